@@ -1,0 +1,134 @@
+"""From text to terms, the same for every lexical engine.
+
+Unicode words, lower case, accents folded, optionally stemmed. Scripts that are
+written without spaces (Chinese, Japanese, Thai, ...) and Korean become
+character bigrams, because no dictionary is shipped.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from .stopwords import QUESTION_STOPWORDS
+
+if TYPE_CHECKING:
+    import tantivy
+
+#: Languages whose Snowball stemmer tantivy carries.
+LANGUAGES: frozenset[str] = frozenset(
+    "arabic danish dutch english finnish french german greek hungarian italian norwegian "
+    "portuguese romanian russian spanish swedish tamil turkish".split()
+)
+
+_WORD = r"[\p{L}\p{M}\p{N}]+"
+# Longer than any word a person writes, short enough that tantivy never drops it silently.
+_LONGEST_TERM = 255
+_UNSPACED = re.compile(
+    "["
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f"  # Myanmar
+    "\u1780-\u17ff"  # Khmer
+    "\u3040-\u30ff"  # Hiragana, Katakana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
+    "\uac00-\ud7af"  # Hangul
+    "\U00020000-\U0003ffff"  # Han, rarer planes
+    "]+"
+)
+
+
+def clean(text: str) -> str:
+    """Text that any engine can take: lone surrogates become U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+class Analyser:
+    """Splits text into terms.
+
+    Args:
+        language: a name in :data:`LANGUAGES`, or None for no stemming.
+
+    Raises:
+        ValueError: the language has no stemmer.
+    """
+
+    def __init__(self, language: str | None = "english") -> None:
+        if language is not None and language not in LANGUAGES:
+            raise ValueError(
+                f"no stemmer for language {language!r}; choose one of {sorted(LANGUAGES)} or None"
+            )
+        self.language = language
+        self._documents = _build(language, stopwords=False)
+        self._questions = _build(language, stopwords=True)
+
+    @property
+    def name(self) -> str:
+        """Names the analysis, so that an index made by another one can be told apart."""
+        return f"unicode-1/{self.language or 'none'}"
+
+    @property
+    def tokenizer(self) -> tantivy.TextAnalyzer:
+        """The analyser that tantivy applies to text made by :meth:`prepare`."""
+        return self._documents
+
+    def prepare(self, text: str) -> str:
+        """A document's text as :attr:`tokenizer` wants it."""
+        if text.isascii():
+            return text
+        return _UNSPACED.sub(_document_grams, unicodedata.normalize("NFKC", clean(text)))
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a document, in order, repeats included."""
+        terms: list[str] = self._documents.analyze(self.prepare(text))
+        return terms
+
+    def question(self, text: str, *, drop_stopwords: bool) -> list[str]:
+        """The terms of a question, in order, repeats included.
+
+        Where dropping the stop-words leaves nothing, they are kept.
+        """
+        if not text.isascii():
+            text = _UNSPACED.sub(_question_grams, unicodedata.normalize("NFKC", clean(text)))
+        terms: list[str] = self._questions.analyze(text) if drop_stopwords else []
+        return terms or self._documents.analyze(text)
+
+
+@lru_cache(maxsize=8)
+def analyser(language: str | None) -> Analyser:
+    """One shared analyser a language."""
+    return Analyser(language)
+
+
+def _build(language: str | None, *, stopwords: bool) -> tantivy.TextAnalyzer:
+    import tantivy
+
+    builder = (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
+        .filter(tantivy.Filter.remove_long(_LONGEST_TERM))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+    )
+    if stopwords:
+        builder = builder.filter(tantivy.Filter.custom_stopword(sorted(QUESTION_STOPWORDS)))
+    if language is not None:
+        builder = builder.filter(tantivy.Filter.stemmer(language))
+    return builder.build()
+
+
+def _bigrams(run: str) -> list[str]:
+    return [run[i : i + 2] for i in range(len(run) - 1)]
+
+
+def _document_grams(match: re.Match[str]) -> str:
+    run = match.group()
+    # Single characters too: a one-character question has no bigram to match.
+    return f" {' '.join([*_bigrams(run), *run])} "
+
+
+def _question_grams(match: re.Match[str]) -> str:
+    run = match.group()
+    return f" {' '.join(_bigrams(run) or run)} "

@@ -1,0 +1,46 @@
+"""Errors raised by the engines.
+
+They stand apart from ``bruno_memory_vec.errors`` because the engines import
+nothing of the package above them; that module shows the whole tree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bruno_core.utils import exceptions as bruno
+
+
+class EngineError(bruno.MemoryError):
+    """An engine could not do what it was asked.
+
+    Attributes:
+        engine: which engine ("lancedb", "tantivy", ...).
+        operation: what it was doing ("open", "add", "search", ...).
+        fix: what the caller can do about it.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        operation: str,
+        problem: str,
+        *,
+        fix: str,
+        cause: Exception | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.operation = operation
+        self.fix = fix
+        super().__init__(
+            f"{engine} failed to {operation}: {problem}. {fix}", details=details, cause=cause
+        )
+
+
+class BackendUnavailable(EngineError):
+    """The engine cannot be reached: a server is away, a folder cannot be read or written."""
+
+
+class IndexDamaged(EngineError):
+    """An index on disk cannot be read. A derived one is rebuilt from the rows."""

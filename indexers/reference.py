@@ -1,0 +1,244 @@
+"""Brute force in numpy and plain BM25: the oracle the engines are tested against.
+
+It also serves ``memory://`` stores: nothing is kept when the process ends.
+Every search reads every row, so it is for tests, notebooks and small stores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .analysis import Analyser
+from .protocols import Candidates, LexicalQuery, Maintenance, RowFilter, Scope
+from .schema import KEY, LEXICAL_COLUMNS, row_schema
+
+_K1, _B = 1.2, 0.75
+
+
+def matches(row: Mapping[str, Any], scope: Scope, where: RowFilter) -> bool:
+    """What a scope and a filter mean, in plain Python. ``row`` has the columns of the schema."""
+    expires = row["expires_at"]
+    return (
+        (scope.user_id is None or row["user_id"] == scope.user_id)
+        and (scope.conversation_id is None or row["conversation_id"] == scope.conversation_id)
+        and (not where.ids or row["id"] in where.ids)
+        and (not where.kinds or row["kind"] in where.kinds)
+        and (not where.roles or row["role"] in where.roles)
+        and (not where.memory_types or row["memory_type"] in where.memory_types)
+        and (not where.categories or row["category"] in where.categories)
+        and (not where.tags or not set(where.tags).isdisjoint(row["tags"]))
+        and (where.since is None or row["created_at"] >= where.since)
+        and (where.until is None or row["created_at"] < where.until)
+        and row["importance"] >= where.min_importance
+        and row["confidence"] >= where.min_confidence
+        and (where.alive_at is None or expires is None or expires > where.alive_at)
+    )
+
+
+class ReferenceIndex:
+    """A ``VectorIndex`` that compares the question with every row of its scope."""
+
+    name = "reference"
+
+    def __init__(self, dimension: int) -> None:
+        self.schema = row_schema(dimension)
+        self._rows: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    async def append(self, rows: pa.Table) -> None:
+        await self.replace(rows)
+
+    async def replace(self, rows: pa.Table) -> None:
+        vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
+        vectors = vectors.reshape(rows.num_rows, -1)
+        for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), vectors, strict=True):
+            self._rows[tuple(row[name] for name in KEY)] = {**row, "vector": vector.copy()}
+
+    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
+        gone = [key for key, row in self._rows.items() if matches(row, scope, where)]
+        return np.array([self._rows.pop(key)["seq"] for key in gone], np.int64)
+
+    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
+        for row in self._rows.values():
+            if row["seq"] in uses:
+                row["access_count"] += uses[row["seq"]]
+                row["last_accessed"] = at.astimezone(timezone.utc)
+
+    async def search(
+        self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        rows = self._matching(scope, where)
+        scores = [float(np.dot(row["vector"], vector)) for row in rows]
+        return _best(rows, scores, limit)
+
+    async def around(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        seqs: Sequence[int],
+        places: Mapping[str, Sequence[int]],
+        columns: Sequence[str],
+    ) -> pa.Table:
+        wanted = {int(seq) for seq in seqs}
+        rows = [
+            row
+            for row in self._matching(scope, where)
+            if row["seq"] in wanted or row["turn"] in places.get(row["conversation_id"] or "", ())
+        ]
+        return self._table(rows, columns)
+
+    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        return await self.around(scope, RowFilter(), seqs, {}, columns)
+
+    async def scan(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        columns: Sequence[str],
+        *,
+        order_by: str | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        rows = self._matching(scope, where)
+        if order_by is not None:
+            rows.sort(key=lambda row: (row[order_by] is not None, row[order_by]), reverse=True)
+        return self._table(rows[:limit], columns)
+
+    async def count(self, scope: Scope, where: RowFilter) -> int:
+        return len(self._matching(scope, where))
+
+    async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
+        rows = [row for row in self._rows.values() if row["seq"] > seq]
+        for batch in self._table(rows, columns).to_batches():
+            yield batch
+
+    async def last_seq(self) -> int:
+        return max((row["seq"] for row in self._rows.values()), default=-1)
+
+    def due(self) -> bool:
+        return False
+
+    async def maintain(self) -> Maintenance:
+        return Maintenance()
+
+    async def health(self) -> dict[str, Any]:
+        return {"engine": self.name, "rows": len(self._rows)}
+
+    async def close(self) -> None:
+        self._rows.clear()
+
+    def _matching(self, scope: Scope, where: RowFilter) -> list[dict[str, Any]]:
+        return [row for row in self._rows.values() if matches(row, scope, where)]
+
+    def _table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
+        schema = pa.schema([self.schema.field(column) for column in columns])
+        return pa.table({name: [row[name] for row in rows] for name in columns}, schema=schema)
+
+
+class ReferenceLexicalIndex:
+    """A ``LexicalIndex``: BM25 (k1 = 1.2, b = 0.75) over exact document lengths.
+
+    Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and
+    Beyond" (2009), with the idf of Lucene: ``ln(1 + (N - n + 0.5) / (n + 0.5))``.
+    """
+
+    name = "reference"
+
+    def __init__(self, analyser: Analyser) -> None:
+        self._analyser = analyser
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._changes: list[pa.Table | list[int]] = []
+
+    def add(self, rows: pa.Table) -> None:
+        self._changes.append(rows)
+
+    def remove(self, seqs: Sequence[int]) -> None:
+        self._changes.append([int(seq) for seq in seqs])
+
+    @property
+    def pending(self) -> int:
+        return sum(len(change) for change in self._changes)
+
+    async def commit(self) -> None:
+        changes, self._changes = self._changes, []
+        for change in changes:
+            if isinstance(change, list):
+                for seq in change:
+                    self._rows.pop(seq, None)
+                continue
+            for row in change.select(list(LEXICAL_COLUMNS)).to_pylist():
+                row["terms"] = self._analyser.terms(row["content"])
+                self._rows[row["seq"]] = row
+
+    async def refresh(self) -> None:
+        """Nothing to see: the index lives in this object alone."""
+
+    async def search(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
+        wanted = Counter(terms)
+        pairs = dict.fromkeys(pairwise(terms))
+        idf = {term: self._idf(term) for term in wanted}
+        lengths = [len(row["terms"]) for row in self._rows.values()]
+        average = sum(lengths) / max(len(lengths), 1)
+        rows, scores = [], []
+        for row in self._rows.values():
+            if not matches(row, scope, where):
+                continue
+            counts = Counter(row["terms"])
+            norm = _K1 * (1 - _B + _B * len(row["terms"]) / max(average, 1e-9))
+            score = sum(
+                times * idf[term] * _saturated(counts[term], norm) for term, times in wanted.items()
+            )
+            found = Counter(pairwise(row["terms"]))
+            if query.phrase_weight > 0:
+                score += query.phrase_weight * sum(
+                    (idf[a] + idf[b]) * _saturated(found[a, b], norm) for a, b in pairs if a != b
+                )
+            if any(counts[term] for term in wanted):
+                rows.append(row)
+                scores.append(score)
+        return _best(rows, scores, limit)
+
+    def _idf(self, term: str) -> float:
+        having = sum(term in row["terms"] for row in self._rows.values())
+        return math.log(1 + (len(self._rows) - having + 0.5) / (having + 0.5))
+
+    async def last_seq(self) -> int:
+        return max(self._rows, default=-1)
+
+    async def seqs(self) -> NDArray[np.int64]:
+        return np.array(list(self._rows), np.int64)
+
+    async def count(self) -> int:
+        return len(self._rows)
+
+    async def health(self) -> dict[str, Any]:
+        return {"engine": self.name, "rows": len(self._rows), "pending": self.pending}
+
+    async def close(self) -> None:
+        self._rows.clear()
+
+
+def _saturated(count: int, norm: float) -> float:
+    return count * (_K1 + 1) / (count + norm) if count else 0.0
+
+
+def _best(rows: Sequence[Mapping[str, Any]], scores: Sequence[float], limit: int) -> Candidates:
+    """The highest scores first; of equals, what was written last."""
+    score = np.array(scores, np.float32)
+    seq = np.array([row["seq"] for row in rows], np.int64)
+    order = np.lexsort((-seq, -score))[:limit]
+    turn = np.array([-1 if row["turn"] is None else row["turn"] for row in rows], np.int64)
+    return Candidates(
+        seq[order], score[order], tuple(rows[i]["conversation_id"] for i in order), turn[order]
+    )

@@ -1,0 +1,88 @@
+"""The row: one message or one memory, with its embedding.
+
+The rows are the truth of a store. Tantivy, the hot context and every cache are
+derived from them and can be rebuilt.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+MESSAGE = "message"
+MEMORY = "memory"
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+#: A row is identified by these three: one user's ids say nothing about another's.
+KEY = ("user_id", "kind", "id")
+
+_FIELDS: tuple[pa.Field, ...] = (
+    pa.field("id", pa.string(), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("user_id", pa.string(), nullable=False),
+    pa.field("conversation_id", pa.string()),
+    # Position in its conversation, from 0. Memories have none.
+    pa.field("turn", pa.int64()),
+    pa.field("role", pa.string()),
+    pa.field("message_type", pa.string()),
+    pa.field("memory_type", pa.string()),
+    pa.field("content", pa.string(), nullable=False),
+    # Length in words, for the rankers, so that they need not read the content.
+    pa.field("words", pa.int64(), nullable=False),
+    pa.field("metadata", pa.string(), nullable=False),
+    # What the columns cannot hold and a round trip must: UTC offsets, a caller's own embedding.
+    pa.field("extra", pa.string()),
+    pa.field("source", pa.string()),
+    pa.field("category", pa.string()),
+    pa.field("tags", pa.list_(pa.string()), nullable=False),
+    pa.field("importance", pa.float64(), nullable=False),
+    pa.field("confidence", pa.float64(), nullable=False),
+    pa.field("parent_id", pa.string()),
+    pa.field("created_at", TIMESTAMP, nullable=False),
+    pa.field("updated_at", TIMESTAMP, nullable=False),
+    pa.field("last_accessed", TIMESTAMP, nullable=False),
+    pa.field("access_count", pa.int64(), nullable=False),
+    pa.field("expires_at", TIMESTAMP),
+    # Position in the store's write order; a replaced row gets a new one.
+    pa.field("seq", pa.int64(), nullable=False),
+)
+
+#: Every column but the vector, in order.
+COLUMNS: tuple[str, ...] = tuple(field.name for field in _FIELDS)
+
+#: What the rankers need of a candidate, and no more.
+LIGHT_COLUMNS: tuple[str, ...] = (
+    "seq",
+    "conversation_id",
+    "turn",
+    "words",
+    "created_at",
+    "importance",
+    "access_count",
+)
+
+#: What a lexical index needs of a row.
+LEXICAL_COLUMNS: tuple[str, ...] = (
+    "seq",
+    "id",
+    "kind",
+    "user_id",
+    "conversation_id",
+    "turn",
+    "role",
+    "memory_type",
+    "content",
+    "category",
+    "tags",
+    "importance",
+    "confidence",
+    "created_at",
+    "expires_at",
+)
+
+
+def row_schema(dimension: int) -> pa.Schema:
+    """The Arrow schema of a store whose vectors have ``dimension`` float32 values."""
+    return pa.schema([*_FIELDS, pa.field("vector", pa.list_(pa.float32(), dimension))])

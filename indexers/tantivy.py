@@ -1,0 +1,346 @@
+"""Tantivy: BM25 over the rows' text, in a folder or in memory.
+
+A derived index. It follows the rows lazily and is told apart from them by
+``seq``, a fast integer field, so a hit costs no read of the document store but
+the conversation's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .analysis import Analyser
+from .errors import BackendUnavailable, EngineError, IndexDamaged
+from .protocols import Candidates, LexicalQuery, RowFilter, Scope
+
+if TYPE_CHECKING:
+    import tantivy
+
+_TOKENIZER = "bruno"
+_NEVER = 2**62
+_HEAP_BYTES = 32_000_000
+_ROWS_AT_ONCE = 256
+# A pasted document as a question: its rarest words carry it; a thousand cost more than they add.
+_MOST_QUERY_TERMS = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LISTS = (
+    ("kinds", "kind"),
+    ("roles", "role"),
+    ("memory_types", "memory_type"),
+    ("tags", "tags"),
+    ("categories", "category"),
+    ("ids", "id"),
+)
+
+
+class TantivyIndex:
+    """A :class:`~bruno_memory_vec.indexers.protocols.LexicalIndex` in a Tantivy folder.
+
+    Args:
+        path: an existing folder, or None to keep the index in memory.
+        analyser: how text becomes terms. The index must be rebuilt for another one.
+        read_only: take no writer lock; :meth:`refresh` sees another process's commits.
+
+    Raises:
+        IndexDamaged: the folder holds an index that cannot be opened.
+        BackendUnavailable: another writer holds it, or the folder cannot be used.
+    """
+
+    name = "tantivy"
+
+    def __init__(
+        self, path: str | Path | None, analyser: Analyser, *, read_only: bool = False
+    ) -> None:
+        import tantivy
+
+        self._tantivy = tantivy
+        self._analyser = analyser
+        self._path = None if path is None else str(path)
+        self._schema = _schema(tantivy)
+        self._writer: tantivy.IndexWriter | None = None
+        self._read_only = read_only
+        self._changes: list[pa.Table | list[int]] = []
+        self._pending = 0
+        # One thread at a time changes the index; searches go on beside it.
+        self._lock = threading.Lock()
+        with self._errors("open"):
+            if read_only and self._path is not None:
+                self._index = tantivy.Index.open(self._path)
+            else:
+                self._index = tantivy.Index(self._schema, self._path)
+            self._index.register_tokenizer(_TOKENIZER, analyser.tokenizer)
+            self._index.config_reader("manual")
+            if not read_only:
+                self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+            self._index.reload()
+
+    # Writing
+
+    def add(self, rows: pa.Table) -> None:
+        self._changes.append(rows)
+        self._pending += rows.num_rows
+
+    def remove(self, seqs: Sequence[int]) -> None:
+        if len(seqs):
+            self._changes.append([int(seq) for seq in seqs])
+            self._pending += len(seqs)
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    async def commit(self) -> None:
+        await asyncio.to_thread(self._commit)
+
+    def _commit(self) -> None:
+        with self._lock:
+            changes, self._changes, self._pending = self._changes, [], 0
+            if not changes:
+                return
+            writer = self._open_writer()
+            try:
+                with self._errors("commit"):
+                    for change in changes:
+                        if isinstance(change, list):
+                            for seq in change:
+                                writer.delete_documents_by_term("seq", seq)
+                        else:
+                            self._add_documents(writer, change)
+                    writer.commit()
+                    self._index.reload()
+            except EngineError:
+                # Nothing is lost: the rows hold it all, and the changes wait for the next try.
+                self._restart_writer()
+                self._changes = changes + self._changes
+                self._pending = sum(len(change) for change in self._changes)
+                raise
+
+    def _open_writer(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            raise EngineError(
+                self.name, "commit", "the index is closed or read-only", fix="Open it to write."
+            )
+        return self._writer
+
+    def _restart_writer(self) -> None:
+        # A writer whose commit failed keeps its half-made segment, and its lock, until it is gone.
+        self._writer = None
+        with self._errors("open a writer again"):
+            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+
+    def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
+        for name in ("created_at", "expires_at"):
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, name, rows.column(name).cast(pa.int64()))
+        # Arrow makes Python objects of a whole batch without letting another thread run.
+        for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                fields = {name: value for name, value in row.items() if value is not None}
+                fields["content"] = self._analyser.prepare(row["content"])
+                fields.setdefault("expires_at", _NEVER)
+                fields.setdefault("turn", -1)
+                writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
+
+    # Reading
+
+    async def refresh(self) -> None:
+        with self._errors("refresh"):
+            await asyncio.to_thread(self._index.reload)
+
+    async def search(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        return await asyncio.to_thread(self._search, query, scope, where, limit)
+
+    def _search(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        with self._errors("search"):
+            searcher = self._index.searcher()
+            words = self._words(query, searcher)
+            if words is None or searcher.num_docs == 0:
+                return Candidates.empty()
+            must = self._tantivy.Occur.Must
+            whole = self._tantivy.Query.boolean_query(
+                [(must, words), *((must, part) for part in self._conditions(scope, where))]
+            )
+            hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
+            if not hits:
+                return Candidates.empty()
+            addresses = [address for _, address in hits]
+            seq = np.array(searcher.fast_field_values("seq", addresses), np.int64)
+            turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
+            conversations = [
+                searcher.doc(address).get_first("conversation_id") for address in addresses
+            ]
+        score = np.array([score for score, _ in hits], np.float32)
+        order = np.lexsort((-seq, -score))
+        return Candidates(
+            seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
+        )
+
+    def _words(self, query: LexicalQuery, searcher: tantivy.Searcher) -> tantivy.Query | None:
+        """The question's terms, any of which may match, and its adjacent pairs as phrases."""
+        make, should = self._tantivy.Query, self._tantivy.Occur.Should
+        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
+        if not terms:
+            return None
+        counts = Counter(terms)
+        if len(counts) > _MOST_QUERY_TERMS:
+            rarest = sorted(counts, key=lambda term: searcher.doc_freq("content", term))
+            counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
+            terms = []
+        parts = []
+        for term, count in counts.items():
+            part = make.term_query(self._schema, "content", term, "freq")
+            parts.append((should, part if count == 1 else make.boost_query(part, float(count))))
+        if query.phrase_weight > 0:
+            for pair in dict.fromkeys(pairwise(terms)):
+                if pair[0] != pair[1]:
+                    phrase = make.phrase_query(self._schema, "content", list(pair))
+                    parts.append((should, make.boost_query(phrase, query.phrase_weight)))
+        return make.boolean_query(parts)
+
+    def _conditions(self, scope: Scope, where: RowFilter) -> Iterator[tantivy.Query]:
+        """A scope and a filter as queries that add nothing to a score."""
+        make, kind = self._tantivy.Query, self._tantivy.FieldType
+        if scope.user_id is not None:
+            yield self._exactly("user_id", scope.user_id)
+        if scope.conversation_id is not None:
+            yield self._exactly("conversation_id", scope.conversation_id)
+        for attribute, field in _LISTS:
+            values = getattr(where, attribute)
+            if values:
+                query = make.term_set_query(self._schema, field, list(values))
+                yield make.const_score_query(query, 0.0)
+        if where.since is not None:
+            yield self._range("created_at", kind.Integer, _micros(where.since), None)
+        if where.until is not None:
+            yield self._range("created_at", kind.Integer, None, _micros(where.until) - 1)
+        if where.alive_at is not None:
+            yield self._range("expires_at", kind.Integer, _micros(where.alive_at) + 1, None)
+        if where.min_importance > 0:
+            yield self._range("importance", kind.Float, float(where.min_importance), None)
+        if where.min_confidence > 0:
+            yield self._range("confidence", kind.Float, float(where.min_confidence), None)
+
+    def _exactly(self, field: str, value: str) -> tantivy.Query:
+        query = self._tantivy.Query.term_query(self._schema, field, value, "basic")
+        return self._tantivy.Query.const_score_query(query, 0.0)
+
+    def _range(self, field: str, kind: Any, low: Any, high: Any) -> tantivy.Query:
+        query = self._tantivy.Query.range_query(self._schema, field, kind, low, high)
+        return self._tantivy.Query.const_score_query(query, 0.0)
+
+    async def last_seq(self) -> int:
+        def newest() -> int:
+            searcher = self._index.searcher()
+            everything = self._tantivy.Query.all_query()
+            hits = searcher.search(everything, 1, count=False, order_by_field="seq").hits
+            return int(hits[0][0]) if hits else -1
+
+        with self._errors("read its last row"):
+            return await asyncio.to_thread(newest)
+
+    async def seqs(self) -> NDArray[np.int64]:
+        def every() -> NDArray[np.int64]:
+            searcher = self._index.searcher()
+            if searcher.num_docs == 0:
+                return np.empty(0, np.int64)
+            everything = self._tantivy.Query.all_query()
+            hits = searcher.search(everything, searcher.num_docs, count=False).hits
+            addresses = [address for _, address in hits]
+            return np.array(searcher.fast_field_values("seq", addresses), np.int64)
+
+        with self._errors("list its rows"):
+            return await asyncio.to_thread(every)
+
+    async def count(self) -> int:
+        return int(self._index.searcher().num_docs)
+
+    async def health(self) -> dict[str, Any]:
+        searcher = self._index.searcher()
+        return {
+            "engine": self.name,
+            "rows": searcher.num_docs,
+            "segments": searcher.num_segments,
+            "pending": self.pending,
+            "analyser": self._analyser.name,
+        }
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await self.commit()
+            await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                # Frees the folder's lock before it returns, not when the garbage is collected.
+                writer.wait_merging_threads()
+
+    @contextmanager
+    def _errors(self, operation: str) -> Iterator[None]:
+        """Give every failure of Tantivy our shape."""
+        try:
+            yield
+        except EngineError:
+            raise
+        except (ValueError, OSError, RuntimeError) as error:
+            problem = str(error)
+            if operation.startswith("open") and not any(
+                word in problem.lower() for word in _NOT_DAMAGE
+            ):
+                raise IndexDamaged(
+                    self.name,
+                    operation,
+                    problem,
+                    fix="Open the store without read_only: it rebuilds the index from the rows.",
+                    cause=error,
+                ) from error
+            kind = BackendUnavailable if operation.startswith("open") else EngineError
+            raise kind(
+                self.name,
+                operation,
+                problem,
+                fix=f"Check that {self._path or 'memory'} has free space and may be written.",
+                cause=error,
+            ) from error
+
+
+_NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")
+
+
+def _micros(moment: datetime) -> int:
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _schema(tantivy: Any) -> Any:
+    builder = tantivy.SchemaBuilder()
+    builder.add_integer_field("seq", indexed=True, fast=True)
+    builder.add_integer_field("turn", fast=True)
+    builder.add_integer_field("created_at", indexed=True, fast=True)
+    builder.add_integer_field("expires_at", indexed=True, fast=True)
+    builder.add_float_field("importance", indexed=True, fast=True)
+    builder.add_float_field("confidence", indexed=True, fast=True)
+    for name in ("id", "kind", "user_id", "role", "memory_type", "category", "tags"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field(
+        "conversation_id", stored=True, tokenizer_name="raw", index_option="basic"
+    )
+    builder.add_text_field("content", tokenizer_name=_TOKENIZER, index_option="position")
+    return builder.build()
