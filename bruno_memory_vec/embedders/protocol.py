@@ -1,0 +1,129 @@
+"""What an embedder is: one method, and a fingerprint that says whose vectors these are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bruno_memory_vec.errors import InvalidInputError
+
+#: What a text is for. Some models put a different prompt before questions and documents.
+EmbedKind = Literal["document", "query"]
+
+EMBED_KINDS: tuple[str, ...] = get_args(EmbedKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Identifies the vector space of an embedder.
+
+    Two embedders with equal fingerprints give vectors that may be compared. A
+    store writes its embedder's fingerprint down and refuses any other.
+
+    Attributes:
+        name: the model, in words a person recognises.
+        version: changes whenever the vectors of the same text change.
+        dimension: length of a vector.
+        normalized: whether vectors have unit norm.
+        query_prompt: text put before every query.
+        document_prompt: text put before every document.
+    """
+
+    name: str
+    version: str
+    dimension: int
+    normalized: bool = True
+    query_prompt: str = ""
+    document_prompt: str = ""
+
+    def __post_init__(self) -> None:
+        # Where a user's embedder states these wrongly, saying so here beats a store
+        # that cannot be opened again.
+        for field, kind in _KINDS.items():
+            value = getattr(self, field)
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise InvalidInputError(
+                    f"fingerprint.{field}",
+                    f"expected {kind.__name__}, got {value!r}",
+                    fix=f"Give the embedder's fingerprint a {field} of type {kind.__name__}.",
+                )
+        if not self.name or self.dimension < 1:
+            raise InvalidInputError(
+                "fingerprint",
+                f"name {self.name!r} and dimension {self.dimension} do not identify a model",
+                fix="Give a name that is not empty and a dimension of at least 1.",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Fingerprint:
+        """The inverse of `to_dict`. Unknown keys are ignored: a newer version may add some.
+
+        Raises:
+            InvalidInputError: a field is missing or has the wrong type.
+        """
+        known = {field.name for field in fields(cls)}
+        missing = {"name", "version", "dimension"} - data.keys()
+        if missing:
+            raise InvalidInputError(
+                "fingerprint",
+                f"{', '.join(sorted(missing))} missing in {dict(data)!r}",
+                fix="Pass a dictionary made by Fingerprint.to_dict().",
+            )
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+    def __str__(self) -> str:
+        parts = [f"{self.name} {self.version}".strip(), f"{self.dimension} dimensions"]
+        if not self.normalized:
+            parts.append("not normalized")
+        if self.query_prompt:
+            parts.append(f"query prompt {self.query_prompt!r}")
+        if self.document_prompt:
+            parts.append(f"document prompt {self.document_prompt!r}")
+        return ", ".join(parts)
+
+
+_KINDS: dict[str, type] = {
+    "name": str,
+    "version": str,
+    "dimension": int,
+    "normalized": bool,
+    "query_prompt": str,
+    "document_prompt": str,
+}
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors.
+
+    `embed` may be a plain method or ``async def``: the store calls it through
+    `bruno_memory_vec.embedders.embed_texts`, which runs the first in a thread and
+    awaits the second. A plain one may be called from several threads at once.
+    """
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Whose vectors these are. The same value for the life of the object."""
+        ...
+
+    def embed(
+        self, texts: Sequence[str], *, kind: EmbedKind = "document"
+    ) -> NDArray[np.float32] | Awaitable[NDArray[np.float32]]:
+        """One vector a text.
+
+        Args:
+            texts: any number of texts, of any length, in any script.
+            kind: whether they are stored text or a question.
+
+        Returns:
+            Shape (len(texts), fingerprint.dimension), float32, rows of unit norm. A row
+            of zeros means that the model knows no token of the text.
+        """
+        ...

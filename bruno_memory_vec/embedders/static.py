@@ -1,0 +1,208 @@
+"""The default embedder: one vector a token, averaged. It needs numpy and tokenizers only.
+
+The token vectors were distilled from a sentence transformer once, by
+``scripts/distill_static.py``, and are shipped in ``weights/``. A text's vector is the
+mean of its tokens' vectors, which already carry a weight by how common the token is
+(Arora et al., "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", 2017).
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
+from bruno_memory_vec.errors import EmbeddingError
+
+if TYPE_CHECKING:
+    import sys
+
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
+
+    from tokenizers import Tokenizer
+
+#: Longest text read whole, in characters: some ten thousand words, far more than one
+#: vector can tell apart. It bounds a text's cost at a few hundredths of a second.
+MAX_CHARS = 65_536
+# A longer text is read in this many slices, spread evenly, so that its end counts too.
+_SLICES = 16
+# Work is done in blocks, so that memory does not grow with the batch: a token takes some
+# hundred bytes while it is an `Encoding`, and 1 kB while its row is float32.
+_CHARS_PER_BLOCK = 1_000_000
+_TEXTS_PER_BLOCK = 1_024
+_TOKENS_PER_BLOCK = 4_096
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class StaticEmbedder:
+    """Mean of static token vectors, normalised.
+
+    Queries and documents are embedded alike. The same text gives the same bits
+    whatever else is in its batch. All instances of one folder share one copy of the
+    weights (about 8 MB), loaded at first use.
+
+    Args:
+        folder: a folder written by ``scripts/distill_static.py``; by default the weights
+            that the package carries.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self._folder = None if folder is None else str(Path(folder).resolve())
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Read from ``weights.json``; loads no vectors.
+
+        Raises:
+            EmbeddingError: the folder holds no weights.
+        """
+        return _fingerprint(self._folder)
+
+    def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> NDArray[np.float32]:
+        """One unit vector a text; zeros where no token is known (or there is no text).
+
+        A text longer than `MAX_CHARS` characters is represented by 16 evenly spread
+        slices of it. Lone surrogates are read as unknown characters.
+
+        Returns:
+            Shape (len(texts), dimension), float32.
+
+        Raises:
+            EmbeddingError: the weights are missing or damaged.
+        """
+        weights = _weights(self._folder)
+        out = np.zeros((len(texts), weights.rows.shape[1]), dtype=np.float32)
+        for first, block in _blocks(texts):
+            encoded = weights.tokenizer.encode_batch_fast(block, add_special_tokens=False)
+            for row, one in zip(out[first : first + len(block)], encoded, strict=True):
+                _sum_tokens(weights, np.array(one.ids, dtype=np.intp), row)
+        norms = np.sqrt(np.einsum("ij,ij->i", out, out))[:, None]
+        np.divide(out, norms, out=out, where=norms > 0)
+        return out
+
+    def __repr__(self) -> str:
+        return f"StaticEmbedder({self._folder!r})" if self._folder else "StaticEmbedder()"
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    rows: NDArray[np.int8]  # (tokens, dimension)
+    scales: NDArray[np.float32]  # (tokens,): a token's vector is its row times its scale
+    tokenizer: Tokenizer
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Texts made safe for the tokenizer, in blocks: (index of the first, the block)."""
+    block: list[str] = []
+    chars = 0
+    for index, text in enumerate(texts):
+        text = _readable(text)
+        if block and (chars + len(text) > _CHARS_PER_BLOCK or len(block) == _TEXTS_PER_BLOCK):
+            yield index - len(block), block
+            block, chars = [], 0
+        block.append(text)
+        chars += len(text)
+    if block:
+        yield len(texts) - len(block), block
+
+
+def _readable(text: str) -> str:
+    if len(text) > MAX_CHARS:
+        width = MAX_CHARS // _SLICES
+        step = (len(text) - width) / (_SLICES - 1)
+        starts = (round(step * i) for i in range(_SLICES))
+        text = " ".join(text[start : start + width] for start in starts)
+    if not text.isascii() and _SURROGATE.search(text):
+        # Joins surrogate pairs that stand for one character; a lone one becomes U+FFFD.
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _sum_tokens(weights: _Weights, ids: NDArray[np.intp], out: NDArray[np.float32]) -> None:
+    """Add the vectors of one text's tokens to `out`, which has the mean's direction then.
+
+    One product of scales and rows a text is twice as fast as scaling a whole batch's
+    rows and summing them by `np.add.reduceat`, and does not depend on the batch.
+    """
+    for start in range(0, len(ids), _TOKENS_PER_BLOCK):
+        part = ids[start : start + _TOKENS_PER_BLOCK]
+        out += weights.scales[part] @ weights.rows[part].astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _fingerprint(folder: str | None) -> Fingerprint:
+    about = _about(folder)
+    # The hash makes a rerun of the script with other vectors another version.
+    version = f"{about['version']}-{about['files']['rows.npy']['sha256'][:8]}"
+    return Fingerprint(name=about["name"], version=version, dimension=about["dimension"])
+
+
+_loading = Lock()
+
+
+def _weights(folder: str | None) -> _Weights:
+    # Without the lock, threads that arrive together would each load a copy.
+    with _loading:
+        return _load(folder)
+
+
+@lru_cache(maxsize=4)
+def _load(folder: str | None) -> _Weights:
+    from tokenizers import Tokenizer  # 30 ms, paid at first use
+
+    about = _about(folder)
+    try:
+        with _place(folder).joinpath("rows.npy").open("rb") as file:
+            rows = np.load(file)
+        with _place(folder).joinpath("scales.npy").open("rb") as file:
+            scales = np.load(file).astype(np.float32)
+        tokenizer = Tokenizer.from_buffer(_place(folder).joinpath("tokenizer.json").read_bytes())
+    except Exception as error:  # tokenizers raises plain Exception
+        raise _damaged(folder, error) from error
+    if rows.shape != (tokenizer.get_vocab_size(), about["dimension"]) or rows.dtype != np.int8:
+        raise _damaged(folder, ValueError(f"rows.npy is {rows.dtype} {rows.shape}"))
+    if scales.shape != (len(rows),):
+        raise _damaged(folder, ValueError(f"scales.npy has shape {scales.shape}"))
+    return _Weights(rows, scales, tokenizer)
+
+
+def _about(folder: str | None) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads(
+            _place(folder).joinpath("weights.json").read_text(encoding="utf-8")
+        )
+        _ = about["name"], about["version"], about["dimension"], about["files"]["rows.npy"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    return about
+
+
+def _place(folder: str | None) -> Traversable:
+    if folder is not None:
+        return Path(folder)
+    return importlib.resources.files("bruno_memory_vec.embedders").joinpath("weights")
+
+
+def _damaged(folder: str | None, error: Exception) -> EmbeddingError:
+    where = "the package" if folder is None else folder
+    return EmbeddingError(
+        f"the static embedder's weights in {where} cannot be read: {error}",
+        fix="Reinstall bruno-memory-vec."
+        if folder is None
+        else "Give a folder written by scripts/distill_static.py.",
+        cause=error,
+    )

@@ -1,0 +1,174 @@
+"""embed_texts: the one place that runs an embedder and checks its vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bruno_memory_vec.embedders import EmbedKind, Fingerprint, embed_texts, fingerprint_of
+from bruno_memory_vec.errors import EmbeddingError, InvalidInputError, MissingDependencyError
+
+pytestmark = pytest.mark.asyncio
+
+
+class Given:
+    """Gives whatever a function makes of the texts."""
+
+    def __init__(self, make: Callable[[Sequence[str]], Any], *, normalized: bool = True) -> None:
+        self.make = make
+        self.fingerprint = Fingerprint("given", "1", 4, normalized=normalized)
+        self.calls: list[tuple[list[str], str, int]] = []
+
+    def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Any:
+        self.calls.append((list(texts), kind, threading.get_ident()))
+        return self.make(texts)
+
+
+class AsyncGiven(Given):
+    async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Any:
+        await asyncio.sleep(0)
+        return super().embed(texts, kind=kind)
+
+
+def ones(texts: Sequence[str]) -> Any:
+    return np.full((len(texts), 4), 0.5)
+
+
+both = pytest.mark.parametrize("cls", [Given, AsyncGiven])
+
+
+@both
+async def test_gives_contiguous_float32(cls: type[Given]) -> None:
+    embedder = cls(lambda texts: np.asfortranarray(ones(texts)))
+    vectors = await embed_texts(embedder, ["a", "b", "c"], "query")
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (3, 4)
+    assert vectors.flags.c_contiguous
+    assert embedder.calls[0][:2] == (["a", "b", "c"], "query")
+
+
+async def test_a_plain_embedder_runs_in_a_thread_and_an_async_one_does_not() -> None:
+    plain, native = Given(ones), AsyncGiven(ones)
+    await embed_texts(plain, ["a"])
+    await embed_texts(native, ["a"])
+    assert plain.calls[0][2] != threading.get_ident()
+    assert native.calls[0][2] == threading.get_ident()
+
+
+async def test_a_plain_method_may_return_an_awaitable() -> None:
+    async def later() -> Any:
+        return ones(["a"])
+
+    assert (await embed_texts(Given(lambda texts: later()), ["a"])).shape == (1, 4)
+
+
+async def test_a_slow_embedder_does_not_hold_the_loop() -> None:
+    def slow(texts: Sequence[str]) -> Any:
+        time.sleep(0.2)
+        return ones(texts)
+
+    task = asyncio.create_task(embed_texts(Given(slow), ["a"]))
+    ticks = 0
+    while not task.done():
+        await asyncio.sleep(0.005)
+        ticks += 1
+    assert ticks > 5
+
+
+@both
+async def test_no_texts_no_call(cls: type[Given]) -> None:
+    embedder = cls(ones)
+    vectors = await embed_texts(embedder, [])
+    assert vectors.shape == (0, 4)
+    assert vectors.dtype == np.float32
+    assert embedder.calls == []
+
+
+async def test_rows_of_other_length_are_normalised_and_zeros_stay() -> None:
+    rows = np.array([[3, 4, 0, 0], [0, 0, 0, 0], [1e30, 0, 0, 1e30], [0, 1e-30, 0, 0]], "f4")
+    vectors = await embed_texts(Given(lambda texts: rows), ["a", "b", "c", "d"])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 0, 1, 1])
+    assert vectors[0] == pytest.approx([0.6, 0.8, 0, 0])
+    assert rows[0].tolist() == [3, 4, 0, 0]  # the embedder's own array is left alone
+
+
+async def test_norms_are_kept_where_the_fingerprint_says_so() -> None:
+    vectors = await embed_texts(Given(lambda t: [[3, 4, 0, 0]], normalized=False), ["a"])
+    assert vectors.tolist() == [[3, 4, 0, 0]]
+
+
+async def test_the_result_does_not_share_the_embedders_buffer() -> None:
+    buffer = np.full((1, 4), 0.5, dtype=np.float32)
+    vectors = await embed_texts(Given(lambda texts: buffer), ["a"])
+    buffer[:] = 0
+    assert vectors.tolist() == [[0.5] * 4]
+
+
+@both
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (np.full((2, 4), np.nan), "NaN or infinite values for 2 of 2 texts, first text 0"),
+        ([[1, 0, 0, 0], [1, 0, 0, np.inf]], "for 1 of 2 texts, first text 1"),
+        (np.full((2, 4), 1e300), "NaN or infinite"),
+        (np.ones((2, 5)), "dimension 5, its fingerprint says 4"),
+        (np.ones((3, 4)), "gave 3 vectors for 2 texts"),
+        (np.ones((1, 4)), "gave 1 vectors for 2 texts"),
+        (np.ones(4), r"shape \(4,\) for 2 texts"),
+        (np.ones((2, 4), dtype=complex), "no array of numbers"),
+        ([[1, 0, 0, 0], [1, 0]], "no array of numbers"),
+        ([], "no array of numbers"),
+        (None, "NoneType, which is no array of numbers"),
+        ("text", "no array of numbers"),
+    ],
+)
+async def test_what_cannot_be_stored_is_refused(cls: type[Given], result: Any, says: str) -> None:
+    with pytest.raises(EmbeddingError, match=says) as caught:
+        await embed_texts(cls(lambda texts: result), ["a", "b"])
+    assert "'given'" in str(caught.value)
+    assert caught.value.fix
+
+
+@both
+async def test_an_embedders_exception_becomes_the_cause(cls: type[Given]) -> None:
+    error = RuntimeError("out of memory")
+
+    def fail(texts: Sequence[str]) -> Any:
+        raise error
+
+    with pytest.raises(
+        EmbeddingError, match="'given' raised RuntimeError: out of memory"
+    ) as caught:
+        await embed_texts(cls(fail), ["a"])
+    assert caught.value.cause is error
+    assert caught.value.__cause__ is error
+
+
+async def test_our_own_errors_pass_through() -> None:
+    def fail(texts: Sequence[str]) -> Any:
+        raise MissingDependencyError("thing", "extra")
+
+    with pytest.raises(MissingDependencyError):
+        await embed_texts(Given(fail), ["a"])
+
+
+async def test_wrong_arguments_name_the_field() -> None:
+    with pytest.raises(InvalidInputError, match="texts"):
+        await embed_texts(Given(ones), "one string")
+    with pytest.raises(InvalidInputError, match="texts"):
+        await embed_texts(Given(ones), ["a", None])  # type: ignore[list-item]
+    with pytest.raises(InvalidInputError, match="kind"):
+        await embed_texts(Given(ones), ["a"], "passage")  # type: ignore[arg-type]
+
+
+async def test_a_fingerprint_that_is_none_is_refused() -> None:
+    embedder = Given(ones)
+    embedder.fingerprint = {"name": "a"}  # type: ignore[assignment]
+    with pytest.raises(EmbeddingError, match="fingerprint of Given is a dict"):
+        await fingerprint_of(embedder)
