@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from . import lance_sql as sql
 from .errors import BackendUnavailable, EngineError
+from .loop_lock import LoopLock
 from .protocols import Candidates, Maintenance, RowFilter, Scope
 from .schema import KEY, row_schema
 
@@ -56,7 +57,7 @@ class LanceIndex:
         self._commits = 0
         self._upkeep = Maintenance()
         # Compaction and any change of existing rows conflict in LanceDB; appends do not.
-        self._changing = asyncio.Lock()
+        self._changing = LoopLock()
 
     @classmethod
     async def open(cls, path: str, dimension: int, *, read_only: bool = False) -> LanceIndex:

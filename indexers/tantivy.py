@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .analysis import Analyser
 from .errors import BackendUnavailable, EngineError, IndexDamaged
+from .loop_lock import LoopLock
 from .protocols import Candidates, LexicalQuery, RowFilter, Scope
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class TantivyIndex:
         self._pending = 0
         # One thread at a time changes the index; searches go on beside it.
         self._lock = threading.Lock()
+        self._committing = LoopLock()
+        self._running: asyncio.Future[None] | None = None
+        # Whether a commit was begun whose end is not known.
+        self._uncertain = False
         with self._errors("open"):
             if read_only and self._path is not None:
                 self._index = tantivy.Index.open(self._path)
@@ -102,29 +107,43 @@ class TantivyIndex:
         return self._pending
 
     async def commit(self) -> None:
-        await asyncio.to_thread(self._commit)
+        # A caller that is cancelled leaves the commit itself to finish.
+        self._running = asyncio.ensure_future(self._commit_waiting())
+        await asyncio.shield(self._running)
 
-    def _commit(self) -> None:
+    async def _commit_waiting(self) -> None:
+        async with self._committing:
+            # Taken here, on the loop that adds them, so that none slips in while a thread reads.
+            changes, self._changes = self._changes, []
+            anew, self._uncertain = self._uncertain, True
+            try:
+                await asyncio.to_thread(self._commit, changes, anew)
+            except BaseException:
+                # Nothing is lost: the rows hold it all, and the changes wait for the next try,
+                # which does not know how far this one came.
+                self._changes = changes + self._changes
+                raise
+            self._uncertain = False
+            self._pending -= sum(len(change) for change in changes)
+
+    def _commit(self, changes: Sequence[pa.Table | list[int]], anew: bool) -> None:
         with self._lock:
-            changes, self._changes, self._pending = self._changes, [], 0
             if not changes:
                 return
             writer = self._open_writer()
             try:
                 with self._errors("commit"):
                     for change in changes:
-                        if isinstance(change, list):
-                            for seq in change:
+                        if isinstance(change, list) or anew:
+                            seqs = change if isinstance(change, list) else _seqs(change)
+                            for seq in seqs:
                                 writer.delete_documents_by_term("seq", seq)
-                        else:
+                        if not isinstance(change, list):
                             self._add_documents(writer, change)
                     writer.commit()
                     self._index.reload()
             except EngineError:
-                # Nothing is lost: the rows hold it all, and the changes wait for the next try.
                 self._restart_writer()
-                self._changes = changes + self._changes
-                self._pending = sum(len(change) for change in self._changes)
                 raise
 
     def _open_writer(self) -> tantivy.IndexWriter:
@@ -199,8 +218,11 @@ class TantivyIndex:
             return None
         counts = Counter(terms)
         if len(counts) > _MOST_QUERY_TERMS:
-            rarest = sorted(counts, key=lambda term: searcher.doc_freq("content", term))
+            held = {term: searcher.doc_freq("content", term) for term in counts}
+            rarest = sorted((term for term in counts if held[term]), key=held.__getitem__)
             counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
+            if not counts:
+                return None
             terms = []
         parts = []
         for term, count in counts.items():
@@ -322,6 +344,11 @@ class TantivyIndex:
 
 
 _NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")
+
+
+def _seqs(rows: pa.Table) -> list[int]:
+    seqs: list[int] = rows.column("seq").to_pylist()
+    return seqs
 
 
 def _micros(moment: datetime) -> int:

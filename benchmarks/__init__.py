@@ -1,0 +1,1 @@
+"""Measurements: quality, speed. Each prints its command, machine, versions and commit."""

@@ -1,0 +1,69 @@
+"""What a figure was measured with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "bruno-memory-vec",
+    "bruno-core",
+    "lancedb",
+    "tantivy",
+    "pyarrow",
+    "numpy",
+    "tokenizers",
+)
+
+
+def describe() -> dict[str, Any]:
+    """Command, commit, versions and the size of the machine."""
+    return {
+        "command": "python -m " + _module() + " " + " ".join(sys.argv[1:]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _module() -> str:
+    path = Path(sys.argv[0])
+    return f"benchmarks.{path.parent.name if path.stem == '__main__' else path.stem}"
+
+
+def _commit() -> str | None:
+    # The commit that is measured, with a mark where the tree differs from it.
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

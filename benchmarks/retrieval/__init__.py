@@ -1,0 +1,1 @@
+"""How well memory finds what answers a question: ``python -m benchmarks.retrieval``."""

@@ -1,0 +1,176 @@
+"""What the write path, recall and the hot context cost: ``python -m benchmarks.speed --json -``.
+
+One store in a temporary folder, filled through the public API; each figure is
+over many calls, in this one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from bruno_core.models.message import Message, MessageRole
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.environment import describe
+from benchmarks.retrieval.metrics import percentiles
+from bruno_memory_vec import VectorMemory, open_memory
+
+_screen = Console(stderr=True)
+_WORDS = (
+    "hotel train garden piano doctor recipe budget wedding marathon kitten boiler lens market "
+    "river bread holiday garage library ticket museum concert bicycle allergy passport neighbour"
+).split()
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--users", type=int, default=10)
+    parser.add_argument("--messages", type=int, default=1000, help="of each user")
+    parser.add_argument("--calls", type=int, default=200, help="measured calls of each kind")
+    parser.add_argument("--embedder", default="static")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
+    arguments = parser.parse_args()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    figures = asyncio.run(_run(arguments))
+    report = {**describe(), **vars(arguments), "figures": figures}
+    _show(figures)
+    text = json.dumps(report, indent=2)
+    if arguments.json == "-":
+        sys.stdout.write(text + "\n")
+    elif arguments.json:
+        Path(arguments.json).write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    random.seed(7)
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder) / "store")
+        async with open_memory(store, embedder=arguments.embedder) as memory:
+            figures["bulk_messages_per_s"] = await _fill(memory, arguments)
+            await memory.maintain()
+            await _measure(memory, arguments.calls, figures)
+        started = time.perf_counter()
+        async with open_memory(store, embedder=arguments.embedder) as memory:
+            figures["open_again_ms"] = round((time.perf_counter() - started) * 1000, 1)
+            started = time.perf_counter()
+            await memory.recall(_sentence(), user_id="user-0")
+            figures["first_recall_ms"] = round((time.perf_counter() - started) * 1000, 1)
+    return figures
+
+
+async def _fill(memory: VectorMemory, arguments: argparse.Namespace) -> int:
+    conversations = [
+        (f"user-{user}", [_message() for _ in range(arguments.messages)])
+        for user in range(arguments.users)
+    ]
+    started = time.perf_counter()
+    for user, messages in conversations:
+        await memory.store_messages(messages, f"talk-{user}", user_id=user)
+    return round(arguments.users * arguments.messages / (time.perf_counter() - started))
+
+
+async def _measure(memory: VectorMemory, calls: int, figures: dict[str, Any]) -> None:
+    async def store() -> None:
+        await memory.store_message(_message(), "alone", user_id="user-0")
+
+    async def context() -> None:
+        await memory.get_context("user-0", "alone")
+
+    async def ask() -> None:
+        await memory.recall(_sentence(), user_id="user-1")
+
+    async def ask_everyone() -> None:
+        from bruno_memory_vec import ALL_USERS
+
+        await memory.recall(_sentence(), user_id=ALL_USERS)
+
+    figures["store_message"] = await _times(store, calls)
+    figures["get_context"] = await _times(context, calls)
+    await memory.maintain()
+    figures["recall_one_user"] = await _times(ask, calls)
+    figures["recall_all_users"] = await _times(ask_everyone, calls // 4)
+
+    async def chat() -> None:
+        await store()
+        await ask()
+
+    figures["store_then_recall"] = await _times(chat, calls // 4)
+    started = time.perf_counter()
+    together = 1000
+    await asyncio.gather(
+        *(
+            memory.store_message(_message(), f"together-{i % 100}", user_id=f"user-{i % 100}")
+            for i in range(together)
+        )
+    )
+    figures["concurrent_messages_per_s"] = round(together / (time.perf_counter() - started))
+    gap = asyncio.create_task(_largest_gap())
+    await asyncio.sleep(0)
+    await memory.store_messages([_message() for _ in range(10_000)], "bulk", user_id="user-0")
+    await ask()
+    gap.cancel()
+    figures["largest_event_loop_gap_ms"] = round(await gap * 1000, 1)
+
+
+async def _largest_gap() -> float:
+    gc.collect()
+    largest = 0.0
+    try:
+        while True:
+            started = time.perf_counter()
+            await asyncio.sleep(0.001)
+            largest = max(largest, time.perf_counter() - started - 0.001)
+    except asyncio.CancelledError:
+        return largest
+
+
+async def _times(call: Callable[[], Awaitable[None]], calls: int) -> dict[str, Any]:
+    await call()
+    seconds = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        await call()
+        seconds.append(time.perf_counter() - started)
+    return percentiles(seconds)
+
+
+def _sentence() -> str:
+    return " ".join(random.choices(_WORDS, k=8))
+
+
+def _message() -> Message:
+    return Message(role=MessageRole.USER, content=f"{_sentence()} number {random.randrange(9999)}")
+
+
+def _show(figures: dict[str, Any]) -> None:
+    table = Table(title="bruno-memory-vec, one folder")
+    table.add_column("operation")
+    table.add_column("figure", justify="right")
+    for name, figure in figures.items():
+        if isinstance(figure, dict):
+            figure = f"p50 {figure['p50_ms']:.2f} ms   p95 {figure['p95_ms']:.2f} ms"
+        table.add_row(name.replace("_", " "), str(figure))
+    _screen.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

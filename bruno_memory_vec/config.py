@@ -1,0 +1,83 @@
+"""One frozen configuration: from arguments, the environment, or bruno-core's."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bruno_memory_vec.errors import InvalidInputError
+
+
+class MemoryConfig(BaseSettings):
+    """How a memory is opened and behaves.
+
+    Every field can also come from the environment as ``BRUNO_MEMORY_<FIELD>``.
+
+    Attributes:
+        url: a folder, ``file://`` URL of one, or ``memory://`` for a store that is not kept.
+        embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH".
+        profile: a recall profile by name, or the path of a TOML file.
+        read_only: read beside another process that writes.
+        max_messages: how many of a conversation's last turns ``get_context`` returns.
+        default_user: who owns a conversation when nothing says whose it is.
+        language: whose stemmer the words go through, or "none". A store remembers its own.
+        short_term_ttl: how long SHORT_TERM memories without ``expires_at`` live. None: for ever.
+        recall_in_context: put recalled memories into the context that ``get_context`` handed out.
+        recall_tokens: how long that text may be, in tokens of about four characters.
+        recall_k: how many hits it may hold.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BRUNO_MEMORY_", extra="forbid", frozen=True)
+
+    url: str = Field(default="./bruno-memory", min_length=1)
+    embedder: str = Field(default="static", min_length=1)
+    profile: str = Field(default="balanced", min_length=1)
+    read_only: bool = False
+    max_messages: int = Field(default=20, ge=1, le=1000)
+    default_user: str = Field(default="default", min_length=1)
+    language: str | None = None
+    short_term_ttl: timedelta | None = Field(default=None, gt=timedelta(0))
+    recall_in_context: bool = True
+    recall_tokens: int = Field(default=400, ge=20, le=100_000)
+    recall_k: int = Field(default=6, ge=1, le=100)
+
+    @classmethod
+    def build(cls, **values: Any) -> MemoryConfig:
+        """A configuration of the given values.
+
+        Raises:
+            InvalidInputError: a value, given or in the environment, is not usable.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "config"
+            known = ", ".join(cls.model_fields)
+            fix = (
+                f"The fields are {known}."
+                if first["type"] == "extra_forbidden"
+                else "Mend the argument, or the BRUNO_MEMORY_ variable of this name."
+            )
+            raise InvalidInputError(field, first["msg"], fix=fix, cause=error) from error
+
+    @classmethod
+    def from_bruno(cls, config: BrunoMemoryConfig) -> MemoryConfig:
+        """The same, from ``bruno_core.models.config.MemoryConfig``.
+
+        ``connection_string`` is the url, ``embedding_model`` the embedder and
+        ``additional_params`` any other field.
+        """
+        values: dict[str, Any] = {
+            "max_messages": config.max_messages,
+            **config.additional_params,
+        }
+        if config.connection_string:
+            values["url"] = config.connection_string
+        if config.embedding_model:
+            values["embedder"] = config.embedding_model
+        return cls.build(**values)

@@ -1,0 +1,173 @@
+"""Conversations, their owners and sessions, and the context handed to an assistant."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+from uuid import uuid4
+
+from bruno_core.models.context import ConversationContext, SessionContext, UserContext
+
+from bruno_memory_vec import jsonable
+from bruno_memory_vec.context import build_context
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
+from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
+from bruno_memory_vec.rows import from_table, to_message
+from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
+from bruno_memory_vec.store import Store
+
+_REMEMBERED_OWNERS = 10_000
+
+
+class Conversations:
+    """Who owns which conversation, and what was said there last."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sessions = store.sessions
+        # An owner never changes, so it can be remembered.
+        self._owners: OrderedDict[str, str] = OrderedDict()
+
+    async def owner(self, conversation_id: str) -> str | None:
+        """The owner of a conversation, None for one that has not begun."""
+        known = self._owners.get(conversation_id)
+        if known is None:
+            found = await self._sessions.conversation(conversation_id)
+            if found is None:
+                return None
+            known = self._remember(conversation_id, found.user_id)
+        return known
+
+    async def claim(self, conversation_id: str, user_id: str | None, otherwise: str) -> str:
+        """The user whose conversation this is, bound now if it was nobody's.
+
+        Args:
+            conversation_id: the conversation about to be written.
+            user_id: who writes, None where the caller did not say.
+            otherwise: who owns it, where the caller did not say and nobody does.
+
+        Raises:
+            ForeignUserError: it belongs to somebody else than ``user_id``.
+        """
+        owner = await self.owner(conversation_id)
+        if owner is None:
+            bound = await self._sessions.bind(conversation_id, user_id or otherwise)
+            owner = self._remember(conversation_id, bound)
+        if user_id is not None and owner != user_id:
+            raise foreign_conversation(conversation_id, user_id)
+        return owner
+
+    async def context(self, user_id: str, key: str | None) -> ConversationContext:
+        """A user's context in a conversation, named by its id or by a session's.
+
+        Raises:
+            ForeignUserError: the conversation or session is another user's.
+        """
+        limit, writable = self._store.config.max_messages, self._store.writer is not None
+        conversation_id = key or await self._sessions.current_conversation(user_id) or str(uuid4())
+        record = await self._sessions.context(user_id, conversation_id, limit)
+        if record.conversation is None and key is not None:
+            session = await self._sessions.session(key)
+            if session is not None:
+                conversation_id = session.conversation_id
+                record = await self._sessions.context(user_id, conversation_id, limit)
+        if record.conversation is None:
+            if writable:
+                await self.claim(conversation_id, user_id, user_id)
+        elif record.conversation.user_id != user_id:
+            raise foreign_conversation(conversation_id, user_id)
+        messages = record.messages
+        if record.conversation is not None and record.conversation.stale:
+            messages = await self._reread(user_id, conversation_id, record)
+        session = record.session
+        if session is None:
+            session = SessionContext(user_id=user_id, conversation_id=conversation_id)
+            if writable:
+                await self._sessions.save_session(session)
+        if writable and record.current != conversation_id:
+            await self._sessions.set_current_conversation(user_id, conversation_id)
+        user = record.user or UserContext(user_id=user_id)
+        return build_context(conversation_id, user, session, messages, limit)
+
+    async def _reread(self, user_id: str, conversation_id: str, record: ContextRecord) -> list[Any]:
+        """The last turns from the rows; the hot context is filled with them again."""
+        scope = Scope.user(user_id).within(conversation_id)
+        where = RowFilter(kinds=(MESSAGE,))
+        found = await self._store.rows.scan(
+            scope, where, COLUMNS, order_by="turn", limit=self._store.config.max_messages
+        )
+        rows = sorted(from_table(found), key=lambda row: row["turn"])
+        if self._store.writer is not None and record.conversation is not None:
+            turns = [HotTurn(user_id, conversation_id, row["turn"], row) for row in rows]
+            await self._sessions.refill(conversation_id, turns, record.conversation)
+        return [to_message(row) for row in rows]
+
+    async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
+        """Begin a session, with a conversation of its own that becomes the user's current one."""
+        session = SessionContext(user_id=user_id, metadata=_kept("metadata", metadata or {}))
+        await self.claim(session.conversation_id, user_id, user_id)
+        await self._sessions.save_session(session)
+        await self._sessions.set_current_conversation(user_id, session.conversation_id)
+        return session
+
+    async def session(self, session_id: str, user_id: str | None) -> SessionContext | None:
+        """A session; None where there is none, or where it is not ``user_id``'s."""
+        session = await self._sessions.session(session_id)
+        if session is None or (user_id is not None and session.user_id != user_id):
+            return None
+        return session
+
+    async def end_session(self, session_id: str, user_id: str | None) -> None:
+        """End a session. Ending it twice changes nothing.
+
+        Raises:
+            NotFoundError: there is no such session for this caller.
+        """
+        session = await self.session(session_id, user_id)
+        if session is None:
+            raise NotFoundError(
+                f"there is no session {session_id!r}",
+                fix="Use the session_id of a session that create_session returned.",
+            )
+        if session.is_active:
+            session.end_session()
+            await self._sessions.save_session(session)
+
+    async def user(self, user_id: str) -> UserContext:
+        """A user's profile and preferences; empty ones where none were saved."""
+        return await self._sessions.user(user_id) or UserContext(user_id=user_id)
+
+    async def save_user(self, user: UserContext) -> None:
+        """Keep a user's profile and preferences."""
+        for field in ("preferences", "profile", "metadata"):
+            _kept(f"user.{field}", getattr(user, field))
+        await self._sessions.save_user(user)
+
+    def _remember(self, conversation_id: str, owner: str) -> str:
+        self._owners[conversation_id] = owner
+        if len(self._owners) > _REMEMBERED_OWNERS:
+            self._owners.popitem(last=False)
+        return owner
+
+
+def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError:
+    """The refusal; it does not say whose conversation it is."""
+    return ForeignUserError(
+        f"the conversation {conversation_id!r} does not belong to the user {user_id!r}",
+        fix="Use another conversation id, or its owner's user id.",
+    )
+
+
+def _kept(field: str, value: dict[str, Any]) -> dict[str, Any]:
+    """The value, if it can come back equal."""
+    try:
+        jsonable.dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            field,
+            str(error),
+            fix="Store strings, numbers, lists, dicts, datetimes or UUIDs.",
+            cause=error,
+        ) from error
+    return value

@@ -1,0 +1,321 @@
+"""What stands behind the door: opening at first use, and whose call it is.
+
+A :class:`~bruno_memory_vec.memory.VectorMemory` and all its views share one
+``Door``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import pyarrow.compute as pc
+from bruno_core.models.message import Message, MessageRole
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec import validation
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.context import HandedOut, put_recalled, recalled_message
+from bruno_memory_vec.conversations import Conversations, foreign_conversation
+from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.errors import (
+    ForeignUserError,
+    InvalidInputError,
+    ReadOnlyError,
+    StoreClosedError,
+)
+from bruno_memory_vec.indexers.loop_lock import LoopLock
+from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.profiles import load_profile
+from bruno_memory_vec.recall import RecallRequest
+from bruno_memory_vec.rows import Row, utc
+from bruno_memory_vec.store import Progress, Store, open_store
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.writer import Writer
+
+_log = get_logger(__name__)
+
+Kind = Literal["message", "memory"]
+T = TypeVar("T")
+
+# Above this much text, models are made into rows in a thread.
+_CHARACTERS_ON_THE_LOOP = 20_000
+_MODELS_ON_THE_LOOP = 64
+_RECALL_PROBLEM = "recall into a context"
+
+
+class AllUsers(Enum):
+    """The type of :data:`ALL_USERS`."""
+
+    ALL_USERS = "all users"
+
+
+#: Given as ``user_id`` to search every user's rows. Spelled out, so that it is never an oversight.
+ALL_USERS: Final = AllUsers.ALL_USERS
+
+
+@dataclass(slots=True)
+class Door:
+    """Shared by a memory and its views. Make one with :meth:`build`."""
+
+    config: MemoryConfig
+    embedder: Any
+    profile: Profile
+    progress: Progress | None = None
+    handed_out: HandedOut = field(default_factory=HandedOut)
+    _store: Store | None = None
+    _conversations: Conversations | None = None
+    _opening: LoopLock = field(default_factory=LoopLock)
+    _closed: bool = False
+    _problem: str | None = None
+
+    @classmethod
+    def build(
+        cls,
+        url: str | None,
+        embedder: Any,
+        profile: str | Profile | None,
+        read_only: bool | None,
+        config: MemoryConfig | None,
+        progress: Progress | None,
+        settings: dict[str, Any],
+    ) -> Door:
+        """Bring settings from arguments, the environment and a config into one."""
+        given = dict(settings)
+        if url is not None:
+            given["url"] = str(url)
+        if isinstance(embedder, str):
+            given["embedder"] = embedder
+        if isinstance(profile, str):
+            given["profile"] = profile
+        if read_only is not None:
+            given["read_only"] = read_only
+        if config is None:
+            config = MemoryConfig.build(**given)
+        elif given:
+            raise InvalidInputError(
+                "config",
+                f"was given beside {', '.join(sorted(given))}",
+                fix="Give either a config or single settings.",
+            )
+        chosen = config.embedder if embedder is None or isinstance(embedder, str) else embedder
+        ranking = config.profile if profile is None or isinstance(profile, str) else profile
+        return cls(config, chosen, load_profile(ranking), progress)
+
+    # Opening and closing
+
+    async def store(self) -> Store:
+        """The open store; opened now if this is its first use."""
+        if self._store is None or self._closed:
+            async with self._opening:
+                if self._closed:
+                    raise StoreClosedError("the memory is closed", fix="Open it again.")
+                if self._store is None:
+                    embedder = await asyncio.to_thread(resolve_embedder, self.embedder)
+                    store = await open_store(self.config, embedder, self.progress)
+                    self._conversations = Conversations(store)
+                    self._store = store
+        return self._store
+
+    async def writer(self) -> Writer:
+        """The store's writer.
+
+        Raises:
+            ReadOnlyError: the store was opened to read.
+        """
+        writer = (await self.store()).writer
+        if writer is None:
+            raise ReadOnlyError(
+                "the memory was opened with read_only=True", fix="Open it without, to write."
+            )
+        return writer
+
+    async def conversations(self) -> Conversations:
+        """The store's conversations."""
+        await self.store()
+        assert self._conversations is not None
+        return self._conversations
+
+    async def close(self) -> None:
+        """Close the store, if it was ever opened. A closed memory stays closed."""
+        async with self._opening:
+            self._closed = True
+            store, self._store = self._store, None
+            if store is not None:
+                await store.close()
+
+    # Whose call it is
+
+    def may_serve(self, bound: str | None, user_id: str | None) -> str | None:
+        """Who a call is for: a view's user, else the one named, if any.
+
+        Raises:
+            ForeignUserError: a view is asked to act for another user.
+        """
+        if user_id is not None:
+            validation.identifier("user_id", user_id)
+        if bound is None:
+            return user_id
+        if user_id is not None and user_id != bound:
+            raise ForeignUserError(
+                f"this memory serves the user {bound!r} only, not {user_id!r}",
+                fix="Use for_user() of the whole memory.",
+            )
+        return bound
+
+    def serve(self, bound: str | None, user_id: str) -> str:
+        """The same, for a call that has to name its user."""
+        return self.may_serve(bound, validation.identifier("user_id", user_id)) or user_id
+
+    def own_scope(self, bound: str | None) -> Scope:
+        """What a caller may see: a view its user's rows, the whole memory all."""
+        return Scope.all_users() if bound is None else Scope.user(bound)
+
+    async def scope(
+        self, bound: str | None, user_id: str | AllUsers | None, conversation_id: str | None
+    ) -> Scope:
+        """The scope of a search.
+
+        Raises:
+            InvalidInputError: nothing says whose rows to search.
+            ForeignUserError: the conversation is another user's.
+        """
+        if conversation_id is not None:
+            validation.identifier("conversation_id", conversation_id)
+        if user_id is ALL_USERS:
+            if bound is not None:
+                raise ForeignUserError(
+                    f"this memory serves the user {bound!r} only",
+                    fix="Use the whole memory to search all users' rows.",
+                )
+            return Scope.all_users().within(conversation_id)
+        user = self.may_serve(bound, user_id)
+        if user is None:
+            raise InvalidInputError(
+                "user_id",
+                "is missing, so that it is not clear whose rows to search",
+                fix="Give user_id=..., use for_user(), or spell out user_id=ALL_USERS.",
+            )
+        if conversation_id is not None and not await self.owned(conversation_id, user):
+            if bound is not None:
+                # In a view, another user's conversation is as if it had never been.
+                return Scope.user(user).within(conversation_id)
+            raise foreign_conversation(conversation_id, user)
+        return Scope.user(user).within(conversation_id)
+
+    async def owned(self, conversation_id: str, user_id: str | None) -> bool:
+        """Whether a conversation is this user's (anyone's for None), or has not begun."""
+        owner = await (await self.conversations()).owner(conversation_id)
+        return owner is None or user_id is None or owner == user_id
+
+    async def claim(self, conversation_id: str, user_id: str | None, first: Message | None) -> str:
+        """The owner of a conversation that is about to be written."""
+        named = first.metadata.get("user_id") if first is not None else None
+        if not isinstance(named, str) or not named.strip():
+            named = self.config.default_user
+        otherwise = validation.identifier('message.metadata["user_id"]', named)
+        return await (await self.conversations()).claim(conversation_id, user_id, otherwise)
+
+    async def check_owner(
+        self, conversation_id: str, user_id: str | None, owners: dict[str, str]
+    ) -> None:
+        """Refuse a memory from another user's conversation; collect who will own which."""
+        assert user_id is not None
+        if owners.setdefault(conversation_id, user_id) != user_id or not await self.owned(
+            conversation_id, user_id
+        ):
+            raise foreign_conversation(conversation_id, user_id)
+
+    # Work for the door
+
+    async def convert(self, models: Sequence[T], make: Callable[[T], Row]) -> list[Row]:
+        """Models as rows, in a thread where there are many or they are long."""
+        if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
+            raise InvalidInputError(
+                "messages", f"expected a list, not {type(models).__name__}", fix="Give a list."
+            )
+        length = sum(len(getattr(model, "content", None) or "") for model in models[:100])
+        if len(models) <= _MODELS_ON_THE_LOOP and length <= _CHARACTERS_ON_THE_LOOP:
+            return [make(model) for model in models]
+        return await asyncio.to_thread(lambda: [make(model) for model in models])
+
+    async def recall_into_contexts(
+        self, user_id: str, conversation_id: str, message: Message
+    ) -> None:
+        """Put what memory has about a user's message into the contexts that wait for it."""
+        if message.role is not MessageRole.USER or not self.config.recall_in_context:
+            return
+        contexts = self.handed_out.waiting_for(conversation_id, message)
+        if not contexts:
+            return
+        store = await self.store()
+        shown = {str(seen.id) for context in contexts for seen in context.messages}
+        now = utc(0).now(utc(0).tzinfo)
+        request = RecallRequest(
+            query=message.content,
+            scope=Scope.user(user_id),
+            where=RowFilter(alive_at=now),
+            k=self.config.recall_k + len(shown),
+            profile=self.profile,
+            now=now,
+        )
+        try:
+            hits = await store.retriever.recall(request, count_use=False)
+        except BrunoError as error:
+            # The message itself is stored; a prompt without old memories beats no answer at all.
+            self._problem = str(error)
+            _log.warning("recall_into_context_failed", error=str(error))
+            return
+        self._problem = None
+        fresh = [hit for hit in hits if hit.id not in shown][: self.config.recall_k]
+        recalled = recalled_message(fresh, self.config.recall_tokens)
+        for context in contexts:
+            put_recalled(context, recalled)
+
+    async def health(self) -> dict[str, Any]:
+        """The state of each engine, and what went wrong."""
+        store = await self.store()
+        problems = dict(store.writer.problems) if store.writer is not None else {}
+        if self._problem is not None:
+            problems[_RECALL_PROBLEM] = self._problem
+        report: dict[str, Any] = {
+            "status": "ok",
+            "url": self.config.url,
+            "read_only": self.config.read_only,
+            "embedder": str(store.embedder.fingerprint),
+            "profile": self.profile.name,
+        }
+        parts = {"rows": store.rows, "lexical": store.lexical, "sessions": store.sessions}
+        for name, part in parts.items():
+            try:
+                report[name] = await part.health()  # type: ignore[attr-defined]
+            except BrunoError as error:
+                problems[name] = str(error)
+        report["problems"] = problems
+        report["status"] = "degraded" if problems else "ok"
+        return report
+
+    async def statistics(self, user_id: str) -> dict[str, Any]:
+        """Counted from the rows, which are the truth."""
+        rows = (await self.store()).rows
+        scope = Scope.user(user_id)
+        columns = ("conversation_id", "created_at")
+        messages = await rows.scan(scope, RowFilter(kinds=(MESSAGE,)), columns)
+        first = last = None
+        if messages.num_rows:
+            span = pc.min_max(messages.column("created_at")).as_py()
+            first, last = span["min"].replace(tzinfo=None), span["max"].replace(tzinfo=None)
+        return {
+            "total_messages": messages.num_rows,
+            "conversations": len(pc.unique(messages.column("conversation_id"))),
+            "memories": await rows.count(scope, RowFilter(kinds=(MEMORY,))),
+            "first_message_at": first,
+            "last_message_at": last,
+        }

@@ -1,0 +1,137 @@
+"""Every error of the package, as one tree.
+
+::
+
+    bruno_core BrunoError
+    └── bruno_core MemoryError
+        ├── InvalidInputError        a value was refused before anything was written
+        ├── NotFoundError            no such memory or session (or it is another user's)
+        ├── ForeignUserError         the conversation or the call belongs to another user
+        ├── EmbeddingError           an embedder gave no usable vectors
+        ├── MissingDependencyError   an optional package is not installed
+        ├── StoreError               the store as a whole cannot be used
+        │   ├── NotAStoreError       the folder holds something else, or nothing to read
+        │   ├── StoreLockedError     another process (or object) writes to this folder
+        │   ├── StoreVersionError    the store was written by a newer version
+        │   ├── FingerprintError     the store's vectors came from another embedder
+        │   ├── ReadOnlyError        a write was asked of a reader
+        │   └── StoreClosedError     the memory was closed
+        └── EngineError              an engine failed: names engine, operation and fix
+            ├── BackendUnavailable   it cannot be reached, read or written
+            └── IndexDamaged         an index on disk cannot be read
+
+Each message ends with what to do about it, which is also in ``error.fix``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bruno_core.utils import exceptions as bruno
+
+from bruno_memory_vec.indexers.errors import BackendUnavailable, EngineError, IndexDamaged
+
+__all__ = [
+    "BackendUnavailable",
+    "EmbeddingError",
+    "EngineError",
+    "FingerprintError",
+    "ForeignUserError",
+    "IndexDamaged",
+    "InvalidInputError",
+    "MissingDependencyError",
+    "NotAStoreError",
+    "NotFoundError",
+    "ReadOnlyError",
+    "StoreClosedError",
+    "StoreError",
+    "StoreLockedError",
+    "StoreVersionError",
+]
+
+
+class _MemoryVecError(bruno.MemoryError):
+    """Shared shape: what happened, then what to do."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        fix: str,
+        details: dict[str, Any] | None = None,
+        cause: Exception | None = None,
+    ) -> None:
+        self.fix = fix
+        super().__init__(f"{problem}. {fix}", details=details, cause=cause)
+
+
+class InvalidInputError(_MemoryVecError):
+    """A value was refused. Nothing was written.
+
+    Attributes:
+        field: the parameter or model field at fault.
+    """
+
+    def __init__(
+        self, field: str, problem: str, *, fix: str, cause: Exception | None = None
+    ) -> None:
+        self.field = field
+        super().__init__(f"{field}: {problem}", fix=fix, cause=cause)
+
+
+class NotFoundError(_MemoryVecError):
+    """There is no such memory or session for this caller."""
+
+
+class ForeignUserError(_MemoryVecError):
+    """A conversation has one owner, and a user's view serves one user."""
+
+
+class EmbeddingError(_MemoryVecError):
+    """The embedder failed, or gave vectors that cannot be stored."""
+
+
+class MissingDependencyError(_MemoryVecError):
+    """An optional package is not installed.
+
+    Attributes:
+        package: the missing distribution.
+        extra: the extra of ``bruno-memory-vec`` that installs it.
+    """
+
+    def __init__(self, package: str, extra: str, *, cause: Exception | None = None) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            f"the package {package!r} is not installed",
+            fix=f'Run: pip install "bruno-memory-vec[{extra}]"',
+            cause=cause,
+        )
+
+
+class StoreError(_MemoryVecError):
+    """The store as a whole cannot be used."""
+
+
+class NotAStoreError(StoreError):
+    """The folder is not a store of ours; nothing in it was touched."""
+
+
+class StoreLockedError(StoreError):
+    """Another writer holds the folder's lock. The message names it."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer version of this package."""
+
+
+class FingerprintError(StoreError):
+    """The store's vectors came from another embedder. The message names both."""
+
+
+class ReadOnlyError(StoreError):
+    """The store was opened with ``read_only=True``, or its folder cannot be written."""
+
+
+class StoreClosedError(StoreError):
+    """The memory was closed. Open it again."""

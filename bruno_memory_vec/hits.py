@@ -1,0 +1,117 @@
+"""What a recall gives back."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from bruno_core.models.memory import MemoryEntry
+from bruno_core.models.message import Message
+
+_SHOWN = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One recalled message or memory, and why it was found.
+
+    Attributes:
+        id: the message's or memory's id, as text.
+        content: its text.
+        score: what it was ranked by; comparable within one recall only.
+        signals: what each ranker contributed; the values add up to ``score``.
+        conversation_id: where it was said, None for a memory without a conversation.
+        turn: its position there from 0, None for a memory.
+        created_at: when, in UTC (timezone-aware).
+        record: the ``Message`` or ``MemoryEntry`` as it was stored.
+    """
+
+    id: str
+    content: str
+    score: float
+    signals: Mapping[str, float]
+    conversation_id: str | None
+    turn: int | None
+    created_at: datetime
+    record: Message | MemoryEntry
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signals", MappingProxyType(dict(self.signals)))
+
+    @property
+    def kind(self) -> str:
+        """ "message" or "memory"."""
+        return "message" if isinstance(self.record, Message) else "memory"
+
+    @property
+    def speaker(self) -> str:
+        """The role of a message, the type of a memory."""
+        if isinstance(self.record, Message):
+            return str(self.record.role.value)
+        return str(self.record.memory_type.value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as JSON-able values; times as ISO 8601."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "speaker": self.speaker,
+            "content": self.content,
+            "score": self.score,
+            "signals": dict(self.signals),
+            "conversation_id": self.conversation_id,
+            "turn": self.turn,
+            "created_at": self.created_at.isoformat(),
+        }
+
+    def __str__(self) -> str:
+        place = "" if self.conversation_id is None else f" {self.conversation_id}"
+        place += "" if self.turn is None else f"#{self.turn}"
+        why = "  ".join(f"{name} {value:+.3f}" for name, value in self.signals.items())
+        return (
+            f"{self.score:.3f}  {self.created_at:%Y-%m-%d} {self.speaker}{place}\n"
+            f"       {_short(self.content)}\n       {why}"
+        )
+
+    def _repr_html_(self) -> str:
+        return Hits([self])._repr_html_()
+
+
+class Hits(list[Hit]):
+    """Hits, best first: a list that shows itself as a table in a notebook."""
+
+    def __init__(self, hits: Iterable[Hit] = ()) -> None:
+        super().__init__(hits)
+
+    def __str__(self) -> str:
+        return "\n".join(str(hit) for hit in self) or "no hits"
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for hit in self for name in hit.signals))
+        heads = ["score", "when", "who", "where", "text", *names]
+        rows = [
+            [
+                f"{hit.score:.3f}",
+                f"{hit.created_at:%Y-%m-%d}",
+                hit.speaker,
+                f"{hit.conversation_id or ''}{'' if hit.turn is None else f' #{hit.turn}'}",
+                _short(hit.content),
+                *(f"{hit.signals.get(name, 0.0):+.3f}" for name in names),
+            ]
+            for hit in self
+        ]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

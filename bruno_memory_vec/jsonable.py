@@ -1,0 +1,103 @@
+"""JSON that gives back what it was given.
+
+Plain JSON turns a datetime into a string, a tuple into a list and a key 1 into
+"1". Metadata has to come back equal, so such values are written as a tagged
+object (``{"$": "datetime", "v": ...}``), and what has no tag is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+_TAG = "$"
+# Deep enough for real data; a structure that holds itself ends here, not in a RecursionError.
+_DEEPEST = 64
+
+_SCALARS: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
+    date: ("date", date.isoformat, date.fromisoformat),
+    time: ("time", time.isoformat, time.fromisoformat),
+    timedelta: (
+        "timedelta",
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda value: timedelta(*value),
+    ),
+    UUID: ("uuid", str, UUID),
+    Decimal: ("decimal", str, Decimal),
+    bytes: (
+        "bytes",
+        lambda value: base64.b64encode(value).decode("ascii"),
+        lambda value: base64.b64decode(value),
+    ),
+}
+_READERS = {tag: read for tag, _, read in _SCALARS.values()}
+_COLLECTIONS: dict[str, Callable[[Any], Any]] = {
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+}
+
+
+def dumps(value: Any) -> str:
+    """ASCII JSON of ``value``.
+
+    Raises:
+        ValueError: something in it has no faithful form; the message gives its place.
+    """
+    if value == {} and type(value) is dict:
+        return "{}"
+    return json.dumps(_encode(value, "", 0), separators=(",", ":"))
+
+
+def loads(text: str) -> Any:
+    """The value that :func:`dumps` was given."""
+    if text == "{}":
+        return {}
+    return _decode(json.loads(text))
+
+
+def _encode(value: Any, place: str, depth: int) -> Any:
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if depth > _DEEPEST:
+        raise ValueError(f"{place or 'the value'} is nested more than {_DEEPEST} levels deep")
+    scalar = _SCALARS.get(type(value))
+    if scalar is not None:
+        tag, write, _ = scalar
+        return {_TAG: tag, "v": write(value)}
+    if type(value) is list:
+        return [_encode(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value) and _TAG not in value:
+            return {key: _encode(item, f"{place}.{key}", depth + 1) for key, item in value.items()}
+        pairs = [
+            [_encode(key, f"{place} key", depth + 1), _encode(item, f"{place}.{key}", depth + 1)]
+            for key, item in value.items()
+        ]
+        return {_TAG: "dict", "v": pairs}
+    tag = type(value).__name__
+    if type(value) in _COLLECTIONS.values():
+        items = [_encode(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return {_TAG: tag, "v": items}
+    raise ValueError(f"{place.lstrip('.') or 'the value'} is a {tag}, which JSON cannot hold")
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _TAG not in value:
+        return {key: _decode(item) for key, item in value.items()}
+    tag, held = value[_TAG], value["v"]
+    if tag == "dict":
+        return {_decode(key): _decode(item) for key, item in held}
+    if tag in _COLLECTIONS:
+        return _COLLECTIONS[tag](_decode(held))
+    return _READERS[tag](held)

@@ -1,0 +1,144 @@
+"""``store.json``: what a folder is, and what made its vectors and its words."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bruno_memory_vec._version import __version__
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    FingerprintError,
+    NotAStoreError,
+    StoreVersionError,
+)
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+
+FILE = "store.json"
+LOCK = "writer.lock"
+HOLDER = "writer.json"
+_FORMAT = "bruno-memory-vec"
+# What a process that was killed while it made a store may have left behind.
+_DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a store says of itself.
+
+    Attributes:
+        fingerprint: the embedder of its vectors.
+        language: the stemmer of its lexical index, None for none.
+        schema: the version of its row format.
+    """
+
+    fingerprint: Fingerprint
+    language: str | None
+    schema: int = SCHEMA_VERSION
+
+    def check(self, fingerprint: Fingerprint, folder: Path) -> None:
+        """Refuse another embedder than the store was made with.
+
+        Raises:
+            FingerprintError: naming both.
+        """
+        if fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"the vectors in {folder} were made by {self.fingerprint}, not by {fingerprint}",
+                fix="Open the store with its own embedder, or store its conversations anew in "
+                "another folder.",
+            )
+
+    def write(self, folder: Path) -> None:
+        """Write it as one: a reader sees the old file or the new one, never a half.
+
+        Raises:
+            BackendUnavailable: the folder cannot be written.
+        """
+        text = json.dumps(
+            {
+                "format": _FORMAT,
+                "schema": self.schema,
+                "written_by": __version__,
+                "embedder": self.fingerprint.to_dict(),
+                "language": self.language,
+            },
+            indent=2,
+        )
+        fresh = folder / f"{FILE}.new"
+        try:
+            with fresh.open("w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(folder / FILE)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None where there is nothing yet, so that a store can be made.
+
+    Raises:
+        NotAStoreError: there is something, and it is no store of ours.
+        StoreVersionError: a newer version of this package wrote it.
+        BackendUnavailable: the folder cannot be read.
+    """
+    try:
+        if not folder.exists():
+            return None
+        if not folder.is_dir():
+            raise NotAStoreError(f"{folder} is a file", fix="Name a folder.")
+        path = folder / FILE
+        if not path.exists():
+            others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _DEBRIS)
+            if others:
+                raise NotAStoreError(
+                    f"{folder} holds {others[0]!r} and no {FILE}, so it is not a store",
+                    fix="Name a store, or a new or empty folder.",
+                )
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise NotAStoreError(
+            f"{folder / FILE} cannot be read: {error}",
+            fix="Restore it from a backup; the other files of the store are not touched.",
+            cause=error,
+        ) from error
+    except OSError as error:
+        raise BackendUnavailable(
+            "folder", "open", str(error), fix=f"Check that {folder} may be read.", cause=error
+        ) from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise NotAStoreError(
+            f"{folder / FILE} was not written by {_FORMAT}", fix="Name a store, or a new folder."
+        )
+    schema = data.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"{folder} has the format {schema}, newer than {SCHEMA_VERSION}, which this version "
+            f"({__version__}) reads; it was written by {data.get('written_by')}",
+            fix="Upgrade with: pip install -U bruno-memory-vec",
+        )
+    try:
+        return Manifest(Fingerprint.from_dict(data["embedder"]), data.get("language"), schema)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotAStoreError(
+            f"{folder / FILE} lacks {error}",
+            fix="Restore it from a backup; the other files of the store are not touched.",
+            cause=error,
+        ) from error
+
+
+def unwritable(folder: Path, error: OSError) -> BackendUnavailable:
+    """The error for a folder that cannot be made or written."""
+    return BackendUnavailable(
+        "folder",
+        "write",
+        str(error),
+        fix=f"Check the free space and permissions of {folder}, or open it with read_only=True.",
+        cause=error,
+    )

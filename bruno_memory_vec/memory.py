@@ -1,0 +1,399 @@
+"""``VectorMemory``: the door. It checks what comes in, says whose it is, and routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from bruno_core.interfaces.memory import MemoryInterface
+from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
+from bruno_core.models.context import ConversationContext, SessionContext, UserContext
+from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
+from bruno_core.models.message import Message, MessageRole
+
+from bruno_memory_vec import validation
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.door import ALL_USERS, AllUsers, Door, Kind
+from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.filters import row_filter
+from bruno_memory_vec.hits import Hits
+from bruno_memory_vec.indexers.protocols import RowFilter
+from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.older_guide import OlderGuide
+from bruno_memory_vec.profiles import load_profile
+from bruno_memory_vec.recall import RecallRequest
+from bruno_memory_vec.rows import memory_row, message_row, read_all, to_memory, to_message
+
+if TYPE_CHECKING:
+    from bruno_core.interfaces.embedding import EmbeddingInterface
+
+    from bruno_memory_vec.embedders.protocol import Embedder
+    from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.store import Progress
+
+__all__ = ["ALL_USERS", "VectorMemory"]
+
+_NOT_SYSTEM: Final = tuple(role.value for role in MessageRole if role is not MessageRole.SYSTEM)
+
+
+class VectorMemory(OlderGuide, MemoryInterface):
+    """An assistant's memory in one folder, found again by meaning and by words.
+
+    It connects at first use, so it can be handed to ``BaseAssistant`` as it is;
+    :func:`bruno_memory_vec.open_memory` connects at once. One object serves any
+    number of tasks of one event loop.
+
+    Args:
+        url: a folder, or ``memory://``. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        embedder: a name, an :class:`~bruno_memory_vec.Embedder`, or a bruno-core
+            ``EmbeddingInterface``. Default: "static", whose weights are in the package.
+        profile: the recall profile used where a call names none.
+        read_only: read beside a process that writes.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        progress: told how far a rebuild of the word index has come.
+        settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
+
+    Raises:
+        InvalidInputError: a setting is not usable.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        embedder: str | Embedder | EmbeddingInterface | None = None,
+        profile: str | Profile | None = None,
+        read_only: bool | None = None,
+        config: MemoryConfig | None = None,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> None:
+        self._user: str | None = None
+        self._door = Door.build(url, embedder, profile, read_only, config, progress, settings)
+
+    @classmethod
+    def from_config(cls, config: BrunoMemoryConfig) -> VectorMemory:
+        """A memory from ``bruno_core.models.config.MemoryConfig``."""
+        return cls(config=MemoryConfig.from_bruno(config))
+
+    @property
+    def config(self) -> MemoryConfig:
+        """The settings in force."""
+        return self._door.config
+
+    def for_user(self, user_id: str) -> VectorMemory:
+        """The same memory as one user sees it: another user's ids do not exist in it."""
+        view = object.__new__(type(self))
+        view._door = self._door
+        view._user = self._door.may_serve(self._user, validation.identifier("user_id", user_id))
+        return view
+
+    # Life
+
+    async def connect(self) -> VectorMemory:
+        """Open the store now rather than at first use.
+
+        Raises:
+            StoreError, EngineError: see :class:`bruno_memory_vec.errors`.
+        """
+        await self._door.store()
+        return self
+
+    async def close(self) -> None:
+        """Write what waits and give the folder free. Closing twice does nothing."""
+        await self._door.close()
+
+    async def __aenter__(self) -> VectorMemory:
+        return await self.connect()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def health(self) -> dict[str, Any]:
+        """The state of each engine; "status" is "ok", or "degraded" with the "problems" named."""
+        report = await self._door.health()
+        # The figures count all users' rows; a view sees no more than whether all is well.
+        return report if self._user is None else {"status": report["status"]}
+
+    async def maintain(self) -> dict[str, Any]:
+        """Compact the rows and bring everything derived up to date, now. Returns :meth:`health`."""
+        await (await self._door.writer()).maintain()
+        return await self.health()
+
+    # Writing
+
+    async def store_message(
+        self, message: Message, conversation_id: str, user_id: str | None = None
+    ) -> None:
+        """Store one message. The same id again replaces it, in its place.
+
+        Without ``user_id`` the conversation's owner is known, or is named by
+        ``message.metadata["user_id"]``, or is the default user.
+
+        Raises:
+            InvalidInputError: a field cannot be kept. Nothing was written.
+            ForeignUserError: the conversation is another user's.
+            ReadOnlyError, EmbeddingError, EngineError: it was not stored.
+        """
+        await self.store_messages([message], conversation_id, user_id)
+
+    async def store_messages(
+        self, messages: Sequence[Message], conversation_id: str, user_id: str | None = None
+    ) -> None:
+        """Store many messages of one conversation, in their order, as one commit: all or none.
+
+        Raises: as :meth:`store_message`.
+        """
+        validation.identifier("conversation_id", conversation_id)
+        user = self._door.may_serve(self._user, user_id)
+        writer = await self._door.writer()
+        rows = await self._door.convert(
+            messages, lambda message: message_row(message, "", conversation_id)
+        )
+        if not rows:
+            return
+        owner = await self._door.claim(conversation_id, user, messages[0])
+        for row in rows:
+            row["user_id"] = owner
+        recalling = self._door.recall_into_contexts(owner, conversation_id, messages[-1])
+        await asyncio.gather(writer.write(rows), recalling)
+
+    async def store_memory(self, memory_entry: MemoryEntry) -> None:
+        """Store one memory, or update it: the same id again replaces and re-embeds it.
+
+        Raises: as :meth:`store_message`.
+        """
+        await self.store_memories([memory_entry])
+
+    async def store_memories(self, entries: Sequence[MemoryEntry]) -> None:
+        """Store many memories as one commit: all or none.
+
+        Raises: as :meth:`store_message`.
+        """
+        writer = await self._door.writer()
+        ttl = self.config.short_term_ttl
+        rows = await self._door.convert(entries, lambda entry: memory_row(entry, ttl))
+        owners: dict[str, str] = {}
+        for row in rows:
+            user = self._door.may_serve(self._user, row["user_id"])
+            if row["conversation_id"] is not None:
+                await self._door.check_owner(row["conversation_id"], user, owners)
+        for conversation_id, owner in owners.items():
+            await self._door.claim(conversation_id, owner, None)
+        await writer.write(rows)
+
+    # Reading
+
+    async def recall(
+        self,
+        query: str,
+        *,
+        user_id: str | AllUsers | None = None,
+        k: int = 10,
+        conversation_id: str | None = None,
+        kinds: Kind | Sequence[Kind] | None = None,
+        roles: MessageRole | str | Sequence[MessageRole | str] | None = None,
+        memory_types: MemoryType | str | Sequence[MemoryType | str] | None = None,
+        tags: str | Sequence[str] | None = None,
+        categories: str | Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        min_importance: float = 0.0,
+        min_confidence: float = 0.0,
+        min_similarity: float = 0.0,
+        include_expired: bool = False,
+        profile: str | Profile | None = None,
+        now: datetime | None = None,
+    ) -> Hits:
+        """The ``k`` messages and memories that answer ``query`` best, best first.
+
+        Args:
+            query: a question or any text. It is analysed, never parsed.
+            user_id: whose rows; ``ALL_USERS`` for everyone's. A view knows its user.
+            k: how many hits, 1 to 1000.
+            conversation_id: only this conversation.
+            kinds: "message", "memory" or both.
+            roles: only messages of these roles.
+            memory_types: only memories of these types.
+            tags: only memories with any of these tags.
+            categories: only memories of these categories.
+            since: only what was created at this time or later (naive is UTC).
+            until: only what was created before this time (naive is UTC).
+            min_importance: 0..1. A message has 0.5, or ``metadata["importance"]``.
+            min_confidence: 0..1.
+            min_similarity: 0..1, the least cosine similarity to the question.
+            include_expired: also memories past their ``expires_at``.
+            profile: how to rank, instead of the memory's own profile.
+            now: the time to reckon recency and expiry from. Default: the present.
+
+        Raises:
+            InvalidInputError: an argument is not usable; it names which.
+            ForeignUserError: the view or the conversation is another user's.
+            EngineError, EmbeddingError: the search failed.
+        """
+        at = validation.moment("now", now) if now is not None else datetime.now(timezone.utc)
+        where = row_filter(
+            alive_at=None if include_expired else at,
+            kinds=kinds,
+            roles=roles,
+            memory_types=memory_types,
+            tags=tags,
+            categories=categories,
+            since=since,
+            until=until,
+            min_importance=min_importance,
+            min_confidence=min_confidence,
+        )
+        request = RecallRequest(
+            query=validation.question("query", query),
+            scope=await self._door.scope(self._user, user_id, conversation_id),
+            where=where,
+            k=validation.limit("k", k),
+            profile=self._door.profile if profile is None else load_profile(profile),
+            now=at,
+            min_similarity=validation.unit_interval("min_similarity", min_similarity),
+        )
+        return await (await self._door.store()).retriever.recall(request)
+
+    async def retrieve_messages(
+        self, conversation_id: str, limit: int | None = None
+    ) -> list[Message]:
+        """The newest ``limit`` messages of a conversation (all for None), newest first."""
+        validation.identifier("conversation_id", conversation_id)
+        if limit is not None:
+            validation.limit("limit", limit, largest=2**31)
+        store = await self._door.store()
+        scope = self._door.own_scope(self._user).within(conversation_id)
+        where = RowFilter(kinds=(MESSAGE,))
+        found = await store.rows.scan(scope, where, COLUMNS, order_by="turn", limit=limit)
+        return await read_all(found, to_message)
+
+    async def search_messages(
+        self, query: str, user_id: str | None = None, limit: int = 10
+    ) -> list[Message]:
+        """The messages that answer ``query`` best, best first; of all users where none is named."""
+        validation.limit("limit", limit)
+        whose = ALL_USERS if user_id is None and self._user is None else user_id
+        hits = await self.recall(query, user_id=whose, k=limit, kinds="message")
+        return [hit.record for hit in hits if isinstance(hit.record, Message)]
+
+    async def retrieve_memories(self, query: MemoryQuery) -> list[MemoryEntry]:
+        """The memories that match a query, best first; without a text, the newest first."""
+        filters: dict[str, Any] = {
+            "kinds": "memory",
+            "memory_types": query.memory_types,
+            "tags": query.tags,
+            "categories": query.categories,
+            "min_importance": query.min_importance,
+            "min_confidence": query.min_confidence,
+        }
+        if query.query_text is not None and query.query_text.strip():
+            hits = await self.recall(
+                query.query_text,
+                user_id=query.user_id,
+                k=query.limit,
+                include_expired=query.include_expired,
+                min_similarity=query.similarity_threshold,
+                **filters,
+            )
+            return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
+        scope = self._door.own_scope(self._door.serve(self._user, query.user_id))
+        at = None if query.include_expired else datetime.now(timezone.utc)
+        found = await (await self._door.store()).rows.scan(
+            scope,
+            row_filter(alive_at=at, **filters),
+            COLUMNS,
+            order_by="created_at",
+            limit=query.limit,
+        )
+        return await read_all(found, to_memory)
+
+    # Deleting
+
+    async def delete_memory(self, memory_id: str) -> None:
+        """Delete a memory.
+
+        Raises:
+            NotFoundError: there is no such memory for this caller.
+        """
+        writer = await self._door.writer()
+        where = RowFilter(kinds=(MEMORY,), ids=(str(memory_id),))
+        if not await writer.delete(self._door.own_scope(self._user), where):
+            raise NotFoundError(
+                f"there is no memory {str(memory_id)!r}", fix="Use the id of a stored MemoryEntry."
+            )
+
+    async def clear_history(self, conversation_id: str, keep_system_messages: bool = True) -> None:
+        """Delete a conversation's messages; system messages stay unless asked otherwise."""
+        validation.identifier("conversation_id", conversation_id)
+        writer = await self._door.writer()
+        where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep_system_messages else ())
+        scope = self._door.own_scope(self._user).within(conversation_id)
+        if await self._door.owned(conversation_id, scope.user_id):
+            await writer.delete(scope, where, conversation_id=conversation_id)
+
+    # Sessions
+
+    async def create_session(
+        self, user_id: str, metadata: dict[str, Any] | None = None
+    ) -> SessionContext:
+        """Begin a session, with a new conversation that becomes the user's current one."""
+        user = self._door.serve(self._user, user_id)
+        await self._door.writer()
+        return await (await self._door.conversations()).create_session(user, metadata)
+
+    async def get_session(self, session_id: str) -> SessionContext | None:
+        """A session, None where there is none for this caller."""
+        return await (await self._door.conversations()).session(str(session_id), self._user)
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session.
+
+        Raises:
+            NotFoundError: there is no such session for this caller.
+        """
+        await self._door.writer()
+        await (await self._door.conversations()).end_session(str(session_id), self._user)
+
+    async def get_context(self, user_id: str, session_id: str | None = None) -> ConversationContext:
+        """The user's context, its messages oldest first.
+
+        ``session_id`` is a conversation's id, as ``BaseAssistant`` has it, or a
+        session's; one that is not known begins a conversation. Without it, the
+        user's current conversation goes on. When the user's next message is
+        stored, what memory recalls for it is put into this very context.
+
+        Raises:
+            ForeignUserError: the conversation is another user's.
+        """
+        user = self._door.serve(self._user, user_id)
+        if session_id is not None:
+            validation.identifier("session_id", session_id)
+        context = await (await self._door.conversations()).context(user, session_id)
+        self._door.handed_out.remember(context)
+        return context
+
+    async def get_user(self, user_id: str) -> UserContext:
+        """A user's profile and preferences; empty ones where none were saved."""
+        user = self._door.serve(self._user, user_id)
+        return await (await self._door.conversations()).user(user)
+
+    async def save_user(self, user: UserContext) -> None:
+        """Keep a user's profile and preferences; every later context carries them."""
+        if not isinstance(user, UserContext):
+            raise InvalidInputError("user", "expected a UserContext", fix="Make a UserContext.")
+        self._door.serve(self._user, user.user_id)
+        await self._door.writer()
+        await (await self._door.conversations()).save_user(user)
+
+    async def get_statistics(self, user_id: str) -> dict[str, Any]:
+        """How much a user has: total_messages, conversations, memories, and since when."""
+        return await self._door.statistics(self._door.serve(self._user, user_id))

@@ -1,0 +1,1 @@
+"""Session metadata and hot context. Nothing here is the truth about a message: the rows are."""

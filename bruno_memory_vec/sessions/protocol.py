@@ -1,0 +1,148 @@
+"""What the memory asks of a session store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bruno_core.models.context import SessionContext, UserContext
+from bruno_core.models.message import Message
+
+from bruno_memory_vec.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class HotTurn:
+    """One stored message on its way into the hot context.
+
+    Attributes:
+        user_id: whose conversation it is.
+        conversation_id: where it is.
+        turn: its position there.
+        row: the message's row (``rows.message_row``).
+    """
+
+    user_id: str
+    conversation_id: str
+    turn: int
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is known of a conversation.
+
+    Attributes:
+        user_id: its owner.
+        next_turn: the position of the next message.
+        stale: not 0 where the hot messages have to be read from the rows again.
+    """
+
+    user_id: str
+    next_turn: int
+    stale: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRecord:
+    """Everything ``get_context`` needs, read at once.
+
+    Attributes:
+        conversation: None for one that has not begun.
+        user: None for one without a profile.
+        current: the conversation the user was in last, if any.
+        session: the newest active session of the conversation.
+        messages: the last turns, oldest first.
+    """
+
+    conversation: Conversation | None
+    user: UserContext | None
+    current: str | None
+    session: SessionContext | None
+    messages: list[Message]
+
+
+class SessionStore(Protocol):
+    """Sessions, owners, users, turn counters and hot context.
+
+    Each method is one transaction. ``last_seq`` says up to which row the store
+    has followed the write order.
+    """
+
+    @property
+    def max_messages(self) -> int:
+        """How many of a conversation's last turns are kept hot."""
+        ...
+
+    async def last_seq(self) -> int:
+        """Up to which ``seq`` the rows have been applied, -1 for none."""
+        ...
+
+    async def apply(self, turns: Sequence[HotTurn], last_seq: int) -> None:
+        """Follow a commit: counters, owners and hot messages of these turns."""
+        ...
+
+    async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
+        """Follow rows written while this store was away: (conversation, owner, next turn).
+
+        Their hot messages become stale. An owner that is known stays.
+        """
+        ...
+
+    async def conversation(self, conversation_id: str) -> Conversation | None:
+        """What is known of a conversation, None for one that has not begun."""
+        ...
+
+    async def bind(self, conversation_id: str, user_id: str) -> str:
+        """Give a conversation its owner, unless it has one; returns who owns it now."""
+        ...
+
+    async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
+        """Read a conversation's context, with its last ``limit`` turns."""
+        ...
+
+    async def mark_stale(self, conversation_id: str) -> None:
+        """Say that the hot messages of a conversation are no longer true."""
+        ...
+
+    async def refill(
+        self, conversation_id: str, turns: Sequence[HotTurn], seen: Conversation
+    ) -> None:
+        """Put in the hot messages anew, as read from the rows after ``seen`` was.
+
+        Does nothing where the conversation has become staler since.
+        """
+        ...
+
+    async def current_conversation(self, user_id: str) -> str | None:
+        """Where the user's last turn was."""
+        ...
+
+    async def set_current_conversation(self, user_id: str, conversation_id: str) -> None:
+        """Remember where the user is."""
+        ...
+
+    async def save_session(self, session: SessionContext) -> None:
+        """Insert or replace a session."""
+        ...
+
+    async def session(self, session_id: str) -> SessionContext | None:
+        """A session by its id."""
+        ...
+
+    async def save_user(self, user: UserContext) -> None:
+        """Insert or replace a user's profile and preferences."""
+        ...
+
+    async def user(self, user_id: str) -> UserContext | None:
+        """A user's profile and preferences."""
+        ...
+
+    async def health(self) -> dict[str, Any]:
+        """Figures about the store; raises an ``EngineError`` where it does not work."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store. Closing twice does nothing."""
+        ...

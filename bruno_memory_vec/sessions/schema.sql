@@ -1,0 +1,40 @@
+-- Version 1. Sessions, owners, users and the hot context of a store.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE users (
+    user_id              TEXT PRIMARY KEY,
+    current_conversation TEXT,
+    payload              TEXT            -- UserContext, as tagged JSON
+) WITHOUT ROWID;
+
+CREATE TABLE conversations (
+    conversation_id TEXT PRIMARY KEY,
+    user_id         TEXT NOT NULL,
+    next_turn       INTEGER NOT NULL DEFAULT 0,
+    -- Counts changes that the hot messages do not show yet; 0 where they are true.
+    stale           INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX conversations_by_user ON conversations (user_id);
+
+CREATE TABLE sessions (
+    session_id      TEXT PRIMARY KEY,
+    user_id         TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    is_active       INTEGER NOT NULL,
+    started         INTEGER NOT NULL,   -- order of creation
+    payload         TEXT NOT NULL       -- SessionContext, as tagged JSON
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_conversation ON sessions (conversation_id, is_active, started);
+
+CREATE TABLE hot_messages (
+    conversation_id TEXT NOT NULL,
+    turn            INTEGER NOT NULL,
+    id              TEXT NOT NULL,
+    payload         TEXT NOT NULL,      -- Message, as tagged JSON
+    PRIMARY KEY (conversation_id, turn)
+) WITHOUT ROWID;
+
+INSERT INTO meta VALUES ('last_seq', -1);

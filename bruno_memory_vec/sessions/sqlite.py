@@ -1,0 +1,349 @@
+"""Sessions and hot context in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+from bruno_core.models.context import SessionContext, UserContext
+
+from bruno_memory_vec import jsonable
+from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
+from bruno_memory_vec.indexers.loop_lock import LoopLock
+from bruno_memory_vec.rows import message_from_json, message_to_json
+from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
+
+SCHEMA_VERSION = 1
+_ENGINE = "sqlite"
+
+_CONTEXT = """
+SELECT 0 AS part, user_id, next_turn, stale FROM conversations WHERE conversation_id = :conversation
+UNION ALL
+SELECT 1, payload, current_conversation, 0 FROM users WHERE user_id = :user
+UNION ALL
+SELECT 2, payload, 0, 0 FROM (
+    SELECT payload FROM sessions
+    WHERE conversation_id = :conversation AND is_active = 1 AND user_id = :user
+    ORDER BY started DESC LIMIT 1
+)
+UNION ALL
+SELECT 3, payload, turn, 0 FROM (
+    SELECT payload, turn FROM hot_messages
+    WHERE conversation_id = :conversation ORDER BY turn DESC LIMIT :limit
+)
+"""
+
+
+class SQLiteSessionStore:
+    """A :class:`~bruno_memory_vec.sessions.protocol.SessionStore` in a SQLite file.
+
+    Open one with :meth:`open`. ``max_messages`` is how many hot turns it keeps
+    of each conversation.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, path: str, max_messages: int) -> None:
+        self._connection = connection
+        self._path = path
+        self.max_messages = max_messages
+        # One transaction at a time: they share a connection, and would commit each other's halves.
+        self._writing = LoopLock()
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, path: str | Path, max_messages: int, *, read_only: bool = False
+    ) -> SQLiteSessionStore:
+        """Open the file at ``path`` (":memory:" for none), or make it.
+
+        Raises:
+            BackendUnavailable: the file cannot be opened or is no SQLite database.
+            StoreVersionError: its schema is newer than this package.
+        """
+        path = str(path)
+        with _errors("open", path):
+            if read_only:
+                connection = aiosqlite.connect(_read_only_uri(path), uri=True)
+            else:
+                connection = aiosqlite.connect(path)
+            # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is
+            # no daemon, and would be waited for. (Older versions are a thread themselves.)
+            thread: Any = getattr(connection, "_thread", connection)
+            thread.daemon = True
+            await connection
+            store = cls(connection, path, max_messages)
+            try:
+                await store._prepare(read_only)
+            except BaseException:
+                await connection.close()
+                raise
+        return store
+
+    async def _prepare(self, read_only: bool) -> None:
+        await self._connection.execute("PRAGMA busy_timeout = 5000")
+        if not read_only:
+            # A commit then waits for no disk, and still survives a killed process.
+            await self._connection.execute("PRAGMA journal_mode = WAL")
+            await self._connection.execute("PRAGMA synchronous = NORMAL")
+        ((version,),) = await self._rows("PRAGMA user_version")
+        if version > SCHEMA_VERSION:
+            raise StoreVersionError(
+                f"{self._path} has the sessions schema {version}, newer than {SCHEMA_VERSION}",
+                fix="Upgrade with: pip install -U bruno-memory-vec",
+            )
+        if version == 0 and not read_only:
+            schema = resources.files("bruno_memory_vec.sessions").joinpath("schema.sql")
+            script = schema.read_text(encoding="utf-8")
+            await self._connection.executescript(
+                f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+            )
+
+    # Following the rows
+
+    async def last_seq(self) -> int:
+        ((value,),) = await self._read("SELECT value FROM meta WHERE key = 'last_seq'")
+        return int(value)
+
+    async def apply(self, turns: Sequence[HotTurn], last_seq: int) -> None:
+        by_conversation: dict[str, list[HotTurn]] = {}
+        for turn in turns:
+            by_conversation.setdefault(turn.conversation_id, []).append(turn)
+        hot: list[HotTurn] = []
+        for group in by_conversation.values():
+            group.sort(key=lambda turn: turn.turn)
+            hot.extend(group[-self.max_messages :])
+        async with self._transaction("follow the rows"):
+            await self._connection.executemany(
+                "INSERT INTO conversations (conversation_id, user_id, next_turn) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET next_turn = max(next_turn, excluded.next_turn)",
+                [
+                    (conversation, group[-1].user_id, group[-1].turn + 1)
+                    for conversation, group in by_conversation.items()
+                ],
+            )
+            await self._put_hot(hot)
+            await self._connection.executemany(
+                "DELETE FROM hot_messages WHERE conversation_id = ?1 AND turn < ("
+                "SELECT turn FROM hot_messages WHERE conversation_id = ?1 "
+                "ORDER BY turn DESC LIMIT 1 OFFSET ?2)",
+                [(conversation, self.max_messages - 1) for conversation in by_conversation],
+            )
+            await self._set_last_seq(last_seq)
+
+    async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
+        async with self._transaction("follow the rows"):
+            await self._connection.executemany(
+                "INSERT INTO conversations (conversation_id, user_id, next_turn, stale) "
+                "VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET "
+                "next_turn = max(next_turn, excluded.next_turn), stale = stale + 1",
+                conversations,
+            )
+            await self._set_last_seq(last_seq)
+
+    async def _put_hot(self, turns: Iterable[HotTurn]) -> None:
+        # A message that was stored again elsewhere leaves its old place by mark_stale.
+        await self._connection.executemany(
+            "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, id, payload) "
+            "VALUES (?, ?, ?, ?)",
+            [
+                (turn.conversation_id, turn.turn, turn.row["id"], message_to_json(turn.row))
+                for turn in turns
+            ],
+        )
+
+    async def _set_last_seq(self, last_seq: int) -> None:
+        await self._connection.execute(
+            "UPDATE meta SET value = max(value, ?) WHERE key = 'last_seq'", (last_seq,)
+        )
+
+    # Conversations
+
+    async def conversation(self, conversation_id: str) -> Conversation | None:
+        rows = await self._read(
+            "SELECT user_id, next_turn, stale FROM conversations WHERE conversation_id = ?",
+            (conversation_id,),
+        )
+        return Conversation(*rows[0]) if rows else None
+
+    async def bind(self, conversation_id: str, user_id: str) -> str:
+        async with self._transaction("bind a conversation"):
+            await self._connection.execute(
+                "INSERT OR IGNORE INTO conversations (conversation_id, user_id) VALUES (?, ?)",
+                (conversation_id, user_id),
+            )
+            ((owner,),) = await self._rows(
+                "SELECT user_id FROM conversations WHERE conversation_id = ?", (conversation_id,)
+            )
+        return str(owner)
+
+    async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
+        # One statement is one hop to SQLite's thread; four would be most of the time it takes.
+        rows = await self._read(
+            _CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
+        )
+        conversation = user = session = current = None
+        hot: list[tuple[int, str]] = []
+        for part, first, second, third in rows:
+            if part == 0:
+                conversation = Conversation(first, second, third)
+            elif part == 1:
+                current = second
+                if first is not None:
+                    user = UserContext.model_construct(**jsonable.loads(first))
+            elif part == 2:
+                session = SessionContext.model_construct(**jsonable.loads(first))
+            elif part == 3:
+                hot.append((second, first))
+        hot.sort()
+        messages = [message_from_json(payload) for _, payload in hot]
+        return ContextRecord(conversation, user, current, session, messages)
+
+    async def mark_stale(self, conversation_id: str) -> None:
+        async with self._transaction("mark a conversation"):
+            await self._connection.execute(
+                "UPDATE conversations SET stale = stale + 1 WHERE conversation_id = ?",
+                (conversation_id,),
+            )
+
+    async def refill(
+        self, conversation_id: str, turns: Sequence[HotTurn], seen: Conversation
+    ) -> None:
+        async with self._transaction("refill the hot context"):
+            ((stale,),) = await self._rows(
+                "SELECT stale FROM conversations WHERE conversation_id = ?", (conversation_id,)
+            )
+            if stale != seen.stale:
+                return
+            # Turns stored since the rows were read are hot already, and stay.
+            await self._connection.execute(
+                "DELETE FROM hot_messages WHERE conversation_id = ? AND turn < ?",
+                (conversation_id, seen.next_turn),
+            )
+            await self._put_hot(turns)
+            await self._connection.execute(
+                "UPDATE conversations SET stale = 0 WHERE conversation_id = ?", (conversation_id,)
+            )
+
+    async def current_conversation(self, user_id: str) -> str | None:
+        rows = await self._read(
+            "SELECT current_conversation FROM users WHERE user_id = ?", (user_id,)
+        )
+        return rows[0][0] if rows else None
+
+    async def set_current_conversation(self, user_id: str, conversation_id: str) -> None:
+        async with self._transaction("remember a conversation"):
+            await self._connection.execute(
+                "INSERT INTO users (user_id, current_conversation) VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation",
+                (user_id, conversation_id),
+            )
+
+    # Sessions and users
+
+    async def save_session(self, session: SessionContext) -> None:
+        async with self._transaction("save a session"):
+            await self._connection.execute(
+                "INSERT INTO sessions VALUES (?, ?, ?, ?, "
+                "(SELECT coalesce(max(started), 0) + 1 FROM sessions), ?) "
+                "ON CONFLICT DO UPDATE SET is_active = excluded.is_active, "
+                "payload = excluded.payload",
+                (
+                    session.session_id,
+                    session.user_id,
+                    session.conversation_id,
+                    int(session.is_active),
+                    jsonable.dumps(session.model_dump()),
+                ),
+            )
+
+    async def session(self, session_id: str) -> SessionContext | None:
+        rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
+        return SessionContext.model_construct(**jsonable.loads(rows[0][0])) if rows else None
+
+    async def save_user(self, user: UserContext) -> None:
+        async with self._transaction("save a user"):
+            await self._connection.execute(
+                "INSERT INTO users (user_id, payload) VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET payload = excluded.payload",
+                (user.user_id, jsonable.dumps(user.model_dump())),
+            )
+
+    async def user(self, user_id: str) -> UserContext | None:
+        rows = await self._read("SELECT payload FROM users WHERE user_id = ?", (user_id,))
+        if not rows or rows[0][0] is None:
+            return None
+        return UserContext.model_construct(**jsonable.loads(rows[0][0]))
+
+    # The connection
+
+    async def health(self) -> dict[str, Any]:
+        ((problem,),) = await self._read("PRAGMA quick_check(1)")
+        if problem != "ok":
+            raise EngineError(
+                _ENGINE,
+                "check its file",
+                str(problem),
+                fix=f"Close the store and move {self._path} away: it is rebuilt from the rows, "
+                "without sessions and user profiles.",
+            )
+        ((conversations, sessions, hot),) = await self._read(
+            "SELECT (SELECT count(*) FROM conversations), (SELECT count(*) FROM sessions), "
+            "(SELECT count(*) FROM hot_messages)"
+        )
+        return {
+            "engine": _ENGINE,
+            "conversations": conversations,
+            "sessions": sessions,
+            "hot_messages": hot,
+        }
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._connection.close()
+
+    async def _read(self, statement: str, values: Any = ()) -> list[Any]:
+        with _errors("read", self._path):
+            return await self._rows(statement, values)
+
+    async def _rows(self, statement: str, values: Any = ()) -> list[Any]:
+        return list(await self._connection.execute_fetchall(statement, values))
+
+    @asynccontextmanager
+    async def _transaction(self, operation: str) -> AsyncIterator[None]:
+        async with self._writing:
+            with _errors(operation, self._path):
+                try:
+                    yield
+                    await self._connection.commit()
+                except BaseException:
+                    await self._connection.rollback()
+                    raise
+
+
+@contextmanager
+def _errors(operation: str, path: str) -> Iterator[None]:
+    """Give every failure of SQLite our shape."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise BackendUnavailable(
+            _ENGINE,
+            operation,
+            str(error),
+            fix=f"Check that {path} is whole and its folder has free space and may be written.",
+            cause=error,
+        ) from error
+    except ValueError as error:
+        # aiosqlite says so when its connection is gone.
+        raise EngineError(
+            _ENGINE, operation, str(error), fix="Open the memory again.", cause=error
+        ) from error
+
+
+def _read_only_uri(path: str) -> str:
+    return f"{Path(path).absolute().as_uri()}?mode=ro"

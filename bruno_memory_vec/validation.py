@@ -1,0 +1,141 @@
+"""Checks at the door: a value is refused before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any, TypeVar
+
+from bruno_memory_vec.errors import InvalidInputError
+
+LARGEST_LIMIT = 1000
+_LONGEST_ID = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
+
+E = TypeVar("E", bound=Enum)
+
+
+def storable_text(field: str, value: Any, *, blank: bool = False) -> str:
+    """A string that can be kept as UTF-8; ``blank`` allows white space alone."""
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            field, f"expected a string, not {type(value).__name__}", fix="Give a str."
+        )
+    if not blank and not value.strip():
+        raise InvalidInputError(field, "is empty", fix="Give at least one visible character.")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                field,
+                f"holds a lone surrogate at position {error.start}, which UTF-8 cannot",
+                fix="Decode the text again with errors='replace'.",
+                cause=error,
+            ) from error
+    return value
+
+
+def identifier(field: str, value: Any) -> str:
+    """A user's or a conversation's id: any text, not blank, of a bounded length."""
+    text = storable_text(field, value)
+    if len(text) > _LONGEST_ID:
+        raise InvalidInputError(
+            field,
+            f"has {len(text)} characters",
+            fix=f"Use at most {_LONGEST_ID}; hash a longer one.",
+        )
+    return text
+
+
+def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:
+    """A number of results."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        raise InvalidInputError(
+            field, f"{value!r} is out of range", fix=f"Give an int from 1 to {largest}."
+        )
+    return value
+
+
+def unit_interval(field: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InvalidInputError(
+            field, f"{value!r} is out of range", fix="Give a number from 0.0 to 1.0."
+        )
+    return float(value)
+
+
+def moment(field: str, value: Any) -> datetime:
+    """A datetime as an aware one in UTC; a naive one is UTC already, as in bruno-core."""
+    if not isinstance(value, datetime):
+        raise InvalidInputError(
+            field, f"expected a datetime, not {type(value).__name__}", fix="Give a datetime."
+        )
+    if value.tzinfo is None:
+        return value.replace(tzinfo=timezone.utc)
+    if not _EARLIEST <= value <= _LATEST:
+        raise InvalidInputError(
+            field, f"{value.isoformat()} lies outside the years 1 to 9999 in UTC", fix="Mend it."
+        )
+    return value.astimezone(timezone.utc)
+
+
+def micros(value: datetime) -> int:
+    """Microseconds since 1970, UTC, of an aware datetime. Exact, unlike ``timestamp()``."""
+    delta = value - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
+    """Values of an enum, given as members or as strings, one or many."""
+    known = [str(member.value) for member in enum]
+    chosen = []
+    for value in _several(values):
+        text = str(value.value) if isinstance(value, Enum) else value
+        if text not in known:
+            raise InvalidInputError(
+                field, f"{value!r} is not known", fix=f"Choose from {', '.join(known)}."
+            )
+        chosen.append(text)
+    return tuple(chosen)
+
+
+def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """Some of a few known names, one or many."""
+    chosen = tuple(_several(values))
+    for value in chosen:
+        if value not in known:
+            raise InvalidInputError(
+                field, f"{value!r} is not known", fix=f"Choose from {', '.join(known)}."
+            )
+    return chosen
+
+
+def question(field: str, value: Any) -> str:
+    """A question: any text that is not blank. It is not stored, so any character will do."""
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            field, f"expected a string, not {type(value).__name__}", fix="Give a str."
+        )
+    if not value.strip():
+        raise InvalidInputError(field, "is empty", fix="Ask with at least one visible character.")
+    return value
+
+
+def strings(field: str, values: Any) -> tuple[str, ...]:
+    """Tags or categories, one or many."""
+    return tuple(storable_text(field, value, blank=True) for value in _several(values))
+
+
+def _several(values: Any) -> Iterable[Any]:
+    if values is None:
+        return ()
+    if isinstance(values, (str, Enum)):
+        return (values,)
+    if isinstance(values, (Sequence, set, frozenset)):
+        return values
+    return (values,)

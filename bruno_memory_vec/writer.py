@@ -1,0 +1,351 @@
+"""The write path: one task, group commit, rows first.
+
+Callers put rows into a queue and wait. A task takes what is there as one
+batch: embed, give each row its place (``seq`` and ``turn``), commit the rows,
+then let the lexical index and the sessions follow. Calls that arrive meanwhile
+are the next batch, so a lone caller pays one commit and a hundred share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TypeVar
+
+import pyarrow as pa
+
+from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.embedders.run import embed_texts
+from bruno_memory_vec.errors import StoreClosedError
+from bruno_memory_vec.indexers.loop_lock import LoopLock
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
+from bruno_memory_vec.known_ids import KnownIds
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.rows import Row, to_table
+from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
+
+_log = get_logger(__name__)
+
+# More rows than this in one commit make later callers wait long; one call may still exceed it.
+_BATCH_ROWS = 4096
+# Below this, a thread costs more than the work it takes off the event loop.
+_ROWS_ON_THE_LOOP = 16
+# How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
+LEXICAL_DELAY = 0.2
+# Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
+# memory is maintained or closed. The rankers see them at once (pending_uses).
+_USES_BEFORE_FLUSH = 2000
+
+_Key = tuple[str, str, str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a stored row stands."""
+
+    seq: int
+    conversation_id: str | None
+    turn: int | None
+
+
+@dataclass(slots=True)
+class _Request:
+    rows: list[Row]
+    done: asyncio.Future[None]
+
+
+class Writer:
+    """Writes rows in their order. One for each open store.
+
+    Args:
+        rows: where the truth is.
+        lexical: follows the rows.
+        sessions: follows the rows.
+        embedder: makes the vectors.
+        known: ids that may be stored already.
+        next_seq: the first ``seq`` to give.
+        schema: the rows' Arrow schema.
+    """
+
+    def __init__(
+        self,
+        rows: VectorIndex,
+        lexical: LexicalIndex,
+        sessions: SessionStore,
+        embedder: Embedder,
+        known: KnownIds,
+        next_seq: int,
+        schema: pa.Schema,
+    ) -> None:
+        self._rows = rows
+        self._lexical = lexical
+        self._sessions = sessions
+        self._embedder = embedder
+        self._known = known
+        self._next_seq = next_seq
+        self._schema = schema
+        self._queue: deque[_Request] = deque()
+        self._draining: asyncio.Task[None] | None = None
+        self._committing = LoopLock()
+        self._uses: Counter[int] = Counter()
+        # Turns whose rows are committed but that the sessions do not show yet (their file failed).
+        self._behind: list[HotTurn] = []
+        self._background: dict[str, asyncio.Task[None]] = {}
+        self._lexical_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
+        self.problems: dict[str, str] = {}
+
+    async def write(self, rows: list[Row]) -> None:
+        """Store rows as one commit; returns when they will survive the process being killed.
+
+        Raises:
+            EmbeddingError, EngineError: nothing of ``rows`` was stored.
+            StoreClosedError: the memory was closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        if not rows:
+            return
+        request = _Request(rows, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
+        if self._draining is None or self._draining.done():
+            self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
+        await request.done
+
+    async def delete(
+        self, scope: Scope, where: RowFilter, *, conversation_id: str | None = None
+    ) -> int:
+        """Delete rows, and tell everything derived from them. Returns how many went.
+
+        Args:
+            scope: whose.
+            where: which.
+            conversation_id: the conversation whose hot context shows them.
+        """
+        async with self._committing:
+            # Before and after: a refill that read the rows in between must not count as true.
+            if conversation_id is not None:
+                await self._sessions.mark_stale(conversation_id)
+            gone = await self._rows.delete(scope, where)
+            self._lexical.remove(gone.tolist())
+            if conversation_id is not None:
+                await self._sessions.mark_stale(conversation_id)
+        if len(gone):
+            self._afterwards()
+        return len(gone)
+
+    def use(self, seqs: Sequence[int]) -> None:
+        """Count an access to rows. Written later, in one go: recall itself never writes."""
+        self._uses.update(seqs)
+        if len(self._uses) >= _USES_BEFORE_FLUSH:
+            self._start("count accesses", self._flush_and_compact)
+
+    @property
+    def pending_uses(self) -> Mapping[int, int]:
+        """Uses that are not in the rows yet: ``seq`` to how many."""
+        return self._uses
+
+    async def flush_uses(self) -> None:
+        """Write the access counts that wait."""
+        uses, self._uses = self._uses, Counter()
+        if uses:
+            async with self._committing:
+                await self._rows.touch(uses, datetime.now(timezone.utc))
+
+    async def maintain(self) -> None:
+        """Bring everything derived up to date and compact the rows."""
+        await self.flush_uses()
+        await self._lexical.commit()
+        await self._rows.maintain()
+
+    async def close(self) -> None:
+        """Finish what was asked, write what waits, and accept nothing more."""
+        self._closed = True
+        if self._lexical_timer is not None:
+            self._lexical_timer.cancel()
+        if self._draining is not None and not self._draining.done():
+            await asyncio.wait([self._draining])
+        if self._background:
+            await asyncio.wait(self._background.values())
+        await self.flush_uses()
+
+    # The task
+
+    async def _drain(self) -> None:
+        while self._queue:
+            requests = [self._queue.popleft()]
+            count = len(requests[0].rows)
+            while self._queue and count + len(self._queue[0].rows) <= _BATCH_ROWS:
+                requests.append(self._queue.popleft())
+                count += len(requests[-1].rows)
+            try:
+                await self._commit_all(requests)
+            except BaseException as error:
+                # The task is being cancelled: nobody may be left waiting for it.
+                for request in [*requests, *self._queue]:
+                    if not request.done.done():
+                        request.done.set_exception(
+                            StoreClosedError(
+                                "the writer was stopped before this was stored",
+                                fix="Store it again.",
+                                cause=error if isinstance(error, Exception) else None,
+                            )
+                        )
+                self._queue.clear()
+                raise
+
+    async def _commit_all(self, requests: list[_Request]) -> None:
+        """Commit requests as one batch; where that fails, each by itself."""
+        try:
+            async with self._committing:
+                await self._commit([row for request in requests for row in request.rows])
+        except Exception as error:
+            if len(requests) > 1:
+                for request in requests:
+                    await self._commit_all([request])
+            elif not requests[0].done.done():
+                requests[0].done.set_exception(error)
+            return
+        for request in requests:
+            # A caller that was cancelled has its rows stored all the same, and no one to tell.
+            if not request.done.done():
+                request.done.set_result(None)
+
+    async def _commit(self, rows: Sequence[Row]) -> None:
+        def prepare() -> tuple[dict[_Key, Row], pa.Array, bool]:
+            # Of several with the same id, the last counts; it stands where the first stood.
+            latest = {(row["user_id"], row["kind"], row["id"]): row for row in rows}
+            ids = pa.array([row["id"] for row in latest.values()], pa.string())
+            return latest, ids, self._known.any(ids)
+
+        latest, ids, may_exist = await _off_loop(len(rows), prepare)
+        batch = list(latest.values())
+        vectors = await embed_texts(self._embedder, [row["content"] for row in batch], "document")
+        stored = await self._stored(latest) if may_exist else {}
+        next_turns = await self._next_turns(batch)
+        # A commit that fails may have been made all the same: its numbers are never given again.
+        first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
+        self._known.add(ids)
+
+        def build() -> tuple[pa.Table, list[HotTurn]]:
+            hot = _give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
+            return to_table(batch, vectors, self._schema), hot
+
+        table, hot = await _off_loop(len(batch), build)
+        if stored:
+            await self._rows.replace(table)
+        else:
+            await self._rows.append(table)
+        self._lexical.remove([place.seq for place in stored.values()])
+        self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
+        self._behind.extend(hot)
+        await self._sessions.apply(self._behind, first_seq + len(batch) - 1)
+        self._behind = []
+        for key, place in stored.items():
+            now_in = latest[key]["conversation_id"]
+            if key[1] == MESSAGE and place.conversation_id not in (None, now_in):
+                await self._sessions.mark_stale(str(place.conversation_id))
+        self._afterwards()
+
+    async def _stored(self, latest: Mapping[_Key, Row]) -> dict[_Key, _Place]:
+        """Which rows of a batch are stored already, and where."""
+        ids = tuple({id_ for _, _, id_ in latest})
+        columns = ("user_id", "kind", "id", "seq", "conversation_id", "turn")
+        found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
+        places = (tuple(row[name] for name in columns) for row in found.to_pylist())
+        return {
+            (user, kind, id_): _Place(seq, conversation, turn)
+            for user, kind, id_, seq, conversation, turn in places
+            if (user, kind, id_) in latest
+        }
+
+    async def _next_turns(self, batch: Sequence[Row]) -> dict[str, int]:
+        """The next free turn of each conversation that a batch writes to."""
+        turns: dict[str, int] = {}
+        for conversation in {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}:
+            known = await self._sessions.conversation(conversation)
+            turns[conversation] = 0 if known is None else known.next_turn
+        for behind in self._behind:
+            if behind.conversation_id in turns:
+                turns[behind.conversation_id] = max(turns[behind.conversation_id], behind.turn + 1)
+        return turns
+
+    # Work that no caller waits for
+
+    def _afterwards(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._lexical_timer is None or self._lexical_timer.when() < loop.time():
+            self._lexical_timer = loop.call_later(
+                LEXICAL_DELAY, self._start, "commit the lexical index", self._lexical.commit
+            )
+        if self._rows.due():
+            self._start("compact the rows", self._compact)
+
+    async def _flush_and_compact(self) -> None:
+        await self.flush_uses()
+        # The rows that were written anew are in no scalar index until this.
+        await self._compact()
+
+    async def _compact(self) -> None:
+        started = time.perf_counter()
+        done = await self._rows.maintain()
+        _log.debug("compacted", seconds=time.perf_counter() - started, **done.details)
+
+    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run work in the background, one at a time of each name; its failure shows in health()."""
+        running = self._background.get(name)
+        if running is not None and not running.done():
+            return
+
+        async def run() -> None:
+            try:
+                await work()
+            except Exception as error:
+                self.problems[name] = str(error)
+                _log.error("background_work_failed", work=name, error=str(error))
+            else:
+                self.problems.pop(name, None)
+
+        if not self._closed:
+            self._background[name] = asyncio.create_task(run(), name=f"bruno-memory: {name}")
+
+
+def _give_places(
+    latest: Mapping[_Key, Row],
+    stored: Mapping[_Key, _Place],
+    next_turns: dict[str, int],
+    first_seq: int,
+    hot_turns: int,
+) -> list[HotTurn]:
+    """Set ``seq`` and ``turn`` of each row; a message stored again keeps its turn.
+
+    Returns the last ``hot_turns`` messages of each conversation.
+    """
+    hot: dict[str, deque[HotTurn]] = {}
+    for offset, (key, row) in enumerate(latest.items()):
+        row["seq"] = first_seq + offset
+        if row["kind"] != MESSAGE:
+            continue
+        conversation = row["conversation_id"]
+        before = stored.get(key)
+        if before is not None and before.conversation_id == conversation:
+            row["turn"] = before.turn
+        else:
+            row["turn"] = next_turns[conversation]
+            next_turns[conversation] += 1
+        hot.setdefault(conversation, deque(maxlen=hot_turns)).append(
+            HotTurn(row["user_id"], conversation, row["turn"], row)
+        )
+    return [turn for turns in hot.values() for turn in turns]
+
+
+async def _off_loop(rows: int, work: Callable[[], T]) -> T:
+    """Do pure Python work, in a thread where there is much of it."""
+    return work() if rows <= _ROWS_ON_THE_LOOP else await asyncio.to_thread(work)
