@@ -1,0 +1,63 @@
+"""For tests of your own: a deterministic embedder, and suites that an engine or a memory must pass.
+
+====================================  ==========================================================
+:class:`HashEmbedder`                 vectors without a model or a download
+:class:`VectorIndexConformance`       what a ``VectorIndex`` has to do
+:class:`LexicalIndexConformance`      what a ``LexicalIndex`` has to do
+:class:`MemoryConformance`            what bruno-core's ``MemoryInterface`` and its guide promise
+:class:`RecallConformance`            what ``VectorMemory`` adds: recall, views, bulk writes
+====================================  ==========================================================
+
+The suites need pytest and pytest-asyncio: ``pip install "bruno-memory-vec[test]"``.
+Hypothesis strategies are in :mod:`bruno_memory_vec.testing.strategies`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.testing.conformance_engine import VectorIndexConformance
+    from bruno_memory_vec.testing.conformance_lexical import LexicalIndexConformance
+    from bruno_memory_vec.testing.conformance_memory import MemoryConformance
+    from bruno_memory_vec.testing.conformance_recall import RecallConformance
+    from bruno_memory_vec.testing.embedder import HashEmbedder
+
+_PLACES = {
+    "HashEmbedder": "embedder",
+    "LexicalIndexConformance": "conformance_lexical",
+    "MemoryConformance": "conformance_memory",
+    "RecallConformance": "conformance_recall",
+    "VectorIndexConformance": "conformance_engine",
+}
+
+__all__ = [
+    "HashEmbedder",
+    "LexicalIndexConformance",
+    "MemoryConformance",
+    "RecallConformance",
+    "VectorIndexConformance",
+]
+
+if "pytest" in sys.modules:
+    # So that a failing assert of a suite shows its values. It has to be said before their import.
+    _SUITES = "engine entries lexical memory recall".split()
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.conformance_{suite}" for suite in _SUITES),
+        f"{__name__}.engine_suite",
+    )
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{place}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,215 @@
+"""What a LexicalIndex has to do, as tests that any engine's own test suite can inherit.
+
+::
+
+    from bruno_memory_vec.testing import LexicalIndexConformance
+
+    class TestMyIndex(LexicalIndexConformance):
+        async def make_index(self):
+            return MyIndex(self.folder, self.analyser)
+
+``self.folder`` is an empty folder of the test. Where an engine deviates, override
+the test and say why, or set one of the class attributes; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import pytest_asyncio
+
+from bruno_memory_vec.indexers.analysis import Analyser, analyser
+from bruno_memory_vec.indexers.protocols import LexicalIndex, LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.reference import ReferenceLexicalIndex
+from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
+from bruno_memory_vec.testing.engine_suite import (
+    ANA,
+    ANY,
+    CONDITION_IDS,
+    CONDITIONS,
+    EVERYONE,
+    ROWS,
+    EngineSuite,
+    check_shape,
+)
+from bruno_memory_vec.testing.rows import START, message
+
+
+class LexicalIndexConformance(EngineSuite):
+    """Tests of a ``LexicalIndex``. A subclass says how to open one, with ``self.analyser``."""
+
+    @property
+    def analyser(self) -> Analyser:
+        """How text becomes terms in these tests."""
+        return analyser("english")
+
+    async def make_index(self) -> LexicalIndex:
+        """Open the engine under test in ``self.folder``; called again to open it again."""
+        raise NotImplementedError
+
+    @pytest_asyncio.fixture
+    async def empty(self) -> AsyncIterator[LexicalIndex]:
+        """An engine without a row."""
+        index = await self.make_index()
+        yield index
+        await index.close()
+
+    @pytest_asyncio.fixture
+    async def index(self, empty: LexicalIndex) -> LexicalIndex:
+        """An engine with ``ROWS``."""
+        empty.add(self.lexical_rows(*ROWS))
+        await empty.commit()
+        return empty
+
+    def lexical_rows(self, *rows: dict[str, Any]) -> pa.Table:
+        """Rows with the columns that a lexical index takes."""
+        return self.rows(*rows).select(list(LEXICAL_COLUMNS))
+
+    async def test_empty_answers_everything_with_nothing(self, empty: LexicalIndex) -> None:
+        assert len(await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 0
+        assert (await empty.count(), await empty.last_seq()) == (0, -1)
+        assert (await empty.seqs()).tolist() == []
+        await empty.commit()
+        await empty.refresh()
+
+    async def test_changes_wait_for_the_commit(self, empty: LexicalIndex) -> None:
+        empty.add(self.lexical_rows(*ROWS[:2]))
+        assert empty.pending > 0
+        assert len(await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 0
+        await empty.commit()
+        assert empty.pending == 0
+        assert len(await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 2
+
+    @pytest.mark.parametrize(("_", "scope", "where", "wanted"), CONDITIONS, ids=CONDITION_IDS)
+    async def test_conditions(
+        self, index: LexicalIndex, _: str, scope: Scope, where: RowFilter, wanted: set[int]
+    ) -> None:
+        found = await index.search(LexicalQuery("hotel"), scope, where, 100)
+        assert sorted(found.seq.tolist()) == sorted(wanted)
+        if len(found):
+            check_shape(found)
+
+    async def test_conditions_change_no_score(self, index: LexicalIndex) -> None:
+        everyone = await index.search(LexicalQuery("hotel pool"), EVERYONE, ANY, 100)
+        scores = dict(zip(everyone.seq.tolist(), everyone.score.tolist(), strict=True))
+        where = RowFilter(kinds=("message",), since=START, min_importance=0.1, alive_at=START)
+        found = await index.search(LexicalQuery("hotel pool"), ANA.within("talk"), where, 100)
+        np.testing.assert_allclose(found.score, [scores[seq] for seq in found.seq.tolist()])
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "hotel",
+            "Aurora hotel in Lisbon",
+            "hotel hotel pool",
+            "quiet, quiet hotels!",
+            "bill paid",
+        ],
+    )
+    @pytest.mark.parametrize("phrase_weight", [0.0, 0.5])
+    async def test_scores_are_bm25(
+        self, index: LexicalIndex, text: str, phrase_weight: float
+    ) -> None:
+        oracle = ReferenceLexicalIndex(self.analyser)
+        oracle.add(self.lexical_rows(*ROWS))
+        await oracle.commit()
+        query = LexicalQuery(text, phrase_weight=phrase_weight)
+        wanted = await oracle.search(query, EVERYONE, ANY, 100)
+        found = await index.search(query, EVERYONE, ANY, 100)
+        assert sorted(found.seq.tolist()) == sorted(wanted.seq.tolist())
+        scores = dict(zip(wanted.seq.tolist(), wanted.score.tolist(), strict=True))
+        np.testing.assert_allclose(
+            found.score, [scores[seq] for seq in found.seq.tolist()], rtol=1e-4
+        )
+
+    async def test_the_limit_keeps_the_best(self, index: LexicalIndex) -> None:
+        every = await index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 100)
+        few = await index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 2)
+        assert few.score.tolist() == every.score.tolist()[:2]
+        assert few.seq[0] == 3
+
+    async def test_rows_outside_a_scope_take_no_place(self, empty: LexicalIndex) -> None:
+        near = [message(seq, "exactly this", user_id="bo") for seq in range(60)]
+        empty.add(self.lexical_rows(*near, message(60, "this among many other words, exactly")))
+        await empty.commit()
+        found = await empty.search(LexicalQuery("exactly this"), ANA, ANY, 1)
+        assert found.seq.tolist() == [60]
+
+    async def test_removed_rows_are_gone(self, index: LexicalIndex) -> None:
+        index.remove([0, 1, 99])
+        await index.commit()
+        found = await index.search(LexicalQuery("hotel"), ANA, ANY, 100)
+        assert sorted(found.seq.tolist()) == [2, 3, 4, 5]
+        assert await index.count() == len(ROWS) - 2
+        assert sorted((await index.seqs()).tolist()) == [2, 3, 4, 5, 6, 7, 8]
+
+    async def test_changes_are_made_in_their_order(self, empty: LexicalIndex) -> None:
+        empty.add(self.lexical_rows(message(0, "first")))
+        empty.remove([0])
+        empty.add(self.lexical_rows(message(1, "second")))
+        await empty.commit()
+        assert (await empty.seqs()).tolist() == [1]
+        assert await empty.last_seq() == 1
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "   ", "?!", "\x00", "\ud800", "👍", '"', ':(^`"', "[* TO *]", "(", "-", "*:*", "\\"],
+    )
+    async def test_a_text_without_a_word_finds_nothing(
+        self, index: LexicalIndex, text: str
+    ) -> None:
+        found = await index.search(LexicalQuery(text), EVERYONE, ANY, 5)
+        assert len(found) == 0
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            'content:"hotel" AND NOT user_id:ana',
+            "+hotel -hotel",
+            "hotel* OR (",
+            "ho\ud800tel hotel",
+            "'; DROP TABLE rows; -- hotel",
+        ],
+    )
+    async def test_syntax_means_nothing(self, index: LexicalIndex, text: str) -> None:
+        found = await index.search(LexicalQuery(text), EVERYONE, ANY, 100)
+        assert set(found.seq.tolist()) == set(range(9))
+
+    async def test_question_words_are_dropped_unless_alone(self, empty: LexicalIndex) -> None:
+        rows = [message(0, "what did the"), message(1, "a pool in Lisbon")]
+        empty.add(self.lexical_rows(*rows))
+        await empty.commit()
+        search = empty.search
+        found = await search(LexicalQuery("what did the Lisbon"), ANA, ANY, 5)
+        assert found.seq.tolist() == [1]
+        kept = LexicalQuery("what did the Lisbon", drop_stopwords=False)
+        assert sorted((await search(kept, ANA, ANY, 5)).seq.tolist()) == [0, 1]
+        assert (await search(LexicalQuery("what did the"), ANA, ANY, 5)).seq.tolist() == [0]
+
+    async def test_a_very_long_question(self, index: LexicalIndex) -> None:
+        text = " ".join(f"word{i}" for i in range(5_000)) + " quiet"
+        found = await index.search(LexicalQuery(text, phrase_weight=0.3), ANA, ANY, 5)
+        assert found.seq.tolist() == [3]
+
+    async def test_health_names_the_engine_and_counts(self, index: LexicalIndex) -> None:
+        health = await index.health()
+        assert (health["engine"], health["rows"]) == (index.name, len(ROWS))
+
+    async def test_closing_commits_what_waits(self, index: LexicalIndex) -> None:
+        index.add(self.lexical_rows(message(60, "a late word")))
+        await index.close()
+        again = await self.make_index()
+        try:
+            assert await again.count() == (len(ROWS) + 1 if self.persistent else 0)
+            found = await again.search(LexicalQuery("late"), ANA, ANY, 5)
+            assert found.seq.tolist() == ([60] if self.persistent else [])
+        finally:
+            await again.close()
+
+    async def test_closing_twice_does_nothing(self, index: LexicalIndex) -> None:
+        await index.close()
+        await index.close()

@@ -1,0 +1,320 @@
+"""What ``VectorMemory`` adds to bruno-core's contract: recall, views, bulk writes, expiry.
+
+::
+
+    from bruno_memory_vec.testing import RecallConformance
+
+    class TestMyMemory(RecallConformance):
+        async def open_memory(self, **settings):
+            return MyMemory(self.folder, **settings)
+
+The suite includes :class:`~bruno_memory_vec.testing.MemoryConformance`. The settings
+the tests give are ``max_messages``, ``short_term_ttl`` and ``recall_in_context``.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from bruno_core.models.context import UserContext
+from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
+from bruno_core.models.message import Message, MessageRole
+
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
+from bruno_memory_vec.memory import ALL_USERS
+from bruno_memory_vec.testing.conformance_memory import MemoryConformance
+from bruno_memory_vec.testing.memory_suite import noted, said
+
+JUNE = datetime(2024, 6, 1)
+
+
+class RecallConformance(MemoryConformance):
+    """Tests of a memory with recall and views. A subclass says how to open one."""
+
+    async def fill(self, memory: Any) -> dict[str, Message | MemoryEntry]:
+        """Store one thing of each sort about a zebra, and return them by name."""
+        stored: dict[str, Message | MemoryEntry] = {
+            "asked": said("Did you see the zebra?", timestamp=JUNE),
+            "answered": said(
+                "The zebra, yes", MessageRole.ASSISTANT, timestamp=JUNE + timedelta(days=1)
+            ),
+            "fact": noted(
+                "The zebra is called Zed",
+                tags=["animals"],
+                category="names",
+                created_at=JUNE + timedelta(days=2),
+                importance=0.9,
+            ),
+            "rumour": noted(
+                "The zebra bites",
+                memory_type=MemoryType.EPISODIC,
+                confidence=0.1,
+                created_at=JUNE + timedelta(days=3),
+            ),
+            "expired": noted("The zebra was hungry", expires_at=JUNE),
+            "bo's": said("Bo rides the zebra", timestamp=JUNE),
+        }
+        await memory.store_messages([stored["asked"], stored["answered"]], "zoo", user_id="ana")
+        await memory.store_memories([stored["fact"], stored["rumour"], stored["expired"]])
+        await memory.store_message(stored["bo's"], "bo's", user_id="bo")
+        return stored
+
+    # Recall
+
+    async def test_hits_say_what_and_why(self, memory: Any) -> None:
+        stored = await self.fill(memory)
+        hits = await memory.recall("zebra", user_id="ana", include_expired=True)
+        assert {hit.id for hit in hits} == {str(stored[n].id) for n in stored if n != "bo's"}
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        for hit in hits:
+            assert sum(hit.signals.values()) == pytest.approx(hit.score, abs=1e-5)
+            assert hit.record.content == hit.content
+            assert str(hit.record.id) == hit.id
+            assert hit.created_at.tzinfo is timezone.utc
+        (asked,) = [hit for hit in hits if hit.id == str(stored["asked"].id)]
+        assert asked.record == stored["asked"]
+        assert (asked.conversation_id, asked.turn) == ("zoo", 0)
+        assert asked.created_at == JUNE.replace(tzinfo=timezone.utc)
+        (fact,) = [hit for hit in hits if hit.id == str(stored["fact"].id)]
+        assert (fact.record, fact.conversation_id, fact.turn) == (stored["fact"], None, None)
+
+    @pytest.mark.parametrize(
+        ("condition", "wanted"),
+        [
+            ({}, {"asked", "answered", "fact", "rumour"}),
+            ({"include_expired": True}, {"asked", "answered", "fact", "rumour", "expired"}),
+            ({"now": datetime(2024, 5, 1)}, {"asked", "answered", "fact", "rumour", "expired"}),
+            ({"kinds": "message"}, {"asked", "answered"}),
+            ({"kinds": ["memory"]}, {"fact", "rumour"}),
+            ({"kinds": ["memory", "message"]}, {"asked", "answered", "fact", "rumour"}),
+            ({"roles": MessageRole.USER}, {"asked"}),
+            ({"roles": ["user", "assistant"]}, {"asked", "answered"}),
+            ({"memory_types": "episodic"}, {"rumour"}),
+            ({"memory_types": [MemoryType.FACT, "episodic"]}, {"fact", "rumour"}),
+            ({"tags": "animals"}, {"fact"}),
+            ({"tags": {"animals", "plants"}}, {"fact"}),
+            ({"categories": ["names"]}, {"fact"}),
+            ({"since": JUNE + timedelta(days=2)}, {"fact", "rumour"}),
+            ({"until": JUNE + timedelta(days=1)}, {"asked"}),
+            (
+                {"since": datetime(2024, 6, 2, 2, tzinfo=timezone(timedelta(hours=2)))},
+                {"answered", "fact", "rumour"},
+            ),
+            ({"min_importance": 0.9}, {"fact", "rumour"}),
+            ({"kinds": "memory", "min_confidence": 0.5}, {"fact"}),
+            ({"conversation_id": "zoo"}, {"asked", "answered"}),
+            ({"conversation_id": "new"}, set()),
+            ({"k": 1000}, {"asked", "answered", "fact", "rumour"}),
+        ],
+        ids=str,
+    )
+    async def test_recall_is_filtered(
+        self, memory: Any, condition: dict[str, Any], wanted: set[str]
+    ) -> None:
+        stored = await self.fill(memory)
+        hits = await memory.recall("zebra", user_id="ana", **condition)
+        names = {str(record.id): name for name, record in stored.items()}
+        assert {names[hit.id] for hit in hits} == wanted
+
+    async def test_recall_gives_k(self, memory: Any) -> None:
+        await memory.store_messages([said(f"zebra {i}") for i in range(30)], "zoo", user_id="ana")
+        for k in (1, 7, 30):
+            assert len(await memory.recall("zebra", user_id="ana", k=k)) == k
+        assert len(await memory.recall("zebra", user_id="ana")) == 10
+
+    async def test_recall_of_nothing(self, memory: Any) -> None:
+        assert await memory.recall("zebra", user_id="ana") == []
+
+    async def test_recall_wants_to_know_whose(self, memory: Any) -> None:
+        await self.fill(memory)
+        with pytest.raises(InvalidInputError, match="user_id"):
+            await memory.recall("zebra")
+        everyone = await memory.recall("zebra", user_id=ALL_USERS)
+        assert {hit.conversation_id for hit in everyone} == {"zoo", "bo's", None}
+        with pytest.raises(ForeignUserError, match="bo's"):
+            await memory.recall("zebra", user_id="ana", conversation_id="bo's")
+
+    async def test_an_update_is_embedded_anew(self, memory: Any) -> None:
+        entry = noted("xylophone")
+        await memory.store_memories([entry, noted("bassoon")])
+        entry.update_content("harpsichord")
+        await memory.store_memory(entry)
+        hits = await memory.recall("harpsichord", user_id="ana", profile="semantic", k=1)
+        assert hits[0].content == "harpsichord"
+        found = await memory.recall("xylophone", user_id="ana", profile="lexical")
+        assert found == []
+
+    # Bulk
+
+    async def test_many_at_once_keep_their_order(self, memory: Any) -> None:
+        messages = [said(f"message {i}") for i in range(500)]
+        await memory.store_messages(messages, "talk", user_id="ana")
+        await memory.store_messages([], "talk", user_id="ana")
+        assert await memory.retrieve_messages("talk") == messages[::-1]
+
+    async def test_all_or_none(self, memory: Any) -> None:
+        good, bad = said("good"), said("bad", metadata={"x": object()})
+        with pytest.raises(InvalidInputError, match="metadata"):
+            await memory.store_messages([good, bad], "talk", user_id="ana")
+        with pytest.raises(InvalidInputError, match="custom_fields"):
+            await memory.store_memories([noted("good"), noted("bad", custom_fields={"x": len})])
+        await memory.store_message(said("bo's"), "bo's", user_id="bo")
+        with pytest.raises(ForeignUserError):
+            await memory.store_memories([noted("good"), noted("bad", conversation_id="bo's")])
+        counts = await memory.get_statistics("ana")
+        assert (counts["total_messages"], counts["memories"]) == (0, 0)
+
+    async def test_the_last_of_the_same_id_counts(self, memory: Any) -> None:
+        first, other = said("first version"), said("between")
+        last = first.model_copy(update={"content": "last version"})
+        await memory.store_messages([first, other, last], "talk", user_id="ana")
+        assert await memory.retrieve_messages("talk") == [other, last]
+
+    async def test_many_callers_at_once(self, memory: Any) -> None:
+        async def talk(user: str) -> list[Message]:
+            messages = [said(f"{user} says {i}") for i in range(20)]
+            for message in messages:
+                await memory.store_message(message, f"of {user}", user_id=user)
+            return messages
+
+        users = ["ana", "bo", "cy"]
+        stored = await asyncio.gather(*(talk(user) for user in users))
+        for user, messages in zip(users, stored, strict=True):
+            assert await memory.retrieve_messages(f"of {user}") == messages[::-1]
+
+    async def test_a_message_can_move(self, memory: Any) -> None:
+        message, stays = said("moving"), said("staying")
+        await memory.store_messages([message, stays], "old", user_id="ana")
+        await memory.store_message(message, "new", user_id="ana")
+        assert await memory.retrieve_messages("old") == [stays]
+        assert (await memory.get_context("ana", "old")).messages == [stays]
+        assert (await memory.get_context("ana", "new")).messages == [message]
+
+    # Expiry
+
+    async def test_short_term_memories_end(self) -> None:
+        memory = await self.open_memory(short_term_ttl=timedelta(hours=1))
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        old, fresh = now - timedelta(hours=2), now - timedelta(minutes=1)
+        short = {"memory_type": MemoryType.SHORT_TERM}
+        await memory.store_memories(
+            [
+                noted("old", created_at=old, **short),
+                noted("fresh", created_at=fresh, **short),
+                noted("lasting", created_at=old),
+                noted("dated", created_at=old, expires_at=now + timedelta(days=1), **short),
+            ]
+        )
+        found = await memory.retrieve_memories(MemoryQuery(user_id="ana"))
+        assert {entry.content for entry in found} == {"fresh", "lasting", "dated"}
+        every = MemoryQuery(user_id="ana", include_expired=True)
+        (gone,) = [e for e in await memory.retrieve_memories(every) if e.content == "old"]
+        assert gone.expires_at == old + timedelta(hours=1)
+        await self.close_memory(memory)
+
+    # Views
+
+    async def test_a_view_serves_its_user(self, memory: Any) -> None:
+        stored = await self.fill(memory)
+        view = memory.for_user("ana")
+        hits = await view.recall("zebra")
+        assert {h.id for h in hits} == {
+            str(stored[n].id) for n in "asked answered fact rumour".split()
+        }
+        found = await view.search_messages("zebra")
+        assert {m.id for m in found} == {stored["asked"].id, stored["answered"].id}
+        await view.store_message(said("through the view"), "zoo")
+        assert (await memory.get_statistics("ana"))["total_messages"] == 3
+        assert await view.health() == {"status": "ok"}
+
+    async def test_in_a_view_others_do_not_exist(self, memory: Any) -> None:
+        stored = await self.fill(memory)
+        session = await memory.create_session("ana")
+        view = memory.for_user("bo")
+        assert await view.retrieve_messages("zoo") == []
+        assert await view.recall("zebra", conversation_id="zoo") == []
+        assert await view.get_session(session.session_id) is None
+        with pytest.raises(NotFoundError):
+            await view.end_session(session.session_id)
+        with pytest.raises(NotFoundError):
+            await view.delete_memory(str(stored["fact"].id))
+        await view.clear_history("zoo", keep_system_messages=False)
+        await view.clear_conversation("bo", "zoo")
+        assert len(await memory.retrieve_messages("zoo")) == 2
+        assert (await memory.get_session(session.session_id)).is_active
+        assert (await memory.get_statistics("ana"))["memories"] == 3
+
+    async def test_a_view_acts_for_no_one_else(self, memory: Any) -> None:
+        view = memory.for_user("bo")
+        for call in (
+            view.store_message(said("x"), "talk", user_id="ana"),
+            view.store_memory(noted("x", "ana")),
+            view.recall("x", user_id="ana"),
+            view.recall("x", user_id=ALL_USERS),
+            view.search_messages("x", user_id="ana"),
+            view.retrieve_memories(MemoryQuery(user_id="ana")),
+            view.retrieve_context("ana", "x"),
+            view.search_memories("ana", "x"),
+            view.clear_conversation("ana", "talk"),
+            view.create_session("ana"),
+            view.get_context("ana", "talk"),
+            view.get_user("ana"),
+            view.save_user(UserContext(user_id="ana")),
+            view.get_statistics("ana"),
+        ):
+            with pytest.raises(ForeignUserError):
+                await call
+        with pytest.raises(ForeignUserError):
+            view.for_user("ana")
+        assert view.for_user("bo") is not None
+
+    async def test_the_same_id_for_two_users(self, memory: Any) -> None:
+        shared = uuid4()
+        ana, bo = noted("of ana", "ana", id=shared), noted("of bo", "bo", id=shared)
+        await memory.store_memories([ana, bo])
+        assert await memory.retrieve_memories(MemoryQuery(user_id="ana")) == [ana]
+        await memory.for_user("bo").delete_memory(str(shared))
+        assert await memory.retrieve_memories(MemoryQuery(user_id="ana")) == [ana]
+        assert await memory.retrieve_memories(MemoryQuery(user_id="bo")) == []
+
+    # Users
+
+    async def test_profiles_are_kept(self, memory: Any) -> None:
+        assert (await memory.get_user("ana")).preferences == {}
+        user = UserContext(user_id="ana", name="Ána", preferences={"language": "pt", "n": (1, 2)})
+        await memory.save_user(user)
+        assert await memory.get_user("ana") == user
+        assert (await memory.get_context("ana", "talk")).user == user
+        assert (await memory.get_user("bo")).name is None
+
+    # Recall into a context
+
+    async def test_what_is_recalled_reaches_the_context(self, memory: Any) -> None:
+        await memory.store_message(said("My dog is called Biscuit"), "old", user_id="ana")
+        await memory.store_message(said("My dog is called Rex"), "bo's", user_id="bo")
+        context = await memory.get_context("ana", "new")
+        question = said("What is my dog called?")
+        context.add_message(question)
+        await memory.store_message(question, "new")
+        recalled, asked = context.messages
+        assert recalled.role is MessageRole.SYSTEM
+        assert "Biscuit" in recalled.content
+        assert "Rex" not in recalled.content
+        assert asked is question
+        assert await memory.retrieve_messages("new") == [question]
+
+    async def test_recall_into_contexts_can_be_off(self) -> None:
+        memory = await self.open_memory(recall_in_context=False)
+        await memory.store_message(said("My dog is called Biscuit"), "old", user_id="ana")
+        context = await memory.get_context("ana", "new")
+        question = said("What is my dog called?")
+        context.add_message(question)
+        await memory.store_message(question, "new")
+        assert context.messages == [question]
+        await self.close_memory(memory)

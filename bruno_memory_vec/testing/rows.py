@@ -1,0 +1,85 @@
+"""Rows for tests of engines: only what a test is about has to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, row_schema
+from bruno_memory_vec.testing.embedder import HashEmbedder
+
+#: The time of the row with ``seq`` 0; each later one is a minute younger.
+START = datetime(2024, 1, 1, tzinfo=timezone.utc)
+
+
+def message(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
+    """A message's row, as plain values (times as aware datetimes), without a vector.
+
+    Its id, its turn and its time follow from ``seq``; ``changes`` are other columns.
+    """
+    at = START + timedelta(minutes=seq % 1_000_000)
+    row = {
+        "id": str(UUID(int=seq)),
+        "kind": MESSAGE,
+        "user_id": "ana",
+        "conversation_id": "talk",
+        "turn": seq,
+        "role": "user",
+        "message_type": "text",
+        "memory_type": None,
+        "content": content,
+        "words": len(content.split()),
+        "metadata": "{}",
+        "extra": None,
+        "source": None,
+        "category": None,
+        "tags": [],
+        "importance": 0.5,
+        "confidence": 1.0,
+        "parent_id": None,
+        "created_at": at,
+        "updated_at": at,
+        "last_accessed": at,
+        "access_count": 0,
+        "expires_at": None,
+        "seq": seq,
+    }
+    return {**row, **changes}
+
+
+def memory(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
+    """A memory's row, as :func:`message`."""
+    own = {
+        "kind": MEMORY,
+        "conversation_id": None,
+        "turn": None,
+        "role": None,
+        "message_type": None,
+        "memory_type": "fact",
+        "source": "test",
+    }
+    return message(seq, content, **{**own, **changes})
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    dimension: int,
+    vectors: NDArray[np.float32] | None = None,
+) -> pa.Table:
+    """Rows as the Arrow table that an engine takes.
+
+    Args:
+        rows: made by :func:`message` and :func:`memory`.
+        dimension: length of a vector.
+        vectors: float32 (n, dimension); made from the contents where not given.
+    """
+    if vectors is None:
+        vectors = HashEmbedder(dimension).embed([row["content"] for row in rows])
+    whole = [{**row, "vector": vector} for row, vector in zip(rows, vectors, strict=True)]
+    return pa.Table.from_pylist(whole, schema=row_schema(dimension))

@@ -1,0 +1,45 @@
+"""LanceDB passes the suite as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from bruno_memory_vec.errors import BackendUnavailable, EngineError
+from bruno_memory_vec.indexers.lance import LanceIndex
+from bruno_memory_vec.testing import VectorIndexConformance
+from bruno_memory_vec.testing.engine_suite import ANY, EVERYONE, ROWS
+from bruno_memory_vec.testing.rows import message
+
+
+class TestLance(VectorIndexConformance):
+    async def make_index(self) -> LanceIndex:
+        return await LanceIndex.open(str(self.folder / "rows"), self.dimension)
+
+    async def test_another_dimension_is_refused(self, index: LanceIndex) -> None:
+        await index.close()
+        with pytest.raises(EngineError, match=r"hold 32 values a vector, not 16.*embedder"):
+            await LanceIndex.open(str(self.folder / "rows"), 16)
+
+    async def test_a_reader_needs_rows(self) -> None:
+        with pytest.raises(BackendUnavailable, match="Open the store once without read_only"):
+            await LanceIndex.open(str(self.folder / "none"), self.dimension, read_only=True)
+
+    async def test_a_reader_sees_new_commits(self, index: LanceIndex) -> None:
+        reader = await LanceIndex.open(str(self.folder / "rows"), self.dimension, read_only=True)
+        assert await reader.count(EVERYONE, ANY) == len(ROWS)
+        await index.append(self.rows(message(50, "new")))
+        await index.maintain()
+        assert await reader.count(EVERYONE, ANY) == len(ROWS) + 1
+        assert not reader.due()
+        await reader.close()
+
+    async def test_upkeep_is_due_by_counts(self, empty: LanceIndex) -> None:
+        assert not empty.due()
+        for seq in range(50):
+            await empty.append(self.rows(message(seq)))
+        assert empty.due()
+        done = await empty.maintain()
+        assert done.details["fragments_removed"] == 50
+        assert not empty.due()
+        health = await empty.health()
+        assert (health["fragments"], health["upkeep"]["runs"]) == (1, 1)

@@ -1,0 +1,20 @@
+"""The oracle passes the suites that it judges others by."""
+
+from __future__ import annotations
+
+from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
+from bruno_memory_vec.testing import LexicalIndexConformance, VectorIndexConformance
+
+
+class TestReference(VectorIndexConformance):
+    persistent = False
+
+    async def make_index(self) -> ReferenceIndex:
+        return ReferenceIndex(self.dimension)
+
+
+class TestReferenceLexical(LexicalIndexConformance):
+    persistent = False
+
+    async def make_index(self) -> ReferenceLexicalIndex:
+        return ReferenceLexicalIndex(self.analyser)

@@ -1,0 +1,50 @@
+"""Tantivy passes the suite as it is, in a folder and in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from bruno_memory_vec.errors import BackendUnavailable, EngineError, IndexDamaged
+from bruno_memory_vec.indexers.protocols import LexicalQuery
+from bruno_memory_vec.indexers.tantivy import TantivyIndex
+from bruno_memory_vec.testing import LexicalIndexConformance
+from bruno_memory_vec.testing.engine_suite import ANA, ANY
+from bruno_memory_vec.testing.rows import message
+
+
+class TestTantivy(LexicalIndexConformance):
+    async def make_index(self) -> TantivyIndex:
+        return TantivyIndex(self.folder, self.analyser)
+
+    async def test_a_second_writer_is_refused(self, index: TantivyIndex) -> None:
+        with pytest.raises(BackendUnavailable, match="tantivy failed to open"):
+            TantivyIndex(self.folder, self.analyser)
+
+    async def test_a_damaged_index_is_named(self, index: TantivyIndex) -> None:
+        await index.close()
+        (self.folder / "meta.json").write_text("{not json", encoding="utf-8")
+        with pytest.raises(IndexDamaged, match="rebuilds the index"):
+            TantivyIndex(self.folder, self.analyser)
+
+    async def test_a_reader_sees_commits_after_a_refresh(self, index: TantivyIndex) -> None:
+        reader = TantivyIndex(self.folder, self.analyser, read_only=True)
+        index.add(self.lexical_rows(message(70, "unheard of")))
+        await index.commit()
+        assert len(await reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 0
+        await reader.refresh()
+        assert len(await reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
+        await reader.close()
+
+    async def test_a_reader_takes_no_changes(self, index: TantivyIndex) -> None:
+        reader = TantivyIndex(self.folder, self.analyser, read_only=True)
+        reader.add(self.lexical_rows(message(70)))
+        with pytest.raises(EngineError, match="Open it to write"):
+            await reader.commit()
+        await reader.close()
+
+
+class TestTantivyInMemory(LexicalIndexConformance):
+    persistent = False
+
+    async def make_index(self) -> TantivyIndex:
+        return TantivyIndex(None, self.analyser)
