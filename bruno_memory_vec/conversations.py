@@ -69,6 +69,8 @@ class Conversations:
         record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None and key is not None:
             session = await self._sessions.session(key)
+            if session is not None and session.user_id != user_id:
+                raise foreign_conversation(key, user_id)
             if session is not None:
                 conversation_id = session.conversation_id
                 record = await self._sessions.context(user_id, conversation_id, limit)

@@ -241,7 +241,7 @@ class Door:
             raise InvalidInputError(
                 "messages", f"expected a list, not {type(models).__name__}", fix="Give a list."
             )
-        length = sum(len(getattr(model, "content", None) or "") for model in models[:100])
+        length = sum(len(str(getattr(model, "content", ""))) for model in models[:100])
         if len(models) <= _MODELS_ON_THE_LOOP and length <= _CHARACTERS_ON_THE_LOOP:
             return [make(model) for model in models]
         return await asyncio.to_thread(lambda: [make(model) for model in models])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -19,10 +19,32 @@ _TAG = "$"
 # Deep enough for real data; a structure that holds itself ends here, not in a RecursionError.
 _DEEPEST = 64
 
+
+def _with_offset(value: datetime | time) -> list[Any]:
+    # fromisoformat() loses an offset of less than a second.
+    offset = value.utcoffset()
+    micros = None if offset is None else offset // timedelta(microseconds=1)
+    return [value.replace(tzinfo=None).isoformat(), micros]
+
+
+def _zone(micros: int | None) -> timezone | None:
+    if micros is None:
+        return None
+    return timezone(timedelta(microseconds=micros)) if micros else timezone.utc
+
+
 _SCALARS: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
-    datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
+    datetime: (
+        "datetime",
+        _with_offset,
+        lambda value: datetime.fromisoformat(value[0]).replace(tzinfo=_zone(value[1])),
+    ),
     date: ("date", date.isoformat, date.fromisoformat),
-    time: ("time", time.isoformat, time.fromisoformat),
+    time: (
+        "time",
+        _with_offset,
+        lambda value: time.fromisoformat(value[0]).replace(tzinfo=_zone(value[1])),
+    ),
     timedelta: (
         "timedelta",
         lambda value: [value.days, value.seconds, value.microseconds],
@@ -63,7 +85,9 @@ def loads(text: str) -> Any:
 
 
 def _encode(value: Any, place: str, depth: int) -> Any:
-    if value is None or isinstance(value, (str, bool, int, float)):
+    if isinstance(value, str):
+        return _text(value, place)
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     if depth > _DEEPEST:
         raise ValueError(f"{place or 'the value'} is nested more than {_DEEPEST} levels deep")
@@ -75,7 +99,10 @@ def _encode(value: Any, place: str, depth: int) -> Any:
         return [_encode(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, dict):
         if all(isinstance(key, str) for key in value) and _TAG not in value:
-            return {key: _encode(item, f"{place}.{key}", depth + 1) for key, item in value.items()}
+            return {
+                _text(key, f"{place} key"): _encode(item, f"{place}.{key}", depth + 1)
+                for key, item in value.items()
+            }
         pairs = [
             [_encode(key, f"{place} key", depth + 1), _encode(item, f"{place}.{key}", depth + 1)]
             for key, item in value.items()
@@ -86,6 +113,13 @@ def _encode(value: Any, place: str, depth: int) -> Any:
         items = [_encode(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
         return {_TAG: tag, "v": items}
     raise ValueError(f"{place.lstrip('.') or 'the value'} is a {tag}, which JSON cannot hold")
+
+
+def _text(value: str, place: str) -> str:
+    # JSON would keep a lone surrogate, but join two that meet into another character.
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{place.lstrip('.') or 'the value'} holds a lone surrogate")
+    return value
 
 
 def _decode(value: Any) -> Any:

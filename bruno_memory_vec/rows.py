@@ -41,6 +41,8 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces a text of this many characters says about as much as a word or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 256
+# Leaves room to count on in 64 bits.
+_LARGEST_COUNT = 2**53
 
 
 def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
@@ -59,9 +61,12 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     if message.conversation_id is None:
         # The row knows its conversation; the message did not, and comes back so.
         extra["unbound"] = True
-    importance = message.metadata.get("importance")
-    if isinstance(importance, bool) or not isinstance(importance, (int, float)):
-        importance = MESSAGE_IMPORTANCE
+    metadata = _json("message.metadata", message.metadata)
+    importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
+    if isinstance(importance, (int, float)) and not isinstance(importance, bool):
+        importance = unit_interval('message.metadata["importance"]', importance)
+    else:
+        importance = MESSAGE_IMPORTANCE  # somebody else's use of the word
     return {
         "id": _uuid("message.id", message.id),
         "kind": MESSAGE,
@@ -73,12 +78,12 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
         "memory_type": None,
         "content": content,
         "words": count_words(content),
-        "metadata": _json("message.metadata", message.metadata),
+        "metadata": metadata,
         "extra": jsonable.dumps(extra) if extra else None,
         "source": None,
         "category": None,
         "tags": [],
-        "importance": min(1.0, max(0.0, float(importance))),
+        "importance": importance,
         "confidence": 1.0,
         "parent_id": None
         if message.parent_id is None
@@ -115,9 +120,10 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         expires = created + short_term_ttl // timedelta(microseconds=1)
     extra: dict[str, Any] = {}
     if metadata.embedding is not None:
-        extra["embedding"] = [float(value) for value in metadata.embedding]
-    if metadata.related_memories:
-        extra["related"] = [str(related) for related in metadata.related_memories]
+        extra["embedding"] = _numbers("memory.metadata.embedding", metadata.embedding)
+    related = _list("memory.metadata.related_memories", metadata.related_memories)
+    if related:
+        extra["related"] = [_uuid("memory.metadata.related_memories", one) for one in related]
     row = {
         "id": _uuid("memory.id", entry.id),
         "kind": MEMORY,
@@ -137,7 +143,10 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "category": None
         if metadata.category is None
         else storable_text("memory.metadata.category", metadata.category, blank=True),
-        "tags": [storable_text("memory.metadata.tags", tag, blank=True) for tag in metadata.tags],
+        "tags": [
+            storable_text("memory.metadata.tags", tag, blank=True)
+            for tag in _list("memory.metadata.tags", metadata.tags)
+        ],
         "importance": unit_interval("memory.metadata.importance", metadata.importance),
         "confidence": unit_interval("memory.metadata.confidence", metadata.confidence),
         "parent_id": None,
@@ -146,7 +155,7 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "last_accessed": _micros(
             "memory.last_accessed", entry.last_accessed, zones, "last_accessed"
         ),
-        "access_count": int(metadata.access_count),
+        "access_count": _count("memory.metadata.access_count", metadata.access_count),
         "expires_at": expires,
         "seq": None,
     }
@@ -304,6 +313,29 @@ def _member(field: str, value: Any, enum: type[Enum]) -> str:
     if len(found) != 1:
         raise InvalidInputError(field, "is missing", fix=f"Give a {enum.__name__}.")
     return found[0]
+
+
+def _list(field: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise InvalidInputError(
+            field, f"expected a list, not {type(value).__name__}", fix="Give a list."
+        )
+    return value
+
+
+def _numbers(field: str, value: Any) -> list[float]:
+    numbers = _list(field, value)
+    if not all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in numbers):
+        raise InvalidInputError(field, "holds what is not a number", fix="Give floats.")
+    return [float(one) for one in numbers]
+
+
+def _count(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_COUNT:
+        raise InvalidInputError(
+            field, f"{value!r} is out of range", fix=f"Give an int from 0 to {_LARGEST_COUNT}."
+        )
+    return value
 
 
 def _json(field: str, value: Any) -> str:

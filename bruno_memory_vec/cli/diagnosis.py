@@ -1,0 +1,222 @@
+"""The checks of ``doctor``. Each looks at one part, so that a broken one hides no other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec import manifest
+from bruno_memory_vec.cli.opening import folder_of
+from bruno_memory_vec.cli.running import told
+from bruno_memory_vec.cli.stats import readable_size, size_of
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
+from bruno_memory_vec.errors import BackendUnavailable as Unreachable
+from bruno_memory_vec.errors import EngineError
+from bruno_memory_vec.factory import open_memory
+from bruno_memory_vec.manifest import Manifest
+
+OK = "ok"
+NOTE = "note"
+PROBLEM = "problem"
+
+#: What to do when the rows are gone, which nothing can rebuild.
+RESTORE = "The rows are the truth: restore them from a backup."
+
+_SESSIONS = "sessions.sqlite"
+_LITTLE_SPACE = 100 * 2**20
+# A running writer commits its words a little after its rows.
+_LOOKS = 10
+_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        name: the part that was looked at.
+        state: "ok", "note" (worth knowing) or "problem".
+        found: what is there.
+        fix: what to do about it; empty for nothing.
+    """
+
+    name: str
+    state: str
+    found: str
+    fix: str = ""
+
+
+async def examine(config: MemoryConfig) -> list[Check]:
+    """Check a store that has a manifest, changing nothing."""
+    folder = folder_of(config.url)
+    if folder is None:
+        return [await _other(config)]
+    found = manifest.read(folder)
+    assert found is not None
+    repair = f"Run: bruno-memory-vec doctor --repair --store {shlex.quote(str(folder))}" + (
+        "" if config.embedder == "static" else f" --embedder {shlex.quote(config.embedder)}"
+    )
+    checks = [
+        _folder(folder, found),
+        _lock(folder),
+        await _guarded("embedder", lambda: _embedder(config, folder, found)),
+    ]
+    written: int | None = None
+    async with _rows(folder, found, repair) as rows:
+        if isinstance(rows, Check):
+            checks.append(rows)
+        else:
+            written = await rows.last_seq()
+            number = (await rows.health())["rows"]
+            checks.append(Check("rows", OK, f"{number:,} rows can be read"))
+            checks.append(
+                await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
+            )
+    checks.append(await _guarded("sessions", lambda: _sessions(folder, config, written, repair)))
+    checks.append(_space(folder))
+    return checks
+
+
+async def _guarded(name: str, look: Callable[[], Awaitable[Check]], fix: str = "") -> Check:
+    try:
+        return await look()
+    except BrunoError as error:
+        problem, own = told(error)
+        # What cannot be reached is not mended by rebuilding it.
+        return Check(name, PROBLEM, problem, own if isinstance(error, Unreachable) else fix or own)
+
+
+async def _other(config: MemoryConfig) -> Check:
+    """A store that is no folder: what it says of itself."""
+    async with open_memory(config=config) as memory:
+        report = await memory.health()
+    problems = "; ".join(f"{name}: {text}" for name, text in report["problems"].items())
+    return Check("health", PROBLEM if problems else OK, problems or "all parts answer")
+
+
+def _folder(folder: Path, found: Manifest) -> Check:
+    about = f"{folder} is a store of format {found.schema}, word stems: {found.language or 'none'}"
+    if not os.access(folder, os.W_OK):
+        return Check("folder", NOTE, f"{about}; it may only be read")
+    return Check("folder", OK, about)
+
+
+def _lock(folder: Path) -> Check:
+    try:
+        holder = json.loads((folder / manifest.HOLDER).read_text(encoding="utf-8"))
+        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except FileNotFoundError:
+        return Check("lock", OK, "nobody writes")
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"
+    # The name outlives a process that was killed; the lock does not.
+    lock = filelock.FileLock(folder / manifest.LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return Check("lock", NOTE, f"{who} writes; reading goes on beside it")
+    except OSError:
+        return Check("lock", NOTE, f"{who} may be writing; the lock cannot be tried")
+    lock.release()
+    return Check("lock", OK, f"nobody writes; {who} ended without closing the store")
+
+
+async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Check:
+    embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
+    found.check(await fingerprint_of(embedder), folder)
+    await embed_texts(embedder, ["Does it load?"], "query")
+    return Check("embedder", OK, f"{found.fingerprint} made the vectors, and works")
+
+
+@asynccontextmanager
+async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any]:
+    from bruno_memory_vec.indexers.lance import LanceIndex
+
+    try:
+        rows = await LanceIndex.open(
+            str(folder / "rows"), found.fingerprint.dimension, read_only=True
+        )
+    except BrunoError as error:
+        problem, _ = told(error)
+        # Without sessions, the store was being made when its process was stopped.
+        begun = (folder / _SESSIONS).exists()
+        fix = RESTORE if begun else repair
+        yield Check("rows", PROBLEM, problem, fix)
+        return
+    try:
+        yield rows
+    finally:
+        await rows.close()
+
+
+async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
+    from bruno_memory_vec.indexers.analysis import analyser
+    from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+    from bruno_memory_vec.indexers.tantivy import TantivyIndex
+
+    def opened() -> TantivyIndex:
+        return TantivyIndex(folder / "lexical", analyser(found.language), read_only=True)
+
+    index = await asyncio.to_thread(opened)
+    try:
+        for _ in range(_LOOKS):
+            await index.refresh()
+            held = await index.count()
+            number = await rows.count(Scope.all_users(), RowFilter())
+            if held == number and await index.last_seq() >= await rows.last_seq():
+                return Check("words", OK, f"all {held:,} rows are in the word index")
+            await asyncio.sleep(_BETWEEN_LOOKS)
+    finally:
+        await index.close()
+    return Check(
+        "words", PROBLEM, f"the word index holds {held:,} rows of {number:,}, or old ones", repair
+    )
+
+
+async def _sessions(folder: Path, config: MemoryConfig, written: int | None, repair: str) -> Check:
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+    path = folder / _SESSIONS
+    if not path.exists():
+        return Check("sessions", PROBLEM, f"{path} is missing", repair)
+    try:
+        sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True)
+        try:
+            report = await sessions.health()
+            followed = await sessions.last_seq()
+        finally:
+            await sessions.close()
+    except EngineError as error:
+        fix = (
+            f"Move {path} away and repair: it is made anew from the rows, "
+            f"without sessions and user profiles. {repair}"
+        )
+        return Check("sessions", PROBLEM, told(error)[0], fix)
+    if written is not None and followed < written:
+        behind = f"the sessions know of the rows up to {followed}, of {written}"
+        return Check("sessions", PROBLEM, behind, repair)
+    known = f"{report['conversations']:,} conversations, {report['sessions']:,} sessions"
+    return Check("sessions", OK, known)
+
+
+def _space(folder: Path) -> Check:
+    free, used = shutil.disk_usage(folder).free, size_of(folder)
+    about = f"{readable_size(free)} free, the store takes {readable_size(used)}"
+    if free < _LITTLE_SPACE:
+        return Check("disk", PROBLEM, about, "Make room: without it nothing more can be stored.")
+    if free < used:
+        return Check("disk", NOTE, f"{about}; compaction may need as much again for a while")
+    return Check("disk", OK, about)

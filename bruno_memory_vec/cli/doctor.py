@@ -1,0 +1,114 @@
+"""``doctor``: whether a store is sound, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bruno_memory_vec.cli.options import Embedder, Json, Store
+from bruno_memory_vec.cli.running import UNSOUND, Out, execute, told
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.cli.diagnosis import Check
+    from bruno_memory_vec.config import MemoryConfig
+
+
+def doctor(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Open the store to write, rebuild what is derived, and compact."
+        ),
+    ] = False,
+    store: Store = None,
+    embedder: Embedder = None,
+    json: Json = False,
+) -> None:
+    """Check a store, and mend it with --repair.
+
+    It looks at the folder, lock, embedder, rows, word index, sessions and disk. It changes
+    nothing unless --repair is given, and may run beside a writer.
+    """
+    execute(json, lambda out: _doctor(out, repair, store, embedder))
+
+
+async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | None) -> int:
+    from bruno_core.utils.exceptions import BrunoError
+
+    from bruno_memory_vec.cli.diagnosis import PROBLEM, RESTORE, Check, examine
+    from bruno_memory_vec.cli.opening import configuration, existing
+    from bruno_memory_vec.errors import StoreLockedError
+
+    config = configuration(store, embedder)
+    existing(config.url)
+    checks, repaired = await examine(config), None
+    # Opening a store whose rows are gone would make an empty one in its place.
+    if repair and all(check.fix != RESTORE for check in checks):
+        try:
+            repaired, failed = await _repair(out, config), []
+        except StoreLockedError:
+            raise
+        except BrunoError as error:
+            # The checks say more about why.
+            failed = [Check("repair", PROBLEM, *told(error))]
+        checks = failed + await examine(config)
+    sound = all(check.state != PROBLEM for check in checks)
+    if out.as_json:
+        data: dict[str, Any] = {
+            "store": config.url,
+            "ok": sound,
+            "checks": [asdict(check) for check in checks],
+        }
+        if repaired is not None:
+            data["repaired"] = repaired
+        out.result(data)
+    else:
+        _print(out, config, checks, repaired, sound)
+    return 0 if sound else UNSOUND
+
+
+async def _repair(out: Out, config: MemoryConfig) -> dict[str, Any]:
+    """Opening a store to write rebuilds what is derived from its rows; then compact it."""
+    from bruno_memory_vec.cli.opening import bars
+    from bruno_memory_vec.factory import open_memory
+
+    with bars(out) as progress:
+        async with open_memory(config=config, progress=progress) as memory:
+            report = await memory.maintain()
+    return {"rows": report["rows"]["rows"], "words": report["lexical"]["rows"]}
+
+
+def _print(
+    out: Out,
+    config: MemoryConfig,
+    checks: list[Check],
+    repaired: dict[str, Any] | None,
+    sound: bool,
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from bruno_memory_vec.cli.diagnosis import NOTE, OK
+    from bruno_memory_vec.cli.display import clean
+
+    console = out.console
+    console.print(Text(clean(config.url), style="bold"), soft_wrap=True)
+    if repaired is not None:
+        console.print(
+            f"repaired: {repaired['rows']:,} rows compacted, "
+            f"{repaired['words']:,} in the word index"
+        )
+    marks = {OK: Text("ok", style="green"), NOTE: Text("note", style="yellow")}
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for check in checks:
+        found = Text(clean(check.found))
+        if check.fix:
+            found.append(f"\n{clean(check.fix)}", style="bold")
+        grid.add_row(marks.get(check.state, Text("BAD", style="bold red")), check.name, found)
+    console.print(grid)
+    console.print("the store is sound" if sound else "the store has a problem, see above")

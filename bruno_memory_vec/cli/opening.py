@@ -1,0 +1,208 @@
+"""From the options of a command to an open memory."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pyarrow.compute as pc
+
+from bruno_memory_vec import manifest
+from bruno_memory_vec.cli.running import NOTHING_FOUND, CliError, Out
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
+from bruno_memory_vec.errors import EmbeddingError
+from bruno_memory_vec.factory import open_memory
+from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.rows import utc
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bruno_memory_vec.memory import VectorMemory
+    from bruno_memory_vec.store import Progress
+
+
+def configuration(
+    store: str | None, embedder: str | None = None, profile: str | None = None
+) -> MemoryConfig:
+    """The settings of options, the environment and the defaults, in this order.
+
+    Raises:
+        InvalidInputError: one is not usable.
+    """
+    given = {"url": store, "embedder": embedder, "profile": profile}
+    return MemoryConfig.build(**{name: value for name, value in given.items() if value is not None})
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder of a store; None for a store that is none."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url).expanduser()
+    return Path(rest) if scheme == "file" else None
+
+
+def existing(url: str) -> manifest.Manifest | None:
+    """What the store says of itself; None for one that is not a folder.
+
+    Raises:
+        CliError: there is no store.
+        NotAStoreError: there is something else.
+    """
+    folder = folder_of(url)
+    if folder is None:
+        return None
+    found = manifest.read(folder)
+    if found is None:
+        what = "is empty" if folder.is_dir() else "does not exist"
+        raise CliError(
+            f"{folder} {what}: there is no store",
+            f"Name one with --store or BRUNO_MEMORY_URL, or make one:\n"
+            f"  bruno-memory-vec ingest FILE --store {shlex.quote(str(folder))}",
+        )
+    return found
+
+
+@asynccontextmanager
+async def reading(
+    config: MemoryConfig, out: Out, *, embeds: bool = True
+) -> AsyncIterator[VectorMemory]:
+    """A memory to read, beside whoever writes it.
+
+    Args:
+        config: as from :func:`configuration`.
+        out: where a progress bar goes.
+        embeds: whether texts will be embedded; without, any store opens, whatever embedder made it.
+
+    Raises:
+        CliError, StoreError, EngineError: there is none to read.
+    """
+    found = existing(config.url)
+    embedder = None if embeds or found is None else Unembedding(found.fingerprint)
+    settings = config.model_dump(exclude={"read_only"})
+    if embedder is not None:
+        settings["embedder"] = embedder
+    with bars(out) as progress:
+        memory = await open_memory(**settings, read_only=True, progress=progress)
+    try:
+        yield memory
+    finally:
+        await memory.close()
+
+
+class Unembedding:
+    """Stands for a store's own embedder where nothing will be embedded."""
+
+    def __init__(self, fingerprint: Fingerprint) -> None:
+        self.fingerprint = fingerprint
+
+    def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> NDArray[np.float32]:
+        """Always refuse."""
+        raise EmbeddingError("the store was opened without its embedder", fix="Name --embedder.")
+
+
+@contextmanager
+def bars(out: Out) -> Iterator[Progress | None]:
+    """Progress bars on a terminal, by the name of the work; None elsewhere."""
+    if not out.live:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        tasks: dict[str, Any] = {}
+
+        def report(work: str, done: int, total: int) -> None:
+            if work not in tasks:
+                tasks[work] = shown.add_task(work, total=total)
+            shown.update(tasks[work], completed=done, total=total)
+
+        yield report
+
+
+# Who is in a store
+
+
+@dataclass(slots=True)
+class UserCount:
+    """What a store holds of a user; times are UTC and aware, None without a message."""
+
+    user_id: str
+    messages: int = 0
+    memories: int = 0
+    conversations: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+async def census(memory: VectorMemory) -> list[UserCount]:
+    """Every user of a store, the one with most messages first. Reads all rows, a few columns."""
+    users: dict[str, UserCount] = {}
+    # A conversation has one owner, so it is counted where it is seen first.
+    conversations: set[str] = set()
+    rows = (await memory._door.store()).rows
+    columns = ("user_id", "kind", "conversation_id", "created_at")
+    async for batch in rows.after(-1, columns):
+        values = [batch.column(name) for name in columns[:3]]
+        times = batch.column("created_at").cast("int64")
+        for user in pc.unique(values[0]).to_pylist():
+            count = users.setdefault(user, UserCount(user))
+            of_user = pc.equal(values[0], user)
+            said = pc.and_(of_user, pc.equal(values[1], MESSAGE))
+            number = pc.sum(said).as_py() or 0
+            count.messages += number
+            count.memories += pc.sum(of_user).as_py() - number
+            if not number:
+                continue
+            new = set(pc.unique(values[2].filter(said)).to_pylist()) - conversations
+            count.conversations += len(new)
+            conversations |= new
+            span = pc.min_max(times.filter(said)).as_py()
+            first, last = utc(span["min"]), utc(span["max"])
+            count.first = first if count.first is None else min(count.first, first)
+            count.last = last if count.last is None else max(count.last, last)
+    return sorted(users.values(), key=lambda count: (-count.messages, count.user_id))
+
+
+def nobody(user_id: str, users: Sequence[UserCount]) -> NoReturn:
+    """Say that a store holds nothing of a user, and of whom it does."""
+    raise CliError(f"there is nothing of the user {user_id!r}", _known(users), code=NOTHING_FOUND)
+
+
+def choose_user(users: Sequence[UserCount]) -> str:
+    """The only user of a store.
+
+    Raises:
+        CliError: there are several, or none.
+    """
+    from bruno_memory_vec.cli.running import MISUSED
+
+    if len(users) == 1:
+        return users[0].user_id
+    if not users:
+        raise CliError(
+            "the store is empty", "Fill it with: bruno-memory-vec ingest", code=NOTHING_FOUND
+        )
+    raise CliError(
+        f"the store holds {len(users)} users, and nothing says whose rows to search",
+        f"Add --user NAME, or --all-users to search everybody's. {_known(users)}",
+        code=MISUSED,
+    )
+
+
+def _known(users: Sequence[UserCount]) -> str:
+    if not users:
+        return "The store is empty."
+    names = ", ".join(repr(user.user_id) for user in users[:10])
+    more = f" and {len(users) - 10} more" if len(users) > 10 else ""
+    return f"It holds {names}{more}."
