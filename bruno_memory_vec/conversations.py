@@ -13,7 +13,7 @@ from bruno_memory_vec.context import build_context
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
-from bruno_memory_vec.rows import from_table, to_message
+from bruno_memory_vec.rows import Row, from_table, to_message
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store import Store
 
@@ -94,16 +94,26 @@ class Conversations:
 
     async def _reread(self, user_id: str, conversation_id: str, record: ContextRecord) -> list[Any]:
         """The last turns from the rows; the hot context is filled with them again."""
-        scope = Scope.user(user_id).within(conversation_id)
-        where = RowFilter(kinds=(MESSAGE,))
-        found = await self._store.rows.scan(
-            scope, where, COLUMNS, order_by="turn", limit=self._store.config.max_messages
-        )
-        rows = sorted(from_table(found), key=lambda row: row["turn"])
-        if self._store.writer is not None and record.conversation is not None:
+        writer, seen = self._store.writer, record.conversation
+        if writer is None or seen is None:
+            return [to_message(row) for row in await self._last_turns(user_id, conversation_id)]
+        # Nothing may be deleted between the reading and the filling, nor the process be killed
+        # there and leave what was deleted.
+        async with writer.exclusive:
+            rows = await self._last_turns(user_id, conversation_id)
             turns = [HotTurn(user_id, conversation_id, row["turn"], row) for row in rows]
-            await self._sessions.refill(conversation_id, turns, record.conversation)
+            await self._sessions.refill(conversation_id, turns, seen)
         return [to_message(row) for row in rows]
+
+    async def _last_turns(self, user_id: str, conversation_id: str) -> list[Row]:
+        found = await self._store.rows.scan(
+            Scope.user(user_id).within(conversation_id),
+            RowFilter(kinds=(MESSAGE,)),
+            COLUMNS,
+            order_by="turn",
+            limit=self._store.config.max_messages,
+        )
+        return sorted(from_table(found), key=lambda row: row["turn"])
 
     async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
         """Begin a session, with a conversation of its own that becomes the user's current one."""

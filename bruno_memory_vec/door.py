@@ -7,12 +7,14 @@ A :class:`~bruno_memory_vec.memory.VectorMemory` and all its views share one
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import pyarrow.compute as pc
+from bruno_core.models.context import ConversationContext
 from bruno_core.models.message import Message, MessageRole
 from bruno_core.utils.exceptions import BrunoError
 
@@ -27,6 +29,7 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
+from bruno_memory_vec.following import Progress
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
@@ -34,7 +37,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.rows import Row, utc
-from bruno_memory_vec.store import Progress, Store, open_store
+from bruno_memory_vec.store import Store, open_store
 
 if TYPE_CHECKING:
     from bruno_memory_vec.rankers import Profile
@@ -48,6 +51,7 @@ T = TypeVar("T")
 # Above this much text, models are made into rows in a thread.
 _CHARACTERS_ON_THE_LOOP = 20_000
 _MODELS_ON_THE_LOOP = 64
+_LONGEST_TURN = 0.005
 _RECALL_PROBLEM = "recall into a context"
 
 
@@ -59,6 +63,24 @@ class AllUsers(Enum):
 
 #: Given as ``user_id`` to search every user's rows. Spelled out, so that it is never an oversight.
 ALL_USERS: Final = AllUsers.ALL_USERS
+
+
+class Pace:
+    """Lets many callers do a little work each without holding the event loop between them."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    async def wait(self) -> None:
+        """Go on at once, or at a later turn of the loop where this one has been long."""
+        while self._since is not None and time.perf_counter() - self._since > _LONGEST_TURN:  # noqa: ASYNC110
+            await asyncio.sleep(0)  # a turn of the loop, which is what is waited for
+        if self._since is None:
+            self._since = time.perf_counter()
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._since = None
 
 
 @dataclass(slots=True)
@@ -74,6 +96,8 @@ class Door:
     _conversations: Conversations | None = None
     _opening: LoopLock = field(default_factory=LoopLock)
     _closed: bool = False
+    _closing: asyncio.Future[None] | None = None
+    _pace: Pace = field(default_factory=Pace)
     _problem: str | None = None
 
     @classmethod
@@ -144,7 +168,15 @@ class Door:
         return self._conversations
 
     async def close(self) -> None:
-        """Close the store, if it was ever opened. A closed memory stays closed."""
+        """Close the store, if it was ever opened. A closed memory stays closed.
+
+        A caller that is cancelled leaves the closing itself to finish; calling again waits for it.
+        """
+        if self._closing is None or self._closing.cancelled():
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         async with self._opening:
             self._closed = True
             store, self._store = self._store, None
@@ -241,20 +273,24 @@ class Door:
             raise InvalidInputError(
                 "messages", f"expected a list, not {type(models).__name__}", fix="Give a list."
             )
+        await self._pace.wait()
         length = sum(len(str(getattr(model, "content", ""))) for model in models[:100])
         if len(models) <= _MODELS_ON_THE_LOOP and length <= _CHARACTERS_ON_THE_LOOP:
             return [make(model) for model in models]
         return await asyncio.to_thread(lambda: [make(model) for model in models])
 
-    async def recall_into_contexts(
-        self, user_id: str, conversation_id: str, message: Message
-    ) -> None:
-        """Put what memory has about a user's message into the contexts that wait for it."""
+    def contexts_waiting_for(
+        self, conversation_id: str, message: Message
+    ) -> list[ConversationContext]:
+        """The contexts that were handed out, and now end with this message of a user."""
         if message.role is not MessageRole.USER or not self.config.recall_in_context:
-            return
-        contexts = self.handed_out.waiting_for(conversation_id, message)
-        if not contexts:
-            return
+            return []
+        return self.handed_out.waiting_for(conversation_id, message)
+
+    async def recall_into(
+        self, contexts: Sequence[ConversationContext], user_id: str, message: Message
+    ) -> None:
+        """Put what memory has about a user's message into contexts."""
         store = await self.store()
         shown = {str(seen.id) for context in contexts for seen in context.messages}
         now = utc(0).now(utc(0).tzinfo)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -16,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 _TAG = "$"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Deep enough for real data; a structure that holds itself ends here, not in a RecursionError.
 _DEEPEST = 64
 
@@ -117,7 +119,7 @@ def _encode(value: Any, place: str, depth: int) -> Any:
 
 def _text(value: str, place: str) -> str:
     # JSON would keep a lone surrogate, but join two that meet into another character.
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and _SURROGATE.search(value):
         raise ValueError(f"{place.lstrip('.') or 'the value'} holds a lone surrogate")
     return value
 

@@ -6,13 +6,12 @@ that an id is new without asking. A false "maybe" only costs the slower way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 _ID_BYTES = 36  # a UUID as text
+_RECENT = 50_000
 _WEIGHTS = np.random.default_rng(0x1D).integers(1, 2**63, _ID_BYTES, np.uint64) * np.uint64(
     2
 ) + np.uint64(1)
@@ -31,21 +30,22 @@ def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 class KnownIds:
-    """A set of hashes: 8 bytes for each id there at opening, a little more for new ones."""
+    """A set of hashes: 8 bytes for most, a little more for the newest."""
 
     def __init__(self) -> None:
-        self._sorted = np.empty(0, np.uint64)
+        # Sorted parts of bounded length: merging them into one would take ever longer.
+        self._parts: list[NDArray[np.uint64]] = []
         self._recent: set[int] = set()
 
-    def load(self, batches: Iterable[NDArray[np.uint64]]) -> None:
-        """Take the hashes of everything that is stored."""
-        self._sorted = np.unique(np.concatenate([self._sorted, *batches]))
-
     def add(self, ids: pa.StringArray | pa.ChunkedArray) -> None:
-        """Take ids that were stored just now."""
-        self._recent.update(hash_ids(ids).tolist())
-        if len(self._recent) > 100_000:
-            self.load([np.fromiter(self._recent, np.uint64)])
+        """Take ids that are stored, or are about to be."""
+        hashes = hash_ids(ids)
+        if len(hashes) > _RECENT:
+            self._parts.append(np.sort(hashes))
+            return
+        self._recent.update(hashes.tolist())
+        if len(self._recent) > _RECENT:
+            self._parts.append(np.sort(np.fromiter(self._recent, np.uint64)))
             self._recent.clear()
 
     def any(self, ids: pa.StringArray | pa.ChunkedArray) -> bool:
@@ -53,7 +53,8 @@ class KnownIds:
         hashes = hash_ids(ids)
         if not self._recent.isdisjoint(hashes.tolist()):
             return True
-        if not len(self._sorted):
-            return False
-        places = np.searchsorted(self._sorted, hashes).clip(max=len(self._sorted) - 1)
-        return bool((self._sorted[places] == hashes).any())
+        for part in self._parts:
+            places = np.searchsorted(part, hashes).clip(max=len(part) - 1)
+            if (part[places] == hashes).any():
+                return True
+        return False

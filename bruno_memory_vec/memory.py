@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
 
     from bruno_memory_vec.embedders.protocol import Embedder
+    from bruno_memory_vec.following import Progress
     from bruno_memory_vec.rankers import Profile
-    from bruno_memory_vec.store import Progress
 
 __all__ = ["ALL_USERS", "VectorMemory"]
 
@@ -163,7 +163,11 @@ class VectorMemory(OlderGuide, MemoryInterface):
         owner = await self._door.claim(conversation_id, user, messages[0])
         for row in rows:
             row["user_id"] = owner
-        recalling = self._door.recall_into_contexts(owner, conversation_id, messages[-1])
+        contexts = self._door.contexts_waiting_for(conversation_id, messages[-1])
+        if not contexts:
+            await writer.write(rows)
+            return
+        recalling = self._door.recall_into(contexts, owner, messages[-1])
         await asyncio.gather(writer.write(rows), recalling)
 
     async def store_memory(self, memory_entry: MemoryEntry) -> None:

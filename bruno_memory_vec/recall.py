@@ -24,8 +24,8 @@ from bruno_memory_vec.indexers.protocols import (
     VectorIndex,
 )
 from bruno_memory_vec.indexers.schema import COLUMNS, LIGHT_COLUMNS
-from bruno_memory_vec.rankers import Pool, Profile, RankSettings, rank
-from bruno_memory_vec.rows import from_table, record, utc
+from bruno_memory_vec.rankers import Pool, Profile, Ranking, RankSettings, rank
+from bruno_memory_vec.rows import Row, from_table, record, utc
 from bruno_memory_vec.validation import micros
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # reader waits a little longer, and then takes the index as it is.
 _READER_WAITS = 0.6
 _READER_LOOKS_EVERY = 0.03
+# Above this many, hits are made in a thread.
+_HITS_ON_THE_LOOP = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +108,18 @@ class Retriever:
         ranking = rank(pool, profile.rank, k=request.k, now=micros(request.now))
         best = [int(pool.seq[i]) for i in ranking.order]
         found = await self._rows.fetch(scope, best, COLUMNS)
-        rows = {row["seq"]: row for row in from_table(found)}
-        hits = Hits()
-        for i in ranking.order:
-            row = rows.get(int(pool.seq[i]))
-            if row is None:
-                continue  # deleted while we ranked
-            hits.append(
-                Hit(
-                    id=row["id"],
-                    content=row["content"],
-                    score=float(ranking.score[i]),
-                    signals={name: float(part[i]) for name, part in ranking.signals.items()},
-                    conversation_id=row["conversation_id"],
-                    turn=row["turn"],
-                    created_at=utc(row["created_at"]),
-                    record=record(row),
-                )
-            )
+
+        def build() -> tuple[Hits, list[int]]:
+            rows = {row["seq"]: row for row in from_table(found)}
+            # A row may have been deleted while we ranked.
+            kept = [i for i in ranking.order if int(pool.seq[i]) in rows]
+            hits = Hits(_hit(rows[int(pool.seq[i])], ranking, int(i)) for i in kept)
+            return hits, [int(pool.seq[i]) for i in kept]
+
+        few = found.num_rows <= _HITS_ON_THE_LOOP
+        hits, used = build() if few else await asyncio.to_thread(build)
         if count_use and self._writer is not None:
-            self._writer.use([seq for seq in best if seq in rows])
+            self._writer.use(used)
         return hits
 
     async def _by_meaning(self, request: RecallRequest) -> tuple[NDArray[np.float32], Candidates]:
@@ -176,6 +170,19 @@ class Retriever:
             if batch.num_rows:
                 return True
         return False
+
+
+def _hit(row: Row, ranking: Ranking, i: int) -> Hit:
+    return Hit(
+        id=row["id"],
+        content=row["content"],
+        score=float(ranking.score[i]),
+        signals={name: float(part[i]) for name, part in ranking.signals.items()},
+        conversation_id=row["conversation_id"],
+        turn=row["turn"],
+        created_at=utc(row["created_at"]),
+        record=record(row),
+    )
 
 
 def _places_around(

@@ -40,7 +40,7 @@ _TIMES = ("created_at", "updated_at", "last_accessed", "expires_at")
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are naive UTC
 # In a script without spaces a text of this many characters says about as much as a word or two.
 _CHARACTERS_A_WORD = 12
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 # Leaves room to count on in 64 bits.
 _LARGEST_COUNT = 2**53
 

@@ -6,25 +6,21 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from bruno_memory_vec import manifest
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
-from bruno_memory_vec.errors import (
-    EngineError,
-    IndexDamaged,
-    InvalidInputError,
-    NotAStoreError,
-)
+from bruno_memory_vec.errors import IndexDamaged, InvalidInputError, NotAStoreError
+from bruno_memory_vec.following import Progress as Progress
+from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.analysis import LANGUAGES, Analyser, analyser
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
-from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE, row_schema
-from bruno_memory_vec.known_ids import KnownIds, hash_ids
+from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.schema import row_schema
+from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.locking import WriterLock
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.manifest import Manifest
@@ -36,15 +32,6 @@ _log = get_logger(__name__)
 
 IN_MEMORY = "memory://"
 _DEFAULT_LANGUAGE = "english"
-_ROWS_A_COMMIT = 50_000
-
-
-class Progress(Protocol):
-    """Told how far long work has come, for a progress bar."""
-
-    def __call__(self, work: str, done: int, total: int) -> None:
-        """``done`` of ``total`` rows of ``work`` are through."""
-        ...
 
 
 @dataclass(slots=True)
@@ -71,14 +58,16 @@ class Store:
         if self.writer is not None:
             parts.insert(0, self.writer.close)
         failed: Exception | None = None
-        for close in parts:
-            try:
-                await close()
-            except Exception as error:
-                _log.error("close_failed", error=str(error))
-                failed = failed or error
-        if self.lock is not None:
-            self.lock.release()
+        try:
+            for close in parts:
+                try:
+                    await close()
+                except Exception as error:
+                    _log.error("close_failed", error=str(error))
+                    failed = failed or error
+        finally:
+            if self.lock is not None:
+                self.lock.release()
         if failed is not None:
             raise failed
 
@@ -206,7 +195,10 @@ async def _open_folder(
         writer = None
         if not config.read_only:
             known = KnownIds()
-            newest = await _follow_rows(rows, lexical, sessions, known, progress)
+            stored = await _load_ids(rows, known)
+            await follow_rows(rows, lexical, sessions, progress)
+            # A number that was given is never given again, even if its row is gone by now.
+            newest = max(stored, await sessions.last_seq(), await lexical.last_seq())
             writer = Writer(
                 rows, lexical, sessions, embedder, known, newest + 1, row_schema(dimension)
             )
@@ -247,80 +239,11 @@ async def _open_sessions(path: Path, config: MemoryConfig) -> SessionStore:
     return await SQLiteSessionStore.open(path, config.max_messages, read_only=config.read_only)
 
 
-async def _follow_rows(
-    rows: VectorIndex,
-    lexical: LexicalIndex,
-    sessions: SessionStore,
-    known: KnownIds,
-    progress: Progress | None,
-) -> int:
-    """Bring what is derived up to the rows, which are the truth. Returns the newest ``seq``."""
+async def _load_ids(rows: VectorIndex, known: KnownIds) -> int:
+    """Take in every id that is stored; returns the newest ``seq``."""
     newest = -1
-    hashes = []
     async for batch in rows.after(-1, ["id", "seq"]):
         if batch.num_rows:
-            hashes.append(await asyncio.to_thread(hash_ids, batch.column("id")))
+            await asyncio.to_thread(known.add, batch.column("id"))
             newest = max(newest, pc.max(batch.column("seq")).as_py())
-    known.load(hashes)
-    await _follow_lexically(rows, lexical, progress)
-    await _follow_in_sessions(rows, sessions)
-    # A number that was given is never given again, even if its row has been deleted since.
-    return max(newest, await sessions.last_seq(), await lexical.last_seq())
-
-
-async def _follow_lexically(
-    rows: VectorIndex, lexical: LexicalIndex, progress: Progress | None
-) -> None:
-    indexed = await lexical.last_seq()
-    total = await rows.count(Scope.all_users(), RowFilter())
-    done, waiting = await lexical.count(), 0
-    async for batch in rows.after(indexed, list(LEXICAL_COLUMNS)):
-        lexical.add(pa.Table.from_batches([batch]))
-        done, waiting = done + batch.num_rows, waiting + batch.num_rows
-        if waiting >= _ROWS_A_COMMIT:
-            await lexical.commit()
-            waiting = 0
-        if progress is not None and batch.num_rows:
-            progress("indexing words", min(done, total), total)
-    await lexical.commit()
-    if await lexical.count() == total:
-        return
-    # Rows that were deleted or replaced before the index heard of it, or that it lost.
-    truth: set[int] = set()
-    async for batch in rows.after(-1, ["seq"]):
-        truth.update(batch.column("seq").to_pylist())
-    held = set((await lexical.seqs()).tolist())
-    lexical.remove(sorted(held - truth))
-    lost = sorted(truth - held)
-    for start in range(0, len(lost), _ROWS_A_COMMIT):
-        part = lost[start : start + _ROWS_A_COMMIT]
-        lexical.add(await rows.fetch(Scope.all_users(), part, list(LEXICAL_COLUMNS)))
-        await lexical.commit()
-    await lexical.commit()
-    if await lexical.count() != total:
-        raise EngineError(
-            lexical.name,
-            "follow the rows",
-            f"it holds {await lexical.count()} of {total} rows after a repair",
-            fix="Close the store, delete its `lexical` folder and open it again.",
-        )
-
-
-async def _follow_in_sessions(rows: VectorIndex, sessions: SessionStore) -> None:
-    followed = await sessions.last_seq()
-    newest = followed
-    turns: dict[str, tuple[str, int]] = {}
-    columns = ["seq", "kind", "user_id", "conversation_id", "turn"]
-    async for batch in rows.after(followed, columns):
-        for row in batch.to_pylist():
-            newest = max(newest, row["seq"])
-            if row["kind"] == MESSAGE:
-                user, turn = turns.get(row["conversation_id"], (row["user_id"], -1))
-                turns[row["conversation_id"]] = (user, max(turn, row["turn"]))
-            elif row["conversation_id"] is not None:
-                turns.setdefault(row["conversation_id"], (row["user_id"], -1))
-    if newest > followed:
-        await sessions.restore(
-            [(conversation, user, turn + 1) for conversation, (user, turn) in turns.items()],
-            newest,
-        )
+    return newest

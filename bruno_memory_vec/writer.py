@@ -21,12 +21,13 @@ import pyarrow as pa
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import StoreClosedError
+from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
 from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.rows import Row, to_table
+from bruno_memory_vec.rows import Row, from_table, to_table
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
 
 _log = get_logger(__name__)
@@ -35,6 +36,7 @@ _log = get_logger(__name__)
 _BATCH_ROWS = 4096
 # Below this, a thread costs more than the work it takes off the event loop.
 _ROWS_ON_THE_LOOP = 16
+_ANSWERS_AT_ONCE = 64
 # How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
 LEXICAL_DELAY = 0.2
 # Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
@@ -94,13 +96,19 @@ class Writer:
         self._draining: asyncio.Task[None] | None = None
         self._committing = LoopLock()
         self._uses: Counter[int] = Counter()
-        # Turns whose rows are committed but that the sessions do not show yet (their file failed).
-        self._behind: list[HotTurn] = []
+        # Whether a commit was begun whose end is not known: its rows may be there, and unknown to
+        # what is derived from them.
+        self._uncertain = False
         self._background: dict[str, asyncio.Task[None]] = {}
         self._lexical_timer: asyncio.TimerHandle | None = None
         self._closed = False
         #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
         self.problems: dict[str, str] = {}
+
+    @property
+    def exclusive(self) -> LoopLock:
+        """Held while rows change; hold it to read what has to stay as it is."""
+        return self._committing
 
     async def write(self, rows: list[Row]) -> None:
         """Store rows as one commit; returns when they will survive the process being killed.
@@ -213,10 +221,13 @@ class Writer:
             elif not requests[0].done.done():
                 requests[0].done.set_exception(error)
             return
-        for request in requests:
+        for number, request in enumerate(requests):
             # A caller that was cancelled has its rows stored all the same, and no one to tell.
             if not request.done.done():
                 request.done.set_result(None)
+            if number % _ANSWERS_AT_ONCE == _ANSWERS_AT_ONCE - 1:
+                # Each answer wakes a caller, and a thousand at once would hold the event loop.
+                await asyncio.sleep(0)
 
     async def _commit(self, rows: Sequence[Row]) -> None:
         def prepare() -> tuple[dict[_Key, Row], pa.Array, bool]:
@@ -225,6 +236,9 @@ class Writer:
             ids = pa.array([row["id"] for row in latest.values()], pa.string())
             return latest, ids, self._known.any(ids)
 
+        if self._uncertain:
+            await follow_rows(self._rows, self._lexical, self._sessions)
+            self._uncertain = False
         latest, ids, may_exist = await _off_loop(len(rows), prepare)
         batch = list(latest.values())
         vectors = await embed_texts(self._embedder, [row["content"] for row in batch], "document")
@@ -232,26 +246,27 @@ class Writer:
         next_turns = await self._next_turns(batch)
         # A commit that fails may have been made all the same: its numbers are never given again.
         first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
-        self._known.add(ids)
+        last_seq = self._next_seq - 1
 
         def build() -> tuple[pa.Table, list[HotTurn]]:
+            self._known.add(ids)
             hot = _give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
             return to_table(batch, vectors, self._schema), hot
 
         table, hot = await _off_loop(len(batch), build)
+        self._uncertain = True
         if stored:
             await self._rows.replace(table)
         else:
             await self._rows.append(table)
         self._lexical.remove([place.seq for place in stored.values()])
         self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
-        self._behind.extend(hot)
-        await self._sessions.apply(self._behind, first_seq + len(batch) - 1)
-        self._behind = []
+        await self._sessions.apply(hot, last_seq)
         for key, place in stored.items():
             now_in = latest[key]["conversation_id"]
             if key[1] == MESSAGE and place.conversation_id not in (None, now_in):
                 await self._sessions.mark_stale(str(place.conversation_id))
+        self._uncertain = False
         self._afterwards()
 
     async def _stored(self, latest: Mapping[_Key, Row]) -> dict[_Key, _Place]:
@@ -259,12 +274,16 @@ class Writer:
         ids = tuple({id_ for _, _, id_ in latest})
         columns = ("user_id", "kind", "id", "seq", "conversation_id", "turn")
         found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
-        places = (tuple(row[name] for name in columns) for row in found.to_pylist())
-        return {
-            (user, kind, id_): _Place(seq, conversation, turn)
-            for user, kind, id_, seq, conversation, turn in places
-            if (user, kind, id_) in latest
-        }
+
+        def read() -> dict[_Key, _Place]:
+            places = (((row["user_id"], row["kind"], row["id"]), row) for row in from_table(found))
+            return {
+                key: _Place(row["seq"], row["conversation_id"], row["turn"])
+                for key, row in places
+                if key in latest
+            }
+
+        return await _off_loop(found.num_rows, read)
 
     async def _next_turns(self, batch: Sequence[Row]) -> dict[str, int]:
         """The next free turn of each conversation that a batch writes to."""
@@ -272,9 +291,6 @@ class Writer:
         for conversation in {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}:
             known = await self._sessions.conversation(conversation)
             turns[conversation] = 0 if known is None else known.next_turn
-        for behind in self._behind:
-            if behind.conversation_id in turns:
-                turns[behind.conversation_id] = max(turns[behind.conversation_id], behind.turn + 1)
         return turns
 
     # Work that no caller waits for
@@ -328,7 +344,7 @@ def _give_places(
 
     Returns the last ``hot_turns`` messages of each conversation.
     """
-    hot: dict[str, deque[HotTurn]] = {}
+    hot: dict[str, list[HotTurn]] = {}
     for offset, (key, row) in enumerate(latest.items()):
         row["seq"] = first_seq + offset
         if row["kind"] != MESSAGE:
@@ -340,10 +356,15 @@ def _give_places(
         else:
             row["turn"] = next_turns[conversation]
             next_turns[conversation] += 1
-        hot.setdefault(conversation, deque(maxlen=hot_turns)).append(
+        hot.setdefault(conversation, []).append(
             HotTurn(row["user_id"], conversation, row["turn"], row)
         )
-    return [turn for turns in hot.values() for turn in turns]
+    return [
+        turn
+        for turns in hot.values()
+        # By turn, not as they came: earlier turns may be stored again after newer ones.
+        for turn in sorted(turns, key=lambda turn: turn.turn)[-hot_turns:]
+    ]
 
 
 async def _off_loop(rows: int, work: Callable[[], T]) -> T:

@@ -7,8 +7,10 @@ character bigrams, because no dictionary is shipped.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ LANGUAGES: frozenset[str] = frozenset(
 _WORD = r"[\p{L}\p{M}\p{N}]+"
 # Longer than any word a person writes, short enough that tantivy never drops it silently.
 _LONGEST_TERM = 255
+# Analysis holds the interpreter while it runs; a longer text at once would be felt by every task.
+_CHARACTERS_AT_ONCE = 20_000
 _UNSPACED = re.compile(
     "["
     "\u0e00-\u0eff"  # Thai, Lao
@@ -93,8 +97,20 @@ class Analyser:
         """
         if not text.isascii():
             text = _UNSPACED.sub(_question_grams, unicodedata.normalize("NFKC", clean(text)))
-        terms: list[str] = self._questions.analyze(text) if drop_stopwords else []
-        return terms or self._documents.analyze(text)
+        if drop_stopwords:
+            terms = [term for part in _parts(text) for term in self._questions.analyze(part)]
+            if terms:
+                return terms
+        return [term for part in _parts(text) for term in self._documents.analyze(part)]
+
+
+def inverse_document_frequency(documents: int, having: int) -> float:
+    """``ln(1 + (N - n + 0.5) / (n + 0.5))``, as Lucene and Tantivy have it in BM25.
+
+    Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and
+    Beyond" (2009), shifted so that it is never negative.
+    """
+    return math.log(1 + (max(documents - having, 0) + 0.5) / (having + 0.5))
 
 
 @lru_cache(maxsize=8)
@@ -117,6 +133,18 @@ def _build(language: str | None, *, stopwords: bool) -> tantivy.TextAnalyzer:
     if language is not None:
         builder = builder.filter(tantivy.Filter.stemmer(language))
     return builder.build()
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A long text in parts, cut at white space where there is some."""
+    start = 0
+    while len(text) - start > _CHARACTERS_AT_ONCE:
+        end = start + _CHARACTERS_AT_ONCE
+        space = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        end = space if space > start else end
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def _bigrams(run: str) -> list[str]:

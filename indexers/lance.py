@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class LanceIndex:
     name = "lancedb"
 
     def __init__(self, table: AsyncTable, path: str, dimension: int, *, read_only: bool) -> None:
-        self._table = table
+        self._open_table: AsyncTable | None = table
         self._path = path
         self._read_only = read_only
         self.schema = row_schema(dimension)
@@ -74,7 +75,7 @@ class LanceIndex:
             interval = timedelta(0) if read_only else None
             database = await lancedb.connect_async(path, read_consistency_interval=interval)
             names = (await database.list_tables()).tables
-            if _TABLE in names:
+            if _TABLE in names and not (await asyncio.to_thread(_unborn, path)):
                 table = await database.open_table(_TABLE)
             elif read_only:
                 raise BackendUnavailable(
@@ -84,7 +85,9 @@ class LanceIndex:
                     fix="Open the store once without read_only.",
                 )
             else:
-                table = await database.create_table(_TABLE, schema=row_schema(dimension))
+                mode = "overwrite" if _TABLE in names else "create"
+                table = await database.create_table(_TABLE, schema=row_schema(dimension), mode=mode)
+            if not read_only:
                 await cls._create_scalar_indexes(table)
             index = cls(table, path, dimension, read_only=read_only)
             found = (await table.schema()).field("vector").type
@@ -103,14 +106,24 @@ class LanceIndex:
 
     @staticmethod
     async def _create_scalar_indexes(table: AsyncTable) -> None:
+        """Make those that are not there: all in a new table, some where its maker was killed."""
         from lancedb.index import Bitmap, BTree, LabelList
 
-        for column in _BITMAPS:
-            await table.create_index(column, config=Bitmap())
-        for column in _BTREES:
-            await table.create_index(column, config=BTree())
-        for column in _LABELS:
-            await table.create_index(column, config=LabelList())
+        wanted: dict[str, Any] = {
+            **dict.fromkeys(_BITMAPS, Bitmap),
+            **dict.fromkeys(_BTREES, BTree),
+            **dict.fromkeys(_LABELS, LabelList),
+        }
+        held = {column for index in await table.list_indices() for column in index.columns}
+        for column, kind in wanted.items():
+            if column not in held:
+                await table.create_index(column, config=kind())
+
+    @property
+    def _table(self) -> AsyncTable:
+        if self._open_table is None:
+            raise EngineError(self.name, "answer", "it is closed", fix="Open the memory again.")
+        return self._open_table
 
     # Writing
 
@@ -320,7 +333,15 @@ class LanceIndex:
         }
 
     async def close(self) -> None:
-        self._table.close()
+        table, self._open_table = self._open_table, None
+        if table is not None:
+            table.close()
+
+
+def _unborn(path: str) -> bool:
+    """Whether the table's maker was killed before its first commit, so that it never was one."""
+    table = Path(path) / f"{_TABLE}.lance"
+    return not any(table.glob("_versions/*.manifest")) and not any(table.glob("data/*"))
 
 
 def _import_lancedb() -> Any:

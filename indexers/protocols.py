@@ -249,7 +249,10 @@ class LexicalIndex(Protocol):
     async def search(
         self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
-        """The ``limit`` best rows by BM25. A text without a word finds nothing."""
+        """The ``limit`` best rows by BM25, its terms weighed by the rows of the scope's user.
+
+        A text without a word finds nothing.
+        """
         ...
 
     async def last_seq(self) -> int:

@@ -6,7 +6,6 @@ Every search reads every row, so it is for tests, notebooks and small stores.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .analysis import Analyser
+from .analysis import Analyser, inverse_document_frequency
 from .protocols import Candidates, LexicalQuery, Maintenance, RowFilter, Scope
 from .schema import KEY, LEXICAL_COLUMNS, row_schema
 
@@ -146,8 +145,7 @@ class ReferenceIndex:
 class ReferenceLexicalIndex:
     """A ``LexicalIndex``: BM25 (k1 = 1.2, b = 0.75) over exact document lengths.
 
-    Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and
-    Beyond" (2009), with the idf of Lucene: ``ln(1 + (N - n + 0.5) / (n + 0.5))``.
+    Terms are weighed by the rows of the user asked for, lengths by all rows.
     """
 
     name = "reference"
@@ -187,7 +185,7 @@ class ReferenceLexicalIndex:
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         wanted = Counter(terms)
         pairs = dict.fromkeys(pairwise(terms))
-        idf = {term: self._idf(term) for term in wanted}
+        idf = {term: self._idf(term, scope) for term in wanted}
         lengths = [len(row["terms"]) for row in self._rows.values()]
         average = sum(lengths) / max(len(lengths), 1)
         rows, scores = [], []
@@ -209,9 +207,11 @@ class ReferenceLexicalIndex:
                 scores.append(score)
         return _best(rows, scores, limit)
 
-    def _idf(self, term: str) -> float:
-        having = sum(term in row["terms"] for row in self._rows.values())
-        return math.log(1 + (len(self._rows) - having + 0.5) / (having + 0.5))
+    def _idf(self, term: str, scope: Scope) -> float:
+        """How telling a term is among the rows of the scope's user."""
+        user = Scope(scope.user_id)
+        rows = [row for row in self._rows.values() if matches(row, user, RowFilter())]
+        return inverse_document_frequency(len(rows), sum(term in row["terms"] for row in rows))
 
     async def last_seq(self) -> int:
         return max(self._rows, default=-1)

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .analysis import Analyser
+from .analysis import Analyser, inverse_document_frequency
 from .errors import BackendUnavailable, EngineError, IndexDamaged
 from .loop_lock import LoopLock
 from .protocols import Candidates, LexicalQuery, RowFilter, Scope
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _TOKENIZER = "bruno"
 _NEVER = 2**62
 _HEAP_BYTES = 32_000_000
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 64
 # A pasted document as a question: its rarest words carry it; a thousand cost more than they add.
 _MOST_QUERY_TERMS = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -188,7 +188,7 @@ class TantivyIndex:
     ) -> Candidates:
         with self._errors("search"):
             searcher = self._index.searcher()
-            words = self._words(query, searcher)
+            words = self._words(query, scope, searcher)
             if words is None or searcher.num_docs == 0:
                 return Candidates.empty()
             must = self._tantivy.Occur.Must
@@ -210,30 +210,62 @@ class TantivyIndex:
             seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
         )
 
-    def _words(self, query: LexicalQuery, searcher: tantivy.Searcher) -> tantivy.Query | None:
+    def _words(
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher
+    ) -> tantivy.Query | None:
         """The question's terms, any of which may match, and its adjacent pairs as phrases."""
         make, should = self._tantivy.Query, self._tantivy.Occur.Should
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
-        if not terms:
-            return None
         counts = Counter(terms)
         if len(counts) > _MOST_QUERY_TERMS:
             held = {term: searcher.doc_freq("content", term) for term in counts}
             rarest = sorted((term for term in counts if held[term]), key=held.__getitem__)
             counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
-            if not counts:
-                return None
             terms = []
+        everyone, own = self._idf(list(counts), scope, searcher)
         parts = []
         for term, count in counts.items():
-            part = make.term_query(self._schema, "content", term, "freq")
-            parts.append((should, part if count == 1 else make.boost_query(part, float(count))))
+            if term in own:
+                part = make.term_query(self._schema, "content", term, "freq")
+                boost = count * own[term] / everyone[term]
+                parts.append((should, make.boost_query(part, boost)))
         if query.phrase_weight > 0:
             for pair in dict.fromkeys(pairwise(terms)):
-                if pair[0] != pair[1]:
+                if pair[0] != pair[1] and pair[0] in own and pair[1] in own:
                     phrase = make.phrase_query(self._schema, "content", list(pair))
-                    parts.append((should, make.boost_query(phrase, query.phrase_weight)))
-        return make.boolean_query(parts)
+                    ratio = sum(own[t] for t in pair) / sum(everyone[t] for t in pair)
+                    parts.append((should, make.boost_query(phrase, query.phrase_weight * ratio)))
+        return make.boolean_query(parts) if parts else None
+
+    def _idf(
+        self, terms: Sequence[str], scope: Scope, searcher: tantivy.Searcher
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """How telling each term is, among all rows and among the scope's user's own.
+
+        Tantivy weighs terms by all rows. A boost by the ratio of the two makes it
+        weigh them by the user's: what others have stored then hardly moves a user's
+        scores, and more is found. Terms that the user does not have are left out.
+        """
+        make, must = self._tantivy.Query, self._tantivy.Occur.Must
+        frequency = {term: searcher.doc_freq("content", term) for term in terms}
+        everyone = {
+            term: inverse_document_frequency(searcher.num_docs, n)
+            for term, n in frequency.items()
+            if n
+        }
+        if scope.user_id is None:
+            return everyone, everyone
+        total = searcher.doc_freq("user_id", scope.user_id)
+        user = self._exactly("user_id", scope.user_id)
+        own = {}
+        for term in everyone:
+            having = make.term_query(self._schema, "content", term, "basic")
+            both = make.boolean_query([(must, having), (must, user)])
+            found: Any = searcher.search(both, 1, count=True)
+            n = found.count
+            if n:
+                own[term] = inverse_document_frequency(total, n)
+        return everyone, own
 
     def _conditions(self, scope: Scope, where: RowFilter) -> Iterator[tantivy.Query]:
         """A scope and a filter as queries that add nothing to a score."""
@@ -304,8 +336,10 @@ class TantivyIndex:
 
     async def close(self) -> None:
         if self._writer is not None:
-            await self.commit()
-            await asyncio.to_thread(self._release)
+            try:
+                await self.commit()
+            finally:
+                await asyncio.to_thread(self._release)
 
     def _release(self) -> None:
         with self._lock:

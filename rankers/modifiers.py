@@ -7,6 +7,8 @@ impossible to find, which is what a memory is for.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,5 +68,6 @@ def use_factor(access_count: NDArray[np.int64], settings: Use) -> NDArray[np.flo
         settings: strength and saturation.
     """
     count = np.maximum(access_count, 0).astype(np.float64)
-    full = np.log1p(float(settings.saturation))
-    return 1.0 + settings.strength * np.minimum(1.0, np.log1p(count) / full)
+    share = np.log1p(count) / math.log1p(settings.saturation)
+    factor: NDArray[np.float64] = 1.0 + settings.strength * np.minimum(1.0, share)
+    return factor

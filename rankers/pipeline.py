@@ -35,9 +35,7 @@ def rank(pool: Pool, settings: RankSettings, *, k: int, now: int) -> Ranking:
     for part in signals.values():
         score += part
     if settings.neighbours is not None:
-        gain = neighbour_gain(
-            score, pool.conversation, pool.turn, pool.words, settings.neighbours
-        )
+        gain = neighbour_gain(score, pool.conversation, pool.turn, pool.words, settings.neighbours)
         signals["neighbours"] = gain
         score = score + gain
     if settings.conversation is not None:

@@ -213,7 +213,9 @@ class Profile:
         _part("rank", self.rank, RankSettings)
         method = self.rank.fusion.method
         if method in ("lexical", "semantic") and getattr(self.candidates, method) == 0:
-            raise ValueError(f"candidates.{method} is 0, and fusion.method ranks by that side alone")
+            raise ValueError(
+                f"candidates.{method} is 0, and fusion.method ranks by that side alone"
+            )
 
 
 def _number(field: str, value: Any, low: float, high: float) -> None:

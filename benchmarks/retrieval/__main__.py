@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from bruno_core.utils.exceptions import BrunoError
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -29,6 +30,16 @@ _NAMES = {
     "3": "3 open-domain",
     "4": "4 single-hop",
     "5": "5 adversarial",
+}
+# Short, so that the table fits eighty columns.
+_HEADS = {
+    "questions": "n",
+    "recall@1": "R@1",
+    "recall@5": "R@5",
+    "recall@10": "R@10",
+    "recall@20": "R@20",
+    "ndcg@10": "nDCG@10",
+    "mrr": "MRR",
 }
 # Standard output is for the figures alone.
 _screen = Console(stderr=True)
@@ -93,16 +104,20 @@ async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(report: dict[str, Any]) -> None:
-    table = Table(title=f"LoCoMo ({report['split']}), {report['profile']}, {report['embedder']}")
+    table = Table(
+        title=f"LoCoMo ({report['split']}), {report['profile']}, {report['embedder']}",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     whole = report["categories_1_4"]
-    table.add_column("categories")
+    table.add_column("categories", no_wrap=True)
     for name in whole:
-        table.add_column(name, justify="right")
+        table.add_column(_HEADS.get(name, name), justify="right", no_wrap=True)
     rows = {_NAMES.get(c, c): figures for c, figures in report["by_category"].items()}
     for label, figures in {
         **rows,
         "1-4": whole,
-        "1-4, audited gold": report["categories_1_4_audited_gold"],
+        "1-4, audited": report["categories_1_4_audited_gold"],
     }.items():
         cells = [
             f"{value:.3f}" if isinstance(value, float) else str(value) for value in figures.values()

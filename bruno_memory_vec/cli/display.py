@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from bruno_memory_vec.hits import Hit
 
 ROLE_STYLES = {"user": "cyan", "assistant": "green", "system": "magenta"}
-_SIGNAL_STYLES = ("blue", "yellow", "green", "magenta", "cyan", "red")
+# The same colour for the same signal in every table.
+_SIGNAL_STYLES = {
+    "lexical": "blue",
+    "semantic": "yellow",
+    "neighbours": "green",
+    "conversation": "magenta",
+}
+_OTHER_SIGNALS = "cyan"
 _BAR = 10
 # Smaller parts would show as 0.000.
 _UNSEEN = 0.0005
+_MARKS = "…  …"
 _WORD = re.compile(r"\w+")
 
 
@@ -60,10 +68,11 @@ def excerpt(text: str, words: set[str], width: int) -> str:
     if cell_len(line) <= width:
         return line
     tokens = line.split(" ")
-    best, best_found, start = 0, -1, 0
-    length, found = 0, 0
     hits = [_has(token, words) for token in tokens]
-    # A window that slides over the words; the first of the best wins.
+    # A window that slides over the words. Of the first ones with the most hits, the middle one
+    # shows what stands around them.
+    first, last, most, unbroken = 0, 0, -1, False
+    start, length, found = 0, len(_MARKS), 0
     for end, token in enumerate(tokens):
         length += cell_len(token) + 1
         found += hits[end]
@@ -71,9 +80,13 @@ def excerpt(text: str, words: set[str], width: int) -> str:
             length -= cell_len(tokens[start]) + 1
             found -= hits[start]
             start += 1
-        if found > best_found:
-            best, best_found = start, found
-    return _cut(tokens, best, width)
+        if found > most:
+            first, last, most, unbroken = start, start, found, found > 0
+        elif found < most:
+            unbroken = False
+        elif unbroken:
+            last = start
+    return _cut(tokens, (first + last) // 2, width)
 
 
 def _cut(tokens: list[str], start: int, width: int) -> str:
@@ -82,12 +95,13 @@ def _cut(tokens: list[str], start: int, width: int) -> str:
         start -= 1
     shown = "" if start == 0 else "… "
     for place in range(start, len(tokens)):
-        longer = f"{shown}{tokens[place]} "
-        if cell_len(longer) > width and place > start:
+        longer = f"{shown}{tokens[place]}"
+        room = width if place == len(tokens) - 1 else width - 2
+        if cell_len(longer) > room and place > start:
             return f"{shown.rstrip()} …"
-        shown = longer
+        shown = f"{longer} "
     shown = shown.rstrip()
-    return shown if cell_len(shown) <= width else f"{shown[: width - 1]}…"
+    return shown if cell_len(shown) <= width else f"{set_cell_size(shown, width - 1)}…"
 
 
 def _has(token: str, words: set[str]) -> bool:
@@ -153,7 +167,9 @@ class Signals:
             cells = round(_BAR * abs(value) / total)
             bar = "▪" * cells + (" " if cells else "")
             self._parts.append(
-                Text(bar, style=_signal_style(name)).append(f"{name} {value:+.3f}", style="dim")
+                Text(bar, style=_SIGNAL_STYLES.get(name, _OTHER_SIGNALS)).append(
+                    f"{name} {value:+.3f}", style="dim"
+                )
             )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -165,8 +181,3 @@ class Signals:
                 line = Text()
             line = Text.assemble(line, "  " if line else "", part)
         yield line
-
-
-def _signal_style(name: str) -> str:
-    # The same colour for the same signal in every table.
-    return _SIGNAL_STYLES[sum(name.encode()) % len(_SIGNAL_STYLES)]

@@ -172,6 +172,9 @@ def quieten_logs() -> None:
     """Send bruno-core's logs to stderr, from WARNING on; its default is stdout, and everything."""
     import structlog
 
+    # LanceDB's own log goes to stderr and warns of what is no trouble, such as a new table.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
+from bruno_core.models.message import Message
 
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
@@ -20,6 +22,9 @@ from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotT
 
 SCHEMA_VERSION = 1
 _ENGINE = "sqlite"
+# Above this, hot messages are made and read in a thread.
+_CHARACTERS_ON_THE_LOOP = 100_000
+_TURNS_ON_THE_LOOP = 64
 
 _CONTEXT = """
 SELECT 0 AS part, user_id, next_turn, stale FROM conversations WHERE conversation_id = :conversation
@@ -144,15 +149,21 @@ class SQLiteSessionStore:
             )
             await self._set_last_seq(last_seq)
 
-    async def _put_hot(self, turns: Iterable[HotTurn]) -> None:
+    async def _put_hot(self, turns: Sequence[HotTurn]) -> None:
         # A message that was stored again elsewhere leaves its old place by mark_stale.
+        def write() -> list[tuple[str, int, str, str]]:
+            return [
+                (turn.conversation_id, turn.turn, turn.row["id"], message_to_json(turn.row))
+                for turn in turns
+            ]
+
+        long = len(turns) > _TURNS_ON_THE_LOOP or (
+            sum(len(turn.row["content"]) for turn in turns) > _CHARACTERS_ON_THE_LOOP
+        )
         await self._connection.executemany(
             "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, id, payload) "
             "VALUES (?, ?, ?, ?)",
-            [
-                (turn.conversation_id, turn.turn, turn.row["id"], message_to_json(turn.row))
-                for turn in turns
-            ],
+            await asyncio.to_thread(write) if long else write(),
         )
 
     async def _set_last_seq(self, last_seq: int) -> None:
@@ -199,7 +210,12 @@ class SQLiteSessionStore:
             elif part == 3:
                 hot.append((second, first))
         hot.sort()
-        messages = [message_from_json(payload) for _, payload in hot]
+
+        def read() -> list[Message]:
+            return [message_from_json(payload) for _, payload in hot]
+
+        long = sum(len(payload) for _, payload in hot) > _CHARACTERS_ON_THE_LOOP
+        messages = await asyncio.to_thread(read) if long else read()
         return ContextRecord(conversation, user, current, session, messages)
 
     async def mark_stale(self, conversation_id: str) -> None:

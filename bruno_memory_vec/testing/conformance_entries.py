@@ -1,8 +1,7 @@
+# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 """What bruno-core expects of a memory: the part of ``conformance_memory`` about memories."""
 
 from __future__ import annotations
-
-# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 
 from datetime import datetime, timedelta, timezone
 from typing import Any

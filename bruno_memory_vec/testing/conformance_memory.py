@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 """What bruno-core expects of a memory, as tests that any memory's own test suite can inherit.
 
 ::
@@ -14,8 +15,6 @@ override the test and say why; nothing is skipped.
 """
 
 from __future__ import annotations
-
-# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 
 import inspect
 from datetime import datetime, timedelta, timezone

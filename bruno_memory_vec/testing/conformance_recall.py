@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 """What ``VectorMemory`` adds to bruno-core's contract: recall, views, bulk writes, expiry.
 
 ::
@@ -13,8 +14,6 @@ the tests give are ``max_messages``, ``short_term_ttl`` and ``recall_in_context`
 """
 
 from __future__ import annotations
-
-# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 
 import asyncio
 from datetime import datetime, timedelta, timezone

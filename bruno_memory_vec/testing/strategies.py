@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 """Hypothesis strategies for what a memory stores.
 
 They make what can be kept, in all its breadth: every Unicode character but lone
@@ -6,8 +7,6 @@ that has a faithful form.
 """
 
 from __future__ import annotations
-
-# ruff: noqa: DTZ001 - bruno-core's times are naive UTC
 
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any

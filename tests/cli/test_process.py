@@ -1,0 +1,152 @@
+"""The command line as a process: exit codes, streams, signals, pipes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bruno_memory_vec import __version__
+
+Run = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bruno_memory_vec.cli", *arguments],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+def test_version_and_help(spawn: Run) -> None:
+    assert spawn("--version").out == f"bruno-memory-vec {__version__}\n"
+    text = spawn("--help").out
+    for name in ("demo", "ingest", "recall", "show", "stats", "doctor"):
+        assert f"\n  {name} " in text
+    assert "Exit codes: 0 all is well" in text
+    assert "Exit codes" in spawn("recall", "--help").out
+    assert spawn("nonsense").code == 2
+    assert spawn().code == 2
+
+
+def test_nothing_heavy_for_help() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['bruno-memory-vec', 'recall', '--help']\n"
+        "from bruno_memory_vec.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'bruno_core', 'lancedb', 'pyarrow', 'tantivy', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_json_alone_is_on_stdout(spawn: Run, store: list[str]) -> None:
+    done = spawn("recall", "guesthouse", "--user", "ana", "--json", *store)
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["hits"]
+    failed = spawn("recall", "guesthouse", "--user", "ana", "--json", *store[:2])
+    assert failed.code == 1
+    assert json.loads(failed.out)["error"]["type"] == "FingerprintError"
+    assert failed.err.startswith("error: ")
+    assert "Traceback" not in failed.err
+
+
+def test_nothing_on_stderr_when_all_is_well(spawn: Run, tmp_path: Path) -> None:
+    done = spawn("demo", "--store", str(tmp_path / "new"), "--embedder", "hash")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_reader_that_goes_away(store: list[str]) -> None:
+    for more in ([], ["--json"]):
+        process = start("show", "trip", *store[:2], *more)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout(store: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bruno_memory_vec.cli", "stats", *store[:2]],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_waiting_for_input(tmp_path: Path) -> None:
+    with start(
+        "ingest", "-", "--store", str(tmp_path / "s"), "--embedder", "hash", stdin=subprocess.PIPE
+    ) as process:
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        assert process.returncode == 130
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, spawn: Run) -> None:
+    rows = (
+        {"conversation_id": f"c{n // 20}", "role": "user", "content": f"number {n}", "user_id": "a"}
+        for n in range(30_000)
+    )
+    store = tmp_path / "s"
+    options = ["--store", str(store), "--embedder", "hash"]
+    with start("ingest", str(lines(*rows)), "--batch", "200", *options) as process:
+        deadline = time.monotonic() + 60
+        while not (store / "sessions.sqlite").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        assert process.returncode == 130
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    assert spawn("doctor", *options).code == 0
+
+
+def test_a_second_writer(store: list[str], spawn: Run, lines: Run) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from bruno_memory_vec import open_memory\n"
+        "async def main():\n"
+        f"    async with open_memory({store[1]!r}, embedder='hash'):\n"
+        "        print('open', flush=True)\n"
+        "        await asyncio.to_thread(sys.stdin.read)\n"
+        "asyncio.run(main())\n"
+    )
+    row = {"conversation_id": "c", "role": "user", "content": "x", "user_id": "ana"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as writer:  # fmt: skip
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        refused = spawn("ingest", str(lines(row)), *store)
+        assert refused.code == 1
+        assert f"process {writer.pid}" in refused.err
+        assert spawn("recall", "guesthouse", "--user", "ana", *store).code == 0
+        assert spawn("doctor", *store).code == 0
+        writer.communicate("")
+    assert spawn("ingest", str(lines(row)), *store).code == 0

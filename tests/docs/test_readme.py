@@ -1,0 +1,69 @@
+"""The README's examples run, and say what the text around them says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+# A fragment names what its reader has; here it is given that.
+FRAGMENT_NEEDS = "from types import SimpleNamespace\nllm = SimpleNamespace()\n"
+
+
+def is_script(block: str) -> bool:
+    return "asyncio.run(" in block
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_example_runs(number: int, tmp_path: Path) -> None:
+    block = BLOCKS[number]
+    ast.parse(block)
+    script = tmp_path / "example.py"
+    script.write_text(block if is_script(block) else FRAGMENT_NEEDS + block, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if number == 0:
+        assert "120 euros" in done.stdout
+        assert "neighbours" in done.stdout
+
+
+def test_readme_shows_what_its_first_example_prints() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- output of the example -->\n```\n(.*?)```", text, re.DOTALL)
+    assert shown is not None
+    for name in ("lexical", "semantic", "neighbours", "conversation"):
+        assert name in shown.group(1)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from bruno_memory_vec.cli.app import app
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert commands
+    for command in commands:
+        assert f"`{command}`" in text or f"bruno-memory-vec {command}" in text
+
+
+def test_the_error_page_names_every_error() -> None:
+    from bruno_memory_vec import errors
+
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    for name in errors.__all__:
+        if name != "StoreError":
+            assert f"`{name}`" in page

@@ -1,0 +1,85 @@
+"""What the durability tests share: child processes, the rows as they are, small models."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from bruno_core.models.message import Message, MessageRole
+
+import bruno_memory_vec
+from bruno_memory_vec import VectorMemory
+from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS
+from bruno_memory_vec.rows import from_table
+
+HERE = Path(__file__).resolve().parent
+# The folder that holds the package under test: a child must not import another copy.
+ROOT = Path(bruno_memory_vec.__file__).parent.parent
+
+
+def message(text: str, role: str = "user", **fields: Any) -> Message:
+    return Message(role=MessageRole(role), content=text, **fields)
+
+
+async def rows_of(memory: VectorMemory) -> list[dict[str, Any]]:
+    """Every row of the store but its vector, straight from the engine."""
+    store = await memory._door.store()
+    return list(from_table(await store.rows.scan(Scope.all_users(), RowFilter(), COLUMNS)))
+
+
+async def turns_of(memory: VectorMemory, conversation_id: str) -> list[tuple[int, str]]:
+    """(turn, content) of a conversation, in order."""
+    rows = [row for row in await rows_of(memory) if row["conversation_id"] == conversation_id]
+    return sorted((row["turn"], row["content"]) for row in rows if row["turn"] is not None)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class Child:
+    """A Python process that this one talks to in lines."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            cwd=ROOT,
+        )
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self, seconds: float = 60.0) -> str:
+        """Its next line; "" when it has ended. One that says nothing in time is killed."""
+        assert self.process.stdout is not None
+        watchdog = threading.Timer(seconds, self.process.kill)
+        watchdog.start()
+        try:
+            return self.process.stdout.readline().strip()
+        finally:
+            watchdog.cancel()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        self.end()
+
+    def end(self) -> int:
+        code = self.process.wait(60)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        return code

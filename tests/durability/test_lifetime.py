@@ -1,0 +1,436 @@
+"""A memory's life: forgotten, closed twice, cancelled, crowded; the store stays sound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from bruno_core.utils.exceptions import BrunoError
+from numpy.typing import NDArray
+
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.errors import (
+    EmbeddingError,
+    EngineError,
+    ForeignUserError,
+    StoreClosedError,
+)
+from bruno_memory_vec.testing.embedder import HashEmbedder
+from tests.durability.child_writer import word
+from tests.durability.support import ROOT, environment, message, rows_of, turns_of
+
+_HEAD = """
+import asyncio, sys
+from bruno_core.models.message import Message, MessageRole
+from bruno_memory_vec import VectorMemory, open_memory
+
+def message(text):
+    return Message(role=MessageRole.USER, content=text)
+"""
+
+
+def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end, which must come within seconds."""
+    code = _HEAD + textwrap.dedent(script)
+    return subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", code, str(folder)],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture
+async def memory(tmp_path: Path) -> AsyncIterator[VectorMemory]:
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as opened:
+        yield opened
+
+
+async def contents(folder: Path) -> list[str]:
+    async with open_memory(str(folder), embedder="hash") as memory:
+        rows = await rows_of(memory)
+        for row in rows:
+            own = row["content"].split()[0]
+            hits = await memory.recall(own, user_id=row["user_id"], k=50, profile="lexical")
+            assert row["id"] in {hit.id for hit in hits}
+    return sorted(row["content"] for row in rows)
+
+
+_FORGOTTEN = {
+    "close": """
+        async def main():
+            memory = await open_memory(sys.argv[1], embedder="hash")
+            await memory.store_message(message("kept"), "talk", "ana")
+            await asyncio.sleep(0.5)
+        asyncio.run(main())
+    """,
+    "close, with words not committed": """
+        async def main():
+            memory = await open_memory(sys.argv[1], embedder="hash")
+            await memory.store_message(message("kept"), "talk", "ana")
+        asyncio.run(main())
+    """,
+    "close, kept alive by a global": """
+        memory = VectorMemory(sys.argv[1], embedder="hash")
+        asyncio.run(memory.store_message(message("kept"), "talk", "ana"))
+    """,
+    "close, while a write is on its way": """
+        async def main():
+            memory = await open_memory(sys.argv[1], embedder="hash")
+            await memory.store_message(message("kept"), "talk", "ana")
+            task = asyncio.create_task(memory.recall("kept", user_id="ana"))
+            await asyncio.sleep(0)
+        asyncio.run(main())
+    """,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", _FORGOTTEN)
+async def test_a_forgotten_close_hangs_nothing_and_loses_nothing(tmp_path: Path, what: str) -> None:
+    done = run(_FORGOTTEN[what], tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert await contents(tmp_path / "store") == ["kept"]
+
+
+@pytest.mark.slow
+async def test_an_exception_ends_the_program(tmp_path: Path) -> None:
+    done = run(
+        """
+        async def main():
+            memory = await open_memory(sys.argv[1], embedder="hash")
+            await memory.store_message(message("kept"), "talk", "ana")
+            raise ZeroDivisionError("the program's own")
+        asyncio.run(main())
+        """,
+        tmp_path / "store",
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1, done.stderr
+    assert "ZeroDivisionError" in done.stderr
+    assert await contents(tmp_path / "store") == ["kept"]
+
+
+@pytest.mark.slow
+async def test_one_memory_in_two_event_loops_after_each_other(tmp_path: Path) -> None:
+    done = run(
+        """
+        memory = VectorMemory(sys.argv[1], embedder="hash")
+
+        async def many(name):
+            # At once, so that every lock in there is waited for.
+            await asyncio.gather(
+                *(memory.store_message(message(f"{name} {n}"), "talk", "ana") for n in range(20)),
+                *(memory.get_context("ana", "talk") for n in range(20)),
+                *(memory.create_session("ana") for n in range(20)),
+                memory.recall("anything", user_id="ana"),
+                memory.maintain(),
+            )
+        asyncio.run(many("first"))
+        asyncio.run(many("second"))
+        asyncio.run(memory.close())
+        """,
+        tmp_path / "store",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(await contents(tmp_path / "store")) == 40
+
+
+async def test_closing_twice_and_using_it_afterwards(tmp_path: Path) -> None:
+    memory = await open_memory(str(tmp_path / "store"), embedder="hash")
+    view = memory.for_user("ana")
+    await memory.store_message(message("hello"), "talk", "ana")
+    await asyncio.gather(memory.close(), memory.close())
+    await memory.close()
+    for call in (
+        lambda: memory.store_message(message("no"), "talk", "ana"),
+        lambda: memory.recall("hello", user_id="ana"),
+        lambda: memory.retrieve_messages("talk"),
+        lambda: memory.get_context("ana", "talk"),
+        lambda: memory.clear_history("talk"),
+        lambda: memory.get_statistics("ana"),
+        lambda: memory.create_session("ana"),
+        lambda: memory.health(),
+        lambda: memory.connect(),
+        lambda: view.recall("hello"),
+    ):
+        with pytest.raises(StoreClosedError):
+            await call()
+    assert await contents(tmp_path / "store") == ["hello"]
+
+
+async def test_closing_under_calls_that_run(tmp_path: Path) -> None:
+    """Each call ends: done, or refused with an error of ours. What was acknowledged is there."""
+    for round_ in range(6):
+        folder = tmp_path / f"store{round_}"
+        memory = await open_memory(str(folder), embedder="hash")
+        await memory.store_message(message("hello"), "talk", "ana")
+        writes = [
+            asyncio.create_task(memory.store_message(message(f"m{n}"), "talk", "ana"))
+            for n in range(30)
+        ]
+        reads = [asyncio.create_task(memory.recall("hello", user_id="ana", k=3)) for _ in range(5)]
+        reads += [asyncio.create_task(memory.get_context("ana", "talk")) for _ in range(5)]
+        await asyncio.sleep(random.random() * 0.02)
+        await asyncio.wait_for(memory.close(), 10)
+        ends = await asyncio.wait_for(asyncio.gather(*writes, *reads, return_exceptions=True), 10)
+        strange = [
+            e for e in ends if isinstance(e, BaseException) and not isinstance(e, BrunoError)
+        ]
+        assert not strange, strange[:2]
+        acknowledged = {f"m{n}" for n, end in enumerate(ends[:30]) if end is None}
+        assert acknowledged <= set(await contents(folder))
+
+
+async def test_a_cancelled_close_can_be_finished(tmp_path: Path) -> None:
+    folder = str(tmp_path / "store")
+    for wait in (0, 0.0001, 0.0005, 0.001, 0.002, 0.005):
+        memory = await open_memory(folder, embedder="hash")
+        await memory.store_message(message("hello"), "talk", "ana")
+        closing = asyncio.create_task(memory.close())
+        await asyncio.sleep(wait)
+        closing.cancel()
+        await asyncio.wait([closing])
+        await memory.close()
+        # Still referred to, so that no garbage collection frees the folder.
+        async with open_memory(folder, embedder="hash") as again:
+            assert again is not memory
+
+
+async def test_a_cancelled_opening_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = str(tmp_path / "store")
+    dice = random.Random(1)
+    for _ in range(25):
+        opening = asyncio.create_task(VectorMemory(folder, embedder="hash").connect())
+        await asyncio.sleep(dice.uniform(0, 0.03))
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not opening.cancelled():
+            await opening.result().close()
+        async with open_memory(folder, embedder="hash") as memory:
+            await memory.health()
+
+
+async def test_cancelled_callers_harm_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    dice = random.Random(2)
+    acknowledged: list[str] = []
+    async with open_memory(str(folder), embedder="hash") as memory:
+
+        async def store(text: str) -> None:
+            await memory.store_message(message(text), f"talk{dice.randrange(3)}", "ana")
+            acknowledged.append(text)
+
+        for round_ in range(15):
+            tasks = [asyncio.create_task(store(f"{word(round_ * 100 + n)}")) for n in range(20)]
+            for task in dice.sample(tasks, 8):
+                await asyncio.sleep(dice.choice((0, 0, 0.001, 0.004)))
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ends)
+            assert sum(end is None for end in ends) >= 12
+            with contextlib.suppress(asyncio.TimeoutError):
+                late = store(f"{word(round_ * 100 + 99)}")
+                await asyncio.wait_for(late, dice.uniform(0, 0.004))
+        await memory.store_message(message(word(99_999)), "talk0", "ana")  # after all the others
+        rows = await rows_of(memory)
+        stored = Counter(row["content"] for row in rows)
+        assert set(acknowledged) <= set(stored)
+        assert max(stored.values()) == 1
+        for conversation in ("talk0", "talk1", "talk2"):
+            turns = [turn for turn, _ in await turns_of(memory, conversation)]
+            assert turns == list(range(len(turns)))
+        assert (await memory.health())["status"] == "ok"
+    assert len(await contents(folder)) == len(rows)
+
+
+async def test_a_cancelled_writer_gives_no_turn_twice(tmp_path: Path) -> None:
+    """A shutdown that cancels every task, the writer's too, in the midst of a commit."""
+    dice = random.Random(3)
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
+        for number in range(40):
+            tasks = [
+                asyncio.create_task(memory.store_message(message(f"{number} {n}"), "talk", "ana"))
+                for n in range(3)
+            ]
+            await asyncio.sleep(dice.uniform(0, 0.012))
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            _, running = await asyncio.wait({*tasks, *others}, timeout=10)
+            assert not running
+            await memory.store_message(message(f"{number} sure"), "talk", "ana")
+        turns = [turn for turn, _ in await turns_of(memory, "talk")]
+        assert len(set(turns)) == len(turns)
+    assert len(await contents(tmp_path / "store")) == len(turns)
+
+
+class Fault:
+    """Wraps a method of an engine: it does its work and fails all the same, when told to."""
+
+    def __init__(self, engine: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on = False
+        real = getattr(engine, name)
+
+        async def call(*arguments: Any) -> Any:
+            result = await real(*arguments)
+            if self.on:
+                raise EngineError("lancedb", name, "the answer got lost", fix="Try again.")
+            return result
+
+        monkeypatch.setattr(engine, name, call)
+
+
+async def test_a_commit_that_fails_after_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are there although the engine said no: nothing may be given their turns."""
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
+        await memory.store_message(message("one"), "talk", "ana")
+        fault = Fault((await memory._door.store()).rows, "append", monkeypatch)
+        fault.on = True
+        with pytest.raises(EngineError):
+            await memory.store_message(message("two"), "talk", "ana")
+        fault.on = False
+        await memory.store_message(message("three"), "talk", "ana")
+        turns = [turn for turn, _ in await turns_of(memory, "talk")]
+        assert len(set(turns)) == len(turns), await turns_of(memory, "talk")
+    assert await contents(tmp_path / "store") == ["one", "three", "two"]
+
+
+class Moody(HashEmbedder):
+    """Fails for texts that hold "poison"."""
+
+    def embed(self, texts: Sequence[str], *, kind: Any = "document") -> NDArray[np.float32]:
+        if any("poison" in text for text in texts):
+            raise RuntimeError("poisoned")
+        return super().embed(texts, kind=kind)
+
+
+async def test_a_failing_embedder_fails_only_its_own_calls(tmp_path: Path) -> None:
+    async with open_memory(str(tmp_path / "store"), embedder=Moody()) as memory:
+        texts = [f"poison {n}" if n % 7 == 3 else f"sound {n}" for n in range(60)]
+        ends = await asyncio.gather(
+            *(memory.store_message(message(text), "talk", "ana") for text in texts),
+            return_exceptions=True,
+        )
+        for text, end in zip(texts, ends, strict=True):
+            assert isinstance(end, EmbeddingError) == text.startswith("poison"), (text, end)
+        stored = await turns_of(memory, "talk")
+        assert sorted(text for _, text in stored) == sorted(t for t in texts if "sound" in t)
+        assert [turn for turn, _ in stored] == list(range(len(stored)))
+        with pytest.raises(EmbeddingError):
+            await memory.store_messages([message("sound"), message("poison")], "talk", "ana")
+        assert len(await rows_of(memory)) == len(stored)
+
+
+async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
+    await memory.store_message(message("warm"), "talk", "ana")
+    before = (await memory.health())["rows"]["version"]
+    await asyncio.gather(
+        *(memory.store_message(message(f"m{n}"), f"talk{n % 5}", "ana") for n in range(200))
+    )
+    assert (await memory.health())["rows"]["version"] - before <= 10
+    assert len(await rows_of(memory)) == 201
+
+
+async def test_a_lone_caller_waits_for_one_commit(memory: VectorMemory) -> None:
+    before = (await memory.health())["rows"]["version"]
+    for n in range(5):
+        await memory.store_message(message(f"m{n}"), "talk", "ana")
+    assert (await memory.health())["rows"]["version"] - before == 5
+
+
+async def test_storing_while_it_is_compacted(memory: VectorMemory) -> None:
+    first = [message(f"m{n}") for n in range(100)]
+    for each in first:
+        await memory.store_message(each, "talk", "ana")
+
+    async def write() -> None:
+        for n in range(60):
+            await memory.store_message(message(f"new {n}"), "talk", "ana")
+            await memory.store_message(first[n], "talk", "ana")  # a replacement
+
+    async def compact() -> None:
+        for _ in range(8):
+            await memory.maintain()
+
+    await asyncio.gather(write(), compact())
+    stored = await turns_of(memory, "talk")
+    assert [turn for turn, _ in stored] == list(range(160))
+    assert [text for _, text in stored[:100]] == [each.content for each in first]
+    report = await memory.health()
+    assert report["status"] == "ok", report["problems"]
+
+
+async def test_one_id_stored_by_many_at_once_is_one_row(memory: VectorMemory) -> None:
+    id_ = uuid4()
+    for _ in range(3):
+        await asyncio.gather(
+            *(
+                memory.store_message(message(f"version {n}", id=id_), "talk", "ana")
+                for n in range(40)
+            )
+        )
+        assert len(await rows_of(memory)) == 1
+    assert [turn for turn, _ in await turns_of(memory, "talk")] == [0]
+    assert len((await memory.get_context("ana", "talk")).messages) == 1
+    assert len(await memory.recall("version", user_id="ana")) == 1
+
+
+async def test_two_users_begin_one_conversation(memory: VectorMemory) -> None:
+    for n in range(20):
+        ends = await asyncio.gather(
+            memory.store_message(message("mine"), f"talk{n}", "ana"),
+            memory.store_message(message("no, mine"), f"talk{n}", "bo"),
+            return_exceptions=True,
+        )
+        refused = [end for end in ends if end is not None]
+        assert len(refused) == 1
+        assert isinstance(refused[0], ForeignUserError)
+        owner = "ana" if ends[0] is None else "bo"
+        rows = [row for row in await rows_of(memory) if row["conversation_id"] == f"talk{n}"]
+        assert [row["user_id"] for row in rows] == [owner]
+
+
+async def test_a_bulk_of_new_and_old_messages_gives_no_turn_twice(memory: VectorMemory) -> None:
+    old = [message(f"old {n}") for n in range(20)]
+    await memory.store_messages(old, "talk", "ana")
+    await memory.store_messages([*[message(f"new {n}") for n in range(25)], *old], "talk", "ana")
+    await memory.store_message(message("last"), "talk", "ana")
+    stored = await turns_of(memory, "talk")
+    assert [turn for turn, _ in stored] == list(range(46))
+    context = await memory.get_context("ana", "talk")
+    assert [m.content for m in context.messages] == [text for _, text in stored[-20:]]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_cleared_messages_do_not_come_back_into_a_context(
+    memory: VectorMemory, keep: bool
+) -> None:
+    await memory.store_message(message("rules", role="system"), "talk", "ana")
+    await memory.store_messages([message(f"m{n}") for n in range(40)], "talk", "ana")
+    await memory.clear_history("talk", keep_system_messages=keep)
+    kept = ["rules"] if keep else []
+    for _ in range(2):
+        context = await memory.get_context("ana", "talk")
+        assert [m.content for m in context.messages] == kept
+    await memory.store_message(message("fresh"), "talk", "ana")
+    for _ in range(2):
+        context = await memory.get_context("ana", "talk")
+        assert [m.content for m in context.messages] == [*kept, "fresh"]

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bruno_memory_vec.rankers import ConversationPrior
+from bruno_memory_vec.rankers.conversation import conversation_gain
+
+
+def gain(score: list[float], conversation: list[int], best: int = 3) -> list[float]:
+    got = conversation_gain(
+        np.array(score, np.float64),
+        np.array(conversation, np.int64),
+        ConversationPrior(weight=0.4, best=best),
+    )
+    return [float(value) for value in got]
+
+
+def test_mean_of_the_three_best() -> None:
+    assert gain([0.9, 0.1, 0.6, 0.3], [5, 5, 5, 5]) == pytest.approx([0.4 * 1.8 / 3] * 4)
+
+
+def test_each_conversation_has_its_own() -> None:
+    got = gain([0.9, 0.6, 0.3, 0.3, 0.3], [2, 9, 2, 2, 9])
+    assert got == pytest.approx([0.2, 0.12, 0.2, 0.2, 0.12])
+
+
+def test_what_was_not_proposed_counts_as_zero() -> None:
+    assert gain([0.9], [0]) == pytest.approx([0.12])
+    assert gain([0.9], [0], best=1) == pytest.approx([0.36])
+
+
+def test_a_row_without_a_conversation_stands_for_itself() -> None:
+    assert gain([0.9, 0.5], [-1, -1]) == pytest.approx([0.36, 0.2])
+
+
+def test_nothing() -> None:
+    assert gain([], []) == []
