@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
-from bruno_memory_vec import jsonable
+from bruno_memory_vec import jsonable, validation
 from bruno_memory_vec.context import build_context
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
@@ -117,7 +117,9 @@ class Conversations:
 
     async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
         """Begin a session, with a conversation of its own that becomes the user's current one."""
-        session = SessionContext(user_id=user_id, metadata=_kept("metadata", metadata or {}))
+        session = SessionContext(
+            user_id=user_id, metadata=_kept("metadata", {} if metadata is None else metadata)
+        )
         await self.claim(session.conversation_id, user_id, user_id)
         await self._sessions.save_session(session)
         await self._sessions.set_current_conversation(user_id, session.conversation_id)
@@ -125,6 +127,10 @@ class Conversations:
 
     async def session(self, session_id: str, user_id: str | None) -> SessionContext | None:
         """A session; None where there is none, or where it is not ``user_id``'s."""
+        try:
+            session_id = validation.identifier("session_id", str(session_id))
+        except InvalidInputError:
+            return None  # no session ever had it
         session = await self._sessions.session(session_id)
         if session is None or (user_id is not None and session.user_id != user_id):
             return None
@@ -173,6 +179,8 @@ def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError
 
 def _kept(field: str, value: dict[str, Any]) -> dict[str, Any]:
     """The value, if it can come back equal."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InvalidInputError(field, "is no dict with text keys", fix="Give a dict.")
     try:
         jsonable.dumps(value)
     except (ValueError, RecursionError) as error:

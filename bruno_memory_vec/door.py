@@ -249,11 +249,14 @@ class Door:
 
     async def claim(self, conversation_id: str, user_id: str | None, first: Message | None) -> str:
         """The owner of a conversation that is about to be written."""
-        named = first.metadata.get("user_id") if first is not None else None
-        if not isinstance(named, str) or not named.strip():
-            named = self.config.default_user
-        otherwise = validation.identifier('message.metadata["user_id"]', named)
-        return await (await self.conversations()).claim(conversation_id, user_id, otherwise)
+        conversations = await self.conversations()
+        otherwise = self.config.default_user
+        if user_id is None and first is not None:
+            named = first.metadata.get("user_id")
+            owner = await conversations.owner(conversation_id)
+            if owner is None and isinstance(named, str) and named.strip():
+                otherwise = validation.identifier('message.metadata["user_id"]', named)
+        return await conversations.claim(conversation_id, user_id, otherwise)
 
     async def check_owner(
         self, conversation_id: str, user_id: str | None, owners: dict[str, str]
@@ -298,7 +301,7 @@ class Door:
             query=message.content,
             scope=Scope.user(user_id),
             where=RowFilter(alive_at=now),
-            k=self.config.recall_k + len(shown),
+            k=2 * self.config.recall_k + len(shown),
             profile=self.profile,
             now=now,
         )
@@ -310,8 +313,10 @@ class Door:
             _log.warning("recall_into_context_failed", error=str(error))
             return
         self._problem = None
-        fresh = [hit for hit in hits if hit.id not in shown][: self.config.recall_k]
-        recalled = recalled_message(fresh, self.config.recall_tokens)
+        # A system message tells the assistant how to be; it is no note about this user.
+        told = MessageRole.SYSTEM.value
+        fresh = [hit for hit in hits if hit.id not in shown and hit.speaker != told]
+        recalled = recalled_message(fresh[: self.config.recall_k], self.config.recall_tokens)
         for context in contexts:
             put_recalled(context, recalled)
 

@@ -12,9 +12,11 @@ from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import (
     BackendUnavailable,
     FingerprintError,
+    InvalidInputError,
     NotAStoreError,
     StoreVersionError,
 )
+from bruno_memory_vec.indexers.analysis import LANGUAGES
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 
 FILE = "store.json"
@@ -123,11 +125,14 @@ def read(folder: Path) -> Manifest | None:
             f"({__version__}) reads; it was written by {data.get('written_by')}",
             fix="Upgrade with: pip install -U bruno-memory-vec",
         )
+    language = data.get("language")
     try:
-        return Manifest(Fingerprint.from_dict(data["embedder"]), data.get("language"), schema)
-    except (KeyError, TypeError, ValueError) as error:
+        if language is not None and language not in LANGUAGES:
+            raise ValueError(f"a language {language!r} that has no stemmer")
+        return Manifest(Fingerprint.from_dict(data["embedder"]), language, schema)
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(
-            f"{folder / FILE} lacks {error}",
+            f"{folder / FILE} was changed by hand or damaged: {error}",
             fix="Restore it from a backup; the other files of the store are not touched.",
             cause=error,
         ) from error

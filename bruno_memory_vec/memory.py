@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from bruno_core.interfaces.memory import MemoryInterface
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
@@ -291,6 +293,8 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
     async def retrieve_memories(self, query: MemoryQuery) -> list[MemoryEntry]:
         """The memories that match a query, best first; without a text, the newest first."""
+        if not isinstance(query, MemoryQuery):
+            raise InvalidInputError("query", "expected a MemoryQuery", fix="Make a MemoryQuery.")
         filters: dict[str, Any] = {
             "kinds": "memory",
             "memory_types": query.memory_types,
@@ -323,14 +327,17 @@ class VectorMemory(OlderGuide, MemoryInterface):
     # Deleting
 
     async def delete_memory(self, memory_id: str) -> None:
-        """Delete a memory.
+        """Delete a memory: in a view the user's own, else every user's of this id.
 
         Raises:
             NotFoundError: there is no such memory for this caller.
         """
         writer = await self._door.writer()
-        where = RowFilter(kinds=(MEMORY,), ids=(str(memory_id),))
-        if not await writer.delete(self._door.own_scope(self._user), where):
+        found = 0
+        with suppress(ValueError):  # what is no UUID is no memory's id
+            where = RowFilter(kinds=(MEMORY,), ids=(str(UUID(str(memory_id))),))
+            found = await writer.delete(self._door.own_scope(self._user), where)
+        if not found:
             raise NotFoundError(
                 f"there is no memory {str(memory_id)!r}", fix="Use the id of a stored MemoryEntry."
             )
@@ -356,7 +363,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
     async def get_session(self, session_id: str) -> SessionContext | None:
         """A session, None where there is none for this caller."""
-        return await (await self._door.conversations()).session(str(session_id), self._user)
+        return await (await self._door.conversations()).session(session_id, self._user)
 
     async def end_session(self, session_id: str) -> None:
         """End a session.
@@ -365,7 +372,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
             NotFoundError: there is no such session for this caller.
         """
         await self._door.writer()
-        await (await self._door.conversations()).end_session(str(session_id), self._user)
+        await (await self._door.conversations()).end_session(session_id, self._user)
 
     async def get_context(self, user_id: str, session_id: str | None = None) -> ConversationContext:
         """The user's context, its messages oldest first.

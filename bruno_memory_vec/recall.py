@@ -23,10 +23,9 @@ from bruno_memory_vec.indexers.protocols import (
     Scope,
     VectorIndex,
 )
-from bruno_memory_vec.indexers.schema import COLUMNS, LIGHT_COLUMNS
+from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, LIGHT_COLUMNS, micros
 from bruno_memory_vec.rankers import Pool, Profile, Ranking, RankSettings, rank
 from bruno_memory_vec.rows import Row, from_table, record, utc
-from bruno_memory_vec.validation import micros
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writer import Writer
@@ -149,6 +148,13 @@ class Retriever:
     async def _freshen(self) -> None:
         """Let the word index show every row that is stored."""
         if self._writer is not None:
+            if self._lexical.pending:
+                await self._lexical.commit()
+            return
+        if self._lexical.own:
+            newest = await self._lexical.last_seq()
+            async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):
+                self._lexical.add(pa.Table.from_batches([batch]))
             if self._lexical.pending:
                 await self._lexical.commit()
             return

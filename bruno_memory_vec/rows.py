@@ -18,11 +18,10 @@ from pydantic import BaseModel
 
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, TIMESTAMP
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, TIMESTAMP, micros
 from bruno_memory_vec.validation import (
     choices,
     identifier,
-    micros,
     moment,
     storable_text,
     unit_interval,

@@ -14,7 +14,12 @@ from bruno_memory_vec import manifest
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
-from bruno_memory_vec.errors import IndexDamaged, InvalidInputError, NotAStoreError
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    IndexDamaged,
+    InvalidInputError,
+    NotAStoreError,
+)
 from bruno_memory_vec.following import Progress as Progress
 from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.analysis import LANGUAGES, Analyser, analyser
@@ -175,6 +180,11 @@ async def _open_folder(
     stored_language = _DEFAULT_LANGUAGE if found is None else (found.language or "none")
     wanted = stored_language if language is None or config.read_only else language
     words = await asyncio.to_thread(_stemmer, wanted)
+    if found is not None and await asyncio.to_thread(_lost_its_rows, folder):
+        raise NotAStoreError(
+            f"{folder} has no rows any more, though it had some",
+            fix="Restore its `rows` folder from a backup, or begin anew in another folder.",
+        )
     if found is None:
         await asyncio.to_thread(Manifest(embedder.fingerprint, words.language).write, folder)
     else:
@@ -210,6 +220,11 @@ async def _open_folder(
     return Store(config, folder, embedder, rows, lexical, sessions, writer, retriever, lock)
 
 
+def _lost_its_rows(folder: Path) -> bool:
+    # The sessions are made last, so where they are, there were rows.
+    return (folder / "sessions.sqlite").exists() and not (folder / "rows").exists()
+
+
 def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
     """Open the lexical index; one that is damaged or analysed otherwise is begun anew."""
     import shutil
@@ -217,7 +232,13 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
     from bruno_memory_vec.indexers.tantivy import TantivyIndex
 
     if read_only:
-        return TantivyIndex(folder, words, read_only=True)
+        try:
+            return TantivyIndex(folder, words, read_only=True)
+        except BackendUnavailable as error:
+            # Even to read, Tantivy makes a lock file. Where it may not, the words of the rows are
+            # indexed in memory, as far as they are not yet (Retriever).
+            _log.warning("lexical_index_in_memory", reason=str(error))
+            return TantivyIndex(None, words)
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from enum import Enum
@@ -11,7 +12,6 @@ from bruno_memory_vec.errors import InvalidInputError
 
 LARGEST_LIMIT = 1000
 _LONGEST_ID = 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -52,12 +52,14 @@ def identifier(field: str, value: Any) -> str:
 
 
 def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:
-    """A number of results."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-        raise InvalidInputError(
-            field, f"{value!r} is out of range", fix=f"Give an int from 1 to {largest}."
-        )
-    return value
+    """A number of results; numpy's integers count too."""
+    fix = f"Give an int from 1 to {largest}."
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidInputError(field, f"{value!r} is not a whole number", fix=fix)
+    number = operator.index(value)
+    if not 1 <= number <= largest:
+        raise InvalidInputError(field, f"{value!r} is out of range", fix=fix)
+    return number
 
 
 def unit_interval(field: str, value: Any) -> float:
@@ -75,19 +77,13 @@ def moment(field: str, value: Any) -> datetime:
         raise InvalidInputError(
             field, f"expected a datetime, not {type(value).__name__}", fix="Give a datetime."
         )
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         return value.replace(tzinfo=timezone.utc)
     if not _EARLIEST <= value <= _LATEST:
         raise InvalidInputError(
             field, f"{value.isoformat()} lies outside the years 1 to 9999 in UTC", fix="Mend it."
         )
     return value.astimezone(timezone.utc)
-
-
-def micros(value: datetime) -> int:
-    """Microseconds since 1970, UTC, of an aware datetime. Exact, unlike ``timestamp()``."""
-    delta = value - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:

@@ -70,6 +70,8 @@ class LanceIndex:
         """
         # The first import takes a second or two, which the event loop must not wait for.
         lancedb = await asyncio.to_thread(_import_lancedb)
+        if read_only and not await asyncio.to_thread(Path(path).is_dir):
+            raise _no_rows(path)
         with _errors("open", path):
             # A writer is the only one to write, so it never has to look for others' commits.
             interval = timedelta(0) if read_only else None
@@ -78,12 +80,7 @@ class LanceIndex:
             if _TABLE in names and not (await asyncio.to_thread(_unborn, path)):
                 table = await database.open_table(_TABLE)
             elif read_only:
-                raise BackendUnavailable(
-                    cls.name,
-                    "open",
-                    f"there are no rows in {path}",
-                    fix="Open the store once without read_only.",
-                )
+                raise _no_rows(path)
             else:
                 mode = "overwrite" if _TABLE in names else "create"
                 table = await database.create_table(_TABLE, schema=row_schema(dimension), mode=mode)
@@ -336,6 +333,15 @@ class LanceIndex:
         table, self._open_table = self._open_table, None
         if table is not None:
             table.close()
+
+
+def _no_rows(path: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        "lancedb",
+        "open",
+        f"there are no rows in {path}",
+        fix="Open the store once without read_only.",
+    )
 
 
 def _unborn(path: str) -> bool:

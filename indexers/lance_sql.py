@@ -7,11 +7,10 @@ Only this module writes SQL, and every value of a caller goes through
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 
 from .protocols import RowFilter, Scope
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+from .schema import micros
 
 
 def text(value: str) -> str:
@@ -31,9 +30,7 @@ def numbers(values: Iterable[int]) -> str:
 
 def moment(value: datetime) -> str:
     """A timestamp literal in microseconds, UTC."""
-    delta = value - _EPOCH
-    micros = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-    return f"arrow_cast({micros}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+    return f"arrow_cast({micros(value)}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
 def conditions(scope: Scope, where: RowFilter) -> str | None:

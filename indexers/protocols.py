@@ -234,6 +234,11 @@ class LexicalIndex(Protocol):
         ...
 
     @property
+    def own(self) -> bool:
+        """Whether it lives in this object alone, so that nobody else brings it new rows."""
+        ...
+
+    @property
     def pending(self) -> int:
         """How many changes wait for :meth:`commit`."""
         ...

@@ -162,6 +162,10 @@ class ReferenceLexicalIndex:
         self._changes.append([int(seq) for seq in seqs])
 
     @property
+    def own(self) -> bool:
+        return True
+
+    @property
     def pending(self) -> int:
         return sum(len(change) for change in self._changes)
 

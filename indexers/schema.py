@@ -6,12 +6,16 @@ derived from them and can be rebuilt.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
 MESSAGE = "message"
 MEMORY = "memory"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -81,6 +85,12 @@ LEXICAL_COLUMNS: tuple[str, ...] = (
     "created_at",
     "expires_at",
 )
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970, UTC, of an aware datetime. Exact, unlike ``timestamp()``."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def row_schema(dimension: int) -> pa.Schema:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,29 +18,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .analysis import Analyser, inverse_document_frequency
+from .analysis import Analyser
 from .errors import BackendUnavailable, EngineError, IndexDamaged
 from .loop_lock import LoopLock
 from .protocols import Candidates, LexicalQuery, RowFilter, Scope
+from .tantivy_query import NEVER, TOKENIZER, QueryBuilder, build_schema
 
 if TYPE_CHECKING:
     import tantivy
 
-_TOKENIZER = "bruno"
-_NEVER = 2**62
 _HEAP_BYTES = 32_000_000
 _ROWS_AT_ONCE = 64
-# A pasted document as a question: its rarest words carry it; a thousand cost more than they add.
-_MOST_QUERY_TERMS = 64
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_LISTS = (
-    ("kinds", "kind"),
-    ("roles", "role"),
-    ("memory_types", "memory_type"),
-    ("tags", "tags"),
-    ("categories", "category"),
-    ("ids", "id"),
-)
 
 
 class TantivyIndex:
@@ -69,7 +54,8 @@ class TantivyIndex:
         self._tantivy = tantivy
         self._analyser = analyser
         self._path = None if path is None else str(path)
-        self._schema = _schema(tantivy)
+        self._schema = build_schema(tantivy)
+        self._query = QueryBuilder(tantivy, self._schema, analyser)
         self._writer: tantivy.IndexWriter | None = None
         self._read_only = read_only
         self._changes: list[pa.Table | list[int]] = []
@@ -85,7 +71,7 @@ class TantivyIndex:
                 self._index = tantivy.Index.open(self._path)
             else:
                 self._index = tantivy.Index(self._schema, self._path)
-            self._index.register_tokenizer(_TOKENIZER, analyser.tokenizer)
+            self._index.register_tokenizer(TOKENIZER, analyser.tokenizer)
             self._index.config_reader("manual")
             if not read_only:
                 self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
@@ -101,6 +87,10 @@ class TantivyIndex:
         if len(seqs):
             self._changes.append([int(seq) for seq in seqs])
             self._pending += len(seqs)
+
+    @property
+    def own(self) -> bool:
+        return self._path is None
 
     @property
     def pending(self) -> int:
@@ -168,7 +158,7 @@ class TantivyIndex:
             for row in batch.to_pylist():
                 fields = {name: value for name, value in row.items() if value is not None}
                 fields["content"] = self._analyser.prepare(row["content"])
-                fields.setdefault("expires_at", _NEVER)
+                fields.setdefault("expires_at", NEVER)
                 fields.setdefault("turn", -1)
                 writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
 
@@ -188,12 +178,12 @@ class TantivyIndex:
     ) -> Candidates:
         with self._errors("search"):
             searcher = self._index.searcher()
-            words = self._words(query, scope, searcher)
+            words = self._query.words(query, scope, searcher)
             if words is None or searcher.num_docs == 0:
                 return Candidates.empty()
             must = self._tantivy.Occur.Must
             whole = self._tantivy.Query.boolean_query(
-                [(must, words), *((must, part) for part in self._conditions(scope, where))]
+                [(must, words), *((must, part) for part in self._query.conditions(scope, where))]
             )
             hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
             if not hits:
@@ -209,94 +199,6 @@ class TantivyIndex:
         return Candidates(
             seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
         )
-
-    def _words(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher
-    ) -> tantivy.Query | None:
-        """The question's terms, any of which may match, and its adjacent pairs as phrases."""
-        make, should = self._tantivy.Query, self._tantivy.Occur.Should
-        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
-        counts = Counter(terms)
-        if len(counts) > _MOST_QUERY_TERMS:
-            held = {term: searcher.doc_freq("content", term) for term in counts}
-            rarest = sorted((term for term in counts if held[term]), key=held.__getitem__)
-            counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
-            terms = []
-        everyone, own = self._idf(list(counts), scope, searcher)
-        parts = []
-        for term, count in counts.items():
-            if term in own:
-                part = make.term_query(self._schema, "content", term, "freq")
-                boost = count * own[term] / everyone[term]
-                parts.append((should, make.boost_query(part, boost)))
-        if query.phrase_weight > 0:
-            for pair in dict.fromkeys(pairwise(terms)):
-                if pair[0] != pair[1] and pair[0] in own and pair[1] in own:
-                    phrase = make.phrase_query(self._schema, "content", list(pair))
-                    ratio = sum(own[t] for t in pair) / sum(everyone[t] for t in pair)
-                    parts.append((should, make.boost_query(phrase, query.phrase_weight * ratio)))
-        return make.boolean_query(parts) if parts else None
-
-    def _idf(
-        self, terms: Sequence[str], scope: Scope, searcher: tantivy.Searcher
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """How telling each term is, among all rows and among the scope's user's own.
-
-        Tantivy weighs terms by all rows. A boost by the ratio of the two makes it
-        weigh them by the user's: what others have stored then hardly moves a user's
-        scores, and more is found. Terms that the user does not have are left out.
-        """
-        make, must = self._tantivy.Query, self._tantivy.Occur.Must
-        frequency = {term: searcher.doc_freq("content", term) for term in terms}
-        everyone = {
-            term: inverse_document_frequency(searcher.num_docs, n)
-            for term, n in frequency.items()
-            if n
-        }
-        if scope.user_id is None:
-            return everyone, everyone
-        total = searcher.doc_freq("user_id", scope.user_id)
-        user = self._exactly("user_id", scope.user_id)
-        own = {}
-        for term in everyone:
-            having = make.term_query(self._schema, "content", term, "basic")
-            both = make.boolean_query([(must, having), (must, user)])
-            found: Any = searcher.search(both, 1, count=True)
-            n = found.count
-            if n:
-                own[term] = inverse_document_frequency(total, n)
-        return everyone, own
-
-    def _conditions(self, scope: Scope, where: RowFilter) -> Iterator[tantivy.Query]:
-        """A scope and a filter as queries that add nothing to a score."""
-        make, kind = self._tantivy.Query, self._tantivy.FieldType
-        if scope.user_id is not None:
-            yield self._exactly("user_id", scope.user_id)
-        if scope.conversation_id is not None:
-            yield self._exactly("conversation_id", scope.conversation_id)
-        for attribute, field in _LISTS:
-            values = getattr(where, attribute)
-            if values:
-                query = make.term_set_query(self._schema, field, list(values))
-                yield make.const_score_query(query, 0.0)
-        if where.since is not None:
-            yield self._range("created_at", kind.Integer, _micros(where.since), None)
-        if where.until is not None:
-            yield self._range("created_at", kind.Integer, None, _micros(where.until) - 1)
-        if where.alive_at is not None:
-            yield self._range("expires_at", kind.Integer, _micros(where.alive_at) + 1, None)
-        if where.min_importance > 0:
-            yield self._range("importance", kind.Float, float(where.min_importance), None)
-        if where.min_confidence > 0:
-            yield self._range("confidence", kind.Float, float(where.min_confidence), None)
-
-    def _exactly(self, field: str, value: str) -> tantivy.Query:
-        query = self._tantivy.Query.term_query(self._schema, field, value, "basic")
-        return self._tantivy.Query.const_score_query(query, 0.0)
-
-    def _range(self, field: str, kind: Any, low: Any, high: Any) -> tantivy.Query:
-        query = self._tantivy.Query.range_query(self._schema, field, kind, low, high)
-        return self._tantivy.Query.const_score_query(query, 0.0)
 
     async def last_seq(self) -> int:
         def newest() -> int:
@@ -357,24 +259,36 @@ class TantivyIndex:
             raise
         except (ValueError, OSError, RuntimeError) as error:
             problem = str(error)
-            if operation.startswith("open") and not any(
-                word in problem.lower() for word in _NOT_DAMAGE
-            ):
-                raise IndexDamaged(
-                    self.name,
-                    operation,
-                    problem,
-                    fix="Open the store without read_only: it rebuilds the index from the rows.",
-                    cause=error,
-                ) from error
-            kind = BackendUnavailable if operation.startswith("open") else EngineError
-            raise kind(
-                self.name,
-                operation,
-                problem,
-                fix=f"Check that {self._path or 'memory'} has free space and may be written.",
-                cause=error,
-            ) from error
+            if not operation.startswith("open"):
+                raise self._failed(EngineError, operation, problem, error) from error
+            if any(word in problem.lower() for word in _NOT_DAMAGE):
+                raise self._failed(BackendUnavailable, operation, problem, error) from error
+            raise self._damaged(operation, problem, error) from error
+        except BaseException as error:
+            # Tantivy's Rust panics on files that are not what it wrote.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise self._damaged(operation, str(error), None) from error
+
+    def _damaged(self, operation: str, problem: str, cause: Exception | None) -> IndexDamaged:
+        return IndexDamaged(
+            self.name,
+            operation,
+            problem,
+            fix="Open the store without read_only: it rebuilds the index from the rows.",
+            cause=cause,
+        )
+
+    def _failed(
+        self, kind: type[EngineError], operation: str, problem: str, cause: Exception
+    ) -> EngineError:
+        return kind(
+            self.name,
+            operation,
+            problem,
+            fix=f"Check that {self._path or 'memory'} has free space and may be written.",
+            cause=cause,
+        )
 
 
 _NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")
@@ -383,25 +297,3 @@ _NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")
 def _seqs(rows: pa.Table) -> list[int]:
     seqs: list[int] = rows.column("seq").to_pylist()
     return seqs
-
-
-def _micros(moment: datetime) -> int:
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def _schema(tantivy: Any) -> Any:
-    builder = tantivy.SchemaBuilder()
-    builder.add_integer_field("seq", indexed=True, fast=True)
-    builder.add_integer_field("turn", fast=True)
-    builder.add_integer_field("created_at", indexed=True, fast=True)
-    builder.add_integer_field("expires_at", indexed=True, fast=True)
-    builder.add_float_field("importance", indexed=True, fast=True)
-    builder.add_float_field("confidence", indexed=True, fast=True)
-    for name in ("id", "kind", "user_id", "role", "memory_type", "category", "tags"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    builder.add_text_field(
-        "conversation_id", stored=True, tokenizer_name="raw", index_option="basic"
-    )
-    builder.add_text_field("content", tokenizer_name=_TOKENIZER, index_option="position")
-    return builder.build()

@@ -71,15 +71,7 @@ class SQLiteSessionStore:
         """
         path = str(path)
         with _errors("open", path):
-            if read_only:
-                connection = aiosqlite.connect(_read_only_uri(path), uri=True)
-            else:
-                connection = aiosqlite.connect(path)
-            # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is
-            # no daemon, and would be waited for. (Older versions are a thread themselves.)
-            thread: Any = getattr(connection, "_thread", connection)
-            thread.daemon = True
-            await connection
+            connection = await _connect(path, read_only)
             store = cls(connection, path, max_messages)
             try:
                 await store._prepare(read_only)
@@ -361,5 +353,26 @@ def _errors(operation: str, path: str) -> Iterator[None]:
         ) from error
 
 
-def _read_only_uri(path: str) -> str:
-    return f"{Path(path).absolute().as_uri()}?mode=ro"
+async def _connect(path: str, read_only: bool) -> aiosqlite.Connection:
+    if not read_only:
+        return await _start(path)
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro"  # noqa: ASYNC240  # reads no file
+    connection = await _start(uri)
+    try:
+        await connection.execute_fetchall("PRAGMA user_version")
+    except sqlite3.OperationalError:
+        await connection.close()
+        # In a folder that may not be written, the file cannot be shared with a writer, and there
+        # is none that could change it.
+        connection = await _start(f"{uri}&immutable=1")
+    return connection
+
+
+async def _start(path: str) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(path, uri=path.startswith("file:"))
+    # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is no
+    # daemon, and would be waited for. (Older versions are a thread themselves.)
+    thread: Any = getattr(connection, "_thread", connection)
+    thread.daemon = True
+    await connection
+    return connection
