@@ -237,7 +237,7 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
         except BackendUnavailable as error:
             # Even to read, Tantivy makes a lock file. Where it may not, the words of the rows are
             # indexed in memory, as far as they are not yet (Retriever).
-            _log.warning("lexical_index_in_memory", reason=str(error))
+            _log.info("lexical_index_in_memory", reason=str(error))
             return TantivyIndex(None, words)
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
