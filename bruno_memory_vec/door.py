@@ -33,6 +33,7 @@ from bruno_memory_vec.following import Progress
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
+from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
@@ -280,7 +281,7 @@ class Door:
         length = sum(len(str(getattr(model, "content", ""))) for model in models[:100])
         if len(models) <= _MODELS_ON_THE_LOOP and length <= _CHARACTERS_ON_THE_LOOP:
             return [make(model) for model in models]
-        return await asyncio.to_thread(lambda: [make(model) for model in models])
+        return await asyncio.to_thread(lambda: [make(model) for model in in_breaths(models)])
 
     def contexts_waiting_for(
         self, conversation_id: str, message: Message

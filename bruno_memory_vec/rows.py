@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, TIMESTAMP, micros
+from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.validation import (
     choices,
     identifier,
@@ -168,7 +169,7 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``."""
     dimension = schema.field("vector").type.list_size
     arrays = []
-    for field in schema:
+    for field in in_breaths(schema, 1) if len(rows) > _ROWS_AT_ONCE else schema:
         if field.name == "vector":
             flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, dimension))
@@ -195,7 +196,7 @@ async def read_all(table: pa.Table, make: Callable[[Row], T]) -> list[T]:
     """A model of each row, made in a thread where there are many."""
 
     def work() -> list[T]:
-        return [make(row) for row in from_table(table)]
+        return [make(row) for row in in_breaths(from_table(table))]
 
     return work() if table.num_rows <= _ROWS_AT_ONCE else await asyncio.to_thread(work)
 

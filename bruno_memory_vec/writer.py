@@ -25,6 +25,7 @@ from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
+from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows import Row, from_table, to_table
@@ -345,7 +346,7 @@ def _give_places(
     Returns the last ``hot_turns`` messages of each conversation.
     """
     hot: dict[str, list[HotTurn]] = {}
-    for offset, (key, row) in enumerate(latest.items()):
+    for offset, (key, row) in enumerate(in_breaths(latest.items())):
         row["seq"] = first_seq + offset
         if row["kind"] != MESSAGE:
             continue

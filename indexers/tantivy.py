@@ -23,6 +23,7 @@ from .errors import BackendUnavailable, EngineError, IndexDamaged
 from .loop_lock import LoopLock
 from .protocols import Candidates, LexicalQuery, RowFilter, Scope
 from .tantivy_query import NEVER, TOKENIZER, QueryBuilder, build_schema
+from .threads import in_breaths
 
 if TYPE_CHECKING:
     import tantivy
@@ -154,7 +155,7 @@ class TantivyIndex:
             place = rows.schema.get_field_index(name)
             rows = rows.set_column(place, name, rows.column(name).cast(pa.int64()))
         # Arrow makes Python objects of a whole batch without letting another thread run.
-        for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for batch in in_breaths(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
             for row in batch.to_pylist():
                 fields = {name: value for name, value in row.items() if value is not None}
                 fields["content"] = self._analyser.prepare(row["content"])
