@@ -17,7 +17,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test lint format bench bench-retrieval clean
+.PHONY: help demo test lint format bench bench-retrieval bench-speed clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -38,10 +38,13 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval  ## all benchmarks
+bench: bench-retrieval bench-speed  ## all benchmarks
 
 bench-retrieval: $(VENV)/.test  ## recall quality and latency: make bench-retrieval BENCH_ARGS="--dataset locomo --path DIR"
 	@$(BIN)/python -m benchmarks.retrieval $(BENCH_ARGS)
+
+bench-speed: $(VENV)/.test  ## writes, recall and hot context, in milliseconds
+	@$(BIN)/python -m benchmarks.speed
 
 clean:  ## remove what make and the tools have made
 	@rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* htmlcov

@@ -20,7 +20,12 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import validation
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.context import HandedOut, put_recalled, recalled_message
+from bruno_memory_vec.context import (
+    HandedOut,
+    put_recalled,
+    recalled_message,
+    worth_telling,
+)
 from bruno_memory_vec.conversations import Conversations, foreign_conversation
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.errors import (
@@ -314,10 +319,8 @@ class Door:
             _log.warning("recall_into_context_failed", error=str(error))
             return
         self._problem = None
-        # A system message tells the assistant how to be; it is no note about this user.
-        told = MessageRole.SYSTEM.value
-        fresh = [hit for hit in hits if hit.id not in shown and hit.speaker != told]
-        recalled = recalled_message(fresh[: self.config.recall_k], self.config.recall_tokens)
+        fresh = worth_telling((hit for hit in hits if hit.id not in shown), self.config.recall_k)
+        recalled = recalled_message(fresh, self.config.recall_tokens)
         for context in contexts:
             put_recalled(context, recalled)
 
