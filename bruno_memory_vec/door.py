@@ -7,7 +7,6 @@ A :class:`~bruno_memory_vec.memory.VectorMemory` and all its views share one
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -40,6 +39,7 @@ from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.pace import Pace
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.rows import Row, utc
@@ -57,7 +57,6 @@ T = TypeVar("T")
 # Above this much text, models are made into rows in a thread.
 _CHARACTERS_ON_THE_LOOP = 20_000
 _MODELS_ON_THE_LOOP = 64
-_LONGEST_TURN = 0.005
 _RECALL_PROBLEM = "recall into a context"
 
 
@@ -71,24 +70,6 @@ class AllUsers(Enum):
 ALL_USERS: Final = AllUsers.ALL_USERS
 
 
-class Pace:
-    """Lets many callers do a little work each without holding the event loop between them."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    async def wait(self) -> None:
-        """Go on at once, or at a later turn of the loop where this one has been long."""
-        while self._since is not None and time.perf_counter() - self._since > _LONGEST_TURN:  # noqa: ASYNC110
-            await asyncio.sleep(0)  # a turn of the loop, which is what is waited for
-        if self._since is None:
-            self._since = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._next_turn)
-
-    def _next_turn(self) -> None:
-        self._since = None
-
-
 @dataclass(slots=True)
 class Door:
     """Shared by a memory and its views. Make one with :meth:`build`."""
@@ -98,12 +79,12 @@ class Door:
     profile: Profile
     progress: Progress | None = None
     handed_out: HandedOut = field(default_factory=HandedOut)
+    pace: Pace = field(default_factory=Pace)
     _store: Store | None = None
     _conversations: Conversations | None = None
     _opening: LoopLock = field(default_factory=LoopLock)
     _closed: bool = False
     _closing: asyncio.Future[None] | None = None
-    _pace: Pace = field(default_factory=Pace)
     _problem: str | None = None
 
     @classmethod
@@ -282,7 +263,6 @@ class Door:
             raise InvalidInputError(
                 "messages", f"expected a list, not {type(models).__name__}", fix="Give a list."
             )
-        await self._pace.wait()
         length = sum(len(str(getattr(model, "content", ""))) for model in models[:100])
         if len(models) <= _MODELS_ON_THE_LOOP and length <= _CHARACTERS_ON_THE_LOOP:
             return [make(model) for model in models]

@@ -154,6 +154,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
+        await self._door.pace.wait()
         validation.identifier("conversation_id", conversation_id)
         user = self._door.may_serve(self._user, user_id)
         writer = await self._door.writer()
@@ -184,6 +185,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
+        await self._door.pace.wait()
         writer = await self._door.writer()
         ttl = self.config.short_term_ttl
         rows = await self._door.convert(entries, lambda entry: memory_row(entry, ttl))

@@ -17,6 +17,7 @@ from bruno_core.models.message import Message
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
 from bruno_memory_vec.indexers.loop_lock import LoopLock
+from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rows import message_from_json, message_to_json
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
 
@@ -146,7 +147,7 @@ class SQLiteSessionStore:
         def write() -> list[tuple[str, int, str, str]]:
             return [
                 (turn.conversation_id, turn.turn, turn.row["id"], message_to_json(turn.row))
-                for turn in turns
+                for turn in in_breaths(turns)
             ]
 
         long = len(turns) > _TURNS_ON_THE_LOOP or (

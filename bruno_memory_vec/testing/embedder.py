@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.threads import in_breaths
 
 _WORD = re.compile(r"\w+")
 # A text's trigrams are some five times as many as its words; together they should count
@@ -51,7 +52,8 @@ class HashEmbedder:
         """
         dimension = self._fingerprint.dimension
         out = np.zeros((len(texts), dimension), dtype=np.float32)
-        for row, text in zip(out, texts, strict=True):
+        # Unlike a real one it is Python throughout, and would hold up the event loop.
+        for row, text in in_breaths(zip(out, texts, strict=True), 8):
             for feature, weight in _features(text.lower()):
                 number = _hash(feature)
                 row[(number >> 1) % dimension] += weight if number & 1 else -weight
