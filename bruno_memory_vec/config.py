@@ -37,12 +37,14 @@ class MemoryConfig(BaseSettings):
     embedder: str = Field(default="static", min_length=1)
     profile: str = Field(default="balanced", min_length=1)
     read_only: bool = False
-    max_messages: int = Field(default=20, ge=1, le=1000)
+    max_messages: int = Field(default=20, ge=2, le=1000)
     default_user: str = Field(default="default", min_length=1)
     language: str | None = None
-    short_term_ttl: timedelta | None = Field(default=None, gt=timedelta(0))
+    short_term_ttl: timedelta | None = Field(
+        default=None, gt=timedelta(0), le=timedelta(days=36_525)
+    )
     recall_in_context: bool = True
-    recall_tokens: int = Field(default=400, ge=20, le=100_000)
+    recall_tokens: int = Field(default=400, ge=60, le=100_000)
     recall_k: int = Field(default=6, ge=1, le=100)
 
     @classmethod

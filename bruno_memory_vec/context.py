@@ -9,7 +9,7 @@ put into that same context (docs/architecture.md).
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 from bruno_core.models.message import Message, MessageRole
@@ -75,22 +75,20 @@ def worth_telling(hits: Iterable[Hit], k: int) -> list[Hit]:
     return list(told.values())[:k]
 
 
-def recalled_message(
-    hits: Iterable[Hit], budget: int, count_tokens: Callable[[str], int] = estimate_tokens
-) -> Message | None:
+def recalled_message(hits: Iterable[Hit], budget: int) -> Message | None:
     """One system message of the best hits that fit into ``budget`` tokens; None where none fits."""
-    lines, used = [_HEAD], count_tokens(_HEAD)
+    lines, used = [_HEAD], estimate_tokens(_HEAD)
     for hit in hits:
         text = " ".join(hit.content.split())
         head = f"- [{hit.created_at:%Y-%m-%d}, {hit.speaker}] "
-        cost = count_tokens(head + text) + 1
+        cost = estimate_tokens(head + text) + 1
         if used + cost > budget:
             room = (budget - used - 1) * _CHARACTERS_A_TOKEN - len(head) - 1
             if room < 40:
                 continue
             # The best hit of all may be long: its beginning is worth more than nothing.
             text = text[:room].rstrip() + "…"
-            cost = count_tokens(head + text) + 1
+            cost = estimate_tokens(head + text) + 1
             if used + cost > budget:
                 continue
         lines.append(head + text)

@@ -6,13 +6,14 @@ from collections import OrderedDict
 from typing import Any
 from uuid import uuid4
 
+import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
 from bruno_memory_vec import jsonable, validation
 from bruno_memory_vec.context import build_context
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
+from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import Row, from_table, to_message
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store import Store
@@ -39,7 +40,17 @@ class Conversations:
             known = self._remember(conversation_id, found.user_id)
         return known
 
-    async def claim(self, conversation_id: str, user_id: str | None, otherwise: str) -> str:
+    async def resolve(self, key: str) -> str:
+        """The conversation that an id names: itself, or that of the session which has this id."""
+        if await self.owner(key) is None:
+            session = await self._sessions.session(key)
+            if session is not None:
+                return str(session.conversation_id)
+        return key
+
+    async def claim(
+        self, conversation_id: str, user_id: str | None, otherwise: str
+    ) -> tuple[str, bool]:
         """The user whose conversation this is, bound now if it was nobody's.
 
         Args:
@@ -47,16 +58,25 @@ class Conversations:
             user_id: who writes, None where the caller did not say.
             otherwise: who owns it, where the caller did not say and nobody does.
 
+        Returns:
+            The owner, and whether this call has bound it.
+
         Raises:
             ForeignUserError: it belongs to somebody else than ``user_id``.
         """
         owner = await self.owner(conversation_id)
+        fresh = owner is None
         if owner is None:
             bound = await self._sessions.bind(conversation_id, user_id or otherwise)
             owner = self._remember(conversation_id, bound)
         if user_id is not None and owner != user_id:
             raise foreign_conversation(conversation_id, user_id)
-        return owner
+        return owner, fresh
+
+    async def release(self, conversation_id: str, owner: str) -> None:
+        """Take a binding back whose first write failed."""
+        await self._sessions.release(conversation_id, owner)
+        self._owners.pop(conversation_id, None)
 
     async def context(self, user_id: str, key: str | None) -> ConversationContext:
         """A user's context in a conversation, named by its id or by a session's.
@@ -68,11 +88,10 @@ class Conversations:
         conversation_id = key or await self._sessions.current_conversation(user_id) or str(uuid4())
         record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None and key is not None:
-            session = await self._sessions.session(key)
-            if session is not None and session.user_id != user_id:
-                raise foreign_conversation(key, user_id)
-            if session is not None:
-                conversation_id = session.conversation_id
+            conversation_id = await self.resolve(key)
+            if conversation_id != key:
+                if await self.owner(conversation_id) != user_id:
+                    raise foreign_conversation(key, user_id)
                 record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None:
             if writable:
@@ -161,6 +180,24 @@ class Conversations:
         for field in ("preferences", "profile", "metadata"):
             _kept(f"user.{field}", getattr(user, field))
         await self._sessions.save_user(user)
+
+    async def statistics(self, user_id: str) -> dict[str, Any]:
+        """Counted from the rows, which are the truth."""
+        rows = self._store.rows
+        scope = Scope.user(user_id)
+        columns = ("conversation_id", "created_at")
+        messages = await rows.scan(scope, RowFilter(kinds=(MESSAGE,)), columns)
+        first = last = None
+        if messages.num_rows:
+            span = pc.min_max(messages.column("created_at")).as_py()
+            first, last = span["min"].replace(tzinfo=None), span["max"].replace(tzinfo=None)
+        return {
+            "total_messages": messages.num_rows,
+            "conversations": len(pc.unique(messages.column("conversation_id"))),
+            "memories": await rows.count(scope, RowFilter(kinds=(MEMORY,))),
+            "first_message_at": first,
+            "last_message_at": last,
+        }
 
     def _remember(self, conversation_id: str, owner: str) -> str:
         self._owners[conversation_id] = owner

@@ -7,12 +7,13 @@ A :class:`~bruno_memory_vec.memory.VectorMemory` and all its views share one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-import pyarrow.compute as pc
+from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
 from bruno_core.models.context import ConversationContext
 from bruno_core.models.message import Message, MessageRole
 from bruno_core.utils.exceptions import BrunoError
@@ -28,6 +29,7 @@ from bruno_memory_vec.context import (
 from bruno_memory_vec.conversations import Conversations, foreign_conversation
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.errors import (
+    EmbeddingError,
     ForeignUserError,
     InvalidInputError,
     ReadOnlyError,
@@ -36,7 +38,6 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.following import Progress
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.pace import Pace
@@ -46,6 +47,7 @@ from bruno_memory_vec.rows import Row, utc
 from bruno_memory_vec.store import Store, open_store
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.writer import Writer
 
@@ -108,6 +110,12 @@ class Door:
             given["profile"] = profile
         if read_only is not None:
             given["read_only"] = read_only
+        if isinstance(config, BrunoMemoryConfig):
+            config = MemoryConfig.from_bruno(config)
+        if config is not None and not isinstance(config, MemoryConfig):
+            raise InvalidInputError(
+                "config", f"is a {type(config).__name__}", fix="Give a MemoryConfig."
+            )
         if config is None:
             config = MemoryConfig.build(**given)
         elif given:
@@ -116,6 +124,7 @@ class Door:
                 f"was given beside {', '.join(sorted(given))}",
                 fix="Give either a config or single settings.",
             )
+        validation.identifier("default_user", config.default_user)
         chosen = config.embedder if embedder is None or isinstance(embedder, str) else embedder
         ranking = config.profile if profile is None or isinstance(profile, str) else profile
         return cls(config, chosen, load_profile(ranking), progress)
@@ -129,11 +138,23 @@ class Door:
                 if self._closed:
                     raise StoreClosedError("the memory is closed", fix="Open it again.")
                 if self._store is None:
-                    embedder = await asyncio.to_thread(resolve_embedder, self.embedder)
+                    embedder = await self._resolve_embedder()
                     store = await open_store(self.config, embedder, self.progress)
                     self._conversations = Conversations(store)
                     self._store = store
         return self._store
+
+    async def _resolve_embedder(self) -> Embedder:
+        try:
+            return await asyncio.to_thread(resolve_embedder, self.embedder)
+        except BrunoError:
+            raise
+        except Exception as error:  # whatever a user's provider raises
+            raise EmbeddingError(
+                f"the embedder {self.embedder!r} cannot be used: {error}",
+                fix="Check that its provider answers.",
+                cause=error,
+            ) from error
 
     async def writer(self) -> Writer:
         """The store's writer.
@@ -208,6 +229,7 @@ class Door:
         """
         if conversation_id is not None:
             validation.identifier("conversation_id", conversation_id)
+            conversation_id = await self.resolve(conversation_id)
         if user_id is ALL_USERS:
             if bound is not None:
                 raise ForeignUserError(
@@ -234,16 +256,68 @@ class Door:
         owner = await (await self.conversations()).owner(conversation_id)
         return owner is None or user_id is None or owner == user_id
 
-    async def claim(self, conversation_id: str, user_id: str | None, first: Message | None) -> str:
-        """The owner of a conversation that is about to be written."""
+    async def claim(
+        self, conversation_id: str, user_id: str | None, messages: Sequence[Message]
+    ) -> tuple[str, bool]:
+        """The owner of a conversation that is about to be written, and whether bound just now."""
         conversations = await self.conversations()
         otherwise = self.config.default_user
-        if user_id is None and first is not None:
-            named = first.metadata.get("user_id")
-            owner = await conversations.owner(conversation_id)
-            if owner is None and isinstance(named, str) and named.strip():
-                otherwise = validation.identifier('message.metadata["user_id"]', named)
+        if user_id is None and await conversations.owner(conversation_id) is None:
+            named = [message.metadata.get("user_id") for message in messages]
+            users = sorted({one for one in named if isinstance(one, str) and one.strip()})
+            field = 'message.metadata["user_id"]'
+            if len(users) > 1:
+                raise InvalidInputError(
+                    field,
+                    f"names {users[0]!r} and {users[1]!r} in one conversation",
+                    fix="Give user_id=..., or store each user's messages by themselves.",
+                )
+            otherwise = validation.identifier(field, users[0]) if users else otherwise
         return await conversations.claim(conversation_id, user_id, otherwise)
+
+    async def resolve(self, conversation_id: str) -> str:
+        """The conversation that an id names, be it a session's id."""
+        return await (await self.conversations()).resolve(conversation_id)
+
+    @asynccontextmanager
+    async def claimed(self, owners: Mapping[str, str]) -> AsyncIterator[None]:
+        """Bind conversations to their owners; what was free is free again if the write fails."""
+        conversations = await self.conversations()
+        fresh = []
+        for conversation_id, owner in owners.items():
+            if (await conversations.claim(conversation_id, owner, owner))[1]:
+                fresh.append((conversation_id, owner))
+        try:
+            yield
+        except Exception:
+            for conversation_id, owner in fresh:
+                await conversations.release(conversation_id, owner)
+            raise
+
+    async def write_messages(
+        self,
+        rows: list[Row],
+        messages: Sequence[Message],
+        conversation_id: str,
+        user_id: str | None,
+    ) -> None:
+        """Write one conversation's rows, and recall beside it where an assistant waits for that."""
+        writer = await self.writer()
+        owner, fresh = await self.claim(conversation_id, user_id, messages)
+        for row in rows:
+            row["user_id"] = owner
+        contexts = self.contexts_waiting_for(conversation_id, messages[-1])
+        try:
+            if contexts:
+                recalling = self.recall_into(contexts, owner, messages[-1])
+                await asyncio.gather(writer.write(rows), recalling)
+            else:
+                await writer.write(rows)
+        except Exception:
+            if fresh:
+                # Nothing was said in it: it is nobody's yet.
+                await (await self.conversations()).release(conversation_id, owner)
+            raise
 
     async def check_owner(
         self, conversation_id: str, user_id: str | None, owners: dict[str, str]
@@ -326,21 +400,3 @@ class Door:
         report["problems"] = problems
         report["status"] = "degraded" if problems else "ok"
         return report
-
-    async def statistics(self, user_id: str) -> dict[str, Any]:
-        """Counted from the rows, which are the truth."""
-        rows = (await self.store()).rows
-        scope = Scope.user(user_id)
-        columns = ("conversation_id", "created_at")
-        messages = await rows.scan(scope, RowFilter(kinds=(MESSAGE,)), columns)
-        first = last = None
-        if messages.num_rows:
-            span = pc.min_max(messages.column("created_at")).as_py()
-            first, last = span["min"].replace(tzinfo=None), span["max"].replace(tzinfo=None)
-        return {
-            "total_messages": messages.num_rows,
-            "conversations": len(pc.unique(messages.column("conversation_id"))),
-            "memories": await rows.count(scope, RowFilter(kinds=(MEMORY,))),
-            "first_message_at": first,
-            "last_message_at": last,
-        }

@@ -130,7 +130,7 @@ class FingerprintError(StoreError):
 
 
 class ReadOnlyError(StoreError):
-    """The store was opened with ``read_only=True``, or its folder cannot be written."""
+    """A write was asked of a memory that was opened with ``read_only=True``."""
 
 
 class StoreClosedError(StoreError):

@@ -6,13 +6,25 @@ import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 
 _SHOWN = 160
+
+
+class Signals(dict[str, float]):
+    """What each ranker contributed: a dict that does not change, and can be copied and pickled."""
+
+    def __setitem__(self, name: str, value: float) -> None:
+        raise TypeError("the signals of a hit do not change")
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("the signals of a hit do not change")
+
+    def __reduce__(self) -> tuple[type[Signals], tuple[dict[str, float]]]:
+        return Signals, (dict(self),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,10 @@ class Hit:
     record: Message | MemoryEntry
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signals", MappingProxyType(dict(self.signals)))
+        object.__setattr__(self, "signals", Signals(self.signals))
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.score))
 
     @property
     def kind(self) -> str:
@@ -86,6 +101,16 @@ class Hits(list[Hit]):
 
     def __init__(self, hits: Iterable[Hit] = ()) -> None:
         super().__init__(hits)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Hit: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Hits: ...
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Hit | Hits:
+        found = super().__getitem__(place)
+        return Hits(found) if isinstance(found, list) else found
 
     def __str__(self) -> str:
         return "\n".join(str(hit) for hit in self) or "no hits"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -58,5 +59,6 @@ class WriterLock:
     def release(self) -> None:
         """Give the folder free. Releasing twice does nothing."""
         if self._lock.is_locked:
-            self._holder.unlink(missing_ok=True)
+            with suppress(OSError):  # the name is a courtesy; the lock is what counts
+                self._holder.unlink(missing_ok=True)
             self._lock.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -157,21 +156,14 @@ class VectorMemory(OlderGuide, MemoryInterface):
         await self._door.pace.wait()
         validation.identifier("conversation_id", conversation_id)
         user = self._door.may_serve(self._user, user_id)
-        writer = await self._door.writer()
+        await self._door.writer()
+        conversation_id = await self._door.resolve(conversation_id)
         rows = await self._door.convert(
             messages, lambda message: message_row(message, "", conversation_id)
         )
         if not rows:
             return
-        owner = await self._door.claim(conversation_id, user, messages[0])
-        for row in rows:
-            row["user_id"] = owner
-        contexts = self._door.contexts_waiting_for(conversation_id, messages[-1])
-        if not contexts:
-            await writer.write(rows)
-            return
-        recalling = self._door.recall_into(contexts, owner, messages[-1])
-        await asyncio.gather(writer.write(rows), recalling)
+        await self._door.write_messages(rows, messages, conversation_id, user)
 
     async def store_memory(self, memory_entry: MemoryEntry) -> None:
         """Store one memory, or update it: the same id again replaces and re-embeds it.
@@ -194,9 +186,8 @@ class VectorMemory(OlderGuide, MemoryInterface):
             user = self._door.may_serve(self._user, row["user_id"])
             if row["conversation_id"] is not None:
                 await self._door.check_owner(row["conversation_id"], user, owners)
-        for conversation_id, owner in owners.items():
-            await self._door.claim(conversation_id, owner, None)
-        await writer.write(rows)
+        async with self._door.claimed(owners):
+            await writer.write(rows)
 
     # Reading
 
@@ -279,6 +270,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
         if limit is not None:
             validation.limit("limit", limit, largest=2**31)
         store = await self._door.store()
+        conversation_id = await self._door.resolve(conversation_id)
         scope = self._door.own_scope(self._user).within(conversation_id)
         where = RowFilter(kinds=(MESSAGE,))
         found = await store.rows.scan(scope, where, COLUMNS, order_by="turn", limit=limit)
@@ -348,6 +340,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
         """Delete a conversation's messages; system messages stay unless asked otherwise."""
         validation.identifier("conversation_id", conversation_id)
         writer = await self._door.writer()
+        conversation_id = await self._door.resolve(conversation_id)
         where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep_system_messages else ())
         scope = self._door.own_scope(self._user).within(conversation_id)
         if await self._door.owned(conversation_id, scope.user_id):
@@ -409,4 +402,5 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
     async def get_statistics(self, user_id: str) -> dict[str, Any]:
         """How much a user has: total_messages, conversations, memories, and since when."""
-        return await self._door.statistics(self._door.serve(self._user, user_id))
+        user = self._door.serve(self._user, user_id)
+        return await (await self._door.conversations()).statistics(user)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.hits import Hit, Hits
+from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import (
     Candidates,
     LexicalIndex,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 # reader waits a little longer, and then takes the index as it is.
 _READER_WAITS = 0.6
 _READER_LOOKS_EVERY = 0.03
+# float32 rounding: identical texts may come to 0.9999999.
+_ROUNDING = 1e-6
 # Above this many, hits are made in a thread.
 _HITS_ON_THE_LOOP = 64
 
@@ -82,6 +85,7 @@ class Retriever:
         self._lexical = lexical
         self._embedder = embedder
         self._writer = writer
+        self._following = LoopLock()
         # The lexical index's last row when a reader gave up waiting for newer ones.
         self._gave_up_at: int | None = None
 
@@ -101,7 +105,9 @@ class Retriever:
         # One read brings what the rankers need, drops hits whose row is gone, and adds neighbours.
         table = await self._rows.around(scope, where, seqs.tolist(), places, columns)
         if request.min_similarity > 0:
-            table = table.filter(pa.array(_similarity(table, vector) >= request.min_similarity))
+            table = table.filter(
+                pa.array(_similarity(table, vector) >= request.min_similarity - _ROUNDING)
+            )
         uses = {} if self._writer is None else self._writer.pending_uses
         pool = _pool(table, lexical, semantic, uses)
         ranking = rank(pool, profile.rank, k=request.k, now=micros(request.now))
@@ -152,11 +158,12 @@ class Retriever:
                 await self._lexical.commit()
             return
         if self._lexical.own:
-            newest = await self._lexical.last_seq()
-            async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):
-                self._lexical.add(pa.Table.from_batches([batch]))
-            if self._lexical.pending:
-                await self._lexical.commit()
+            async with self._following:
+                newest = await self._lexical.last_seq()
+                async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):
+                    self._lexical.add(pa.Table.from_batches([batch]))
+                if self._lexical.pending:
+                    await self._lexical.commit()
             return
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READER_WAITS

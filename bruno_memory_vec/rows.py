@@ -23,6 +23,7 @@ from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.validation import (
     choices,
     identifier,
+    label,
     moment,
     storable_text,
     unit_interval,
@@ -41,6 +42,7 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces a text of this many characters says about as much as a word or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
+_LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
 # Leaves room to count on in 64 bits.
 _LARGEST_COUNT = 2**53
 
@@ -64,9 +66,10 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     metadata = _json("message.metadata", message.metadata)
     importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
     if isinstance(importance, (int, float)) and not isinstance(importance, bool):
-        importance = unit_interval('message.metadata["importance"]', importance)
+        # A number beyond 0..1, like a text, is somebody else's use of the word.
+        importance = float(importance) if 0 <= importance <= 1 else MESSAGE_IMPORTANCE
     else:
-        importance = MESSAGE_IMPORTANCE  # somebody else's use of the word
+        importance = MESSAGE_IMPORTANCE
     return {
         "id": _uuid("message.id", message.id),
         "kind": MESSAGE,
@@ -117,7 +120,9 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
     if entry.expires_at is not None:
         expires = _micros("memory.expires_at", entry.expires_at, zones, "expires_at")
     elif short_term_ttl is not None and entry.memory_type is MemoryType.SHORT_TERM:
+        # What would outlive the calendar does not expire.
         expires = created + short_term_ttl // timedelta(microseconds=1)
+        expires = expires if expires <= _LAST_MICRO else None
     extra: dict[str, Any] = {}
     if metadata.embedding is not None:
         extra["embedding"] = _numbers("memory.metadata.embedding", metadata.embedding)
@@ -142,9 +147,9 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "source": storable_text("memory.metadata.source", metadata.source, blank=True),
         "category": None
         if metadata.category is None
-        else storable_text("memory.metadata.category", metadata.category, blank=True),
+        else label("memory.metadata.category", metadata.category),
         "tags": [
-            storable_text("memory.metadata.tags", tag, blank=True)
+            label("memory.metadata.tags", tag)
             for tag in _list("memory.metadata.tags", metadata.tags)
         ],
         "importance": unit_interval("memory.metadata.importance", metadata.importance),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import url2pathname
 
 import pyarrow.compute as pc
 
@@ -123,11 +124,13 @@ def _language(config: MemoryConfig) -> str | None:
 
 
 def _folder(url: str) -> Path:
+    if "\0" in url:
+        raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
     scheme, separator, rest = url.partition("://")
     if not separator:
         return Path(url).expanduser()
     if scheme == "file":
-        return Path(rest)
+        return Path(url2pathname(rest))
     raise InvalidInputError(
         "url",
         f"the scheme {scheme!r} is not known",
@@ -214,7 +217,10 @@ async def _open_folder(
             )
     except BaseException:
         for part in reversed(opened):
-            await part.close()
+            try:
+                await part.close()
+            except Exception as error:
+                _log.error("close_failed", error=str(error))
         raise
     retriever = Retriever(rows, lexical, embedder, writer)
     return Store(config, folder, embedder, rows, lexical, sessions, writer, retriever, lock)
@@ -239,9 +245,9 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
             # indexed in memory, as far as they are not yet (Retriever).
             _log.info("lexical_index_in_memory", reason=str(error))
             return TantivyIndex(None, words)
-    if anew:
-        shutil.rmtree(folder, ignore_errors=True)
     try:
+        if anew and folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(exist_ok=True)
         try:
             return TantivyIndex(folder, words)

@@ -51,6 +51,16 @@ def identifier(field: str, value: Any) -> str:
     return text
 
 
+def label(field: str, value: Any) -> str:
+    """A tag or a category: any text of a bounded length."""
+    text = storable_text(field, value, blank=True)
+    if len(text) > _LONGEST_ID:
+        raise InvalidInputError(
+            field, f"has {len(text)} characters", fix=f"Use at most {_LONGEST_ID}."
+        )
+    return text
+
+
 def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:
     """A number of results; numpy's integers count too."""
     fix = f"Give an int from 1 to {largest}."
@@ -124,7 +134,7 @@ def question(field: str, value: Any) -> str:
 
 def strings(field: str, values: Any) -> tuple[str, ...]:
     """Tags or categories, one or many."""
-    return tuple(storable_text(field, value, blank=True) for value in _several(values))
+    return tuple(label(field, value) for value in _several(values))
 
 
 def _several(values: Any) -> Iterable[Any]:

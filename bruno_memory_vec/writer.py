@@ -14,20 +14,20 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
-from bruno_memory_vec.errors import StoreClosedError
+from bruno_memory_vec.errors import EngineError, StoreClosedError
 from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
-from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.places import Key, Place, give_places
 from bruno_memory_vec.rows import Row, from_table, to_table
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
 
@@ -44,17 +44,9 @@ LEXICAL_DELAY = 0.2
 # memory is maintained or closed. The rankers see them at once (pending_uses).
 _USES_BEFORE_FLUSH = 2000
 
-_Key = tuple[str, str, str]
+_FOLLOWING = "follow the rows in the sessions"
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a stored row stands."""
-
-    seq: int
-    conversation_id: str | None
-    turn: int | None
 
 
 @dataclass(slots=True)
@@ -100,8 +92,9 @@ class Writer:
         # Whether a commit was begun whose end is not known: its rows may be there, and unknown to
         # what is derived from them.
         self._uncertain = False
+        self._deleting: set[asyncio.Future[int]] = set()
         self._background: dict[str, asyncio.Task[None]] = {}
-        self._lexical_timer: asyncio.TimerHandle | None = None
+        self._lexical_timer: tuple[asyncio.TimerHandle, asyncio.AbstractEventLoop] | None = None
         self._closed = False
         #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
         self.problems: dict[str, str] = {}
@@ -124,7 +117,7 @@ class Writer:
             return
         request = _Request(rows, asyncio.get_running_loop().create_future())
         self._queue.append(request)
-        if self._draining is None or self._draining.done():
+        if not _runs(self._draining):
             self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
         await request.done
 
@@ -138,7 +131,17 @@ class Writer:
             where: which.
             conversation_id: the conversation whose hot context shows them.
         """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        # A caller that is cancelled leaves the deletion itself to finish.
+        task = asyncio.ensure_future(self._delete(scope, where, conversation_id))
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+        return await asyncio.shield(task)
+
+    async def _delete(self, scope: Scope, where: RowFilter, conversation_id: str | None) -> int:
         async with self._committing:
+            uncertain, self._uncertain = self._uncertain, True
             # Before and after: a refill that read the rows in between must not count as true.
             if conversation_id is not None:
                 await self._sessions.mark_stale(conversation_id)
@@ -146,6 +149,7 @@ class Writer:
             self._lexical.remove(gone.tolist())
             if conversation_id is not None:
                 await self._sessions.mark_stale(conversation_id)
+            self._uncertain = uncertain
         if len(gone):
             self._afterwards()
         return len(gone)
@@ -165,24 +169,32 @@ class Writer:
         """Write the access counts that wait."""
         uses, self._uses = self._uses, Counter()
         if uses:
-            async with self._committing:
-                await self._rows.touch(uses, datetime.now(timezone.utc))
+            try:
+                async with self._committing:
+                    await self._rows.touch(uses, datetime.now(timezone.utc))
+            except BaseException:
+                self._uses.update(uses)
+                raise
 
     async def maintain(self) -> None:
         """Bring everything derived up to date and compact the rows."""
+        if self._uncertain:
+            async with self._committing:
+                await self._follow()
         await self.flush_uses()
         await self._lexical.commit()
         await self._rows.maintain()
+        self.problems.clear()
 
     async def close(self) -> None:
         """Finish what was asked, write what waits, and accept nothing more."""
         self._closed = True
         if self._lexical_timer is not None:
-            self._lexical_timer.cancel()
-        if self._draining is not None and not self._draining.done():
-            await asyncio.wait([self._draining])
-        if self._background:
-            await asyncio.wait(self._background.values())
+            self._lexical_timer[0].cancel()
+        tasks = (self._draining, *self._background.values(), *self._deleting)
+        running = [task for task in tasks if task is not None and _runs(task)]
+        if running:
+            await asyncio.wait(running)
         await self.flush_uses()
 
     # The task
@@ -231,15 +243,14 @@ class Writer:
                 await asyncio.sleep(0)
 
     async def _commit(self, rows: Sequence[Row]) -> None:
-        def prepare() -> tuple[dict[_Key, Row], pa.Array, bool]:
+        def prepare() -> tuple[dict[Key, Row], pa.Array, bool]:
             # Of several with the same id, the last counts; it stands where the first stood.
             latest = {(row["user_id"], row["kind"], row["id"]): row for row in rows}
             ids = pa.array([row["id"] for row in latest.values()], pa.string())
             return latest, ids, self._known.any(ids)
 
         if self._uncertain:
-            await follow_rows(self._rows, self._lexical, self._sessions)
-            self._uncertain = False
+            await self._follow()
         latest, ids, may_exist = await _off_loop(len(rows), prepare)
         batch = list(latest.values())
         vectors = await embed_texts(self._embedder, [row["content"] for row in batch], "document")
@@ -251,7 +262,7 @@ class Writer:
 
         def build() -> tuple[pa.Table, list[HotTurn]]:
             self._known.add(ids)
-            hot = _give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
+            hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
             return to_table(batch, vectors, self._schema), hot
 
         table, hot = await _off_loop(len(batch), build)
@@ -262,24 +273,41 @@ class Writer:
             await self._rows.append(table)
         self._lexical.remove([place.seq for place in stored.values()])
         self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
-        await self._sessions.apply(hot, last_seq)
-        for key, place in stored.items():
-            now_in = latest[key]["conversation_id"]
-            if key[1] == MESSAGE and place.conversation_id not in (None, now_in):
-                await self._sessions.mark_stale(str(place.conversation_id))
-        self._uncertain = False
+        moved_from = {
+            str(place.conversation_id)
+            for key, place in stored.items()
+            if key[1] == MESSAGE
+            and place.conversation_id not in (None, latest[key]["conversation_id"])
+        }
+        try:
+            await self._sessions.apply(hot, last_seq)
+            for conversation in moved_from:
+                await self._sessions.mark_stale(conversation)
+        except EngineError as error:
+            # The rows are stored, and they are the truth: the callers are told so. What is derived
+            # follows before the next write.
+            self.problems[_FOLLOWING] = str(error)
+            _log.error("sessions_behind", error=str(error))
+        else:
+            self._uncertain = False
         self._afterwards()
 
-    async def _stored(self, latest: Mapping[_Key, Row]) -> dict[_Key, _Place]:
+    async def _follow(self) -> None:
+        """Mend what a write whose end is not known may have left behind."""
+        await follow_rows(self._rows, self._lexical, self._sessions)
+        self._uncertain = False
+        self.problems.pop(_FOLLOWING, None)
+
+    async def _stored(self, latest: Mapping[Key, Row]) -> dict[Key, Place]:
         """Which rows of a batch are stored already, and where."""
         ids = tuple({id_ for _, _, id_ in latest})
         columns = ("user_id", "kind", "id", "seq", "conversation_id", "turn")
         found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
 
-        def read() -> dict[_Key, _Place]:
+        def read() -> dict[Key, Place]:
             places = (((row["user_id"], row["kind"], row["id"]), row) for row in from_table(found))
             return {
-                key: _Place(row["seq"], row["conversation_id"], row["turn"])
+                key: Place(row["seq"], row["conversation_id"], row["turn"])
                 for key, row in places
                 if key in latest
             }
@@ -298,12 +326,19 @@ class Writer:
 
     def _afterwards(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._lexical_timer is None or self._lexical_timer.when() < loop.time():
-            self._lexical_timer = loop.call_later(
-                LEXICAL_DELAY, self._start, "commit the lexical index", self._lexical.commit
+        timer, its_loop = self._lexical_timer or (None, None)
+        if timer is None or its_loop is not loop or timer.when() < loop.time():
+            timer = loop.call_later(
+                LEXICAL_DELAY, self._start, "commit the lexical index", self._commit_words
             )
+            self._lexical_timer = (timer, loop)
         if self._rows.due():
             self._start("compact the rows", self._compact)
+
+    async def _commit_words(self) -> None:
+        # Rows may arrive while a commit runs, and nothing else would bring them in.
+        while self._lexical.pending:
+            await self._lexical.commit()
 
     async def _flush_and_compact(self) -> None:
         await self.flush_uses()
@@ -317,8 +352,7 @@ class Writer:
 
     def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run work in the background, one at a time of each name; its failure shows in health()."""
-        running = self._background.get(name)
-        if running is not None and not running.done():
+        if _runs(self._background.get(name)):
             return
 
         async def run() -> None:
@@ -334,38 +368,9 @@ class Writer:
             self._background[name] = asyncio.create_task(run(), name=f"bruno-memory: {name}")
 
 
-def _give_places(
-    latest: Mapping[_Key, Row],
-    stored: Mapping[_Key, _Place],
-    next_turns: dict[str, int],
-    first_seq: int,
-    hot_turns: int,
-) -> list[HotTurn]:
-    """Set ``seq`` and ``turn`` of each row; a message stored again keeps its turn.
-
-    Returns the last ``hot_turns`` messages of each conversation.
-    """
-    hot: dict[str, list[HotTurn]] = {}
-    for offset, (key, row) in enumerate(in_breaths(latest.items())):
-        row["seq"] = first_seq + offset
-        if row["kind"] != MESSAGE:
-            continue
-        conversation = row["conversation_id"]
-        before = stored.get(key)
-        if before is not None and before.conversation_id == conversation:
-            row["turn"] = before.turn
-        else:
-            row["turn"] = next_turns[conversation]
-            next_turns[conversation] += 1
-        hot.setdefault(conversation, []).append(
-            HotTurn(row["user_id"], conversation, row["turn"], row)
-        )
-    return [
-        turn
-        for turns in hot.values()
-        # By turn, not as they came: earlier turns may be stored again after newer ones.
-        for turn in sorted(turns, key=lambda turn: turn.turn)[-hot_turns:]
-    ]
+def _runs(task: asyncio.Future[Any] | None) -> bool:
+    """Whether a task is under way; one of an earlier event loop never will be again."""
+    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
 
 async def _off_loop(rows: int, work: Callable[[], T]) -> T:

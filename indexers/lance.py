@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import lance_sql as sql
 from .errors import BackendUnavailable, EngineError
+from .lance_errors import errors
 from .loop_lock import LoopLock
 from .protocols import Candidates, Maintenance, RowFilter, Scope
 from .schema import KEY, row_schema
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from lancedb.table import AsyncTable
 
 _TABLE = "rows"
-# Each commit is a fragment and a version; a filtered search over 200 of them costs three times one
-# over a compacted table (docs/architecture.md), so 50 is where compaction has paid for itself.
+# Each commit is a fragment and a version, and every search pays for their number.
 _COMMITS_BEFORE_UPKEEP = 50
 # A reader in another process may still be inside a query on a version this old.
 _KEEP_VERSIONS = timedelta(seconds=60)
@@ -72,7 +70,7 @@ class LanceIndex:
         lancedb = await asyncio.to_thread(_import_lancedb)
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
             raise _no_rows(path)
-        with _errors("open", path):
+        with errors("open", path):
             # A writer is the only one to write, so it never has to look for others' commits.
             interval = timedelta(0) if read_only else None
             database = await lancedb.connect_async(path, read_consistency_interval=interval)
@@ -125,7 +123,7 @@ class LanceIndex:
     # Writing
 
     async def append(self, rows: pa.Table) -> None:
-        with _errors("add rows", self._path):
+        with errors("add rows", self._path):
             await _off_loop(rows.num_rows, lambda: self._table.add(rows))
         self._commits += 1
 
@@ -139,14 +137,14 @@ class LanceIndex:
             )
 
         async with self._changing:
-            with _errors("replace rows", self._path):
+            with errors("replace rows", self._path):
                 await _off_loop(rows.num_rows, merge)
         self._commits += 1
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
         condition = sql.conditions(scope, where) or "true"
         async with self._changing:
-            with _errors("delete rows", self._path):
+            with errors("delete rows", self._path):
                 found = await self._table.query().where(condition).select(["seq"]).to_arrow()
                 if found.num_rows:
                     await self._table.delete(condition)
@@ -159,7 +157,7 @@ class LanceIndex:
             return
         columns = ["seq", "access_count", "last_accessed"]
         async with self._changing:
-            with _errors("count accesses", self._path):
+            with errors("count accesses", self._path):
                 query = self._table.query().where(f"seq IN ({sql.numbers(list(uses))})")
                 found = await query.select(columns).to_arrow()
                 if not found.num_rows:
@@ -234,7 +232,7 @@ class LanceIndex:
         return int(await self._read("count rows", lambda: self._table.count_rows(condition)))
 
     async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
-        with _errors("read rows", self._path):
+        with errors("read rows", self._path):
             query = self._table.query().where(f"seq > {int(seq)}").select(list(columns))
             async for batch in await query.to_batches():
                 yield batch
@@ -259,7 +257,10 @@ class LanceIndex:
                 query = query.where(condition)
             if order_by is not None:
                 query = query.order_by(
-                    [ColumnOrdering(column_name=order_by, ascending=False, nulls_first=False)]
+                    [
+                        ColumnOrdering(column_name=name, ascending=False, nulls_first=False)
+                        for name in dict.fromkeys((order_by, "seq"))
+                    ]
                 )
             if limit is not None:
                 query = query.limit(limit)
@@ -271,12 +272,13 @@ class LanceIndex:
         """Run a query. A reader's version may be cleaned away under it: look again, then."""
         for attempt in range(_TRIES_OF_A_READER):
             try:
-                with _errors(operation, self._path):
+                with errors(operation, self._path):
+                    if attempt:
+                        await self._table.checkout_latest()
                     return await run()
             except EngineError:
                 if not self._read_only or attempt == _TRIES_OF_A_READER - 1:
                     raise
-                await self._table.checkout_latest()
         raise AssertionError("unreachable")
 
     def _nothing(self, columns: Sequence[str]) -> pa.Table:
@@ -291,7 +293,7 @@ class LanceIndex:
         commits, started = self._commits, time.perf_counter()
         async with self._changing:
             try:
-                with _errors("compact", self._path):
+                with errors("compact", self._path):
                     stats = await self._table.optimize(cleanup_older_than=_KEEP_VERSIONS)
             except EngineError as error:
                 self._upkeep.error = str(error)
@@ -311,7 +313,7 @@ class LanceIndex:
         return self._upkeep
 
     async def health(self) -> dict[str, Any]:
-        with _errors("report its health", self._path):
+        with errors("report its health", self._path):
             stats: Any = await self._table.stats()
             version = await self._table.version()
         return {
@@ -368,45 +370,3 @@ async def _off_loop(rows: int, call: Any) -> None:
         await call()
 
     await asyncio.to_thread(lambda: asyncio.run(run()))
-
-
-@contextmanager
-def _errors(operation: str, path: str) -> Iterator[None]:
-    """Give every failure of LanceDB our shape."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except (RuntimeError, ValueError, OSError, TypeError) as error:
-        problem = _SOURCE_PLACE.sub("", str(error)).rstrip(" ,.")[:_LONGEST_PROBLEM]
-        lowered = problem.lower()
-        if any(word in lowered for word in _UNAVAILABLE):
-            raise BackendUnavailable(
-                "lancedb",
-                operation,
-                problem,
-                fix=f"Check that {path} has free space and may be read and written.",
-                cause=error,
-            ) from error
-        raise EngineError(
-            "lancedb",
-            operation,
-            problem,
-            fix="Run `bruno-memory-vec doctor` on the store.",
-            cause=error,
-        ) from error
-
-
-# LanceDB repeats the whole statement, which may name thousands of rows.
-_LONGEST_PROBLEM = 500
-# LanceDB ends its messages with the place in its own source.
-_SOURCE_PLACE = re.compile(r",? */\S+\.rs:\d+:\d+$")
-
-_UNAVAILABLE = (
-    "no space",
-    "permission denied",
-    "read-only file system",
-    "quota",
-    "file too large",
-    "too many open files",
-)

@@ -181,7 +181,7 @@ class VectorIndex(Protocol):
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        """What matches; with ``order_by``, the largest first, up to ``limit``."""
+        """What matches; with ``order_by``, the largest first, of equals the newest."""
         ...
 
     async def count(self, scope: Scope, where: RowFilter) -> int:

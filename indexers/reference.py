@@ -108,7 +108,9 @@ class ReferenceIndex:
     ) -> pa.Table:
         rows = self._matching(scope, where)
         if order_by is not None:
-            rows.sort(key=lambda row: (row[order_by] is not None, row[order_by]), reverse=True)
+            rows.sort(
+                key=lambda row: (row[order_by] is not None, row[order_by], row["seq"]), reverse=True
+            )
         return self._table(rows[:limit], columns)
 
     async def count(self, scope: Scope, where: RowFilter) -> int:

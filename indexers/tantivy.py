@@ -59,6 +59,7 @@ class TantivyIndex:
         self._query = QueryBuilder(tantivy, self._schema, analyser)
         self._writer: tantivy.IndexWriter | None = None
         self._read_only = read_only
+        self._closed = False
         self._changes: list[pa.Table | list[int]] = []
         self._pending = 0
         # One thread at a time changes the index; searches go on beside it.
@@ -134,21 +135,27 @@ class TantivyIndex:
                     writer.commit()
                     self._index.reload()
             except EngineError:
-                self._restart_writer()
+                self._take_back(writer)
                 raise
 
     def _open_writer(self) -> tantivy.IndexWriter:
         if self._writer is None:
-            raise EngineError(
-                self.name, "commit", "the index is closed or read-only", fix="Open it to write."
-            )
+            if self._closed or self._read_only:
+                raise EngineError(
+                    self.name, "commit", "it is closed or read-only", fix="Open it to write."
+                )
+            with self._errors("open a writer again"):
+                self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
         return self._writer
 
-    def _restart_writer(self) -> None:
-        # A writer whose commit failed keeps its half-made segment, and its lock, until it is gone.
-        self._writer = None
-        with self._errors("open a writer again"):
-            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+    def _take_back(self, writer: tantivy.IndexWriter) -> None:
+        """Forget what a failed commit had added, so that the next try begins from the last one."""
+        try:
+            with self._errors("take a commit back"):
+                writer.rollback()
+        except EngineError:
+            # Its lock is free once it is gone; the next try opens another.
+            self._writer = None
 
     def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
         for name in ("created_at", "expires_at"):
@@ -238,7 +245,7 @@ class TantivyIndex:
         }
 
     async def close(self) -> None:
-        if self._writer is not None:
+        if not self._closed and not self._read_only:
             try:
                 await self.commit()
             finally:
@@ -246,6 +253,7 @@ class TantivyIndex:
 
     def _release(self) -> None:
         with self._lock:
+            self._closed = True
             writer, self._writer = self._writer, None
             if writer is not None:
                 # Frees the folder's lock before it returns, not when the garbage is collected.

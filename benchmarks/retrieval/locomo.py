@@ -2,15 +2,20 @@
 
 Maharana et al., "Evaluating Very Long-Term Conversational Memory of LLM
 Agents" (2024). The data is CC BY-NC 4.0 and never part of this project: it is
-read from a folder that holds ``locomo10.json`` and
-``locomo10_evidence_normalised.json``.
+read from a folder that holds ``locomo10.json``. Nine of its evidence strings are
+malformed. Where ``locomo10_evidence_normalised.json`` stands beside it (a list of
+``{sample_id, category, question, evidence, evidence_audited}``), the gold is
+taken from there; else the ids are read out of the strings as they are.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bruno_core.models.message import Message
 
@@ -19,6 +24,7 @@ from bruno_memory_vec.ingest import BadLine, read
 
 #: The headline: multi-hop, temporal, open-domain, single-hop. 5 is adversarial.
 HEADLINE = (1, 2, 3, 4)
+_TURN_ID = re.compile(r"D\d+:\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,11 @@ def load(folder: Path, samples: slice = slice(None)) -> LoCoMo:
     Raises:
         InvalidInputError: the files are not there or cannot be read.
     """
-    conversations, evidence = (
-        folder / "locomo10.json",
-        folder / "locomo10_evidence_normalised.json",
-    )
-    for path in (conversations, evidence):
-        if not path.is_file():
-            raise InvalidInputError(
-                "path", f"{path} is not there", fix="Give the folder that holds LoCoMo's files."
-            )
+    conversations = folder / "locomo10.json"
+    if not conversations.is_file():
+        raise InvalidInputError(
+            "path", f"{conversations} is not there", fix="Give the folder that holds LoCoMo's file."
+        )
     sessions: dict[tuple[str, str], list[Message]] = {}
     for turn in read(conversations, format="locomo"):
         if isinstance(turn, BadLine):
@@ -70,7 +72,24 @@ def load(folder: Path, samples: slice = slice(None)) -> LoCoMo:
             gold=tuple(dict.fromkeys(entry["evidence"])),
             audited=tuple(dict.fromkeys(entry["evidence_audited"] or ())),
         )
-        for entry in json.loads(evidence.read_text(encoding="utf-8"))
+        for entry in _evidence(folder)
         if entry["sample_id"] in users and entry["evidence"]
     ]
     return LoCoMo({key: turns for key, turns in sessions.items() if key[0] in users}, questions)
+
+
+def _evidence(folder: Path) -> Iterator[dict[str, Any]]:
+    normalised = folder / "locomo10_evidence_normalised.json"
+    if normalised.is_file():
+        yield from json.loads(normalised.read_text(encoding="utf-8"))
+        return
+    for sample in json.loads((folder / "locomo10.json").read_text(encoding="utf-8")):
+        for entry in sample["qa"]:
+            ids = _TURN_ID.findall(" ".join(entry.get("evidence", [])))
+            yield {
+                "sample_id": sample["sample_id"],
+                "category": entry["category"],
+                "question": entry["question"],
+                "evidence": ids,
+                "evidence_audited": [],
+            }

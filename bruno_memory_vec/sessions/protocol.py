@@ -98,6 +98,10 @@ class SessionStore(Protocol):
         """Give a conversation its owner, unless it has one; returns who owns it now."""
         ...
 
+    async def release(self, conversation_id: str, user_id: str) -> None:
+        """Take a binding back that no message has followed."""
+        ...
+
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
         """Read a conversation's context, with its last ``limit`` turns."""
         ...

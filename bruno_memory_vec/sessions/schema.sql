@@ -17,7 +17,6 @@ CREATE TABLE conversations (
     -- Counts changes that the hot messages do not show yet; 0 where they are true.
     stale           INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX conversations_by_user ON conversations (user_id);
 
 CREATE TABLE sessions (
     session_id      TEXT PRIMARY KEY,
@@ -32,7 +31,6 @@ CREATE INDEX sessions_by_conversation ON sessions (conversation_id, is_active, s
 CREATE TABLE hot_messages (
     conversation_id TEXT NOT NULL,
     turn            INTEGER NOT NULL,
-    id              TEXT NOT NULL,
     payload         TEXT NOT NULL,      -- Message, as tagged JSON
     PRIMARY KEY (conversation_id, turn)
 ) WITHOUT ROWID;

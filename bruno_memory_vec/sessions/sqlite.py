@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import jsonable
-from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
+from bruno_memory_vec.errors import EngineError, StoreVersionError
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rows import message_from_json, message_to_json
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
+from bruno_memory_vec.sessions.sqlite_connection import ENGINE, connect, errors, thread_of
 
 SCHEMA_VERSION = 1
-_ENGINE = "sqlite"
 # Above this, hot messages are made and read in a thread.
 _CHARACTERS_ON_THE_LOOP = 100_000
 _TURNS_ON_THE_LOOP = 64
@@ -52,13 +53,20 @@ class SQLiteSessionStore:
     of each conversation.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, path: str, max_messages: int) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, path: str, max_messages: int, *, read_only: bool
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._read_only = read_only
         self.max_messages = max_messages
+        # Fewer turns than that are hot: the file is another's, which keeps fewer.
+        self._narrow = False
         # One transaction at a time: they share a connection, and would commit each other's halves.
         self._writing = LoopLock()
         self._closed = False
+        # Holds a database in memory when its connection is made anew.
+        self._keeper: sqlite3.Connection | None = None
 
     @classmethod
     async def open(
@@ -71,9 +79,14 @@ class SQLiteSessionStore:
             StoreVersionError: its schema is newer than this package.
         """
         path = str(path)
-        with _errors("open", path):
-            connection = await _connect(path, read_only)
-            store = cls(connection, path, max_messages)
+        keeper = None
+        if path == ":memory:":
+            path = f"file:bruno-{uuid4()}?mode=memory&cache=shared"
+            keeper = sqlite3.connect(path, uri=True, check_same_thread=False)
+        with errors("open", path):
+            connection = await connect(path, read_only)
+            store = cls(connection, path, max_messages, read_only=read_only)
+            store._keeper = keeper
             try:
                 await store._prepare(read_only)
             except BaseException:
@@ -93,12 +106,30 @@ class SQLiteSessionStore:
                 f"{self._path} has the sessions schema {version}, newer than {SCHEMA_VERSION}",
                 fix="Upgrade with: pip install -U bruno-memory-vec",
             )
+        if version > 0:
+            await self._widen(read_only)
         if version == 0 and not read_only:
             schema = resources.files("bruno_memory_vec.sessions").joinpath("schema.sql")
             script = schema.read_text(encoding="utf-8")
             await self._connection.executescript(
-                f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+                f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\n"
+                f"INSERT INTO meta VALUES ('max_messages', {int(self.max_messages)});\nCOMMIT;"
             )
+
+    async def _widen(self, read_only: bool) -> None:
+        """Where more turns are to be hot than were kept so far, the rows have them."""
+        ((kept,),) = await self._rows("SELECT value FROM meta WHERE key = 'max_messages'")
+        self._narrow = read_only and kept < self.max_messages
+        if read_only or kept == self.max_messages:
+            return
+        if kept < self.max_messages:
+            await self._connection.execute(
+                "UPDATE conversations SET stale = stale + 1 WHERE next_turn > ?", (kept,)
+            )
+        await self._connection.execute(
+            "UPDATE meta SET value = ? WHERE key = 'max_messages'", (self.max_messages,)
+        )
+        await self._connection.commit()
 
     # Following the rows
 
@@ -144,9 +175,9 @@ class SQLiteSessionStore:
 
     async def _put_hot(self, turns: Sequence[HotTurn]) -> None:
         # A message that was stored again elsewhere leaves its old place by mark_stale.
-        def write() -> list[tuple[str, int, str, str]]:
+        def write() -> list[tuple[str, int, str]]:
             return [
-                (turn.conversation_id, turn.turn, turn.row["id"], message_to_json(turn.row))
+                (turn.conversation_id, turn.turn, message_to_json(turn.row))
                 for turn in in_breaths(turns)
             ]
 
@@ -154,8 +185,7 @@ class SQLiteSessionStore:
             sum(len(turn.row["content"]) for turn in turns) > _CHARACTERS_ON_THE_LOOP
         )
         await self._connection.executemany(
-            "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, id, payload) "
-            "VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, payload) VALUES (?, ?, ?)",
             await asyncio.to_thread(write) if long else write(),
         )
 
@@ -184,6 +214,14 @@ class SQLiteSessionStore:
             )
         return str(owner)
 
+    async def release(self, conversation_id: str, user_id: str) -> None:
+        async with self._transaction("release a conversation"):
+            await self._connection.execute(
+                "DELETE FROM conversations WHERE conversation_id = ? AND user_id = ? "
+                "AND next_turn = 0",
+                (conversation_id, user_id),
+            )
+
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
         # One statement is one hop to SQLite's thread; four would be most of the time it takes.
         rows = await self._read(
@@ -193,7 +231,7 @@ class SQLiteSessionStore:
         hot: list[tuple[int, str]] = []
         for part, first, second, third in rows:
             if part == 0:
-                conversation = Conversation(first, second, third)
+                conversation = Conversation(first, second, third or int(self._narrow))
             elif part == 1:
                 current = second
                 if first is not None:
@@ -293,7 +331,7 @@ class SQLiteSessionStore:
         ((problem,),) = await self._read("PRAGMA quick_check(1)")
         if problem != "ok":
             raise EngineError(
-                _ENGINE,
+                ENGINE,
                 "check its file",
                 str(problem),
                 fix=f"Close the store and move {self._path} away: it is rebuilt from the rows, "
@@ -304,7 +342,7 @@ class SQLiteSessionStore:
             "(SELECT count(*) FROM hot_messages)"
         )
         return {
-            "engine": _ENGINE,
+            "engine": ENGINE,
             "conversations": conversations,
             "sessions": sessions,
             "hot_messages": hot,
@@ -314,66 +352,34 @@ class SQLiteSessionStore:
         if not self._closed:
             self._closed = True
             await self._connection.close()
+            if self._keeper is not None:
+                self._keeper.close()
 
     async def _read(self, statement: str, values: Any = ()) -> list[Any]:
-        with _errors("read", self._path):
+        with errors("read", self._path):
             return await self._rows(statement, values)
 
     async def _rows(self, statement: str, values: Any = ()) -> list[Any]:
+        await self._revive()
         return list(await self._connection.execute_fetchall(statement, values))
+
+    async def _revive(self) -> None:
+        """Connect again where aiosqlite's thread has ended.
+
+        It ends when an answer comes for a caller whose event loop is closed, and
+        every later call would wait for ever.
+        """
+        if not thread_of(self._connection).is_alive() and not self._closed:
+            self._connection = await connect(self._path, self._read_only)
 
     @asynccontextmanager
     async def _transaction(self, operation: str) -> AsyncIterator[None]:
         async with self._writing:
-            with _errors(operation, self._path):
+            with errors(operation, self._path):
+                await self._revive()
                 try:
                     yield
                     await self._connection.commit()
                 except BaseException:
                     await self._connection.rollback()
                     raise
-
-
-@contextmanager
-def _errors(operation: str, path: str) -> Iterator[None]:
-    """Give every failure of SQLite our shape."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise BackendUnavailable(
-            _ENGINE,
-            operation,
-            str(error),
-            fix=f"Check that {path} is whole and its folder has free space and may be written.",
-            cause=error,
-        ) from error
-    except ValueError as error:
-        # aiosqlite says so when its connection is gone.
-        raise EngineError(
-            _ENGINE, operation, str(error), fix="Open the memory again.", cause=error
-        ) from error
-
-
-async def _connect(path: str, read_only: bool) -> aiosqlite.Connection:
-    if not read_only:
-        return await _start(path)
-    uri = f"{Path(path).absolute().as_uri()}?mode=ro"  # noqa: ASYNC240  # reads no file
-    connection = await _start(uri)
-    try:
-        await connection.execute_fetchall("PRAGMA user_version")
-    except sqlite3.OperationalError:
-        await connection.close()
-        # In a folder that may not be written, the file cannot be shared with a writer, and there
-        # is none that could change it.
-        connection = await _start(f"{uri}&immutable=1")
-    return connection
-
-
-async def _start(path: str) -> aiosqlite.Connection:
-    connection = aiosqlite.connect(path, uri=path.startswith("file:"))
-    # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is no
-    # daemon, and would be waited for. (Older versions are a thread themselves.)
-    thread: Any = getattr(connection, "_thread", connection)
-    thread.daemon = True
-    await connection
-    return connection

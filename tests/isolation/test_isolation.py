@@ -58,6 +58,7 @@ class Household:
         #: conversation -> owner, and (kind, number) by owner
         self.owners: dict[str, str] = {}
         self.sessions: dict[str, str] = {}
+        self.conversations: dict[str, str] = {}
         self.messages: dict[str, dict[int, str]] = {user: {} for user in USERS}
         self.entries: dict[str, set[int]] = {user: set() for user in USERS}
 
@@ -65,11 +66,13 @@ class Household:
         user, number = rng.choice(USERS), rng.randrange(8)
         view = self.memory.for_user(user)
         through: Any = rng.choice((self.memory, view))
-        conversation = rng.choice(("kitchen", "garden", "loft", *self.sessions))
+        named = rng.choice(("kitchen", "garden", "loft", *self.sessions))
+        # A session's id names its conversation.
+        conversation = self.conversations.get(named, named)
         do = rng.randrange(8)
         if do <= 2:
             refused = self.owners.get(conversation, user) != user
-            done = await ask(through.store_message(message(user, number), conversation, user))
+            done = await ask(through.store_message(message(user, number), named, user))
             assert (done is ForeignUserError) == refused
             if not refused:
                 self.owners[conversation] = user
@@ -84,9 +87,10 @@ class Household:
         elif do == 6 and len(self.sessions) < 6:
             session = await through.create_session(user, {"secret": SECRETS[user]})
             self.sessions[session.session_id] = user
+            self.conversations[session.session_id] = session.conversation_id
             self.owners[session.conversation_id] = user
         elif rng.random() < 0.3:
-            await view.clear_history(conversation)
+            await view.clear_history(named)
             if self.owners.get(conversation) == user:
                 held = self.messages[user]
                 self.messages[user] = {n: c for n, c in held.items() if c != conversation}

@@ -180,7 +180,6 @@ REFUSED: dict[str, Message | MemoryEntry] = {
     "message: no text": a_message(content=5),
     "message: no content": a_message(content=None),
     "message: no metadata": a_message(metadata=None),
-    "message: huge importance": a_message(metadata={"importance": 10**400}),
     "message: text as id": a_message(id="1"),
     "message: text as parent": a_message(parent_id="1"),
     "message: unknown role": a_message(role="narrator"),

@@ -52,12 +52,6 @@ def test_nothing_fits() -> None:
     assert recalled_message([], 400) is None
 
 
-def test_another_count_of_tokens() -> None:
-    words = recalled_message([hit("one two three")] * 50, 60, lambda text: len(text.split()))
-    assert words is not None
-    assert len(words.content.split()) <= 60
-
-
 def context(conversation: str) -> ConversationContext:
     return ConversationContext(
         conversation_id=conversation,

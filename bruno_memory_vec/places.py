@@ -1,0 +1,57 @@
+"""Where a row stands: in the store's write order, and in its conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.indexers.threads import in_breaths
+from bruno_memory_vec.rows import Row
+from bruno_memory_vec.sessions.protocol import HotTurn
+
+#: What identifies a row: its user, its kind and its id.
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stored row stands."""
+
+    seq: int
+    conversation_id: str | None
+    turn: int | None
+
+
+def give_places(
+    latest: Mapping[Key, Row],
+    stored: Mapping[Key, Place],
+    next_turns: dict[str, int],
+    first_seq: int,
+    hot_turns: int,
+) -> list[HotTurn]:
+    """Set ``seq`` and ``turn`` of each row; a message stored again keeps its turn.
+
+    Returns the last ``hot_turns`` messages of each conversation.
+    """
+    hot: dict[str, list[HotTurn]] = {}
+    for offset, (key, row) in enumerate(in_breaths(latest.items())):
+        row["seq"] = first_seq + offset
+        if row["kind"] != MESSAGE:
+            continue
+        conversation = row["conversation_id"]
+        before = stored.get(key)
+        if before is not None and before.conversation_id == conversation:
+            row["turn"] = before.turn
+        else:
+            row["turn"] = next_turns[conversation]
+            next_turns[conversation] += 1
+        hot.setdefault(conversation, []).append(
+            HotTurn(row["user_id"], conversation, row["turn"], row)
+        )
+    return [
+        turn
+        for turns in hot.values()
+        # By turn, not as they came: earlier turns may be stored again after newer ones.
+        for turn in sorted(turns, key=lambda turn: turn.turn)[-hot_turns:]
+    ]

@@ -1,0 +1,68 @@
+"""Connecting to a SQLite file, and its failures in our shape."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from bruno_memory_vec.errors import BackendUnavailable, EngineError
+
+ENGINE = "sqlite"
+
+
+@contextmanager
+def errors(operation: str, path: str) -> Iterator[None]:
+    """Give every failure of SQLite our shape."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise BackendUnavailable(
+            ENGINE,
+            operation,
+            str(error),
+            fix=f"Check that the folder of {path} has free space and may be written. If the file "
+            "is damaged, close the store and move it away: it is rebuilt from the rows, without "
+            "sessions and user profiles.",
+            cause=error,
+        ) from error
+    except ValueError as error:
+        # aiosqlite says so when its connection is gone.
+        raise EngineError(
+            ENGINE, operation, str(error), fix="Open the memory again.", cause=error
+        ) from error
+
+
+def thread_of(connection: aiosqlite.Connection) -> Any:
+    """The thread in which a connection's calls run."""
+    # Older versions of aiosqlite are a thread themselves.
+    return getattr(connection, "_thread", connection)
+
+
+async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
+    """An open connection to a path or a ``file:`` URI."""
+    if not read_only:
+        return await _start(path)
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro"  # noqa: ASYNC240  # reads no file
+    connection = await _start(uri)
+    try:
+        await connection.execute_fetchall("PRAGMA user_version")
+    except sqlite3.OperationalError:
+        await connection.close()
+        # In a folder that may not be written, the file cannot be shared with a writer, and there
+        # is none that could change it.
+        connection = await _start(f"{uri}&immutable=1")
+    return connection
+
+
+async def _start(path: str) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(path, uri=path.startswith("file:"))
+    # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is no
+    # daemon, and would be waited for.
+    thread_of(connection).daemon = True
+    await connection
+    return connection
