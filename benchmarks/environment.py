@@ -43,6 +43,8 @@ def _module() -> str:
 def _commit() -> str | None:
     # The commit that is measured, with a mark where the tree differs from it.
     try:
+        # Without this, files that were only touched count as changed.
+        subprocess.run(["git", "update-index", "-q", "--refresh"], cwd=Path(__file__).parent)
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
             cwd=Path(__file__).parent,

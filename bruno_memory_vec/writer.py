@@ -328,17 +328,22 @@ class Writer:
         loop = asyncio.get_running_loop()
         timer, its_loop = self._lexical_timer or (None, None)
         if timer is None or its_loop is not loop or timer.when() < loop.time():
-            timer = loop.call_later(
-                LEXICAL_DELAY, self._start, "commit the lexical index", self._commit_words
-            )
-            self._lexical_timer = (timer, loop)
+            self._commit_words_later()
         if self._rows.due():
             self._start("compact the rows", self._compact)
 
+    def _commit_words_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(
+            LEXICAL_DELAY, self._start, "commit the lexical index", self._commit_words
+        )
+        self._lexical_timer = (timer, loop)
+
     async def _commit_words(self) -> None:
-        # Rows may arrive while a commit runs, and nothing else would bring them in.
-        while self._lexical.pending:
-            await self._lexical.commit()
+        await self._lexical.commit()
+        if self._lexical.pending and not self._closed:
+            # They came while the commit ran, and nothing else would bring them in.
+            self._commit_words_later()
 
     async def _flush_and_compact(self) -> None:
         await self.flush_uses()
