@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import platform
 import subprocess
@@ -9,6 +11,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 _PACKAGES = (
     "bruno-memory-vec",
@@ -33,6 +37,23 @@ def describe() -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def quiet_logs() -> None:
+    """Standard output is for the figures: logs go to standard error, from WARNING on."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def write_json(report: dict[str, Any], target: str | None) -> None:
+    """Write a report to a file, or to standard output for ``-``; None writes nothing."""
+    text = json.dumps(report, indent=2) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+    elif target:
+        Path(target).write_text(text, encoding="utf-8")
 
 
 def _module() -> str:

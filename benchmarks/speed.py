@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
-import logging
 import random
 import sys
 import tempfile
@@ -19,12 +17,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import structlog
 from bruno_core.models.message import Message, MessageRole
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.environment import describe
+from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.retrieval.metrics import percentiles
 from bruno_memory_vec import VectorMemory, open_memory
 
@@ -44,18 +41,11 @@ def main() -> int:
     parser.add_argument("--embedder", default="static")
     parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
     arguments = parser.parse_args()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    quiet_logs()
     figures = asyncio.run(_run(arguments))
     report = {**describe(), **vars(arguments), "figures": figures}
     _show(figures)
-    text = json.dumps(report, indent=2)
-    if arguments.json == "-":
-        sys.stdout.write(text + "\n")
-    elif arguments.json:
-        Path(arguments.json).write_text(text + "\n", encoding="utf-8")
+    write_json(report, arguments.json)
     return 0
 
 

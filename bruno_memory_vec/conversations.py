@@ -9,7 +9,7 @@ from uuid import uuid4
 import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
-from bruno_memory_vec import jsonable, validation
+from bruno_memory_vec import validation
 from bruno_memory_vec.context import build_context
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
@@ -136,9 +136,9 @@ class Conversations:
 
     async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
         """Begin a session, with a conversation of its own that becomes the user's current one."""
-        session = SessionContext(
-            user_id=user_id, metadata=_kept("metadata", {} if metadata is None else metadata)
-        )
+        kept = {} if metadata is None else metadata
+        validation.json_dict("metadata", kept, text_keys=True)
+        session = SessionContext(user_id=user_id, metadata=kept)
         await self.claim(session.conversation_id, user_id, user_id)
         await self._sessions.save_session(session)
         await self._sessions.set_current_conversation(user_id, session.conversation_id)
@@ -178,7 +178,7 @@ class Conversations:
     async def save_user(self, user: UserContext) -> None:
         """Keep a user's profile and preferences."""
         for field in ("preferences", "profile", "metadata"):
-            _kept(f"user.{field}", getattr(user, field))
+            validation.json_dict(f"user.{field}", getattr(user, field), text_keys=True)
         await self._sessions.save_user(user)
 
     async def statistics(self, user_id: str) -> dict[str, Any]:
@@ -212,19 +212,3 @@ def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError
         f"the conversation {conversation_id!r} does not belong to the user {user_id!r}",
         fix="Use another conversation id, or its owner's user id.",
     )
-
-
-def _kept(field: str, value: dict[str, Any]) -> dict[str, Any]:
-    """The value, if it can come back equal."""
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise InvalidInputError(field, "is no dict with text keys", fix="Give a dict.")
-    try:
-        jsonable.dumps(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            field,
-            str(error),
-            fix="Store strings, numbers, lists, dicts, datetimes or UUIDs.",
-            cause=error,
-        ) from error
-    return value

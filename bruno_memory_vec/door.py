@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -43,7 +44,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.pace import Pace
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
-from bruno_memory_vec.rows import Row, utc
+from bruno_memory_vec.rows import Row
 from bruno_memory_vec.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -283,15 +284,21 @@ class Door:
     async def claimed(self, owners: Mapping[str, str]) -> AsyncIterator[None]:
         """Bind conversations to their owners; what was free is free again if the write fails."""
         conversations = await self.conversations()
-        fresh = []
-        for conversation_id, owner in owners.items():
-            if (await conversations.claim(conversation_id, owner, owner))[1]:
-                fresh.append((conversation_id, owner))
+        fresh: list[tuple[str, str]] = []
+        async with self._freed_on_failure(fresh):
+            for conversation_id, owner in owners.items():
+                if (await conversations.claim(conversation_id, owner, owner))[1]:
+                    fresh.append((conversation_id, owner))
+            yield
+
+    @asynccontextmanager
+    async def _freed_on_failure(self, bound: Sequence[tuple[str, str]]) -> AsyncIterator[None]:
+        # Where nothing was written, nothing was said in a conversation: it is nobody's yet.
         try:
             yield
         except Exception:
-            for conversation_id, owner in fresh:
-                await conversations.release(conversation_id, owner)
+            for conversation_id, owner in bound:
+                await (await self.conversations()).release(conversation_id, owner)
             raise
 
     async def write_messages(
@@ -307,17 +314,12 @@ class Door:
         for row in rows:
             row["user_id"] = owner
         contexts = self.contexts_waiting_for(conversation_id, messages[-1])
-        try:
+        async with self._freed_on_failure([(conversation_id, owner)] if fresh else []):
             if contexts:
                 recalling = self.recall_into(contexts, owner, messages[-1])
                 await asyncio.gather(writer.write(rows), recalling)
             else:
                 await writer.write(rows)
-        except Exception:
-            if fresh:
-                # Nothing was said in it: it is nobody's yet.
-                await (await self.conversations()).release(conversation_id, owner)
-            raise
 
     async def check_owner(
         self, conversation_id: str, user_id: str | None, owners: dict[str, str]
@@ -356,7 +358,7 @@ class Door:
         """Put what memory has about a user's message into contexts."""
         store = await self.store()
         shown = {str(seen.id) for context in contexts for seen in context.messages}
-        now = utc(0).now(utc(0).tzinfo)
+        now = datetime.now(timezone.utc)
         request = RecallRequest(
             query=message.content,
             scope=Scope.user(user_id),
@@ -391,10 +393,14 @@ class Door:
             "embedder": str(store.embedder.fingerprint),
             "profile": self.profile.name,
         }
-        parts = {"rows": store.rows, "lexical": store.lexical, "sessions": store.sessions}
+        parts: dict[str, Any] = {
+            "rows": store.rows,
+            "lexical": store.lexical,
+            "sessions": store.sessions,
+        }
         for name, part in parts.items():
             try:
-                report[name] = await part.health()  # type: ignore[attr-defined]
+                report[name] = await part.health()
             except BrunoError as error:
                 problems[name] = str(error)
         report["problems"] = problems

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import url2pathname
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.embedders.protocol import Fingerprint
@@ -23,6 +24,7 @@ FILE = "store.json"
 LOCK = "writer.lock"
 HOLDER = "writer.json"
 _FORMAT = "bruno-memory-vec"
+IN_MEMORY = "memory://"
 # What a process that was killed while it made a store may have left behind.
 _DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
 
@@ -79,6 +81,28 @@ class Manifest:
             fresh.replace(folder / FILE)
         except OSError as error:
             raise unwritable(folder, error) from error
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a url names; None for a store that is kept in memory.
+
+    Raises:
+        InvalidInputError: the url names no folder, or its scheme is not known.
+    """
+    if url == IN_MEMORY:
+        return None
+    if "\0" in url:
+        raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url).expanduser()
+    if scheme == "file":
+        return Path(url2pathname(rest))
+    raise InvalidInputError(
+        "url",
+        f"the scheme {scheme!r} is not known",
+        fix=f"Give a folder, file:///a/folder or {IN_MEMORY}.",
+    )
 
 
 def read(folder: Path) -> Manifest | None:

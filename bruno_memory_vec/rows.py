@@ -23,6 +23,7 @@ from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.validation import (
     choices,
     identifier,
+    json_dict,
     label,
     moment,
     storable_text,
@@ -63,7 +64,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     if message.conversation_id is None:
         # The row knows its conversation; the message did not, and comes back so.
         extra["unbound"] = True
-    metadata = _json("message.metadata", message.metadata)
+    metadata = json_dict("message.metadata", message.metadata)
     importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
     if isinstance(importance, (int, float)) and not isinstance(importance, bool):
         # A number beyond 0..1, like a text, is somebody else's use of the word.
@@ -142,7 +143,7 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "memory_type": _member("memory.memory_type", entry.memory_type, MemoryType),
         "content": content,
         "words": count_words(content),
-        "metadata": _json("memory.metadata.custom_fields", metadata.custom_fields),
+        "metadata": json_dict("memory.metadata.custom_fields", metadata.custom_fields),
         "extra": None,
         "source": storable_text("memory.metadata.source", metadata.source, blank=True),
         "category": None
@@ -341,20 +342,6 @@ def _count(field: str, value: Any) -> int:
             field, f"{value!r} is out of range", fix=f"Give an int from 0 to {_LARGEST_COUNT}."
         )
     return value
-
-
-def _json(field: str, value: Any) -> str:
-    if not isinstance(value, dict):
-        raise InvalidInputError(field, "expected a dict", fix="Give a dict.")
-    try:
-        return jsonable.dumps(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            field,
-            str(error),
-            fix="Store strings, numbers, lists, dicts, datetimes or UUIDs.",
-            cause=error,
-        ) from error
 
 
 def _plain(value: Any, model: type[BaseModel], field: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import url2pathname
 
 import pyarrow.compute as pc
 
@@ -21,8 +20,7 @@ from bruno_memory_vec.errors import (
     InvalidInputError,
     NotAStoreError,
 )
-from bruno_memory_vec.following import Progress as Progress
-from bruno_memory_vec.following import follow_rows
+from bruno_memory_vec.following import Progress, follow_rows
 from bruno_memory_vec.indexers.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
 from bruno_memory_vec.indexers.schema import row_schema
@@ -36,7 +34,6 @@ from bruno_memory_vec.writer import Writer
 
 _log = get_logger(__name__)
 
-IN_MEMORY = "memory://"
 _DEFAULT_LANGUAGE = "english"
 
 
@@ -45,7 +42,6 @@ class Store:
     """The parts of an open memory. Open one with :func:`open_store`."""
 
     config: MemoryConfig
-    folder: Path | None
     embedder: Embedder
     rows: VectorIndex
     lexical: LexicalIndex
@@ -91,9 +87,9 @@ async def open_store(
     language = _language(config)
     # Reading it may load a model, which is not for the event loop.
     fingerprint = await fingerprint_of(embedder)
-    if config.url == IN_MEMORY:
+    folder = manifest.folder_of(config.url)
+    if folder is None:
         return await _open_in_memory(config, embedder, language)
-    folder = _folder(config.url)
     found = await asyncio.to_thread(manifest.read, folder)
     if found is not None:
         found.check(fingerprint, folder)
@@ -123,21 +119,6 @@ def _language(config: MemoryConfig) -> str | None:
     return config.language
 
 
-def _folder(url: str) -> Path:
-    if "\0" in url:
-        raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return Path(url).expanduser()
-    if scheme == "file":
-        return Path(url2pathname(rest))
-    raise InvalidInputError(
-        "url",
-        f"the scheme {scheme!r} is not known",
-        fix=f"Give a folder, file:///a/folder or {IN_MEMORY}.",
-    )
-
-
 def _lock(folder: Path) -> WriterLock:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +137,7 @@ async def _open_in_memory(config: MemoryConfig, embedder: Embedder, language: st
 
     if config.read_only:
         raise InvalidInputError(
-            "read_only", f"{IN_MEMORY} has nothing to read", fix="Open it to write."
+            "read_only", f"{manifest.IN_MEMORY} has nothing to read", fix="Open it to write."
         )
     words = await asyncio.to_thread(_stemmer, language or _DEFAULT_LANGUAGE)
     dimension = embedder.fingerprint.dimension
@@ -165,7 +146,7 @@ async def _open_in_memory(config: MemoryConfig, embedder: Embedder, language: st
     sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
     writer = Writer(rows, lexical, sessions, embedder, KnownIds(), 0, row_schema(dimension))
     retriever = Retriever(rows, lexical, embedder, writer)
-    return Store(config, None, embedder, rows, lexical, sessions, writer, retriever, None)
+    return Store(config, embedder, rows, lexical, sessions, writer, retriever, None)
 
 
 async def _open_folder(
@@ -223,7 +204,7 @@ async def _open_folder(
                 _log.error("close_failed", error=str(error))
         raise
     retriever = Retriever(rows, lexical, embedder, writer)
-    return Store(config, folder, embedder, rows, lexical, sessions, writer, retriever, lock)
+    return Store(config, embedder, rows, lexical, sessions, writer, retriever, lock)
 
 
 def _lost_its_rows(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, TypeVar
 
+from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import InvalidInputError
 
 LARGEST_LIMIT = 1000
@@ -59,6 +60,23 @@ def label(field: str, value: Any) -> str:
             field, f"has {len(text)} characters", fix=f"Use at most {_LONGEST_ID}."
         )
     return text
+
+
+def json_dict(field: str, value: Any, *, text_keys: bool = False) -> str:
+    """A dict as the JSON that gives it back equal; ``text_keys`` refuses any other key."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(field, "expected a dict", fix="Give a dict.")
+    if text_keys and not all(isinstance(key, str) for key in value):
+        raise InvalidInputError(field, "has a key that is no text", fix="Use str keys.")
+    try:
+        return jsonable.dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            field,
+            str(error),
+            fix="Store strings, numbers, lists, dicts, datetimes or UUIDs.",
+            cause=error,
+        ) from error
 
 
 def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:

@@ -6,8 +6,6 @@ nothing of the package above them; that module shows the whole tree.
 
 from __future__ import annotations
 
-from typing import Any
-
 from bruno_core.utils import exceptions as bruno
 
 
@@ -28,14 +26,11 @@ class EngineError(bruno.MemoryError):
         *,
         fix: str,
         cause: Exception | None = None,
-        details: dict[str, Any] | None = None,
     ) -> None:
         self.engine = engine
         self.operation = operation
         self.fix = fix
-        super().__init__(
-            f"{engine} failed to {operation}: {problem}. {fix}", details=details, cause=cause
-        )
+        super().__init__(f"{engine} failed to {operation}: {problem}. {fix}", cause=cause)
 
 
 class BackendUnavailable(EngineError):

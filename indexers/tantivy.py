@@ -65,7 +65,6 @@ class TantivyIndex:
         # One thread at a time changes the index; searches go on beside it.
         self._lock = threading.Lock()
         self._committing = LoopLock()
-        self._running: asyncio.Future[None] | None = None
         # Whether a commit was begun whose end is not known.
         self._uncertain = False
         with self._errors("open"):
@@ -100,8 +99,7 @@ class TantivyIndex:
 
     async def commit(self) -> None:
         # A caller that is cancelled leaves the commit itself to finish.
-        self._running = asyncio.ensure_future(self._commit_waiting())
-        await asyncio.shield(self._running)
+        await asyncio.shield(asyncio.ensure_future(self._commit_waiting()))
 
     async def _commit_waiting(self) -> None:
         async with self._committing:

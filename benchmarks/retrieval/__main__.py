@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import structlog
 from bruno_core.utils.exceptions import BrunoError
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.environment import describe
+from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.retrieval.locomo import load
 from benchmarks.retrieval.run import run_locomo
 
@@ -48,21 +45,14 @@ _screen = Console(stderr=True)
 def main() -> int:
     """Run the command; the exit status is 0, or 1 for an error."""
     arguments = _arguments()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    quiet_logs()
     try:
         report = {**describe(), **asyncio.run(_run(arguments))}
     except BrunoError as error:
         _screen.print(f"[red]error:[/red] {error}", highlight=False)
         return 1
     _show(report)
-    text = json.dumps(report, indent=2)
-    if arguments.json == "-":
-        sys.stdout.write(text + "\n")
-    elif arguments.json:
-        Path(arguments.json).write_text(text + "\n", encoding="utf-8")
+    write_json(report, arguments.json)
     return 0
 
 

@@ -65,7 +65,7 @@ async def _ask(
         started = time.perf_counter()
         hits = await memory.recall(question.text, user_id=question.user_id, k=_DEPTH, now=now)
         seconds.append(time.perf_counter() - started)
-        ranked = [hit.record.metadata["dia_id"] for hit in hits]  # type: ignore[index]
+        ranked = [hit.record.metadata["dia_id"] for hit in hits]  # type: ignore[index]  # LoCoMo holds messages only
         figures.append((question.category, measure(ranked, question.gold)))
         if question.category in HEADLINE and question.audited:
             audited.append(measure(ranked, question.audited))

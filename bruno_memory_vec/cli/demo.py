@@ -80,8 +80,9 @@ def demo(
 async def _demo(
     out: Out, store: str | None, shown: int, embedder: str | None, profile: str | None
 ) -> int:
-    from bruno_memory_vec.cli.opening import bars, configuration, folder_of
+    from bruno_memory_vec.cli.opening import bars, configuration
     from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.manifest import folder_of
 
     if store is None:
         # Not BRUNO_MEMORY_URL: the demo never writes into a store that is in use.

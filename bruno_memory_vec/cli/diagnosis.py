@@ -17,7 +17,6 @@ import filelock
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import manifest
-from bruno_memory_vec.cli.opening import folder_of
 from bruno_memory_vec.cli.running import told
 from bruno_memory_vec.cli.stats import readable_size, size_of
 from bruno_memory_vec.config import MemoryConfig
@@ -26,7 +25,7 @@ from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.factory import open_memory
-from bruno_memory_vec.manifest import Manifest
+from bruno_memory_vec.manifest import Manifest, folder_of
 
 OK = "ok"
 NOTE = "note"

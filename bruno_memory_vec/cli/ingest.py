@@ -85,8 +85,9 @@ async def _ingest(
 ) -> int:
     from bruno_memory_vec import manifest
     from bruno_memory_vec.cli.intake import Intake
-    from bruno_memory_vec.cli.opening import bars, folder_of
+    from bruno_memory_vec.cli.opening import bars
     from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.manifest import folder_of
 
     folder = folder_of(config.url)
     started = time.perf_counter()

@@ -22,8 +22,8 @@ from bruno_memory_vec.rows import message_row
 from bruno_memory_vec.validation import identifier
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.following import Progress
     from bruno_memory_vec.memory import VectorMemory
-    from bruno_memory_vec.store import Progress
 
 _KEPT_BAD = 100
 _REPORT_EVERY = 500

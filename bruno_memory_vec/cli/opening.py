@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow.compute as pc
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bruno_memory_vec.following import Progress
     from bruno_memory_vec.memory import VectorMemory
-    from bruno_memory_vec.store import Progress
 
 
 def configuration(
@@ -41,14 +40,6 @@ def configuration(
     return MemoryConfig.build(**{name: value for name, value in given.items() if value is not None})
 
 
-def folder_of(url: str) -> Path | None:
-    """The folder of a store; None for a store that is none."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return Path(url).expanduser()
-    return Path(rest) if scheme == "file" else None
-
-
 def existing(url: str) -> manifest.Manifest | None:
     """What the store says of itself; None for one that is not a folder.
 
@@ -56,7 +47,7 @@ def existing(url: str) -> manifest.Manifest | None:
         CliError: there is no store.
         NotAStoreError: there is something else.
     """
-    folder = folder_of(url)
+    folder = manifest.folder_of(url)
     if folder is None:
         return None
     found = manifest.read(folder)

@@ -19,7 +19,8 @@ def stats(store: Store = None, user: User = None, json: Json = False) -> None:
 
 
 async def _stats(out: Out, store: str | None, user: str | None) -> int:
-    from bruno_memory_vec.cli.opening import census, configuration, folder_of, nobody, reading
+    from bruno_memory_vec.cli.opening import census, configuration, nobody, reading
+    from bruno_memory_vec.manifest import folder_of
 
     config = configuration(store)
     async with reading(config, out, embeds=False) as memory:
