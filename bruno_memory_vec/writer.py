@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -267,10 +267,7 @@ class Writer:
 
         table, hot = await _off_loop(len(batch), build)
         self._uncertain = True
-        if stored:
-            await self._rows.replace(table)
-        else:
-            await self._rows.append(table)
+        await _to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
         self._lexical.remove([place.seq for place in stored.values()])
         self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
         moved_from = {
@@ -376,6 +373,20 @@ class Writer:
 def _runs(task: asyncio.Future[Any] | None) -> bool:
     """Whether a task is under way; one of an earlier event loop never will be again."""
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+
+
+async def _to_its_end(write: Coroutine[Any, Any, None]) -> None:
+    """Await an engine's write; where that is cancelled, the write is let finish first.
+
+    Else its rows could land after the next batch has looked for them, and a turn
+    be given twice.
+    """
+    task = asyncio.ensure_future(write)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _off_loop(rows: int, work: Callable[[], T]) -> T:
