@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .settings import ConversationPrior
+from .step_settings import ConversationPrior
 
 
 def conversation_gain(

@@ -1,11 +1,13 @@
 """One score from the lexical and the semantic one.
 
 Every function takes float arrays (n,) with NaN where a side did not propose the
-row, and gives float64 (n,) from 0 to 1: 0 for a row that was not proposed, 1 for
-the best of a side.
+row, and gives float64 (n,): 0 for a row that was not proposed, and for the best of a
+side 1 (about 1 by "dbsf" and "zscore").
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,22 +32,8 @@ def fuse(
         return {"semantic": min_max(semantic)}
     if settings.method == "rrf":
         return rrf(lexical, semantic, weight, settings.rrf_k)
-    return convex(lexical, semantic, weight)
-
-
-def convex(
-    lexical: NDArray[np.floating], semantic: NDArray[np.floating], semantic_weight: float
-) -> dict[str, Floats]:
-    """``(1 - w) * minmax(lexical) + w * minmax(semantic)``, as its two terms.
-
-    Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM
-    TOIS 2023: fusing scores keeps how much better one row is than the next, which
-    fusing ranks throws away.
-    """
-    return {
-        "lexical": (1.0 - semantic_weight) * min_max(lexical),
-        "semantic": semantic_weight * min_max(semantic),
-    }
+    scale = {"convex": min_max, "dbsf": three_sigma, "zscore": z_score}[settings.method]
+    return {"lexical": (1.0 - weight) * scale(lexical), "semantic": weight * scale(semantic)}
 
 
 def rrf(
@@ -67,15 +55,41 @@ def min_max(score: NDArray[np.floating]) -> Floats:
     """``(s - min) / (max - min)`` over the proposed rows; 1 for all where all are equal.
 
     Unchanged by any shift or positive scale of the scores, so it needs to know
-    nothing of the engine or the embedder that made them.
+    nothing of the engine or the embedder that made them. The weighted sum of two sides
+    scaled so is convex combination: Bruch, Gai, Ingber, "An Analysis of Fusion Functions
+    for Hybrid Retrieval", ACM TOIS 2023: fusing scores keeps how much better one row is
+    than the next, which fusing ranks throws away.
     """
+    return _scaled(score, lambda s: (s - s.min()) / (s.max() - s.min()))
+
+
+def three_sigma(score: NDArray[np.floating]) -> Floats:
+    """``(s - (mean - 3 std)) / (6 std)``, cut to 0..1; 1 for all where all are equal.
+
+    Distribution-based score fusion (Mazzeschi, "Distribution-Based Score Fusion", 2023),
+    as Qdrant has it: one outlier does not press all others together, as it does in min-max.
+    """
+    return _scaled(score, lambda s: ((s - s.mean() + 3 * s.std()) / (6 * s.std())).clip(0.0, 1.0))
+
+
+def z_score(score: NDArray[np.floating]) -> Floats:
+    """``(s - min) / (3 std)``; 1 for all where all are equal.
+
+    Standard scores (Montague and Aslam, "Relevance Score Normalization for Metasearch", CIKM
+    2001), shifted so that a row that was not proposed counts as the worst that was; not
+    bounded, a third of a standard score so that a good row comes to about 1.
+    """
+    return _scaled(score, lambda s: (s - s.min()) / (3 * s.std()))
+
+
+def _scaled(score: NDArray[np.floating], scale: Callable[[Floats], Floats]) -> Floats:
     scaled = np.zeros(len(score), np.float64)
     proposed = np.isfinite(score)
-    if not proposed.any():
-        return scaled
-    values = score[proposed].astype(np.float64)
-    low, high = values.min(), values.max()
-    scaled[proposed] = (values - low) / (high - low) if high > low else 1.0
+    if proposed.any():
+        values = score[proposed].astype(np.float64)
+        # Equal scores may have a tiny spread by rounding, which is no scale to divide by.
+        equal = values.max() - values.min() <= 1e-12 * max(1.0, float(np.abs(values).max()))
+        scaled[proposed] = 1.0 if equal else scale(values)
     return scaled
 
 

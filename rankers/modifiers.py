@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .settings import Importance, Recency, Use
+from .step_settings import Importance, Recency, Use
 
 #: The importance that changes nothing: the middle of its range, which messages get by
 #: default. bruno-core's default for memories is 1.0, so those are raised by ``strength``.

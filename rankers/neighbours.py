@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .settings import Neighbours
+from .adjacency import Adjacency
+from .step_settings import Answers, Neighbours
 
 
 def neighbour_gain(
@@ -23,7 +24,7 @@ def neighbour_gain(
 ) -> NDArray[np.float64]:
     """What each row gains from the turns up to ``distance`` away in its conversation.
 
-    ``gain(i) = weight * exp(-words(i) / fade_words) * sum over d of 2**(1 - d) *
+    ``gain(i) = weight * exp(-words(i) / fade_words) * sum over d of decay**(d - 1) *
     (score(turn - d) + score(turn + d))``
 
     The gain falls with the length of the turn that receives it: a long answer says
@@ -34,53 +35,57 @@ def neighbour_gain(
         conversation: int64 (n,), -1 for none.
         turn: int64 (n,), -1 for none.
         words: int64 (n,), length of each text.
-        settings: weight, fade and distance.
+        settings: weight, fade, distance and decay.
 
     Returns:
         float64 (n,); 0 for rows without a conversation or a turn. Of several rows in
         one place the best counts.
     """
     gain = np.zeros(len(score), np.float64)
-    placed = np.flatnonzero((conversation >= 0) & (turn >= 0))
-    if len(placed) == 0:
-        return gain
-    place = _places(conversation[placed], turn[placed], settings.distance)
-    order = np.argsort(place, kind="stable")
-    ordered = place[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    taken = ordered[starts]
-    best = np.maximum.reduceat(score[placed][order], starts)
-
-    around = np.zeros(len(placed), np.float64)
+    around = Adjacency(conversation, turn, settings.distance)
+    total = np.zeros(len(around.placed), np.float64)
     for distance in range(1, settings.distance + 1):
-        share = 0.5 ** (distance - 1)
-        around += share * (
-            _score_at(place - distance, taken, best) + _score_at(place + distance, taken, best)
-        )
-    length = np.maximum(words[placed], 0)
-    gain[placed] = settings.weight * np.exp(-length / settings.fade_words) * around
+        share = settings.decay ** (distance - 1)
+        total += share * (around.at(score, -distance) + around.at(score, distance))
+    gain[around.placed] = settings.weight * _fade(words[around.placed], settings) * total
     return gain
 
 
-def _places(
-    conversation: NDArray[np.int64], turn: NDArray[np.int64], distance: int
-) -> NDArray[np.int64]:
-    """One number a place: neighbours differ by their distance, all others by more.
-
-    Gaps between turns are cut to ``distance + 1``, so that no turn number, however
-    large, overflows.
-    """
-    turns, at = np.unique(turn, return_inverse=True)
-    gaps = np.minimum(np.diff(turns), distance + 1)
-    short = np.concatenate([np.zeros(1, np.int64), np.cumsum(gaps)])
-    _, number = np.unique(conversation, return_inverse=True)
-    places: NDArray[np.int64] = number * (short[-1] + distance + 1) + short[at]
-    return places
-
-
-def _score_at(
-    wanted: NDArray[np.int64], taken: NDArray[np.int64], best: NDArray[np.float64]
+def answer_gain(
+    score: NDArray[np.float64],
+    conversation: NDArray[np.int64],
+    turn: NDArray[np.int64],
+    words: NDArray[np.int64],
+    ends_with_question: NDArray[np.bool_],
+    settings: Answers,
 ) -> NDArray[np.float64]:
-    """The score at each wanted place, 0 where no row stands."""
-    found = np.searchsorted(taken, wanted).clip(max=len(taken) - 1)
-    return np.where(taken[found] == wanted, best[found], 0.0)
+    """What a turn gains where the turn before it asked a question that resembles ours.
+
+    ``gain(i) = weight * exp(-words(i) / fade_words) * score(turn - 1) *
+    ends_with_question(turn - 1)``
+
+    The turn after a question answers it: the first pair part of an adjacency pair
+    makes the second relevant (Schegloff and Sacks, "Opening up closings", 1973). Who
+    is asked the same question later wants the second part.
+
+    Args:
+        score: float64 (n,), not negative.
+        conversation: int64 (n,), -1 for none.
+        turn: int64 (n,), -1 for none.
+        words: int64 (n,), length of each text.
+        ends_with_question: bool (n,).
+        settings: weight and fade.
+
+    Returns:
+        float64 (n,); 0 for rows without a conversation or a turn.
+    """
+    gain = np.zeros(len(score), np.float64)
+    around = Adjacency(conversation, turn, 1)
+    asked = around.at(np.where(ends_with_question, score, 0.0), -1)
+    gain[around.placed] = settings.weight * _fade(words[around.placed], settings) * asked
+    return gain
+
+
+def _fade(words: NDArray[np.int64], settings: Neighbours | Answers) -> NDArray[np.float64]:
+    fade: NDArray[np.float64] = np.exp(-np.maximum(words, 0) / settings.fade_words)
+    return fade

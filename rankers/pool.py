@@ -7,6 +7,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+#: Values of ``Pool.role``. A memory has no role; "system" and "tool" are others.
+NO_ROLE, USER, ASSISTANT, OTHER_ROLE = -1, 0, 1, 2
+
+# Not one entry a row.
+_ASIDE = ("speakers", "vector", "matches", "term_weight")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
@@ -25,9 +31,21 @@ class Pool:
         created_at: microseconds since the epoch, UTC.
         importance: 0..1; NaN counts as neutral.
         access_count: how often the row was recalled.
+        role: NO_ROLE, USER, ASSISTANT or OTHER_ROLE.
+        speaker: index into ``speakers``, -1 where nobody is named.
+        question_share: share of its words that stand in questions, 0..1; NaN counts as 0.
+        ends_with_question: whether its last sentence asks.
+        names_time: whether its text names a time.
+        tells_change: whether its text tells that something is otherwise now.
+        speakers: the names of the speakers in the pool.
+        vector: float32 (n, d), unit rows; None where no step needs it.
+        matches: float32 (n, t), how well each word of the question is found in each
+            text, 0..1; None where no step needs it.
+        term_weight: float64 (t,), how much each of those words counts; with ``matches``.
 
     Raises:
-        ValueError: an array is not of the length of ``seq``.
+        ValueError: an array is not of the length of ``seq``, or ``matches`` and
+            ``term_weight`` do not agree.
     """
 
     seq: NDArray[np.int64]
@@ -39,13 +57,33 @@ class Pool:
     created_at: NDArray[np.int64]
     importance: NDArray[np.float32]
     access_count: NDArray[np.int64]
+    role: NDArray[np.int64]
+    speaker: NDArray[np.int64]
+    question_share: NDArray[np.float32]
+    ends_with_question: NDArray[np.bool_]
+    names_time: NDArray[np.bool_]
+    tells_change: NDArray[np.bool_]
+    speakers: tuple[str, ...] = ()
+    vector: NDArray[np.float32] | None = None
+    matches: NDArray[np.float32] | None = None
+    term_weight: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.seq),)
         for field in fields(self):
+            if field.name in _ASIDE:
+                continue
             found = getattr(self, field.name).shape
             if found != shape:
                 raise ValueError(f"{field.name} has shape {found}, seq has {shape}")
+        for name in ("vector", "matches"):
+            table = getattr(self, name)
+            if table is not None and (table.ndim != 2 or len(table) != len(self.seq)):
+                raise ValueError(f"{name} has shape {table.shape}, seq has {shape}")
+        terms = None if self.matches is None else (self.matches.shape[1],)
+        weights = None if self.term_weight is None else self.term_weight.shape
+        if terms != weights:
+            raise ValueError(f"term_weight has shape {weights}, matches has {terms} terms")
 
     def __len__(self) -> int:
         return len(self.seq)

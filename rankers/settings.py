@@ -5,14 +5,33 @@ Every class raises ``ValueError`` with the name of the field at fault.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
-FusionMethod = Literal["convex", "rrf", "lexical", "semantic"]
+from .checks import flag, integer, number, part
+from .step_settings import (
+    Answers,
+    ConversationPrior,
+    Coverage,
+    CrossEncoder,
+    Current,
+    Diversity,
+    Duplicates,
+    Feedback,
+    Importance,
+    Learned,
+    Length,
+    Neighbours,
+    Recency,
+    Speaker,
+    Statement,
+    TimeMention,
+    TimeNamed,
+    Update,
+    Use,
+)
 
-#: A multiplier that could double or halve a score would no longer be a nudge.
-MAX_STRENGTH = 0.5
+FusionMethod = Literal["convex", "rrf", "dbsf", "zscore", "lexical", "semantic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +39,8 @@ class Fusion:
     """How the two sides' scores become one.
 
     Attributes:
-        method: "convex" or "rrf" for both sides; "lexical" or "semantic" for one alone.
+        method: "convex", "rrf", "dbsf" or "zscore" for both sides; "lexical" or "semantic" for
+            one alone.
         semantic_weight: share of the vector side, 0..1; the lexical side has the rest.
             Not used by "lexical" and "semantic".
         rrf_k: the constant of reciprocal rank fusion; 60 is its authors' value.
@@ -34,93 +54,8 @@ class Fusion:
         if self.method not in get_args(FusionMethod):
             known = ", ".join(get_args(FusionMethod))
             raise ValueError(f"method must be one of {known}, not {self.method!r}")
-        _number("semantic_weight", self.semantic_weight, 0, 1)
-        _integer("rrf_k", self.rrf_k, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """How much a turn gains from the turns around it.
-
-    Attributes:
-        weight: gain of an empty turn from a turn one away, as a share of that turn's score.
-        fade_words: the gain falls by e with every so many words of the turn that gains.
-        distance: how many turns away still count, each half as much as the one before.
-    """
-
-    weight: float
-    fade_words: float
-    distance: int
-
-    def __post_init__(self) -> None:
-        _number("weight", self.weight, 0, 10)
-        _number("fade_words", self.fade_words, 1, 1e9)
-        _integer("distance", self.distance, 1, 10)
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationPrior:
-    """How much a row gains from its conversation as a whole.
-
-    Attributes:
-        weight: gain, as a share of the mean of the conversation's best scores.
-        best: how many of them are averaged.
-    """
-
-    weight: float
-    best: int = 3
-
-    def __post_init__(self) -> None:
-        _number("weight", self.weight, 0, 10)
-        _integer("best", self.best, 1, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Recency:
-    """Newer rows before older ones, a little.
-
-    Attributes:
-        strength: the score changes by at most this share, 0..0.5.
-        half_life_days: age at which a row is neither raised nor lowered.
-    """
-
-    strength: float
-    half_life_days: float
-
-    def __post_init__(self) -> None:
-        _number("strength", self.strength, 0, MAX_STRENGTH)
-        _number("half_life_days", self.half_life_days, 1e-3, 1e6)
-
-
-@dataclass(frozen=True, slots=True)
-class Importance:
-    """Rows that were called important before others, a little.
-
-    Attributes:
-        strength: the score changes by at most this share, 0..0.5.
-    """
-
-    strength: float
-
-    def __post_init__(self) -> None:
-        _number("strength", self.strength, 0, MAX_STRENGTH)
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Rows that were recalled often before others, a little.
-
-    Attributes:
-        strength: the score grows by at most this share, 0..0.5.
-        saturation: the access count from which it grows no more.
-    """
-
-    strength: float
-    saturation: int
-
-    def __post_init__(self) -> None:
-        _number("strength", self.strength, 0, MAX_STRENGTH)
-        _integer("saturation", self.saturation, 1)
+        number("semantic_weight", self.semantic_weight, 0, 1)
+        integer("rrf_k", self.rrf_k, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +64,74 @@ class RankSettings:
 
     fusion: Fusion
     neighbours: Neighbours | None = None
+    answers: Answers | None = None
     conversation: ConversationPrior | None = None
+    coverage: Coverage | None = None
+    speaker: Speaker | None = None
+    length: Length | None = None
+    statement: Statement | None = None
+    time_mention: TimeMention | None = None
+    time_named: TimeNamed | None = None
+    learned: Learned | None = None
+    feedback: Feedback | None = None
+    current: Current | None = None
     recency: Recency | None = None
     importance: Importance | None = None
     use: Use | None = None
+    update: Update | None = None
+    cross_encoder: CrossEncoder | None = None
+    diversity: Diversity | None = None
+    duplicates: Duplicates | None = None
 
     def __post_init__(self) -> None:
-        _part("fusion", self.fusion, Fusion)
-        _part("neighbours", self.neighbours, Neighbours, optional=True)
-        _part("conversation", self.conversation, ConversationPrior, optional=True)
-        _part("recency", self.recency, Recency, optional=True)
-        _part("importance", self.importance, Importance, optional=True)
-        _part("use", self.use, Use, optional=True)
+        part("fusion", self.fusion, Fusion)
+        for name, kind in STEPS.items():
+            part(name, getattr(self, name), kind, optional=True)
+        if self.learned is not None:
+            steps = [*STEPS][: [*STEPS].index("learned")]
+            given = {step for step in steps if getattr(self, step) is not None}
+            sides = {self.fusion.method} & {"lexical", "semantic"} or {"lexical", "semantic"}
+            missing = sorted(set(self.learned.factors) - given - sides)
+            if missing:
+                raise ValueError(
+                    f"learned has a factor for {missing[0]!r}, which no step before it gives: "
+                    "switch that step on, or train anew"
+                )
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether a step compares rows with each other."""
+        return any((self.feedback, self.update, self.duplicates, self.diversity))
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether a step reads the texts themselves."""
+        return any((self.coverage, self.cross_encoder))
+
+
+#: Each step's settings by its name, in the order in which the steps run.
+STEPS: dict[str, type] = {
+    "neighbours": Neighbours,
+    "answers": Answers,
+    "conversation": ConversationPrior,
+    "coverage": Coverage,
+    "speaker": Speaker,
+    "length": Length,
+    "statement": Statement,
+    "time_mention": TimeMention,
+    "time_named": TimeNamed,
+    "learned": Learned,
+    "feedback": Feedback,
+    "current": Current,
+    "recency": Recency,
+    "importance": Importance,
+    "use": Use,
+    "update": Update,
+    "cross_encoder": CrossEncoder,
+    "diversity": Diversity,
+    "duplicates": Duplicates,
+}
+assert [field.name for field in fields(RankSettings)] == ["fusion", *STEPS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +151,10 @@ class CandidateSettings:
     neighbour_distance: int
 
     def __post_init__(self) -> None:
-        _integer("lexical", self.lexical, 0, 10_000)
-        _integer("semantic", self.semantic, 0, 10_000)
-        _integer("neighbours_of", self.neighbours_of, 0, 1_000)
-        _integer("neighbour_distance", self.neighbour_distance, 0, 10)
+        integer("lexical", self.lexical, 0, 10_000)
+        integer("semantic", self.semantic, 0, 10_000)
+        integer("neighbours_of", self.neighbours_of, 0, 1_000)
+        integer("neighbour_distance", self.neighbour_distance, 0, 10)
         if self.lexical == 0 and self.semantic == 0:
             raise ValueError("lexical and semantic are both 0: nothing would be found")
 
@@ -181,9 +172,8 @@ class QuerySettings:
     phrase_weight: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.drop_stopwords, bool):
-            raise ValueError(f"drop_stopwords must be true or false, not {self.drop_stopwords!r}")
-        _number("phrase_weight", self.phrase_weight, 0, 10)
+        flag("drop_stopwords", self.drop_stopwords)
+        number("phrase_weight", self.phrase_weight, 0, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,30 +198,11 @@ class Profile:
         for field in ("name", "description"):
             if not isinstance(getattr(self, field), str):
                 raise ValueError(f"{field} must be text, not {getattr(self, field)!r}")
-        _part("candidates", self.candidates, CandidateSettings)
-        _part("query", self.query, QuerySettings)
-        _part("rank", self.rank, RankSettings)
+        part("candidates", self.candidates, CandidateSettings)
+        part("query", self.query, QuerySettings)
+        part("rank", self.rank, RankSettings)
         method = self.rank.fusion.method
         if method in ("lexical", "semantic") and getattr(self.candidates, method) == 0:
             raise ValueError(
                 f"candidates.{method} is 0, and fusion.method ranks by that side alone"
             )
-
-
-def _number(field: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{field} must be a number, not {value!r}")
-    if not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{field} must be from {low:g} to {high:g}, not {value!r}")
-
-
-def _integer(field: str, value: Any, low: int, high: int = 2**31) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{field} must be a whole number, not {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{field} must be from {low} to {high}, not {value!r}")
-
-
-def _part(field: str, value: Any, kind: type, *, optional: bool = False) -> None:
-    if not (isinstance(value, kind) or (optional and value is None)):
-        raise ValueError(f"{field} must be a {kind.__name__}, not {value!r}")

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.rankers import (
+    STEPS,
     CandidateSettings,
-    ConversationPrior,
     Fusion,
-    Importance,
-    Neighbours,
     Profile,
     QuerySettings,
     RankSettings,
-    Recency,
-    Use,
 )
+
+if TYPE_CHECKING:
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,14 +39,6 @@ _REQUIRED: dict[str, type] = {
     "candidates": CandidateSettings,
     "query": QuerySettings,
     "fusion": Fusion,
-}
-# A step that has no table is off.
-_STEPS: dict[str, type] = {
-    "neighbours": Neighbours,
-    "conversation": ConversationPrior,
-    "recency": Recency,
-    "importance": Importance,
-    "use": Use,
 }
 
 
@@ -76,8 +71,9 @@ def _load_shipped(name: str) -> Profile:
             f"{name!r} is not known",
             f"Choose from {', '.join(known)}, or give the path of a {_SUFFIX} file.",
         )
-    text = resources.files(__name__).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
-    return _parse(name, text)
+    folder = resources.files(__name__)
+    text = folder.joinpath(name + _SUFFIX).read_text(encoding="utf-8")
+    return _parse(name, text, folder)
 
 
 def _load_file(path: Path) -> Profile:
@@ -85,28 +81,31 @@ def _load_file(path: Path) -> Profile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _refused(f"{path} cannot be read: {error}", "Give a readable file.", error) from error
-    return _parse(path.stem, text)
+    return _parse(path.stem, text, path.parent)
 
 
-def _parse(name: str, text: str) -> Profile:
+def _parse(name: str, text: str, folder: Traversable) -> Profile:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _refused(f"{name} is not TOML: {error}", "Mend the file.", error) from error
-    tables = {**_REQUIRED, **_STEPS}
+    # A step that has no table is off.
+    tables = {**_REQUIRED, **STEPS}
     unknown = sorted(set(data) - set(tables) - {"description"})
     if unknown:
         raise _refused(
             f"{name} has an unknown key {unknown[0]!r}",
             f"The keys are description, {', '.join(tables)}.",
         )
+    if isinstance(learned := data.get("learned"), dict) and "file" in learned:
+        data["learned"] = _with_factors(name, learned, folder)
     try:
         parts = {
             table: _table(name, table, kind, data[table])
             for table, kind in tables.items()
             if table in data or table in _REQUIRED
         }
-        steps = {step: parts.get(step) for step in _STEPS}
+        steps = {step: parts.get(step) for step in STEPS}
         return Profile(
             name=name,
             description=data.get("description", ""),
@@ -120,6 +119,21 @@ def _parse(name: str, text: str) -> Profile:
         ) from error
     except ValueError as error:
         raise _refused(f"{name}: {error}", "Mend the value.", error) from error
+
+
+def _with_factors(name: str, table: dict[str, Any], folder: Traversable) -> dict[str, Any]:
+    """The table [learned] with the factors from the file that it names, beside the profile."""
+    file = table["file"]
+    fix = "Name a file beside the profile, as scripts/train_ranker.py writes it."
+    if not isinstance(file, str) or not file.endswith(".json"):
+        raise _refused(f"{name}: [learned] file must end in .json, not {file!r}", fix)
+    try:
+        factors = json.loads(folder.joinpath(file).read_text(encoding="utf-8"))["factors"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refused(f"{name}: [learned] file {file} has no factors: {error}", fix, error) from (
+            error
+        )
+    return {"factors": factors, **table}
 
 
 def _table(name: str, table: str, kind: type[Any], values: Any) -> Any:

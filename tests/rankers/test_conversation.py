@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bruno_memory_vec.rankers import ConversationPrior
 from bruno_memory_vec.rankers.conversation import conversation_gain
 
 
-def gain(score: list[float], conversation: list[int], best: int = 3) -> list[float]:
+def gain(
+    score: list[float], conversation: list[int], best: int = 3, weight: float = 0.4
+) -> list[float]:
     got = conversation_gain(
         np.array(score, np.float64),
         np.array(conversation, np.int64),
-        ConversationPrior(weight=0.4, best=best),
+        ConversationPrior(weight=weight, best=best),
     )
     return [float(value) for value in got]
 
@@ -36,3 +40,17 @@ def test_a_row_without_a_conversation_stands_for_itself() -> None:
 
 def test_nothing() -> None:
     assert gain([], []) == []
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.integers(-1, 3) | st.just(2**63 - 1)), max_size=20),
+    st.integers(1, 6),
+    st.floats(0, 10),
+)
+def test_as_the_formula_has_it(rows: list[tuple[float, int]], best: int, weight: float) -> None:
+    expected = []
+    for score, conversation in rows:
+        others = sorted((s for s, c in rows if c == conversation), reverse=True)
+        expected.append(weight * (score if conversation < 0 else sum(others[:best]) / best))
+    got = gain([s for s, _ in rows], [c for _, c in rows], best, weight)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,8 @@ import pytest
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.profiles import list_profiles, load_profile
-from bruno_memory_vec.rankers import Profile, rank
-from tests.rankers.pools import NOW, make_pool
+from bruno_memory_vec.rankers import STEPS, Learned, Profile, rank
+from tests.rankers.pools import EVERYTHING, NOW, make_pool
 
 GOOD = """
 description = "mine"
@@ -24,6 +26,7 @@ phrase_weight = 0.0
 method = "convex"
 semantic_weight = 0.5
 """
+SIMPLE_STEPS = [step for step in STEPS if step != "learned"]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -32,8 +35,25 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def table(step: str, **changed: str) -> str:
+    """A step's table as TOML, with some of its values (as TOML) changed, or left out by ""."""
+    settings = getattr(EVERYTHING, step)
+    values = {field.name: json.dumps(getattr(settings, field.name)) for field in fields(settings)}
+    lines = (f"{name} = {value}" for name, value in {**values, **changed}.items() if value)
+    return "\n".join([f"[{step}]", *lines, ""])
+
+
+def refused(path: Path, said: str) -> InvalidInputError:
+    with pytest.raises(InvalidInputError, match=said) as caught:
+        load_profile(path)
+    assert caught.value.field == "profile"
+    assert caught.value.fix
+    assert "mine" in str(caught.value)
+    return caught.value
+
+
 def test_the_shipped_ones() -> None:
-    assert list_profiles() == ["balanced", "lexical", "rrf", "semantic"]
+    assert {"accurate", "balanced", "lexical", "rrf", "semantic"} <= set(list_profiles())
 
 
 @pytest.mark.parametrize("name", list_profiles())
@@ -48,9 +68,17 @@ def test_every_shipped_profile_loads_and_ranks(name: str) -> None:
 @pytest.mark.parametrize("name", list_profiles())
 def test_neighbours_that_count_are_fetched(name: str) -> None:
     profile = load_profile(name)
-    neighbours = profile.rank.neighbours
-    wanted = 0 if neighbours is None else neighbours.distance
-    assert profile.candidates.neighbour_distance == wanted
+    steps = profile.rank
+    wanted = max(
+        steps.neighbours.distance if steps.neighbours else 0,
+        # Coverage looks at the two turns before, and an answer at the question before it.
+        2 if steps.coverage else 0,
+        1 if steps.answers else 0,
+    )
+    # Some profiles leave the neighbours that are not candidates themselves where they are.
+    fetched = profile.candidates.neighbours_of > 0
+    assert profile.candidates.neighbour_distance == (wanted if fetched else 0)
+    assert wanted or not fetched
 
 
 def test_a_shipped_profile_is_read_once() -> None:
@@ -68,7 +96,59 @@ def test_from_a_file(tmp_path: Path, kind: type[Any]) -> None:
     assert isinstance(profile, Profile)
     assert (profile.name, profile.description) == ("mine", "mine")
     assert profile.rank.fusion.semantic_weight == 0.5
-    assert profile.rank.neighbours is None
+    assert all(getattr(profile.rank, step) is None for step in STEPS)
+
+
+@pytest.mark.parametrize("step", SIMPLE_STEPS)
+def test_a_table_switches_its_step_on(tmp_path: Path, step: str) -> None:
+    profile = load_profile(write(tmp_path, GOOD + table(step)))
+    for other in STEPS:
+        expected = getattr(EVERYTHING, step) if other == step else None
+        assert getattr(profile.rank, other) == expected
+
+
+def test_all_tables_in_any_order(tmp_path: Path) -> None:
+    text = "".join(table(step) for step in reversed(SIMPLE_STEPS))
+    rank_ = load_profile(write(tmp_path, GOOD + text)).rank
+    assert all(getattr(rank_, step) == getattr(EVERYTHING, step) for step in SIMPLE_STEPS)
+
+
+@pytest.mark.parametrize("step", SIMPLE_STEPS)
+def test_what_has_a_default_may_be_left_out(tmp_path: Path, step: str) -> None:
+    given = {f.name: "" for f in fields(STEPS[step]) if f.default is not MISSING}
+    loaded = getattr(load_profile(write(tmp_path, GOOD + table(step, **given))).rank, step)
+    assert all(getattr(loaded, f.name) == f.default for f in fields(STEPS[step]) if f.name in given)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "-2", "true", '"1"', "[]", "{}", "1e12"])
+@pytest.mark.parametrize(
+    ("step", "field"),
+    [
+        (step, field.name)
+        for step in SIMPLE_STEPS
+        for field in fields(STEPS[step])
+        if field.name != "model"
+    ],
+)
+def test_a_bad_value_names_table_and_field(tmp_path: Path, step: str, field: str, bad: str) -> None:
+    refused(write(tmp_path, GOOD + table(step, **{field: bad})), rf"\[{step}\] {field} must be")
+
+
+@pytest.mark.parametrize("step", SIMPLE_STEPS)
+def test_a_missing_and_an_unknown_key_are_named(tmp_path: Path, step: str) -> None:
+    needed = [field.name for field in fields(STEPS[step]) if field.default is MISSING]
+    for field in needed:
+        refused(write(tmp_path, GOOD + table(step, **{field: ""})), rf"\[{step}\] lacks '{field}'")
+    error = refused(
+        write(tmp_path, GOOD + table(step, wieght="1")), rf"\[{step}\] does not know 'wieght'"
+    )
+    assert needed[0] in str(error.fix)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_value_in_place_of_a_table(tmp_path: Path, step: str) -> None:
+    text = GOOD.replace('description = "mine"', f"{step} = 3")
+    refused(write(tmp_path, text), f"{step} is not a table")
 
 
 @pytest.mark.parametrize(
@@ -83,20 +163,90 @@ def test_from_a_file(tmp_path: Path, kind: type[Any]) -> None:
         ("drop_stopwords = true", "drop_stopwords = 1", "drop_stopwords"),
         ('method = "convex"', 'method = "sum"', "method"),
         ('description = "mine"', "description = 3", "description"),
-        ('description = "mine"', "use = 3", "use is not a table"),
         ("[fusion]", "[fusoin]", "fusoin"),
         ("[query]", "[query", "TOML"),
         ('[fusion]\nmethod = "convex"\nsemantic_weight = 0.5', "", "fusion"),
-        ("[fusion]", "[recency]\nstrength = 9\nhalf_life_days = 1\n[fusion]", "strength"),
         ('method = "convex"', 'method = ["convex"]', "method"),
+        ("[fusion]", "[[fusion]]", "fusion is not a table"),
+        ("lexical = 10", "lexical = 0", r"candidates\.lexical"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in GOOD
-    with pytest.raises(InvalidInputError, match=said) as caught:
-        load_profile(write(tmp_path, GOOD.replace(old, new)))
-    assert caught.value.field == "profile"
-    assert caught.value.fix
+    text = GOOD.replace('"convex"', '"lexical"') if said.startswith("candidates") else GOOD
+    refused(write(tmp_path, text.replace(old, new)), said)
+
+
+def test_a_number_of_400_digits(tmp_path: Path) -> None:
+    refused(write(tmp_path, GOOD + table("length", weight="1" + "0" * 400)), r"\[length\] weight")
+
+
+# learned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[learned]\nfactors = {lexical = 1, length = -0.5}\n",
+        "[learned.factors]\nlexical = 1\nlength = -0.5\n",
+    ],
+)
+def test_factors_in_the_profile(tmp_path: Path, text: str) -> None:
+    learned = load_profile(write(tmp_path, GOOD + text + table("length"))).rank.learned
+    assert learned == Learned({"lexical": 1, "length": -0.5})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[learned]\n", r"\[learned\] lacks 'factors'"),
+        ("[learned]\nfactors = 3\n", r"\[learned\] factors"),
+        ("[learned]\nfactors = {}\n", r"\[learned\] factors"),
+        ('[learned.factors]\nlexical = "1"\n', r"\[learned\] factors\.lexical"),
+        ("[learned.factors]\nlexical = inf\n", r"\[learned\] factors\.lexical"),
+        ("[learned]\nlexical = 1\n", r"\[learned\] does not know 'lexical'"),
+        ("[learned]\nfile = 3\n", r"\[learned\] file"),
+        ('[learned]\nfile = "factors.toml"\n', r"\[learned\] file must end in \.json"),
+        ('[learned]\nfile = "missing.json"\n', r"\[learned\] file missing\.json"),
+    ],
+)
+def test_bad_factors_are_named(tmp_path: Path, text: str, said: str) -> None:
+    refused(write(tmp_path, GOOD + text), said)
+
+
+def test_a_factor_whose_step_is_off(tmp_path: Path) -> None:
+    refused(write(tmp_path, GOOD + "[learned.factors]\nlength = 1\n"), "learned .* 'length'")
+
+
+def test_factors_in_a_file_beside_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"factors": {"lexical": 2}, "seed": 1}')
+    learned = load_profile(write(tmp_path, GOOD + '[learned]\nfile = "mine.json"\n')).rank.learned
+    assert learned == Learned({"lexical": 2}, "mine.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        "{}",
+        '{"factors": {}}',
+        '{"factors": [1]}',
+        '{"factors": {"lexical": NaN}}',
+        '{"factors": {"lexical": null}}',
+    ],
+)
+def test_a_bad_file_of_factors(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    refused(write(tmp_path, GOOD + '[learned]\nfile = "mine.json"\n'), r"\[learned\]")
+
+
+def test_a_file_of_factors_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_bytes(b"\xff\xfe")
+    refused(write(tmp_path, GOOD + '[learned]\nfile = "mine.json"\n'), r"\[learned\] file")
 
 
 @pytest.mark.parametrize("name", ["nope", "", "../balanced", "missing.toml", 3, None])
@@ -109,5 +259,10 @@ def test_an_unknown_profile(name: Any) -> None:
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(InvalidInputError, match="cannot be read"):
-        load_profile(path)
+    refused(path, "cannot be read")
+
+
+def test_a_folder_is_no_profile(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.mkdir()
+    refused(path, "cannot be read")

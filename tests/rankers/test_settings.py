@@ -1,46 +1,85 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
 
 from bruno_memory_vec.rankers import (
+    STEPS,
     CandidateSettings,
-    ConversationPrior,
+    CrossEncoder,
     Fusion,
     Importance,
+    Learned,
     Neighbours,
     Profile,
     QuerySettings,
     RankSettings,
     Recency,
-    Use,
+    Update,
 )
+from tests.rankers.pools import EVERYTHING
 
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
+LEARNED = Learned({"lexical": 1.0})
+# Every number of every step; a step that is new here is tried without a line more.
+NUMBERS = [
+    (step, field.name, field.type)
+    for step in STEPS
+    for field in fields(STEPS[step])
+    if field.type in ("int", "float")
+]
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF, -2, 1e12, True, "1", None, [1]])
+@pytest.mark.parametrize(("step", "field", "kind"), NUMBERS)
+def test_a_bad_number_names_its_field(step: str, field: str, kind: str, bad: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{field} must be"):
+        replace(getattr(EVERYTHING, step), **{field: bad})
+
+
+@pytest.mark.parametrize(("step", "field", "kind"), NUMBERS)
+def test_counts_are_whole_and_other_numbers_need_not_be(step: str, field: str, kind: str) -> None:
+    how = getattr(EVERYTHING, step)
+    broken = getattr(how, field) * 0.95
+    if kind == "int":
+        with pytest.raises(ValueError, match=f"^{field} must be a whole number"):
+            replace(how, **{field: broken})
+    else:
+        assert getattr(replace(how, **{field: broken}), field) == broken
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "field"),
     [
         (Fusion, {"method": "sum"}, "method"),
+        (Fusion, {"method": ["convex"]}, "method"),
+        (Fusion, {"method": None}, "method"),
         (Fusion, {"method": "convex", "semantic_weight": 1.1}, "semantic_weight"),
         (Fusion, {"method": "convex", "semantic_weight": "half"}, "semantic_weight"),
         (Fusion, {"method": "convex", "semantic_weight": NAN}, "semantic_weight"),
         (Fusion, {"method": "rrf", "rrf_k": 0}, "rrf_k"),
         (Fusion, {"method": "rrf", "rrf_k": 60.0}, "rrf_k"),
-        (Neighbours, {"weight": -1, "fade_words": 100, "distance": 2}, "weight"),
         (Neighbours, {"weight": 1, "fade_words": 0, "distance": 2}, "fade_words"),
-        (Neighbours, {"weight": 1, "fade_words": 100, "distance": 0}, "distance"),
-        (Neighbours, {"weight": 1, "fade_words": 100, "distance": True}, "distance"),
-        (ConversationPrior, {"weight": NAN}, "weight"),
-        (ConversationPrior, {"weight": 1, "best": 0}, "best"),
+        (Neighbours, {"weight": 1, "fade_words": 9, "distance": 0}, "distance"),
+        (Neighbours, {"weight": 1, "fade_words": 9, "distance": 11}, "distance"),
+        (Neighbours, {"weight": 1, "fade_words": 9, "distance": 2, "decay": 1.1}, "decay"),
         (Recency, {"strength": 0.6, "half_life_days": 90}, "strength"),
         (Recency, {"strength": 0.1, "half_life_days": 0}, "half_life_days"),
         (Importance, {"strength": -0.1}, "strength"),
-        (Use, {"strength": True, "saturation": 20}, "strength"),
-        (Use, {"strength": 0.1, "saturation": 0}, "saturation"),
+        (Update, {"strength": 0.1, "similarity": 1.1, "near": 0.5}, "similarity"),
+        (CrossEncoder, {"model": ""}, "model"),
+        (CrossEncoder, {"model": 3}, "model"),
+        (CrossEncoder, {"model": "m", "best": 0}, "best"),
+        (CrossEncoder, {"model": "m", "batch_size": 0}, "batch_size"),
+        (Learned, {"factors": {}}, "factors"),
+        (Learned, {"factors": [1.0]}, "factors"),
+        (Learned, {"factors": None}, "factors"),
+        (Learned, {"factors": {"lexical": "1"}}, r"factors\.lexical"),
+        (Learned, {"factors": {"lexical": NAN}}, r"factors\.lexical"),
+        (Learned, {"factors": {"lexical": True}}, r"factors\.lexical"),
+        (Learned, {"factors": {"lexical": 1.0, "length": 1e9}}, r"factors\.length"),
         (RankSettings, {"fusion": None}, "fusion"),
         (RankSettings, {"fusion": Fusion("convex"), "use": Importance(0.1)}, "use"),
         (QuerySettings, {"drop_stopwords": 1, "phrase_weight": 0}, "drop_stopwords"),
@@ -52,11 +91,50 @@ def test_a_bad_value_names_its_field(kind: Any, values: dict[str, Any], field: s
         kind(**values)
 
 
+def test_a_number_of_400_digits() -> None:
+    with pytest.raises(ValueError, match="weight must be"):
+        Neighbours(10**400, 1, 1)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_takes_its_own_settings_only(step: str) -> None:
+    others: list[tuple[str, Any]] = [("", Fusion("convex")), ("learned", LEARNED), ("", 3)]
+    for other, value in others:
+        if other != step:
+            with pytest.raises(ValueError, match=f"^{step} must be a {STEPS[step].__name__}"):
+                RankSettings(Fusion("convex"), **{step: value})
+
+
+def test_every_step_is_off_by_default() -> None:
+    how = RankSettings(Fusion("convex"))
+    assert all(getattr(how, step) is None for step in STEPS)
+    assert not how.needs_vectors
+    assert not how.needs_texts
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "learned"])
+def test_what_a_step_needs(step: str) -> None:
+    how = RankSettings(Fusion("convex"), **{step: getattr(EVERYTHING, step)})
+    assert how.needs_vectors is (step in ("feedback", "update", "duplicates", "diversity"))
+    assert how.needs_texts is (step in ("coverage", "cross_encoder"))
+
+
+def test_every_step_has_a_value_to_be_switched_on_with() -> None:
+    for step, kind in STEPS.items():
+        assert [field for field in fields(kind) if field.default is MISSING], step
+
+
 @pytest.mark.parametrize("field", ["lexical", "semantic", "neighbours_of", "neighbour_distance"])
-def test_candidates_are_counts(field: str) -> None:
-    counts = {"lexical": 1, "semantic": 1, "neighbours_of": 1, "neighbour_distance": 1}
+@pytest.mark.parametrize("bad", [-1, 1.0, "1", True, None, 10**6])
+def test_candidates_are_counts(field: str, bad: Any) -> None:
+    counts: dict[str, Any] = {
+        "lexical": 1,
+        "semantic": 1,
+        "neighbours_of": 1,
+        "neighbour_distance": 1,
+    }
     with pytest.raises(ValueError, match=field):
-        CandidateSettings(**{**counts, field: -1})
+        CandidateSettings(**{**counts, field: bad})
 
 
 def test_some_side_must_propose() -> None:

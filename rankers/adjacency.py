@@ -1,0 +1,66 @@
+"""Which row stands where in its conversation, so that a turn can look at those around it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Adjacency:
+    """Looks up values of the turns a few places away in the same conversation.
+
+    Args:
+        conversation: int64 (n,), -1 for none.
+        turn: int64 (n,), -1 for none.
+        distance: the farthest offset that will be asked for, at least 1.
+
+    Attributes:
+        placed: indices of the rows that have a conversation and a turn, int64 (m,).
+    """
+
+    def __init__(
+        self, conversation: NDArray[np.int64], turn: NDArray[np.int64], distance: int
+    ) -> None:
+        self.placed: NDArray[np.int64] = np.flatnonzero((conversation >= 0) & (turn >= 0))
+        if len(self.placed) == 0:
+            return
+        self._place = _places(conversation[self.placed], turn[self.placed], distance)
+        self._order = np.argsort(self._place, kind="stable")
+        ordered = self._place[self._order]
+        self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        self._taken = ordered[self._starts]
+
+    def at(self, value: Floats, offset: int) -> Floats:
+        """The value of the turn ``offset`` places on, 0 where none stands in the pool.
+
+        Args:
+            value: float64 (n,). Of several rows in one place the largest counts.
+            offset: not 0; at most ``distance`` on either side.
+
+        Returns:
+            float64 (m,), aligned with ``placed``.
+        """
+        if len(self.placed) == 0:
+            return np.zeros(0, np.float64)
+        best = np.maximum.reduceat(value[self.placed][self._order], self._starts)
+        wanted = self._place + offset
+        found = np.searchsorted(self._taken, wanted).clip(max=len(self._taken) - 1)
+        return np.where(self._taken[found] == wanted, best[found], 0.0)
+
+
+def _places(
+    conversation: NDArray[np.int64], turn: NDArray[np.int64], distance: int
+) -> NDArray[np.int64]:
+    """One number a place: neighbours differ by their distance, all others by more.
+
+    Gaps between turns are cut to ``distance + 1``, so that no turn number, however
+    large, overflows.
+    """
+    turns, at = np.unique(turn, return_inverse=True)
+    gaps = np.minimum(np.diff(turns), distance + 1)
+    short = np.concatenate([np.zeros(1, np.int64), np.cumsum(gaps)])
+    _, number = np.unique(conversation, return_inverse=True)
+    places: NDArray[np.int64] = number * (short[-1] + distance + 1) + short[at]
+    return places

@@ -1,0 +1,87 @@
+"""What a question says of its answer, besides its words: who, when, whether now."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from .time_expressions import Period, find_periods
+
+# Courtesies name "you" and "me" without asking about either.
+_COURTESY = re.compile(
+    r"(?:^|[.,;!?] )\W{0,3}(?:hey,? |hi,? |so,? |ok,? |and |please,? )?(?:"
+    r"(?:can|could|would|will) you (?:please |still |also |just )?(?:help me )?\w+(?: me)?"
+    r"|do you (?:still )?(?:know|remember|recall|happen to know))\b"
+    r"|\b(?:please )?(?:remind|tell|show|give) me\b|\bi(?:'d| would) like to know\b"
+    r"|\bi (?:can't|cannot|don't) (?:remember|recall)\b|\bi (?:forgot|wonder|was wondering)\b"
+    r"|\bdo i remember (?:right|correctly)\b|\bas far as you know\b|\bthank you\b"
+)
+# Of several, the first says whose words are wanted: "what did I tell you", "what did you tell me".
+_PRONOUN = re.compile(r"\b(?:(you|your|yours)|(?:i|my|me|mine|myself|we|our|ours|i'm|i've|i'd))\b")
+_WHEN = re.compile(
+    r"^\W*when\b|\bwhen (?:did|was|were|is|are|am|do|does|will|has|have|had|would|should)\b"
+    r"|\b(?:what|which) (?:date|day|week|month|year|time|season)\b|\bhow long\b|\bsince when\b"
+)
+# What makes a question one about the past, and what makes it one about now all the same.
+_PAST = re.compile(
+    r"\b(?:did|was|were|had|used to|before|first|originally|earlier|previous|previously"
+    r"|former|formerly|ago|last|old|back then|at the time|initially|yesterday|when i|until"
+    r"|(?:19|20)\d\d)\b"
+)
+_NOW = re.compile(
+    r"\b(?:now|currently|current|these days|nowadays|still|at the moment|latest|in the end"
+    r"|any ?more)\b"
+)
+_MAX_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, read once for all rankers.
+
+    Attributes:
+        text: its words.
+        of_role: whose words the pronouns ask for: "user" ("my", "I"), "assistant" ("you"), or
+            None where they do not say.
+        asks_when: whether it asks for a time.
+        periods: the times that it names.
+        asks_now: whether the user asks for how things of their own stand now ("Where do I work?").
+    """
+
+    text: str
+    of_role: Literal["user", "assistant"] | None = None
+    asks_when: bool = False
+    periods: tuple[Period, ...] = ()
+    asks_now: bool = False
+
+    def names(self, speaker: str) -> bool:
+        """Whether a speaker's name, or a word of it, stands in the question."""
+        lower = self.text[:_MAX_CHARS].lower()
+        return any(
+            re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lower)
+            for word in speaker.lower().split()
+            if len(word) > 1
+        )
+
+
+def read_question(text: str, now: int) -> Question:
+    """Read a question. English; another language's gives no cue, and no harm.
+
+    Args:
+        text: the question.
+        now: the time to reckon from, microseconds since 1970, UTC.
+    """
+    lower = text[:_MAX_CHARS].lower().replace("’", "'")
+    asked = _COURTESY.sub(" ", lower)
+    of_role: Literal["user", "assistant"] | None = None
+    if pronoun := _PRONOUN.search(asked):
+        of_role = "assistant" if pronoun[1] else "user"
+    present = _PAST.search(asked) is None or _NOW.search(asked) is not None
+    return Question(
+        text,
+        of_role,
+        asks_when=(_WHEN.search(lower) or _WHEN.search(asked)) is not None,
+        periods=find_periods(lower, now),
+        asks_now=of_role == "user" and present,
+    )
