@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory
     from bruno_memory_vec.profiles import list_profiles, load_profile
     from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.reembedding.run import ReembedReport, reembed
 
 _PLACES = {
     "ALL_USERS": "memory",
@@ -35,10 +36,12 @@ _PLACES = {
     "Hits": "hits",
     "MemoryConfig": "config",
     "Profile": "rankers",
+    "ReembedReport": "reembedding.run",
     "VectorMemory": "memory",
     "list_profiles": "profiles",
     "load_profile": "profiles",
     "open_memory": "factory",
+    "reembed": "reembedding.run",
 }
 
 __all__ = [
@@ -49,11 +52,13 @@ __all__ = [
     "Hits",
     "MemoryConfig",
     "Profile",
+    "ReembedReport",
     "VectorMemory",
     "__version__",
     "list_profiles",
     "load_profile",
     "open_memory",
+    "reembed",
 ]
 
 

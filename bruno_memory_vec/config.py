@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bruno_memory_vec.errors import InvalidInputError
+
+
+def _named(folder: Any) -> Any:
+    if isinstance(folder, str) and not folder.strip():
+        raise ValueError("an empty text names no folder")  # Path("") would be the current one
+    return folder
 
 
 class MemoryConfig(BaseSettings):
@@ -19,7 +26,11 @@ class MemoryConfig(BaseSettings):
 
     Attributes:
         url: a folder, ``file://`` URL of one, or ``memory://`` for a store that is not kept.
-        embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH".
+        embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH", which
+            takes options behind it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
+        embedding_cache: a folder that keeps what slower embedders made, for all stores that
+            name it. None: no cache. The static embedder is faster than one and has none.
+        embedding_cache_mb: how large its file may grow, in MiB.
         profile: a recall profile by name, or the path of a TOML file.
         read_only: read beside another process that writes.
         max_messages: how many of a conversation's last turns ``get_context`` returns.
@@ -35,6 +46,8 @@ class MemoryConfig(BaseSettings):
 
     url: str = Field(default="./bruno-memory", min_length=1)
     embedder: str = Field(default="static", min_length=1)
+    embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
+    embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
     profile: str = Field(default="balanced", min_length=1)
     read_only: bool = False
     max_messages: int = Field(default=20, ge=2, le=1000)

@@ -28,6 +28,7 @@ from bruno_memory_vec.context import (
     worth_telling,
 )
 from bruno_memory_vec.conversations import Conversations, foreign_conversation
+from bruno_memory_vec.embedders.cache import CachedEmbedder
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.errors import (
     EmbeddingError,
@@ -147,7 +148,10 @@ class Door:
 
     async def _resolve_embedder(self) -> Embedder:
         try:
-            return await asyncio.to_thread(resolve_embedder, self.embedder)
+            cache, limit = self.config.embedding_cache, self.config.embedding_cache_mb * 2**20
+            return await asyncio.to_thread(
+                resolve_embedder, self.embedder, cache=cache, cache_bytes=limit
+            )
         except BrunoError:
             raise
         except Exception as error:  # whatever a user's provider raises
@@ -191,6 +195,8 @@ class Door:
             store, self._store = self._store, None
             if store is not None:
                 await store.close()
+                if isinstance(store.embedder, CachedEmbedder):
+                    await asyncio.to_thread(store.embedder.close)
 
     # Whose call it is
 
@@ -403,6 +409,11 @@ class Door:
                 report[name] = await part.health()
             except BrunoError as error:
                 problems[name] = str(error)
+        if isinstance(store.embedder, CachedEmbedder):
+            cache = await asyncio.to_thread(store.embedder.health)
+            report["embedding_cache"] = cache
+            if cache["problem"] is not None:
+                problems["embedding_cache"] = cache["problem"]
         report["problems"] = problems
         report["status"] = "degraded" if problems else "ok"
         return report

@@ -122,7 +122,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreVersionError(StoreError):
-    """The store was written by a newer version of this package."""
+    """The store has a newer format, or an older one and was opened to read only."""
 
 
 class FingerprintError(StoreError):

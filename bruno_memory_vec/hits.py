@@ -86,7 +86,9 @@ class Hit:
     def __str__(self) -> str:
         place = "" if self.conversation_id is None else f" {self.conversation_id}"
         place += "" if self.turn is None else f"#{self.turn}"
-        why = "  ".join(f"{name} {value:+.3f}" for name, value in self.signals.items())
+        why = "  ".join(
+            f"{name} {value:+.3f}" for name, value in self.signals.items() if _shows(value)
+        )
         return (
             f"{self.score:.3f}  {self.created_at:%Y-%m-%d} {self.speaker}{place}\n"
             f"       {_short(self.content)}\n       {why}"
@@ -116,7 +118,8 @@ class Hits(list[Hit]):
         return "\n".join(str(hit) for hit in self) or "no hits"
 
     def _repr_html_(self) -> str:
-        names = list(dict.fromkeys(name for hit in self for name in hit.signals))
+        signals = (item for hit in self for item in hit.signals.items())
+        names = list(dict.fromkeys(name for name, value in signals if _shows(value)))
         heads = ["score", "when", "who", "where", "text", *names]
         rows = [
             [
@@ -135,6 +138,11 @@ class Hits(list[Hit]):
             for row in rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shows(signal: float) -> bool:
+    """Whether a signal is more than zero at the three places that are printed."""
+    return abs(signal) >= 0.0005
 
 
 def _short(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import url2pathname
@@ -25,6 +27,8 @@ LOCK = "writer.lock"
 HOLDER = "writer.json"
 _FORMAT = "bruno-memory-vec"
 IN_MEMORY = "memory://"
+ROWS = "rows"
+_ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
 # What a process that was killed while it made a store may have left behind.
 _DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
 
@@ -37,11 +41,13 @@ class Manifest:
         fingerprint: the embedder of its vectors.
         language: the stemmer of its lexical index, None for none.
         schema: the version of its row format.
+        rows: the folder of its rows, in its own; another one after each re-embedding.
     """
 
     fingerprint: Fingerprint
     language: str | None
     schema: int = SCHEMA_VERSION
+    rows: str = ROWS
 
     def check(self, fingerprint: Fingerprint, folder: Path) -> None:
         """Refuse another embedder than the store was made with.
@@ -52,8 +58,21 @@ class Manifest:
         if fingerprint != self.fingerprint:
             raise FingerprintError(
                 f"the vectors in {folder} were made by {self.fingerprint}, not by {fingerprint}",
-                fix="Open the store with its own embedder, or store its conversations anew in "
-                "another folder.",
+                fix="Open it with its own embedder, or move it to this one with: "
+                f"bruno-memory-vec reembed --store {shlex.quote(str(folder))} --embedder NAME.",
+            )
+
+    def check_readable(self, folder: Path) -> None:
+        """Refuse to read an older format as it is: only a writer may bring it up to this one.
+
+        Raises:
+            StoreVersionError: naming both.
+        """
+        if self.schema < SCHEMA_VERSION:
+            raise StoreVersionError(
+                f"{folder} has the format {self.schema}, older than {SCHEMA_VERSION}",
+                fix="Open it once without read_only, or run bruno-memory-vec doctor --repair; "
+                "either upgrades it.",
             )
 
     def write(self, folder: Path) -> None:
@@ -69,18 +88,28 @@ class Manifest:
                 "written_by": __version__,
                 "embedder": self.fingerprint.to_dict(),
                 "language": self.language,
+                "rows": self.rows,
             },
             indent=2,
         )
-        fresh = folder / f"{FILE}.new"
-        try:
-            with fresh.open("w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(folder / FILE)
-        except OSError as error:
-            raise unwritable(folder, error) from error
+        write_whole(folder / FILE, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file as one: a reader sees the old text or the new one, never a half.
+
+    Raises:
+        BackendUnavailable: the folder cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
 
 
 def folder_of(url: str) -> Path | None:
@@ -149,11 +178,13 @@ def read(folder: Path) -> Manifest | None:
             f"({__version__}) reads; it was written by {data.get('written_by')}",
             fix="Upgrade with: pip install -U bruno-memory-vec",
         )
-    language = data.get("language")
+    language, rows = data.get("language"), data.get("rows", ROWS)
     try:
         if language is not None and language not in LANGUAGES:
             raise ValueError(f"a language {language!r} that has no stemmer")
-        return Manifest(Fingerprint.from_dict(data["embedder"]), language, schema)
+        if not _ROWS_NAME.fullmatch(rows):
+            raise ValueError(f"{rows!r} is no folder of rows")
+        return Manifest(Fingerprint.from_dict(data["embedder"]), language, schema, rows)
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(
             f"{folder / FILE} was changed by hand or damaged: {error}",

@@ -26,6 +26,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.older_guide import OlderGuide
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
+from bruno_memory_vec.reembedding.run import ReembedReport, reembed_store
 from bruno_memory_vec.rows import memory_row, message_row, read_all, to_memory, to_message
 
 if TYPE_CHECKING:
@@ -128,6 +129,16 @@ class VectorMemory(OlderGuide, MemoryInterface):
         """Compact the rows and bring everything derived up to date, now. Returns :meth:`health`."""
         await (await self._door.writer()).maintain()
         return await self.health()
+
+    async def reembed(
+        self, embedder: str | Embedder | EmbeddingInterface, progress: Progress | None = None
+    ) -> ReembedReport:
+        """Move the store to another embedder; it goes on answering and storing meanwhile.
+
+        Raises: as :func:`bruno_memory_vec.reembedding.reembed_store`.
+        """
+        store = await self._door.store()
+        return await reembed_store(store, embedder, progress, view_of=self._user)
 
     # Writing
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bruno_memory_vec.candidate_pool import columns_for, make_pool, places_around, vectors_of
+from bruno_memory_vec.cross_encoder import cross_encoder
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.hits import Hit, Hits
@@ -24,8 +25,8 @@ from bruno_memory_vec.indexers.protocols import (
     Scope,
     VectorIndex,
 )
-from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, LIGHT_COLUMNS, micros
-from bruno_memory_vec.rankers import Pool, Profile, Ranking, RankSettings, rank
+from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, micros
+from bruno_memory_vec.rankers import CrossScore, Pool, Profile, Ranking, rank, read_question
 from bruno_memory_vec.rows import Row, from_table, record, utc
 
 if TYPE_CHECKING:
@@ -92,39 +93,51 @@ class Retriever:
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. ``count_use`` adds to their access counts, later."""
         profile, scope, where = request.profile, request.scope, request.where
-        (vector, semantic), lexical = await asyncio.gather(
-            self._by_meaning(request), self._by_words(request)
+        now = micros(request.now)
+        (vector, semantic), lexical, question = await asyncio.gather(
+            self._by_meaning(request),
+            self._by_words(request),
+            # In a thread: the first question with a date loads a parser, and that takes 0.3 s.
+            asyncio.to_thread(read_question, request.query, now),
         )
         if not len(lexical) and not len(semantic):
             return Hits()
-        columns = list(LIGHT_COLUMNS)
-        if request.min_similarity > 0:
+        columns = columns_for(profile)
+        if request.min_similarity > 0 and "vector" not in columns:
             columns.append("vector")
         seqs = np.union1d(lexical.seq, semantic.seq)
-        places = _places_around(lexical, semantic, profile)
+        places = places_around(lexical, semantic, profile)
         # One read brings what the rankers need, drops hits whose row is gone, and adds neighbours.
         table = await self._rows.around(scope, where, seqs.tolist(), places, columns)
         if request.min_similarity > 0:
             table = table.filter(
-                pa.array(_similarity(table, vector) >= request.min_similarity - _ROUNDING)
+                pa.array(vectors_of(table) @ vector >= request.min_similarity - _ROUNDING)
             )
         uses = {} if self._writer is None else self._writer.pending_uses
-        pool = _pool(table, lexical, semantic, uses)
-        ranking = rank(pool, profile.rank, k=request.k, now=micros(request.now))
-        best = [int(pool.seq[i]) for i in ranking.order]
-        found = await self._rows.fetch(scope, best, COLUMNS)
 
-        def build() -> tuple[Hits, list[int]]:
-            rows = {row["seq"]: row for row in from_table(found)}
-            # A row may have been deleted while we ranked.
-            kept = [i for i in ranking.order if int(pool.seq[i]) in rows]
-            hits = Hits(_hit(rows[int(pool.seq[i])], ranking, int(i)) for i in kept)
-            return hits, [int(pool.seq[i]) for i in kept]
+        def order() -> tuple[Pool, Ranking]:
+            pool = make_pool(table, lexical, semantic, uses, request.query, profile)
+            cross = _cross_score(table, request)
+            found = rank(
+                pool, profile.rank, k=request.k, now=now, question=question, cross_score=cross
+            )
+            return pool, found
 
-        few = found.num_rows <= _HITS_ON_THE_LOOP
-        hits, used = build() if few else await asyncio.to_thread(build)
+        # Reading texts takes some milliseconds, which are not the event loop's to wait for.
+        in_thread = profile.rank.needs_texts
+        pool, ranking = await asyncio.to_thread(order) if in_thread else order()
+
+        def build() -> Hits:
+            best = table.select(COLUMNS).take(pa.array(ranking.order))
+            return Hits(
+                _hit(row, ranking, int(i))
+                for row, i in zip(from_table(best), ranking.order, strict=True)
+            )
+
+        few = len(ranking.order) <= _HITS_ON_THE_LOOP
+        hits = build() if few else await asyncio.to_thread(build)
         if count_use and self._writer is not None:
-            self._writer.use(used)
+            self._writer.use(pool.seq[ranking.order].tolist())
         return hits
 
     async def _by_meaning(self, request: RecallRequest) -> tuple[NDArray[np.float32], Candidates]:
@@ -185,6 +198,20 @@ class Retriever:
         return False
 
 
+def _cross_score(table: pa.Table, request: RecallRequest) -> CrossScore | None:
+    """What scores rows of ``table`` by the profile's cross-encoder; None where it has none."""
+    settings = request.profile.rank.cross_encoder
+    if settings is None:
+        return None
+    model = cross_encoder(settings.model)
+
+    def score(rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        texts = table.column("content").take(pa.array(rows)).to_pylist()
+        return model.score(request.query, texts, settings.batch_size)
+
+    return score
+
+
 def _hit(row: Row, ranking: Ranking, i: int) -> Hit:
     return Hit(
         id=row["id"],
@@ -196,75 +223,3 @@ def _hit(row: Row, ranking: Ranking, i: int) -> Hit:
         created_at=utc(row["created_at"]),
         record=record(row),
     )
-
-
-def _places_around(
-    lexical: Candidates, semantic: Candidates, profile: Profile
-) -> dict[str, list[int]]:
-    """The turns next to the best candidates, by conversation."""
-    settings = profile.candidates
-    if profile.rank.neighbours is None or settings.neighbours_of == 0:
-        return {}
-    both = [lexical, semantic]
-    seqs, first = np.unique(np.concatenate([side.seq for side in both]), return_index=True)
-    conversations = [c for side in both for c in side.conversation_id]
-    turns = np.concatenate([side.turn for side in both])[first]
-    n = len(seqs)
-    pool = Pool(
-        seq=seqs,
-        lexical=_aligned(seqs, lexical),
-        semantic=_aligned(seqs, semantic),
-        conversation=np.full(n, -1, np.int64),
-        turn=turns,
-        words=np.zeros(n, np.int64),
-        created_at=np.zeros(n, np.int64),
-        importance=np.ones(n, np.float32),
-        access_count=np.zeros(n, np.int64),
-    )
-    alone = RankSettings(profile.rank.fusion, None, None, None, None, None)
-    best = rank(pool, alone, k=settings.neighbours_of, now=0).order
-    places: dict[str, set[int]] = {}
-    for i in best:
-        conversation, turn = conversations[first[i]], int(turns[i])
-        if conversation is None or turn < 0:
-            continue
-        around = range(turn - settings.neighbour_distance, turn + settings.neighbour_distance + 1)
-        places.setdefault(conversation, set()).update(t for t in around if t >= 0)
-    return {conversation: sorted(turns) for conversation, turns in places.items()}
-
-
-def _pool(
-    table: pa.Table, lexical: Candidates, semantic: Candidates, uses: Mapping[int, int]
-) -> Pool:
-    seq = table.column("seq").to_numpy()
-    recent = np.array([uses.get(int(one), 0) for one in seq], np.int64)
-    conversation = table.column("conversation_id").combine_chunks().dictionary_encode()
-    return Pool(
-        seq=seq,
-        lexical=_aligned(seq, lexical),
-        semantic=_aligned(seq, semantic),
-        conversation=conversation.indices.fill_null(-1).to_numpy().astype(np.int64),
-        turn=table.column("turn").fill_null(-1).to_numpy(),
-        words=table.column("words").to_numpy(),
-        created_at=table.column("created_at").cast(pa.int64()).to_numpy(),
-        importance=table.column("importance").to_numpy().astype(np.float32),
-        access_count=table.column("access_count").to_numpy() + recent,
-    )
-
-
-def _aligned(seqs: NDArray[np.int64], candidates: Candidates) -> NDArray[np.float32]:
-    """The candidates' scores in the order of ``seqs``, NaN for what they do not hold."""
-    scores = np.full(len(seqs), np.nan, np.float32)
-    if len(candidates):
-        order = np.argsort(candidates.seq)
-        places = np.searchsorted(candidates.seq, seqs, sorter=order).clip(max=len(order) - 1)
-        found = order[places]
-        held = candidates.seq[found] == seqs
-        scores[held] = candidates.score[found[held]]
-    return scores
-
-
-def _similarity(table: pa.Table, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat: NDArray[np.float32] = table.column("vector").combine_chunks().flatten().to_numpy()
-    similarity: NDArray[np.float32] = flat.reshape(-1, len(vector)) @ vector
-    return similarity

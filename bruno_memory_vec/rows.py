@@ -20,6 +20,7 @@ from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, TIMESTAMP, micros
 from bruno_memory_vec.indexers.threads import in_breaths
+from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.validation import (
     choices,
     identifier,
@@ -43,6 +44,7 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces a text of this many characters says about as much as a word or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
+_LONGEST_NAME = 100
 _LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
 # Leaves room to count on in 64 bits.
 _LARGEST_COUNT = 2**53
@@ -82,6 +84,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
         "memory_type": None,
         "content": content,
         "words": count_words(content),
+        **cues(content, message.metadata),
         "metadata": metadata,
         "extra": jsonable.dumps(extra) if extra else None,
         "source": None,
@@ -143,6 +146,7 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "memory_type": _member("memory.memory_type", entry.memory_type, MemoryType),
         "content": content,
         "words": count_words(content),
+        **cues(content, metadata.custom_fields),
         "metadata": json_dict("memory.metadata.custom_fields", metadata.custom_fields),
         "extra": None,
         "source": storable_text("memory.metadata.source", metadata.source, blank=True),
@@ -278,6 +282,23 @@ _HOT_COLUMNS = (
     "conversation_id",
     "created_at",
 )
+
+
+def cues(content: str, metadata: Any) -> Row:
+    """The cue columns. A speaker in the metadata counts before one in the text."""
+    found = read_cues(content)
+    named = metadata.get("speaker") if isinstance(metadata, Mapping) else None
+    if isinstance(named, str) and 0 < len(named.strip()) <= _LONGEST_NAME:
+        speaker: str | None = named.strip()
+    else:
+        speaker = found.speaker
+    return {
+        "speaker": speaker,
+        "question_share": found.question_share,
+        "ends_with_question": found.ends_with_question,
+        "names_time": found.names_time,
+        "tells_change": found.tells_change,
+    }
 
 
 def count_words(text: str) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 
 from bruno_memory_vec import manifest
 from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.cache import CachedEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
 from bruno_memory_vec.errors import (
     BackendUnavailable,
+    EngineError,
     IndexDamaged,
     InvalidInputError,
     NotAStoreError,
@@ -29,12 +31,42 @@ from bruno_memory_vec.locking import WriterLock
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.manifest import Manifest
 from bruno_memory_vec.recall import Retriever
+from bruno_memory_vec.reembedding.files import Watch, remove, tidy
 from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.upgrade import upgrade
 from bruno_memory_vec.writer import Writer
 
 _log = get_logger(__name__)
 
 _DEFAULT_LANGUAGE = "english"
+# Calls that began before a re-embedding's switch end with the vectors they began with. In seconds.
+_REPLACED_ROWS_STAY = 60.0
+
+
+@dataclass(slots=True)
+class Replaced:
+    """What a store answered from before it was re-embedded: calls may still be at it."""
+
+    rows: VectorIndex
+    embedder: Embedder
+    folder: Path
+    _removing: asyncio.Future[None] | None = None
+
+    def remove_later(self) -> None:
+        """Remove it when the calls that may be at it have ended."""
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            self._removing = loop.create_task(self.remove())
+
+        loop.call_later(_REPLACED_ROWS_STAY, begin)
+
+    async def remove(self) -> None:
+        """Let go of it, and free its space. Removing twice does nothing."""
+        await self.rows.close()
+        if isinstance(self.embedder, CachedEmbedder):
+            await asyncio.to_thread(self.embedder.close)
+        await asyncio.to_thread(remove, self.folder)
 
 
 @dataclass(slots=True)
@@ -49,13 +81,36 @@ class Store:
     writer: Writer | None
     retriever: Retriever
     lock: WriterLock | None
+    #: Ends a re-embedding that is under way, and waits until it has ended.
+    stop_move: Callable[[], Awaitable[None]] | None = None
+    replaced: list[Replaced] = field(default_factory=list)
+
+    def switch(self, rows: VectorIndex, embedder: Embedder, folder: Path) -> None:
+        """Answer from other rows from now on. Hold the writer's exclusion.
+
+        Args:
+            rows: the same rows, with vectors that ``embedder`` made.
+            embedder: makes the vectors of what comes.
+            folder: that of the rows up to now. It goes in a minute, or at :meth:`close`.
+        """
+        assert self.writer is not None
+        replaced = Replaced(self.rows, self.embedder, folder)
+        self.replaced.append(replaced)
+        replaced.remove_later()
+        self.writer.switch(rows, embedder, row_schema(embedder.fingerprint.dimension))
+        self.rows, self.embedder = rows, embedder
+        # A new one: a recall that has begun ends with the vectors it began with.
+        self.retriever = Retriever(rows, self.lexical, embedder, self.writer)
 
     async def close(self) -> None:
         """Finish, flush and let go of everything, even where one part fails."""
+        if self.stop_move is not None:
+            await self.stop_move()
         parts: list[Callable[[], Any]] = [
             self.lexical.close,
             self.sessions.close,
             self.rows.close,
+            *(replaced.remove for replaced in self.replaced),
         ]
         if self.writer is not None:
             parts.insert(0, self.writer.close)
@@ -93,6 +148,8 @@ async def open_store(
     found = await asyncio.to_thread(manifest.read, folder)
     if found is not None:
         found.check(fingerprint, folder)
+        if config.read_only:
+            found.check_readable(folder)
     elif config.read_only:
         raise NotAStoreError(
             f"there is no store in {folder}", fix="Open it once without read_only to make it."
@@ -157,33 +214,36 @@ async def _open_folder(
     language: str | None,
     progress: Progress | None,
 ) -> Store:
-    from bruno_memory_vec.indexers.lance import LanceIndex
-
     # Again, under the lock: another process may have made the store a moment ago.
     found = await asyncio.to_thread(manifest.read, folder)
     stored_language = _DEFAULT_LANGUAGE if found is None else (found.language or "none")
     wanted = stored_language if language is None or config.read_only else language
     words = await asyncio.to_thread(_stemmer, wanted)
-    if found is not None and await asyncio.to_thread(_lost_its_rows, folder):
+    if found is not None and await asyncio.to_thread(_lost_its_rows, folder, found):
         raise NotAStoreError(
             f"{folder} has no rows any more, though it had some",
-            fix="Restore its `rows` folder from a backup, or begin anew in another folder.",
+            fix=f"Restore its `{found.rows}` folder from a backup, or begin anew in another "
+            "folder.",
         )
     if found is None:
-        await asyncio.to_thread(Manifest(embedder.fingerprint, words.language).write, folder)
+        found = Manifest(embedder.fingerprint, words.language)
+        await asyncio.to_thread(found.write, folder)
     else:
         found.check(embedder.fingerprint, folder)
     dimension = embedder.fingerprint.dimension
     opened: list[Any] = []
     try:
-        rows = await LanceIndex.open(str(folder / "rows"), dimension, read_only=config.read_only)
+        rows = await _open_rows(folder, found, dimension, config.read_only)
         opened.append(rows)
+        if not config.read_only:
+            await asyncio.to_thread(tidy, folder, found)
+            found = await upgrade(rows, found, folder, progress)
         lexical = await asyncio.to_thread(
             _open_lexical, folder / "lexical", words, config.read_only, wanted != stored_language
         )
         opened.append(lexical)
         if wanted != stored_language:
-            await asyncio.to_thread(Manifest(embedder.fingerprint, words.language).write, folder)
+            await asyncio.to_thread(replace(found, language=words.language).write, folder)
         sessions = await _open_sessions(folder / "sessions.sqlite", config)
         opened.append(sessions)
         writer = None
@@ -207,9 +267,24 @@ async def _open_folder(
     return Store(config, embedder, rows, lexical, sessions, writer, retriever, lock)
 
 
-def _lost_its_rows(folder: Path) -> bool:
+def _lost_its_rows(folder: Path, found: Manifest) -> bool:
     # The sessions are made last, so where they are, there were rows.
-    return (folder / "sessions.sqlite").exists() and not (folder / "rows").exists()
+    return (folder / "sessions.sqlite").exists() and not (folder / found.rows).exists()
+
+
+async def _open_rows(folder: Path, found: Manifest, dimension: int, read_only: bool) -> VectorIndex:
+    from bruno_memory_vec.indexers.lance import LanceIndex
+
+    watch = Watch(folder, found)
+    try:
+        rows = await LanceIndex.open(str(folder / found.rows), dimension, read_only=read_only)
+    except EngineError:
+        # Another process may have moved the store on, just now.
+        watch()
+        raise
+    if read_only:
+        rows.watch = watch
+    return rows
 
 
 def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) -> LexicalIndex:

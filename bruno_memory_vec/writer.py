@@ -104,6 +104,10 @@ class Writer:
         """Held while rows change; hold it to read what has to stay as it is."""
         return self._committing
 
+    def switch(self, rows: VectorIndex, embedder: Embedder, schema: pa.Schema) -> None:
+        """Write to other rows from now on, and embed for them. Hold :attr:`exclusive`."""
+        self._rows, self._embedder, self._schema = rows, embedder, schema
+
     async def write(self, rows: list[Row]) -> None:
         """Store rows as one commit; returns when they will survive the process being killed.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,8 @@ class LanceIndex:
         self._open_table: AsyncTable | None = table
         self._path = path
         self._read_only = read_only
+        #: Called before each read and after a failed one, to raise where the rows have moved away.
+        self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
         self._commits = 0
         self._upkeep = Maintenance()
@@ -83,6 +85,7 @@ class LanceIndex:
                 mode = "overwrite" if _TABLE in names else "create"
                 table = await database.create_table(_TABLE, schema=row_schema(dimension), mode=mode)
             if not read_only:
+                await cls._add_missing_columns(table, row_schema(dimension))
                 await cls._create_scalar_indexes(table)
             index = cls(table, path, dimension, read_only=read_only)
             found = (await table.schema()).field("vector").type
@@ -98,6 +101,14 @@ class LanceIndex:
             stats: Any = await table.stats()
             index._commits = int(stats["fragment_stats"]["num_fragments"])
         return index
+
+    @staticmethod
+    async def _add_missing_columns(table: AsyncTable, schema: pa.Schema) -> None:
+        """Columns that an older format did not have, null in every row."""
+        held = set((await table.schema()).names)
+        missing = [field for field in schema if field.name not in held]
+        if missing:
+            await table.add_columns(pa.schema(missing))
 
     @staticmethod
     async def _create_scalar_indexes(table: AsyncTable) -> None:
@@ -151,6 +162,20 @@ class LanceIndex:
                     self._commits += 1
         seqs: NDArray[np.int64] = found.column("seq").to_numpy()
         return seqs
+
+    async def discard(self, seqs: Sequence[int]) -> None:
+        """Delete rows by ``seq``, as one commit, whosever they are."""
+        async with self._changing:
+            with errors("delete rows", self._path):
+                await self._table.delete(f"seq IN ({sql.numbers(seqs)})")
+        self._commits += 1
+
+    async def fill(self, rows: pa.Table) -> None:
+        async with self._changing:
+            with errors("fill columns", self._path):
+                merge = self._table.merge_insert("seq").when_matched_update_all()
+                await _off_loop(rows.num_rows, lambda: merge.execute(rows))
+        self._commits += 1
 
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
         if not uses:
@@ -232,10 +257,15 @@ class LanceIndex:
         return int(await self._read("count rows", lambda: self._table.count_rows(condition)))
 
     async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
-        with errors("read rows", self._path):
-            query = self._table.query().where(f"seq > {int(seq)}").select(list(columns))
-            async for batch in await query.to_batches():
-                yield batch
+        self.watch()
+        try:
+            with errors("read rows", self._path):
+                query = self._table.query().where(f"seq > {int(seq)}").select(list(columns))
+                async for batch in await query.to_batches():
+                    yield batch
+        except EngineError:
+            self.watch()
+            raise
 
     async def last_seq(self) -> int:
         newest = await self._select(None, ["seq"], order_by="seq", limit=1)
@@ -271,6 +301,7 @@ class LanceIndex:
     async def _read(self, operation: str, run: Any) -> Any:
         """Run a query. A reader's version may be cleaned away under it: look again, then."""
         for attempt in range(_TRIES_OF_A_READER):
+            self.watch()
             try:
                 with errors(operation, self._path):
                     if attempt:
@@ -278,6 +309,7 @@ class LanceIndex:
                     return await run()
             except EngineError:
                 if not self._read_only or attempt == _TRIES_OF_A_READER - 1:
+                    self.watch()
                     raise
         raise AssertionError("unreachable")
 
@@ -313,6 +345,7 @@ class LanceIndex:
         return self._upkeep
 
     async def health(self) -> dict[str, Any]:
+        self.watch()
         with errors("report its health", self._path):
             stats: Any = await self._table.stats()
             version = await self._table.version()

@@ -196,6 +196,10 @@ class VectorIndex(Protocol):
         """The largest ``seq`` in the rows, -1 where there are none."""
         ...
 
+    async def fill(self, rows: pa.Table) -> None:
+        """Set columns of rows that exist, as one commit: ``seq`` and the columns to set."""
+        ...
+
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
         """Add to the access counts of rows (``seq`` to how many), last accessed ``at``."""
         ...

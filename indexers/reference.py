@@ -65,6 +65,11 @@ class ReferenceIndex:
         gone = [key for key, row in self._rows.items() if matches(row, scope, where)]
         return np.array([self._rows.pop(key)["seq"] for key in gone], np.int64)
 
+    async def fill(self, rows: pa.Table) -> None:
+        changes = {row["seq"]: row for row in rows.to_pylist()}
+        for row in self._rows.values():
+            row.update(changes.get(row["seq"], {}))
+
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
         for row in self._rows.values():
             if row["seq"] in uses:

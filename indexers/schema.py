@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+#: 2 added the cues: what the rankers know of a text without reading it.
+SCHEMA_VERSION = 2
 
 MESSAGE = "message"
 MEMORY = "memory"
@@ -35,6 +36,12 @@ _FIELDS: tuple[pa.Field, ...] = (
     pa.field("content", pa.string(), nullable=False),
     # Length in words, for the rankers, so that they need not read the content.
     pa.field("words", pa.int64(), nullable=False),
+    # Read from the text when it is stored (rankers/cues.py). Null until an older store's are read.
+    pa.field("speaker", pa.string()),
+    pa.field("question_share", pa.float32()),
+    pa.field("ends_with_question", pa.bool_()),
+    pa.field("names_time", pa.bool_()),
+    pa.field("tells_change", pa.bool_()),
     pa.field("metadata", pa.string(), nullable=False),
     # What the columns cannot hold and a round trip must: UTC offsets, a caller's own embedding.
     pa.field("extra", pa.string()),
@@ -56,15 +63,13 @@ _FIELDS: tuple[pa.Field, ...] = (
 #: Every column but the vector, in order.
 COLUMNS: tuple[str, ...] = tuple(field.name for field in _FIELDS)
 
-#: What the rankers need of a candidate, and no more.
-LIGHT_COLUMNS: tuple[str, ...] = (
-    "seq",
-    "conversation_id",
-    "turn",
-    "words",
-    "created_at",
-    "importance",
-    "access_count",
+#: What the rankers know of a text without reading it.
+CUE_COLUMNS: tuple[str, ...] = (
+    "speaker",
+    "question_share",
+    "ends_with_question",
+    "names_time",
+    "tells_change",
 )
 
 #: What a lexical index needs of a row.

@@ -25,7 +25,9 @@ from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.factory import open_memory
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.manifest import Manifest, folder_of
+from bruno_memory_vec.reembedding.files import begun, left_over
 
 OK = "ok"
 NOTE = "note"
@@ -69,7 +71,7 @@ async def examine(config: MemoryConfig) -> list[Check]:
         "" if config.embedder == "static" else f" --embedder {shlex.quote(config.embedder)}"
     )
     checks = [
-        _folder(folder, found),
+        _folder(folder, found, repair),
         _lock(folder),
         await _guarded("embedder", lambda: _embedder(config, folder, found)),
     ]
@@ -85,6 +87,7 @@ async def examine(config: MemoryConfig) -> list[Check]:
                 await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
             )
     checks.append(await _guarded("sessions", lambda: _sessions(folder, config, written, repair)))
+    checks.extend(_moves(folder, found))
     checks.append(_space(folder))
     return checks
 
@@ -106,8 +109,11 @@ async def _other(config: MemoryConfig) -> Check:
     return Check("health", PROBLEM if problems else OK, problems or "all parts answer")
 
 
-def _folder(folder: Path, found: Manifest) -> Check:
+def _folder(folder: Path, found: Manifest, repair: str) -> Check:
     about = f"{folder} is a store of format {found.schema}, word stems: {found.language or 'none'}"
+    if found.schema < SCHEMA_VERSION:
+        older = f"{about}, older than {SCHEMA_VERSION}: it cannot be read until it is upgraded"
+        return Check("folder", PROBLEM, older, repair)
     if not os.access(folder, os.W_OK):
         return Check("folder", NOTE, f"{about}; it may only be read")
     return Check("folder", OK, about)
@@ -146,7 +152,7 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
 
     try:
         rows = await LanceIndex.open(
-            str(folder / "rows"), found.fingerprint.dimension, read_only=True
+            str(folder / found.rows), found.fingerprint.dimension, read_only=True
         )
     except BrunoError as error:
         problem, _ = told(error)
@@ -209,6 +215,23 @@ async def _sessions(folder: Path, config: MemoryConfig, written: int | None, rep
         return Check("sessions", PROBLEM, behind, repair)
     known = f"{report['conversations']:,} conversations, {report['sessions']:,} sessions"
     return Check("sessions", OK, known)
+
+
+def _moves(folder: Path, found: Manifest) -> list[Check]:
+    """What moves to another embedder have left, where they have."""
+    checks = []
+    try:
+        move = begun(folder, found)
+    except BrunoError as error:
+        return [Check("reembed", PROBLEM, *told(error))]
+    if move is not None:
+        fix = f"Go on: bruno-memory-vec reembed --store {shlex.quote(str(folder))} --embedder NAME"
+        about = f"a move to {move.fingerprint} has begun and is not at its end"
+        checks.append(Check("reembed", NOTE, about, f"{fix}; the store's own NAME gives it up."))
+    for path in left_over(folder, found):
+        about = f"{path.name} is left over from a move, with {readable_size(size_of(path))}"
+        checks.append(Check("reembed", NOTE, f"{about}; the next process that writes removes it"))
+    return checks
 
 
 def _space(folder: Path) -> Check:

@@ -14,16 +14,12 @@ import pyarrow.compute as pc
 from bruno_memory_vec import manifest
 from bruno_memory_vec.cli.running import NOTHING_FOUND, CliError, Out
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
-from bruno_memory_vec.errors import EmbeddingError
 from bruno_memory_vec.factory import open_memory
 from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.reembedding.run import Unembedding
 from bruno_memory_vec.rows import utc
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from bruno_memory_vec.following import Progress
     from bruno_memory_vec.memory import VectorMemory
 
@@ -86,17 +82,6 @@ async def reading(
         yield memory
     finally:
         await memory.close()
-
-
-class Unembedding:
-    """Stands for a store's own embedder where nothing will be embedded."""
-
-    def __init__(self, fingerprint: Fingerprint) -> None:
-        self.fingerprint = fingerprint
-
-    def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> NDArray[np.float32]:
-        """Always refuse."""
-        raise EmbeddingError("the store was opened without its embedder", fix="Name --embedder.")
 
 
 @contextmanager

@@ -69,7 +69,8 @@ Embedder = Annotated[
     typer.Option(
         "--embedder",
         metavar="NAME",
-        help="static, sentence-transformers:NAME_OR_PATH, or hash (for tests).  "
+        help="static, sentence-transformers:NAME_OR_PATH (also with ?dim=256&device=cpu behind), "
+        "or hash (for tests).  "
         "[default: BRUNO_MEMORY_EMBEDDER, else static]",
         show_default=False,
     ),

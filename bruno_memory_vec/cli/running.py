@@ -25,7 +25,8 @@ INTERRUPTED = 130
 #: Where an error's own advice is about Python, what to type instead.
 _FIXES = {
     "StoreLockedError": "Wait for it, or stop it. recall, show, stats and doctor work beside it",
-    "FingerprintError": "Name the store's own embedder with --embedder, or use another --store",
+    "FingerprintError": "Name the store's own embedder with --embedder, or move the store to this "
+    "one with: bruno-memory-vec reembed --embedder NAME",
 }
 #: Wider lines are hard to read.
 _WIDEST = 100

@@ -7,6 +7,7 @@ its first use.
 from __future__ import annotations
 
 from bruno_memory_vec.embedders.bruno import BrunoEmbedder
+from bruno_memory_vec.embedders.cache import CachedEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
@@ -15,6 +16,7 @@ from bruno_memory_vec.embedders.static import StaticEmbedder
 
 __all__ = [
     "BrunoEmbedder",
+    "CachedEmbedder",
     "EmbedKind",
     "Embedder",
     "Fingerprint",

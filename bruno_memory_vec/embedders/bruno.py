@@ -21,35 +21,50 @@ _DEFAULT_BATCH = 256
 class BrunoEmbedder:
     """Embeds through a provider's `embed_texts`, or `embed_text` where it has no batches.
 
-    Vectors are normalised here. The interface makes no difference between queries
-    and documents, so `kind` is ignored.
+    Batches keep to the provider's `get_max_batch_size()`. Vectors are normalised here. A blank
+    text is a row of zeros and is not sent. Nothing is tried twice: that is the provider's part.
 
     Args:
         provider: any `bruno_core` `EmbeddingInterface`.
+        query_prompt: text put before queries, for a model that wants one (such as
+            nomic-embed-text's "search_query: "); the interface itself knows none.
+        document_prompt: text put before documents.
+        dim: the dimension, in place of `get_dimension()`, which some providers guess for models
+            they do not know. Longer vectors are cut to it and normalised again, as Matryoshka
+            models are trained for.
 
     Raises:
-        InvalidInputError: the provider's `get_dimension()` is not a positive number.
+        InvalidInputError: an argument is not usable, or without `dim` the provider's
+            `get_dimension()` is not a positive number.
     """
 
-    def __init__(self, provider: EmbeddingInterface) -> None:
+    def __init__(
+        self,
+        provider: EmbeddingInterface,
+        *,
+        query_prompt: str = "",
+        document_prompt: str = "",
+        dim: int | None = None,
+    ) -> None:
         self._provider = provider
-        # int(): bruno-llm's create_from_env leaves numbers from the environment as strings.
-        dimension = _int(provider.get_dimension())
-        if dimension is None or dimension < 1:
-            raise InvalidInputError(
-                "embedder",
-                f"{type(provider).__name__}.get_dimension() gave {provider.get_dimension()!r}",
-                fix="Configure the provider's dimension as a positive whole number.",
-            )
+        self._cut = dim is not None
         self._fingerprint = Fingerprint(
             name=str(provider.get_model_name()),
             version=type(provider).__name__,
-            dimension=dimension,
+            dimension=_stated(provider) if dim is None else _checked(dim),
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
         )
+        # The length of the vectors before they are cut; the same for the life of a model.
+        self._length: int | None = None if self._cut else self._fingerprint.dimension
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Name and dimension as the provider states them; its class's name as version."""
+        """Name and dimension as the provider states them; its class's name as version.
+
+        A provider does not tell which version of a model its server runs: where that may change,
+        a store has to be embedded again, and a cache cleared.
+        """
         return self._fingerprint
 
     async def embed(
@@ -61,53 +76,109 @@ class BrunoEmbedder:
             Shape (len(texts), dimension), float32.
 
         Raises:
-            EmbeddingError: the provider gave an empty vector, the wrong dimension, or the
-                wrong number of vectors. What the provider itself raises passes through.
+            EmbeddingError: the provider gave an empty vector, the wrong dimension, the wrong
+                number of vectors, or values that are not finite; the message names the text.
+                What the provider itself raises passes through.
         """
-        parts = [np.zeros((0, self._fingerprint.dimension), dtype=np.float32)]
-        for start, size in self._batches(len(texts)):
-            batch = list(texts[start : start + size])
+        asked = [index for index, text in enumerate(texts) if text.strip()]
+        vectors = np.zeros((len(texts), self._fingerprint.dimension), dtype=np.float32)
+        prompt = (
+            self._fingerprint.query_prompt if kind == "query" else self._fingerprint.document_prompt
+        )
+        size = self._batch_size()
+        for start in range(0, len(asked), size):
+            indices = asked[start : start + size]
+            # Lone surrogates cannot be turned into the UTF-8 that a request is.
+            batch = [_sendable(prompt + texts[index]) for index in indices]
             if self._provider.supports_batch():
-                vectors = await self._provider.embed_texts(batch)
+                given: Any = await self._provider.embed_texts(batch)
             else:
-                vectors = [await self._provider.embed_text(text) for text in batch]
-            parts.append(await asyncio.to_thread(self._check, vectors, start, len(batch)))
-        return np.concatenate(parts)
+                given = [await self._provider.embed_text(text) for text in batch]
+            vectors[indices] = await asyncio.to_thread(self._check, given, indices)
+        return vectors
 
-    def _batches(self, count: int) -> list[tuple[int, int]]:
+    def __repr__(self) -> str:
+        return f"BrunoEmbedder({type(self._provider).__name__}, {self._fingerprint.name!r})"
+
+    def _batch_size(self) -> int:
         size = _int(self._provider.get_max_batch_size())
-        if size is None or size < 1:
-            size = _DEFAULT_BATCH
-        return [(start, size) for start in range(0, count, size)]
+        return _DEFAULT_BATCH if size is None or size < 1 else size
 
-    def _check(self, vectors: Any, first: int, count: int) -> NDArray[np.float32]:
-        if vectors is None:
-            vectors = []
-        for index, vector in enumerate(vectors):
-            if vector is None or len(vector) != self._fingerprint.dimension:
-                raise self._wrong(first + index, 0 if vector is None else len(vector))
-        return checked_vectors(vectors, count, self._fingerprint)
+    def _check(self, given: Any, indices: list[int]) -> NDArray[np.float32]:
+        """Unit vectors for the texts `indices`, cut where that was asked for."""
+        given = [] if given is None else given
+        dimension = self._fingerprint.dimension
+        cut = []
+        for index, vector in zip(indices, given, strict=False):
+            length = 0 if vector is None else len(vector)
+            if length == 0:
+                raise self._empty(index)
+            if self._length is None and length >= dimension:
+                self._length = length
+            if length != self._length:
+                raise self._wrong(index, length)
+            cut.append(vector[:dimension])
+        # checked_vectors sees the whole of what was given where its number is wrong.
+        return checked_vectors(
+            cut if len(given) == len(indices) else given, len(indices), self._fingerprint
+        )
+
+    def _empty(self, index: int) -> EmbeddingError:
+        name, provider = self._fingerprint.name, type(self._provider).__name__
+        return EmbeddingError(
+            f"{provider} gave an empty vector for text {index} with the model {name!r}",
+            fix="Check that the server has this model and that the provider calls the address "
+            "the server expects (a current Ollama answers /api/embed, not /api/embeddings).",
+            details={"embedder": name, "text": index},
+        )
 
     def _wrong(self, index: int, length: int) -> EmbeddingError:
         name, dimension = self._fingerprint.name, self._fingerprint.dimension
         provider = type(self._provider).__name__
-        if length == 0:
-            return EmbeddingError(
-                f"{provider} gave an empty vector for text {index} with the model {name!r}",
-                fix="Check that the server has this model and that the provider calls the address "
-                "the server expects (a current Ollama answers /api/embed, not /api/embeddings).",
-                details={"embedder": name, "text": index},
+        if not self._cut:
+            expected = f"its get_dimension() says {dimension} for the model {name!r}"
+            fix = (
+                "Set the provider's dimension to the model's, or name it here: "
+                f"BrunoEmbedder(provider, dim={length})."
             )
+        elif self._length is None:
+            expected = f"{dimension} were asked for from the model {name!r}"
+            fix = f"Give a dim of at most {length}, or leave it out."
+        else:
+            expected = f"the model {name!r} gave {self._length} before"
+            fix = "Check that the provider's server still runs the same model."
         return EmbeddingError(
-            f"{provider} gave a vector of dimension {length} for text {index}; "
-            f"its get_dimension() says {dimension} for the model {name!r}",
-            fix="Set the provider's dimension to the model's.",
+            f"{provider} gave a vector of dimension {length} for text {index}; {expected}",
+            fix=fix,
             details={"embedder": name, "text": index, "dimension": length},
         )
+
+
+def _stated(provider: EmbeddingInterface) -> int:
+    # int(): bruno-llm's create_from_env leaves numbers from the environment as strings.
+    dimension = _int(provider.get_dimension())
+    if dimension is None or dimension < 1:
+        raise InvalidInputError(
+            "embedder",
+            f"{type(provider).__name__}.get_dimension() gave {provider.get_dimension()!r}",
+            fix="Configure the provider's dimension as a positive whole number, or name it: "
+            "BrunoEmbedder(provider, dim=...).",
+        )
+    return dimension
+
+
+def _checked(dim: int) -> int:
+    if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
+        raise InvalidInputError("dim", f"is {dim!r}", fix="Give a whole number of at least 1.")
+    return dim
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _int(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -94,6 +94,28 @@ class StaticEmbedder:
         np.divide(out, norms, out=out, where=norms > 0)
         return out
 
+    def pieces(self, texts: Sequence[str]) -> list[NDArray[np.intp]]:
+        """The known tokens of each text, as indices into the vocabulary; many at once is faster.
+
+        Raises:
+            EmbeddingError: the weights are missing or damaged.
+        """
+        tokenizer = _weights(self._folder).tokenizer
+        readable = [_readable(text) for text in texts]
+        encoded = tokenizer.encode_batch_fast(readable, add_special_tokens=False)
+        unknown = tokenizer.token_to_id("[UNK]")
+        return [
+            np.array([piece for piece in one.ids if piece != unknown], dtype=np.intp)
+            for one in encoded
+        ]
+
+    def piece_vectors(self, pieces: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The tokens' own vectors, float32 (len(pieces), dimension), of unit norm."""
+        rows = _weights(self._folder).rows[pieces].astype(np.float32)
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+        np.divide(rows, norms, out=rows, where=norms > 0)
+        return rows
+
     def __repr__(self) -> str:
         return f"StaticEmbedder({self._folder!r})" if self._folder else "StaticEmbedder()"
 

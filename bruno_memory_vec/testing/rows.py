@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, row_schema
+from bruno_memory_vec.rows import cues
 from bruno_memory_vec.testing.embedder import HashEmbedder
 
 #: The time of the row with ``seq`` 0; each later one is a minute younger.
@@ -35,6 +36,7 @@ def message(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
         "memory_type": None,
         "content": content,
         "words": len(content.split()),
+        **cues(content, {}),
         "metadata": "{}",
         "extra": None,
         "source": None,

@@ -366,7 +366,8 @@ def test_the_quickstart(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120, env=_with_root(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "lexical" in done.stdout
+    assert "Casa do Jasmim" in done.stdout
+    assert "semantic" in done.stdout
     assert (tmp_path / "memory" / "store.json").exists()
 
 

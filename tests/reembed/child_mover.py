@@ -1,0 +1,61 @@
+"""A process that moves a store from one embedder to the other and back, until it is killed.
+
+As ``tests/durability/child_writer.py``: it says "ready", and waits for one line of JSON. With
+"load" in it, the process has the store open and writes to it meanwhile; else it runs the command's
+coroutine, beside nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+
+def near_its_end(_: str, done: int, total: int) -> None:
+    if done == total:
+        print("near", flush=True)
+
+
+async def beside_a_load(order: dict[str, Any], embedders: list[Any]) -> None:
+    from bruno_memory_vec import open_memory
+    from tests.durability.child_writer import Load
+
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    memory = await open_memory(order["folder"], embedder=embedders[0])
+    print("open", flush=True)
+    load = asyncio.create_task(Load(memory, log, order).run())
+    while not load.done():
+        for embedder in (*embedders[1:], embedders[0]):
+            await memory.reembed(embedder, near_its_end)
+            print("moved", flush=True)
+    await load
+
+
+async def alone(order: dict[str, Any], embedders: list[Any]) -> None:
+    from bruno_memory_vec.reembedding.run import reembed
+
+    print("open", flush=True)
+    while True:
+        for embedder in (*embedders[1:], embedders[0]):
+            await reembed(order["folder"], embedder, progress=near_its_end)
+            print("moved", flush=True)
+
+
+if __name__ == "__main__":
+    import lancedb
+    import lancedb.index
+    import lancedb.query  # noqa: F401
+    import tantivy  # noqa: F401
+
+    import bruno_memory_vec.memory  # noqa: F401
+    from bruno_memory_vec.testing.embedder import HashEmbedder
+
+    print("ready", flush=True)
+    line = sys.stdin.readline()
+    if line:
+        order = json.loads(line)
+        work = beside_a_load if order["load"] else alone
+        asyncio.run(work(order, [HashEmbedder(dimension) for dimension in order["dimensions"]]))

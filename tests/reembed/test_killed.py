@@ -1,0 +1,146 @@
+"""A move that is killed at random moments leaves a store of one embedder, with every row once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bruno_memory_vec import open_memory
+from bruno_memory_vec.reembedding.run import reembed
+from bruno_memory_vec.testing.embedder import HashEmbedder
+from tests.durability.support import Child
+from tests.durability.test_crash import Model
+from tests.durability.test_crash import check as check_store
+from tests.reembed.support import assert_made_by, messages, named, row_folders, rows_and_vectors
+
+pytestmark = pytest.mark.slow
+
+# As in tests/durability/test_crash.py.
+ROUNDS = float(os.environ.get("BRUNO_CRASH_ROUNDS", "1"))
+SEED = int(os.environ.get("BRUNO_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+HERE = Path(__file__).resolve().parent
+# That of "hash", which the durability tests open a store with, and another.
+FIRST, SECOND = 64, 48
+
+
+class Movers:
+    """Children that have imported everything already: the next one starts while one runs."""
+
+    def __init__(self) -> None:
+        self._next = Child(HERE / "child_mover.py")
+
+    def run_until_killed(self, order: str, dice: random.Random) -> int:
+        """Kill a child at a random moment, often about a switch. Returns how often it moved."""
+        child, self._next = self._next, Child(HERE / "child_mover.py")
+        assert child.hear() == "ready"
+        child.say(order)
+        assert child.hear() == "open", f"the child failed (seed {SEED})"
+        moves = 0
+        while dice.random() < 0.75:  # else now
+            moves += (heard := child.hear()) == "moved"
+            assert heard, f"the child failed (seed {SEED})"
+        time.sleep(dice.uniform(0, 0.25))
+        assert child.process.poll() is None, f"the child ended by itself (seed {SEED})"
+        child.process.kill()
+        assert child.process.stdout is not None
+        moves += child.process.stdout.read().count("moved")
+        child.end()
+        return moves
+
+    def close(self) -> None:
+        self._next.kill()
+
+
+@pytest.fixture
+def movers() -> Iterator[Movers]:
+    made = Movers()
+    yield made
+    made.close()
+
+
+def _current(folder: Path) -> HashEmbedder:
+    return HashEmbedder(named(folder).fingerprint.dimension)
+
+
+def _other(embedder: HashEmbedder) -> HashEmbedder:
+    return HashEmbedder(SECOND if embedder.fingerprint.dimension == FIRST else FIRST)
+
+
+async def test_killed_beside_its_own_writes(
+    movers: Movers, tmp_path: Path, record_property: Any
+) -> None:
+    dice = random.Random(SEED)
+    folder, log, model = tmp_path / "store", tmp_path / "log", Model()
+    async with open_memory(str(folder), embedder=HashEmbedder(FIRST)):
+        pass
+    kills, acknowledged, moves, resumed = max(1, round(8 * ROUNDS)), 0, 0, 0
+    print(f"seed {SEED}, {kills} kills")
+    for _ in range(kills):
+        seed = dice.randrange(10**6)
+        log.unlink(missing_ok=True)
+        now = _current(folder)
+        order = json.loads(model.order(folder, log, seed)) | {
+            "load": True,
+            "dimensions": [now.fingerprint.dimension, _other(now).fingerprint.dimension],
+        }
+        moves += movers.run_until_killed(json.dumps(order), dice)
+        acknowledged += model.read(log) if log.exists() else 0
+        # The very vectors, before anything is mended.
+        now = _current(folder)
+        async with open_memory(str(folder), embedder=now, recall_in_context=False) as memory:
+            model.settle(await assert_made_by(memory, now))
+        if now.fingerprint.dimension != FIRST or dice.random() < 0.5:
+            report = await reembed(str(folder), _other(now))
+            resumed += report.resumed > 0
+        if _current(folder).fingerprint.dimension != FIRST:
+            resumed += (await reembed(str(folder), HashEmbedder(FIRST))).resumed > 0
+        await check_store(folder, model, seed)
+        assert len(row_folders(folder)) <= 2
+    print(f"{acknowledged} operations acknowledged, {moves} moves, {resumed} gone on with")
+    record_property("kills", kills)
+    record_property("moves", moves)
+    assert acknowledged > 0, "nothing was written before the kills: the test shows nothing"
+    assert moves > 0, "no move came to its end: the test shows nothing"
+
+
+async def test_killed_as_a_command(movers: Movers, tmp_path: Path, record_property: Any) -> None:
+    dice = random.Random(SEED)
+    folder = tmp_path / "store"
+    async with open_memory(str(folder), embedder=HashEmbedder(FIRST)) as memory:
+        await memory.store_messages(messages(2000), "talk", "ana")
+        await memory.recall("what about the violin", user_id="ana", k=20)
+        await memory.maintain()
+        before, _ = await rows_and_vectors(memory)
+    kills, moves, resumed = max(1, round(8 * ROUNDS)), 0, 0
+    print(f"seed {SEED}, {kills} kills")
+    for number in range(kills):
+        now = _current(folder)
+        dimensions = [now.fingerprint.dimension, _other(now).fingerprint.dimension]
+        order = {"folder": str(folder), "load": False, "dimensions": dimensions}
+        moves += movers.run_until_killed(json.dumps(order), dice)
+        now = _current(folder)
+        if number % 2:  # else the next child finds it as the killed one left it
+            async with open_memory(str(folder), embedder=now) as memory:
+                assert await assert_made_by(memory, now) == before
+        else:
+            async with open_memory(str(folder), embedder=now, read_only=True) as memory:
+                assert await assert_made_by(memory, now) == before
+            report = await reembed(str(folder), _other(now))
+            resumed += report.resumed > 0
+            assert report.resumed + report.embedded == report.rows == len(before)
+    print(f"{moves} moves, {resumed} gone on with")
+    record_property("kills", kills)
+    record_property("moves", moves)
+    now = _current(folder)
+    async with open_memory(str(folder), embedder=now) as memory:
+        assert await assert_made_by(memory, now) == before
+        (hit,) = await memory.recall("number 1234", user_id="ana", k=1, profile="lexical")
+        assert hit.content.startswith("number 1234 ")
+    assert len(row_folders(folder)) <= 2
