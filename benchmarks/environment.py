@@ -57,8 +57,12 @@ def write_json(report: dict[str, Any], target: str | None) -> None:
 
 
 def _module() -> str:
-    path = Path(sys.argv[0])
-    return f"benchmarks.{path.parent.name if path.stem == '__main__' else path.stem}"
+    path = Path(sys.argv[0]).resolve().with_suffix("")
+    root = Path(__file__).resolve().parents[1]
+    if not path.is_relative_to(root):
+        return path.name
+    parts = path.relative_to(root).parts
+    return ".".join(parts[:-1] if parts[-1] == "__main__" else parts)
 
 
 def _commit() -> str | None:

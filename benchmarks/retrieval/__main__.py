@@ -1,4 +1,18 @@
-"""The command: ``python -m benchmarks.retrieval --dataset locomo --path DIR --json -``."""
+"""How well memory finds what answers a question: ``python -m benchmarks.retrieval``.
+
+    python -m benchmarks.retrieval
+        our own samples, and LoCoMo and SciFact where BRUNO_EVAL_DATA names their folder
+
+    python -m benchmarks.retrieval --dataset locomo --path DIR --profile balanced --json -
+        one data set, one profile, the figures on standard output
+
+    python -m benchmarks.retrieval --data locomo=DIR --data beir=DIR --profile balanced \\
+        --profile rrf --embedder static --embedder minilm=DIR --peer chroma --split test \\
+        --out benchmarks/results --plots
+        a matrix: a file a run, a table, plots; what is there already is not run again
+
+Exit status: 0, 1 where a run failed or there was nothing to run, 2 for a wrong option.
+"""
 
 from __future__ import annotations
 
@@ -6,120 +20,204 @@ import argparse
 import asyncio
 import os
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
-from rich import box
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.environment import describe, quiet_logs, write_json
-from benchmarks.retrieval.locomo import load
-from benchmarks.retrieval.run import run_locomo
+from benchmarks import peers
+from benchmarks.environment import quiet_logs
+from benchmarks.retrieval import plots, results, tables
+from benchmarks.retrieval.datasets import KINDS, SAMPLES, SPLITS
+from benchmarks.retrieval.matrix import (
+    Outcome,
+    ReusingEmbedder,
+    entries,
+    named_embedder,
+    run_matrix,
+)
+from bruno_memory_vec.embedders import Embedder
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.profiles import load_profile
 
-_SPLITS = {"all": slice(None), "dev": slice(0, 5), "test": slice(5, 10)}
-_NAMES = {
-    "1": "1 multi-hop",
-    "2": "2 temporal",
-    "3": "3 open-domain",
-    "4": "4 single-hop",
-    "5": "5 adversarial",
-}
-# Short, so that the table fits eighty columns.
-_HEADS = {
-    "questions": "n",
-    "recall@1": "R@1",
-    "recall@5": "R@5",
-    "recall@10": "R@10",
-    "recall@20": "R@20",
-    "ndcg@10": "nDCG@10",
-    "mrr": "MRR",
-}
-# Standard output is for the figures alone.
-_screen = Console(stderr=True)
+_EVAL_DATA = "BRUNO_EVAL_DATA"
+# What is taken from that folder when no data is named: kind and subfolder.
+_KNOWN_SETS = (("locomo", "locomo"), ("beir", "scifact"))
+_TABLE = "retrieval.md"
 
 
-def main() -> int:
-    """Run the command; the exit status is 0, or 1 for an error."""
-    arguments = _arguments()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    arguments = _arguments(argv)
     quiet_logs()
+    # Standard output is for the figures alone.
+    screen = Console(stderr=True)
     try:
-        report = {**describe(), **asyncio.run(_run(arguments))}
+        outcome = asyncio.run(_run(arguments, screen))
+        if arguments.plots and outcome.reports:
+            files = plots.draw(outcome.reports, arguments.out)
+            _say(screen, f"plots: {', '.join(file.name for file in files)}")
     except BrunoError as error:
-        _screen.print(f"[red]error:[/red] {error}", highlight=False)
+        screen.print(f"error: {error}", style="red", markup=False, highlight=False)
         return 1
-    _show(report)
-    write_json(report, arguments.json)
-    return 0
+    _show(outcome, arguments)
+    if not outcome.reports and not outcome.failed:
+        screen.print("error: there was nothing to run", style="red")
+    return 0 if outcome.reports and not outcome.failed else 1
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
-    parser.add_argument("--dataset", choices=["locomo"], default="locomo")
-    parser.add_argument(
-        "--path",
-        type=Path,
-        default=Path(os.environ.get("BRUNO_EVAL_DATA", "../shared/data")) / "locomo",
-        help="the folder that holds the data (default: BRUNO_EVAL_DATA/locomo)",
+async def _run(arguments: argparse.Namespace, screen: Console) -> Outcome:
+    if arguments.plots:
+        plots.require()
+        if arguments.out is None:
+            raise InvalidInputError("plots", "have no folder", fix="Name it with --out.")
+    for profile in arguments.profile:
+        load_profile(profile)
+    rows = entries(arguments.profile, _peers(arguments.peer), _embedders(arguments))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
     )
-    parser.add_argument("--split", choices=list(_SPLITS), default="all")
-    parser.add_argument("--profile", default="balanced")
-    parser.add_argument("--embedder", default="static")
-    parser.add_argument("--store", type=Path, help="keep the store in this folder")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
-    return parser.parse_args()
+    with Progress(*columns, console=screen) as progress:
+        tasks: dict[tuple[str, str], Any] = {}
 
+        def advance(run: str, work: str, done: int, total: int) -> None:
+            if (run, work) not in tasks:
+                tasks[run, work] = progress.add_task(f"{run}: {work}", total=total)
+            progress.update(tasks[run, work], completed=done)
 
-async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
-    data = load(arguments.path, _SPLITS[arguments.split])
-    with tempfile.TemporaryDirectory() as folder, Progress(console=_screen) as progress:
-        tasks: dict[str, Any] = {}
-
-        def advance(work: str, done: int, total: int) -> None:
-            if work not in tasks:
-                tasks[work] = progress.add_task(work, total=total)
-            progress.update(tasks[work], completed=done)
-
-        report = await run_locomo(
-            data,
-            arguments.store or Path(folder) / "store",
-            profile=arguments.profile,
-            embedder=arguments.embedder,
+        return await run_matrix(
+            _sources(arguments),
+            rows,
+            split=arguments.split,
+            out=arguments.out,
+            again=arguments.again,
+            store=arguments.store,
+            say=lambda line: _say(progress.console, line),
             advance=advance,
         )
-    return {"dataset": "locomo", "split": arguments.split, **report}
 
 
-def _show(report: dict[str, Any]) -> None:
-    table = Table(
-        title=f"LoCoMo ({report['split']}), {report['profile']}, {report['embedder']}",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
+def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:
+    if not outcome.reports:
+        return
+    table = tables.markdown(outcome.reports)
+    report = ",\n".join(results.dumps(report).strip() for report in outcome.reports)
+    if len(outcome.reports) > 1:
+        report = f'{{"runs": [\n{report}\n]}}'
+    if arguments.json == "-":
+        sys.stdout.write(report + "\n")
+        sys.stderr.write(table + "\n")
+    else:
+        sys.stdout.write(table + "\n")
+        if arguments.json:
+            Path(arguments.json).write_text(report + "\n", encoding="utf-8")
+    if arguments.out is not None:
+        first = outcome.reports[0]
+        head = (
+            f"# Retrieval\n\nCommit {first['commit']}, {first['cores']} cores, "
+            f"Python {first['python']}. `{results.origin()['command']}`\n\n"
+        )
+        (arguments.out / _TABLE).write_text(head + table + "\n", encoding="utf-8")
+
+
+def _say(screen: Console, line: str) -> None:
+    screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _sources(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
+    sources: list[tuple[str, Path]] = list(arguments.data)
+    folder = os.environ.get(_EVAL_DATA)
+    if arguments.dataset or arguments.path:
+        kind = arguments.dataset or "locomo"
+        path = arguments.path or (Path(folder) / kind if folder else None)
+        if path is None:
+            raise InvalidInputError("path", "is not given", fix=f"Use --path, or set {_EVAL_DATA}.")
+        sources.append((kind, path))
+    if sources:
+        return sources
+    if folder:
+        known = [(kind, Path(folder) / name) for kind, name in _KNOWN_SETS]
+        sources = [(kind, path) for kind, path in known if path.is_dir()]
+    return [*sources, ("jsonl", SAMPLES)]
+
+
+def _embedders(arguments: argparse.Namespace) -> list[Embedder]:
+    found = [named_embedder(spec) for spec in arguments.embedder]
+    return [ReusingEmbedder(one) for one in found] if arguments.reuse_vectors else found
+
+
+def _peers(chosen: Sequence[str]) -> list[str]:
+    return list(peers.names()) if "all" in chosen else list(dict.fromkeys(chosen))
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.retrieval",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    whole = report["categories_1_4"]
-    table.add_column("categories", no_wrap=True)
-    for name in whole:
-        table.add_column(_HEADS.get(name, name), justify="right", no_wrap=True)
-    rows = {_NAMES.get(c, c): figures for c, figures in report["by_category"].items()}
-    for label, figures in {
-        **rows,
-        "1-4": whole,
-        "1-4, audited": report["categories_1_4_audited_gold"],
-    }.items():
-        cells = [
-            f"{value:.3f}" if isinstance(value, float) else str(value) for value in figures.values()
-        ]
-        table.add_row(label, *cells)
-    _screen.print(table)
-    latency = report["latency"]
-    _screen.print(
-        f"recall p50 {latency['p50_ms']:.1f} ms, p95 {latency['p95_ms']:.1f} ms over "
-        f"{latency['recalls']} questions; stored {report['turns']} turns at "
-        f"{report['turns_per_s']}/s"
+    add = parser.add_argument
+    add(
+        "--data",
+        action="append",
+        default=[],
+        type=_source,
+        metavar="KIND=PATH",
+        help=f"a data set, any number of times; KIND is one of {', '.join(KINDS)}",
     )
+    add("--dataset", choices=list(KINDS), help="the kind of the one data set in --path")
+    add("--path", type=Path, help="its file or folder (default: a folder in BRUNO_EVAL_DATA)")
+    add("--split", choices=SPLITS, default="all", help="the part to choose by, or to check on")
+    add(
+        "--profile",
+        action="append",
+        metavar="NAME|FILE.toml",
+        help='any number of times; "none" for peers alone (default: balanced)',
+    )
+    add(
+        "--embedder",
+        action="append",
+        metavar="NAME|[NAME=]FOLDER",
+        help="any number of times; a folder holds a sentence-transformers model (default: static)",
+    )
+    add(
+        "--peer",
+        action="append",
+        default=[],
+        choices=["all", *peers.names()],
+        metavar="NAME",
+        help=f"any number of times: all, {', '.join(peers.names())}",
+    )
+    add("--out", type=Path, metavar="DIR", help="write a report a run and the table there")
+    add("--again", action="store_true", help="run also what is in --out already")
+    add("--plots", action="store_true", help="draw the figures into --out")
+    add(
+        "--reuse-vectors",
+        action="store_true",
+        help="embed each text once for all runs; index times of later runs leave it out",
+    )
+    add("--store", type=Path, metavar="DIR", help="keep the stores there")
+    add("--json", metavar="FILE", help="write the reports there; - for standard output")
+    arguments = parser.parse_args(argv)
+    chosen = arguments.profile or ["balanced"]
+    arguments.profile = [profile for profile in dict.fromkeys(chosen) if profile != "none"]
+    arguments.embedder = list(dict.fromkeys(arguments.embedder or ["static"]))
+    return arguments
+
+
+def _source(text: str) -> tuple[str, Path]:
+    kind, found, path = text.partition("=")
+    if not found or kind not in KINDS or not path:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not KIND=PATH with a KIND of {', '.join(KINDS)}"
+        )
+    return kind, Path(path)
 
 
 if __name__ == "__main__":

@@ -1,87 +1,174 @@
-"""Store a data set through the public API, ask its questions, and measure."""
+"""Store a data set in a system, ask its questions, and measure."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.retrieval.locomo import HEADLINE, LoCoMo
-from benchmarks.retrieval.metrics import CUTOFFS, mean, measure, percentiles
-from bruno_memory_vec import VectorMemory, open_memory
+import numpy as np
+from numpy.typing import NDArray
 
-_DEPTH = max(CUTOFFS)
+from benchmarks.retrieval.datasets.base import Dataset, Question
+from benchmarks.retrieval.metrics import (
+    DEPTH,
+    figures,
+    percentiles,
+    ranks_of,
+    session_ranks,
+    update_figures,
+)
+from benchmarks.retrieval.results import Questions
+from benchmarks.retrieval.significance import PERMUTATIONS, RESAMPLES, SEED, interval
+from benchmarks.retrieval.systems import System, moments
+
+Advance = Callable[[str, int, int], None]
+Floats = NDArray[np.float64]
 
 
-async def run_locomo(
-    data: LoCoMo,
-    store: str | Path,
-    *,
-    profile: str,
-    embedder: str,
-    advance: Callable[[str, int, int], None] = lambda work, done, total: None,
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    questions: Questions
+    second: list[list[int]]
+    seconds: list[float]
+    foreign: int
+
+
+async def measure(
+    data: Dataset,
+    system: System,
+    folder: Path,
+    advance: Advance = lambda work, done, total: None,
 ) -> dict[str, Any]:
-    """Store the conversations, ask each question within its own, and measure.
+    """Run one system over one data set.
+
+    Each question is asked once, after the one before it was answered, with `DEPTH` ids wanted. Its
+    time is that of `System.ask`, which embeds the question. Where the data does not say when it
+    is asked, that is a day after its user's last text.
 
     Args:
-        data: the conversations and questions.
-        store: a folder for the store (or ``memory://``).
-        profile: the recall profile.
-        embedder: the embedder.
-        advance: told how far the work has come.
+        data: texts and questions.
+        system: not yet opened; closed at the end, also after an error.
+        folder: an empty one, for the store.
+        advance: told how far the work has come: what, done, total.
+
+    Returns:
+        The part of a report that a run gives: ``store``, ``latency``, ``counts``, ``figures``,
+        ``questions``, ``seeds``.
     """
-    async with open_memory(str(store), embedder=embedder, profile=profile) as memory:
-        started = time.perf_counter()
-        for number, ((user, conversation), messages) in enumerate(data.sessions.items()):
-            await memory.store_messages(messages, conversation, user_id=user)
-            advance("storing", number + 1, len(data.sessions))
-        storing = time.perf_counter() - started
-        await memory.maintain()
-        # Asked a day after everything was said, so that recency counts as it would then.
-        last = max(message.timestamp for turns in data.sessions.values() for message in turns)
-        now = last.replace(tzinfo=timezone.utc) + timedelta(days=1)
-        results = await _ask(memory, data, now, advance)
-        health = await memory.health()
-    turns = sum(len(messages) for messages in data.sessions.values())
+    try:
+        await system.open(folder)
+        advance("storing", 0, len(data.turns))
+        began = time.perf_counter()
+        await system.store(data.turns)
+        storing = time.perf_counter() - began
+        advance("storing", len(data.turns), len(data.turns))
+        answers = await _ask(data, system, advance)
+    finally:
+        await system.close()
+    counts = {**system.counts}
+    if answers.foreign:
+        counts["ids of no turn of the user"] = answers.foreign
     return {
-        "profile": profile,
-        "embedder": health["embedder"],
-        "turns": turns,
-        "storing_s": round(storing, 3),
-        "turns_per_s": round(turns / storing),
-        **results,
+        "store": {"seconds": round(storing, 3), "texts_per_s": round(len(data.turns) / storing)},
+        "latency": {"asks": len(answers.seconds), **percentiles(answers.seconds)},
+        "counts": counts,
+        "seeds": {"bootstrap": SEED, "resamples": RESAMPLES, "permutations": PERMUTATIONS},
+        "figures": _figures(data, answers),
+        "questions": answers.questions.to_json(),
     }
 
 
-async def _ask(
-    memory: VectorMemory, data: LoCoMo, now: datetime, advance: Callable[[str, int, int], None]
-) -> dict[str, Any]:
-    figures: list[tuple[int, dict[str, float]]] = []
-    audited: list[dict[str, float]] = []
+async def _ask(data: Dataset, system: System, advance: Advance) -> _Answers:
+    sessions: dict[str, dict[str, str | None]] = {}
+    last: dict[str, datetime] = {}
+    for turn, at in zip(data.turns, moments(data.turns), strict=True):
+        sessions.setdefault(turn.user_id, {})[turn.id] = turn.conversation_id
+        last[turn.user_id] = max(at, last.get(turn.user_id, at))
+    gold, by_session, older, second = [], [], [], []
     seconds: list[float] = []
-    for number, question in enumerate(data.questions):
-        started = time.perf_counter()
-        hits = await memory.recall(question.text, user_id=question.user_id, k=_DEPTH, now=now)
-        seconds.append(time.perf_counter() - started)
-        ranked = [hit.record.metadata["dia_id"] for hit in hits]  # type: ignore[index]  # LoCoMo holds messages only
-        figures.append((question.category, measure(ranked, question.gold)))
-        if question.category in HEADLINE and question.audited:
-            audited.append(measure(ranked, question.audited))
-        advance("asking", number + 1, len(data.questions))
-    categories = sorted({category for category, _ in figures})
-    by_category = {
-        str(category): _summary([one for c, one in figures if c == category])
-        for category in categories
-    }
-    return {
-        "categories_1_4": _summary([one for c, one in figures if c in HEADLINE]),
-        "categories_1_4_audited_gold": _summary(audited),
-        "by_category": by_category,
-        "latency": {"recalls": len(seconds), **percentiles(seconds)},
-    }
+    foreign = 0
+    for number, question in enumerate(data.questions, start=1):
+        now = question.asked_at or last[question.user_id] + timedelta(days=1)
+        began = time.perf_counter()
+        ranked = await system.ask(question.text, question.user_id, DEPTH, now)
+        seconds.append(time.perf_counter() - began)
+        own = sessions[question.user_id]
+        foreign += sum(item not in own for item in ranked)
+        gold.append(ranks_of(ranked, question.gold))
+        by_session.append(session_ranks(ranked, own, question.gold_sessions))
+        older.append(ranks_of(ranked, question.older))
+        second.append(ranks_of(ranked, question.second_gold))
+        advance("asking", number, len(data.questions))
+    asked = Questions(
+        ids=[question.id for question in data.questions],
+        categories=[question.category for question in data.questions],
+        groups=[question.group for question in data.questions],
+        gold=gold,
+        sessions=by_session,
+        older=older,
+    )
+    return _Answers(asked, second, seconds, foreign)
 
 
-def _summary(figures: list[dict[str, float]]) -> dict[str, Any]:
-    return {"questions": len(figures), **mean(figures)}
+def _figures(data: Dataset, answers: _Answers) -> dict[str, Any]:
+    asked = answers.questions
+    found = {
+        **_parts(data, asked.gold),
+        "second_gold": _summary(data.questions, answers.second, data.headline),
+        "sessions": _parts(data, asked.sessions),
+        "updates": _updates(data.questions, asked),
+    }
+    return {name: part for name, part in found.items() if part}
+
+
+def _parts(data: Dataset, ranks: Sequence[Sequence[int]]) -> dict[str, Any]:
+    present = {question.category for question in data.questions}
+    parts: dict[str, Any] = {"headline": _summary(data.questions, ranks, data.headline)}
+    for name, categories in (
+        ("by_category", present & data.headline),
+        ("apart", present - data.headline),
+    ):
+        each = {one: _summary(data.questions, ranks, {one}) for one in sorted(categories)}
+        parts[name] = {category: part for category, part in each.items() if part}
+    return {name: part for name, part in parts.items() if part}
+
+
+def _summary(
+    questions: Sequence[Question],
+    ranks: Sequence[Sequence[int]],
+    categories: frozenset[str] | set[str],
+) -> dict[str, Any]:
+    """Each figure as [mean, low, high] over the questions of these categories that have gold."""
+    chosen = [
+        place
+        for place, question in enumerate(questions)
+        if question.category in categories and ranks[place]
+    ]
+    if not chosen:
+        return {}
+    return _with_intervals(
+        figures([ranks[place] for place in chosen]), [questions[place].group for place in chosen]
+    )
+
+
+def _updates(questions: Sequence[Question], asked: Questions) -> dict[str, Any]:
+    chosen = [place for place, older in enumerate(asked.older) if older and asked.gold[place]]
+    if not chosen:
+        return {}
+    found = update_figures(
+        [asked.gold[place] for place in chosen], [asked.older[place] for place in chosen]
+    )
+    return _with_intervals(found, [questions[place].group for place in chosen])
+
+
+def _with_intervals(values: dict[str, Floats], groups: Sequence[str]) -> dict[str, Any]:
+    summary: dict[str, Any] = {"questions": len(groups), "groups": len(set(groups))}
+    for name, each in values.items():
+        low, high = interval(each, groups)
+        around = [None, None] if np.isnan(low) else [round(low, 4), round(high, 4)]
+        summary[name] = [round(float(each.mean()), 4), *around]
+    return summary

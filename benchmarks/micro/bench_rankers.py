@@ -1,0 +1,185 @@
+"""The rankers: each step alone, whole rankings, and what is read of questions and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.micro import data
+from bruno_memory_vec import word_matches as words
+from bruno_memory_vec.candidate_pool import columns_for, make_pool
+from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.profiles import list_profiles, load_profile
+from bruno_memory_vec.rankers import (
+    STEPS,
+    Fusion,
+    FusionMethod,
+    Pool,
+    rank,
+    read_cues,
+    read_question,
+    time_expressions,
+)
+from bruno_memory_vec.rankers.comparison import (
+    diversity_loss,
+    duplicate_loss,
+    feedback_gain,
+    update_loss,
+)
+from bruno_memory_vec.rankers.conversation import conversation_gain
+from bruno_memory_vec.rankers.coverage import coverage_gain
+from bruno_memory_vec.rankers.cue_gains import (
+    current_gain,
+    length_gain,
+    speaker_gain,
+    statement_gain,
+    time_mention_gain,
+    time_named_gain,
+)
+from bruno_memory_vec.rankers.fusion import fuse
+from bruno_memory_vec.rankers.learned import learned_signals
+from bruno_memory_vec.rankers.modifiers import importance_factor, recency_factor, use_factor
+from bruno_memory_vec.rankers.neighbours import answer_gain, neighbour_gain
+
+K = 10
+NOW = micros(data.NOW)
+SHIPPED = [load_profile(name) for name in list_profiles()]
+# It asks for a time, names one, asks whose things, and for how they stand now: no step is idle.
+ASKED = read_question("When do I go to Lisbon now, and what did Ana book last May?", NOW)
+
+Floats = NDArray[np.float64]
+Step = Callable[[Pool, Floats, Any], Any]
+
+
+def _place(pool: Pool) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    return pool.conversation, pool.turn, pool.words
+
+
+#: By name, what each step computes of a pool, the score so far and the step's settings.
+STEP_CALLS: dict[str, Step] = {
+    "neighbours": lambda p, score, how: neighbour_gain(score, *_place(p), how),
+    "answers": lambda p, score, how: answer_gain(score, *_place(p), p.ends_with_question, how),
+    "conversation": lambda p, score, how: conversation_gain(score, p.conversation, how),
+    "coverage": lambda p, _, how: coverage_gain(p, how),
+    "speaker": lambda p, _, how: speaker_gain(p, ASKED, how),
+    "length": lambda p, _, how: length_gain(p, how),
+    "statement": lambda p, _, how: statement_gain(p, how),
+    "time_mention": lambda p, _, how: time_mention_gain(p, ASKED, how),
+    "time_named": lambda p, _, how: time_named_gain(p, ASKED, how),
+    "learned": lambda _, score, how: learned_signals(dict.fromkeys(how.factors, score), how),
+    "feedback": lambda p, score, how: feedback_gain(p, score, how),
+    "current": lambda p, score, how: current_gain(p, score, ASKED, how),
+    "recency": lambda p, _, how: recency_factor(p.created_at, NOW, how),
+    "importance": lambda p, _, how: importance_factor(p.importance, how),
+    "use": lambda p, _, how: use_factor(p.access_count, how),
+    "update": lambda p, score, how: update_loss(p, score, how),
+    "diversity": lambda p, score, how: diversity_loss(p, score, K, how),
+    "duplicates": lambda p, score, how: duplicate_loss(p, score, how),
+}
+# The cross-encoder's cost is its model's, not ours.
+assert set(STEP_CALLS) == set(STEPS) - {"cross_encoder"}
+
+
+@pytest.mark.parametrize("rows", data.POOLS)
+@pytest.mark.parametrize("method", get_args(FusionMethod))
+def test_fusion(benchmark: BenchmarkFixture, method: FusionMethod, rows: int) -> None:
+    benchmark.group = f"fusion, {rows} rows"
+    pool = data.pool(rows)
+    signals = benchmark(fuse, pool.lexical, pool.semantic, Fusion(method))
+    assert sum(signals.values()).max() > 0.3
+
+
+@pytest.mark.parametrize("rows", data.POOLS)
+@pytest.mark.parametrize("step", STEP_CALLS)
+def test_step(benchmark: BenchmarkFixture, step: str, rows: int) -> None:
+    benchmark.group = f"step, {rows} rows"
+    pool = data.pool(rows)
+    score = sum(fuse(pool.lexical, pool.semantic, Fusion("convex", 0.3)).values())
+    how = data.every_step(SHIPPED)[step]
+    found = benchmark(STEP_CALLS[step], pool, score, how)
+    changes = found if isinstance(found, dict) else {step: found}
+    assert any(np.ptp(change) > 0 for change in changes.values()), "an idle step"
+
+
+@pytest.mark.parametrize("rows", data.POOLS)
+@pytest.mark.parametrize("profile", SHIPPED, ids=lambda profile: profile.name)
+def test_rank(benchmark: BenchmarkFixture, profile: Any, rows: int) -> None:
+    benchmark.group = f"rank, {rows} rows"
+    pool = data.pool(rows)
+    ranking = benchmark(rank, pool, profile.rank, k=K, now=NOW, question=ASKED)
+    assert len(ranking.order) == K
+
+
+@pytest.mark.parametrize("name", ["balanced", "accurate"])
+def test_make_pool(
+    benchmark: BenchmarkFixture, name: str, texts: list[str], vectors: NDArray[np.float32]
+) -> None:
+    """From Arrow to numpy, 300 rows; for ``accurate`` with the words of their texts."""
+    benchmark.group = "a pool of 300 rows"
+    profile = load_profile(name)
+    table = data.rows(texts[:300], vectors[:300]).select(columns_for(profile))
+    seq = np.arange(0, 300, 3)
+    candidates = Candidates(
+        seq, np.linspace(1, 0, 100, dtype=np.float32), ("talk",) * 100, np.arange(100)
+    )
+    pool = benchmark(make_pool, table, candidates, candidates, {}, data.QUESTION, profile)
+    assert len(pool) == 300
+
+
+@pytest.mark.parametrize("state", ["read", "unread"])
+@pytest.mark.parametrize("rows", data.POOLS)
+def test_word_matches(benchmark: BenchmarkFixture, rows: int, state: str, texts: list[str]) -> None:
+    """Of texts whose words are kept from an earlier question, and of texts never seen."""
+    benchmark.group = f"word_matches, {rows} texts"
+
+    def forget() -> None:
+        words._kept.clear()
+
+    if state == "read":
+        matches, _ = benchmark(words.word_matches, data.QUESTION, texts[:rows])
+    else:
+        matches, _ = benchmark.pedantic(  # type: ignore[no-untyped-call]
+            words.word_matches, (data.QUESTION, texts[:rows]), setup=forget, rounds=30
+        )
+    assert (len(matches), matches.max()) == (rows, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "periods"),
+    [("Where did we stay in Lisbon?", 0), (data.QUESTION, 1)],
+    ids=["no date", "a date"],
+)
+def test_read_question(benchmark: BenchmarkFixture, text: str, periods: int) -> None:
+    """An expression that was read today already is remembered."""
+    benchmark.group = "read_question"
+    question = benchmark(read_question, text, NOW)
+    assert len(question.periods) == periods
+
+
+def test_read_question_with_a_new_date(benchmark: BenchmarkFixture) -> None:
+    benchmark.group = "read_question"
+    read_question(data.QUESTION, NOW)  # loads the parser, once in a process
+    question = benchmark.pedantic(  # type: ignore[no-untyped-call]
+        read_question, (data.QUESTION, NOW), setup=time_expressions._resolve.cache_clear, rounds=100
+    )
+    assert len(question.periods) == 1
+
+
+def test_read_cues_of_a_chat_turn(benchmark: BenchmarkFixture) -> None:
+    benchmark.group = "read_cues"
+    cues = benchmark(read_cues, "Ana: we moved to Porto last May, and it rains. Did you know?")
+    assert (cues.speaker, cues.names_time, cues.ends_with_question) == ("Ana", True, True)
+
+
+def test_read_cues_of_a_long_answer(benchmark: BenchmarkFixture, texts: list[str]) -> None:
+    """Some 600 words."""
+    benchmark.group = "read_cues"
+    answer = " ".join(texts)[:3_500] + "\nDoes that help?"
+    cues = benchmark(read_cues, answer)
+    assert 0 < cues.question_share < 1
