@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
+from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.places import Key, Place, give_places
@@ -247,39 +248,36 @@ class Writer:
                 await asyncio.sleep(0)
 
     async def _commit(self, rows: Sequence[Row]) -> None:
-        def prepare() -> tuple[dict[Key, Row], pa.Array, bool]:
+        def prepare() -> tuple[dict[Key, Row], list[Row], pa.Array, set[str], tuple[str, ...]]:
             # Of several with the same id, the last counts; it stands where the first stood.
-            latest = {(row["user_id"], row["kind"], row["id"]): row for row in rows}
-            ids = pa.array([row["id"] for row in latest.values()], pa.string())
-            return latest, ids, self._known.any(ids)
+            latest = {(row["user_id"], row["kind"], row["id"]): row for row in in_breaths(rows)}
+            batch = list(latest.values())
+            ids = pa.array([row["id"] for row in batch], pa.string())
+            talks = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
+            perhaps = tuple({id_ for _, _, id_ in latest}) if self._known.any(ids) else ()
+            return latest, batch, ids, talks, perhaps
 
         if self._uncertain:
             await self._follow()
-        latest, ids, may_exist = await _off_loop(len(rows), prepare)
-        batch = list(latest.values())
+        latest, batch, ids, talks, perhaps_stored = await _off_loop(len(rows), prepare)
         vectors = await embed_texts(self._embedder, [row["content"] for row in batch], "document")
-        stored = await self._stored(latest) if may_exist else {}
-        next_turns = await self._next_turns(batch)
+        stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
+        next_turns = await self._next_turns(talks)
         # A commit that fails may have been made all the same: its numbers are never given again.
         first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
         last_seq = self._next_seq - 1
 
-        def build() -> tuple[pa.Table, list[HotTurn]]:
+        def build() -> tuple[pa.Table, list[HotTurn], set[str]]:
             self._known.add(ids)
             hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
-            return to_table(batch, vectors, self._schema), hot
+            table = to_table(batch, vectors, self._schema)
+            return table, hot, _moved_from(stored, latest)
 
-        table, hot = await _off_loop(len(batch), build)
+        table, hot, moved_from = await _off_loop(len(batch), build)
         self._uncertain = True
         await _to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
         self._lexical.remove([place.seq for place in stored.values()])
         self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
-        moved_from = {
-            str(place.conversation_id)
-            for key, place in stored.items()
-            if key[1] == MESSAGE
-            and place.conversation_id not in (None, latest[key]["conversation_id"])
-        }
         try:
             await self._sessions.apply(hot, last_seq)
             for conversation in moved_from:
@@ -299,9 +297,8 @@ class Writer:
         self._uncertain = False
         self.problems.pop(_FOLLOWING, None)
 
-    async def _stored(self, latest: Mapping[Key, Row]) -> dict[Key, Place]:
+    async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Place]:
         """Which rows of a batch are stored already, and where."""
-        ids = tuple({id_ for _, _, id_ in latest})
         columns = ("user_id", "kind", "id", "seq", "conversation_id", "turn")
         found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
 
@@ -315,10 +312,10 @@ class Writer:
 
         return await _off_loop(found.num_rows, read)
 
-    async def _next_turns(self, batch: Sequence[Row]) -> dict[str, int]:
-        """The next free turn of each conversation that a batch writes to."""
+    async def _next_turns(self, conversations: Iterable[str]) -> dict[str, int]:
+        """The next free turn of each conversation."""
         turns: dict[str, int] = {}
-        for conversation in {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}:
+        for conversation in conversations:
             known = await self._sessions.conversation(conversation)
             turns[conversation] = 0 if known is None else known.next_turn
         return turns
@@ -377,6 +374,17 @@ class Writer:
 def _runs(task: asyncio.Future[Any] | None) -> bool:
     """Whether a task is under way; one of an earlier event loop never will be again."""
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+
+
+def _moved_from(stored: Mapping[Key, Place], latest: Mapping[Key, Row]) -> set[str]:
+    """The conversations that messages were in, and are not in any more."""
+    return {
+        place.conversation_id
+        for key, place in in_breaths(stored.items())
+        if key[1] == MESSAGE
+        and place.conversation_id is not None
+        and place.conversation_id != latest[key]["conversation_id"]
+    }
 
 
 async def _to_its_end(write: Coroutine[Any, Any, None]) -> None:

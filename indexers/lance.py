@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ from .schema import KEY, row_schema
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
+
+T = TypeVar("T")
 
 _TABLE = "rows"
 # Each commit is a fragment and a version, and every search pays for their number.
@@ -248,9 +250,12 @@ class LanceIndex:
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        return await self._select(
-            sql.conditions(scope, where), columns, order_by=order_by, limit=limit
-        )
+        def select() -> Awaitable[pa.Table]:
+            condition = sql.conditions(scope, where)
+            return self._select(condition, columns, order_by=order_by, limit=limit)
+
+        # A condition that names many ids takes long to write and to parse.
+        return await _off_loop(len(where.ids), select)
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
         condition = sql.conditions(scope, where)
@@ -393,13 +398,12 @@ def _import_lancedb() -> Any:
     return lancedb
 
 
-async def _off_loop(rows: int, call: Any) -> None:
-    """Run a writing call; a big one on a loop of its own in a thread."""
+async def _off_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
+    """Run a call about this many rows; a big one on a loop of its own in a thread."""
     if rows <= _ROWS_ON_THE_LOOP:
-        await call()
-        return
+        return await call()
 
-    async def run() -> None:
-        await call()
+    async def run() -> T:
+        return await call()
 
-    await asyncio.to_thread(lambda: asyncio.run(run()))
+    return await asyncio.to_thread(lambda: asyncio.run(run()))

@@ -14,7 +14,10 @@ _BEAT = 0.001
 
 
 class Heartbeat:
-    """Beats in the running loop while it is entered; ``gap`` is the longest silence, in seconds.
+    """Beats in the running loop while it is entered, and keeps its longest silences, in seconds.
+
+    ``gap`` is by the clock, whatever the cause. ``held`` is what the loop's own thread computed
+    in one silence: that part does not grow where other processes have the machine.
 
     The garbage collector is off meanwhile: how long it stops the loop depends on
     everything the process ever made, and not on the code under test.
@@ -25,6 +28,7 @@ class Heartbeat:
 
     def __init__(self, name_after: float | None = None) -> None:
         self.gap = 0.0
+        self.held = 0.0
         self.beats = 0
         self.stacks: list[str] = []
         self._name_after = name_after
@@ -50,11 +54,13 @@ class Heartbeat:
         gc.enable()
 
     async def _beat(self) -> None:
+        computed = time.thread_time()
         while True:
             await asyncio.sleep(_BEAT)
-            now = time.perf_counter()
+            now, computed_now = time.perf_counter(), time.thread_time()
             self.gap = max(self.gap, now - self._last)
-            self._last = now
+            self.held = max(self.held, computed_now - computed)
+            self._last, computed = now, computed_now
             self.beats += 1
 
     def _watch(self) -> None:
@@ -76,8 +82,8 @@ class Heartbeat:
         return "".join(parts)
 
 
-async def longest_gap(work: Callable[[], Awaitable[object]]) -> float:
-    """The longest silence of the event loop while ``work`` runs."""
+async def longest_silence(work: Callable[[], Awaitable[object]]) -> Heartbeat:
+    """The heartbeat of the event loop while ``work`` runs."""
     async with Heartbeat() as heart:
         await work()
-    return heart.gap
+    return heart

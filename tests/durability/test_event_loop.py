@@ -1,4 +1,10 @@
-"""The event loop goes on while the memory works: no silence longer than 20 ms is ours."""
+"""The event loop goes on while the memory works.
+
+Nothing of ours computes on the loop's thread for 20 ms in one piece. That is measured in the
+thread's own time, so a busy machine does not change it. A call that blocks, or that keeps the
+interpreter to itself, shows by the clock, which a busy machine does change: there the bound is
+wide. What the silences are on a quiet machine, ``python -m benchmarks.speed`` measures.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +17,14 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
-from tests.durability.heartbeat import longest_gap
+from tests.durability.heartbeat import Heartbeat, longest_silence
 from tests.durability.support import message
 
 pytestmark = pytest.mark.slow
 
-BOUND = 0.020
-_ATTEMPTS = 4
+HELD = 0.020
+SILENT = 0.100
+_ATTEMPTS = 6
 _MANY = 10_000
 _WORDS = "harbour violin recipe mountain invoice garden lecture ferry window letter".split()
 
@@ -31,18 +38,22 @@ def many(count: int = _MANY) -> list[Any]:
     ]
 
 
-async def best_of(attempt: Callable[[], Awaitable[float]]) -> float:
-    """The smallest of some measurements: another process may take the machine during one or two.
+def is_within(heart: Heartbeat) -> bool:
+    return heart.held < HELD and heart.gap < SILENT
 
-    A call that holds the loop does so in each.
+
+async def holds_the_loop(attempt: Callable[[], Awaitable[Heartbeat]]) -> bool:
+    """Whether each of some measurements is beyond the bounds.
+
+    Another process may take the machine during one or two; a call that holds the loop does so in
+    each.
     """
-    gaps = []
     for _ in range(_ATTEMPTS):
-        gaps.append(await attempt())
-        if gaps[-1] < BOUND:
-            break
-    print("longest silences:", ", ".join(f"{gap * 1000:.1f} ms" for gap in gaps))
-    return min(gaps)
+        heart = await attempt()
+        print(f"held {heart.held * 1000:.1f} ms, silent {heart.gap * 1000:.1f} ms")
+        if is_within(heart):
+            return False
+    return True
 
 
 @pytest.fixture
@@ -141,14 +152,14 @@ async def _health(memory: VectorMemory, _: list[Any]) -> None:
 async def test_the_loop_goes_on(memory: VectorMemory, work: Work) -> None:
     full = many() if work in _NEED_FULL else []
 
-    async def attempt() -> float:
+    async def attempt() -> Heartbeat:
         if full:
             await memory.store_messages(full, "full", "ana")
         given = full or many()
         await memory.maintain()  # what the last attempt left to do is not this one's
-        return await longest_gap(lambda: work(memory, given))
+        return await longest_silence(lambda: work(memory, given))
 
-    assert await best_of(attempt) < BOUND
+    assert not await holds_the_loop(attempt)
 
 
 _NEED_FULL = {_store_again, _recall, _retrieve, _statistics, _clear}
@@ -164,7 +175,7 @@ async def test_the_loop_goes_on_while_a_store_is_opened_and_closed(
         for n in range(10):
             await memory.store_messages(many(1000), f"c{n}", "ana")
 
-    async def attempt() -> float:
+    async def attempt() -> Heartbeat:
         if lost == "lexical":
             (folder / "lexical" / "meta.json").write_text("damaged")
         for file in folder.glob("sessions.sqlite*"):
@@ -177,19 +188,25 @@ async def test_the_loop_goes_on_while_a_store_is_opened_and_closed(
             async with open_memory(str(folder)) as memory:
                 await memory.store_messages(given, "more", "ana")
 
-        return await longest_gap(work)
+        return await longest_silence(work)
 
-    assert await best_of(attempt) < BOUND
+    assert not await holds_the_loop(attempt)
 
 
-async def test_a_blocking_call_is_seen() -> None:
-    """The measure itself: an embedder that an async method calls in the loop, for 50 ms."""
+async def test_what_holds_the_loop_is_seen() -> None:
+    """The measure itself, by faults that it is there to find."""
+
+    async def computing() -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 2 * HELD:
+            pass
 
     async def blocking() -> None:
-        time.sleep(0.05)  # noqa: ASYNC251  (the fault that the test is there to find)
+        time.sleep(1.5 * SILENT)  # noqa: ASYNC251  (the fault)
 
     async def in_a_thread() -> None:
-        await asyncio.to_thread(time.sleep, 0.05)
+        await asyncio.to_thread(time.sleep, 1.5 * SILENT)
 
-    assert await best_of(lambda: longest_gap(blocking)) > 0.045
-    assert await best_of(lambda: longest_gap(in_a_thread)) < BOUND
+    assert await holds_the_loop(lambda: longest_silence(computing))
+    assert await holds_the_loop(lambda: longest_silence(blocking))
+    assert not await holds_the_loop(lambda: longest_silence(in_a_thread))
