@@ -18,7 +18,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test lint format bench bench-retrieval bench-micro bench-speed notebooks clean
+.PHONY: help demo test torture lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -30,6 +30,9 @@ test: $(VENV)/.test  ## install the test extra, run the whole suite, hold the co
 	@$(BIN)/python -m pytest --cov --cov-report=term \
 		$(if $(strip $(PYTEST_ARGS)),,--cov-fail-under=$(MIN_COVERAGE)) $(PYTEST_ARGS)
 
+torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture
+	@BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s $(PYTEST_ARGS)
+
 lint: $(VENV)/.dev  ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -39,7 +42,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval bench-speed bench-micro  ## all benchmarks
+bench: bench-retrieval bench-speed bench-micro bench-scale  ## all benchmarks
 
 # Every profile and every peer on LoCoMo, SciFact (in BRUNO_EVAL_DATA) and our own samples; an hour on
 # two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
@@ -53,6 +56,13 @@ bench-micro: $(VENV)/.test  ## rankers, embedding and index operations alone
 
 bench-speed: $(VENV)/.test  ## writes, recall and hot context, in milliseconds
 	@$(BIN)/python -m benchmarks.speed
+
+# Stores of up to a million rows, 100,000 single writes, and peers on the same rows. Stores are kept
+# in the user's cache folder (--cache DIR); some hours and 10 GB the first time.
+bench-scale: $(PEERS)/.made  ## cost against size, targets, peers: make bench-scale BENCH_ARGS="--rows 10000"
+	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.scale --rows 10000 100000 1000000 \
+		--users 1 100 1000 --endurance --peers all --json benchmarks/results/scale.json \
+		--table benchmarks/results/scale.md --plots docs/plots $(BENCH_ARGS)
 
 notebooks: $(VENV)/.dev  ## run the notebooks and keep what they show
 	@$(BIN)/python .ci/run_notebook.py --save notebooks/*.ipynb

@@ -32,7 +32,11 @@ class MemoryConfig(BaseSettings):
             name it. None: no cache. The static embedder is faster than one and has none.
         embedding_cache_mb: how large its file may grow, in MiB.
         profile: a recall profile by name, or the path of a TOML file.
+        recall_cache_mb: how many MiB of the rows of users who ask often may be kept in memory. A
+            user of 1,000 rows takes 1.5. 0: none.
         read_only: read beside another process that writes.
+        fsync: an acknowledged write survives a power cut, not only a killed process. Every commit
+            then waits for the disk: some milliseconds.
         max_messages: how many of a conversation's last turns ``get_context`` returns.
         default_user: who owns a conversation when nothing says whose it is.
         language: whose stemmer the words go through, or "none". A store remembers its own.
@@ -49,7 +53,9 @@ class MemoryConfig(BaseSettings):
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
     profile: str = Field(default="balanced", min_length=1)
+    recall_cache_mb: int = Field(default=96, ge=0, le=1_000_000)
     read_only: bool = False
+    fsync: bool = False
     max_messages: int = Field(default=20, ge=2, le=1000)
     default_user: str = Field(default="default", min_length=1)
     language: str | None = None

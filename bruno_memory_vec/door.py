@@ -38,10 +38,12 @@ from bruno_memory_vec.errors import (
     StoreClosedError,
 )
 from bruno_memory_vec.following import Progress
+from bruno_memory_vec.health import health_of
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.maintenance import MaintenanceReport, maintain_store
 from bruno_memory_vec.pace import Pace
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
@@ -90,6 +92,7 @@ class Door:
     _closed: bool = False
     _closing: asyncio.Future[None] | None = None
     _problem: str | None = None
+    _maintained: dict[str, Any] | None = None
 
     @classmethod
     def build(
@@ -386,34 +389,15 @@ class Door:
         for context in contexts:
             put_recalled(context, recalled)
 
+    async def maintain(self, bound: str | None, progress: Progress | None) -> MaintenanceReport:
+        """Do all upkeep of the store; ``health()`` tells of it from now on."""
+        report = await maintain_store(await self.store(), progress, view_of=bound)
+        self._maintained = report.to_dict()
+        return report
+
     async def health(self) -> dict[str, Any]:
         """The state of each engine, and what went wrong."""
         store = await self.store()
-        problems = dict(store.writer.problems) if store.writer is not None else {}
-        if self._problem is not None:
-            problems[_RECALL_PROBLEM] = self._problem
-        report: dict[str, Any] = {
-            "status": "ok",
-            "url": self.config.url,
-            "read_only": self.config.read_only,
-            "embedder": str(store.embedder.fingerprint),
-            "profile": self.profile.name,
-        }
-        parts: dict[str, Any] = {
-            "rows": store.rows,
-            "lexical": store.lexical,
-            "sessions": store.sessions,
-        }
-        for name, part in parts.items():
-            try:
-                report[name] = await part.health()
-            except BrunoError as error:
-                problems[name] = str(error)
-        if isinstance(store.embedder, CachedEmbedder):
-            cache = await asyncio.to_thread(store.embedder.health)
-            report["embedding_cache"] = cache
-            if cache["problem"] is not None:
-                problems["embedding_cache"] = cache["problem"]
-        report["problems"] = problems
-        report["status"] = "degraded" if problems else "ok"
-        return report
+        problems = {} if self._problem is None else {_RECALL_PROBLEM: self._problem}
+        about = {"profile": self.profile.name, "maintenance": self._maintained}
+        return await health_of(store, about, problems)

@@ -56,7 +56,7 @@ async def _follow_by_words(
         if progress is not None and batch.num_rows:
             progress("indexing words", min(done, total), total)
     await lexical.commit()
-    if await lexical.count() == total:
+    if await lexical.count() == total and await _holds_the_newest(rows, lexical):
         return
     # Rows that were deleted or replaced before the index heard of it, or that it lost.
     truth: set[int] = set()
@@ -77,6 +77,15 @@ async def _follow_by_words(
             f"it holds {await lexical.count()} of {total} rows after a repair",
             fix="Close the store, delete its `lexical` folder and open it again.",
         )
+
+
+async def _holds_the_newest(rows: VectorIndex, lexical: LexicalIndex) -> bool:
+    """Whether the newest row of the word index is one of the rows.
+
+    Where rows came and others went, both may be equally many and not the same.
+    """
+    newest = await lexical.last_seq()
+    return newest < 0 or (await rows.fetch(Scope.all_users(), [newest], ["seq"])).num_rows == 1
 
 
 async def _follow_in_sessions(rows: VectorIndex, sessions: SessionStore) -> None:

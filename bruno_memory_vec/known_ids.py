@@ -6,6 +6,8 @@ that an id is new without asking. A false "maybe" only costs the slower way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ class KnownIds:
     """A set of hashes: 8 bytes for most, a little more for the newest."""
 
     def __init__(self) -> None:
+        self._complete = True
         # Sorted parts of bounded length: merging them into one would take ever longer.
         self._parts: list[NDArray[np.uint64]] = []
         self._recent: set[int] = set()
@@ -48,8 +51,26 @@ class KnownIds:
             self._parts.append(np.sort(np.fromiter(self._recent, np.uint64)))
             self._recent.clear()
 
+    @classmethod
+    def unread(cls) -> KnownIds:
+        """That of a store whose ids have yet to be read: every id may be stored, until then."""
+        known = cls()
+        known._complete = False
+        return known
+
+    def complete(self, hashes: Sequence[NDArray[np.uint64]]) -> None:
+        """Take the hashes of all ids that were stored when the store was opened.
+
+        Others may add and ask meanwhile, in other threads.
+        """
+        if hashes:
+            self._parts.append(np.sort(np.concatenate(hashes)))
+        self._complete = True
+
     def any(self, ids: pa.StringArray | pa.ChunkedArray) -> bool:
         """Whether any of these may be stored. False is certain."""
+        if not self._complete:
+            return len(ids) > 0
         hashes = hash_ids(ids)
         if not self._recent.isdisjoint(hashes.tolist()):
             return True

@@ -150,6 +150,12 @@ def read(folder: Path) -> Manifest | None:
         path = folder / FILE
         if not path.exists():
             others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _DEBRIS)
+            if ROWS in others:
+                raise NotAStoreError(
+                    f"{folder} holds rows, but its {FILE} is missing",
+                    fix="Restore it from a backup. Or make a store in another folder, with the "
+                    f"embedder and the language of this one, and copy its {FILE} here.",
+                )
             if others:
                 raise NotAStoreError(
                     f"{folder} holds {others[0]!r} and no {FILE}, so it is not a store",

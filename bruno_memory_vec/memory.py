@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.following import Progress
+    from bruno_memory_vec.maintenance import MaintenanceReport
     from bruno_memory_vec.rankers import Profile
 
 __all__ = ["ALL_USERS", "VectorMemory"]
@@ -125,10 +126,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
         # The figures count all users' rows; a view sees no more than whether all is well.
         return report if self._user is None else {"status": report["status"]}
 
-    async def maintain(self) -> dict[str, Any]:
-        """Compact the rows and bring everything derived up to date, now. Returns :meth:`health`."""
-        await (await self._door.writer()).maintain()
-        return await self.health()
+    async def maintain(self, progress: Progress | None = None) -> MaintenanceReport:
+        """Do all upkeep now, and verify the store. What failed is in the report's ``problems``.
+
+        Raises: as :func:`bruno_memory_vec.maintenance.maintain_store`.
+        """
+        return await self._door.maintain(self._user, progress)
 
     async def reembed(
         self, embedder: str | Embedder | EmbeddingInterface, progress: Progress | None = None

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from bruno_memory_vec import manifest
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import CachedEmbedder
@@ -94,6 +92,7 @@ class Store:
             folder: that of the rows up to now. It goes in a minute, or at :meth:`close`.
         """
         assert self.writer is not None
+        rows = cached(rows, self.config)
         replaced = Replaced(self.rows, self.embedder, folder)
         self.replaced.append(replaced)
         replaced.remove_later()
@@ -233,7 +232,7 @@ async def _open_folder(
     dimension = embedder.fingerprint.dimension
     opened: list[Any] = []
     try:
-        rows = await _open_rows(folder, found, dimension, config.read_only)
+        rows = await _open_rows(folder, found, dimension, config)
         opened.append(rows)
         if not config.read_only:
             await asyncio.to_thread(tidy, folder, found)
@@ -248,14 +247,15 @@ async def _open_folder(
         opened.append(sessions)
         writer = None
         if not config.read_only:
-            known = KnownIds()
-            stored = await _load_ids(rows, known)
             await follow_rows(rows, lexical, sessions, progress)
-            # A number that was given is never given again, even if its row is gone by now.
-            newest = max(stored, await sessions.last_seq(), await lexical.last_seq())
+            # Both know of every row by now. A number that was given is never given again, even if
+            # its row is gone.
+            newest = max(await sessions.last_seq(), await lexical.last_seq())
+            known = KnownIds.unread()
             writer = Writer(
                 rows, lexical, sessions, embedder, known, newest + 1, row_schema(dimension)
             )
+            writer.learn_ids()
     except BaseException:
         for part in reversed(opened):
             try:
@@ -272,19 +272,32 @@ def _lost_its_rows(folder: Path, found: Manifest) -> bool:
     return (folder / "sessions.sqlite").exists() and not (folder / found.rows).exists()
 
 
-async def _open_rows(folder: Path, found: Manifest, dimension: int, read_only: bool) -> VectorIndex:
+async def _open_rows(
+    folder: Path, found: Manifest, dimension: int, config: MemoryConfig
+) -> VectorIndex:
     from bruno_memory_vec.indexers.lance import LanceIndex
 
     watch = Watch(folder, found)
     try:
-        rows = await LanceIndex.open(str(folder / found.rows), dimension, read_only=read_only)
+        rows = await LanceIndex.open(
+            str(folder / found.rows), dimension, read_only=config.read_only, fsync=config.fsync
+        )
     except EngineError:
         # Another process may have moved the store on, just now.
         watch()
         raise
-    if read_only:
+    if config.read_only:
         rows.watch = watch
-    return rows
+    return cached(rows, config)
+
+
+def cached(rows: VectorIndex, config: MemoryConfig) -> VectorIndex:
+    """Rows, with those of users who ask often kept in memory."""
+    from bruno_memory_vec.indexers.cached import CachedIndex
+
+    if config.recall_cache_mb == 0:
+        return rows
+    return CachedIndex(rows, config.recall_cache_mb * 2**20, shared=config.read_only)
 
 
 def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
@@ -319,14 +332,6 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
 async def _open_sessions(path: Path, config: MemoryConfig) -> SessionStore:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
-    return await SQLiteSessionStore.open(path, config.max_messages, read_only=config.read_only)
-
-
-async def _load_ids(rows: VectorIndex, known: KnownIds) -> int:
-    """Take in every id that is stored; returns the newest ``seq``."""
-    newest = -1
-    async for batch in rows.after(-1, ["id", "seq"]):
-        if batch.num_rows:
-            await asyncio.to_thread(known.add, batch.column("id"))
-            newest = max(newest, pc.max(batch.column("seq")).as_py())
-    return newest
+    return await SQLiteSessionStore.open(
+        path, config.max_messages, read_only=config.read_only, fsync=config.fsync
+    )

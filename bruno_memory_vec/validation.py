@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 from bruno_memory_vec import jsonable
@@ -114,9 +115,14 @@ def moment(field: str, value: Any) -> datetime:
     return value.astimezone(timezone.utc)
 
 
+@cache
+def _values(enum: type[Enum]) -> dict[str, None]:
+    return {str(member.value): None for member in enum}
+
+
 def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
     """Values of an enum, given as members or as strings, one or many."""
-    known = [str(member.value) for member in enum]
+    known = _values(enum)
     chosen = []
     for value in _several(values):
         text = str(value.value) if isinstance(value, Enum) else value

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from bruno_memory_vec.background import Background, runs
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EngineError, StoreClosedError
@@ -26,16 +26,15 @@ from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
 from bruno_memory_vec.indexers.threads import in_breaths
-from bruno_memory_vec.known_ids import KnownIds
+from bruno_memory_vec.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.places import Key, Place, give_places
 from bruno_memory_vec.rows import Row, from_table, to_table
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
+from bruno_memory_vec.write_queue import QUEUE_ROWS, Request, WriteQueue
 
 _log = get_logger(__name__)
 
-# More rows than this in one commit make later callers wait long; one call may still exceed it.
-_BATCH_ROWS = 4096
 # Below this, a thread costs more than the work it takes off the event loop.
 _ROWS_ON_THE_LOOP = 16
 _ANSWERS_AT_ONCE = 64
@@ -45,15 +44,13 @@ LEXICAL_DELAY = 0.2
 # memory is maintained or closed. The rankers see them at once (pending_uses).
 _USES_BEFORE_FLUSH = 2000
 
+# Nothing was written for so long, in seconds: a good time to compact.
+_REST = 3.0
+
+_WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy up"
 _FOLLOWING = "follow the rows in the sessions"
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Request:
-    rows: list[Row]
-    done: asyncio.Future[None]
 
 
 class Writer:
@@ -86,7 +83,7 @@ class Writer:
         self._known = known
         self._next_seq = next_seq
         self._schema = schema
-        self._queue: deque[_Request] = deque()
+        self._queue = WriteQueue()
         self._draining: asyncio.Task[None] | None = None
         self._committing = LoopLock()
         self._uses: Counter[int] = Counter()
@@ -94,11 +91,27 @@ class Writer:
         # what is derived from them.
         self._uncertain = False
         self._deleting: set[asyncio.Future[int]] = set()
-        self._background: dict[str, asyncio.Task[None]] = {}
-        self._lexical_timer: tuple[asyncio.TimerHandle, asyncio.AbstractEventLoop] | None = None
+        self._background = Background()
+        self._written_at = 0.0
         self._closed = False
-        #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
-        self.problems: dict[str, str] = {}
+
+    def learn_ids(self) -> None:
+        """Read what ids are stored, in the background; until then each write looks for its own."""
+        self._background.start("read the ids that are stored", self._learn_ids)
+
+    async def _learn_ids(self) -> None:
+        rows = self._rows
+        parts = [
+            await asyncio.to_thread(hash_ids, batch.column("id"))
+            async for batch in rows.after(-1, ["id"])
+            if batch.num_rows
+        ]
+        await asyncio.to_thread(self._known.complete, parts)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What went wrong out of a caller's sight, by the name of the work. Empty is healthy."""
+        return self._background.problems
 
     @property
     def exclusive(self) -> LoopLock:
@@ -112,6 +125,8 @@ class Writer:
     async def write(self, rows: list[Row]) -> None:
         """Store rows as one commit; returns when they will survive the process being killed.
 
+        Where as much waits as the queue may hold, the caller waits for room first.
+
         Raises:
             EmbeddingError, EngineError: nothing of ``rows`` was stored.
             StoreClosedError: the memory was closed.
@@ -120,9 +135,9 @@ class Writer:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         if not rows:
             return
-        request = _Request(rows, asyncio.get_running_loop().create_future())
-        self._queue.append(request)
-        if not _runs(self._draining):
+        request = Request(rows, asyncio.get_running_loop().create_future())
+        await self._queue.put(request)
+        if not runs(self._draining):
             self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
         await request.done
 
@@ -163,12 +178,21 @@ class Writer:
         """Count an access to rows. Written later, in one go: recall itself never writes."""
         self._uses.update(seqs)
         if len(self._uses) >= _USES_BEFORE_FLUSH:
-            self._start("count accesses", self._flush_and_compact)
+            self._background.start("count accesses", self._flush_and_compact)
 
     @property
     def pending_uses(self) -> Mapping[int, int]:
         """Uses that are not in the rows yet: ``seq`` to how many."""
         return self._uses
+
+    def health(self) -> dict[str, Any]:
+        """Figures of what waits to be written."""
+        return {
+            "queued_rows": self._queue.rows,
+            "queue_bound": QUEUE_ROWS,
+            "callers_waiting": self._queue.waiting,
+            "uses_to_count": len(self._uses),
+        }
 
     async def flush_uses(self) -> None:
         """Write the access counts that wait."""
@@ -194,28 +218,29 @@ class Writer:
     async def close(self) -> None:
         """Finish what was asked, write what waits, and accept nothing more."""
         self._closed = True
-        if self._lexical_timer is not None:
-            self._lexical_timer[0].cancel()
-        tasks = (self._draining, *self._background.values(), *self._deleting)
-        running = [task for task in tasks if task is not None and _runs(task)]
+        self._background.refuse()
+        tasks = (self._draining, *self._background.under_way, *self._deleting)
+        running = [task for task in tasks if task is not None and runs(task)]
         if running:
             await asyncio.wait(running)
         await self.flush_uses()
+        if self._rows.untidy():
+            try:
+                await self._rows.maintain(keep_none=True)
+            except EngineError as error:
+                # All is stored; the next opening compacts.
+                _log.error("compaction_at_close_failed", error=str(error))
 
     # The task
 
     async def _drain(self) -> None:
         while self._queue:
-            requests = [self._queue.popleft()]
-            count = len(requests[0].rows)
-            while self._queue and count + len(self._queue[0].rows) <= _BATCH_ROWS:
-                requests.append(self._queue.popleft())
-                count += len(requests[-1].rows)
+            requests = self._queue.take()
             try:
                 await self._commit_all(requests)
             except BaseException as error:
                 # The task is being cancelled: nobody may be left waiting for it.
-                for request in [*requests, *self._queue]:
+                for request in [*requests, *self._queue.give_up()]:
                     if not request.done.done():
                         request.done.set_exception(
                             StoreClosedError(
@@ -224,10 +249,10 @@ class Writer:
                                 cause=error if isinstance(error, Exception) else None,
                             )
                         )
-                self._queue.clear()
                 raise
+            self._queue.finished(requests)
 
-    async def _commit_all(self, requests: list[_Request]) -> None:
+    async def _commit_all(self, requests: list[Request]) -> None:
         """Commit requests as one batch; where that fails, each by itself."""
         try:
             async with self._committing:
@@ -274,14 +299,16 @@ class Writer:
             return table, hot, _moved_from(stored, latest)
 
         table, hot, moved_from = await _off_loop(len(batch), build)
+        # Before the rows: a process killed behind them would leave nothing that says that these
+        # conversations have lost a message. No refill runs meanwhile (exclusive).
+        for conversation in moved_from:
+            await self._sessions.mark_stale(conversation)
         self._uncertain = True
         await _to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
         self._lexical.remove([place.seq for place in stored.values()])
         self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
         try:
             await self._sessions.apply(hot, last_seq)
-            for conversation in moved_from:
-                await self._sessions.mark_stale(conversation)
         except EngineError as error:
             # The rows are stored, and they are the truth: the callers are told so. What is derived
             # follows before the next write.
@@ -323,25 +350,25 @@ class Writer:
     # Work that no caller waits for
 
     def _afterwards(self) -> None:
-        loop = asyncio.get_running_loop()
-        timer, its_loop = self._lexical_timer or (None, None)
-        if timer is None or its_loop is not loop or timer.when() < loop.time():
-            self._commit_words_later()
+        self._written_at = time.monotonic()
+        self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
         if self._rows.due():
-            self._start("compact the rows", self._compact)
-
-    def _commit_words_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(
-            LEXICAL_DELAY, self._start, "commit the lexical index", self._commit_words
-        )
-        self._lexical_timer = (timer, loop)
+            self._background.start(_COMPACT, self._compact)
+        else:
+            self._background.start_later(_REST, _TIDY, self._tidy)
 
     async def _commit_words(self) -> None:
         await self._lexical.commit()
-        if self._lexical.pending and not self._closed:
+        if self._lexical.pending:
             # They came while the commit ran, and nothing else would bring them in.
-            self._commit_words_later()
+            self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
+
+    async def _tidy(self) -> None:
+        """Compact what is too little for a compaction amid writing, when nothing is written."""
+        if time.monotonic() - self._written_at < _REST:
+            self._background.start_later(_REST, _TIDY, self._tidy)
+        elif self._rows.untidy():
+            self._background.start(_COMPACT, self._compact)
 
     async def _flush_and_compact(self) -> None:
         await self.flush_uses()
@@ -352,28 +379,9 @@ class Writer:
         started = time.perf_counter()
         done = await self._rows.maintain()
         _log.debug("compacted", seconds=time.perf_counter() - started, **done.details)
-
-    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run work in the background, one at a time of each name; its failure shows in health()."""
-        if _runs(self._background.get(name)):
-            return
-
-        async def run() -> None:
-            try:
-                await work()
-            except Exception as error:
-                self.problems[name] = str(error)
-                _log.error("background_work_failed", work=name, error=str(error))
-            else:
-                self.problems.pop(name, None)
-
-        if not self._closed:
-            self._background[name] = asyncio.create_task(run(), name=f"bruno-memory: {name}")
-
-
-def _runs(task: asyncio.Future[Any] | None) -> bool:
-    """Whether a task is under way; one of an earlier event loop never will be again."""
-    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+        if self._rows.untidy():
+            # Versions that were too young to go, or what was written meanwhile.
+            self._background.start_later(_REST, _TIDY, self._tidy)
 
 
 def _moved_from(stored: Mapping[Key, Place], latest: Mapping[Key, Row]) -> set[str]:

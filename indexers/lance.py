@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,8 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from . import lance_sql as sql
-from .errors import BackendUnavailable, EngineError
+from .errors import EngineError
 from .lance_errors import errors
+from .lance_opening import add_missing_columns, import_lancedb, no_rows, unborn
+from .lance_sync import Sync
+from .lance_upkeep import Upkeep
 from .loop_lock import LoopLock
 from .protocols import Candidates, Maintenance, RowFilter, Scope
 from .schema import KEY, row_schema
@@ -27,18 +30,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TABLE = "rows"
-# Each commit is a fragment and a version, and every search pays for their number.
-_COMMITS_BEFORE_UPKEEP = 50
-# A reader in another process may still be inside a query on a version this old.
-_KEEP_VERSIONS = timedelta(seconds=60)
 # Above this many rows LanceDB's own Python work would hold the event loop for too long.
 _ROWS_ON_THE_LOOP = 64
 _TRIES_OF_A_READER = 3
 
-# In the order in which a planner profits most: what every query names first.
-_BITMAPS = ("user_id", "kind")
-_BTREES = ("seq", "id", "conversation_id", "created_at")
-_LABELS = ("tags",)
+# Up to this many rows a search compares the question with each of them. An approximate index finds
+# too little in a scope that is a small part of it.
+_EXACT_ROWS = 30_000
+_PROBES = 40
 
 
 class LanceIndex:
@@ -50,46 +49,75 @@ class LanceIndex:
 
     name = "lancedb"
 
-    def __init__(self, table: AsyncTable, path: str, dimension: int, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        table: AsyncTable,
+        path: str,
+        dimension: int,
+        *,
+        read_only: bool,
+        rows: int = 0,
+        commits: int = 0,
+        sync: Sync | None = None,
+    ) -> None:
         self._open_table: AsyncTable | None = table
         self._path = path
         self._read_only = read_only
         #: Called before each read and after a failed one, to raise where the rows have moved away.
         self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
-        self._commits = 0
-        self._upkeep = Maintenance()
+        self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync)
         # Compaction and any change of existing rows conflict in LanceDB; appends do not.
         self._changing = LoopLock()
+        self._maintaining = LoopLock()
 
     @classmethod
-    async def open(cls, path: str, dimension: int, *, read_only: bool = False) -> LanceIndex:
+    async def open(
+        cls, path: str, dimension: int, *, read_only: bool = False, fsync: bool = False
+    ) -> LanceIndex:
         """Open the table in ``path``, or make it.
+
+        Args:
+            path: a folder.
+            dimension: values a vector.
+            read_only: beside another process that writes.
+            fsync: a write returns when it would survive a power cut.
 
         Raises:
             BackendUnavailable: the folder cannot be read or written, or holds no rows to read.
             EngineError: the rows have another vector length than ``dimension``.
         """
         # The first import takes a second or two, which the event loop must not wait for.
-        lancedb = await asyncio.to_thread(_import_lancedb)
+        lancedb = await asyncio.to_thread(import_lancedb)
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
-            raise _no_rows(path)
+            raise no_rows(path)
         with errors("open", path):
             # A writer is the only one to write, so it never has to look for others' commits.
             interval = timedelta(0) if read_only else None
             database = await lancedb.connect_async(path, read_consistency_interval=interval)
             names = (await database.list_tables()).tables
-            if _TABLE in names and not (await asyncio.to_thread(_unborn, path)):
+            if _TABLE in names and not (await asyncio.to_thread(unborn, path, _TABLE)):
                 table = await database.open_table(_TABLE)
             elif read_only:
-                raise _no_rows(path)
+                raise no_rows(path)
             else:
                 mode = "overwrite" if _TABLE in names else "create"
                 table = await database.create_table(_TABLE, schema=row_schema(dimension), mode=mode)
+            # A dict at run time, whatever its annotation says (lancedb 0.40).
+            stats: Any = await table.stats()
+            index = cls(
+                table,
+                path,
+                dimension,
+                read_only=read_only,
+                rows=int(stats["num_rows"]),
+                commits=int(stats["fragment_stats"]["num_fragments"]),
+                sync=Sync(Path(path) / f"{_TABLE}.lance") if fsync else None,
+            )
             if not read_only:
-                await cls._add_missing_columns(table, row_schema(dimension))
-                await cls._create_scalar_indexes(table)
-            index = cls(table, path, dimension, read_only=read_only)
+                await add_missing_columns(table, index.schema)
+                await index._upkeep.make_scalar_indexes()
+            await index._upkeep.look_for_ann()
             found = (await table.schema()).field("vector").type
         if found != index.schema.field("vector").type:
             raise EngineError(
@@ -98,34 +126,8 @@ class LanceIndex:
                 f"the rows hold {found.list_size} values a vector, not {dimension}",
                 fix="Open the store with the embedder it was made with.",
             )
-        if not read_only:
-            # A dict at run time, whatever its annotation says (lancedb 0.40).
-            stats: Any = await table.stats()
-            index._commits = int(stats["fragment_stats"]["num_fragments"])
+        await index._upkeep.synced()
         return index
-
-    @staticmethod
-    async def _add_missing_columns(table: AsyncTable, schema: pa.Schema) -> None:
-        """Columns that an older format did not have, null in every row."""
-        held = set((await table.schema()).names)
-        missing = [field for field in schema if field.name not in held]
-        if missing:
-            await table.add_columns(pa.schema(missing))
-
-    @staticmethod
-    async def _create_scalar_indexes(table: AsyncTable) -> None:
-        """Make those that are not there: all in a new table, some where its maker was killed."""
-        from lancedb.index import Bitmap, BTree, LabelList
-
-        wanted: dict[str, Any] = {
-            **dict.fromkeys(_BITMAPS, Bitmap),
-            **dict.fromkeys(_BTREES, BTree),
-            **dict.fromkeys(_LABELS, LabelList),
-        }
-        held = {column for index in await table.list_indices() for column in index.columns}
-        for column, kind in wanted.items():
-            if column not in held:
-                await table.create_index(column, config=kind())
 
     @property
     def _table(self) -> AsyncTable:
@@ -135,10 +137,18 @@ class LanceIndex:
 
     # Writing
 
+    async def _committed(self, rows: int = 0) -> None:
+        self._upkeep.committed(rows)
+        await self._upkeep.synced()
+
     async def append(self, rows: pa.Table) -> None:
-        with errors("add rows", self._path):
-            await _off_loop(rows.num_rows, lambda: self._table.add(rows))
-        self._commits += 1
+        # Appends and compaction do not conflict. But what a compaction removes may be the only
+        # durable copy until the commit that came after it is synced.
+        async with self._changing if self._upkeep.syncs else nullcontext():
+            self._upkeep.check_sync()
+            with errors("add rows", self._path):
+                await _off_loop(rows.num_rows, lambda: self._table.add(rows))
+            await self._committed(rows.num_rows)
 
     async def replace(self, rows: pa.Table) -> None:
         async def merge() -> None:
@@ -150,40 +160,45 @@ class LanceIndex:
             )
 
         async with self._changing:
+            self._upkeep.check_sync()
             with errors("replace rows", self._path):
                 await _off_loop(rows.num_rows, merge)
-        self._commits += 1
+        await self._committed()
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
         condition = sql.conditions(scope, where) or "true"
         async with self._changing:
+            self._upkeep.check_sync()
             with errors("delete rows", self._path):
                 found = await self._table.query().where(condition).select(["seq"]).to_arrow()
                 if found.num_rows:
                     await self._table.delete(condition)
-                    self._commits += 1
+                    await self._committed()
         seqs: NDArray[np.int64] = found.column("seq").to_numpy()
         return seqs
 
     async def discard(self, seqs: Sequence[int]) -> None:
         """Delete rows by ``seq``, as one commit, whosever they are."""
         async with self._changing:
+            self._upkeep.check_sync()
             with errors("delete rows", self._path):
                 await self._table.delete(f"seq IN ({sql.numbers(seqs)})")
-        self._commits += 1
+        await self._committed()
 
     async def fill(self, rows: pa.Table) -> None:
         async with self._changing:
+            self._upkeep.check_sync()
             with errors("fill columns", self._path):
                 merge = self._table.merge_insert("seq").when_matched_update_all()
                 await _off_loop(rows.num_rows, lambda: merge.execute(rows))
-        self._commits += 1
+        await self._committed()
 
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
         if not uses:
             return
         columns = ["seq", "access_count", "last_accessed"]
         async with self._changing:
+            self._upkeep.check_sync()
             with errors("count accesses", self._path):
                 query = self._table.query().where(f"seq IN ({sql.numbers(list(uses))})")
                 found = await query.select(columns).to_arrow()
@@ -195,20 +210,26 @@ class LanceIndex:
                 counted = found.set_column(1, "access_count", counts)
                 counted = counted.set_column(2, "last_accessed", times)
                 await self._table.merge_insert("seq").when_matched_update_all().execute(counted)
-        self._commits += 1
+        await self._committed()
 
     # Reading
 
     async def search(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
+        condition = sql.conditions(scope, where)
+        approximate = self._upkeep.ann is not None and await self._is_large(condition)
+
         async def run() -> pa.Table:
             # Vectors have unit length, so the dot product is the cosine; unlike cosine, it is
             # defined for the zero vector of a text without a known word.
             query = self._table.query().nearest_to(vector).distance_type("dot")
-            condition = sql.conditions(scope, where)
             if condition is not None:
                 query = query.where(condition)
+            if approximate:
+                query = query.nprobes(_PROBES)
+            else:
+                query = query.bypass_vector_index()
             columns = ["seq", "conversation_id", "turn", "_distance"]
             return await query.select(columns).limit(limit).to_arrow()
 
@@ -224,6 +245,11 @@ class LanceIndex:
             tuple(conversations[i] for i in order),
             turns[order],
         )
+
+    async def _is_large(self, condition: str | None) -> bool:
+        """Whether too many rows fulfil a condition to be compared one by one."""
+        count = self._read("count rows", lambda: self._table.count_rows(condition))
+        return int(await count) > _EXACT_ROWS
 
     async def around(
         self,
@@ -263,6 +289,7 @@ class LanceIndex:
 
     async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
         self.watch()
+        self._upkeep.streams += 1
         try:
             with errors("read rows", self._path):
                 query = self._table.query().where(f"seq > {int(seq)}").select(list(columns))
@@ -271,10 +298,15 @@ class LanceIndex:
         except EngineError:
             self.watch()
             raise
+        finally:
+            self._upkeep.streams -= 1
 
     async def last_seq(self) -> int:
         newest = await self._select(None, ["seq"], order_by="seq", limit=1)
         return int(newest.column("seq")[0].as_py()) if newest.num_rows else -1
+
+    async def version(self) -> int:
+        return int(await self._read("name its version", lambda: self._table.version()))
 
     async def _select(
         self,
@@ -324,48 +356,38 @@ class LanceIndex:
     # Upkeep
 
     def due(self) -> bool:
-        return not self._read_only and self._commits >= _COMMITS_BEFORE_UPKEEP
+        return not self._read_only and self._upkeep.due()
 
-    async def maintain(self) -> Maintenance:
-        commits, started = self._commits, time.perf_counter()
-        async with self._changing:
-            try:
-                with errors("compact", self._path):
-                    stats = await self._table.optimize(cleanup_older_than=_KEEP_VERSIONS)
-            except EngineError as error:
-                self._upkeep.error = str(error)
-                # Wait for as many commits again, rather than fail at every single one.
-                self._commits = 0
-                raise
-        self._commits = max(0, self._commits - commits)
-        self._upkeep.runs += 1
-        self._upkeep.seconds = time.perf_counter() - started
-        self._upkeep.error = None
-        self._upkeep.details = {
-            "fragments_removed": stats.compaction.fragments_removed,
-            "fragments_added": stats.compaction.fragments_added,
-            "old_versions_removed": stats.prune.old_versions_removed,
-            "bytes_removed": stats.prune.bytes_removed,
-        }
-        return self._upkeep
+    def untidy(self) -> bool:
+        return not self._read_only and self._upkeep.untidy()
+
+    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
+        async with self._maintaining:
+            async with self._changing:
+                await self._upkeep.compact(keep_none=keep_none)
+            # Takes long in a large store, and nothing has to wait for it.
+            return await self._upkeep.index_vectors()
 
     async def health(self) -> dict[str, Any]:
         self.watch()
         with errors("report its health", self._path):
             stats: Any = await self._table.stats()
             version = await self._table.version()
+            indexes = await self._upkeep.describe()
+        upkeep = self._upkeep.last
         return {
             "engine": self.name,
             "rows": stats["num_rows"],
             "bytes": stats["total_bytes"],
             "fragments": stats["fragment_stats"]["num_fragments"],
             "version": version,
-            "commits_since_upkeep": self._commits,
+            "commits_since_upkeep": self._upkeep.commits,
+            "indexes": indexes,
             "upkeep": {
-                "runs": self._upkeep.runs,
-                "seconds": round(self._upkeep.seconds, 4),
-                "error": self._upkeep.error,
-                **self._upkeep.details,
+                "runs": upkeep.runs,
+                "seconds": round(upkeep.seconds, 4),
+                "error": upkeep.error,
+                **upkeep.details,
             },
         }
 
@@ -373,29 +395,6 @@ class LanceIndex:
         table, self._open_table = self._open_table, None
         if table is not None:
             table.close()
-
-
-def _no_rows(path: str) -> BackendUnavailable:
-    return BackendUnavailable(
-        "lancedb",
-        "open",
-        f"there are no rows in {path}",
-        fix="Open the store once without read_only.",
-    )
-
-
-def _unborn(path: str) -> bool:
-    """Whether the table's maker was killed before its first commit, so that it never was one."""
-    table = Path(path) / f"{_TABLE}.lance"
-    return not any(table.glob("_versions/*.manifest")) and not any(table.glob("data/*"))
-
-
-def _import_lancedb() -> Any:
-    import lancedb
-    import lancedb.index
-    import lancedb.query
-
-    return lancedb
 
 
 async def _off_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:

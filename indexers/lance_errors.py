@@ -17,7 +17,7 @@ def errors(operation: str, path: str) -> Iterator[None]:
     except EngineError:
         raise
     except BaseException as error:
-        known = isinstance(error, (RuntimeError, ValueError, OSError, TypeError))
+        known = isinstance(error, (RuntimeError, ValueError, OSError, TypeError, KeyError))
         if not known and type(error).__name__ not in _PANICS:
             raise
         cause = error if isinstance(error, Exception) else None

@@ -196,6 +196,10 @@ class VectorIndex(Protocol):
         """The largest ``seq`` in the rows, -1 where there are none."""
         ...
 
+    async def version(self) -> int:
+        """A number that every change of the rows changes, whoever makes it."""
+        ...
+
     async def fill(self, rows: pa.Table) -> None:
         """Set columns of rows that exist, as one commit: ``seq`` and the columns to set."""
         ...
@@ -204,12 +208,20 @@ class VectorIndex(Protocol):
         """Add to the access counts of rows (``seq`` to how many), last accessed ``at``."""
         ...
 
-    async def maintain(self) -> Maintenance:
-        """Compact, refresh the scalar indexes and drop old versions."""
+    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
+        """Compact, refresh the indexes and drop old versions.
+
+        Args:
+            keep_none: drop all of them, as nobody may be reading one any more.
+        """
         ...
 
     def due(self) -> bool:
         """Whether enough has been written for :meth:`maintain` to pay."""
+        ...
+
+    def untidy(self) -> bool:
+        """Whether :meth:`maintain` would pay now that nothing is written."""
         ...
 
     async def health(self) -> dict[str, Any]:

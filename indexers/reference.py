@@ -51,26 +51,31 @@ class ReferenceIndex:
     def __init__(self, dimension: int) -> None:
         self.schema = row_schema(dimension)
         self._rows: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._version = 0
 
     async def append(self, rows: pa.Table) -> None:
         await self.replace(rows)
 
     async def replace(self, rows: pa.Table) -> None:
+        self._version += 1
         vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
         vectors = vectors.reshape(rows.num_rows, -1)
         for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), vectors, strict=True):
             self._rows[tuple(row[name] for name in KEY)] = {**row, "vector": vector.copy()}
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
+        self._version += 1
         gone = [key for key, row in self._rows.items() if matches(row, scope, where)]
         return np.array([self._rows.pop(key)["seq"] for key in gone], np.int64)
 
     async def fill(self, rows: pa.Table) -> None:
+        self._version += 1
         changes = {row["seq"]: row for row in rows.to_pylist()}
         for row in self._rows.values():
             row.update(changes.get(row["seq"], {}))
 
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
+        self._version += 1
         for row in self._rows.values():
             if row["seq"] in uses:
                 row["access_count"] += uses[row["seq"]]
@@ -129,10 +134,16 @@ class ReferenceIndex:
     async def last_seq(self) -> int:
         return max((row["seq"] for row in self._rows.values()), default=-1)
 
+    async def version(self) -> int:
+        return self._version
+
     def due(self) -> bool:
         return False
 
-    async def maintain(self) -> Maintenance:
+    def untidy(self) -> bool:
+        return False
+
+    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
         return Maintenance()
 
     async def health(self) -> dict[str, Any]:

@@ -264,12 +264,12 @@ class TantivyIndex:
             yield
         except EngineError:
             raise
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError, TypeError) as error:
             problem = str(error)
-            if not operation.startswith("open"):
-                raise self._failed(EngineError, operation, problem, error) from error
             if any(word in problem.lower() for word in _NOT_DAMAGE):
                 raise self._failed(BackendUnavailable, operation, problem, error) from error
+            if not operation.startswith("open"):
+                raise self._failed(EngineError, operation, problem, error) from error
             raise self._damaged(operation, problem, error) from error
         except BaseException as error:
             # Tantivy's Rust panics on files that are not what it wrote.

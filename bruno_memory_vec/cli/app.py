@@ -8,7 +8,17 @@ from typing import Annotated, Optional
 import typer
 
 from bruno_memory_vec._version import __version__
-from bruno_memory_vec.cli import demo, doctor, ingest, recall, reembed, running, show, stats
+from bruno_memory_vec.cli import (
+    demo,
+    doctor,
+    ingest,
+    maintain,
+    recall,
+    reembed,
+    running,
+    show,
+    stats,
+)
 
 _HELP = """The memory of an AI assistant, in a folder.
 
@@ -59,6 +69,7 @@ for command in (
     show.show,
     stats.stats,
     doctor.doctor,
+    maintain.maintain,
     reembed.reembed,
 ):
     app.command(epilog=_EPILOG.partition("\n\n")[0])(command)

@@ -26,6 +26,7 @@ from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.factory import open_memory
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.maintenance import MANY_FILES, MANY_VERSIONS, footprint, last_maintenance
 from bruno_memory_vec.manifest import Manifest, folder_of
 from bruno_memory_vec.reembedding.files import begun, left_over
 
@@ -80,14 +81,19 @@ async def examine(config: MemoryConfig) -> list[Check]:
         if isinstance(rows, Check):
             checks.append(rows)
         else:
-            written = await rows.last_seq()
-            number = (await rows.health())["rows"]
-            checks.append(Check("rows", OK, f"{number:,} rows can be read"))
-            checks.append(
-                await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
-            )
+            try:
+                written = await rows.last_seq()
+                number = (await rows.health())["rows"]
+                checks.append(Check("rows", OK, f"{number:,} rows can be read"))
+            except BrunoError as error:
+                checks.append(await _damaged_rows(folder / found.rows, error, RESTORE))
+            else:
+                checks.append(
+                    await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
+                )
     checks.append(await _guarded("sessions", lambda: _sessions(folder, config, written, repair)))
     checks.extend(_moves(folder, found))
+    checks.extend(_upkeep(folder))
     checks.append(_space(folder))
     return checks
 
@@ -155,16 +161,31 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
             str(folder / found.rows), found.fingerprint.dimension, read_only=True
         )
     except BrunoError as error:
-        problem, _ = told(error)
         # Without sessions, the store was being made when its process was stopped.
         begun = (folder / _SESSIONS).exists()
-        fix = RESTORE if begun else repair
-        yield Check("rows", PROBLEM, problem, fix)
+        yield await _damaged_rows(folder / found.rows, error, RESTORE if begun else repair)
         return
     try:
         yield rows
     finally:
         await rows.close()
+
+
+async def _damaged_rows(folder: Path, error: BrunoError, fix: str) -> Check:
+    """Rows that cannot be read, and what of them could be."""
+    from bruno_memory_vec.indexers.lance_recovery import newest_whole
+
+    problem, own = told(error)
+    if isinstance(error, Unreachable):
+        # Nothing says that they are damaged.
+        return Check("rows", PROBLEM, problem, own if (folder / "rows.lance").exists() else fix)
+    try:
+        whole = await newest_whole(folder)
+    except Unreachable:
+        whole = None
+    if whole is not None and whole.rows and whole.unreadable:
+        problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
+    return Check("rows", PROBLEM, problem, fix)
 
 
 async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
@@ -232,6 +253,24 @@ def _moves(folder: Path, found: Manifest) -> list[Check]:
         about = f"{path.name} is left over from a move, with {readable_size(size_of(path))}"
         checks.append(Check("reembed", NOTE, f"{about}; the next process that writes removes it"))
     return checks
+
+
+def _upkeep(folder: Path) -> list[Check]:
+    """What the last upkeep found, where there was one, and whether another is due."""
+    now, last = footprint(folder), last_maintenance(folder)
+    again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
+    about = f"{now.files:,} files, {now.versions:,} versions of the rows"
+    if last is not None:
+        before, after = last["before"], last["after"]
+        done = f"last maintained {last['at'][:16].replace('T', ' ')} UTC"
+        about = f"{done}: {before['files']:,} files became {after['files']:,}; now {about}"
+        if last["problems"]:
+            named = "; ".join(f"{one['part']}: {one['found']}" for one in last["problems"])
+            advice = " ".join(dict.fromkeys(one["fix"] for one in last["problems"]))
+            return [Check("upkeep", PROBLEM, f"{done} and found {named}", f"{advice} {again}")]
+    if now.files > MANY_FILES or now.versions > MANY_VERSIONS:
+        return [Check("upkeep", NOTE, f"{about}, which are many", again)]
+    return [] if last is None else [Check("upkeep", OK, about)]
 
 
 def _space(folder: Path) -> Check:

@@ -76,8 +76,8 @@ async def _repair(out: Out, config: MemoryConfig) -> dict[str, Any]:
 
     with bars(out) as progress:
         async with open_memory(config=config, progress=progress) as memory:
-            report = await memory.maintain()
-    return {"rows": report["rows"]["rows"], "words": report["lexical"]["rows"]}
+            report = await memory.maintain(progress)
+    return {"rows": report.after.rows, "words": report.after.words}
 
 
 def _print(

@@ -51,6 +51,8 @@ _OTHER_NAMES = {
     "uuid": "id",
 }
 
+_LONGEST_SHOWN = 60
+
 _E = TypeVar("_E", bound=Enum)
 
 
@@ -124,12 +126,14 @@ def _choice(kind: type[_E], value: Any, where: str) -> _E:
 def _unknown_key(key: str) -> str:
     if key in ("messages", "mapping"):
         return "is no key of this format; the line looks like a chat, so read it as format openai"
-    near = _OTHER_NAMES.get(key.lower()) or next(iter(get_close_matches(key, _KEYS, n=1)), None)
+    # A longer one is no misspelling, and comparing megabytes takes seconds.
+    close = get_close_matches(key, _KEYS, n=1) if len(key) <= _LONGEST_SHOWN else []
+    near = _OTHER_NAMES.get(key.lower()) or next(iter(close), None)
     hint = f"did you mean {near}?" if near else "put what else you know into metadata"
     return f"is no key of this format; {hint}"
 
 
 def _shown(text: str) -> str:
-    """Return text that can be printed anywhere, and is not endless."""
-    plain = text.encode("utf-8", "backslashreplace").decode()
-    return plain if len(plain) <= 60 else f"{plain[:57]}..."
+    """Return text that can be printed anywhere, is seen and is not endless."""
+    plain = text.encode("utf-8", "backslashreplace").decode() or '""'
+    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[: _LONGEST_SHOWN - 3]}..."

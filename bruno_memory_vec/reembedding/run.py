@@ -274,12 +274,10 @@ class _Reembedding:
         self, found: Manifest, begun: Begun | None, fingerprint: Fingerprint
     ) -> tuple[LanceIndex, str]:
         """The rows of the move that has begun, or of one that begins, and their folder's name."""
-        from bruno_memory_vec.indexers.lance import LanceIndex
-
         if begun is not None:
             try:
                 path = str(self._folder / begun.rows)
-                return await LanceIndex.open(path, fingerprint.dimension), begun.rows
+                return await self._open(path, fingerprint), begun.rows
             except BackendUnavailable:
                 raise
             except EngineError as error:
@@ -287,7 +285,12 @@ class _Reembedding:
                 await self._give_up(begun)
         begun = await asyncio.to_thread(files.begin, self._folder, found, fingerprint)
         path = str(self._folder / begun.rows)
-        return await LanceIndex.open(path, fingerprint.dimension), begun.rows
+        return await self._open(path, fingerprint), begun.rows
+
+    async def _open(self, path: str, fingerprint: Fingerprint) -> LanceIndex:
+        from bruno_memory_vec.indexers.lance import LanceIndex
+
+        return await LanceIndex.open(path, fingerprint.dimension, fsync=self._store.config.fsync)
 
     async def _give_up(self, begun: Begun) -> None:
         _log.info("reembed_discarded", embedder=str(begun.fingerprint))

@@ -70,9 +70,16 @@ class SQLiteSessionStore:
 
     @classmethod
     async def open(
-        cls, path: str | Path, max_messages: int, *, read_only: bool = False
+        cls,
+        path: str | Path,
+        max_messages: int,
+        *,
+        read_only: bool = False,
+        fsync: bool = False,
     ) -> SQLiteSessionStore:
         """Open the file at ``path`` (":memory:" for none), or make it.
+
+        With ``fsync``, what was committed survives a power cut too.
 
         Raises:
             BackendUnavailable: the file cannot be opened or is no SQLite database.
@@ -88,18 +95,19 @@ class SQLiteSessionStore:
             store = cls(connection, path, max_messages, read_only=read_only)
             store._keeper = keeper
             try:
-                await store._prepare(read_only)
+                await store._prepare(read_only, fsync)
             except BaseException:
                 await connection.close()
                 raise
         return store
 
-    async def _prepare(self, read_only: bool) -> None:
+    async def _prepare(self, read_only: bool, fsync: bool) -> None:
         await self._connection.execute("PRAGMA busy_timeout = 5000")
         if not read_only:
-            # A commit then waits for no disk, and still survives a killed process.
+            # With NORMAL a commit waits for no disk, and still survives a killed process.
             await self._connection.execute("PRAGMA journal_mode = WAL")
-            await self._connection.execute("PRAGMA synchronous = NORMAL")
+            synchronous = "FULL" if fsync else "NORMAL"
+            await self._connection.execute(f"PRAGMA synchronous = {synchronous}")
         ((version,),) = await self._rows("PRAGMA user_version")
         if version > SCHEMA_VERSION:
             raise StoreVersionError(

@@ -26,15 +26,26 @@ def errors(operation: str, path: str) -> Iterator[None]:
             operation,
             str(error),
             fix=f"Check that the folder of {path} has free space and may be written. If the file "
-            "is damaged, close the store and move it away: it is rebuilt from the rows, without "
-            "sessions and user profiles.",
+            f"is damaged, {_MOVE_AWAY}",
             cause=error,
         ) from error
     except ValueError as error:
-        # aiosqlite says so when its connection is gone.
+        # aiosqlite says so when its connection is gone. Else the file holds what was never written:
+        # text that is none, or no row where there always is one.
+        gone = "connection" in str(error).lower()
         raise EngineError(
-            ENGINE, operation, str(error), fix="Open the memory again.", cause=error
+            ENGINE,
+            operation,
+            str(error),
+            fix="Open the memory again." if gone else f"{path} is damaged: {_MOVE_AWAY}",
+            cause=error,
         ) from error
+
+
+_MOVE_AWAY = (
+    "close the store and move it away: it is rebuilt from the rows, without sessions and user "
+    "profiles."
+)
 
 
 def thread_of(connection: aiosqlite.Connection) -> Any:

@@ -404,7 +404,7 @@ class Memories(Machine):
     @rule()
     def maintain(self) -> None:
         for room in self.rooms:
-            assert self.run(room.maintain())["status"] == "ok"
+            assert self.run(room.maintain()).ok
 
     @rule(lost=st.sampled_from(("lexical", "sessions.sqlite")))
     def lose_what_is_derived(self, lost: str) -> None:

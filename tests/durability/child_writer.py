@@ -1,7 +1,7 @@
 """A process that writes to a store and logs what was acknowledged, until it is killed.
 
-It imports everything, says "ready", and waits for one line of JSON: the folder, the log, a seed
-and what the store holds. Each line of the log is one operation that begins or was acknowledged.
+Its order is a line of JSON: the folder, the log, a seed and what the store holds. Each line of the
+log is one operation that begins or was acknowledged.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ import asyncio
 import json
 import os
 import random
+import select
+import signal
 import sys
-from typing import Any
+import traceback
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 _LETTERS = "bcdfghjklm"
@@ -119,8 +124,10 @@ class Load:
             del self.memories[id_]
 
     async def clear(self) -> None:
-        user, conversation = self.place()
-        op, keep = self.next(), self.random.random() < 0.5
+        await self.clear_one(*self.place(), keep=self.random.random() < 0.5)
+
+    async def clear_one(self, user: str, conversation: str, keep: bool) -> None:
+        op = self.next()
         self.write({"op": op, "clear": conversation, "keep": keep})
         # A context read at the same time fills the hot messages again.
         await asyncio.gather(
@@ -163,16 +170,26 @@ class Load:
 _TOPICS = ("harbour", "violin", "recipe", "mountain", "invoice", "garden", "lecture", "ferry")
 
 
-async def main(order: dict[str, Any]) -> None:
+async def open_load(order: dict[str, Any]) -> Load:
+    """Open the store that an order names, and say so."""
     from bruno_memory_vec import open_memory
 
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     memory = await open_memory(order["folder"], embedder="hash")
     print("open", flush=True)
-    await Load(memory, log, order).run()
+    return Load(memory, log, order)
 
 
-if __name__ == "__main__":
+async def main(order: dict[str, Any]) -> None:
+    await (await open_load(order)).run()
+
+
+def bear_children(work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> None:
+    """Import everything, say "ready", and do each order that comes in a process of its own.
+
+    Forking spares each child the imports, which take far longer than it lives. The process that
+    forks has only imported, so no other thread of it holds anything.
+    """
     import lancedb
     import lancedb.index
     import lancedb.query  # noqa: F401
@@ -183,7 +200,35 @@ if __name__ == "__main__":
     import bruno_memory_vec.store
     import bruno_memory_vec.testing.embedder  # noqa: F401
 
+    # lancedb and Python 3.12 warn of forking beside other threads.
+    warnings.filterwarnings("ignore", module=__name__)
     print("ready", flush=True)
-    line = sys.stdin.readline()
-    if line:
-        asyncio.run(main(json.loads(line)))
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if child == 0:
+            _live(work, json.loads(line))
+        print(f"gone {os.waitstatus_to_exitcode(_wait_for(child))}", flush=True)
+
+
+def _wait_for(child: int) -> int:
+    """Wait until a child is gone, and let it go where nobody listens any more."""
+    while (gone := os.waitpid(child, os.WNOHANG))[0] == 0:
+        # No order comes meanwhile: what can be read is the end.
+        if select.select([sys.stdin], [], [], 0.01)[0]:
+            os.kill(child, signal.SIGKILL)
+            sys.exit("the test has ended")
+    return gone[1]
+
+
+def _live(work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]], order: Any) -> NoReturn:
+    try:
+        print(f"born {os.getpid()}", flush=True)
+        asyncio.run(work(order))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    bear_children(main)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -64,12 +65,15 @@ class Child:
     def hear(self, seconds: float = 60.0) -> str:
         """Its next line; "" when it has ended. One that says nothing in time is killed."""
         assert self.process.stdout is not None
-        watchdog = threading.Timer(seconds, self.process.kill)
+        watchdog = threading.Timer(seconds, self._stop)
         watchdog.start()
         try:
             return self.process.stdout.readline().strip()
         finally:
             watchdog.cancel()
+
+    def _stop(self) -> None:
+        self.process.kill()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -83,3 +87,49 @@ class Child:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         return code
+
+
+class Nursery(Child):
+    """A process that imports everything once, and bears a child for each order.
+
+    Its script calls :func:`tests.durability.child_writer.bear_children`. One child
+    lives at a time. What it says comes through the same pipe.
+    """
+
+    def __init__(self, script: Path = HERE / "child_writer.py") -> None:
+        super().__init__(script)
+        self._child: int | None = None
+        # The imports alone may take this long on a machine that is busy.
+        assert self.hear(120) == "ready"
+
+    def start(self, order: str) -> None:
+        """Let a child do what a line of JSON asks for."""
+        assert self._child is None, "the last one still lives"
+        self.say(order)
+        self._child = int(self.hear().removeprefix("born "))
+
+    def kill_child(self) -> list[str]:
+        """SIGKILL it, and wait until it is gone; returns what it had said and nobody had heard."""
+        child, self._child = self._child, None
+        assert child is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        said = []
+        while not (line := self.hear()).startswith("gone "):
+            assert line, "the nursery has ended"
+            said.append(line)
+        assert line == f"gone {-signal.SIGKILL}", f"the child ended by itself: {[*said, line]}"
+        return said
+
+    def close(self) -> None:
+        """End it, and the child that lives."""
+        self._stop()
+        self.kill()
+
+    def _stop(self) -> None:
+        # The child holds the same pipe: without its end, nobody would see that of the nursery.
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+        else:
+            self.process.kill()

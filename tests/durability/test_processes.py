@@ -186,12 +186,12 @@ async def test_a_reader_reads_on_across_compactions(
 async def test_a_reader_whose_version_was_cleaned_away_looks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer keeps old versions for a minute; here for a moment."""
+    """A writer keeps old versions for some seconds; here for a moment."""
     from datetime import timedelta
 
-    from bruno_memory_vec.indexers import lance
+    from bruno_memory_vec.indexers import lance_upkeep
 
-    monkeypatch.setattr(lance, "_KEEP_VERSIONS", timedelta(milliseconds=1))
+    monkeypatch.setattr(lance_upkeep, "_KEEP_VERSIONS", timedelta(milliseconds=1))
     async with open_memory(str(tmp_path), embedder="hash") as writer:
         await writer.store_message(message(f"{word(0)} stays"), "talk", "ana")
         async with open_memory(str(tmp_path), embedder="hash", read_only=True) as reader:

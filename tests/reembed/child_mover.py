@@ -1,17 +1,16 @@
 """A process that moves a store from one embedder to the other and back, until it is killed.
 
-As ``tests/durability/child_writer.py``: it says "ready", and waits for one line of JSON. With
-"load" in it, the process has the store open and writes to it meanwhile; else it runs the command's
-coroutine, beside nothing.
+As ``tests/durability/child_writer.py``. With "load" in its order, the process has the store open
+and writes to it meanwhile; else it runs the command's coroutine, beside nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 from typing import Any
+
+from tests.durability.child_writer import Load, bear_children
 
 
 def near_its_end(_: str, done: int, total: int) -> None:
@@ -21,7 +20,6 @@ def near_its_end(_: str, done: int, total: int) -> None:
 
 async def beside_a_load(order: dict[str, Any], embedders: list[Any]) -> None:
     from bruno_memory_vec import open_memory
-    from tests.durability.child_writer import Load
 
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     memory = await open_memory(order["folder"], embedder=embedders[0])
@@ -44,18 +42,12 @@ async def alone(order: dict[str, Any], embedders: list[Any]) -> None:
             print("moved", flush=True)
 
 
-if __name__ == "__main__":
-    import lancedb
-    import lancedb.index
-    import lancedb.query  # noqa: F401
-    import tantivy  # noqa: F401
-
-    import bruno_memory_vec.memory  # noqa: F401
+async def main(order: dict[str, Any]) -> None:
     from bruno_memory_vec.testing.embedder import HashEmbedder
 
-    print("ready", flush=True)
-    line = sys.stdin.readline()
-    if line:
-        order = json.loads(line)
-        work = beside_a_load if order["load"] else alone
-        asyncio.run(work(order, [HashEmbedder(dimension) for dimension in order["dimensions"]]))
+    work = beside_a_load if order["load"] else alone
+    await work(order, [HashEmbedder(dimension) for dimension in order["dimensions"]])
+
+
+if __name__ == "__main__":
+    bear_children(main)

@@ -15,7 +15,7 @@ import pytest
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.reembedding.run import reembed
 from bruno_memory_vec.testing.embedder import HashEmbedder
-from tests.durability.support import Child
+from tests.durability.support import Nursery
 from tests.durability.test_crash import Model
 from tests.durability.test_crash import check as check_store
 from tests.reembed.support import assert_made_by, messages, named, row_folders, rows_and_vectors
@@ -30,39 +30,23 @@ HERE = Path(__file__).resolve().parent
 FIRST, SECOND = 64, 48
 
 
-class Movers:
-    """Children that have imported everything already: the next one starts while one runs."""
-
-    def __init__(self) -> None:
-        self._next = Child(HERE / "child_mover.py")
-
-    def run_until_killed(self, order: str, dice: random.Random) -> int:
-        """Kill a child at a random moment, often about a switch. Returns how often it moved."""
-        child, self._next = self._next, Child(HERE / "child_mover.py")
-        assert child.hear() == "ready"
-        child.say(order)
-        assert child.hear() == "open", f"the child failed (seed {SEED})"
-        moves = 0
-        while dice.random() < 0.75:  # else now
-            moves += (heard := child.hear()) == "moved"
-            assert heard, f"the child failed (seed {SEED})"
-        time.sleep(dice.uniform(0, 0.25))
-        assert child.process.poll() is None, f"the child ended by itself (seed {SEED})"
-        child.process.kill()
-        assert child.process.stdout is not None
-        moves += child.process.stdout.read().count("moved")
-        child.end()
-        return moves
-
-    def close(self) -> None:
-        self._next.kill()
-
-
-@pytest.fixture
-def movers() -> Iterator[Movers]:
-    made = Movers()
+@pytest.fixture(scope="module")
+def movers() -> Iterator[Nursery]:
+    made = Nursery(HERE / "child_mover.py")
     yield made
     made.close()
+
+
+def run_until_killed(movers: Nursery, order: str, dice: random.Random) -> int:
+    """Kill a child at a random moment, often about a switch. Returns how often it moved."""
+    movers.start(order)
+    assert movers.hear() == "open", f"the child failed (seed {SEED})"
+    moves = 0
+    while dice.random() < 0.75:  # else now
+        moves += (heard := movers.hear()) == "moved"
+        assert heard in ("near", "moved"), f"the child failed: {heard} (seed {SEED})"
+    time.sleep(dice.uniform(0, 0.25))
+    return moves + movers.kill_child().count("moved")
 
 
 def _current(folder: Path) -> HashEmbedder:
@@ -73,8 +57,23 @@ def _other(embedder: HashEmbedder) -> HashEmbedder:
     return HashEmbedder(SECOND if embedder.fingerprint.dimension == FIRST else FIRST)
 
 
+async def bring_back(folder: Path, model: Model, dice: random.Random) -> int:
+    """Check a store as it was left, then move it on to the first embedder. How often it resumed."""
+    # The very vectors, before anything is mended.
+    now, resumed = _current(folder), 0
+    async with open_memory(str(folder), embedder=now, recall_in_context=False) as memory:
+        model.settle(await assert_made_by(memory, now))
+    if now.fingerprint.dimension != FIRST or dice.random() < 0.5:
+        report = await reembed(str(folder), _other(now))
+        resumed += report.resumed > 0
+    if _current(folder).fingerprint.dimension != FIRST:
+        resumed += (await reembed(str(folder), HashEmbedder(FIRST))).resumed > 0
+    assert len(row_folders(folder)) <= 2
+    return resumed
+
+
 async def test_killed_beside_its_own_writes(
-    movers: Movers, tmp_path: Path, record_property: Any
+    movers: Nursery, tmp_path: Path, record_property: Any
 ) -> None:
     dice = random.Random(SEED)
     folder, log, model = tmp_path / "store", tmp_path / "log", Model()
@@ -86,23 +85,12 @@ async def test_killed_beside_its_own_writes(
         seed = dice.randrange(10**6)
         log.unlink(missing_ok=True)
         now = _current(folder)
-        order = json.loads(model.order(folder, log, seed)) | {
-            "load": True,
-            "dimensions": [now.fingerprint.dimension, _other(now).fingerprint.dimension],
-        }
-        moves += movers.run_until_killed(json.dumps(order), dice)
+        dimensions = [now.fingerprint.dimension, _other(now).fingerprint.dimension]
+        order = model.order(folder, log, seed, load=True, dimensions=dimensions)
+        moves += run_until_killed(movers, order, dice)
         acknowledged += model.read(log) if log.exists() else 0
-        # The very vectors, before anything is mended.
-        now = _current(folder)
-        async with open_memory(str(folder), embedder=now, recall_in_context=False) as memory:
-            model.settle(await assert_made_by(memory, now))
-        if now.fingerprint.dimension != FIRST or dice.random() < 0.5:
-            report = await reembed(str(folder), _other(now))
-            resumed += report.resumed > 0
-        if _current(folder).fingerprint.dimension != FIRST:
-            resumed += (await reembed(str(folder), HashEmbedder(FIRST))).resumed > 0
+        resumed += await bring_back(folder, model, dice)
         await check_store(folder, model, seed)
-        assert len(row_folders(folder)) <= 2
     print(f"{acknowledged} operations acknowledged, {moves} moves, {resumed} gone on with")
     record_property("kills", kills)
     record_property("moves", moves)
@@ -110,7 +98,7 @@ async def test_killed_beside_its_own_writes(
     assert moves > 0, "no move came to its end: the test shows nothing"
 
 
-async def test_killed_as_a_command(movers: Movers, tmp_path: Path, record_property: Any) -> None:
+async def test_killed_as_a_command(movers: Nursery, tmp_path: Path, record_property: Any) -> None:
     dice = random.Random(SEED)
     folder = tmp_path / "store"
     async with open_memory(str(folder), embedder=HashEmbedder(FIRST)) as memory:
@@ -124,7 +112,7 @@ async def test_killed_as_a_command(movers: Movers, tmp_path: Path, record_proper
         now = _current(folder)
         dimensions = [now.fingerprint.dimension, _other(now).fingerprint.dimension]
         order = {"folder": str(folder), "load": False, "dimensions": dimensions}
-        moves += movers.run_until_killed(json.dumps(order), dice)
+        moves += run_until_killed(movers, json.dumps(order), dice)
         now = _current(folder)
         if number % 2:  # else the next child finds it as the killed one left it
             async with open_memory(str(folder), embedder=now) as memory:

@@ -1,0 +1,61 @@
+"""Work that no caller waits for: one of each name at a time, its failures kept for health()."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bruno_memory_vec.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+def runs(task: asyncio.Future[Any] | None) -> bool:
+    """Whether a task is under way; one of an earlier event loop never will be again."""
+    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+
+
+class Background:
+    """Starts work beside the callers, now or later."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, tuple[asyncio.TimerHandle, asyncio.AbstractEventLoop]] = {}
+        self._closed = False
+        #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
+        self.problems: dict[str, str] = {}
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin work, unless work of this name is under way."""
+        if self._closed or runs(self._tasks.get(name)):
+            return
+
+        async def run() -> None:
+            try:
+                await work()
+            except Exception as error:
+                self.problems[name] = str(error)
+                _log.error("background_work_failed", work=name, error=str(error))
+            else:
+                self.problems.pop(name, None)
+
+        self._tasks[name] = asyncio.create_task(run(), name=f"bruno-memory: {name}")
+
+    def start_later(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin work in a while, unless that is arranged already."""
+        loop = asyncio.get_running_loop()
+        timer, its_loop = self._timers.get(name, (None, None))
+        if timer is None or its_loop is not loop or timer.when() < loop.time():
+            self._timers[name] = (loop.call_later(seconds, self.start, name, work), loop)
+
+    def refuse(self) -> None:
+        """Start nothing more."""
+        self._closed = True
+        for timer, _ in self._timers.values():
+            timer.cancel()
+
+    @property
+    def under_way(self) -> list[asyncio.Task[None]]:
+        """The tasks that run now."""
+        return [task for task in self._tasks.values() if runs(task)]

@@ -1,0 +1,307 @@
+"""Upkeep that a user can see: what it did, what it cost, and whether the store is in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError, ReadOnlyError
+from bruno_memory_vec.following import Progress
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.manifest import folder_of, write_whole
+from bruno_memory_vec.store import Store
+from bruno_memory_vec.verification import Problem, verify
+
+_log = get_logger(__name__)
+
+FILE = "maintenance.json"
+#: A store with more files than this is slower to search, and to open, than it need be.
+MANY_FILES = 1_000
+#: The same, for versions of the rows: each is read when the store is opened.
+MANY_VERSIONS = 500
+
+_WORK = "maintaining"
+_STEPS = 4
+# A store at rest has about these.
+_FEW_VERSIONS = 10
+_PROBLEM = "maintain: "
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How large a store is. None where it is not kept in a folder, or its engine has no such thing.
+
+    Attributes:
+        rows: messages and memories.
+        words: rows in the word index.
+        fragments: the parts in which the rows are stored; each costs every search a little.
+        versions: states of the rows that are still kept for readers.
+        files: in the store's folder.
+        bytes: of these files.
+        indexes: for each index of the rows, how many rows are not in it yet and are searched
+            without it.
+    """
+
+    rows: int
+    words: int
+    fragments: int | None
+    versions: int | None
+    files: int | None
+    bytes: int | None
+    indexes: dict[str, int]
+
+    @property
+    def unindexed(self) -> int:
+        """The rows that the index which is most behind does not have."""
+        return max(self.indexes.values(), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceReport:
+    """What :meth:`VectorMemory.maintain <bruno_memory_vec.VectorMemory.maintain>` did.
+
+    Attributes:
+        at: when it began, UTC.
+        before: the store's figures as it began.
+        after: and as it ended.
+        seconds: what each step took.
+        details: what the rows' engine says of its upkeep.
+        verified: whether the store was looked through and is in order.
+        problems: what failed or is wrong, each with what to do. Empty is healthy.
+    """
+
+    at: datetime
+    before: Figures
+    after: Figures
+    seconds: dict[str, float]
+    details: dict[str, Any]
+    verified: bool
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step was done and nothing is wrong."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields and ``ok`` as plain values that JSON can hold; times in ISO 8601."""
+        return {
+            **asdict(self),
+            "at": self.at.isoformat(),
+            "seconds": {name: round(spent, 3) for name, spent in self.seconds.items()},
+            "problems": [asdict(problem) for problem in self.problems],
+            "ok": self.ok,
+        }
+
+    def __str__(self) -> str:
+        """A few lines for people."""
+        steps = ", ".join(f"{name} {spent:.2f} s" for name, spent in self.seconds.items())
+        lines = [f"{self.after.rows:,} rows maintained: {steps}"]
+        lines.extend(_changes(self.before, self.after))
+        if self.after.versions is not None and self.after.versions > _FEW_VERSIONS:
+            lines.append("the newest versions stay for a while: others may be reading them")
+        if self.verified:
+            lines.append("verified: rows, turns, vectors, word index and sessions are in order")
+        for problem in self.problems:
+            lines.append(f"PROBLEM in {problem.part}: {problem.found.rstrip('.')}. {problem.fix}")
+        return "\n".join(lines)
+
+
+async def maintain_store(
+    store: Store, progress: Progress | None = None, *, view_of: str | None = None
+) -> MaintenanceReport:
+    """Do all upkeep of an open store now, and look it through.
+
+    The steps: write the access counts that wait, commit the word index, compact the
+    rows with their indexes and old versions, verify. A step that fails does not
+    keep the others from being done; it is named in the report, in ``health()`` and,
+    by ``maintenance.json`` in the store's folder, in ``doctor``.
+
+    Args:
+        store: the open store.
+        progress: told how far it is.
+        view_of: the user of the view that asks; a view does not serve for this.
+
+    Raises:
+        ForeignUserError: a view asks.
+        ReadOnlyError: the store was opened to read.
+        StoreClosedError, EngineError: the store cannot even be measured.
+    """
+    if view_of is not None:
+        raise ForeignUserError(
+            f"this memory serves the user {view_of!r} only, and upkeep is of the whole store",
+            fix="Use the whole memory to maintain it.",
+        )
+    writer = store.writer
+    if writer is None:
+        raise ReadOnlyError(
+            "the memory was opened with read_only=True", fix="Open it without, to maintain it."
+        )
+    at = datetime.now(timezone.utc)
+    before = await measure(store)
+    steps = _Steps(progress)
+    await steps.run("count accesses", writer.flush_uses)
+    await steps.run("commit words", store.lexical.commit)
+    await steps.run("compact rows", writer.maintain)
+    found = await steps.run("verify", lambda: verify(store, progress))
+    report = MaintenanceReport(
+        at=at,
+        before=before,
+        after=await measure(store),
+        seconds=steps.seconds,
+        details=dict((await store.rows.health()).get("upkeep", {})),
+        verified=found == [],
+        problems=(*steps.problems, *(found or ())),
+    )
+    report = await _keep(store, report)
+    for name in [name for name in writer.problems if name.startswith(_PROBLEM)]:
+        del writer.problems[name]
+    for problem in report.problems:
+        writer.problems[f"{_PROBLEM}{problem.part}"] = f"{problem.found}. {problem.fix}"
+        _log.error("maintenance_problem", part=problem.part, problem=problem.found)
+    return report
+
+
+def _changes(before: Figures, after: Figures) -> list[str]:
+    """One line for each figure that the engine has."""
+    pairs = {
+        "files": (before.files, after.files),
+        "bytes": (before.bytes, after.bytes),
+        "versions": (before.versions, after.versions),
+        "fragments": (before.fragments, after.fragments),
+        "rows not in the indexes yet": (before.unindexed, after.unindexed)
+        if after.indexes
+        else (None, None),
+    }
+    return [
+        f"{name}: {now:,}" + ("" if then == now else f", before {then:,}")
+        for name, (then, now) in pairs.items()
+        if then is not None and now is not None
+    ]
+
+
+class _Steps:
+    """Runs steps one after another, and remembers what each took and which failed."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self.seconds: dict[str, float] = {}
+        self.problems: list[Problem] = []
+
+    async def run(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """What the step gives; None where it failed."""
+        started = time.perf_counter()
+        try:
+            return await work()
+        except BrunoError as error:
+            fix = str(getattr(error, "fix", "")) or "Try again."
+            found = str(error).removesuffix(fix).strip().rstrip(".")
+            # What failed in one step often fails in the next.
+            if all(problem.found != found for problem in self.problems):
+                self.problems.append(Problem(name, found, fix))
+            return None
+        finally:
+            self.seconds[name] = time.perf_counter() - started
+            if self._progress is not None:
+                self._progress(_WORK, len(self.seconds), _STEPS)
+
+
+async def measure(store: Store) -> Figures:
+    """The figures of an open store.
+
+    Raises:
+        EngineError: an engine does not answer.
+    """
+    rows = await store.rows.health()
+    folder = folder_of(store.config.url)
+    disk = None if folder is None else await asyncio.to_thread(footprint, folder)
+    return Figures(
+        rows=rows["rows"],
+        words=await store.lexical.count(),
+        fragments=rows.get("fragments"),
+        versions=None if disk is None else disk.versions,
+        files=None if disk is None else disk.files,
+        bytes=None if disk is None else disk.bytes,
+        indexes={
+            ", ".join(index["columns"]): index["rows_not_in_it"]
+            for index in rows.get("indexes", ())
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a store's folder takes.
+
+    Attributes:
+        files: how many.
+        bytes: their sizes together.
+        versions: how many of them are versions of the rows.
+    """
+
+    files: int
+    bytes: int
+    versions: int
+
+
+def footprint(folder: Path) -> Footprint:
+    """Count a folder's files. It may be written meanwhile."""
+    files = size = versions = 0
+    for path, _, names in os.walk(folder):
+        # LanceDB's: a small file for each commit that has not been cleaned away.
+        versions += len(names) if os.path.basename(path) == "_versions" else 0
+        for name in names:
+            try:
+                size += os.stat(os.path.join(path, name)).st_size
+            except FileNotFoundError:
+                continue  # cleaned away just now
+            files += 1
+    return Footprint(files, size, versions)
+
+
+# The record on disk
+
+
+async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
+    """Write the report beside the rows; one that cannot be written has a problem more."""
+    folder = folder_of(store.config.url)
+    if folder is None:
+        return report
+    text = json.dumps(report.to_dict(), indent=2)
+    try:
+        await asyncio.to_thread(write_whole, folder / FILE, text)
+    except BackendUnavailable as error:
+        found = str(error).removesuffix(error.fix).strip().rstrip(".")
+        problem = Problem(FILE, found, error.fix)
+        return replace(report, problems=(*report.problems, problem))
+    return report
+
+
+def last_maintenance(folder: Path) -> dict[str, Any] | None:
+    """The last report of a store in a folder, as :meth:`MaintenanceReport.to_dict` made it.
+
+    None where there was none, or its file cannot be read: it is a record, and nothing rests on it.
+    """
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        datetime.fromisoformat(found["at"])
+        for name in ("before", "after"):
+            if not all(isinstance(found[name][key], int) for key in ("files", "versions")):
+                raise ValueError(f"{name!r} has no figures")
+        for problem in found["problems"]:
+            "".join((problem["part"], problem["found"], problem["fix"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("maintenance_record_unreadable", file=str(folder / FILE), error=str(error))
+        return None
+    return dict(found)

@@ -1,0 +1,276 @@
+"""A vector index that keeps the rows of users who ask often in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .protocols import Candidates, Maintenance, RowFilter, Scope, VectorIndex
+from .user_rows import LOADED, UserRows
+
+#: Users with more rows than this are left to the engine.
+MOST_ROWS = 20_000
+# One user may take this share of the budget, so that no one drives out all others.
+_SHARE = 0.5
+# How many users are remembered as too large to keep.
+_MOST_LARGE = 100_000
+# Making more rows than this ready takes longer than the event loop has.
+_ROWS_ON_THE_LOOP = 4_000
+
+
+class CachedIndex:
+    """Another index, and in front of it the rows of the users who asked last.
+
+    The first question of a user reads all of that user's rows, which takes as long as
+    answering it without them; the next ones take none from the engine. What it answers is
+    what the engine would: a change goes through here and reaches both before it returns.
+
+    Args:
+        inner: has the rows.
+        budget: how many bytes may be kept.
+        shared: another process may change the rows. Nothing is kept from one version of them to
+            the next.
+    """
+
+    def __init__(self, inner: VectorIndex, budget: int, *, shared: bool = False) -> None:
+        self.inner = inner
+        self._budget = budget
+        self._shared = shared
+        self._seen: int | None = None
+        self._users: OrderedDict[str, UserRows] = OrderedDict()
+        self._bytes = 0
+        self._loading: dict[str, asyncio.Task[UserRows | None]] = {}
+        self._large: OrderedDict[str, None] = OrderedDict()
+        # What is read while a change is under way is not kept.
+        self._begun = self._ended = 0
+        self._hits = self._misses = 0
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    # Changes: the engine first, then what is kept of it
+
+    @asynccontextmanager
+    async def _changing(self, affected: Callable[[], None]) -> AsyncIterator[None]:
+        """A change of the rows; where it fails, nobody knows how far it came."""
+        self._begun += 1
+        try:
+            yield
+        except BaseException:
+            affected()
+            raise
+        finally:
+            self._ended += 1
+
+    async def append(self, rows: pa.Table) -> None:
+        async with self._changing(lambda: self._forget(rows)):
+            await self.inner.append(rows)
+            self._add(rows)
+
+    async def replace(self, rows: pa.Table) -> None:
+        async with self._changing(lambda: self._forget(rows)):
+            await self.inner.replace(rows)
+            self._forget(rows)
+
+    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
+        async with self._changing(self.clear):
+            gone = await self.inner.delete(scope, where)
+            if scope.user_id is None:
+                self._large.clear()
+            else:
+                self._large.pop(scope.user_id, None)
+            for user in list(self._users) if scope.user_id is None else [scope.user_id]:
+                self._remove(user, gone)
+        return gone
+
+    async def fill(self, rows: pa.Table) -> None:
+        async with self._changing(self.clear):
+            await self.inner.fill(rows)
+            self.clear()
+
+    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
+        async with self._changing(self.clear):
+            await self.inner.touch(uses, at)
+            for rows in self._users.values():
+                rows.count_uses(uses, at)
+
+    # Reading
+
+    async def search(
+        self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        rows = await self._rows_of(scope)
+        if rows is None:
+            return await self.inner.search(vector, scope, where, limit)
+        return rows.search(vector, scope, where, limit)
+
+    async def around(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        seqs: Sequence[int],
+        places: Mapping[str, Sequence[int]],
+        columns: Sequence[str],
+    ) -> pa.Table:
+        rows = await self._rows_of(scope)
+        if rows is None:
+            return await self.inner.around(scope, where, seqs, places, columns)
+        return rows.around(scope, where, seqs, places, columns)
+
+    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        return await self.around(scope, RowFilter(), seqs, {}, columns)
+
+    async def scan(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        columns: Sequence[str],
+        *,
+        order_by: str | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        return await self.inner.scan(scope, where, columns, order_by=order_by, limit=limit)
+
+    async def count(self, scope: Scope, where: RowFilter) -> int:
+        return await self.inner.count(scope, where)
+
+    def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
+        return self.inner.after(seq, columns)
+
+    async def last_seq(self) -> int:
+        return await self.inner.last_seq()
+
+    async def version(self) -> int:
+        return await self.inner.version()
+
+    # Upkeep
+
+    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
+        return await self.inner.maintain(keep_none=keep_none)
+
+    def due(self) -> bool:
+        return self.inner.due()
+
+    def untidy(self) -> bool:
+        return self.inner.untidy()
+
+    async def health(self) -> dict[str, Any]:
+        return {
+            **await self.inner.health(),
+            "cache": {
+                "users": len(self._users),
+                "rows": sum(len(rows) for rows in self._users.values()),
+                "bytes": self._bytes,
+                "budget": self._budget,
+                "hits": self._hits,
+                "misses": self._misses,
+            },
+        }
+
+    async def close(self) -> None:
+        self.clear()
+        await self.inner.close()
+
+    # What is kept
+
+    def clear(self) -> None:
+        """Keep nothing of what was read so far."""
+        self._users.clear()
+        self._bytes = 0
+        self._large.clear()
+
+    async def _rows_of(self, scope: Scope) -> UserRows | None:
+        """The rows of a scope's user; None where the engine is to answer."""
+        user = scope.user_id
+        if user is None or user in self._large:
+            return None
+        if self._shared:
+            version = await self.inner.version()
+            if version != self._seen:
+                self.clear()
+                self._seen = version
+        rows = self._users.get(user)
+        if rows is not None:
+            self._users.move_to_end(user)
+            self._hits += 1
+            return rows
+        self._misses += 1
+        loading = self._loading.get(user)
+        if loading is None or loading.get_loop() is not asyncio.get_running_loop():
+            loading = self._loading[user] = asyncio.create_task(self._load(user))
+            loading.add_done_callback(lambda task: self._loaded(user, task))
+        # A caller that is cancelled leaves the others their rows.
+        return await asyncio.shield(loading)
+
+    async def _load(self, user: str) -> UserRows | None:
+        begun, seen = self._begun, self._seen
+        scope = Scope.user(user)
+        table = await self.inner.scan(scope, RowFilter(), LOADED, limit=MOST_ROWS + 1)
+        if table.num_rows > MOST_ROWS or table.nbytes > self._budget * _SHARE:
+            self._large[user] = None
+            while len(self._large) > _MOST_LARGE:
+                self._large.popitem(last=False)
+            return None
+        many = table.num_rows > _ROWS_ON_THE_LOOP
+        rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
+        if begun == self._begun == self._ended and seen == self._seen:
+            self._keep(user, rows)
+        # Else they are as the engine had them at one moment: true for this question only.
+        return rows
+
+    def _loaded(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
+        if self._loading.get(user) is task:
+            del self._loading[user]
+        if not task.cancelled():
+            # Read here, for where every caller was cancelled and no one else does.
+            task.exception()
+
+    def _keep(self, user: str, rows: UserRows) -> None:
+        """Keep rows, as the ones asked for last, as long as there is room."""
+        self._drop(user)
+        if rows.nbytes <= self._budget * _SHARE and len(rows) <= MOST_ROWS:
+            self._users[user] = rows
+            self._bytes += rows.nbytes
+        while self._bytes > self._budget:
+            self._drop(next(iter(self._users)))
+
+    def _drop(self, user: str) -> None:
+        rows = self._users.pop(user, None)
+        if rows is not None:
+            self._bytes -= rows.nbytes
+
+    def _forget(self, rows: pa.Table) -> None:
+        for user in rows.column("user_id").unique().to_pylist():
+            self._drop(user)
+            self._large.pop(user, None)
+
+    def _add(self, rows: pa.Table) -> None:
+        users = rows.column("user_id").combine_chunks().dictionary_encode()
+        names, owners = users.dictionary.to_pylist(), users.indices.to_numpy()
+        for number, user in enumerate(names):
+            kept = self._users.get(user)
+            if kept is None:
+                continue
+            own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
+            self._drop(user)
+            kept.add(own)
+            self._keep(user, kept)
+
+    def _remove(self, user: str, seqs: NDArray[np.int64]) -> None:
+        kept = self._users.get(user)
+        if kept is None:
+            return
+        if len(kept) > _ROWS_ON_THE_LOOP:
+            # Reading them again is done in a thread.
+            self._drop(user)
+        else:
+            self._keep(user, kept.without(seqs))

@@ -1,0 +1,76 @@
+"""A process that moves and clears messages, and kills itself at one point between two steps.
+
+As ``child_writer.py``. "point" in its order is the crossing at which it dies: each step that
+changes the store is crossed twice, before and after. It says where it dies, or "done".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.durability.child_writer import Load, bear_children, open_load
+
+_STEPS = {
+    "rows": ("append", "replace", "delete"),
+    "sessions": ("apply", "mark_stale", "refill"),
+}
+
+
+class Crossings:
+    """Counts crossings, and kills the process at one of them."""
+
+    def __init__(self, deadly: int) -> None:
+        self._left = deadly
+
+    def watch(self, engine: Any, name: str) -> None:
+        """Count the crossings of a method from now on."""
+        step: Callable[..., Awaitable[Any]] = getattr(engine, name)
+
+        async def crossed(*arguments: Any) -> Any:
+            self._cross(f"before {name}")
+            result = await step(*arguments)
+            self._cross(f"after {name}")
+            return result
+
+        setattr(engine, name, crossed)
+
+    def _cross(self, where: str) -> None:
+        self._left -= 1
+        if self._left == 0:
+            print(where, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def prepare(load: Load) -> list[Any]:
+    """Messages in two conversations, whose contexts are hot."""
+    stay, go, change = (load.message() for _ in range(3))
+    await load.put([stay, go, change], "ana", "ana-0", single=False)
+    await load.put([load.message()], "ana", "ana-1", single=True)
+    for conversation in ("ana-0", "ana-1"):
+        await load.memory.get_context("ana", conversation)
+    return [go, change]
+
+
+async def main(order: dict[str, Any]) -> None:
+    load = await open_load(order)
+    go, change = await prepare(load)
+    store = await load.memory._door.store()
+    crossings = Crossings(order["point"])
+    for engine, names in _STEPS.items():
+        for name in names:
+            crossings.watch(getattr(store, engine), name)
+    await load.put([load.message(str(go.id))], "ana", "ana-1", single=True)  # it moves there
+    await load.memory.get_context("ana", "ana-0")
+    await load.put([load.message(str(change.id))], "ana", "ana-0", single=True)
+    await load.clear_one("ana", "ana-1", keep=False)
+    await load.put([load.message()], "ana", "ana-1", single=True)
+    print("done", flush=True)
+    await asyncio.sleep(600)
+
+
+if __name__ == "__main__":
+    bear_children(main)

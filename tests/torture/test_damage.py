@@ -1,0 +1,315 @@
+"""Files that are damaged or gone: what is derived is made again, and damaged truth is named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.cli.diagnosis import RESTORE
+from bruno_memory_vec.errors import EngineError, NotAStoreError
+from bruno_memory_vec.indexers.lance_recovery import ASIDE, newest_whole, step_back
+from tests.durability.support import message, rows_of
+from tests.torture.conftest import Torture, counts
+from tests.torture.faults import doctor, said, states
+
+pytestmark = pytest.mark.slow
+
+Damage = Callable[[Path], None]
+
+WORDS = [f"word{number}x" for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    async def make(folder: Path) -> None:
+        async with open_memory(str(folder), embedder="hash") as memory:
+            for start in range(0, len(WORDS), 20):
+                texts = [f"{word} by the harbour" for word in WORDS[start : start + 20]]
+                await memory.store_messages([message(text) for text in texts], "talk")
+            for text in ("said first", "said better"):
+                await memory.store_message(message(text, id=UUID(int=5)), "talk")
+            await memory.create_session("default")
+
+    folder = tmp_path_factory.mktemp("damage") / "store"
+    asyncio.run(make(folder))
+    return folder
+
+
+@pytest.fixture
+def store(_made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_made, tmp_path / "store"))
+
+
+async def contents(memory: VectorMemory) -> list[str]:
+    return sorted(row["content"] for row in await rows_of(memory))
+
+
+WHOLE = sorted([*(f"{word} by the harbour" for word in WORDS), "said better"])
+
+
+async def check(folder: Path) -> None:
+    """All rows are there, and found by their words; writing goes on."""
+    async with open_memory(str(folder), embedder="hash") as memory:
+        assert await contents(memory) == WHOLE
+        for word in WORDS[::20]:
+            hits = await memory.recall(word, user_id="default", k=1)
+            assert hits[0].content == f"{word} by the harbour"
+            assert hits[0].signals["lexical"] > 0
+        await memory.store_message(message("and on"), "talk", user_id="default")
+        assert (await memory.get_context("default", "talk")).messages[-1].content == "and on"
+        assert (await memory.health())["problems"] == {}
+
+
+def flip(path: Path, draw: random.Random, bytes_: int = 4) -> None:
+    data = bytearray(path.read_bytes())
+    for place in draw.sample(range(len(data)), min(bytes_, len(data))):
+        data[place] ^= draw.randrange(1, 256)
+    path.write_bytes(data)
+
+
+async def ask_doctor(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    # The command has an event loop of its own.
+    return await asyncio.to_thread(doctor, folder, *options)
+
+
+def newest(folder: Path, pattern: str) -> Path:
+    paths = list((folder / "rows" / "rows.lance").glob(pattern))
+    return max(paths, key=lambda path: path.stat().st_mtime_ns)
+
+
+# The word index
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["meta.json", ".managed.json", "*.term", "*.idx", "*.pos", "*.fast", "*.store", "*.fieldnorm"],
+)
+async def test_flipped_bytes_in_the_word_index(store: Path, pattern: str, torture: Torture) -> None:
+    """No check sum is read at opening: it answers right, or says which fix makes it."""
+    draw = random.Random(pattern)
+    told = 0
+    tries = torture.choose(2, 60)
+    kept = store.parent / "kept"
+    shutil.copytree(store / "lexical", kept)
+    for _ in range(tries):
+        for path in (store / "lexical").glob(pattern):
+            flip(path, draw)
+        try:
+            async with open_memory(str(store), embedder="hash") as memory:
+                assert await contents(memory) == WHOLE
+                for word in WORDS[::20]:
+                    await memory.recall(word, user_id="default", k=3)
+        except BrunoError as error:
+            assert "tantivy" in str(error)  # noqa: PT017 - or the flip did no harm
+            told += 1
+        shutil.rmtree(store / "lexical")
+        shutil.copytree(kept, store / "lexical")
+    shutil.rmtree(store / "lexical")
+    await check(store)
+    counts(flips=tries, told=told)
+
+
+async def test_the_word_index_vanishes_under_a_writer(store: Path) -> None:
+    memory = await open_memory(str(store), embedder="hash")
+    shutil.rmtree(store / "lexical")
+    await memory.store_message(message("stored all the same"), "talk")
+    with pytest.raises(EngineError, match="tantivy") as failed:
+        await memory.recall("same", user_id="default")
+    assert failed.value.fix
+    assert len(await contents(memory)) == len(WHOLE) + 1
+    # It is known to who only writes, too.
+    await memory.maintain()
+    assert any("tantivy" in problem for problem in (await memory.health())["problems"].values())
+    with pytest.raises(EngineError, match="tantivy"):
+        await memory.close()
+    code, report = await ask_doctor(store)
+    assert (code, states(report)["words"]) == (4, "problem")
+    assert "--repair" in said(report, "words")
+    assert (await ask_doctor(store, "--repair"))[0] == 0
+    async with open_memory(str(store), embedder="hash") as memory:
+        assert (await memory.recall("same", user_id="default"))[0].content == "stored all the same"
+
+
+# The sessions
+
+
+async def test_flipped_bytes_in_the_sessions(store: Path, torture: Torture) -> None:
+    path, told, seen = store / "sessions.sqlite", 0, 0
+    whole = path.read_bytes()
+    tries = torture.choose(6, 200)
+    for seed in range(tries):
+        path.write_bytes(whole)
+        flip(path, random.Random(seed), 40)
+        try:
+            async with open_memory(str(store), embedder="hash") as memory:
+                assert await contents(memory) == WHOLE
+                await memory.get_context("default", "talk")
+                await memory.health()
+        except BrunoError as error:
+            told += 1
+            # Or what was hit is not read.
+            assert re.search(f"{path}.*move it away", error.fix)  # noqa: PT017
+            code, report = await ask_doctor(store)
+            seen += code == 4
+            # SQLite sees the damage of its own pages, not that of a text in them.
+            assert code == 0 or f"Move {path} away" in said(report, "sessions")
+        for log in ("-wal", "-shm"):
+            path.with_name(path.name + log).unlink(missing_ok=True)
+    assert seen
+    path.unlink()
+    assert (await ask_doctor(store, "--repair"))[0] == 0
+    await check(store)
+    counts(flips=tries, told=told, seen_by_doctor=seen)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled", "deleted", "of another file"])
+async def test_a_damaged_write_ahead_log(store: Path, damage: str) -> None:
+    """Copied from a running store, as a kill leaves it: the log holds what the file does not."""
+    image = store.parent / "image"
+    async with open_memory(str(store), embedder="hash") as memory:
+        await memory.store_message(message("only in the log"), "talk")
+        shutil.copytree(store, image)
+    log = image / "sessions.sqlite-wal"
+    data = log.read_bytes()
+    assert data
+    if damage == "deleted":
+        log.unlink()
+    elif damage == "cut":
+        log.write_bytes(data[: len(data) // 2])
+    elif damage == "garbled":
+        log.write_bytes(random.Random(1).randbytes(len(data)))
+    else:
+        log.write_bytes(data[:24] + random.Random(2).randbytes(8) + data[32:])
+    async with open_memory(str(image), embedder="hash") as memory:
+        assert await contents(memory) == sorted([*WHOLE, "only in the log"])
+        shown = (await memory.get_context("default", "talk")).messages
+        assert shown[-1].content == "only in the log"
+        assert (await memory.health())["problems"] == {}
+    assert (await ask_doctor(image))[0] == 0
+
+
+# store.json
+
+
+@pytest.mark.parametrize("damage", ["", "{", "\0" * 300, "deleted"])
+async def test_the_doctor_of_a_store_without_its_manifest(store: Path, damage: str) -> None:
+    path = store / "store.json"
+    path.unlink()
+    if damage != "deleted":
+        path.write_text(damage)
+    for options in ((), ("--repair",)):
+        code, report = await ask_doctor(store, *options)
+        assert code == 1
+        assert "store.json" in report["error"]["message"]
+        assert "Restore it from a backup" in report["error"]["fix"]
+    with pytest.raises(NotAStoreError, match=r"store\.json"):
+        await open_memory(str(store), embedder="hash")
+    # The other way out that the error names.
+    async with open_memory(str(store.parent / "other"), embedder="hash"):
+        pass
+    shutil.copyfile(store.parent / "other" / "store.json", path)
+    await check(store)
+
+
+# The rows, which are the truth
+
+
+def _empty(pattern: str) -> Damage:
+    return lambda folder: newest(folder, pattern).write_bytes(b"")
+
+
+def _zero(pattern: str) -> Damage:
+    def zero(folder: Path) -> None:
+        path = newest(folder, pattern)
+        path.write_bytes(bytes(path.stat().st_size))
+
+    return zero
+
+
+def _cut(pattern: str) -> Damage:
+    def cut(folder: Path) -> None:
+        path = newest(folder, pattern)
+        os.truncate(path, path.stat().st_size // 2)
+
+    return cut
+
+
+MANIFEST, DATA = "_versions/*.manifest", "data/*.lance"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(_empty(MANIFEST), id="manifest empty"),
+        pytest.param(_zero(MANIFEST), id="manifest zeros"),
+        pytest.param(_cut(MANIFEST), id="manifest cut"),
+        pytest.param(lambda folder: newest(folder, DATA).unlink(), id="data deleted"),
+        pytest.param(_empty(DATA), id="data empty"),
+        pytest.param(_zero(DATA), id="data zeros"),
+        pytest.param(_cut(DATA), id="data cut"),
+    ],
+)
+async def test_a_torn_newest_version(store: Path, damage: Damage) -> None:
+    """Named by every way in; nothing is changed until the version before is asked for."""
+    damage(store)
+    before = {path: path.read_bytes() for path in (store / "rows").rglob("*") if path.is_file()}
+    for read_only in (False, True):
+        with pytest.raises(BrunoError, match="lancedb") as failed:
+            async with open_memory(str(store), embedder="hash", read_only=read_only) as memory:
+                await contents(memory)
+        assert "doctor" in failed.value.fix
+    for options in ((), ("--repair",)):
+        code, report = await ask_doctor(store, *options)
+        assert (code, states(report)["rows"]) == (4, "problem")
+        assert RESTORE in said(report, "rows")
+        assert f"an older version, with {len(WHOLE)} rows, is whole" in said(report, "rows")
+    assert before == {path: path.read_bytes() for path in before}
+
+    whole = await newest_whole(store / "rows")
+    assert whole is not None
+    assert whole.rows == len(WHOLE)
+    step_back(store / "rows", whole)
+    assert sorted(path.name for path in (store / "rows" / ASIDE).iterdir()) == sorted(
+        path.name for path in whole.unreadable
+    )
+    again = await newest_whole(store / "rows")
+    assert again is not None
+    assert (again.version, again.unreadable) == (whole.version, ())
+    # The message that the torn version had replaced.
+    async with open_memory(str(store), embedder="hash") as memory:
+        assert await contents(memory) == sorted(
+            [*(text for text in WHOLE if text != "said better"), "said first"]
+        )
+        await memory.store_message(message("and on"), "talk", user_id="default")
+        assert (await memory.recall("word3x", user_id="default", k=1))[0].content.startswith(
+            "word3x"
+        )
+
+
+async def test_rows_that_no_version_has_whole(store: Path) -> None:
+    for path in (store / "rows" / "rows.lance" / "data").iterdir():
+        path.write_bytes(b"")
+    whole = await newest_whole(store / "rows")
+    # But for the one that the store began with.
+    assert whole is not None
+    assert whole.rows == 0
+    code, report = await ask_doctor(store, "--repair")
+    assert code == 4
+    assert RESTORE in said(report, "rows")
+    assert "is whole" not in said(report, "rows")
+
+
+async def test_lost_scalar_indexes_are_no_loss(store: Path) -> None:
+    shutil.rmtree(store / "rows" / "rows.lance" / "_indices")
+    await check(store)
