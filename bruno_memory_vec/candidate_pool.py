@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import Candidates
-from bruno_memory_vec.indexers.schema import COLUMNS
+from bruno_memory_vec.indexers.schema import COLUMNS, CUE_COLUMNS
 from bruno_memory_vec.rankers import Pool, Profile
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
@@ -18,13 +18,31 @@ from bruno_memory_vec.word_matches import word_matches
 _ROLES = {None: NO_ROLE, "user": USER, "assistant": ASSISTANT}
 
 
-def columns_for(profile: Profile) -> list[str]:
+# What :func:`make_pool` reads.
+_POOL_COLUMNS = (
+    "seq",
+    "conversation_id",
+    "turn",
+    "role",
+    "words",
+    "created_at",
+    "importance",
+    "access_count",
+    *CUE_COLUMNS,
+)
+
+
+def columns_for(profile: Profile, *, whole: bool) -> list[str]:
     """The columns of a candidate that a recall by the profile reads.
 
-    All but the vector, though most candidates are not shown: one query for everything takes
-    about 60 % of the time of two, one for the rankers and one for the hits.
+    Args:
+        profile: how it ranks.
+        whole: all that a hit is made of as well, though most candidates are not shown.
     """
-    return [*COLUMNS, "vector"] if profile.rank.needs_vectors else list(COLUMNS)
+    columns = list(COLUMNS if whole else _POOL_COLUMNS)
+    if profile.rank.needs_texts and "content" not in columns:
+        columns.append("content")
+    return [*columns, "vector"] if profile.rank.needs_vectors else columns
 
 
 def places_around(
@@ -69,7 +87,9 @@ def make_pool(
         profile: whose rankers it is for.
     """
     seq = table.column("seq").to_numpy()
-    recent = np.array([uses.get(int(one), 0) for one in seq], np.int64)
+    recent = np.zeros(len(seq), np.int64)
+    if uses:
+        recent[:] = [uses.get(one, 0) for one in seq.tolist()]
     conversation = table.column("conversation_id").combine_chunks().dictionary_encode()
     speaker = table.column("speaker").combine_chunks().dictionary_encode()
     vector = matches = term_weight = None

@@ -138,7 +138,9 @@ class Door:
 
     async def store(self) -> Store:
         """The open store; opened now if this is its first use."""
-        if self._store is None or self._closed:
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        if self._store is None:
             async with self._opening:
                 if self._closed:
                     raise StoreClosedError("the memory is closed", fix="Open it again.")
@@ -193,8 +195,8 @@ class Door:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        self._closed = True
         async with self._opening:
-            self._closed = True
             store, self._store = self._store, None
             if store is not None:
                 await store.close()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.candidate_pool import columns_for, make_pool, places_around, vectors_of
 from bruno_memory_vec.cross_encoder import cross_encoder
 from bruno_memory_vec.embedders.protocol import Embedder
-from bruno_memory_vec.embedders.run import embed_texts
+from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.hits import Hit, Hits
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import (
@@ -26,8 +26,17 @@ from bruno_memory_vec.indexers.protocols import (
     VectorIndex,
 )
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, micros
-from bruno_memory_vec.rankers import CrossScore, Pool, Profile, Ranking, rank, read_question
-from bruno_memory_vec.rows import Row, from_table, record, utc
+from bruno_memory_vec.rankers import (
+    CrossScore,
+    Pool,
+    Profile,
+    Question,
+    Ranking,
+    rank,
+    read_question,
+)
+from bruno_memory_vec.rankers.pool import NO_ROLE
+from bruno_memory_vec.rows import MESSAGE_COLUMNS, Row, from_table, record, utc
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writer import Writer
@@ -38,6 +47,8 @@ _READER_WAITS = 0.6
 _READER_LOOKS_EVERY = 0.03
 # float32 rounding: identical texts may come to 0.9999999.
 _ROUNDING = 1e-6
+# What a hit that is a message is made of.
+HIT_COLUMNS = (*MESSAGE_COLUMNS, "kind", "turn", "seq")
 # Above this many, hits are made in a thread.
 _HITS_ON_THE_LOOP = 64
 
@@ -94,20 +105,25 @@ class Retriever:
         """The best hits, best first. ``count_use`` adds to their access counts, later."""
         profile, scope, where = request.profile, request.scope, request.where
         now = micros(request.now)
-        (vector, semantic), lexical, question = await asyncio.gather(
-            self._by_meaning(request),
-            self._by_words(request),
-            # In a thread: the first question with a date loads a parser, and that takes 0.3 s.
-            asyncio.to_thread(read_question, request.query, now),
-        )
+        await self._freshen(profile)
+        if is_light(self._embedder):
+            # One visit to a thread for all three: a visit costs more than such an embedder does.
+            vector, lexical, question = await asyncio.to_thread(self._read, request, now)
+        else:
+            vector, (lexical, question) = await asyncio.gather(
+                self._vector(request), asyncio.to_thread(self._read_words, request, now)
+            )
+        semantic = await self._by_meaning(request, vector)
         if not len(lexical) and not len(semantic):
             return Hits()
-        columns = columns_for(profile)
+        again = self._rows.in_memory(scope)
+        columns = columns_for(profile, whole=not again)
         if request.min_similarity > 0 and "vector" not in columns:
             columns.append("vector")
         seqs = np.union1d(lexical.seq, semantic.seq)
         places = places_around(lexical, semantic, profile)
         # One read brings what the rankers need, drops hits whose row is gone, and adds neighbours.
+        # From disk it brings the hits' rows as well: that takes about 60 % of two reads.
         table = await self._rows.around(scope, where, seqs.tolist(), places, columns)
         if request.min_similarity > 0:
             table = table.filter(
@@ -127,45 +143,69 @@ class Retriever:
         in_thread = profile.rank.needs_texts
         pool, ranking = await asyncio.to_thread(order) if in_thread else order()
 
+        best = pool.seq[ranking.order]
+        shown = HIT_COLUMNS if (pool.role[ranking.order] != NO_ROLE).all() else COLUMNS
+        if again:
+            table = await self._rows.fetch(scope, best.tolist(), shown)
+        else:
+            table = table.select(shown).take(pa.array(ranking.order))
+
         def build() -> Hits:
-            best = table.select(COLUMNS).take(pa.array(ranking.order))
+            rows = {row["seq"]: row for row in from_table(table)}
             return Hits(
-                _hit(row, ranking, int(i))
-                for row, i in zip(from_table(best), ranking.order, strict=True)
+                _hit(rows[seq], ranking, i)
+                for seq, i in zip(best.tolist(), ranking.order.tolist(), strict=True)
+                if seq in rows
             )
 
-        few = len(ranking.order) <= _HITS_ON_THE_LOOP
+        few = len(best) <= _HITS_ON_THE_LOOP
         hits = build() if few else await asyncio.to_thread(build)
         if count_use and self._writer is not None:
-            self._writer.use(pool.seq[ranking.order].tolist())
+            self._writer.use(best.tolist())
         return hits
 
-    async def _by_meaning(self, request: RecallRequest) -> tuple[NDArray[np.float32], Candidates]:
-        """The question's vector, and the rows nearest to it."""
-        wanted = request.profile.candidates.semantic
-        if wanted == 0 and request.min_similarity == 0:
-            return np.empty(0, np.float32), Candidates.empty()
-        vector = (await embed_texts(self._embedder, [request.query], "query"))[0]
-        if wanted == 0:
-            return vector, Candidates.empty()
-        limit = max(wanted, request.k)
-        return vector, await self._rows.search(vector, request.scope, request.where, limit)
+    async def _vector(self, request: RecallRequest) -> NDArray[np.float32]:
+        """The question's vector, float32 (d,); empty where nothing needs it."""
+        if not _needs_vector(request):
+            return np.empty(0, np.float32)
+        vector: NDArray[np.float32] = (await embed_texts(self._embedder, [request.query], "query"))[
+            0
+        ]
+        return vector
 
-    async def _by_words(self, request: RecallRequest) -> Candidates:
+    async def _by_meaning(self, request: RecallRequest, vector: NDArray[np.float32]) -> Candidates:
+        wanted = request.profile.candidates.semantic
+        if wanted == 0:
+            return Candidates.empty()
+        limit = max(wanted, request.k)
+        return await self._rows.search(vector, request.scope, request.where, limit)
+
+    def _read(
+        self, request: RecallRequest, now: int
+    ) -> tuple[NDArray[np.float32], Candidates, Question]:
+        vector = np.empty(0, np.float32)
+        if _needs_vector(request):
+            vector = embed_here(self._embedder, [request.query], "query")[0]
+        return vector, *self._read_words(request, now)
+
+    def _read_words(self, request: RecallRequest, now: int) -> tuple[Candidates, Question]:
+        """What the words find, and what they ask for. In a thread: both may take long."""
+        question = read_question(request.query, now)
         profile = request.profile
         if profile.candidates.lexical == 0:
-            return Candidates.empty()
-        await self._freshen()
+            return Candidates.empty(), question
         query = LexicalQuery(
             request.query,
             drop_stopwords=profile.query.drop_stopwords,
             phrase_weight=profile.query.phrase_weight,
         )
         limit = max(profile.candidates.lexical, request.k)
-        return await self._lexical.search(query, request.scope, request.where, limit)
+        return self._lexical.find(query, request.scope, request.where, limit), question
 
-    async def _freshen(self) -> None:
+    async def _freshen(self, profile: Profile) -> None:
         """Let the word index show every row that is stored."""
+        if profile.candidates.lexical == 0:
+            return
         if self._writer is not None:
             if self._lexical.pending:
                 await self._lexical.commit()
@@ -196,6 +236,10 @@ class Retriever:
             if batch.num_rows:
                 return True
         return False
+
+
+def _needs_vector(request: RecallRequest) -> bool:
+    return request.profile.candidates.semantic > 0 or request.min_similarity > 0
 
 
 def _cross_score(table: pa.Table, request: RecallRequest) -> CrossScore | None:

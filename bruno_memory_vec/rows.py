@@ -263,7 +263,7 @@ def to_memory(row: Mapping[str, Any]) -> MemoryEntry:
 
 def message_to_json(row: Row) -> str:
     """A message's row as the hot context keeps it."""
-    return jsonable.dumps({name: row[name] for name in _HOT_COLUMNS})
+    return jsonable.dumps({name: row[name] for name in MESSAGE_COLUMNS})
 
 
 def message_from_json(text: str) -> Message:
@@ -271,7 +271,8 @@ def message_from_json(text: str) -> Message:
     return to_message(jsonable.loads(text))
 
 
-_HOT_COLUMNS = (
+#: What a message is made of.
+MESSAGE_COLUMNS = (
     "id",
     "role",
     "message_type",

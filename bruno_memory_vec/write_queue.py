@@ -64,20 +64,29 @@ class WriteQueue:
             await gate
         except asyncio.CancelledError:
             if gate.done() and not gate.cancelled():
-                # It was let in at the same moment, and will be written.
+                # It was let in at the same moment; nobody waits for its end any more.
+                request.done.cancel()
                 raise
             self._waiting = deque(pair for pair in self._waiting if pair[1] is not gate)
             self._let_in()
             raise
 
     def take(self) -> list[Request]:
-        """The requests of the next commit: at least one, and as many as one commit should hold."""
+        """The requests of the next commit: at least one, and as many as one commit should hold.
+
+        What nobody waits for any more is left out, unless that is all there is.
+        """
+        while len(self._requests) > 1 and self._requests[0].done.cancelled():
+            self._drop()
         taken = [self._requests.popleft()]
         rows = len(taken[0].rows)
         while self._requests and rows + len(self._requests[0].rows) <= _BATCH_ROWS:
             taken.append(self._requests.popleft())
             rows += len(taken[-1].rows)
         return taken
+
+    def _drop(self) -> None:
+        self.finished([self._requests.popleft()])
 
     def finished(self, requests: list[Request]) -> None:
         """Requests that were taken are through, however they ended."""

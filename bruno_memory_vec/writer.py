@@ -42,7 +42,7 @@ _ANSWERS_AT_ONCE = 64
 LEXICAL_DELAY = 0.2
 # Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
 # memory is maintained or closed. The rankers see them at once (pending_uses).
-_USES_BEFORE_FLUSH = 2000
+_USES_BEFORE_FLUSH = 20_000
 
 # Nothing was written for so long, in seconds: a good time to compact.
 _REST = 3.0
@@ -165,7 +165,7 @@ class Writer:
             # Before and after: a refill that read the rows in between must not count as true.
             if conversation_id is not None:
                 await self._sessions.mark_stale(conversation_id)
-            gone = await self._rows.delete(scope, where)
+            gone = await _to_its_end(self._rows.delete(scope, where))
             self._lexical.remove(gone.tolist())
             if conversation_id is not None:
                 await self._sessions.mark_stale(conversation_id)
@@ -200,7 +200,7 @@ class Writer:
         if uses:
             try:
                 async with self._committing:
-                    await self._rows.touch(uses, datetime.now(timezone.utc))
+                    await _to_its_end(self._rows.touch(uses, datetime.now(timezone.utc)))
             except BaseException:
                 self._uses.update(uses)
                 raise
@@ -395,18 +395,25 @@ def _moved_from(stored: Mapping[Key, Place], latest: Mapping[Key, Row]) -> set[s
     }
 
 
-async def _to_its_end(write: Coroutine[Any, Any, None]) -> None:
+async def _to_its_end(write: Coroutine[Any, Any, T]) -> T:
     """Await an engine's write; where that is cancelled, the write is let finish first.
 
     Else its rows could land after the next batch has looked for them, and a turn
     be given twice.
     """
     task = asyncio.ensure_future(write)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
+    # same, some milliseconds later.
+    asyncio._unregister_task(task)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    return task.result()
 
 
 async def _off_loop(rows: int, work: Callable[[], T]) -> T:

@@ -149,6 +149,9 @@ class CachedIndex:
     async def last_seq(self) -> int:
         return await self.inner.last_seq()
 
+    def in_memory(self, scope: Scope) -> bool:
+        return scope.user_id in self._users
+
     async def version(self) -> int:
         return await self.inner.version()
 

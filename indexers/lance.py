@@ -305,6 +305,9 @@ class LanceIndex:
         newest = await self._select(None, ["seq"], order_by="seq", limit=1)
         return int(newest.column("seq")[0].as_py()) if newest.num_rows else -1
 
+    def in_memory(self, scope: Scope) -> bool:
+        return False
+
     async def version(self) -> int:
         return int(await self._read("name its version", lambda: self._table.version()))
 

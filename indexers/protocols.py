@@ -192,6 +192,10 @@ class VectorIndex(Protocol):
         """Every row written after ``seq``, in batches, in no particular order."""
         ...
 
+    def in_memory(self, scope: Scope) -> bool:
+        """Whether a scope's rows are in memory, so that a second look at some costs little."""
+        ...
+
     async def last_seq(self) -> int:
         """The largest ``seq`` in the rows, -1 where there are none."""
         ...
@@ -274,6 +278,10 @@ class LexicalIndex(Protocol):
 
         A text without a word finds nothing.
         """
+        ...
+
+    def find(self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int) -> Candidates:
+        """The same as :meth:`search`, blocking; may be called in any thread."""
         ...
 
     async def last_seq(self) -> int:

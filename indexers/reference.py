@@ -134,6 +134,9 @@ class ReferenceIndex:
     async def last_seq(self) -> int:
         return max((row["seq"] for row in self._rows.values()), default=-1)
 
+    def in_memory(self, scope: Scope) -> bool:
+        return True
+
     async def version(self) -> int:
         return self._version
 
@@ -204,6 +207,9 @@ class ReferenceLexicalIndex:
     async def search(
         self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
+        return self.find(query, scope, where, limit)
+
+    def find(self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int) -> Candidates:
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         wanted = Counter(terms)
         pairs = dict.fromkeys(pairwise(terms))

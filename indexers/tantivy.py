@@ -67,6 +67,9 @@ class TantivyIndex:
         self._committing = LoopLock()
         # Whether a commit was begun whose end is not known.
         self._uncertain = False
+        # Whether a row expires; None where that is to be looked up. A reader would have to look
+        # again at every refresh, so it asks each row.
+        self._expiring: bool | None = True if read_only else None
         with self._errors("open"):
             if read_only and self._path is not None:
                 self._index = tantivy.Index.open(self._path)
@@ -81,6 +84,8 @@ class TantivyIndex:
     # Writing
 
     def add(self, rows: pa.Table) -> None:
+        if rows.column("expires_at").null_count < rows.num_rows:
+            self._expiring = True
         self._changes.append(rows)
         self._pending += rows.num_rows
 
@@ -177,19 +182,22 @@ class TantivyIndex:
     async def search(
         self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
-        return await asyncio.to_thread(self._search, query, scope, where, limit)
+        return await asyncio.to_thread(self.find, query, scope, where, limit)
 
-    def _search(
-        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
+    def find(self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int) -> Candidates:
         with self._errors("search"):
             searcher = self._index.searcher()
             words = self._query.words(query, scope, searcher)
             if words is None or searcher.num_docs == 0:
                 return Candidates.empty()
             must = self._tantivy.Occur.Must
+            expire = self._some_expire(searcher)
+            parts = self._query.conditions(scope, where, some_expire=expire)
             whole = self._tantivy.Query.boolean_query(
-                [(must, words), *((must, part) for part in self._query.conditions(scope, where))]
+                [
+                    (must, words),
+                    *((must, part) for part in parts),
+                ]
             )
             hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
             if not hits:
@@ -205,6 +213,12 @@ class TantivyIndex:
         return Candidates(
             seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
         )
+
+    def _some_expire(self, searcher: tantivy.Searcher) -> bool:
+        """Whether any row expires. Where none does, no row has to be asked."""
+        if self._expiring is None:
+            self._expiring = self._query.some_expire(searcher)
+        return self._expiring
 
     async def last_seq(self) -> int:
         def newest() -> int:

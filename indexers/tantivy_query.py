@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ TOKENIZER = "bruno"
 NEVER = 2**62
 # A pasted document as a question: its rarest words carry it; a thousand cost more than they add.
 _MOST_QUERY_TERMS = 64
+# Two words that are each in more than this share of all rows, and in more than a few, say little as
+# a phrase, and it has to be looked for in the positions of all those rows.
+_COMMON, _FEW = 0.02, 1_000
 _LISTS = (
     ("kinds", "kind"),
     ("roles", "role"),
@@ -49,7 +52,8 @@ class QueryBuilder:
             rarest = sorted((term for term in counts if held[term]), key=held.__getitem__)
             counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
             terms = []
-        everyone, own = self._idf(list(counts), scope, searcher)
+        frequency = {term: searcher.doc_freq("content", term) for term in counts}
+        everyone, own = self._idf(frequency, scope, searcher)
         parts = []
         for term, count in counts.items():
             if term in own:
@@ -57,7 +61,10 @@ class QueryBuilder:
                 boost = count * own[term] / everyone[term]
                 parts.append((should, make.boost_query(part, boost)))
         if query.phrase_weight > 0:
+            most = searcher.num_docs * _COMMON
             for pair in dict.fromkeys(pairwise(terms)):
+                if min(frequency[term] for term in pair) > max(most, _FEW):
+                    continue
                 if pair[0] != pair[1] and pair[0] in own and pair[1] in own:
                     phrase = make.phrase_query(self._schema, "content", list(pair))
                     ratio = sum(own[t] for t in pair) / sum(everyone[t] for t in pair)
@@ -65,7 +72,7 @@ class QueryBuilder:
         return make.boolean_query(parts) if parts else None
 
     def _idf(
-        self, terms: Sequence[str], scope: Scope, searcher: tantivy.Searcher
+        self, frequency: Mapping[str, int], scope: Scope, searcher: tantivy.Searcher
     ) -> tuple[dict[str, float], dict[str, float]]:
         """How telling each term is, among all rows and among the scope's user's own.
 
@@ -74,7 +81,6 @@ class QueryBuilder:
         scores, and more is found. Terms that the user does not have are left out.
         """
         make, must = self._tantivy.Query, self._tantivy.Occur.Must
-        frequency = {term: searcher.doc_freq("content", term) for term in terms}
         everyone = {
             term: inverse_document_frequency(searcher.num_docs, n)
             for term, n in frequency.items()
@@ -94,8 +100,13 @@ class QueryBuilder:
                 own[term] = inverse_document_frequency(total, n)
         return everyone, own
 
-    def conditions(self, scope: Scope, where: RowFilter) -> Iterator[tantivy.Query]:
-        """A scope and a filter as queries that add nothing to a score."""
+    def conditions(
+        self, scope: Scope, where: RowFilter, *, some_expire: bool = True
+    ) -> Iterator[tantivy.Query]:
+        """A scope and a filter as queries that add nothing to a score.
+
+        Without ``some_expire`` no row of the index has a time at which it expires.
+        """
         make, kind = self._tantivy.Query, self._tantivy.FieldType
         if scope.user_id is not None:
             yield self._exactly("user_id", scope.user_id)
@@ -110,12 +121,18 @@ class QueryBuilder:
             yield self._range("created_at", kind.Integer, micros(where.since), None)
         if where.until is not None:
             yield self._range("created_at", kind.Integer, None, micros(where.until) - 1)
-        if where.alive_at is not None:
+        if where.alive_at is not None and some_expire:
             yield self._range("expires_at", kind.Integer, micros(where.alive_at) + 1, None)
         if where.min_importance > 0:
             yield self._range("importance", kind.Float, float(where.min_importance), None)
         if where.min_confidence > 0:
             yield self._range("confidence", kind.Float, float(where.min_confidence), None)
+
+    def some_expire(self, searcher: tantivy.Searcher) -> bool:
+        """Whether any row expires at some time. It reads that field of every row."""
+        expiring = self._range("expires_at", self._tantivy.FieldType.Integer, None, NEVER - 1)
+        found: Any = searcher.search(expiring, 1, count=False)
+        return bool(found.hits)
 
     def _exactly(self, field: str, value: str) -> Any:
         query = self._tantivy.Query.term_query(self._schema, field, value, "basic")

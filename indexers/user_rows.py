@@ -90,8 +90,7 @@ class UserRows:
         gone = np.isin(self._number("seq"), seqs)
         if not gone.any():
             return self
-        table = self._table().append_column("vector", _as_column(self._vector.values))
-        return UserRows(table.filter(pa.array(~gone)))
+        return UserRows(self._taken(np.flatnonzero(~gone), LOADED))
 
     def count_uses(self, uses: Mapping[int, int], at: datetime) -> None:
         """Add to the access counts of the rows that are here."""

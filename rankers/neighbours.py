@@ -21,6 +21,7 @@ def neighbour_gain(
     turn: NDArray[np.int64],
     words: NDArray[np.int64],
     settings: Neighbours,
+    around: Adjacency | None = None,
 ) -> NDArray[np.float64]:
     """What each row gains from the turns up to ``distance`` away in its conversation.
 
@@ -36,13 +37,14 @@ def neighbour_gain(
         turn: int64 (n,), -1 for none.
         words: int64 (n,), length of each text.
         settings: weight, fade, distance and decay.
+        around: the places of ``conversation`` and ``turn``, where they are known already.
 
     Returns:
         float64 (n,); 0 for rows without a conversation or a turn. Of several rows in
         one place the best counts.
     """
     gain = np.zeros(len(score), np.float64)
-    around = Adjacency(conversation, turn, settings.distance)
+    around = around or Adjacency(conversation, turn, settings.distance)
     total = np.zeros(len(around.placed), np.float64)
     for distance in range(1, settings.distance + 1):
         share = settings.decay ** (distance - 1)
@@ -58,6 +60,7 @@ def answer_gain(
     words: NDArray[np.int64],
     ends_with_question: NDArray[np.bool_],
     settings: Answers,
+    around: Adjacency | None = None,
 ) -> NDArray[np.float64]:
     """What a turn gains where the turn before it asked a question that resembles ours.
 
@@ -75,12 +78,13 @@ def answer_gain(
         words: int64 (n,), length of each text.
         ends_with_question: bool (n,).
         settings: weight and fade.
+        around: the places of ``conversation`` and ``turn``, where they are known already.
 
     Returns:
         float64 (n,); 0 for rows without a conversation or a turn.
     """
     gain = np.zeros(len(score), np.float64)
-    around = Adjacency(conversation, turn, 1)
+    around = around or Adjacency(conversation, turn, 1)
     asked = around.at(np.where(ends_with_question, score, 0.0), -1)
     gain[around.placed] = settings.weight * _fade(words[around.placed], settings) * asked
     return gain

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from .adjacency import Adjacency
 from .comparison import diversity_loss, duplicate_loss, feedback_gain, update_loss
 from .conversation import conversation_gain
 from .coverage import coverage_gain
@@ -87,11 +88,15 @@ def _gains(pool: Pool, settings: RankSettings, question: Question) -> dict[str, 
         fused = fused + part
     place = (pool.conversation, pool.turn, pool.words)
     score = fused
+    around = None
     if settings.neighbours is not None:
-        signals["neighbours"] = neighbour_gain(fused, *place, settings.neighbours)
+        around = Adjacency(pool.conversation, pool.turn, settings.neighbours.distance)
+        signals["neighbours"] = neighbour_gain(fused, *place, settings.neighbours, around)
         score = score + signals["neighbours"]
     if settings.answers is not None:
-        signals["answers"] = answer_gain(fused, *place, pool.ends_with_question, settings.answers)
+        signals["answers"] = answer_gain(
+            fused, *place, pool.ends_with_question, settings.answers, around
+        )
         score = score + signals["answers"]
     if settings.conversation is not None:
         signals["conversation"] = conversation_gain(score, pool.conversation, settings.conversation)

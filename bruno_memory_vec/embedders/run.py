@@ -71,6 +71,23 @@ async def embed_texts(
     return await asyncio.to_thread(checked_vectors, vectors, len(texts), expected)
 
 
+def is_light(embedder: Embedder) -> bool:
+    """Whether embedding a question takes less than a visit to another thread.
+
+    An embedder says so by an attribute ``light`` that is true; its ``embed`` is not async.
+    """
+    return getattr(embedder, "light", False) is True
+
+
+def embed_here(
+    embedder: Embedder, texts: Sequence[str], kind: EmbedKind = "document"
+) -> NDArray[np.float32]:
+    """The same as :func:`embed_texts`, on this thread, for an embedder that :func:`is_light`."""
+    _check_input(texts, kind)
+    _, vectors = _call(embedder, texts, kind)
+    return cast("NDArray[np.float32]", vectors)
+
+
 def checked_vectors(result: Any, count: int, expected: Fingerprint) -> NDArray[np.float32]:
     """Vectors as an embedder gave them, checked and brought into the form that is stored.
 

@@ -60,6 +60,9 @@ class StaticEmbedder:
             that the package carries.
     """
 
+    #: See :func:`bruno_memory_vec.embedders.run.is_light`.
+    light = True
+
     def __init__(self, folder: str | Path | None = None) -> None:
         self._folder = None if folder is None else str(Path(folder).resolve())
 

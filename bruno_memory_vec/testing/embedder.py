@@ -34,6 +34,8 @@ class HashEmbedder:
         InvalidInputError: the dimension is below 1.
     """
 
+    light = True
+
     def __init__(self, dimension: int = 64) -> None:
         if dimension < 1:
             raise InvalidInputError("dimension", f"got {dimension}", fix="Give at least 1.")

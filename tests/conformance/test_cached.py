@@ -2,12 +2,106 @@
 
 from __future__ import annotations
 
+import asyncio
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from bruno_memory_vec.indexers import cached
 from bruno_memory_vec.indexers.cached import CachedIndex
 from bruno_memory_vec.indexers.lance import LanceIndex
+from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.testing import VectorIndexConformance
+from bruno_memory_vec.testing.engine_suite import ANA, ANY
+from bruno_memory_vec.testing.rows import START, message
 
 
 class TestCachedLance(VectorIndexConformance):
     async def make_index(self) -> CachedIndex:
         inner = await LanceIndex.open(str(self.folder / "rows"), self.dimension)
         return CachedIndex(inner, 2**20)
+
+    async def test_what_is_kept_follows_every_change(self, index: CachedIndex) -> None:
+        """Asked before and after each change, from memory, the answer is the engine's."""
+
+        async def agree() -> None:
+            vector = self.vector("hotel pool key")
+            kept = await index.search(vector, ANA, ANY, 50)
+            read = await index.inner.search(vector, ANA, ANY, 50)
+            assert kept.seq.tolist() == read.seq.tolist()
+            np.testing.assert_allclose(kept.score, read.score, atol=1e-6)
+            seqs = kept.seq.tolist()
+            columns = list(COLUMNS)
+            ours = await index.fetch(ANA, seqs, columns)
+            theirs = await index.inner.fetch(ANA, seqs, columns)
+            assert ours.sort_by("seq").to_pylist() == theirs.sort_by("seq").to_pylist()
+
+        await agree()
+        assert index.in_memory(ANA)
+        await index.append(self.rows(message(20, "a new hotel"), message(21, "x", user_id="bo")))
+        await agree()
+        await index.touch({20: 3, 0: 1, 21: 5}, START)
+        await agree()
+        await index.delete(ANA, RowFilter(kinds=("memory",)))
+        await agree()
+        await index.replace(self.rows(message(22, "another hotel", id=str(UUID(int=0)))))
+        await agree()
+        for seq in range(30, 60):
+            await index.append(self.rows(message(seq, f"hotel number {seq}")))
+            await agree()
+        assert (await index.health())["cache"]["hits"] > 30
+
+    async def test_a_user_who_is_too_large_is_left_to_the_engine(
+        self, empty: CachedIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cached, "MOST_ROWS", 3)
+        await empty.append(self.rows(*(message(seq) for seq in range(3))))
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 3
+        assert empty.in_memory(ANA)
+        await empty.append(self.rows(message(3)))
+        assert not empty.in_memory(ANA)
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 4
+        assert not empty.in_memory(ANA)
+        # Fewer again, they are kept again.
+        await empty.delete(ANA, RowFilter(ids=(str(UUID(int=0)), str(UUID(int=1)))))
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 2
+        assert empty.in_memory(ANA)
+
+    async def test_who_asked_longest_ago_makes_room(self, empty: CachedIndex) -> None:
+        users = [f"user {n}" for n in range(40)]
+        await empty.append(
+            self.rows(*(message(n, "y" * 50_000, user_id=user) for n, user in enumerate(users)))
+        )
+        for user in users:
+            await empty.search(self.vector("hotel"), Scope.user(user), ANY, 5)
+        health = (await empty.health())["cache"]
+        assert 0 < health["bytes"] <= health["budget"]
+        assert 0 < health["users"] < len(users)
+        assert empty.in_memory(Scope.user(users[-1]))
+        assert not empty.in_memory(Scope.user(users[0]))
+
+    async def test_what_is_read_beside_a_change_is_not_kept(self, empty: CachedIndex) -> None:
+        await empty.append(self.rows(message(0, "hotel one")))
+
+        async def ask() -> None:
+            for _ in range(20):
+                await empty.search(self.vector("hotel"), ANA, ANY, 99)
+
+        async def write() -> None:
+            for seq in range(1, 20):
+                await empty.append(self.rows(message(seq, f"hotel {seq}")))
+
+        await asyncio.gather(ask(), write(), ask())
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 20
+
+    async def test_a_reader_keeps_nothing_of_an_older_version(self, index: CachedIndex) -> None:
+        folder = str(self.folder / "rows")
+        inner = await LanceIndex.open(folder, self.dimension, read_only=True)
+        reader = CachedIndex(inner, 2**20, shared=True)
+        before = len(await reader.search(self.vector("hotel"), ANA, ANY, 99))
+        assert reader.in_memory(ANA)
+        await index.append(self.rows(message(40, "one more hotel")))
+        assert len(await reader.search(self.vector("hotel"), ANA, ANY, 99)) == before + 1
+        await reader.close()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("bruno_memory_vec", "indexers", "rankers")
 # Their methods are those of a protocol, whose docstrings they keep.
 ENGINES = {"LanceIndex", "TantivyIndex", "ReferenceIndex", "ReferenceLexicalIndex"}
-ENGINES |= {"SQLiteSessionStore"}
+ENGINES |= {"SQLiteSessionStore", "CachedIndex"}
 
 
 def modules() -> Iterator[Path]:

@@ -47,8 +47,11 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
 
 
 def test_columns_are_those_that_the_steps_read() -> None:
-    assert columns_for(profile()) == list(COLUMNS)
-    assert columns_for(profile(duplicates=Duplicates(0.9))) == [*COLUMNS, "vector"]
+    assert columns_for(profile(), whole=True) == list(COLUMNS)
+    assert columns_for(profile(duplicates=Duplicates(0.9)), whole=True) == [*COLUMNS, "vector"]
+    few = columns_for(profile(), whole=False)
+    assert set(few) < set(COLUMNS) - {"content"}
+    assert columns_for(profile(coverage=Coverage(1.0)), whole=False) == [*few, "content"]
 
 
 def test_the_turns_around_the_best() -> None:
@@ -108,7 +111,7 @@ def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
         {"seq": 2, "content": "kitten", "vector": [0.0, 0.0]},
     ]
     got = make_pool(
-        table(rows, columns_for(how)),
+        table(rows, columns_for(how, whole=False)),
         proposed((5, "b", 0, 3.0), (7, "a", 3, 4.0), (99, "z", 0, 5.0)),
         proposed((9, "a", 4, 0.25)),
         {7: 3, 99: 4},
@@ -143,7 +146,12 @@ def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
 
 def test_what_no_step_needs_is_not_made() -> None:
     got = make_pool(
-        table([{"seq": 1}], columns_for(BARE)), proposed(), Candidates.empty(), {}, "cat", BARE
+        table([{"seq": 1}], columns_for(BARE, whole=False)),
+        proposed(),
+        Candidates.empty(),
+        {},
+        "cat",
+        BARE,
     )
     assert got.vector is None
     assert got.matches is None
@@ -154,7 +162,12 @@ def test_what_no_step_needs_is_not_made() -> None:
 def test_no_rows() -> None:
     how = profile(duplicates=Duplicates(0.9), coverage=Coverage(1.0))
     got = make_pool(
-        table([], columns_for(how)), proposed((1, "a", 0, 1.0)), proposed(), {1: 1}, "cat", how
+        table([], columns_for(how, whole=False)),
+        proposed((1, "a", 0, 1.0)),
+        proposed(),
+        {1: 1},
+        "cat",
+        how,
     )
     assert len(got) == 0
     assert got.vector is not None

@@ -1,0 +1,214 @@
+"""Cost against size: ``python -m benchmarks.scale --rows 10000 100000 --json - --plots DIR``.
+
+For each size and number of users: a store is filled through the public API once and kept, and a
+copy of it is measured. Every figure comes from a process of its own that nothing has warmed.
+``--endurance`` writes one message at a time into an empty store. ``--peers`` measures others on
+the same rows and vectors.
+
+What has been measured is written even where a later part fails. Exit status: 0, 1 where something
+failed, 2 for a wrong option. A missed target is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bruno_core.utils.exceptions import BrunoError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.environment import describe, quiet_logs, write_json
+from benchmarks.scale import limit, plots, side_by_side, tables
+from benchmarks.scale.child import ChildError
+from benchmarks.scale.curves import Say, Settings, endure, layouts, measure
+from benchmarks.scale.data import make_corpus
+from benchmarks.scale.layout import NAMED
+from benchmarks.scale.peers import names as peer_names
+from benchmarks.scale.peers.table import as_markdown
+from benchmarks.scale.targets import judge
+
+_ENDURANCE = 100_000
+# Peers that write row by row take hours for more.
+_PEER_ROWS = (10_000, 100_000)
+# Of the endurance run's and the peers' corpora.
+_USERS = 100
+_PARTS = ("stores", "endurance", "side_by_side")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    arguments = _arguments(argv)
+    quiet_logs()
+    # Standard output is for the figures alone.
+    screen = Console(stderr=True)
+    report: dict[str, Any] = {**describe(), "stores": [], "endurance": None, "side_by_side": []}
+    failed = False
+    try:
+        _run(arguments, screen, report)
+    except (BrunoError, ChildError) as error:
+        screen.print(f"error: {error}", style="red", markup=False, highlight=False)
+        failed = True
+    finally:
+        # After hours of runs, not even an unforeseen error may take the figures with it.
+        if any(report[part] for part in _PARTS):
+            _write(arguments, screen, report)
+    return int(failed)
+
+
+def _write(arguments: argparse.Namespace, screen: Console, report: dict[str, Any]) -> None:
+    verdicts = judge(report)
+    report["targets"] = [one.to_dict() for one in verdicts]
+    table = tables.markdown(report, verdicts)
+    table += "".join(f"\n## Side by side\n\n{as_markdown(one)}" for one in report["side_by_side"])
+    head = (
+        f"# Scale\n\nCommit {report['commit']}, {report['cores']} cores, "
+        f"{report['memory_gib']} GiB, Python {report['python']}. `{report['command']}`\n\n"
+    )
+    if arguments.table:
+        arguments.table.parent.mkdir(parents=True, exist_ok=True)
+        arguments.table.write_text(head + table, encoding="utf-8")
+    (sys.stderr if arguments.json == "-" else sys.stdout).write(table)
+    if arguments.json and arguments.json != "-":
+        Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
+    write_json(report, arguments.json)
+    if arguments.plots and report["stores"]:
+        files = plots.draw(report, arguments.plots)
+        screen.print(f"plots: {', '.join(file.name for file in files)}", highlight=False)
+
+
+def _run(arguments: argparse.Namespace, screen: Console, report: dict[str, Any]) -> None:
+    """Fill the report, part by part."""
+    if arguments.plots:
+        plots.require()  # before hours of runs
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    settings = Settings(
+        cache=arguments.cache,
+        seed=arguments.seed,
+        embedder=arguments.embedder,
+        calls=arguments.calls,
+        openings=arguments.openings,
+        settle=arguments.settle,
+        again=arguments.again,
+    )
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    report |= {"seed": settings.seed, "embedder": settings.embedder, "calls": settings.calls}
+    with Progress(*columns, console=screen) as progress:
+        bar = progress.add_task("")
+
+        def say(what: str, done: int, total: int) -> None:
+            progress.update(bar, description=what, completed=done, total=total)
+
+        for rows, users in layouts(arguments.rows, arguments.users):
+            report["stores"].append(measure(rows, users, settings, say))
+            report["stores"][-1]["limit"] = _limit(rows, users, settings, say)
+        if arguments.endurance:
+            users = min(_USERS, arguments.endurance)
+            report["endurance"] = endure(arguments.endurance, users, settings, say)
+        progress.update(bar, visible=False)
+    # It shows its own progress.
+    for one in _peers(arguments, settings):
+        report["side_by_side"].append(one)
+
+
+def _limit(rows: int, users: int, settings: Settings, say: Say) -> dict[str, Any]:
+    """What reading a user's vectors and postings alone costs, as `limit.measure` has it."""
+    say(f"{rows:,} rows, {users:,} users: physical limit", 0, 1)
+    corpus = make_corpus(rows, users, settings.cache, settings.seed, settings.embedder)
+    chosen = {"one_user": corpus.asked_user, "large_user": f"u-{NAMED[-1]}"}
+    kinds = {kind: user for kind, user in chosen.items() if user in corpus.sizes}
+    found = limit.measure(corpus, list(dict.fromkeys(kinds.values())))
+    return {kind: found[user] for kind, user in kinds.items()}
+
+
+def _peers(arguments: argparse.Namespace, settings: Settings) -> Iterator[dict[str, Any]]:
+    if not arguments.peers:
+        return
+    chosen = list(peer_names()) if "all" in arguments.peers else arguments.peers
+    for rows in sorted(set(arguments.peer_rows)):
+        corpus = make_corpus(
+            rows, min(_USERS, rows), settings.cache, settings.seed, settings.embedder
+        )
+        yield side_by_side.run(corpus, chosen, folder=settings.cache)
+
+
+def _cache() -> Path:
+    home = Path.home()
+    if sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "bruno-memory-vec" / "scale"
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--rows", type=_count, nargs="+", default=[10_000], help="sizes (default: 10000)")
+    add("--users", type=_count, nargs="+", default=[1, 100, 1_000], help="default: 1 100 1000")
+    add("--embedder", choices=("static", "given"), default="static", help="default: static")
+    add("--seed", type=int, default=7)
+    add("--calls", type=_count, default=300, help="measured calls of each kind (default: 300)")
+    add("--openings", type=_count, default=3, help="how often each is opened (default: 3)")
+    add("--again", action="store_true", help="build the stores anew, even if they are kept")
+    add("--cache", type=Path, default=_cache(), metavar="DIR", help="where corpora and stores are")
+    add(
+        "--endurance",
+        type=_count,
+        nargs="?",
+        const=_ENDURANCE,
+        metavar="N",
+        help=f"write N single messages into an empty store (default: {_ENDURANCE})",
+    )
+    add(
+        "--settle",
+        type=float,
+        default=61.0,
+        metavar="SECONDS",
+        help="after which versions are old enough to go, in the endurance run (default: 61)",
+    )
+    add(
+        "--peers",
+        nargs="+",
+        choices=("all", *peer_names()),
+        metavar="NAME",
+        help=f"measure side by side: all, {', '.join(peer_names())}",
+    )
+    add(
+        "--peer-rows",
+        type=_count,
+        nargs="+",
+        default=list(_PEER_ROWS),
+        metavar="N",
+        help="at these sizes, of 100 users (default: 10000 100000)",
+    )
+    add("--json", metavar="FILE", help="write the report there; - for standard output")
+    add("--table", type=Path, metavar="FILE", help="write the tables there")
+    add("--plots", type=Path, metavar="DIR", help="draw cost against size there")
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    value = int(text.replace(",", "").replace("_", ""))
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""LanceDB's own hybrid search, set up as its guides advise for a table of this size.
+
+As in `benchmarks.peers.lancedb_hybrid`: a full-text index with its defaults, the user as a filter
+before the search with a bitmap index on its column, ``RRFReranker()``. From `INDEX_FROM` rows on
+a vector index as well: IVF_FLAT with its defaults, which keeps the vectors as they are.
+A row that is added later is in no index until ``optimize()``; the engine reads it beside them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scale.peers.base import Batch, Peer, Row, Vectors, vector_array
+
+_TABLE = "rows"
+#: Its guide: a brute-force search is fast enough up to some hundred thousand rows.
+INDEX_FROM = 100_000
+
+
+class LanceDB(Peer):
+    """One table, through the async API."""
+
+    name = "lancedb"
+    about = (
+        f"FTS and bitmap(user) indexes, IVF_FLAT from {INDEX_FROM:,} rows on, default probes; "
+        "hybrid query with RRFReranker; no compaction between single writes"
+    )
+    packages = ("lancedb",)
+    batch_rows = 50_000
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__(dimension)
+        self._connection: Any = None
+        self._table: Any = None
+        self._reranker: Any = None
+
+    def load(self, folder: Path) -> None:
+        import lancedb.rerankers  # noqa: F401
+
+    async def open(self, folder: Path) -> None:
+        import lancedb
+        import pyarrow as pa
+        from lancedb.rerankers import RRFReranker
+
+        self._reranker = RRFReranker()
+        self._connection = await lancedb.connect_async(str(folder))
+        schema = pa.schema(
+            [
+                pa.field("id", pa.int64()),
+                pa.field("user", pa.string()),
+                pa.field("conversation", pa.string()),
+                pa.field("text", pa.string()),
+                pa.field("vector", pa.list_(pa.float32(), self.dimension)),
+            ]
+        )
+        self._table = await self._connection.create_table(_TABLE, schema=schema, exist_ok=True)
+
+    async def add_bulk(self, batch: Batch) -> None:
+        import pyarrow as pa
+
+        columns = [
+            pa.array(batch.ids, pa.int64()),
+            pa.array(batch.users, pa.string()),
+            pa.array(batch.conversations, pa.string()),
+            pa.array(batch.texts, pa.string()),
+            vector_array(batch.vectors),
+        ]
+        names = ["id", "user", "conversation", "text", "vector"]
+        await self._table.add(pa.Table.from_arrays(columns, names))
+
+    async def finish(self) -> None:
+        from lancedb.index import FTS, Bitmap, IvfFlat
+
+        await self._table.create_index("text", config=FTS())
+        await self._table.create_index("user", config=Bitmap())
+        if await self._table.count_rows() >= INDEX_FROM:
+            await self._table.create_index("vector", config=IvfFlat())
+        await self._table.optimize()
+
+    async def add_one(self, row: Row) -> None:
+        await self.add_bulk(
+            Batch(
+                [row.id], [row.text], row.vector[None], [row.user], [row.conversation], [row.role]
+            )
+        )
+
+    async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
+        found = (
+            await self._table.query()
+            .where(_is(user))
+            .nearest_to(vector)
+            .nearest_to_text(text, columns="text")
+            .rerank(self._reranker)
+            .limit(k)
+            .to_arrow()
+        )
+        ids: list[int] = found["id"].to_pylist()
+        return ids
+
+    async def nearest(self, vector: Vectors, user: str, k: int) -> list[int]:
+        found = (
+            await self._table.query()
+            .where(_is(user))
+            .nearest_to(vector)
+            .select(["id", "_distance"])
+            .limit(k)
+            .to_arrow()
+        )
+        ids: list[int] = found["id"].to_pylist()
+        return ids
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _is(user: str) -> str:
+    return "user = '" + user.replace("'", "''") + "'"
