@@ -215,7 +215,7 @@ class CachedIndex:
         return await asyncio.shield(loading)
 
     async def _load(self, user: str) -> UserRows | None:
-        begun, seen = self._begun, self._seen
+        begun, ended, seen = self._begun, self._ended, self._seen
         scope = Scope.user(user)
         table = await self.inner.scan(scope, RowFilter(), LOADED, limit=MOST_ROWS + 1)
         if table.num_rows > MOST_ROWS or table.nbytes > self._budget * _SHARE:
@@ -225,7 +225,7 @@ class CachedIndex:
             return None
         many = table.num_rows > _ROWS_ON_THE_LOOP
         rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
-        if begun == self._begun == self._ended and seen == self._seen:
+        if begun == ended == self._begun and seen == self._seen:
             self._keep(user, rows)
         # Else they are as the engine had them at one moment: true for this question only.
         return rows

@@ -30,7 +30,8 @@ class TestCachedLance(VectorIndexConformance):
             vector = self.vector("hotel pool key")
             kept = await index.search(vector, ANA, ANY, 50)
             read = await index.inner.search(vector, ANA, ANY, 50)
-            assert kept.seq.tolist() == read.seq.tolist()
+            # The last digit of a score may differ, and so the order of what all but ties.
+            assert sorted(kept.seq.tolist()) == sorted(read.seq.tolist())
             np.testing.assert_allclose(kept.score, read.score, atol=1e-6)
             seqs = kept.seq.tolist()
             columns = list(COLUMNS)
