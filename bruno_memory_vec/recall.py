@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # A writer in another process commits its words this long after its rows, at most (writer.py), so a
 # reader waits a little longer, and then takes the index as it is.
-_READER_WAITS = 0.6
+_READER_WAITS = 1.0
 _READER_LOOKS_EVERY = 0.03
 # float32 rounding: identical texts may come to 0.9999999.
 _ROUNDING = 1e-6

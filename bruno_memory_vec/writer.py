@@ -39,7 +39,7 @@ _log = get_logger(__name__)
 _ROWS_ON_THE_LOOP = 16
 _ANSWERS_AT_ONCE = 64
 # How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
-LEXICAL_DELAY = 0.2
+LEXICAL_DELAY = 0.5
 # Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
 # memory is maintained or closed. The rankers see them at once (pending_uses).
 _USES_BEFORE_FLUSH = 20_000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,16 @@ from .protocols import Candidates, Maintenance, RowFilter, Scope, VectorIndex
 from .user_rows import LOADED, UserRows
 
 #: Users with more rows than this are left to the engine.
-MOST_ROWS = 20_000
-# One user may take this share of the budget, so that no one drives out all others.
-_SHARE = 0.5
+MOST_ROWS = 150_000
+#: Those with more rows than this are read in the background, and the engine answers meanwhile.
+ROWS_AT_ONCE = 20_000
+# One user may take this share of the budget.
+_SHARE = 0.9
+# A user of many rows who could not be kept is read again after so many seconds at the earliest.
+_AGAIN = 30.0
 # How many users are remembered as too large to keep.
 _MOST_LARGE = 100_000
+_SEARCHED_ON_THE_LOOP = 20_000
 # Making more rows than this ready takes longer than the event loop has.
 _ROWS_ON_THE_LOOP = 4_000
 
@@ -47,8 +54,10 @@ class CachedIndex:
         self._seen: int | None = None
         self._users: OrderedDict[str, UserRows] = OrderedDict()
         self._bytes = 0
+        self._loading_whole: set[asyncio.Task[UserRows | None]] = set()
         self._loading: dict[str, asyncio.Task[UserRows | None]] = {}
-        self._large: OrderedDict[str, None] = OrderedDict()
+        # Users that the engine answers for, and until when.
+        self._large: OrderedDict[str, float] = OrderedDict()
         # What is read while a change is under way is not kept.
         self._begun = self._ended = 0
         self._hits = self._misses = 0
@@ -111,7 +120,9 @@ class CachedIndex:
         rows = await self._rows_of(scope)
         if rows is None:
             return await self.inner.search(vector, scope, where, limit)
-        return rows.search(vector, scope, where, limit)
+        search = rows.nearest(vector, scope, where, limit)
+        many = len(rows) > _SEARCHED_ON_THE_LOOP
+        return rows.candidates(*(await asyncio.to_thread(search) if many else search()))
 
     async def around(
         self,
@@ -180,6 +191,9 @@ class CachedIndex:
         }
 
     async def close(self) -> None:
+        for task in self._loading_whole:
+            if task.get_loop() is asyncio.get_running_loop():
+                task.cancel()
         self.clear()
         await self.inner.close()
 
@@ -194,7 +208,11 @@ class CachedIndex:
     async def _rows_of(self, scope: Scope) -> UserRows | None:
         """The rows of a scope's user; None where the engine is to answer."""
         user = scope.user_id
-        if user is None or user in self._large:
+        if user is None:
+            return None
+        if user in self._large:
+            if time.monotonic() > self._large[user]:
+                self._load_later(user)
             return None
         if self._shared:
             version = await self.inner.version()
@@ -214,12 +232,29 @@ class CachedIndex:
         # A caller that is cancelled leaves the others their rows.
         return await asyncio.shield(loading)
 
-    async def _load(self, user: str) -> UserRows | None:
+    def _load_later(self, user: str) -> None:
+        """Read a user of many rows while the engine answers."""
+        self._large[user] = time.monotonic() + _AGAIN
+        loading = asyncio.create_task(self._load(user, whole=True))
+        self._loading_whole.add(loading)
+        loading.add_done_callback(lambda task: self._loaded_whole(user, task))
+
+    def _loaded_whole(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
+        self._loading_whole.discard(task)
+        if not task.cancelled() and task.exception() is None and user in self._users:
+            # Else it changed meanwhile, or there is no room: a later question tries again.
+            self._large.pop(user, None)
+
+    async def _load(self, user: str, *, whole: bool = False) -> UserRows | None:
         begun, ended, seen = self._begun, self._ended, self._seen
         scope = Scope.user(user)
-        table = await self.inner.scan(scope, RowFilter(), LOADED, limit=MOST_ROWS + 1)
+        limit = MOST_ROWS if whole else ROWS_AT_ONCE
+        table = await self.inner.scan(scope, RowFilter(), LOADED, limit=limit + 1)
+        if table.num_rows > limit and not whole:
+            self._load_later(user)
+            return None
         if table.num_rows > MOST_ROWS or table.nbytes > self._budget * _SHARE:
-            self._large[user] = None
+            self._large[user] = inf
             while len(self._large) > _MOST_LARGE:
                 self._large.popitem(last=False)
             return None

@@ -33,11 +33,15 @@ _TABLE = "rows"
 # Above this many rows LanceDB's own Python work would hold the event loop for too long.
 _ROWS_ON_THE_LOOP = 64
 _TRIES_OF_A_READER = 3
+# LanceDB would keep whatever it has read of its indexes, up to some gigabytes.
+_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 64 * 2**20, 32 * 2**20
 
 # Up to this many rows a search compares the question with each of them. An approximate index finds
-# too little in a scope that is a small part of it.
-_EXACT_ROWS = 30_000
-_PROBES = 40
+# too little in a scope that is a small part of it: with a tenth of a million rows, what it takes to
+# find nine in ten of the nearest takes as long as comparing all.
+_EXACT_ROWS = 120_000
+# The share of its partitions that a search looks into: recall@10 is 0.96 over a million rows.
+_PROBED = 0.32
 
 
 class LanceIndex:
@@ -94,7 +98,10 @@ class LanceIndex:
         with errors("open", path):
             # A writer is the only one to write, so it never has to look for others' commits.
             interval = timedelta(0) if read_only else None
-            database = await lancedb.connect_async(path, read_consistency_interval=interval)
+            session = lancedb.Session(_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES)
+            database = await lancedb.connect_async(
+                path, read_consistency_interval=interval, session=session
+            )
             names = (await database.list_tables()).tables
             if _TABLE in names and not (await asyncio.to_thread(unborn, path, _TABLE)):
                 table = await database.open_table(_TABLE)
@@ -227,7 +234,7 @@ class LanceIndex:
             if condition is not None:
                 query = query.where(condition)
             if approximate:
-                query = query.nprobes(_PROBES)
+                query = query.nprobes(round(_PROBED * self._upkeep.partitions))
             else:
                 query = query.bypass_vector_index()
             columns = ["seq", "conversation_id", "turn", "_distance"]

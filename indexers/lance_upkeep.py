@@ -50,7 +50,7 @@ _MOST_PASSES = 5
 _KEEP_NONE = timedelta(milliseconds=1)
 
 #: From this many rows on, the vectors get an approximate index.
-ANN_ROWS = 50_000
+ANN_ROWS = 150_000
 # Trained anew when the best number of partitions is this many times what it was.
 _RETRAIN = 2
 _ANN = "vector_ivf_"
@@ -147,6 +147,11 @@ class Upkeep:
             raise
 
     @property
+    def partitions(self) -> int:
+        """How many the approximate index has, 0 where there is none."""
+        return 0 if self.ann is None else int(self.ann.removeprefix(_ANN))
+
+    @property
     def syncs(self) -> bool:
         """Whether a commit has to be durable before it counts."""
         return self._sync is not None
@@ -187,8 +192,7 @@ class Upkeep:
         from lancedb.index import IvfFlat
 
         wanted = 2 ** (round(sqrt(self._rows)).bit_length() - 1)
-        held = 0 if self.ann is None else int(self.ann.removeprefix(_ANN))
-        if self._rows < ANN_ROWS or wanted < _RETRAIN * held:
+        if self._rows < ANN_ROWS or wanted < _RETRAIN * self.partitions:
             return self.last
         name, before, started = f"{_ANN}{wanted}", self.ann, time.perf_counter()
         config = IvfFlat(distance_type="dot", num_partitions=wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -58,17 +58,19 @@ class UserRows:
     """
 
     def __init__(self, table: pa.Table) -> None:
-        order = np.argsort(table.column("seq").to_numpy(), kind="stable")
-        table = table.take(pa.array(order)).combine_chunks()
-        self._tables = [table.drop_columns(["vector"])]
-        self._joined: pa.Table | None = self._tables[0]
+        seq = table.column("seq").to_numpy()
+        if (np.diff(seq) <= 0).any():
+            table = table.take(pa.array(np.argsort(seq, kind="stable")))
         self._vector = _Growing(_vectors(table))
+        table = table.drop_columns(["vector"]).combine_chunks()
+        self._tables = [table]
+        self._joined: pa.Table | None = table
         self._columns = {name: _Growing(values) for name, values in _numbers(table).items()}
         self._conversation: list[str | None] = []
         self._place: dict[str, dict[int, int]] = {}
         self._take_places(table)
         #: About how many bytes it takes.
-        self.nbytes = _size(table)
+        self.nbytes = _size(table) + self._vector.values.nbytes
 
     def __len__(self) -> int:
         return len(self._conversation)
@@ -102,31 +104,41 @@ class UserRows:
 
     # Reading
 
-    def search(
+    def nearest(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
-        """The ``limit`` rows nearest to ``vector``, exactly."""
+    ) -> Callable[[], tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """A search for the ``limit`` rows nearest to ``vector``, exactly.
+
+        What is returned does it, in any thread, on the rows as they are now: which rows, and
+        their scores, for :meth:`candidates`.
+        """
         matching = self._matching(scope, where)
-        # einsum stays on this thread: a threaded product of this size waits longer for its
-        # threads, on a busy machine, than it computes.
-        score: NDArray[np.float32] = np.einsum("ij,j->i", self._vector.values, vector)
-        seq = self._number("seq")
-        if matching is not None:
-            at = np.flatnonzero(matching)
-            score, seq = score[at], seq[at]
-        if limit < len(score):
-            # All that tie with the last one wanted stay, so that the newest of them win.
-            least = np.partition(score, len(score) - limit)[len(score) - limit]
-            best = np.flatnonzero(score >= least)
-        else:
-            best = np.arange(len(score))
-        best = best[np.lexsort((-seq[best], -score[best]))][:limit]
-        rows = best if matching is None else at[best]
+        vectors, seqs = self._vector.values, self._number("seq")
+
+        def search() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            # einsum stays on its thread: a threaded product of this size waits longer for its
+            # threads, on a busy machine, than it computes.
+            score: NDArray[np.float32] = np.einsum("ij,j->i", vectors, vector)
+            seq = seqs
+            if matching is not None:
+                at = np.flatnonzero(matching)
+                score, seq = score[at], seq[at]
+            if limit < len(score):
+                # All that tie with the last one wanted stay, so that the newest of them win.
+                least = np.partition(score, len(score) - limit)[len(score) - limit]
+                best = np.flatnonzero(score >= least)
+            else:
+                best = np.arange(len(score))
+            best = best[np.lexsort((-seq[best], -score[best]))][:limit]
+            return (best if matching is None else at[best]), score[best]
+
+        return search
+
+    def candidates(self, rows: NDArray[np.int64], score: NDArray[np.float32]) -> Candidates:
+        """Rows that :meth:`nearest` found, as an engine proposes them."""
+        conversations = tuple(self._conversation[row] for row in rows.tolist())
         return Candidates(
-            seq[best],
-            score[best],
-            tuple(self._conversation[row] for row in rows.tolist()),
-            self._number("turn")[rows],
+            self._number("seq")[rows], score, conversations, self._number("turn")[rows]
         )
 
     def around(
@@ -254,8 +266,13 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[np.int64]]:
 
 def _vectors(table: pa.Table) -> NDArray[np.float32]:
     column = table.column("vector")
-    flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
-    return flat.reshape(-1, column.type.list_size)
+    values = np.empty((len(column), column.type.list_size), np.float32)
+    at = 0
+    # Part by part: joined by Arrow, they would be in memory twice more.
+    for part in column.chunks:
+        values[at : at + len(part)] = part.flatten().to_numpy().reshape(len(part), -1)
+        at += len(part)
+    return values
 
 
 def _as_column(vectors: NDArray[Any]) -> pa.Array:

@@ -106,3 +106,21 @@ class TestCachedLance(VectorIndexConformance):
         await index.append(self.rows(message(40, "one more hotel")))
         assert len(await reader.search(self.vector("hotel"), ANA, ANY, 99)) == before + 1
         await reader.close()
+
+    async def test_a_user_of_many_rows_is_read_while_the_engine_answers(
+        self, empty: CachedIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cached, "ROWS_AT_ONCE", 5)
+        monkeypatch.setattr(cached, "_SEARCHED_ON_THE_LOOP", 5)
+        await empty.append(self.rows(*(message(seq, f"hotel {seq}") for seq in range(9))))
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 9
+        assert not empty.in_memory(ANA)
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if empty.in_memory(ANA):
+                break
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 9
+        assert empty.in_memory(ANA)
+        await empty.append(self.rows(message(9)))
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 10
+        assert (await empty.health())["cache"]["hits"] == 2
