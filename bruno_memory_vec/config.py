@@ -53,7 +53,7 @@ class MemoryConfig(BaseSettings):
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
     profile: str = Field(default="balanced", min_length=1)
-    recall_cache_mb: int = Field(default=192, ge=0, le=1_000_000)
+    recall_cache_mb: int = Field(default=160, ge=0, le=1_000_000)
     read_only: bool = False
     fsync: bool = False
     max_messages: int = Field(default=20, ge=2, le=1000)

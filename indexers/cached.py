@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from math import inf
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .allocator import give_back
 from .protocols import Candidates, Maintenance, RowFilter, Scope, VectorIndex
 from .user_rows import LOADED, UserRows
 
@@ -22,13 +23,12 @@ from .user_rows import LOADED, UserRows
 MOST_ROWS = 150_000
 #: Those with more rows than this are read in the background, and the engine answers meanwhile.
 ROWS_AT_ONCE = 20_000
-# One user may take this share of the budget.
-_SHARE = 0.9
 # A user of many rows who could not be kept is read again after so many seconds at the earliest.
 _AGAIN = 30.0
 # How many users are remembered as too large to keep.
 _MOST_LARGE = 100_000
 _SEARCHED_ON_THE_LOOP = 20_000
+_READ_BEFORE_GIVING_BACK = 20_000
 # Making more rows than this ready takes longer than the event loop has.
 _ROWS_ON_THE_LOOP = 4_000
 
@@ -54,7 +54,10 @@ class CachedIndex:
         self._seen: int | None = None
         self._users: OrderedDict[str, UserRows] = OrderedDict()
         self._bytes = 0
-        self._loading_whole: set[asyncio.Task[UserRows | None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._problem: str | None = None
+        # Rows that were read since memory was given back.
+        self._read = 0
         self._loading: dict[str, asyncio.Task[UserRows | None]] = {}
         # Users that the engine answers for, and until when.
         self._large: OrderedDict[str, float] = OrderedDict()
@@ -187,11 +190,12 @@ class CachedIndex:
                 "budget": self._budget,
                 "hits": self._hits,
                 "misses": self._misses,
+                "problem": self._problem,
             },
         }
 
     async def close(self) -> None:
-        for task in self._loading_whole:
+        for task in self._background:
             if task.get_loop() is asyncio.get_running_loop():
                 task.cancel()
         self.clear()
@@ -235,15 +239,24 @@ class CachedIndex:
     def _load_later(self, user: str) -> None:
         """Read a user of many rows while the engine answers."""
         self._large[user] = time.monotonic() + _AGAIN
-        loading = asyncio.create_task(self._load(user, whole=True))
-        self._loading_whole.add(loading)
-        loading.add_done_callback(lambda task: self._loaded_whole(user, task))
+        self._beside(self._load_whole(user))
 
-    def _loaded_whole(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
-        self._loading_whole.discard(task)
-        if not task.cancelled() and task.exception() is None and user in self._users:
+    async def _load_whole(self, user: str) -> None:
+        await self._load(user, whole=True)
+        if user in self._users:
             # Else it changed meanwhile, or there is no room: a later question tries again.
             self._large.pop(user, None)
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work that no question waits for; where it fails, the engine goes on answering."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            self._problem = None if task.exception() is None else str(task.exception())
 
     async def _load(self, user: str, *, whole: bool = False) -> UserRows | None:
         begun, ended, seen = self._begun, self._ended, self._seen
@@ -253,13 +266,17 @@ class CachedIndex:
         if table.num_rows > limit and not whole:
             self._load_later(user)
             return None
-        if table.num_rows > MOST_ROWS or table.nbytes > self._budget * _SHARE:
+        if table.num_rows > MOST_ROWS or table.nbytes > self._budget:
             self._large[user] = inf
             while len(self._large) > _MOST_LARGE:
                 self._large.popitem(last=False)
             return None
         many = table.num_rows > _ROWS_ON_THE_LOOP
         rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
+        self._read += table.num_rows
+        if self._read > _READ_BEFORE_GIVING_BACK:
+            self._read = 0
+            self._beside(asyncio.to_thread(give_back))
         if begun == ended == self._begun and seen == self._seen:
             self._keep(user, rows)
         # Else they are as the engine had them at one moment: true for this question only.
@@ -275,7 +292,7 @@ class CachedIndex:
     def _keep(self, user: str, rows: UserRows) -> None:
         """Keep rows, as the ones asked for last, as long as there is room."""
         self._drop(user)
-        if rows.nbytes <= self._budget * _SHARE and len(rows) <= MOST_ROWS:
+        if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
             self._users[user] = rows
             self._bytes += rows.nbytes
         while self._bytes > self._budget:

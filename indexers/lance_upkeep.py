@@ -17,6 +17,7 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .allocator import give_back
 from .errors import EngineError
 from .lance_errors import errors
 from .lance_sync import Sync
@@ -123,6 +124,7 @@ class Upkeep:
             stats = await table.optimize(cleanup_older_than=keep)
             await self.synced()
             self._rows = await table.count_rows()
+        await asyncio.to_thread(give_back)
         self.commits -= commits
         self.last = Maintenance(
             runs=self.last.runs + 1,
