@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
     from bruno_memory_vec.factory import open_memory
     from bruno_memory_vec.hits import Hit, Hits
+    from bruno_memory_vec.maintenance import MaintenanceReport
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory
     from bruno_memory_vec.profiles import list_profiles, load_profile
     from bruno_memory_vec.rankers import Profile
@@ -36,6 +37,7 @@ _PLACES = {
     "Hits": "hits",
     "MemoryConfig": "config",
     "Profile": "rankers",
+    "MaintenanceReport": "maintenance",
     "ReembedReport": "reembedding.run",
     "VectorMemory": "memory",
     "list_profiles": "profiles",
@@ -50,6 +52,7 @@ __all__ = [
     "Fingerprint",
     "Hit",
     "Hits",
+    "MaintenanceReport",
     "MemoryConfig",
     "Profile",
     "ReembedReport",

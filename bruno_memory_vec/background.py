@@ -1,14 +1,16 @@
-"""Work that no caller waits for: one of each name at a time, its failures kept for health()."""
+"""Work that no caller waits for, and writes that no caller may cut short."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from bruno_memory_vec.logs import get_logger
 
 _log = get_logger(__name__)
+
+T = TypeVar("T")
 
 
 def runs(task: asyncio.Future[Any] | None) -> bool:
@@ -17,7 +19,7 @@ def runs(task: asyncio.Future[Any] | None) -> bool:
 
 
 class Background:
-    """Starts work beside the callers, now or later."""
+    """Starts work, one of each name at a time, and keeps its failures for ``health()``."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -59,3 +61,24 @@ class Background:
     def under_way(self) -> list[asyncio.Task[None]]:
         """The tasks that run now."""
         return [task for task in self._tasks.values() if runs(task)]
+
+
+async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
+    """Await an engine's write; where that is cancelled, the write is let finish first.
+
+    Else its rows could land after the next batch has looked for them, and a turn
+    be given twice.
+    """
+    task = asyncio.ensure_future(write)
+    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
+    # same, some milliseconds later.
+    asyncio._unregister_task(task)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    return task.result()

@@ -28,6 +28,8 @@ class MemoryConfig(BaseSettings):
         url: a folder, ``file://`` URL of one, or ``memory://`` for a store that is not kept.
         embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH", which
             takes options behind it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
+        embed_timeout: how long an embedder may take, in seconds; half a second more for each text.
+            What takes longer fails with an EmbeddingError, and later writes go on.
         embedding_cache: a folder that keeps what slower embedders made, for all stores that
             name it. None: no cache. The static embedder is faster than one and has none.
         embedding_cache_mb: how large its file may grow, in MiB.
@@ -50,6 +52,7 @@ class MemoryConfig(BaseSettings):
 
     url: str = Field(default="./bruno-memory", min_length=1)
     embedder: str = Field(default="static", min_length=1)
+    embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
     profile: str = Field(default="balanced", min_length=1)

@@ -84,6 +84,7 @@ class Retriever:
         lexical: the word index.
         embedder: makes the question's vector.
         writer: takes access counts; None for a reader.
+        embed_timeout: how long the embedder may take, see :func:`embed_texts`.
     """
 
     def __init__(
@@ -92,11 +93,13 @@ class Retriever:
         lexical: LexicalIndex,
         embedder: Embedder,
         writer: Writer | None,
+        embed_timeout: float | None = None,
     ) -> None:
         self._rows = rows
         self._lexical = lexical
         self._embedder = embedder
         self._writer = writer
+        self._embed_timeout = embed_timeout
         self._following = LoopLock()
         # The lexical index's last row when a reader gave up waiting for newer ones.
         self._gave_up_at: int | None = None
@@ -168,9 +171,9 @@ class Retriever:
         """The question's vector, float32 (d,); empty where nothing needs it."""
         if not _needs_vector(request):
             return np.empty(0, np.float32)
-        vector: NDArray[np.float32] = (await embed_texts(self._embedder, [request.query], "query"))[
-            0
-        ]
+        vector: NDArray[np.float32] = (
+            await embed_texts(self._embedder, [request.query], "query", self._embed_timeout)
+        )[0]
         return vector
 
     async def _by_meaning(self, request: RecallRequest, vector: NDArray[np.float32]) -> Candidates:

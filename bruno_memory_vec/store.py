@@ -99,7 +99,8 @@ class Store:
         self.writer.switch(rows, embedder, row_schema(embedder.fingerprint.dimension))
         self.rows, self.embedder = rows, embedder
         # A new one: a recall that has begun ends with the vectors it began with.
-        self.retriever = Retriever(rows, self.lexical, embedder, self.writer)
+        timeout = self.config.embed_timeout
+        self.retriever = Retriever(rows, self.lexical, embedder, self.writer, timeout)
 
     async def close(self) -> None:
         """Finish, flush and let go of everything, even where one part fails."""
@@ -200,8 +201,9 @@ async def _open_in_memory(config: MemoryConfig, embedder: Embedder, language: st
     rows = ReferenceIndex(dimension)
     lexical = ReferenceLexicalIndex(words)
     sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
-    writer = Writer(rows, lexical, sessions, embedder, KnownIds(), 0, row_schema(dimension))
-    retriever = Retriever(rows, lexical, embedder, writer)
+    schema, timeout = row_schema(dimension), config.embed_timeout
+    writer = Writer(rows, lexical, sessions, embedder, KnownIds(), 0, schema, timeout)
+    retriever = Retriever(rows, lexical, embedder, writer, timeout)
     return Store(config, embedder, rows, lexical, sessions, writer, retriever, None)
 
 
@@ -253,7 +255,14 @@ async def _open_folder(
             newest = max(await sessions.last_seq(), await lexical.last_seq())
             known = KnownIds.unread()
             writer = Writer(
-                rows, lexical, sessions, embedder, known, newest + 1, row_schema(dimension)
+                rows,
+                lexical,
+                sessions,
+                embedder,
+                known,
+                newest + 1,
+                row_schema(dimension),
+                config.embed_timeout,
             )
             writer.learn_ids()
     except BaseException:
@@ -263,7 +272,7 @@ async def _open_folder(
             except Exception as error:
                 _log.error("close_failed", error=str(error))
         raise
-    retriever = Retriever(rows, lexical, embedder, writer)
+    retriever = Retriever(rows, lexical, embedder, writer, config.embed_timeout)
     return Store(config, embedder, rows, lexical, sessions, writer, retriever, lock)
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from bruno_memory_vec.background import Background, runs
+from bruno_memory_vec.background import Background, runs, to_its_end
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EngineError, StoreClosedError
@@ -64,6 +64,7 @@ class Writer:
         known: ids that may be stored already.
         next_seq: the first ``seq`` to give.
         schema: the rows' Arrow schema.
+        embed_timeout: how long the embedder may take, see :func:`embed_texts`.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Writer:
         known: KnownIds,
         next_seq: int,
         schema: pa.Schema,
+        embed_timeout: float | None = None,
     ) -> None:
         self._rows = rows
         self._lexical = lexical
@@ -83,6 +85,7 @@ class Writer:
         self._known = known
         self._next_seq = next_seq
         self._schema = schema
+        self._embed_timeout = embed_timeout
         self._queue = WriteQueue()
         self._draining: asyncio.Task[None] | None = None
         self._committing = LoopLock()
@@ -165,7 +168,7 @@ class Writer:
             # Before and after: a refill that read the rows in between must not count as true.
             if conversation_id is not None:
                 await self._sessions.mark_stale(conversation_id)
-            gone = await _to_its_end(self._rows.delete(scope, where))
+            gone = await to_its_end(self._rows.delete(scope, where))
             self._lexical.remove(gone.tolist())
             if conversation_id is not None:
                 await self._sessions.mark_stale(conversation_id)
@@ -200,7 +203,7 @@ class Writer:
         if uses:
             try:
                 async with self._committing:
-                    await _to_its_end(self._rows.touch(uses, datetime.now(timezone.utc)))
+                    await to_its_end(self._rows.touch(uses, datetime.now(timezone.utc)))
             except BaseException:
                 self._uses.update(uses)
                 raise
@@ -285,7 +288,8 @@ class Writer:
         if self._uncertain:
             await self._follow()
         latest, batch, ids, talks, perhaps_stored = await _off_loop(len(rows), prepare)
-        vectors = await embed_texts(self._embedder, [row["content"] for row in batch], "document")
+        texts = [row["content"] for row in batch]
+        vectors = await embed_texts(self._embedder, texts, "document", self._embed_timeout)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
         next_turns = await self._next_turns(talks)
         # A commit that fails may have been made all the same: its numbers are never given again.
@@ -304,7 +308,7 @@ class Writer:
         for conversation in moved_from:
             await self._sessions.mark_stale(conversation)
         self._uncertain = True
-        await _to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
+        await to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
         self._lexical.remove([place.seq for place in stored.values()])
         self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
         try:
@@ -393,27 +397,6 @@ def _moved_from(stored: Mapping[Key, Place], latest: Mapping[Key, Row]) -> set[s
         and place.conversation_id is not None
         and place.conversation_id != latest[key]["conversation_id"]
     }
-
-
-async def _to_its_end(write: Coroutine[Any, Any, T]) -> T:
-    """Await an engine's write; where that is cancelled, the write is let finish first.
-
-    Else its rows could land after the next batch has looked for them, and a turn
-    be given twice.
-    """
-    task = asyncio.ensure_future(write)
-    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
-    # same, some milliseconds later.
-    asyncio._unregister_task(task)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled from task.exception()
-    return task.result()
 
 
 async def _off_loop(rows: int, work: Callable[[], T]) -> T:

@@ -19,6 +19,10 @@ from bruno_memory_vec.errors import EmbeddingError, InvalidInputError, MissingDe
 _NORM_TOLERANCE = 1e-3
 
 
+# A slow model on a slow machine takes this long for a text.
+_SECONDS_A_TEXT = 0.5
+
+
 async def fingerprint_of(embedder: Embedder) -> Fingerprint:
     """The embedder's fingerprint, read in a thread: reading it may load a model.
 
@@ -30,7 +34,10 @@ async def fingerprint_of(embedder: Embedder) -> Fingerprint:
 
 
 async def embed_texts(
-    embedder: Embedder, texts: Sequence[str], kind: EmbedKind = "document"
+    embedder: Embedder,
+    texts: Sequence[str],
+    kind: EmbedKind = "document",
+    timeout: float | None = None,
 ) -> NDArray[np.float32]:
     """Embed texts without blocking the event loop, and check the vectors.
 
@@ -43,6 +50,8 @@ async def embed_texts(
         embedder: the embedder.
         texts: the texts. With none, the embedder is not called.
         kind: "document" for text to be stored, "query" for a question.
+        timeout: how long it may take, in seconds, and half a second more for each text. None: for
+            ever. What runs in a thread cannot be stopped, and is left to itself then.
 
     Returns:
         Shape (len(texts), dimension), float32, C-contiguous.
@@ -50,10 +59,25 @@ async def embed_texts(
     Raises:
         InvalidInputError: `texts` or `kind` is not what it should be.
         EmbeddingError: the embedder failed (its exception is the cause), or gave the wrong
-            number of vectors, the wrong dimension, or values that are not finite.
+            number of vectors, the wrong dimension, or values that are not finite, or took longer
+            than ``timeout``.
         MissingDependencyError: the embedder's package is not installed.
     """
     _check_input(texts, kind)
+    if timeout is None:
+        return await _embed(embedder, texts, kind)
+    allowed = timeout + _SECONDS_A_TEXT * len(texts)
+    try:
+        return await asyncio.wait_for(_embed(embedder, texts, kind), allowed)
+    except asyncio.TimeoutError as error:
+        raise EmbeddingError(
+            f"the embedder {type(embedder).__name__} gave no answer in {allowed:g} s",
+            fix="Nothing was stored. Check its provider, or raise embed_timeout.",
+            cause=error,
+        ) from error
+
+
+async def _embed(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> NDArray[np.float32]:
     if not texts:
         return np.zeros((0, (await fingerprint_of(embedder)).dimension), dtype=np.float32)
     if not inspect.iscoroutinefunction(embedder.embed):

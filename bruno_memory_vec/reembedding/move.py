@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from bruno_memory_vec.background import to_its_end
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EmbeddingError, StoreClosedError
@@ -85,7 +86,7 @@ class Move:
         for _ in range(_ROUNDS):
             if await self.catch_up() <= _FEW:
                 break
-        await _to_its_end(self._copy.maintain())
+        await to_its_end(self._copy.maintain())
         # Upkeep takes a while, too.
         for _ in range(_ROUNDS):
             if await self.catch_up() <= _FEW:
@@ -100,7 +101,7 @@ class Move:
         missing, gone, counted = await asyncio.to_thread(_differences, mine, theirs)
         await self._discard(gone)
         for start in range(0, counted.num_rows, _SEQS_A_STATEMENT):
-            await _to_its_end(self._copy.fill(counted.slice(start, _SEQS_A_STATEMENT)))
+            await to_its_end(self._copy.fill(counted.slice(start, _SEQS_A_STATEMENT)))
         total, done = mine.num_rows, mine.num_rows - len(missing)
         left = missing
         while len(left):
@@ -130,7 +131,7 @@ class Move:
     async def _discard(self, seqs: NDArray[np.int64]) -> None:
         for start in range(0, len(seqs), _SEQS_A_STATEMENT):
             part = seqs[start : start + _SEQS_A_STATEMENT].tolist()
-            await _to_its_end(self._copy.discard(part))
+            await to_its_end(self._copy.discard(part))
 
     async def _add(self, seqs: list[int], done: int, total: int) -> None:
         """Embed rows and append them, as one commit."""
@@ -149,11 +150,11 @@ class Move:
                 cause=error,
             ) from error
         table = await asyncio.to_thread(_with_vectors, rows, vectors, self._schema)
-        await _to_its_end(self._copy.append(table))
+        await to_its_end(self._copy.append(table))
         self.embedded += rows.num_rows
         self._commits += 1
         if self._commits % _COMMITS_BEFORE_UPKEEP == 0:
-            await _to_its_end(self._copy.maintain())
+            await to_its_end(self._copy.maintain())
         took = time.perf_counter() - started
         if took < _QUICK:
             self._rows_a_commit = min(_MOST, 2 * self._rows_a_commit)
@@ -226,13 +227,3 @@ def _with_vectors(rows: pa.Table, vectors: NDArray[np.float32], schema: pa.Schem
     flat = pa.array(vectors.reshape(-1), pa.float32())
     table = rows.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, kind.list_size))
     return table.select(schema.names).cast(schema).sort_by("seq")
-
-
-async def _to_its_end(write: Coroutine[Any, Any, Any]) -> None:
-    """Await a write; where that is cancelled, let it finish first, in its thread as it may be."""
-    task = asyncio.ensure_future(write)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -308,3 +308,24 @@ async def test_closing_while_the_embedder_hangs(tmp_path: Path) -> None:
     async with open_memory(folder, embedder=Hanging()) as memory:
         stored = {row["content"] for row in await rows_of(memory)}
     assert stored == {word(n) for n, end in enumerate(ends) if end is None}
+
+
+@pytest.mark.parametrize("kind", [Hanging, HangingInTheLoop])
+async def test_an_embedder_that_never_answers_is_given_up(
+    kind: type[Hanging], tmp_path: Path
+) -> None:
+    """Its callers are told, nothing of theirs is stored, and later writes go on."""
+    embedder = kind()
+    async with open_memory(str(tmp_path), embedder=embedder, embed_timeout=0.2) as memory:
+        await memory.store_message(message(word(1)), "talk", "ana")
+        embedder.go.clear()
+        told = await asyncio.gather(
+            *(memory.store_message(message(word(n)), "talk", "ana") for n in range(2, 5)),
+            memory.recall(word(1), user_id="ana"),
+            return_exceptions=True,
+        )
+        assert [type(error) for error in told] == [EmbeddingError] * 4
+        assert all("embed_timeout" in str(error) for error in told)
+        embedder.go.set()
+        await memory.store_message(message(word(5)), "talk", "ana")
+        assert await turns_of(memory, "talk") == [(0, word(1)), (1, word(5))]
