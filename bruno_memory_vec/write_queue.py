@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from bruno_memory_vec.rows import Row
 
@@ -25,7 +26,7 @@ class Request:
     characters: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.characters = sum(len(row["content"]) for row in self.rows)
+        self.characters = sum(map(len, map(itemgetter("content"), self.rows)))
 
 
 class WriteQueue:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -51,6 +51,17 @@ _WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy 
 _FOLLOWING = "follow the rows in the sessions"
 
 T = TypeVar("T")
+
+
+class _Prepared(NamedTuple):
+    """What a commit needs to know of its rows."""
+
+    latest: dict[Key, Row]
+    batch: list[Row]
+    texts: list[str]
+    ids: pa.Array
+    conversations: set[str]
+    perhaps_stored: tuple[str, ...]
 
 
 class Writer:
@@ -276,28 +287,28 @@ class Writer:
                 await asyncio.sleep(0)
 
     async def _commit(self, rows: Sequence[Row]) -> None:
-        def prepare() -> tuple[dict[Key, Row], list[Row], pa.Array, set[str], tuple[str, ...]]:
+        def prepare() -> _Prepared:
             # Of several with the same id, the last counts; it stands where the first stood.
             latest = {(row["user_id"], row["kind"], row["id"]): row for row in in_breaths(rows)}
             batch = list(latest.values())
             ids = pa.array([row["id"] for row in batch], pa.string())
             talks = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
             perhaps = tuple({id_ for _, _, id_ in latest}) if self._known.any(ids) else ()
-            return latest, batch, ids, talks, perhaps
+            return _Prepared(latest, batch, [row["content"] for row in batch], ids, talks, perhaps)
 
         if self._uncertain:
             await self._follow()
-        latest, batch, ids, talks, perhaps_stored = await _off_loop(len(rows), prepare)
-        texts = [row["content"] for row in batch]
-        vectors = await embed_texts(self._embedder, texts, "document", self._embed_timeout)
-        stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
-        next_turns = await self._next_turns(talks)
+        given = await _off_loop(len(rows), prepare)
+        latest, batch = given.latest, given.batch
+        vectors = await embed_texts(self._embedder, given.texts, "document", self._embed_timeout)
+        stored = await self._stored(latest, given.perhaps_stored) if given.perhaps_stored else {}
+        next_turns = await self._next_turns(given.conversations)
         # A commit that fails may have been made all the same: its numbers are never given again.
         first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
         last_seq = self._next_seq - 1
 
         def build() -> tuple[pa.Table, list[HotTurn], set[str]]:
-            self._known.add(ids)
+            self._known.add(given.ids)
             hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
             table = to_table(batch, vectors, self._schema)
             return table, hot, _moved_from(stored, latest)

@@ -30,7 +30,7 @@ _MOST_LARGE = 100_000
 _SEARCHED_ON_THE_LOOP = 20_000
 _READ_BEFORE_GIVING_BACK = 20_000
 # Making more rows than this ready takes longer than the event loop has.
-_ROWS_ON_THE_LOOP = 4_000
+_ROWS_ON_THE_LOOP = 500
 
 
 class CachedIndex:
@@ -317,8 +317,10 @@ class CachedIndex:
                 continue
             own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
             self._drop(user)
-            kept.add(own)
-            self._keep(user, kept)
+            # Many are read again when they are asked for, in a thread.
+            if own.num_rows <= _ROWS_ON_THE_LOOP:
+                kept.add(own)
+                self._keep(user, kept)
 
     def _remove(self, user: str, seqs: NDArray[np.int64]) -> None:
         kept = self._users.get(user)
