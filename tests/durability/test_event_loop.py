@@ -3,7 +3,8 @@
 Nothing of ours computes on the loop's thread for 20 ms in one piece, on a machine of usual speed.
 That is measured in the thread's own time, so a busy machine does not change it. A call that
 blocks, or that keeps the interpreter to itself, shows by the clock, which a busy machine does
-change: there the bound is wide. What the silences are on a quiet machine, ``python -m benchmarks.speed`` measures.
+change: there the bound is wide. What the silences are on a quiet machine,
+``python -m benchmarks.speed`` measures.
 """
 
 from __future__ import annotations
