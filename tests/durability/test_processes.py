@@ -233,7 +233,7 @@ async def test_a_reader_comes_after_a_killed_writer(
     folder = tmp_path / "store"
     child = script(_WRITER, folder)
     tell(child, "early words")
-    await asyncio.sleep(0.5)  # its words are committed
+    await asyncio.sleep(1.5)  # its words are committed
     tell(child, "late words")
     child.kill()
     async with open_memory(str(folder), embedder="hash", read_only=True) as reader:
