@@ -58,7 +58,8 @@ class CachedIndex:
         self._problem: str | None = None
         # Rows that were read since memory was given back.
         self._read = 0
-        self._loading: dict[str, asyncio.Task[UserRows | None]] = {}
+        # Who is being read, and how many changes had ended when that began.
+        self._loading: dict[str, tuple[asyncio.Task[UserRows | None], int]] = {}
         # Users that the engine answers for, and until when.
         self._large: OrderedDict[str, float] = OrderedDict()
         # What is read while a change is under way is not kept.
@@ -229,10 +230,15 @@ class CachedIndex:
             self._hits += 1
             return rows
         self._misses += 1
-        loading = self._loading.get(user)
+        loading, ended = self._loading.get(user, (None, 0))
         if loading is None or loading.get_loop() is not asyncio.get_running_loop():
-            loading = self._loading[user] = asyncio.create_task(self._load(user))
+            loading = asyncio.create_task(self._load(user))
+            self._loading[user] = loading, self._ended
             loading.add_done_callback(lambda task: self._loaded(user, task))
+        elif ended != self._ended:
+            # What is being read may be older than a change that has ended, and that its caller
+            # has to see.
+            return None
         # A caller that is cancelled leaves the others their rows.
         return await asyncio.shield(loading)
 
@@ -283,7 +289,7 @@ class CachedIndex:
         return rows
 
     def _loaded(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
-        if self._loading.get(user) is task:
+        if self._loading.get(user, (None, 0))[0] is task:
             del self._loading[user]
         if not task.cancelled():
             # Read here, for where every caller was cancelled and no one else does.

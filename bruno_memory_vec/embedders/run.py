@@ -98,9 +98,11 @@ async def _embed(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> N
 def is_light(embedder: Embedder) -> bool:
     """Whether embedding a question takes less than a visit to another thread.
 
-    An embedder says so by an attribute ``light`` that is true; its ``embed`` is not async.
+    An embedder says so by an attribute ``light`` that is true. One that is async never is: it may
+    wait for something.
     """
-    return getattr(embedder, "light", False) is True
+    light = getattr(embedder, "light", False) is True
+    return light and not inspect.iscoroutinefunction(embedder.embed)
 
 
 def embed_here(

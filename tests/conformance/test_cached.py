@@ -94,8 +94,19 @@ class TestCachedLance(VectorIndexConformance):
             for seq in range(1, 20):
                 await empty.append(self.rows(message(seq, f"hotel {seq}")))
 
+        async def write_and_ask(first: int) -> None:
+            for seq in range(first, first + 20):
+                await lock.acquire()  # changes come one at a time
+                await empty.append(self.rows(message(seq, f"hotel {seq}")))
+                lock.release()
+                found = await empty.search(self.vector("hotel"), ANA, ANY, 999)
+                assert seq in found.seq.tolist()
+                empty.clear()
+
+        lock = asyncio.Lock()
+        await asyncio.gather(*(write_and_ask(first) for first in (100, 200, 300)))
         await asyncio.gather(ask(), write(), ask())
-        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 20
+        assert len(await empty.search(self.vector("hotel"), ANA, ANY, 999)) == 80
 
     async def test_a_reader_keeps_nothing_of_an_older_version(self, index: CachedIndex) -> None:
         folder = str(self.folder / "rows")
