@@ -273,7 +273,7 @@ async def test_a_thousand_tasks_of_a_hundred_users(tmp_path: Path, torture: Tort
         )
         assert last.memory - first.memory < _MORE_MEMORY
         assert last.handles - first.handles <= _MORE_HANDLES
-        # LanceDB's runtime makes threads as files wait to be read, and lets idle ones go after 10 s.
+        # LanceDB's runtime makes threads as files wait to be read, and lets idle ones go in 10 s.
         process, patience = psutil.Process(), time.monotonic() + 30.0
         while (threads := process.num_threads()) - first.threads > _MORE_THREADS:
             assert time.monotonic() < patience, threads
