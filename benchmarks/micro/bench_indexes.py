@@ -79,7 +79,7 @@ def test_vector_search(
 def test_around(benchmark: BenchmarkFixture, run: Run, lance: LanceIndex) -> None:
     """150 candidates and the turns around 20 of them, as a recall reads them."""
     benchmark.group = "lancedb, read"
-    columns = columns_for(load_profile("balanced"))
+    columns = columns_for(load_profile("balanced"), whole=True)
     seqs = list(range(0, 900, 6))
     places = {
         f"{ONE.user_id}-{number % 18}": [turn + number // 18 * 20 for turn in (3, 4, 5, 6, 7)]

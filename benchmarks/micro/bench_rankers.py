@@ -123,7 +123,7 @@ def test_make_pool(
     """From Arrow to numpy, 300 rows; for ``accurate`` with the words of their texts."""
     benchmark.group = "a pool of 300 rows"
     profile = load_profile(name)
-    table = data.rows(texts[:300], vectors[:300]).select(columns_for(profile))
+    table = data.rows(texts[:300], vectors[:300]).select(columns_for(profile, whole=False))
     seq = np.arange(0, 300, 3)
     candidates = Candidates(
         seq, np.linspace(1, 0, 100, dtype=np.float32), ("talk",) * 100, np.arange(100)
