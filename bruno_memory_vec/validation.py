@@ -116,8 +116,8 @@ def moment(field: str, value: Any) -> datetime:
 
 
 @cache
-def _values(enum: type[Enum]) -> dict[str, None]:
-    return {str(member.value): None for member in enum}
+def _values(enum: type[Enum]) -> tuple[str, ...]:
+    return tuple(str(member.value) for member in enum)
 
 
 def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
