@@ -270,7 +270,7 @@ def _vectors(table: pa.Table) -> NDArray[np.float32]:
     at = 0
     # Part by part: joined by Arrow, they would be in memory twice more.
     for part in column.chunks:
-        values[at : at + len(part)] = part.flatten().to_numpy().reshape(len(part), -1)
+        values[at : at + len(part)] = part.flatten().to_numpy().reshape(len(part), values.shape[1])
         at += len(part)
     return values
 
