@@ -55,9 +55,11 @@ class UserRows:
 
     Args:
         table: every row of the user, with the columns :data:`LOADED`.
+        mixed: the rows are of several users.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, *, mixed: bool = False) -> None:
+        self._mixed = mixed
         seq = table.column("seq").to_numpy()
         if (np.diff(seq) <= 0).any():
             table = table.take(pa.array(np.argsort(seq, kind="stable")))
@@ -92,7 +94,7 @@ class UserRows:
         gone = np.isin(self._number("seq"), seqs)
         if not gone.any():
             return self
-        return UserRows(self._taken(np.flatnonzero(~gone), LOADED))
+        return UserRows(self._taken(np.flatnonzero(~gone), LOADED), mixed=self._mixed)
 
     def count_uses(self, uses: Mapping[int, int], at: datetime) -> None:
         """Add to the access counts of the rows that are here."""
@@ -212,6 +214,8 @@ class UserRows:
     def _matching(self, scope: Scope, where: RowFilter) -> NDArray[np.bool_] | None:
         """Which rows the scope and the filter let pass; None where they all do."""
         parts: list[NDArray[np.bool_]] = []
+        if self._mixed and scope.user_id is not None:
+            parts.append(_is_one_of(self._table().column("user_id"), (scope.user_id,)))
         if scope.conversation_id is not None:
             conversations = self._table().column("conversation_id")
             parts.append(_is_one_of(conversations, (scope.conversation_id,)))
