@@ -11,6 +11,7 @@ done only when asked for, and what is put aside is kept.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ from .errors import BackendUnavailable, EngineError
 from .lance_errors import errors
 from .schema import KEY
 
-#: Where :func:`step_back` puts manifests, in the folder of the rows.
+#: Where :func:`step_back` keeps what it puts aside, in the folder of the rows.
 ASIDE = "set-aside"
 
 _TABLE = "rows.lance"
 _VERSIONS = "_versions"
+# Where the rows of a version are, and which of them it has deleted.
+_OF_ROWS = ("data", "_deletions")
 # LanceDB names version n so that the newest comes first in a listing.
 _NEWEST_NAME = 2**64 - 1
 _MAGIC = b"LANC"
@@ -47,6 +50,11 @@ class Whole:
     version: int
     rows: int
     unreadable: tuple[Path, ...]
+
+    @property
+    def torn(self) -> tuple[int, ...]:
+        """The numbers of the newer versions, the newest first."""
+        return tuple(_NEWEST_NAME - int(manifest.stem) for manifest in self.unreadable)
 
 
 async def newest_whole(folder: Path) -> Whole | None:
@@ -72,23 +80,63 @@ async def newest_whole(folder: Path) -> Whole | None:
     return None
 
 
-def step_back(folder: Path, whole: Whole) -> None:
-    """Put the manifests of all newer versions aside, so that ``whole`` is the newest.
+def step_back(folder: Path, whole: Whole) -> Path:
+    """Put all newer versions aside, so that ``whole`` is the newest.
 
     Hold the writer's lock, and have no table open. What is derived from the rows
     may hold rows that are gone then: bring it up to them, and mark every hot context stale.
 
+    Returns:
+        The folder that keeps them: their manifests, and the files of rows that were
+        written since ``whole`` was.
+
     Raises:
         BackendUnavailable: the folder cannot be written.
     """
-    aside = folder / ASIDE
     with _os_errors("put a torn version aside", folder):
-        aside.mkdir(exist_ok=True)
+        aside = _new_folder(folder / ASIDE)
+        _keep_rows(folder / _TABLE, aside, whole)
         # The newest first: stopped half-way, it can be begun again.
         for manifest in whole.unreadable:
             manifest.replace(aside / manifest.name)
-        for changed in (aside, folder, folder / _TABLE / _VERSIONS):
+        for changed in (aside, aside.parent, folder, folder / _TABLE / _VERSIONS):
             _sync_names(changed)
+    return aside
+
+
+def _new_folder(parent: Path) -> Path:
+    """One of its own each time: LanceDB gives the numbers of versions that are gone again."""
+    parent.mkdir(exist_ok=True)
+    taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
+    fresh = parent / str(max(taken, default=0) + 1)
+    fresh.mkdir()
+    return fresh
+
+
+def _keep_rows(table: Path, aside: Path, whole: Whole) -> None:
+    """Keep the files that the newer versions wrote: LanceDB removes what no version names.
+
+    A torn manifest does not say which these are, so their age does. A few more may be kept.
+    """
+    since = (table / _VERSIONS / f"{_NEWEST_NAME - whole.version}.manifest").stat().st_mtime_ns
+    for name in _OF_ROWS:
+        if not (table / name).is_dir():
+            continue
+        for path in (table / name).iterdir():
+            if path.is_file() and path.stat().st_mtime_ns >= since:
+                (aside / name).mkdir(exist_ok=True)
+                _link(path, aside / name / path.name)
+        if (aside / name).is_dir():
+            _sync_names(aside / name)
+
+
+def _link(path: Path, copy: Path) -> None:
+    try:
+        # It takes no space, and LanceDB never changes a file.
+        copy.hardlink_to(path)
+    except OSError:
+        # Not every file system has links.
+        shutil.copy2(path, copy)
 
 
 def _manifests(folder: Path) -> list[Path]:

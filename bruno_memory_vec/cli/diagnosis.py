@@ -36,8 +36,9 @@ PROBLEM = "problem"
 
 #: What to do when the rows are gone, which nothing can rebuild.
 RESTORE = "The rows are the truth: restore them from a backup."
+#: The name of the sessions' file in a store.
+SESSIONS = "sessions.sqlite"
 
-_SESSIONS = "sessions.sqlite"
 _LITTLE_SPACE = 100 * 2**20
 # A running writer commits its words a little after its rows.
 _LOOKS = 10
@@ -86,7 +87,7 @@ async def examine(config: MemoryConfig) -> list[Check]:
                 number = (await rows.health())["rows"]
                 checks.append(Check("rows", OK, f"{number:,} rows can be read"))
             except BrunoError as error:
-                checks.append(await _damaged_rows(folder / found.rows, error, RESTORE))
+                checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
             else:
                 checks.append(
                     await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
@@ -162,8 +163,9 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
         )
     except BrunoError as error:
         # Without sessions, the store was being made when its process was stopped.
-        begun = (folder / _SESSIONS).exists()
-        yield await _damaged_rows(folder / found.rows, error, RESTORE if begun else repair)
+        begun = (folder / SESSIONS).exists()
+        fix = RESTORE if begun else repair
+        yield await _damaged_rows(folder / found.rows, error, fix, repair)
         return
     try:
         yield rows
@@ -171,8 +173,8 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
         await rows.close()
 
 
-async def _damaged_rows(folder: Path, error: BrunoError, fix: str) -> Check:
-    """Rows that cannot be read, and what of them could be."""
+async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) -> Check:
+    """Rows that cannot be read, and what of them could be; ``fix`` where nothing could."""
     from bruno_memory_vec.indexers.lance_recovery import newest_whole
 
     problem, own = told(error)
@@ -185,6 +187,7 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str) -> Check:
         whole = None
     if whole is not None and whole.rows and whole.unreadable:
         problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
+        fix = f"Restore a backup that holds more, or step back to that version. {repair}"
     return Check("rows", PROBLEM, problem, fix)
 
 
@@ -215,7 +218,7 @@ async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check
 async def _sessions(folder: Path, config: MemoryConfig, written: int | None, repair: str) -> Check:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
-    path = folder / _SESSIONS
+    path = folder / SESSIONS
     if not path.exists():
         return Check("sessions", PROBLEM, f"{path} is missing", repair)
     try:

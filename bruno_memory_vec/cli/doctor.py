@@ -19,7 +19,8 @@ def doctor(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Open the store to write, rebuild what is derived, and compact."
+            "--repair",
+            help="Step back from rows that a power cut tore, rebuild what is derived, and compact.",
         ),
     ] = False,
     store: Store = None,
@@ -39,15 +40,18 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
 
     from bruno_memory_vec.cli.diagnosis import PROBLEM, RESTORE, Check, examine
     from bruno_memory_vec.cli.opening import configuration, existing
+    from bruno_memory_vec.cli.repair import repair as mend
     from bruno_memory_vec.errors import StoreLockedError
 
     config = configuration(store, embedder)
     existing(config.url)
-    checks, repaired = await examine(config), None
+    checks = await examine(config)
+    repaired: dict[str, Any] = {}
     # Opening a store whose rows are gone would make an empty one in its place.
     if repair and all(check.fix != RESTORE for check in checks):
         try:
-            repaired, failed = await _repair(out, config), []
+            await mend(out, config, repaired)
+            failed = []
         except StoreLockedError:
             raise
         except BrunoError as error:
@@ -61,7 +65,7 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
             "ok": sound,
             "checks": [asdict(check) for check in checks],
         }
-        if repaired is not None:
+        if repaired:
             data["repaired"] = repaired
         out.result(data)
     else:
@@ -69,22 +73,11 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
     return 0 if sound else UNSOUND
 
 
-async def _repair(out: Out, config: MemoryConfig) -> dict[str, Any]:
-    """Opening a store to write rebuilds what is derived from its rows; then compact it."""
-    from bruno_memory_vec.cli.opening import bars
-    from bruno_memory_vec.factory import open_memory
-
-    with bars(out) as progress:
-        async with open_memory(config=config, progress=progress) as memory:
-            report = await memory.maintain(progress)
-    return {"rows": report.after.rows, "words": report.after.words}
-
-
 def _print(
     out: Out,
     config: MemoryConfig,
     checks: list[Check],
-    repaired: dict[str, Any] | None,
+    repaired: dict[str, Any],
     sound: bool,
 ) -> None:
     from rich.table import Table
@@ -95,7 +88,9 @@ def _print(
 
     console = out.console
     console.print(Text(clean(config.url), style="bold"), soft_wrap=True)
-    if repaired is not None:
+    if "stepped_back" in repaired:
+        console.print(Text(clean(repaired["stepped_back"]["note"])), soft_wrap=True)
+    if "rows" in repaired:
         console.print(
             f"repaired: {repaired['rows']:,} rows compacted, "
             f"{repaired['words']:,} in the word index"

@@ -130,6 +130,42 @@ def test_rows_gone(run: Run, store: list[str], folder: Path) -> None:
     assert not list(folder.glob("rows/*"))
 
 
+def test_a_torn_newest_version(run: Run, store: list[str], folder: Path, lines: Run) -> None:
+    row = {"conversation_id": "c", "role": "user", "content": "cut short", "user_id": "ana"}
+    run("ingest", str(lines(row)), *store)
+    versions = folder / "rows" / "rows.lance" / "_versions"
+    # LanceDB names them so that the newest comes first.
+    newest = min(versions.glob("*.manifest"))
+    newest.write_bytes(b"")
+    told = run("doctor", *store)
+    assert told.code == 4
+    assert "doctor --repair --store" in " ".join(told.out.split())
+    assert newest.exists()
+    done = run("doctor", "--repair", *store)
+    assert done.code == 0
+    assert f"put aside, kept in {folder / 'rows' / 'set-aside' / '1'}" in done.out
+    assert "with 4 rows. With fsync=True, nothing" in done.out
+    assert "repaired: 4 rows compacted, 4 in the word index" in done.out
+    hits = run("recall", "cut short", "--user", "ana", "--json", *store).json["hits"]
+    assert "cut short" not in [hit["content"] for hit in hits]
+    # Nothing of it happens twice.
+    assert "stepped back" not in run("doctor", "--repair", *store).out
+
+
+def test_a_torn_store_that_is_being_written(run: Run, store: list[str], folder: Path) -> None:
+    versions = folder / "rows" / "rows.lance" / "_versions"
+    newest = min(versions.glob("*.manifest"))
+    newest.write_bytes(b"")
+    lock = WriterLock(folder)
+    try:
+        done = run("doctor", "--repair", *store)
+    finally:
+        lock.release()
+    assert done.code == 1
+    assert "is being written by" in done.err
+    assert newest.exists()
+
+
 def test_a_store_that_was_never_finished(run: Run, store: list[str], folder: Path) -> None:
     for path in folder.iterdir():
         if path.name != "store.json":

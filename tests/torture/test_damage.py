@@ -18,7 +18,7 @@ from bruno_core.utils.exceptions import BrunoError
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.cli.diagnosis import RESTORE
 from bruno_memory_vec.errors import EngineError, NotAStoreError
-from bruno_memory_vec.indexers.lance_recovery import ASIDE, newest_whole, step_back
+from bruno_memory_vec.indexers.lance_recovery import ASIDE, Whole, newest_whole, step_back
 from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.faults import doctor, said, states
@@ -269,32 +269,73 @@ async def test_a_torn_newest_version(store: Path, damage: Damage) -> None:
             async with open_memory(str(store), embedder="hash", read_only=read_only) as memory:
                 await contents(memory)
         assert "doctor" in failed.value.fix
-    for options in ((), ("--repair",)):
-        code, report = await ask_doctor(store, *options)
-        assert (code, states(report)["rows"]) == (4, "problem")
-        assert RESTORE in said(report, "rows")
-        assert f"an older version, with {len(WHOLE)} rows, is whole" in said(report, "rows")
+    code, report = await ask_doctor(store)
+    assert (code, states(report)["rows"]) == (4, "problem")
+    assert f"an older version, with {len(WHOLE)} rows, is whole" in said(report, "rows")
+    assert "step back to that version. Run: bruno-memory-vec doctor --repair" in said(
+        report, "rows"
+    )
     assert before == {path: path.read_bytes() for path in before}
-
     whole = await newest_whole(store / "rows")
     assert whole is not None
-    assert whole.rows == len(WHOLE)
-    step_back(store / "rows", whole)
-    assert sorted(path.name for path in (store / "rows" / ASIDE).iterdir()) == sorted(
-        path.name for path in whole.unreadable
-    )
-    again = await newest_whole(store / "rows")
-    assert again is not None
-    assert (again.version, again.unreadable) == (whole.version, ())
+
+    code, report = await ask_doctor(store, "--repair")
+    assert code == 0, report
+    stepped = report["repaired"]["stepped_back"]
+    assert (stepped["version"], stepped["rows"]) == (whole.version, whole.rows)
+    assert stepped["put_aside"] == list(whole.torn)
+    assert f"kept in {store / 'rows' / ASIDE / '1'}" in stepped["note"]
+    assert "With fsync=True, nothing" in stepped["note"]
+    assert report["repaired"]["words"] == report["repaired"]["rows"] == len(WHOLE)
+    check_kept(Path(stepped["kept_in"]), whole, before, store / "rows" / "rows.lance")
+    assert (await ask_doctor(store))[0] == 0
+
     # The message that the torn version had replaced.
     async with open_memory(str(store), embedder="hash") as memory:
         assert await contents(memory) == sorted(
             [*(text for text in WHOLE if text != "said better"), "said first"]
         )
+        shown = (await memory.get_context("default", "talk")).messages
+        assert "said first" in [message.content for message in shown]
+        assert "said better" not in [message.content for message in shown]
+        hits = await memory.recall("better", user_id="default", profile="lexical")
+        assert not [hit for hit in hits if "better" in hit.content]
         await memory.store_message(message("and on"), "talk", user_id="default")
         assert (await memory.recall("word3x", user_id="default", k=1))[0].content.startswith(
             "word3x"
         )
+    again = await newest_whole(store / "rows")
+    assert again is not None
+    assert again.unreadable == ()
+
+
+def check_kept(aside: Path, whole: Whole, before: dict[Path, bytes], table: Path) -> None:
+    """What the torn versions consisted of was put aside as it was found."""
+    manifests = {path.name for path in whole.unreadable}
+    assert {path.name for path in aside.glob("*.manifest")} == manifests
+    for path in (path for path in aside.rglob("*") if path.is_file()):
+        name = Path("_versions") / path.name if path.name in manifests else path.relative_to(aside)
+        assert path.read_bytes() == before[table / name]
+    # A merge deletes from one file and writes another, which may be what was damaged.
+    assert any(aside.rglob("*.lance")) or any(aside.rglob("_deletions/*"))
+
+
+async def test_stepping_back_twice_keeps_both(store: Path) -> None:
+    """LanceDB gives the number of the torn version again."""
+    for number in ("1", "2"):
+        _empty(MANIFEST)(store)
+        whole = await newest_whole(store / "rows")
+        assert whole is not None
+        assert step_back(store / "rows", whole) == store / "rows" / ASIDE / number
+        async with open_memory(str(store), embedder="hash") as memory:
+            await memory.store_message(message(f"after {number}"), "talk", user_id="default")
+    first, second = (
+        {path.name for path in (store / "rows" / ASIDE / number).glob("*.manifest")}
+        for number in ("1", "2")
+    )
+    assert first & second
+    async with open_memory(str(store), embedder="hash") as memory:
+        assert "after 2" in await contents(memory)
 
 
 async def test_rows_that_no_version_has_whole(store: Path) -> None:
