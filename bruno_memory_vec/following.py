@@ -5,14 +5,18 @@ At every opening to write, and after a commit whose end is not known.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
 
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
-from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
+from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE, row_schema
+from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import SessionStore
+
+_log = get_logger(__name__)
 
 _ROWS_A_COMMIT = 50_000
 
@@ -33,11 +37,13 @@ async def follow_rows(
 ) -> None:
     """Let the word index and the sessions know of every row, and of no other.
 
+    A new message without a turn, which somebody has put in by hand, is given one.
+
     Raises:
         EngineError: an engine failed, or the word index does not hold the rows after a repair.
     """
     await _follow_by_words(rows, lexical, progress)
-    await _follow_in_sessions(rows, sessions)
+    await _follow_in_sessions(rows, lexical, sessions)
 
 
 async def _follow_by_words(
@@ -88,21 +94,88 @@ async def _holds_the_newest(rows: VectorIndex, lexical: LexicalIndex) -> bool:
     return newest < 0 or (await rows.fetch(Scope.all_users(), [newest], ["seq"])).num_rows == 1
 
 
-async def _follow_in_sessions(rows: VectorIndex, sessions: SessionStore) -> None:
+async def _follow_in_sessions(
+    rows: VectorIndex, lexical: LexicalIndex, sessions: SessionStore
+) -> None:
     followed = await sessions.last_seq()
-    newest = followed
-    turns: dict[str, tuple[str, int]] = {}
-    columns = ["seq", "kind", "user_id", "conversation_id", "turn"]
-    async for batch in rows.after(followed, columns):
-        for row in batch.to_pylist():
-            newest = max(newest, row["seq"])
-            if row["kind"] == MESSAGE:
-                user, turn = turns.get(row["conversation_id"], (row["user_id"], -1))
-                turns[row["conversation_id"]] = (user, max(turn, row["turn"]))
-            elif row["conversation_id"] is not None:
-                turns.setdefault(row["conversation_id"], (row["user_id"], -1))
-    if newest > followed:
+    found = await _places_after(rows, followed)
+    if found.unplaced:
+        await _give_turns(rows, lexical, sessions, found)
+    if found.newest > followed:
         await sessions.restore(
-            [(conversation, user, turn + 1) for conversation, (user, turn) in turns.items()],
-            newest,
+            [(talk, user, turn + 1) for talk, (user, turn) in found.turns.items()], found.newest
         )
+
+
+async def mend_turns(rows: VectorIndex, lexical: LexicalIndex, sessions: SessionStore) -> int:
+    """Give every message a turn that has none; returns how many had none.
+
+    Only somebody who writes into the rows by hand leaves such messages. Opening finds
+    those that are new; this reads all rows. Hold the writer's exclusion.
+
+    Raises:
+        EngineError: an engine failed.
+    """
+    found = await _places_after(rows, -1)
+    if found.unplaced:
+        await _give_turns(rows, lexical, sessions, found)
+        talks = {conversation for _, conversation in found.unplaced}
+        changed = [(talk, found.turns[talk][0], found.turns[talk][1] + 1) for talk in talks]
+        await sessions.restore(changed, await sessions.last_seq())
+    return len(found.unplaced)
+
+
+@dataclass(slots=True)
+class _Places:
+    """Where rows stand: the newest ``seq``, and of each conversation its user and last turn."""
+
+    newest: int
+    turns: dict[str, tuple[str, int]] = field(default_factory=dict)
+    #: ``seq`` and conversation of messages without a turn.
+    unplaced: list[tuple[int, str]] = field(default_factory=list)
+
+
+async def _places_after(rows: VectorIndex, seq: int) -> _Places:
+    found = _Places(seq)
+    turns = found.turns
+    columns = ["seq", "kind", "user_id", "conversation_id", "turn"]
+    async for batch in rows.after(seq, columns):
+        for row in batch.to_pylist():
+            found.newest = max(found.newest, row["seq"])
+            conversation, turn = row["conversation_id"], row["turn"]
+            if conversation is None:
+                continue
+            user, last = turns.get(conversation, (row["user_id"], -1))
+            if row["kind"] == MESSAGE and turn is None:
+                found.unplaced.append((row["seq"], conversation))
+            elif row["kind"] == MESSAGE:
+                last = max(last, turn)
+            turns[conversation] = (user, last)
+    return found
+
+
+async def _give_turns(
+    rows: VectorIndex, lexical: LexicalIndex, sessions: SessionStore, found: _Places
+) -> None:
+    """Put messages without a turn behind the others of their conversation, as they were written."""
+    given: list[dict[str, int]] = []
+    next_turns: dict[str, int] = {}
+    for seq, conversation in sorted(found.unplaced):
+        user, last = found.turns[conversation]
+        if conversation not in next_turns:
+            known = await sessions.conversation(conversation)
+            next_turns[conversation] = max(last + 1, 0 if known is None else known.next_turn)
+        found.turns[conversation] = (user, next_turns[conversation])
+        given.append({"seq": seq, "turn": next_turns[conversation]})
+        next_turns[conversation] += 1
+    _log.warning("turns_given", messages=len(given))
+    schema = row_schema(1)
+    columns = [schema.field(name) for name in ("seq", "turn")]
+    for start in range(0, len(given), _ROWS_A_COMMIT):
+        part = given[start : start + _ROWS_A_COMMIT]
+        await rows.fill(pa.Table.from_pylist(part, schema=pa.schema(columns)))
+        # The word index answers with turns, too.
+        seqs = [row["seq"] for row in part]
+        lexical.remove(seqs)
+        lexical.add(await rows.fetch(Scope.all_users(), seqs, list(LEXICAL_COLUMNS)))
+        await lexical.commit()

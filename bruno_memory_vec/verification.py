@@ -183,7 +183,8 @@ class _Seen:
                     "rows",
                     f"{_messages(len(self._without_turn))} without a place in a conversation: seq "
                     f"{_some(self._without_turn)}",
-                    "Store these messages again: the same id replaces the row.",
+                    "Run: bruno-memory-vec doctor --repair, which gives them a turn. One without a "
+                    "conversation has to be stored again: the same id replaces the row.",
                 )
             )
         if self._bad_vectors:

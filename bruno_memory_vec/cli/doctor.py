@@ -90,6 +90,8 @@ def _print(
     console.print(Text(clean(config.url), style="bold"), soft_wrap=True)
     if "stepped_back" in repaired:
         console.print(Text(clean(repaired["stepped_back"]["note"])), soft_wrap=True)
+    if "turns_given" in repaired:
+        console.print(f"messages that had no turn, and have one now: {repaired['turns_given']:,}")
     if "rows" in repaired:
         console.print(
             f"repaired: {repaired['rows']:,} rows compacted, "

@@ -13,6 +13,7 @@ from bruno_memory_vec.cli.opening import bars
 from bruno_memory_vec.cli.running import Out
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.factory import open_memory
+from bruno_memory_vec.following import mend_turns
 from bruno_memory_vec.locking import WriterLock
 from bruno_memory_vec.sessions.stale import mark_all_stale
 
@@ -64,6 +65,12 @@ async def repair(out: Out, config: MemoryConfig, done: dict[str, Any]) -> None:
             done["stepped_back"] = {**asdict(stepped), "note": str(stepped)}
     with bars(out) as progress:
         async with open_memory(config=config, progress=progress) as memory:
+            store = await memory._door.store()
+            assert store.writer is not None
+            async with store.writer.exclusive:
+                given = await mend_turns(store.rows, store.lexical, store.sessions)
+            if given:
+                done["turns_given"] = given
             report = await memory.maintain(progress)
     done.update(rows=report.after.rows, words=report.after.words)
 

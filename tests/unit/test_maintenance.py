@@ -24,6 +24,7 @@ from bruno_memory_vec.testing.rows import memory as memory_row
 from bruno_memory_vec.testing.rows import message as message_row
 from bruno_memory_vec.testing.rows import table
 from bruno_memory_vec.verification import WORK
+from tests.torture.faults import doctor
 
 DIMENSION = HashEmbedder().fingerprint.dimension
 ID = memory_row(1000)["id"]
@@ -205,6 +206,42 @@ async def test_a_message_without_a_turn(memory: VectorMemory) -> None:
     problem = only_problem(await memory.maintain())
     assert "1 message without a place" in problem.found
     assert problem.found.endswith("seq 0")
+
+
+async def test_messages_without_a_turn_that_opening_finds(folder: Path) -> None:
+    rows = [
+        message_row(1001, conversation_id="talk 1", turn=None, content="put in second"),
+        message_row(1000, conversation_id="talk 1", turn=None, content="put in first"),
+        message_row(1002, conversation_id="a new talk", turn=None),
+    ]
+    await smuggle(folder, [dict(row, user_id="ana") for row in rows])
+    async with open_memory(str(folder), embedder="hash") as memory:
+        await memory.store_message(said("stored after them"), "talk 1", "ana")
+        shown = (await memory.get_context("ana", "talk 1")).messages
+        assert [message.content for message in shown[-3:]] == [
+            "put in first", "put in second", "stored after them",
+        ]  # fmt: skip
+        (hit,) = await memory.recall("put in second", user_id="ana", k=1, profile="lexical")
+        assert (hit.content, hit.turn) == ("put in second", 21)
+        assert (await memory.maintain()).problems == ()
+
+
+async def test_a_message_whose_turn_was_taken_by_hand(folder: Path) -> None:
+    """Opening does not look at rows it has followed; the repair looks at all."""
+    index = await LanceIndex.open(str(folder / "rows"), DIMENSION)
+    await index._table.update({"turn": None}, where="seq = 4")
+    await index.close()
+    problem = only_problem(await maintained(folder))
+    assert problem.found.endswith("seq 4")
+    assert "doctor --repair" in problem.fix
+    code, report = await asyncio.to_thread(doctor, folder, "--repair")
+    assert code == 0, report
+    assert report["repaired"]["turns_given"] == 1
+    async with open_memory(str(folder), embedder="hash") as memory:
+        shown = (await memory.get_context("ana", "talk 1")).messages
+        assert shown[-1].content == "apple 4"
+        await memory.store_message(said("the next"), "talk 1", "ana")
+        assert (await memory.maintain()).problems == ()
 
 
 @pytest.mark.parametrize("bad", [np.inf, 3.0, 3e38])
