@@ -282,7 +282,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
         """The newest ``limit`` messages of a conversation (all for None), newest first."""
         validation.identifier("conversation_id", conversation_id)
         if limit is not None:
-            validation.limit("limit", limit, largest=2**31)
+            limit = validation.limit("limit", limit, largest=2**31)
         store = await self._door.store()
         conversation_id = await self._door.resolve(conversation_id)
         scope = self._door.own_scope(self._user).within(conversation_id)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
+from numbers import Real
 from typing import Any, TypeVar
 
 from bruno_memory_vec import jsonable
@@ -14,6 +15,7 @@ from bruno_memory_vec.errors import InvalidInputError
 
 LARGEST_LIMIT = 1000
 _LONGEST_ID = 1024
+_LONGEST_SHOWN = 100
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -84,20 +86,36 @@ def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:
     """A number of results; numpy's integers count too."""
     fix = f"Give an int from 1 to {largest}."
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidInputError(field, f"{value!r} is not a whole number", fix=fix)
-    number = operator.index(value)
+        raise InvalidInputError(field, f"{_shown(value)} is not a whole number", fix=fix)
+    try:
+        number = operator.index(value)
+    except Exception as error:  # whatever a foreign type raises; an array has no index, for one
+        raise InvalidInputError(
+            field, f"{_shown(value)} is not a whole number", fix=fix, cause=error
+        ) from error
     if not 1 <= number <= largest:
-        raise InvalidInputError(field, f"{value!r} is out of range", fix=fix)
+        raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
     return number
 
 
 def unit_interval(field: str, value: Any) -> float:
-    """A number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InvalidInputError(
-            field, f"{value!r} is out of range", fix="Give a number from 0.0 to 1.0."
-        )
+    """A number from 0 to 1; numpy's and fractions count too."""
+    fix = "Give a number from 0.0 to 1.0."
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidInputError(field, f"{_shown(value)} is not a number", fix=fix)
+    # Not a number compares false; an integer of any size compares right.
+    if not 0.0 <= value <= 1.0:  # type: ignore[operator]  # typeshed's Real has no order
+        raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
     return float(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as an error names it: short, and never an error itself."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits is refused by repr; a foreign one may be too
+        return f"the given {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def moment(field: str, value: Any) -> datetime:
@@ -126,9 +144,10 @@ def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
     chosen = []
     for value in _several(values):
         text = str(value.value) if isinstance(value, Enum) else value
-        if text not in known:
+        # An array compares with a text to an array, and has no truth.
+        if not isinstance(text, str) or text not in known:
             raise InvalidInputError(
-                field, f"{value!r} is not known", fix=f"Choose from {', '.join(known)}."
+                field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
             )
         chosen.append(text)
     return tuple(chosen)
@@ -138,9 +157,9 @@ def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
     """Some of a few known names, one or many."""
     chosen = tuple(_several(values))
     for value in chosen:
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise InvalidInputError(
-                field, f"{value!r} is not known", fix=f"Choose from {', '.join(known)}."
+                field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
             )
     return chosen
 

@@ -87,7 +87,7 @@ def _load_file(path: Path) -> Profile:
 def _parse(name: str, text: str, folder: Traversable) -> Profile:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also one of Python's own, where a number has too many digits
         raise _refused(f"{name} is not TOML: {error}", "Mend the file.", error) from error
     # A step that has no table is off.
     tables = {**_REQUIRED, **STEPS}
