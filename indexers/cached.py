@@ -167,10 +167,16 @@ class CachedIndex:
     def in_memory(self, scope: Scope) -> bool:
         return scope.user_id in self._users
 
+    async def held(self, scope: Scope) -> UserRows | None:
+        return await self._rows_of(scope)
+
     async def version(self) -> int:
         return await self.inner.version()
 
     # Upkeep
+
+    async def flush(self) -> None:
+        await self.inner.flush()
 
     async def maintain(self, *, keep_none: bool = False) -> Maintenance:
         return await self.inner.maintain(keep_none=keep_none)

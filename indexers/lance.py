@@ -315,6 +315,9 @@ class LanceIndex:
     def in_memory(self, scope: Scope) -> bool:
         return False
 
+    async def held(self, scope: Scope) -> None:
+        return None
+
     async def version(self) -> int:
         return int(await self._read("name its version", lambda: self._table.version()))
 
@@ -364,6 +367,9 @@ class LanceIndex:
         return pa.schema([self.schema.field(column) for column in columns]).empty_table()
 
     # Upkeep
+
+    async def flush(self) -> None:
+        """Nothing waits: each write is a commit."""
 
     def due(self) -> bool:
         return not self._read_only and self._upkeep.due()

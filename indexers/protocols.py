@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .user_rows import UserRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,14 @@ class VectorIndex(Protocol):
         ...
 
     def in_memory(self, scope: Scope) -> bool:
-        """Whether a scope's rows are in memory, so that a second look at some costs little."""
+        """Whether :meth:`held` has a scope's rows at hand."""
+        ...
+
+    async def held(self, scope: Scope) -> UserRows | None:
+        """Every row of the scope's user, in memory; None where only a search is to answer.
+
+        They may be read for this. What they show is as new as a search would be.
+        """
         ...
 
     async def last_seq(self) -> int:
@@ -210,6 +220,10 @@ class VectorIndex(Protocol):
 
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
         """Add to the access counts of rows (``seq`` to how many), last accessed ``at``."""
+        ...
+
+    async def flush(self) -> None:
+        """Bring rows that were stored, and only logged so far, to where they stay."""
         ...
 
     async def maintain(self, *, keep_none: bool = False) -> Maintenance:
@@ -280,8 +294,19 @@ class LexicalIndex(Protocol):
         """
         ...
 
-    def find(self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int) -> Candidates:
-        """The same as :meth:`search`, blocking; may be called in any thread."""
+    def find(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        limit: int,
+        *,
+        places: bool = True,
+    ) -> Candidates:
+        """The same as :meth:`search`, blocking; may be called in any thread.
+
+        Without ``places`` the conversations and turns are not looked up: None and -1.
+        """
         ...
 
     async def last_seq(self) -> int:

@@ -135,10 +135,16 @@ class ReferenceIndex:
         return max((row["seq"] for row in self._rows.values()), default=-1)
 
     def in_memory(self, scope: Scope) -> bool:
-        return True
+        return False
+
+    async def held(self, scope: Scope) -> None:
+        return None
 
     async def version(self) -> int:
         return self._version
+
+    async def flush(self) -> None:
+        """Nothing waits."""
 
     def due(self) -> bool:
         return False
@@ -209,7 +215,15 @@ class ReferenceLexicalIndex:
     ) -> Candidates:
         return self.find(query, scope, where, limit)
 
-    def find(self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int) -> Candidates:
+    def find(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        limit: int,
+        *,
+        places: bool = True,
+    ) -> Candidates:
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         wanted = Counter(terms)
         pairs = dict.fromkeys(pairwise(terms))

@@ -184,32 +184,35 @@ class TantivyIndex:
     ) -> Candidates:
         return await asyncio.to_thread(self.find, query, scope, where, limit)
 
-    def find(self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int) -> Candidates:
+    def find(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        limit: int,
+        *,
+        places: bool = True,
+    ) -> Candidates:
         with self._errors("search"):
             searcher = self._index.searcher()
-            words = self._query.words(query, scope, searcher)
-            if words is None or searcher.num_docs == 0:
-                return Candidates.empty()
-            must = self._tantivy.Occur.Must
             expire = self._some_expire(searcher)
-            parts = self._query.conditions(scope, where, some_expire=expire)
-            whole = self._tantivy.Query.boolean_query(
-                [
-                    (must, words),
-                    *((must, part) for part in parts),
-                ]
-            )
+            whole = self._query.whole(query, scope, where, searcher, some_expire=expire)
+            if whole is None or searcher.num_docs == 0:
+                return Candidates.empty()
             hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
             if not hits:
                 return Candidates.empty()
             addresses = [address for _, address in hits]
             seq = np.array(searcher.fast_field_values("seq", addresses), np.int64)
-            turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
-            conversations = [
-                searcher.doc(address).get_first("conversation_id") for address in addresses
-            ]
-        score = np.array([score for score, _ in hits], np.float32)
-        order = np.lexsort((-seq, -score))
+            score = np.array([score for score, _ in hits], np.float32)
+            order = np.lexsort((-seq, -score))
+            turn = np.full(len(hits), -1, np.int64)
+            conversations: list[str | None] = [None] * len(hits)
+            if places:
+                turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
+                conversations = [
+                    searcher.doc(address).get_first("conversation_id") for address in addresses
+                ]
         return Candidates(
             seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
         )

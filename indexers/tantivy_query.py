@@ -40,11 +40,39 @@ class QueryBuilder:
         self._schema = schema
         self._analyser = analyser
 
-    def words(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher
+    def whole(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        searcher: tantivy.Searcher,
+        *,
+        some_expire: bool = True,
     ) -> tantivy.Query | None:
+        """A question within a scope and a filter; None where nothing can match.
+
+        The scope stands beside each word and not once beside all of them. So Tantivy jumps to the
+        user's rows in each word's list; else it would read the lists whole, to join them first.
+        Without ``some_expire`` no row of the index has a time at which it expires.
+        """
+        words = self._words(query, scope, searcher)
+        if not words:
+            return None
+        make, occur = self._tantivy.Query, self._tantivy.Occur
+        own = [(occur.Must, part) for part in self._scope(scope)]
+        if own:
+            words = [make.boolean_query([(occur.Must, word), *own]) for word in words]
+        anyone: tantivy.Query = make.boolean_query([(occur.Should, word) for word in words])
+        filters = [(occur.Must, part) for part in self._filters(where, some_expire)]
+        if filters:
+            anyone = make.boolean_query([(occur.Must, anyone), *filters])
+        return anyone
+
+    def _words(
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher
+    ) -> list[tantivy.Query]:
         """The question's terms, any of which may match, and its adjacent pairs as phrases."""
-        make, should = self._tantivy.Query, self._tantivy.Occur.Should
+        make = self._tantivy.Query
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         counts = Counter(terms)
         if len(counts) > _MOST_QUERY_TERMS:
@@ -54,12 +82,12 @@ class QueryBuilder:
             terms = []
         frequency = {term: searcher.doc_freq("content", term) for term in counts}
         everyone, own = self._idf(frequency, scope, searcher)
-        parts = []
+        parts: list[tantivy.Query] = []
         for term, count in counts.items():
             if term in own:
                 part = make.term_query(self._schema, "content", term, "freq")
                 boost = count * own[term] / everyone[term]
-                parts.append((should, make.boost_query(part, boost)))
+                parts.append(make.boost_query(part, boost))
         if query.phrase_weight > 0:
             most = searcher.num_docs * _COMMON
             for pair in dict.fromkeys(pairwise(terms)):
@@ -68,8 +96,8 @@ class QueryBuilder:
                 if pair[0] != pair[1] and pair[0] in own and pair[1] in own:
                     phrase = make.phrase_query(self._schema, "content", list(pair))
                     ratio = sum(own[t] for t in pair) / sum(everyone[t] for t in pair)
-                    parts.append((should, make.boost_query(phrase, query.phrase_weight * ratio)))
-        return make.boolean_query(parts) if parts else None
+                    parts.append(make.boost_query(phrase, query.phrase_weight * ratio))
+        return parts
 
     def _idf(
         self, frequency: Mapping[str, int], scope: Scope, searcher: tantivy.Searcher
@@ -100,18 +128,15 @@ class QueryBuilder:
                 own[term] = inverse_document_frequency(total, n)
         return everyone, own
 
-    def conditions(
-        self, scope: Scope, where: RowFilter, *, some_expire: bool = True
-    ) -> Iterator[tantivy.Query]:
-        """A scope and a filter as queries that add nothing to a score.
-
-        Without ``some_expire`` no row of the index has a time at which it expires.
-        """
-        make, kind = self._tantivy.Query, self._tantivy.FieldType
+    def _scope(self, scope: Scope) -> Iterator[tantivy.Query]:
         if scope.user_id is not None:
             yield self._exactly("user_id", scope.user_id)
         if scope.conversation_id is not None:
             yield self._exactly("conversation_id", scope.conversation_id)
+
+    def _filters(self, where: RowFilter, some_expire: bool) -> Iterator[tantivy.Query]:
+        """A filter as queries that add nothing to a score."""
+        make, kind = self._tantivy.Query, self._tantivy.FieldType
         for attribute, field in _LISTS:
             values = getattr(where, attribute)
             if values:

@@ -15,7 +15,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro import data
 from benchmarks.micro.conftest import Run
-from bruno_memory_vec.candidate_pool import columns_for
 from bruno_memory_vec.embedders import StaticEmbedder
 from bruno_memory_vec.indexers.analysis import analyser
 from bruno_memory_vec.indexers.lance import LanceIndex
@@ -23,6 +22,7 @@ from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS
 from bruno_memory_vec.indexers.tantivy import TantivyIndex
 from bruno_memory_vec.profiles import load_profile
+from bruno_memory_vec.recall.candidate_pool import columns_for
 
 ONE = Scope.user(data.user(0))
 EVERYONE = Scope.all_users()
@@ -79,7 +79,7 @@ def test_vector_search(
 def test_around(benchmark: BenchmarkFixture, run: Run, lance: LanceIndex) -> None:
     """150 candidates and the turns around 20 of them, as a recall reads them."""
     benchmark.group = "lancedb, read"
-    columns = columns_for(load_profile("balanced"), whole=True)
+    columns = columns_for(load_profile("balanced"))
     seqs = list(range(0, 900, 6))
     places = {
         f"{ONE.user_id}-{number % 18}": [turn + number // 18 * 20 for turn in (3, 4, 5, 6, 7)]

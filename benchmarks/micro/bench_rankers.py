@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro import data
-from bruno_memory_vec import word_matches as words
-from bruno_memory_vec.candidate_pool import columns_for, make_pool
 from bruno_memory_vec.indexers.protocols import Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.profiles import list_profiles, load_profile
@@ -46,6 +44,8 @@ from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.rankers.learned import learned_signals
 from bruno_memory_vec.rankers.modifiers import importance_factor, recency_factor, use_factor
 from bruno_memory_vec.rankers.neighbours import answer_gain, neighbour_gain
+from bruno_memory_vec.recall import word_matches as words
+from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool
 
 K = 10
 NOW = micros(data.NOW)
@@ -123,7 +123,7 @@ def test_make_pool(
     """From Arrow to numpy, 300 rows; for ``accurate`` with the words of their texts."""
     benchmark.group = "a pool of 300 rows"
     profile = load_profile(name)
-    table = data.rows(texts[:300], vectors[:300]).select(columns_for(profile, whole=False))
+    table = data.rows(texts[:300], vectors[:300]).select(columns_for(profile))
     seq = np.arange(0, 300, 3)
     candidates = Candidates(
         seq, np.linspace(1, 0, 100, dtype=np.float32), ("talk",) * 100, np.arange(100)

@@ -1,4 +1,4 @@
-"""From what the engines propose to the pool: bruno_memory_vec/candidate_pool.py."""
+"""From what the engines propose to the pool: bruno_memory_vec/recall/candidate_pool.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec.candidate_pool import columns_for, make_pool, places_around
 from bruno_memory_vec.indexers.protocols import Candidates
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.rankers import CandidateSettings, Coverage, Duplicates, Profile, RankSettings
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
+from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool, places_around
 
 BARE = load_profile("rrf")
 
@@ -47,11 +47,9 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
 
 
 def test_columns_are_those_that_the_steps_read() -> None:
-    assert columns_for(profile(), whole=True) == list(COLUMNS)
-    assert columns_for(profile(duplicates=Duplicates(0.9)), whole=True) == [*COLUMNS, "vector"]
-    few = columns_for(profile(), whole=False)
-    assert set(few) < set(COLUMNS) - {"content"}
-    assert columns_for(profile(coverage=Coverage(1.0)), whole=False) == [*few, "content"]
+    assert columns_for(profile()) == list(COLUMNS)
+    assert columns_for(profile(coverage=Coverage(1.0))) == list(COLUMNS)
+    assert columns_for(profile(duplicates=Duplicates(0.9))) == [*COLUMNS, "vector"]
 
 
 def test_the_turns_around_the_best() -> None:
@@ -111,7 +109,7 @@ def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
         {"seq": 2, "content": "kitten", "vector": [0.0, 0.0]},
     ]
     got = make_pool(
-        table(rows, columns_for(how, whole=False)),
+        table(rows, columns_for(how)),
         proposed((5, "b", 0, 3.0), (7, "a", 3, 4.0), (99, "z", 0, 5.0)),
         proposed((9, "a", 4, 0.25)),
         {7: 3, 99: 4},
@@ -146,7 +144,7 @@ def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
 
 def test_what_no_step_needs_is_not_made() -> None:
     got = make_pool(
-        table([{"seq": 1}], columns_for(BARE, whole=False)),
+        table([{"seq": 1}], columns_for(BARE)),
         proposed(),
         Candidates.empty(),
         {},
@@ -162,7 +160,7 @@ def test_what_no_step_needs_is_not_made() -> None:
 def test_no_rows() -> None:
     how = profile(duplicates=Duplicates(0.9), coverage=Coverage(1.0))
     got = make_pool(
-        table([], columns_for(how, whole=False)),
+        table([], columns_for(how)),
         proposed((1, "a", 0, 1.0)),
         proposed(),
         {1: 1},

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bruno_memory_vec.rankers import Coverage
 from bruno_memory_vec.rankers.coverage import coverage_gain
-from bruno_memory_vec.word_matches import ALIKE, word_matches
+from bruno_memory_vec.recall.word_matches import ALIKE, word_matches
 from tests.rankers.pools import make_pool
 
 NOUNS = "cat dog house river bread music train garden winter coffee doctor window".split()

@@ -9,40 +9,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import Candidates
-from bruno_memory_vec.indexers.schema import COLUMNS, CUE_COLUMNS
+from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rankers import Pool, Profile
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
-from bruno_memory_vec.word_matches import word_matches
+from bruno_memory_vec.recall.word_matches import word_matches
 
 _ROLES = {None: NO_ROLE, "user": USER, "assistant": ASSISTANT}
 
 
-# What :func:`make_pool` reads.
-_POOL_COLUMNS = (
-    "seq",
-    "conversation_id",
-    "turn",
-    "role",
-    "words",
-    "created_at",
-    "importance",
-    "access_count",
-    *CUE_COLUMNS,
-)
+def role_number(role: str | None) -> int:
+    """A role as the rankers have it."""
+    return _ROLES.get(role, OTHER_ROLE)
 
 
-def columns_for(profile: Profile, *, whole: bool) -> list[str]:
-    """The columns of a candidate that a recall by the profile reads.
+def columns_for(profile: Profile) -> list[str]:
+    """The columns that a recall by the profile reads: all but the vector, which few profiles need.
 
-    Args:
-        profile: how it ranks.
-        whole: all that a hit is made of as well, though most candidates are not shown.
+    A hit is made of nearly all of them.
     """
-    columns = list(COLUMNS if whole else _POOL_COLUMNS)
-    if profile.rank.needs_texts and "content" not in columns:
-        columns.append("content")
-    return [*columns, "vector"] if profile.rank.needs_vectors else columns
+    return [*COLUMNS, "vector"] if profile.rank.needs_vectors else list(COLUMNS)
 
 
 def places_around(
@@ -107,9 +93,7 @@ def make_pool(
         created_at=table.column("created_at").cast(pa.int64()).to_numpy(),
         importance=table.column("importance").to_numpy().astype(np.float32),
         access_count=table.column("access_count").to_numpy() + recent,
-        role=np.array(
-            [_ROLES.get(role, OTHER_ROLE) for role in table.column("role").to_pylist()], np.int64
-        ),
+        role=np.array([role_number(role) for role in table.column("role").to_pylist()], np.int64),
         speaker=speaker.indices.fill_null(-1).to_numpy().astype(np.int64),
         speakers=tuple(speaker.dictionary.to_pylist()),
         vector=vector,

@@ -1,0 +1,146 @@
+"""A recall over rows in memory: by arrays, on one thread, without a query to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bruno_memory_vec.hits import Hits
+from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.rows_view import RowsView
+from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.rankers import CrossScore, Pool, Question, rank
+from bruno_memory_vec.rankers.fusion import fuse
+from bruno_memory_vec.recall.candidate_pool import role_number
+from bruno_memory_vec.recall.making_hits import columns_of, make_hits
+from bruno_memory_vec.recall.request import RecallRequest
+from bruno_memory_vec.recall.word_matches import word_matches
+
+Floats = NDArray[np.float32]
+#: float32 rounding: identical texts may come to 0.9999999.
+ROUNDING = 1e-6
+#: What makes a scorer of texts for the profile's cross-encoder; None where it has none.
+MakeCrossScore = Callable[[Callable[[NDArray[np.int64]], Sequence[str]]], "CrossScore | None"]
+
+
+def recall_in_memory(
+    view: RowsView,
+    request: RecallRequest,
+    vector: Floats,
+    lexical: Candidates,
+    question: Question,
+    uses: Mapping[int, int],
+    make_cross_score: MakeCrossScore,
+) -> tuple[Hits, NDArray[np.int64]]:
+    """The best hits, best first, and their ``seq``.
+
+    Args:
+        view: every row of the scope's user.
+        request: what is asked.
+        vector: the question's vector, float32 (d,).
+        lexical: what the word index proposes.
+        question: what the question asks for.
+        uses: by ``seq``, uses that are counted and not yet written.
+        make_cross_score: from what reads rows' texts to what scores them.
+    """
+    profile = request.profile
+    matching = view.matching(request.scope, request.where)
+    by_words, found = view.find(lexical.seq)
+    word_score = lexical.score[found]
+    if matching is not None:
+        kept = matching[by_words]
+        by_words, word_score = by_words[kept], word_score[kept]
+    by_meaning, meaning_score = np.empty(0, np.int64), np.empty(0, np.float32)
+    if request.semantic_limit:
+        by_meaning, meaning_score = view.nearest(vector, matching, request.semantic_limit)
+    rows = np.union1d(by_words, by_meaning)
+    if not len(rows):
+        return Hits(), rows
+    words = _aligned(rows, by_words, word_score)
+    meaning = _aligned(rows, by_meaning, meaning_score)
+    settings = profile.candidates
+    if settings.neighbours_of and settings.neighbour_distance:
+        shares = fuse(words, meaning, profile.rank.fusion)
+        score = np.sum(list(shares.values()), axis=0)
+        # Rows are in the order of seq: of equals the newest.
+        best = rows[np.lexsort((-rows, -score))[: settings.neighbours_of]]
+        beside = view.beside(best.tolist(), settings.neighbour_distance)
+        if matching is not None:
+            beside = {row for row in beside if matching[row]}
+        whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
+        words, meaning = _aligned(whole, rows, words), _aligned(whole, rows, meaning)
+        rows = whole
+    if request.min_similarity > 0:
+        alike = view.vectors[rows] @ vector >= request.min_similarity - ROUNDING
+        rows, words, meaning = rows[alike], words[alike], meaning[alike]
+    pool = _pool(view, rows, words, meaning, uses, request)
+    ranking = rank(
+        pool,
+        profile.rank,
+        k=request.k,
+        now=micros(request.now),
+        question=question,
+        cross_score=make_cross_score(lambda places: _texts(view, rows[places])),
+    )
+    shown = view.rows(rows[ranking.order], columns_of(pool, ranking.order))
+    return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
+
+
+def _pool(
+    view: RowsView,
+    rows: NDArray[np.int64],
+    words: Floats,
+    meaning: Floats,
+    uses: Mapping[int, int],
+    request: RecallRequest,
+) -> Pool:
+    columns, needs = view.columns, request.profile.rank
+    seq = columns["seq"][rows]
+    count = columns["access_count"][rows]
+    if uses:
+        count = count + np.fromiter(map(uses.get, seq.tolist(), repeat(0)), np.int64, len(seq))
+    # Numbered anew: the rankers are told of the speakers in the pool only.
+    speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
+    if len(speakers) and speakers[0] < 0:
+        speakers, speaker = speakers[1:], speaker - 1
+    roles = np.array([role_number(name) for name in (*view.names["role"], None)], np.int64)
+    matches = term_weight = None
+    if needs.coverage is not None:
+        matches, term_weight = word_matches(request.query, _texts(view, rows))
+    return Pool(
+        seq=seq,
+        lexical=words,
+        semantic=meaning,
+        conversation=columns["conversation_id"][rows],
+        turn=columns["turn"][rows],
+        words=columns["words"][rows],
+        created_at=columns["created_at"][rows],
+        importance=columns["importance"][rows].astype(np.float32),
+        access_count=count,
+        role=roles[columns["role"][rows]],
+        speaker=speaker,
+        question_share=columns["question_share"][rows],
+        ends_with_question=columns["ends_with_question"][rows],
+        names_time=columns["names_time"][rows],
+        tells_change=columns["tells_change"][rows],
+        speakers=tuple(view.names["speaker"][code] for code in speakers.tolist()),
+        vector=view.vectors[rows] if needs.needs_vectors else None,
+        matches=matches,
+        term_weight=term_weight,
+    )
+
+
+def _texts(view: RowsView, rows: NDArray[np.int64]) -> list[str]:
+    texts: list[str] = view.table.column("content").take(pa.array(rows)).to_pylist()
+    return texts
+
+
+def _aligned(rows: NDArray[np.int64], some: NDArray[np.int64], score: Floats) -> Floats:
+    """The scores of some of the rows, NaN for the others; ``rows`` is in ascending order."""
+    scores = np.full(len(rows), np.nan, np.float32)
+    scores[np.searchsorted(rows, some)] = score
+    return scores
