@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import filelock
 import pytest
 
+from bruno_memory_vec import locking
 from bruno_memory_vec.errors import BackendUnavailable, StoreLockedError
 from bruno_memory_vec.locking import WriterLock
 
@@ -17,6 +22,29 @@ HOLD = (
     "import sys, pathlib; from bruno_memory_vec.locking import WriterLock; "
     "lock = WriterLock(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 )
+
+# At a moment that it is told, tries to take the lock; lets go of it when it is told the next.
+RACE = """
+import os, pathlib, sys, time
+from bruno_memory_vec.errors import StoreLockedError
+from bruno_memory_vec.locking import WriterLock
+print("ready", flush=True)
+lock = None
+for line in sys.stdin:
+    if lock is not None:
+        lock.release()
+        lock = None
+    if line.strip() == "free":
+        print("free", flush=True)
+        continue
+    while time.time() < float(line):
+        pass
+    try:
+        lock = WriterLock(pathlib.Path(sys.argv[1]))
+        print(f"held by {os.getpid()}", flush=True)
+    except StoreLockedError as error:
+        print(error, flush=True)
+"""
 
 
 def test_the_holder_is_named(tmp_path: Path) -> None:
@@ -30,7 +58,10 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"pid": 1})])
-def test_a_holder_without_a_name(tmp_path: Path, text: str) -> None:
+def test_a_holder_without_a_name(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "_SIGNED_WITHIN", 0.05)
     lock = WriterLock(tmp_path)
     (tmp_path / "writer.json").write_text(text, encoding="utf-8")
     with pytest.raises(StoreLockedError, match="another process"):
@@ -52,6 +83,73 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         other.kill()
         other.wait()
     WriterLock(tmp_path).release()
+
+
+def test_a_holder_that_has_not_signed_yet(tmp_path: Path) -> None:
+    """Nor is the name of a process that was killed earlier given for it."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    name = {"host": locking.socket.gethostname(), "since": "2026-01-01"}
+    (tmp_path / "writer.json").write_text(json.dumps({"pid": gone.pid, **name}))
+    lock = filelock.FileLock(tmp_path / "writer.lock", timeout=0, thread_local=False)
+    lock.acquire()
+
+    def sign() -> None:
+        time.sleep(0.2)
+        (tmp_path / "writer.json").write_text(json.dumps({"pid": os.getpid(), **name}))
+
+    signing = threading.Thread(target=sign)
+    signing.start()
+    with pytest.raises(StoreLockedError, match=f"process {os.getpid()} on"):
+        WriterLock(tmp_path)
+    signing.join()
+    lock.release()
+
+
+def test_a_lock_that_is_let_go_while_its_holder_is_looked_for(tmp_path: Path) -> None:
+    lock = filelock.FileLock(tmp_path / "writer.lock", timeout=0, thread_local=False)
+    lock.acquire()
+    timer = threading.Timer(0.1, lock.release)
+    timer.start()
+    WriterLock(tmp_path).release()
+    timer.join()
+
+
+def test_racing_processes_are_told_who_has_won(tmp_path: Path) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+
+    def say(line: str) -> list[str]:
+        for racer in racers:
+            assert racer.stdin is not None
+            print(line, file=racer.stdin, flush=True)
+        return hear()
+
+    def hear() -> list[str]:
+        return [racer.stdout.readline() for racer in racers if racer.stdout is not None]
+
+    try:
+        assert set(hear()) == {"ready\n"}
+        for _ in range(60):
+            told = say(str(time.time() + 0.01))
+            (winner,) = [line for line in told if line.startswith("held by")]
+            pid = winner.split()[-1]
+            losers = [line for line in told if line != winner]
+            assert len(losers) == 3
+            for line in losers:
+                assert re.search(rf"is being written by process {pid} on ", line), told
+            say("free")
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.communicate()
 
 
 def test_where_no_lock_can_be(tmp_path: Path) -> None:
