@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from bruno_memory_vec.logs import get_logger
@@ -27,6 +27,18 @@ class Background:
         self._closed = False
         #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
         self.problems: dict[str, str] = {}
+        #: Told of the problems where they have changed, to keep them for other processes.
+        self.keep: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+
+    def failed(self, name: str, error: Exception) -> str:
+        """Remember a failure of work of this name; returns what it says."""
+        self.problems[name] = str(error)
+        return self.problems[name]
+
+    async def tell(self) -> None:
+        """Let the problems be kept as they are now."""
+        if self.keep is not None:
+            await self.keep(self.problems)
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begin work, unless work of this name is under way."""
@@ -34,13 +46,15 @@ class Background:
             return
 
         async def run() -> None:
+            before = dict(self.problems)
             try:
                 await work()
             except Exception as error:
-                self.problems[name] = str(error)
-                _log.error("background_work_failed", work=name, error=str(error))
+                _log.error("background_work_failed", work=name, error=self.failed(name, error))
             else:
                 self.problems.pop(name, None)
+            if self.problems != before:
+                await self.tell()
 
         self._tasks[name] = asyncio.create_task(run(), name=f"bruno-memory: {name}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,6 +35,9 @@ _STEPS = 4
 # A store at rest has about these.
 _FEW_VERSIONS = 10
 _PROBLEM = "maintain: "
+_BACKGROUND = "background"
+# Background work and maintain() may write the record at once.
+_recording = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +280,12 @@ async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
     folder = folder_of(store.config.url)
     if folder is None:
         return report
-    text = json.dumps(report.to_dict(), indent=2)
+    record = report.to_dict()
+    assert store.writer is not None
+    if told := _of_background(store.writer.problems):
+        record[_BACKGROUND] = told
     try:
-        await asyncio.to_thread(write_whole, folder / FILE, text)
+        await asyncio.to_thread(_write, folder, record)
     except BackendUnavailable as error:
         found = str(error).removesuffix(error.fix).strip().rstrip(".")
         problem = Problem(FILE, found, error.fix)
@@ -286,13 +293,74 @@ async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
     return report
 
 
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
+    with _recording:
+        write_whole(folder / FILE, json.dumps(record, indent=2))
+
+
+class BackgroundRecord:
+    """Keeps in ``maintenance.json`` what fails out of a caller's sight.
+
+    So the doctor of a store that is closed, or open elsewhere, knows of it.
+
+    Args:
+        folder: the store's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def __call__(self, problems: Mapping[str, str]) -> None:
+        """Keep these, by the name of the work, and no others."""
+        try:
+            await asyncio.to_thread(self._keep, _of_background(problems))
+        except BackendUnavailable as error:
+            # Where the disk is full, this file is as well. The writer's health() has it all.
+            _log.error("background_problems_not_recorded", error=str(error))
+
+    def _keep(self, told: dict[str, str]) -> None:
+        with _recording:
+            record = _read(self._folder)
+            if record.get(_BACKGROUND, {}) == told:
+                return
+            record.pop(_BACKGROUND, None)
+            if told:
+                record[_BACKGROUND] = told
+            write_whole(self._folder / FILE, json.dumps(record, indent=2))
+
+
+def _of_background(problems: Mapping[str, str]) -> dict[str, str]:
+    # Those that maintain() found are in its report.
+    return {name: text for name, text in problems.items() if not name.startswith(_PROBLEM)}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The record as it is; empty where there is none that can be read."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def background_problems(folder: Path) -> dict[str, str]:
+    """What failed out of a caller's sight in the last process that wrote, by the work's name."""
+    found = _read(folder).get(_BACKGROUND)
+    if not isinstance(found, dict):
+        return {}
+    return {name: text for name, text in found.items() if isinstance(text, str)}
+
+
 def last_maintenance(folder: Path) -> dict[str, Any] | None:
     """The last report of a store in a folder, as :meth:`MaintenanceReport.to_dict` made it.
 
-    None where there was none, or its file cannot be read: it is a record, and nothing rests on it.
+    What has failed in the background since is in it under "background", where something has. None
+    where there was none, or its file cannot be read: it is a record, and nothing rests on it.
     """
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if set(found) == {_BACKGROUND}:
+            return None  # it was never maintained
         datetime.fromisoformat(found["at"])
         for name in ("before", "after"):
             if not all(isinstance(found[name][key], int) for key in ("files", "versions")):

@@ -215,6 +215,8 @@ async def _open_folder(
     language: str | None,
     progress: Progress | None,
 ) -> Store:
+    from bruno_memory_vec.maintenance import BackgroundRecord
+
     # Again, under the lock: another process may have made the store a moment ago.
     found = await asyncio.to_thread(manifest.read, folder)
     stored_language = _DEFAULT_LANGUAGE if found is None else (found.language or "none")
@@ -264,6 +266,7 @@ async def _open_folder(
                 row_schema(dimension),
                 config.embed_timeout,
             )
+            writer.keep_problems(BackgroundRecord(folder))
             writer.learn_ids()
     except BaseException:
         for part in reversed(opened):

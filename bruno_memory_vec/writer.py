@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
 
@@ -127,6 +127,10 @@ class Writer:
         """What went wrong out of a caller's sight, by the name of the work. Empty is healthy."""
         return self._background.problems
 
+    def keep_problems(self, keep: Callable[[Mapping[str, str]], Awaitable[None]]) -> None:
+        """Let ``keep`` be told of :attr:`problems` where they have changed, and at the end."""
+        self._background.keep = keep
+
     @property
     def exclusive(self) -> LoopLock:
         """Held while rows change; hold it to read what has to stay as it is."""
@@ -238,12 +242,14 @@ class Writer:
         if running:
             await asyncio.wait(running)
         await self.flush_uses()
+        self.problems.pop(_COMPACT, None)
         if self._rows.untidy():
             try:
                 await self._rows.maintain(keep_none=True)
             except EngineError as error:
                 # All is stored; the next opening compacts.
-                _log.error("compaction_at_close_failed", error=str(error))
+                _log.error("compaction_at_close_failed", error=self._background.failed(_COMPACT, error))
+        await self._background.tell()
 
     # The task
 

@@ -26,7 +26,13 @@ from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.factory import open_memory
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
-from bruno_memory_vec.maintenance import MANY_FILES, MANY_VERSIONS, footprint, last_maintenance
+from bruno_memory_vec.maintenance import (
+    MANY_FILES,
+    MANY_VERSIONS,
+    background_problems,
+    footprint,
+    last_maintenance,
+)
 from bruno_memory_vec.manifest import Manifest, folder_of
 from bruno_memory_vec.reembedding.files import begun, left_over
 
@@ -260,17 +266,21 @@ def _moves(folder: Path, found: Manifest) -> list[Check]:
 
 def _upkeep(folder: Path) -> list[Check]:
     """What the last upkeep found, where there was one, and whether another is due."""
-    now, last = footprint(folder), last_maintenance(folder)
+    now, last, failed = footprint(folder), last_maintenance(folder), background_problems(folder)
     again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
     about = f"{now.files:,} files, {now.versions:,} versions of the rows"
+    wrong = [f"{work} failed in the background: {text}" for work, text in failed.items()]
+    advice = []
     if last is not None:
         before, after = last["before"], last["after"]
         done = f"last maintained {last['at'][:16].replace('T', ' ')} UTC"
         about = f"{done}: {before['files']:,} files became {after['files']:,}; now {about}"
         if last["problems"]:
             named = "; ".join(f"{one['part']}: {one['found']}" for one in last["problems"])
-            advice = " ".join(dict.fromkeys(one["fix"] for one in last["problems"]))
-            return [Check("upkeep", PROBLEM, f"{done} and found {named}", f"{advice} {again}")]
+            wrong.insert(0, f"{done} and found {named}")
+            advice.extend(dict.fromkeys(one["fix"] for one in last["problems"]))
+    if wrong:
+        return [Check("upkeep", PROBLEM, "; ".join(wrong), " ".join([*advice, again]))]
     if now.files > MANY_FILES or now.versions > MANY_VERSIONS:
         return [Check("upkeep", NOTE, f"{about}, which are many", again)]
     return [] if last is None else [Check("upkeep", OK, about)]

@@ -15,16 +15,23 @@ import pytest
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.errors import ForeignUserError
+from bruno_memory_vec.errors import EngineError, ForeignUserError
 from bruno_memory_vec.indexers.lance import LanceIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
-from bruno_memory_vec.maintenance import FILE, MaintenanceReport, footprint, last_maintenance
+from bruno_memory_vec.maintenance import (
+    FILE,
+    MaintenanceReport,
+    background_problems,
+    footprint,
+    last_maintenance,
+)
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import memory as memory_row
 from bruno_memory_vec.testing.rows import message as message_row
 from bruno_memory_vec.testing.rows import table
 from bruno_memory_vec.verification import WORK
 from tests.torture.faults import doctor
+from tests.torture.faults import said as said_of
 
 DIMENSION = HashEmbedder().fingerprint.dimension
 ID = memory_row(1000)["id"]
@@ -353,3 +360,71 @@ def test_footprint(tmp_path: Path) -> None:
     (tmp_path / "rows" / "part").write_bytes(b"y" * 5)
     found = footprint(tmp_path)
     assert (found.files, found.bytes, found.versions) == (2, 15, 1)
+
+
+# What fails in the background
+
+
+async def until(condition: Any) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+async def test_a_failed_compaction_is_told_to_the_doctor(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise EngineError("lancedb", "compact", "the disk is worn", fix="Buy another.")
+
+    monkeypatch.setattr(LanceIndex, "maintain", fail)
+    # Without any record before, and beside one.
+    (folder / FILE).unlink(missing_ok=True)
+    for maintained_before in (False, True):
+        monkeypatch.setattr(LanceIndex, "due", lambda _: True)
+        memory = await open_memory(str(folder), embedder="hash")
+        await memory.store_message(said("one more"), "talk 0", "ana")
+        await until(lambda: background_problems(folder))
+        killed = tmp_path / f"killed {maintained_before}"
+        shutil.copytree(folder, killed)
+        monkeypatch.undo()
+        if not maintained_before:
+            assert last_maintenance(folder) is None
+            monkeypatch.setattr(LanceIndex, "maintain", fail)
+            # So that there is something to compact at close.
+            monkeypatch.setattr(LanceIndex, "untidy", lambda _: True)
+        await memory.close()
+        monkeypatch.undo()
+        for place, wrong in ((killed, True), (folder, not maintained_before)):
+            code, report = await asyncio.to_thread(doctor, place)
+            assert code == (4 if wrong else 0), report
+            if wrong:
+                told = said_of(report, "upkeep")
+                assert "compact the rows failed in the background" in told
+                assert "the disk is worn" in told
+                assert "bruno-memory-vec maintain" in told
+        report = await maintained(folder)
+        assert report.ok
+        assert last_maintenance(folder) == report.to_dict()
+        assert (await asyncio.to_thread(doctor, folder))[0] == 0
+        monkeypatch.setattr(LanceIndex, "maintain", fail)
+
+
+async def test_what_still_fails_stays_beside_the_report(
+    memory: VectorMemory, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise EngineError("lancedb", "compact", "the disk is worn", fix="Buy another.")
+
+    monkeypatch.setattr(LanceIndex, "maintain", fail)
+    monkeypatch.setattr(LanceIndex, "due", lambda _: True)
+    await memory.store_message(said("one more"), "talk 0", "ana")
+    await until(lambda: background_problems(folder))
+    report = await memory.maintain()
+    assert [problem.part for problem in report.problems] == ["compact rows"]
+    assert list(background_problems(folder)) == ["compact the rows"]
+    record = last_maintenance(folder)
+    assert record is not None
+    assert record["problems"] == report.to_dict()["problems"]
