@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -45,6 +46,7 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
 _LONGEST_NAME = 100
+_plain_json = json.JSONEncoder(separators=(",", ":")).encode
 _LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
 # Leaves room to count on in 64 bits.
 _LARGEST_COUNT = 2**53
@@ -263,12 +265,13 @@ def to_memory(row: Mapping[str, Any]) -> MemoryEntry:
 
 def message_to_json(row: Row) -> str:
     """A message's row as the hot context keeps it."""
-    return jsonable.dumps({name: row[name] for name in MESSAGE_COLUMNS})
+    # Its values are texts that were checked, numbers and None: none of them needs a tag.
+    return _plain_json({name: row[name] for name in MESSAGE_COLUMNS})
 
 
 def message_from_json(text: str) -> Message:
     """The message that :func:`message_to_json` was given."""
-    return to_message(jsonable.loads(text))
+    return to_message(json.loads(text))
 
 
 #: What a message is made of.

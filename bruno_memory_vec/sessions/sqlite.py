@@ -4,46 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
-from bruno_core.models.message import Message
 
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import EngineError, StoreVersionError
 from bruno_memory_vec.indexers.loop_lock import LoopLock
-from bruno_memory_vec.indexers.threads import in_breaths
-from bruno_memory_vec.rows import message_from_json, message_to_json
+from bruno_memory_vec.rows import message_from_json
+from bruno_memory_vec.sessions.hot_cache import HotCache, Parts
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
-from bruno_memory_vec.sessions.sqlite_connection import ENGINE, connect, errors, thread_of
+from bruno_memory_vec.sessions.sqlite_connection import (
+    ENGINE,
+    connect,
+    errors,
+    thread_of,
+    transact,
+)
+from bruno_memory_vec.sessions.sqlite_statements import CONTEXT, follow, follow_afar, refill
 
 SCHEMA_VERSION = 1
-# Above this, hot messages are made and read in a thread.
+# Above this, hot messages are read in a thread.
 _CHARACTERS_ON_THE_LOOP = 100_000
-_TURNS_ON_THE_LOOP = 64
 
-_CONTEXT = """
-SELECT 0 AS part, user_id, next_turn, stale FROM conversations WHERE conversation_id = :conversation
-UNION ALL
-SELECT 1, payload, current_conversation, 0 FROM users WHERE user_id = :user
-UNION ALL
-SELECT 2, payload, 0, 0 FROM (
-    SELECT payload FROM sessions
-    WHERE conversation_id = :conversation AND is_active = 1 AND user_id = :user
-    ORDER BY started DESC LIMIT 1
-)
-UNION ALL
-SELECT 3, payload, turn, 0 FROM (
-    SELECT payload, turn FROM hot_messages
-    WHERE conversation_id = :conversation ORDER BY turn DESC LIMIT :limit
-)
-"""
+T = TypeVar("T")
 
 
 class SQLiteSessionStore:
@@ -65,6 +54,7 @@ class SQLiteSessionStore:
         # One transaction at a time: they share a connection, and would commit each other's halves.
         self._writing = LoopLock()
         self._closed = False
+        self._hot = HotCache(keeps=not read_only)
         # Holds a database in memory when its connection is made anew.
         self._keeper: sqlite3.Connection | None = None
 
@@ -149,57 +139,15 @@ class SQLiteSessionStore:
         by_conversation: dict[str, list[HotTurn]] = {}
         for turn in turns:
             by_conversation.setdefault(turn.conversation_id, []).append(turn)
-        hot: list[HotTurn] = []
-        for group in by_conversation.values():
-            group.sort(key=lambda turn: turn.turn)
-            hot.extend(group[-self.max_messages :])
-        async with self._transaction("follow the rows"):
-            await self._connection.executemany(
-                "INSERT INTO conversations (conversation_id, user_id, next_turn) VALUES (?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET next_turn = max(next_turn, excluded.next_turn)",
-                [
-                    (conversation, group[-1].user_id, group[-1].turn + 1)
-                    for conversation, group in by_conversation.items()
-                ],
-            )
-            await self._put_hot(hot)
-            await self._connection.executemany(
-                "DELETE FROM hot_messages WHERE conversation_id = ?1 AND turn < ("
-                "SELECT turn FROM hot_messages WHERE conversation_id = ?1 "
-                "ORDER BY turn DESC LIMIT 1 OFFSET ?2)",
-                [(conversation, self.max_messages - 1) for conversation in by_conversation],
-            )
-            await self._set_last_seq(last_seq)
+
+        def work(database: sqlite3.Connection) -> None:
+            follow(database, by_conversation, self.max_messages, last_seq)
+
+        await self._transact("follow the rows", work, conversations=by_conversation)
 
     async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
-        async with self._transaction("follow the rows"):
-            await self._connection.executemany(
-                "INSERT INTO conversations (conversation_id, user_id, next_turn, stale) "
-                "VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET "
-                "next_turn = max(next_turn, excluded.next_turn), stale = stale + 1",
-                conversations,
-            )
-            await self._set_last_seq(last_seq)
-
-    async def _put_hot(self, turns: Sequence[HotTurn]) -> None:
-        # A message that was stored again elsewhere leaves its old place by mark_stale.
-        def write() -> list[tuple[str, int, str]]:
-            return [
-                (turn.conversation_id, turn.turn, message_to_json(turn.row))
-                for turn in in_breaths(turns)
-            ]
-
-        long = len(turns) > _TURNS_ON_THE_LOOP or (
-            sum(len(turn.row["content"]) for turn in turns) > _CHARACTERS_ON_THE_LOOP
-        )
-        await self._connection.executemany(
-            "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, payload) VALUES (?, ?, ?)",
-            await asyncio.to_thread(write) if long else write(),
-        )
-
-    async def _set_last_seq(self, last_seq: int) -> None:
-        await self._connection.execute(
-            "UPDATE meta SET value = max(value, ?) WHERE key = 'last_seq'", (last_seq,)
+        await self._transact(
+            "follow the rows", lambda database: follow_afar(database, conversations, last_seq)
         )
 
     # Conversations
@@ -212,76 +160,75 @@ class SQLiteSessionStore:
         return Conversation(*rows[0]) if rows else None
 
     async def bind(self, conversation_id: str, user_id: str) -> str:
-        async with self._transaction("bind a conversation"):
-            await self._connection.execute(
+        def work(database: sqlite3.Connection) -> str:
+            database.execute(
                 "INSERT OR IGNORE INTO conversations (conversation_id, user_id) VALUES (?, ?)",
                 (conversation_id, user_id),
             )
-            ((owner,),) = await self._rows(
+            ((owner,),) = database.execute(
                 "SELECT user_id FROM conversations WHERE conversation_id = ?", (conversation_id,)
             )
-        return str(owner)
+            return str(owner)
+
+        return await self._transact("bind a conversation", work, conversations=[conversation_id])
 
     async def release(self, conversation_id: str, user_id: str) -> None:
-        async with self._transaction("release a conversation"):
-            await self._connection.execute(
-                "DELETE FROM conversations WHERE conversation_id = ? AND user_id = ? "
-                "AND next_turn = 0",
-                (conversation_id, user_id),
-            )
+        await self._change(
+            "release a conversation",
+            "DELETE FROM conversations WHERE conversation_id = ? AND user_id = ? AND next_turn = 0",
+            (conversation_id, user_id),
+        )
 
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
-        # One statement is one hop to SQLite's thread; four would be most of the time it takes.
-        rows = await self._read(
-            _CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
-        )
+        parts = self._hot.find(user_id, conversation_id, limit)
+        if parts is None:
+            with self._hot.reading(user_id, conversation_id) as reading:
+                # One statement is one hop to SQLite's thread; four would be most of the time.
+                rows = await self._read(
+                    CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
+                )
+                parts = await self._parts(rows)
+                self._hot.keep(reading, limit, parts)
+        if parts.characters > _CHARACTERS_ON_THE_LOOP:
+            return await asyncio.to_thread(parts.record)
+        return parts.record()
+
+    async def _parts(self, rows: Sequence[Any]) -> Parts:
         conversation = user = session = current = None
         hot: list[tuple[int, str]] = []
         for part, first, second, third in rows:
             if part == 0:
                 conversation = Conversation(first, second, third or int(self._narrow))
             elif part == 1:
-                current = second
-                if first is not None:
-                    user = UserContext.model_construct(**jsonable.loads(first))
+                user, current = first, second
             elif part == 2:
-                session = SessionContext.model_construct(**jsonable.loads(first))
+                session = first
             elif part == 3:
                 hot.append((second, first))
-        hot.sort()
-
-        def read() -> list[Message]:
-            return [message_from_json(payload) for _, payload in hot]
-
-        long = sum(len(payload) for _, payload in hot) > _CHARACTERS_ON_THE_LOOP
-        messages = await asyncio.to_thread(read) if long else read()
-        return ContextRecord(conversation, user, current, session, messages)
+        texts = [payload for _, payload in sorted(hot)]
+        characters = sum(map(len, (*texts, user or "", session or "")))
+        if characters > _CHARACTERS_ON_THE_LOOP:
+            made = await asyncio.to_thread(lambda: tuple(map(message_from_json, texts)))
+        else:
+            made = self._hot.messages(texts)
+        return Parts(conversation, user, current, session, made, characters)
 
     async def mark_stale(self, conversation_id: str) -> None:
-        async with self._transaction("mark a conversation"):
-            await self._connection.execute(
-                "UPDATE conversations SET stale = stale + 1 WHERE conversation_id = ?",
-                (conversation_id,),
-            )
+        await self._change(
+            "mark a conversation",
+            "UPDATE conversations SET stale = stale + 1 WHERE conversation_id = ?",
+            (conversation_id,),
+            conversations=[conversation_id],
+        )
 
     async def refill(
         self, conversation_id: str, turns: Sequence[HotTurn], seen: Conversation
     ) -> None:
-        async with self._transaction("refill the hot context"):
-            ((stale,),) = await self._rows(
-                "SELECT stale FROM conversations WHERE conversation_id = ?", (conversation_id,)
-            )
-            if stale != seen.stale:
-                return
-            # Turns stored since the rows were read are hot already, and stay.
-            await self._connection.execute(
-                "DELETE FROM hot_messages WHERE conversation_id = ? AND turn < ?",
-                (conversation_id, seen.next_turn),
-            )
-            await self._put_hot(turns)
-            await self._connection.execute(
-                "UPDATE conversations SET stale = 0 WHERE conversation_id = ?", (conversation_id,)
-            )
+        await self._transact(
+            "refill the hot context",
+            lambda database: refill(database, conversation_id, turns, seen),
+            conversations=[conversation_id],
+        )
 
     async def current_conversation(self, user_id: str) -> str | None:
         rows = await self._read(
@@ -290,42 +237,45 @@ class SQLiteSessionStore:
         return rows[0][0] if rows else None
 
     async def set_current_conversation(self, user_id: str, conversation_id: str) -> None:
-        async with self._transaction("remember a conversation"):
-            await self._connection.execute(
-                "INSERT INTO users (user_id, current_conversation) VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation",
-                (user_id, conversation_id),
-            )
+        await self._change(
+            "remember a conversation",
+            "INSERT INTO users (user_id, current_conversation) VALUES (?, ?) "
+            "ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation",
+            (user_id, conversation_id),
+            users=[user_id],
+        )
 
     # Sessions and users
 
     async def save_session(self, session: SessionContext) -> None:
-        async with self._transaction("save a session"):
-            await self._connection.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?, ?, "
-                "(SELECT coalesce(max(started), 0) + 1 FROM sessions), ?) "
-                "ON CONFLICT DO UPDATE SET is_active = excluded.is_active, "
-                "payload = excluded.payload",
-                (
-                    session.session_id,
-                    session.user_id,
-                    session.conversation_id,
-                    int(session.is_active),
-                    jsonable.dumps(session.model_dump()),
-                ),
-            )
+        await self._change(
+            "save a session",
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, "
+            "(SELECT coalesce(max(started), 0) + 1 FROM sessions), ?) "
+            "ON CONFLICT DO UPDATE SET is_active = excluded.is_active, "
+            "payload = excluded.payload",
+            (
+                session.session_id,
+                session.user_id,
+                session.conversation_id,
+                int(session.is_active),
+                jsonable.dumps(session.model_dump()),
+            ),
+            conversations=[session.conversation_id],
+        )
 
     async def session(self, session_id: str) -> SessionContext | None:
         rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
         return SessionContext.model_construct(**jsonable.loads(rows[0][0])) if rows else None
 
     async def save_user(self, user: UserContext) -> None:
-        async with self._transaction("save a user"):
-            await self._connection.execute(
-                "INSERT INTO users (user_id, payload) VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET payload = excluded.payload",
-                (user.user_id, jsonable.dumps(user.model_dump())),
-            )
+        await self._change(
+            "save a user",
+            "INSERT INTO users (user_id, payload) VALUES (?, ?) "
+            "ON CONFLICT DO UPDATE SET payload = excluded.payload",
+            (user.user_id, jsonable.dumps(user.model_dump())),
+            users=[user.user_id],
+        )
 
     async def user(self, user_id: str) -> UserContext | None:
         rows = await self._read("SELECT payload FROM users WHERE user_id = ?", (user_id,))
@@ -359,6 +309,7 @@ class SQLiteSessionStore:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._hot = HotCache(keeps=False)
             await self._connection.close()
             if self._keeper is not None:
                 self._keeper.close()
@@ -380,14 +331,27 @@ class SQLiteSessionStore:
         if not thread_of(self._connection).is_alive() and not self._closed:
             self._connection = await connect(self._path, self._read_only)
 
-    @asynccontextmanager
-    async def _transaction(self, operation: str) -> AsyncIterator[None]:
+    async def _change(
+        self, operation: str, statement: str, values: tuple[Any, ...], **changed: Collection[str]
+    ) -> None:
+        """A transaction of one statement."""
+
+        def work(database: sqlite3.Connection) -> None:
+            database.execute(statement, values)
+
+        await self._transact(operation, work, **changed)
+
+    async def _transact(
+        self,
+        operation: str,
+        work: Callable[[sqlite3.Connection], T],
+        **changed: Collection[str],
+    ) -> T:
+        """Do a transaction; ``changed`` names what may be otherwise then (HotCache.changed)."""
         async with self._writing:
             with errors(operation, self._path):
                 await self._revive()
                 try:
-                    yield
-                    await self._connection.commit()
-                except BaseException:
-                    await self._connection.rollback()
-                    raise
+                    return await transact(self._connection, work)
+                finally:
+                    self._hot.changed(**changed)

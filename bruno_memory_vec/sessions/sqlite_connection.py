@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 
 ENGINE = "sqlite"
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -77,3 +79,34 @@ async def _start(path: str) -> aiosqlite.Connection:
     thread_of(connection).daemon = True
     await connection
     return connection
+
+
+async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Do a whole transaction on the connection's thread, in one visit to it.
+
+    A visit costs as much as a dozen statements, so work of several is not awaited one by one.
+    Where it fails, or its caller is cancelled before it commits, nothing of it stays.
+    """
+    abandoned = False
+
+    def run(database: sqlite3.Connection) -> T:
+        try:
+            result = work(database)
+            if abandoned:
+                database.rollback()
+            else:
+                database.commit()
+        except BaseException:
+            database.rollback()
+            raise
+        return result
+
+    # What aiosqlite's own methods are made of: none of them takes a function.
+    visit: Callable[..., Awaitable[T]] = connection._execute
+    try:
+        return await visit(run, connection._conn)
+    except BaseException:
+        abandoned = True
+        # Behind it in the thread's queue: whoever comes next finds it ended.
+        await connection.rollback()
+        raise
