@@ -270,7 +270,7 @@ def _upkeep(folder: Path) -> list[Check]:
     again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
     about = f"{now.files:,} files, {now.versions:,} versions of the rows"
     wrong = [f"{work} failed in the background: {text}" for work, text in failed.items()]
-    advice = []
+    advice: list[str] = []
     if last is not None:
         before, after = last["before"], last["after"]
         done = f"last maintained {last['at'][:16].replace('T', ' ')} UTC"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -89,10 +89,27 @@ async def _embed(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> N
     else:
         expected = await fingerprint_of(embedder)
         result = embedder.embed(texts, kind=kind)
+    ended = await _ended(result)
     with _named(expected, kind):
-        vectors = await result
+        vectors = ended.result()
     # In a thread: a thousand vectors as lists of floats take tens of milliseconds to convert.
     return await asyncio.to_thread(checked_vectors, vectors, len(texts), expected)
+
+
+async def _ended(result: Awaitable[Any]) -> asyncio.Future[Any]:
+    """An awaitable that has come to its end, whichever. Only who cancels the caller cancels it."""
+    # A task of its own: awaited here, its own CancelledError would look like one of the caller's,
+    # and stop the writer.
+    task = asyncio.ensure_future(result)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio says that nobody did
+        raise
+    return task
 
 
 def is_light(embedder: Embedder) -> bool:
@@ -174,12 +191,15 @@ def _named(expected: Fingerprint, kind: EmbedKind) -> Iterator[None]:
         yield
     except (EmbeddingError, InvalidInputError, MissingDependencyError):
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        # What is called here cannot be cancelled: it is the embedder's own CancelledError.
+        own = isinstance(error, asyncio.CancelledError)
         raise EmbeddingError(
-            f"the embedder {expected.name!r} raised {type(error).__name__}: {error}",
+            f"the embedder {expected.name!r} raised {type(error).__name__}: "
+            f"{'nobody had cancelled it' if own else error}",
             fix=f"Nothing was stored. Fix its embed() for kind={kind!r}, or try again.",
             details={"embedder": expected.name, "kind": kind},
-            cause=error,
+            cause=error if isinstance(error, Exception) else None,
         ) from error
 
 
@@ -202,11 +222,12 @@ def _fingerprint(embedder: Embedder) -> Fingerprint:
         fingerprint: Any = embedder.fingerprint
     except (EmbeddingError, InvalidInputError, MissingDependencyError):
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
         raise EmbeddingError(
-            f"the fingerprint of {type(embedder).__name__} could not be read: {error}",
+            f"the fingerprint of {type(embedder).__name__} could not be read: "
+            f"{str(error) or type(error).__name__}",
             fix="Check that its model can be loaded.",
-            cause=error,
+            cause=error if isinstance(error, Exception) else None,
         ) from error
     if not isinstance(fingerprint, Fingerprint):
         raise EmbeddingError(

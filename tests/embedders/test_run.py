@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bruno_core.models.message import Message
 
+from bruno_memory_vec import open_memory
 from bruno_memory_vec.embedders import EmbedKind, Fingerprint, embed_texts, fingerprint_of
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError, MissingDependencyError
+from bruno_memory_vec.testing import HashEmbedder
 
 pytestmark = pytest.mark.asyncio
 
@@ -172,3 +175,92 @@ async def test_a_fingerprint_that_is_none_is_refused() -> None:
     embedder.fingerprint = {"name": "a"}  # type: ignore[assignment]
     with pytest.raises(EmbeddingError, match="fingerprint of Given is a dict"):
         await fingerprint_of(embedder)
+
+
+# CancelledError
+
+
+def cancelled(texts: Sequence[str]) -> Any:
+    raise asyncio.CancelledError
+
+
+@both
+async def test_an_embedders_own_cancellation_is_an_error_of_it(cls: type[Given]) -> None:
+    for timeout in (None, 5.0):
+        with pytest.raises(EmbeddingError, match="'given' raised CancelledError: nobody") as failed:
+            await embed_texts(cls(cancelled), ["a"], "document", timeout)
+        assert "embed()" in failed.value.fix
+
+
+async def test_a_fingerprint_that_is_cancelled() -> None:
+    class Odd(Given):
+        @property
+        def fingerprint(self) -> Any:
+            raise asyncio.CancelledError
+
+        @fingerprint.setter
+        def fingerprint(self, _: Any) -> None:
+            pass
+
+    with pytest.raises(EmbeddingError, match="could not be read: CancelledError"):
+        await embed_texts(Odd(ones), ["a"])
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+async def test_a_caller_that_is_cancelled_cancels_the_embedder(timeout: float | None) -> None:
+    begun, seen = asyncio.Event(), []
+
+    class Slow(AsyncGiven):
+        async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Any:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                # An error on its way out is no reason to say something else.
+                raise ValueError("while it ended") from None
+
+    asking = asyncio.create_task(embed_texts(Slow(ones), ["a"], "document", timeout))
+    await begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert seen == ["cancelled"]
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_the_writer_goes_on_where_an_embedder_cancels_itself(native: bool) -> None:
+    """One text of many callers: that caller is told by the embedder's name, the others are not."""
+    hash_ = HashEmbedder()
+
+    class Moody:
+        fingerprint = hash_.fingerprint
+
+        def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Any:
+            if any("bad" in text for text in texts):
+                raise asyncio.CancelledError
+            return hash_.embed(texts, kind=kind)
+
+    class MoodyNative(Moody):
+        async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Any:
+            await asyncio.sleep(0)
+            return super().embed(texts, kind=kind)
+
+    embedder = MoodyNative() if native else Moody()
+    async with open_memory("memory://", embedder=embedder) as memory:
+        texts = [f"text {number}" for number in range(5)] + ["bad text"]
+        ends = await asyncio.gather(
+            *(
+                memory.store_message(Message(role="user", content=text), "talk", "ana")
+                for text in texts
+            ),
+            return_exceptions=True,
+        )
+        assert ends[:-1] == [None] * 5
+        assert isinstance(ends[-1], EmbeddingError)
+        assert repr(hash_.fingerprint.name) in str(ends[-1])
+        await memory.store_message(Message(role="user", content="and on"), "talk", "ana")
+        with pytest.raises(EmbeddingError, match="CancelledError"):
+            await memory.recall("bad question", user_id="ana")
+        assert len(await memory.retrieve_messages("talk")) == 6
+        assert (await memory.health())["problems"] == {}
