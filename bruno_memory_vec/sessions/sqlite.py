@@ -54,6 +54,7 @@ class SQLiteSessionStore:
         # One transaction at a time: they share a connection, and would commit each other's halves.
         self._writing = LoopLock()
         self._closed = False
+        self._fsync = False
         self._hot = HotCache(keeps=not read_only)
         # Holds a database in memory when its connection is made anew.
         self._keeper: sqlite3.Connection | None = None
@@ -92,12 +93,8 @@ class SQLiteSessionStore:
         return store
 
     async def _prepare(self, read_only: bool, fsync: bool) -> None:
-        await self._connection.execute("PRAGMA busy_timeout = 5000")
-        if not read_only:
-            # With NORMAL a commit waits for no disk, and still survives a killed process.
-            await self._connection.execute("PRAGMA journal_mode = WAL")
-            synchronous = "FULL" if fsync else "NORMAL"
-            await self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+        self._fsync = fsync
+        await self._settle(self._connection)
         ((version,),) = await self._rows("PRAGMA user_version")
         if version > SCHEMA_VERSION:
             raise StoreVersionError(
@@ -113,6 +110,15 @@ class SQLiteSessionStore:
                 f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\n"
                 f"INSERT INTO meta VALUES ('max_messages', {int(self.max_messages)});\nCOMMIT;"
             )
+
+    async def _settle(self, connection: aiosqlite.Connection) -> None:
+        """What holds for a connection, and not for the file."""
+        await connection.execute("PRAGMA busy_timeout = 5000")
+        if not self._read_only:
+            # With NORMAL a commit waits for no disk, and still survives a killed process.
+            await connection.execute("PRAGMA journal_mode = WAL")
+            synchronous = "FULL" if self._fsync else "NORMAL"
+            await connection.execute(f"PRAGMA synchronous = {synchronous}")
 
     async def _widen(self, read_only: bool) -> None:
         """Where more turns are to be hot than were kept so far, the rows have them."""
@@ -329,7 +335,9 @@ class SQLiteSessionStore:
         every later call would wait for ever.
         """
         if not thread_of(self._connection).is_alive() and not self._closed:
-            self._connection = await connect(self._path, self._read_only)
+            connection = await connect(self._path, self._read_only)
+            await self._settle(connection)
+            self._connection = connection
 
     async def _change(
         self, operation: str, statement: str, values: tuple[Any, ...], **changed: Collection[str]
