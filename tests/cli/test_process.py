@@ -95,7 +95,12 @@ def test_ctrl_c_waiting_for_input(tmp_path: Path) -> None:
     with start(
         "ingest", "-", "--store", str(tmp_path / "s"), "--embedder", "hash", stdin=subprocess.PIPE
     ) as process:
-        time.sleep(1.5)
+        assert process.stdin is not None
+        # More than a pipe holds: this returns when the command has begun to read. A signal that
+        # comes between two reads of Python's own would wait for the next byte.
+        process.stdin.write(" " * 200_000)
+        process.stdin.flush()
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         process.wait(30)
         assert process.returncode == 130
