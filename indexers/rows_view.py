@@ -19,6 +19,8 @@ CHANGING = ("access_count", "last_accessed")
 #: Columns of few different texts: kept as numbers, -1 for null.
 CODED = ("conversation_id", "role", "speaker")
 
+# Arrays that have what the table has; in others something stands for what is missing.
+_COMPLETE = {*CHANGING, "seq", "created_at", "words", "importance", "confidence"}
 _FEW = 32
 
 
@@ -186,32 +188,25 @@ class RowsView:
 
     def rows(self, rows: NDArray[np.int64], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some rows as dicts of these columns, without the vector; times are microseconds."""
-        plain = [name for name in columns if name not in CHANGING]
+        parts = zip(*(self._values(name, rows) for name in columns), strict=True)
+        return [dict(zip(columns, part, strict=True)) for part in parts]
+
+    def _values(self, name: str, rows: NDArray[np.int64]) -> list[Any]:
+        if name in _COMPLETE:
+            values: list[Any] = self.columns[name][rows].tolist()
+            return values
+        column = self.table.column(name)
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
         if len(rows) <= _FEW:
             # Value by value: for a few rows that takes half of what a table of them does.
-            at = rows.tolist()
-            texts = {name: [_value(self.table.column(name)[row]) for row in at] for name in plain}
-        else:
-            taken = self.table.select(plain).take(pa.array(rows))
-            texts = {name: _values(taken.column(name)) for name in plain}
-        counts = {name: self.columns[name][rows].tolist() for name in CHANGING if name in columns}
-        every = {**texts, **counts}
-        parts = zip(*(every[name] for name in columns), strict=True)
-        return [dict(zip(columns, part, strict=True)) for part in parts]
+            return [column[row].as_py() for row in rows.tolist()]
+        taken: list[Any] = column.take(pa.array(rows)).to_pylist()
+        return taken
 
     def _coded(self, column: str, values: Iterable[str]) -> NDArray[np.bool_]:
         codes = self.codes[column]
         return np.isin(self.columns[column], [codes[value] for value in values if value in codes])
-
-
-def _value(scalar: pa.Scalar) -> Any:
-    return scalar.value if isinstance(scalar, pa.TimestampScalar) else scalar.as_py()
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    values = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-    listed: list[Any] = values.to_pylist()
-    return listed
 
 
 def _as_column(vectors: NDArray[Any]) -> pa.Array:

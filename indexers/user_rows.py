@@ -21,15 +21,15 @@ _NEVER = np.iinfo(np.int64).max
 # Taking rows from many small tables is slow, joining them copies every text: so many may wait.
 _LOOSE_TABLES = 16
 # What a row costs beside its columns: the entry of its place, and its numbers as arrays.
-_ROW_OVERHEAD = 300
+_ROW_OVERHEAD = 200
 
 
 class _Growing:
     """An array that grows at its end without being copied each time."""
 
-    def __init__(self, values: NDArray[Any]) -> None:
+    def __init__(self, values: NDArray[Any], used: int | None = None) -> None:
         self._held = values
-        self._count = len(values)
+        self._count = len(values) if used is None else used
 
     @property
     def values(self) -> NDArray[Any]:
@@ -47,24 +47,67 @@ class _Growing:
         self._count = end
 
 
+class Gathered:
+    """Rows that come in parts, without a second copy of their vectors.
+
+    Args:
+        dimension: values a vector.
+        count: how many rows are expected; there may be more or fewer.
+    """
+
+    def __init__(self, dimension: int, count: int) -> None:
+        self._vectors = _Growing(np.empty((count, dimension), np.float32), used=0)
+        self._tables: list[pa.Table] = []
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a part (:data:`LOADED`). It may be called in any thread, one at a time."""
+        table = pa.Table.from_batches([batch])
+        self._vectors.add(_vectors(table))
+        self._tables.append(table.drop_columns(["vector"]))
+
+    def table(self) -> pa.Table:
+        """All columns but the vector."""
+        return pa.concat_tables(self._tables).combine_chunks()
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Their vectors, float32 (n, d)."""
+        values: NDArray[np.float32] = self._vectors.values
+        return values
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
 class UserRows:
     """All rows of one user, in the order of ``seq``.
 
     A search takes time and memory in proportion to their number: for n rows of d
-    values a vector, n * d multiplications and about n * (4 * d + 600) bytes.
+    values a vector, n * d multiplications and about n * (4 * d + 500) bytes.
 
     Args:
         table: every row of the user, with the columns :data:`LOADED`.
         mixed: the rows are of several users.
+        vectors: float32 (n, d), where ``table`` has all columns but these. Not copied.
     """
 
-    def __init__(self, table: pa.Table, *, mixed: bool = False) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        *,
+        mixed: bool = False,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> None:
         self._mixed = mixed
+        if vectors is None:
+            vectors = _vectors(table)
+            table = table.drop_columns(["vector"])
         seq = table.column("seq").to_numpy()
         if (np.diff(seq) <= 0).any():
-            table = table.take(pa.array(np.argsort(seq, kind="stable")))
-        self._vector = _Growing(_vectors(table))
-        table = table.drop_columns(["vector"]).combine_chunks()
+            order = np.argsort(seq, kind="stable")
+            table, vectors = table.take(pa.array(order)), vectors[order]
+        self._vector = _Growing(vectors)
+        table = table.combine_chunks()
         self._tables = [table]
         self._joined: pa.Table | None = table
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
