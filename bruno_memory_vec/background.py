@@ -30,10 +30,10 @@ class Background:
         #: Told of the problems where they have changed, to keep them for other processes.
         self.keep: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
 
-    def failed(self, name: str, error: Exception) -> str:
-        """Remember a failure of work of this name; returns what it says."""
+    def failed(self, name: str, error: Exception) -> None:
+        """Remember a failure of work of this name, and log it."""
         self.problems[name] = str(error)
-        return self.problems[name]
+        _log.error("background_work_failed", work=name, error=str(error))
 
     async def tell(self) -> None:
         """Let the problems be kept as they are now."""
@@ -50,7 +50,7 @@ class Background:
             try:
                 await work()
             except Exception as error:
-                _log.error("background_work_failed", work=name, error=self.failed(name, error))
+                self.failed(name, error)
             else:
                 self.problems.pop(name, None)
             if self.problems != before:

@@ -114,10 +114,9 @@ class Writer:
         self._background.start("read the ids that are stored", self._learn_ids)
 
     async def _learn_ids(self) -> None:
-        rows = self._rows
         parts = [
             await asyncio.to_thread(hash_ids, batch.column("id"))
-            async for batch in rows.after(-1, ["id"])
+            async for batch in self._rows.after(-1, ["id"])
             if batch.num_rows
         ]
         await asyncio.to_thread(self._known.complete, parts)
@@ -248,7 +247,7 @@ class Writer:
                 await self._rows.maintain(keep_none=True)
             except EngineError as error:
                 # All is stored; the next opening compacts.
-                _log.error("compaction_at_close_failed", error=self._background.failed(_COMPACT, error))
+                self._background.failed(_COMPACT, error)
         await self._background.tell()
 
     # The task
