@@ -58,6 +58,13 @@ _CHANGE = re.compile(
     r"|turn(?:s|ed) out|after all|went up|up to|down to|back to|at last|done with|over to"
     r"|(?:went|going) with|(?:last|this) (?:week|month)|today|yesterday)\b)"
 )
+# What these phrases begin with: to look for one of them takes a tenth of the time.
+_CHANGE_BEGINS = frozenset(
+    """
+    new no any used these from as end ends ended turn turns turned after went up down back at done
+    over going last this today yesterday
+    """.split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ def read_cues(text: str) -> Cues:
     said = text[found.end() :] if found else text
     ends = False
     share = 0.0
-    if any(mark in said for mark in _ASKS):
+    if "?" in said or "？" in said or "؟" in said:
         body = _to_last_word(said)
         ends = body.endswith(tuple(_ASKS))
         share = _question_share(body)
@@ -104,7 +111,8 @@ def read_cues(text: str) -> Cues:
         question_share=share,
         ends_with_question=ends,
         names_time=_names_time(lower, words),
-        tells_change=not _CHANGE_WORDS.isdisjoint(words) or _CHANGE.search(lower) is not None,
+        tells_change=not _CHANGE_WORDS.isdisjoint(words)
+        or (not _CHANGE_BEGINS.isdisjoint(words) and _CHANGE.search(lower) is not None),
     )
 
 

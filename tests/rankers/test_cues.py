@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec.rankers import Cues, read_cues
+from bruno_memory_vec.rankers import Cues, cues, read_cues
 from bruno_memory_vec.rankers.cues import MAX_CHARS
 
 
@@ -229,6 +229,22 @@ def test_a_change_is_told(text: str) -> None:
 )
 def test_no_change_is_told(text: str) -> None:
     assert not read_cues(text).tells_change
+
+
+_PHRASES = st.sampled_from(
+    """new york shoes no longer any more used to these days from here now on as of end ends ended up
+    turn turns turned out after all went down back at last done with over going this week month
+    today yesterday news noon toy Änew new_ 3new the""".split()
+)
+
+
+@given(st.lists(st.tuples(_PHRASES, st.sampled_from([" ", "  ", ", ", "-", "\n"])), max_size=7))
+def test_no_phrase_is_overlooked(pairs: list[tuple[str, str]]) -> None:
+    """It is looked for in texts alone that hold what one of the phrases begins with."""
+    text = "".join(word + gap for word, gap in pairs)
+    words = set(cues._WORD.findall(text.lower()))
+    told = bool(words & cues._CHANGE_WORDS) or cues._CHANGE.search(text.lower()) is not None
+    assert read_cues(text).tells_change == told
 
 
 def test_the_speaker_does_not_tell_a_change() -> None:
