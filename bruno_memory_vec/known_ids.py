@@ -7,6 +7,7 @@ that an id is new without asking. A false "maybe" only costs the slower way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ _RECENT = 50_000
 _WEIGHTS = np.random.default_rng(0x1D).integers(1, 2**63, _ID_BYTES, np.uint64) * np.uint64(
     2
 ) + np.uint64(1)
+_WEIGHTS_AS_INTS: list[int] = _WEIGHTS.tolist()
+_MASK = 2**64 - 1
+_FEW = 16
 
 
 def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
@@ -31,6 +35,14 @@ def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.concatenate(hashes)
 
 
+def hash_texts(ids: Sequence[str]) -> NDArray[np.uint64]:
+    """The same of a list; of a few at a fifth of the cost."""
+    if len(ids) > _FEW:
+        return hash_ids(pa.array(ids, pa.string()))
+    sums = [sum(map(mul, id_.encode(), _WEIGHTS_AS_INTS)) & _MASK for id_ in ids]
+    return np.array(sums, np.uint64)
+
+
 class KnownIds:
     """A set of hashes: 8 bytes for most, a little more for the newest."""
 
@@ -42,7 +54,10 @@ class KnownIds:
 
     def add(self, ids: pa.StringArray | pa.ChunkedArray) -> None:
         """Take ids that are stored, or are about to be."""
-        hashes = hash_ids(ids)
+        self.add_hashed(hash_ids(ids))
+
+    def add_hashed(self, hashes: NDArray[np.uint64]) -> None:
+        """The same, by their hashes."""
         if len(hashes) > _RECENT:
             self._parts.append(np.sort(hashes))
             return
@@ -69,9 +84,12 @@ class KnownIds:
 
     def any(self, ids: pa.StringArray | pa.ChunkedArray) -> bool:
         """Whether any of these may be stored. False is certain."""
+        return self.any_hashed(hash_ids(ids))
+
+    def any_hashed(self, hashes: NDArray[np.uint64]) -> bool:
+        """The same, by their hashes."""
         if not self._complete:
-            return len(ids) > 0
-        hashes = hash_ids(ids)
+            return len(hashes) > 0
         if not self._recent.isdisjoint(hashes.tolist()):
             return True
         for part in self._parts:

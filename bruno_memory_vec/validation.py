@@ -69,6 +69,8 @@ def json_dict(field: str, value: Any, *, text_keys: bool = False) -> str:
     """A dict as the JSON that gives it back equal; ``text_keys`` refuses any other key."""
     if not isinstance(value, dict):
         raise InvalidInputError(field, "expected a dict", fix="Give a dict.")
+    if not value and type(value) is dict:
+        return "{}"
     if text_keys and not all(isinstance(key, str) for key in value):
         raise InvalidInputError(field, "has a key that is no text", fix="Use str keys.")
     try:

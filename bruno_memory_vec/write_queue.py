@@ -51,6 +51,11 @@ class WriteQueue:
         """How many callers wait for room."""
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether there are enough requests for a whole commit."""
+        return self.rows >= _BATCH_ROWS
+
     async def put(self, request: Request) -> None:
         """Queue a request, when there is room for it.
 

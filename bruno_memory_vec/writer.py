@@ -11,21 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from bruno_memory_vec.background import Background, runs, to_its_end
+from bruno_memory_vec.batches import NextTurns, embed, moved_from, off_loop, prepare
 from bruno_memory_vec.embedders.protocol import Embedder
-from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EngineError, StoreClosedError
 from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
-from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE
-from bruno_memory_vec.indexers.threads import in_breaths
+from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
 from bruno_memory_vec.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.places import Key, Place, give_places
@@ -35,9 +34,9 @@ from bruno_memory_vec.write_queue import QUEUE_ROWS, Request, WriteQueue
 
 _log = get_logger(__name__)
 
-# Below this, a thread costs more than the work it takes off the event loop.
-_ROWS_ON_THE_LOOP = 16
 _ANSWERS_AT_ONCE = 64
+# So many turns of the event loop after which nobody comes any more.
+_QUIET_TURNS = 3
 # How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
 LEXICAL_DELAY = 0.5
 # Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
@@ -51,17 +50,6 @@ _WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy 
 _FOLLOWING = "follow the rows in the sessions"
 
 T = TypeVar("T")
-
-
-class _Prepared(NamedTuple):
-    """What a commit needs to know of its rows."""
-
-    latest: dict[Key, Row]
-    batch: list[Row]
-    texts: list[str]
-    ids: pa.Array
-    conversations: set[str]
-    perhaps_stored: tuple[str, ...]
 
 
 class Writer:
@@ -107,6 +95,7 @@ class Writer:
         self._deleting: set[asyncio.Future[int]] = set()
         self._background = Background()
         self._written_at = 0.0
+        self._next_turns = NextTurns()
         self._closed = False
 
     def learn_ids(self) -> None:
@@ -254,8 +243,10 @@ class Writer:
 
     async def _drain(self) -> None:
         while self._queue:
-            requests = self._queue.take()
+            requests: list[Request] = []
             try:
+                await self._gather_callers()
+                requests = self._queue.take()
                 await self._commit_all(requests)
             except BaseException as error:
                 # The task is being cancelled: nobody may be left waiting for it.
@@ -270,6 +261,17 @@ class Writer:
                         )
                 raise
             self._queue.finished(requests)
+
+    async def _gather_callers(self) -> None:
+        """Let callers in who are on their way: a commit costs the same for one row as for some.
+
+        Who was answered just now, and stores in a loop, is back some turns later.
+        """
+        came, quiet = 1, 0
+        while quiet < _QUIET_TURNS and len(self._queue) > 1:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._queue) <= came or self._queue.full else 0
+            came = len(self._queue)
 
     async def _commit_all(self, requests: list[Request]) -> None:
         """Commit requests as one batch; where that fails, each by itself."""
@@ -292,36 +294,27 @@ class Writer:
                 await asyncio.sleep(0)
 
     async def _commit(self, rows: Sequence[Row]) -> None:
-        def prepare() -> _Prepared:
-            # Of several with the same id, the last counts; it stands where the first stood.
-            latest = {(row["user_id"], row["kind"], row["id"]): row for row in in_breaths(rows)}
-            batch = list(latest.values())
-            ids = pa.array([row["id"] for row in batch], pa.string())
-            talks = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
-            perhaps = tuple({id_ for _, _, id_ in latest}) if self._known.any(ids) else ()
-            return _Prepared(latest, batch, [row["content"] for row in batch], ids, talks, perhaps)
-
         if self._uncertain:
             await self._follow()
-        given = await _off_loop(len(rows), prepare)
-        latest, batch = given.latest, given.batch
-        vectors = await embed_texts(self._embedder, given.texts, "document", self._embed_timeout)
+        given = await off_loop(len(rows), lambda: prepare(rows, self._known))
+        latest, batch = given.latest, given.rows
+        vectors = await embed(self._embedder, given.texts, self._embed_timeout)
         stored = await self._stored(latest, given.perhaps_stored) if given.perhaps_stored else {}
-        next_turns = await self._next_turns(given.conversations)
+        next_turns = await self._next_turns.of(given.conversations, self._sessions)
         # A commit that fails may have been made all the same: its numbers are never given again.
         first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
         last_seq = self._next_seq - 1
 
         def build() -> tuple[pa.Table, list[HotTurn], set[str]]:
-            self._known.add(given.ids)
+            self._known.add_hashed(given.hashes)
             hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
             table = to_table(batch, vectors, self._schema)
-            return table, hot, _moved_from(stored, latest)
+            return table, hot, moved_from(stored, latest)
 
-        table, hot, moved_from = await _off_loop(len(batch), build)
+        table, hot, left = await off_loop(len(batch), build)
         # Before the rows: a process killed behind them would leave nothing that says that these
         # conversations have lost a message. No refill runs meanwhile (exclusive).
-        for conversation in moved_from:
+        for conversation in left:
             await self._sessions.mark_stale(conversation)
         self._uncertain = True
         await to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
@@ -336,10 +329,12 @@ class Writer:
             _log.error("sessions_behind", error=str(error))
         else:
             self._uncertain = False
+            self._next_turns.remember(next_turns)
         self._afterwards()
 
     async def _follow(self) -> None:
         """Mend what a write whose end is not known may have left behind."""
+        self._next_turns.forget()
         await follow_rows(self._rows, self._lexical, self._sessions)
         self._uncertain = False
         self.problems.pop(_FOLLOWING, None)
@@ -357,15 +352,7 @@ class Writer:
                 if key in latest
             }
 
-        return await _off_loop(found.num_rows, read)
-
-    async def _next_turns(self, conversations: Iterable[str]) -> dict[str, int]:
-        """The next free turn of each conversation."""
-        turns: dict[str, int] = {}
-        for conversation in conversations:
-            known = await self._sessions.conversation(conversation)
-            turns[conversation] = 0 if known is None else known.next_turn
-        return turns
+        return await off_loop(found.num_rows, read)
 
     # Work that no caller waits for
 
@@ -402,19 +389,3 @@ class Writer:
         if self._rows.untidy():
             # Versions that were too young to go, or what was written meanwhile.
             self._background.start_later(_REST, _TIDY, self._tidy)
-
-
-def _moved_from(stored: Mapping[Key, Place], latest: Mapping[Key, Row]) -> set[str]:
-    """The conversations that messages were in, and are not in any more."""
-    return {
-        place.conversation_id
-        for key, place in in_breaths(stored.items())
-        if key[1] == MESSAGE
-        and place.conversation_id is not None
-        and place.conversation_id != latest[key]["conversation_id"]
-    }
-
-
-async def _off_loop(rows: int, work: Callable[[], T]) -> T:
-    """Do pure Python work, in a thread where there is much of it."""
-    return work() if rows <= _ROWS_ON_THE_LOOP else await asyncio.to_thread(work)
