@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.indexers.threads import in_breaths
@@ -34,7 +35,7 @@ def give_places(
 
     Returns the last ``hot_turns`` messages of each conversation.
     """
-    hot: dict[str, list[HotTurn]] = {}
+    placed: dict[str, list[Row]] = {}
     for offset, (key, row) in enumerate(in_breaths(latest.items())):
         row["seq"] = first_seq + offset
         if row["kind"] != MESSAGE:
@@ -46,12 +47,10 @@ def give_places(
         else:
             row["turn"] = next_turns[conversation]
             next_turns[conversation] += 1
-        hot.setdefault(conversation, []).append(
-            HotTurn(row["user_id"], conversation, row["turn"], row)
-        )
+        placed.setdefault(conversation, []).append(row)
     return [
-        turn
-        for turns in hot.values()
+        HotTurn(row["user_id"], conversation, row["turn"], row)
+        for conversation, rows in placed.items()
         # By turn, not as they came: earlier turns may be stored again after newer ones.
-        for turn in sorted(turns, key=lambda turn: turn.turn)[-hot_turns:]
+        for row in sorted(rows, key=itemgetter("turn"))[-hot_turns:]
     ]

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.validation import (
@@ -45,9 +45,12 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces a text of this many characters says about as much as a word or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
+_BUT_VECTOR = pa.struct([field for field in row_schema(1) if field.name != "vector"])
 _LONGEST_NAME = 100
 _MICROSECOND = timedelta(microseconds=1)
 _plain_json = json.JSONEncoder(separators=(",", ":")).encode
+_UNBOUND = {"unbound": True}
+_UNBOUND_JSON = _plain_json(_UNBOUND)
 _LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
 # Leaves room to count on in 64 bits.
 _LARGEST_COUNT = 2**53
@@ -63,12 +66,11 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     content = storable_text("message.content", message.content)
     zones: dict[str, int] = {}
     created = _micros("message.timestamp", message.timestamp, zones, "created_at")
-    extra: dict[str, Any] = {}
+    # The row knows its conversation; where the message did not, it comes back so.
+    unbound = message.conversation_id is None
+    extra = _UNBOUND_JSON if unbound else None
     if zones:
-        extra["zones"] = zones
-    if message.conversation_id is None:
-        # The row knows its conversation; the message did not, and comes back so.
-        extra["unbound"] = True
+        extra = _plain_json({"zones": zones, **(_UNBOUND if unbound else {})})
     metadata = json_dict("message.metadata", message.metadata)
     importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
     if isinstance(importance, (int, float)) and not isinstance(importance, bool):
@@ -89,7 +91,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
         "words": count_words(content),
         **cues(content, message.metadata),
         "metadata": metadata,
-        "extra": _plain_json(extra) if extra else None,
+        "extra": extra,
         "source": None,
         "category": None,
         "tags": [],
@@ -181,22 +183,17 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
     """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``."""
     # A list of dicts at once: a call of Arrow's costs more than to read a few rows' thirty columns.
-    row_type = pa.struct([field for field in schema if field.name != "vector"])
     starts = range(0, len(rows) or 1, _ROWS_AT_ONCE)
     # In small parts: Arrow lets no other thread run meanwhile.
     parts = [
-        pa.array(rows[start : start + _ROWS_AT_ONCE], row_type)
+        pa.array(rows[start : start + _ROWS_AT_ONCE], _BUT_VECTOR)
         for start in (in_breaths(starts, 1) if len(starts) > 1 else starts)
     ]
-    columns = iter(pa.concat_arrays(parts).flatten())
+    columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))
     flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-    arrays = [
-        pa.FixedSizeListArray.from_arrays(flat, field.type.list_size)
-        if field.name == "vector"
-        else next(columns)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    field = schema.field("vector")
+    vector = pa.FixedSizeListArray.from_arrays(flat, field.type.list_size)
+    return pa.Table.from_batches([columns]).append_column(field, vector)
 
 
 def from_table(table: pa.Table) -> Iterator[Row]:

@@ -139,7 +139,8 @@ def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     block: list[str] = []
     chars = 0
     for index, text in enumerate(texts):
-        text = _readable(text)
+        if len(text) > MAX_CHARS or not text.isascii():
+            text = _readable(text)
         if block and (chars + len(text) > _CHARS_PER_BLOCK or len(block) == _TEXTS_PER_BLOCK):
             yield index - len(block), block
             block, chars = [], 0
