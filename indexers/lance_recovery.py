@@ -35,6 +35,8 @@ _NEWEST_NAME = 2**64 - 1
 _MAGIC = b"LANC"
 # Each may mean reading all rows. A damage that so many versions share is no torn commit.
 _TRIES = 20
+# An append may have written its file before a compaction beside it was committed.
+_WRITTEN_BEFORE_NS = 60 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def _keep_rows(table: Path, aside: Path, whole: Whole) -> None:
 
     A torn manifest does not say which these are, so their age does. A few more may be kept.
     """
-    since = (table / _VERSIONS / f"{_NEWEST_NAME - whole.version}.manifest").stat().st_mtime_ns
+    manifest = table / _VERSIONS / f"{_NEWEST_NAME - whole.version}.manifest"
+    since = manifest.stat().st_mtime_ns - _WRITTEN_BEFORE_NS
     for name in _OF_ROWS:
         if not (table / name).is_dir():
             continue
