@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -224,7 +225,7 @@ def record(row: Mapping[str, Any]) -> Message | MemoryEntry:
 
 def to_message(row: Mapping[str, Any]) -> Message:
     """The message of a row. Made without validation: it was validated when it came."""
-    extra = jsonable.loads(row["extra"]) if row["extra"] else {}
+    extra = _message_extra(row["extra"]) if row["extra"] else {}
     return Message.model_construct(
         id=UUID(row["id"]),
         role=MessageRole(row["role"]),
@@ -235,6 +236,13 @@ def to_message(row: Mapping[str, Any]) -> Message:
         parent_id=None if row["parent_id"] is None else UUID(row["parent_id"]),
         conversation_id=None if extra.get("unbound") else row["conversation_id"],
     )
+
+
+@lru_cache(maxsize=1_024)
+def _message_extra(text: str) -> Mapping[str, Any]:
+    """A message's ``extra``: a few short texts make up nearly all of them. Only to be read."""
+    extra: dict[str, Any] = jsonable.loads(text)
+    return extra
 
 
 def to_memory(row: Mapping[str, Any]) -> MemoryEntry:
