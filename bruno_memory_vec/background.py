@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
+from bruno_memory_vec.indexers.unbroken import to_its_end
 from bruno_memory_vec.logs import get_logger
 
-_log = get_logger(__name__)
+__all__ = ["Background", "runs", "to_its_end"]
 
-T = TypeVar("T")
+_log = get_logger(__name__)
 
 
 def runs(task: asyncio.Future[Any] | None) -> bool:
@@ -75,24 +76,3 @@ class Background:
     def under_way(self) -> list[asyncio.Task[None]]:
         """The tasks that run now."""
         return [task for task in self._tasks.values() if runs(task)]
-
-
-async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
-    """Await an engine's write; where that is cancelled, the write is let finish first.
-
-    Else its rows could land after the next batch has looked for them, and a turn
-    be given twice.
-    """
-    task = asyncio.ensure_future(write)
-    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
-    # same, some milliseconds later.
-    asyncio._unregister_task(task)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled from task.exception()
-    return task.result()

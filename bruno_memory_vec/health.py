@@ -46,6 +46,9 @@ async def health_of(
             report[name] = await part.health()
         except BrunoError as error:
             wrong[name] = str(error)
+    logged = report.get("rows", {}).get("log", {}).get("problem")
+    if logged is not None:
+        wrong["log"] = logged
     if store.writer is not None:
         report["writer"] = store.writer.health()
     if isinstance(store.embedder, CachedEmbedder):

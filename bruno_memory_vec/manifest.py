@@ -20,7 +20,7 @@ from bruno_memory_vec.errors import (
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.analysis import LANGUAGES
-from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
 
 FILE = "store.json"
 LOCK = "writer.lock"
@@ -68,9 +68,9 @@ class Manifest:
         Raises:
             StoreVersionError: naming both.
         """
-        if self.schema < SCHEMA_VERSION:
+        if self.schema < ROWS_VERSION:
             raise StoreVersionError(
-                f"{folder} has the format {self.schema}, older than {SCHEMA_VERSION}",
+                f"{folder} has the format {self.schema}, older than {ROWS_VERSION}",
                 fix="Open it once without read_only, or run bruno-memory-vec doctor --repair; "
                 "either upgrades it.",
             )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bruno_memory_vec import manifest
 from bruno_memory_vec.config import MemoryConfig
@@ -23,7 +23,7 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.following import Progress, follow_rows
 from bruno_memory_vec.indexers.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
-from bruno_memory_vec.indexers.schema import row_schema
+from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.locking import WriterLock
 from bruno_memory_vec.logs import get_logger
@@ -33,6 +33,9 @@ from bruno_memory_vec.reembedding.files import Watch, remove, tidy
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.upgrade import upgrade
 from bruno_memory_vec.writer import Writer
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.indexers.logged import LoggedIndex
 
 _log = get_logger(__name__)
 
@@ -83,20 +86,22 @@ class Store:
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
 
-    def switch(self, rows: VectorIndex, embedder: Embedder, folder: Path) -> None:
+    def switch(self, rows: VectorIndex, embedder: Embedder, folder: Path, before: Path) -> None:
         """Answer from other rows from now on. Hold the writer's exclusion.
 
         Args:
             rows: the same rows, with vectors that ``embedder`` made.
             embedder: makes the vectors of what comes.
-            folder: that of the rows up to now. It goes in a minute, or at :meth:`close`.
+            folder: their folder. It has no log yet.
+            before: that of the rows up to now. It goes in a minute, or at :meth:`close`.
         """
         assert self.writer is not None
-        rows = cached(rows, self.config)
-        replaced = Replaced(self.rows, self.embedder, folder)
+        dimension = embedder.fingerprint.dimension
+        rows = cached(_logged(rows, folder, dimension, self.config), self.config)
+        replaced = Replaced(self.rows, self.embedder, before)
         self.replaced.append(replaced)
         replaced.remove_later()
-        self.writer.switch(rows, embedder, row_schema(embedder.fingerprint.dimension))
+        self.writer.switch(rows, embedder, row_schema(dimension))
         self.rows, self.embedder = rows, embedder
         # A new one: a recall that has begun ends with the vectors it began with.
         timeout = self.config.embed_timeout
@@ -300,7 +305,21 @@ async def _open_rows(
         raise
     if config.read_only:
         rows.watch = watch
-    return cached(rows, config)
+    logged = _logged(rows, folder / found.rows, dimension, config)
+    try:
+        await logged.replay()
+    except BaseException:
+        await rows.close()
+        raise
+    return cached(logged, config)
+
+
+def _logged(rows: VectorIndex, folder: Path, dimension: int, config: MemoryConfig) -> LoggedIndex:
+    """Rows in a folder, behind the log in it."""
+    from bruno_memory_vec.indexers.logged import LoggedIndex
+
+    schema = row_schema(dimension)
+    return LoggedIndex(rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync)
 
 
 def cached(rows: VectorIndex, config: MemoryConfig) -> VectorIndex:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.following import Progress
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
-from bruno_memory_vec.indexers.schema import CUE_COLUMNS, SCHEMA_VERSION, row_schema
+from bruno_memory_vec.indexers.schema import CUE_COLUMNS, ROWS_VERSION, SCHEMA_VERSION, row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.manifest import Manifest
 from bruno_memory_vec.rows import cues
@@ -26,14 +26,24 @@ async def upgrade(
 ) -> Manifest:
     """Fill in what the format of ``found`` did not have; does nothing for the present one.
 
-    Format 1 had no cues. Killed half-way, it begins again at the next opening: until the
-    manifest says otherwise the store is of the old format.
+    Format 1 had no cues. Format 2 had no log, and its rows are as they should be. Killed half-way,
+    it begins again at the next opening: until the manifest says otherwise the store is of the old
+    format.
 
     Raises:
         EngineError: the rows cannot be read or written.
     """
     if found.schema == SCHEMA_VERSION:
         return found
+    if found.schema < ROWS_VERSION:
+        await _add_cues(rows, found, progress)
+    # Before anything is logged.
+    now = replace(found, schema=SCHEMA_VERSION)
+    await asyncio.to_thread(now.write, folder)
+    return now
+
+
+async def _add_cues(rows: VectorIndex, found: Manifest, progress: Progress | None) -> None:
     total = await rows.count(Scope.all_users(), RowFilter())
     _log.info("store_upgraded", schema=found.schema, to=SCHEMA_VERSION, rows=total)
     done, waiting = 0, list[pa.Table]()
@@ -49,9 +59,6 @@ async def upgrade(
             progress("upgrading the store", done, total)
     if waiting:
         await rows.fill(pa.concat_tables(waiting))
-    now = replace(found, schema=SCHEMA_VERSION)
-    await asyncio.to_thread(now.write, folder)
-    return now
 
 
 def _cues_of(batch: pa.RecordBatch) -> pa.Table:

@@ -21,6 +21,7 @@ from bruno_memory_vec.background import Background, runs, to_its_end
 from bruno_memory_vec.batches import NextTurns, embed, moved_from, off_loop, prepare
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
+from bruno_memory_vec.flushing import FLUSH, Flushing
 from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
@@ -95,6 +96,8 @@ class Writer:
         self._deleting: set[asyncio.Future[int]] = set()
         self._background = Background()
         self._written_at = 0.0
+        # A flush is a commit, after which upkeep may be due.
+        self._flushing = Flushing(self._background, lambda: self._rows.flush(), self._look_after)
         self._next_turns = NextTurns()
         self._closed = False
 
@@ -231,12 +234,15 @@ class Writer:
             await asyncio.wait(running)
         await self.flush_uses()
         self.problems.pop(_COMPACT, None)
-        if self._rows.untidy():
-            try:
+        # All is stored, whatever fails: the next opening flushes and compacts.
+        work = FLUSH
+        try:
+            await self._rows.flush()
+            work = _COMPACT
+            if self._rows.untidy():
                 await self._rows.maintain(keep_none=True)
-            except EngineError as error:
-                # All is stored; the next opening compacts.
-                self._background.failed(_COMPACT, error)
+        except EngineError as error:
+            self._background.failed(work, error)
         await self._background.tell()
 
     # The task
@@ -358,7 +364,11 @@ class Writer:
 
     def _afterwards(self) -> None:
         self._written_at = time.monotonic()
+        self._flushing.written()
         self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
+        self._look_after()
+
+    def _look_after(self) -> None:
         if self._rows.due():
             self._background.start(_COMPACT, self._compact)
         else:

@@ -23,6 +23,7 @@ from .lance_upkeep import Upkeep
 from .loop_lock import LoopLock
 from .protocols import Candidates, Maintenance, RowFilter, Scope
 from .schema import KEY, row_schema
+from .threads import off_loop
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TABLE = "rows"
-# Above this many rows LanceDB's own Python work would hold the event loop for too long.
-_ROWS_ON_THE_LOOP = 64
 _TRIES_OF_A_READER = 3
 # LanceDB would keep whatever it has read of its indexes, up to some gigabytes.
 _INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 64 * 2**20, 32 * 2**20
@@ -154,7 +153,7 @@ class LanceIndex:
         async with self._changing if self._upkeep.syncs else nullcontext():
             self._upkeep.check_sync()
             with errors("add rows", self._path):
-                await _off_loop(rows.num_rows, lambda: self._table.add(rows))
+                await off_loop(rows.num_rows, lambda: self._table.add(rows))
             await self._committed(rows.num_rows)
 
     async def replace(self, rows: pa.Table) -> None:
@@ -169,7 +168,7 @@ class LanceIndex:
         async with self._changing:
             self._upkeep.check_sync()
             with errors("replace rows", self._path):
-                await _off_loop(rows.num_rows, merge)
+                await off_loop(rows.num_rows, merge)
         await self._committed()
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
@@ -197,7 +196,7 @@ class LanceIndex:
             self._upkeep.check_sync()
             with errors("fill columns", self._path):
                 merge = self._table.merge_insert("seq").when_matched_update_all()
-                await _off_loop(rows.num_rows, lambda: merge.execute(rows))
+                await off_loop(rows.num_rows, lambda: merge.execute(rows))
         await self._committed()
 
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
@@ -288,7 +287,7 @@ class LanceIndex:
             return self._select(condition, columns, order_by=order_by, limit=limit)
 
         # A condition that names many ids takes long to write and to parse.
-        return await _off_loop(len(where.ids), select)
+        return await off_loop(len(where.ids), select)
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
         condition = sql.conditions(scope, where)
@@ -411,14 +410,3 @@ class LanceIndex:
         table, self._open_table = self._open_table, None
         if table is not None:
             table.close()
-
-
-async def _off_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
-    """Run a call about this many rows; a big one on a loop of its own in a thread."""
-    if rows <= _ROWS_ON_THE_LOOP:
-        return await call()
-
-    async def run() -> T:
-        return await call()
-
-    return await asyncio.to_thread(lambda: asyncio.run(run()))

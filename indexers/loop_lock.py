@@ -23,6 +23,10 @@ class LoopLock:
     def _lock(self) -> asyncio.Lock:
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
+    def locked(self) -> bool:
+        """Whether it is held in the running loop."""
+        return self._lock().locked()
+
     async def __aenter__(self) -> None:
         await self._lock().acquire()
 

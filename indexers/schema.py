@@ -10,8 +10,14 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-#: 2 added the cues: what the rankers know of a text without reading it.
-SCHEMA_VERSION = 2
+#: 2 added the cues: what the rankers know of a text without reading it. 3 added the log: rows that
+#: came last may be beside LanceDB's, where an older version would not look for them.
+SCHEMA_VERSION = 3
+#: From this format on a row has the columns that it has now.
+ROWS_VERSION = 2
+
+#: The folder of the log, in that of the rows.
+LOG = "log"
 
 MESSAGE = "message"
 MEMORY = "memory"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# Above this many rows LanceDB's own Python work would hold the event loop for too long.
+_ROWS_ON_THE_LOOP = 64
 
 
 def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
@@ -20,3 +24,14 @@ def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
         yield item
         if number % each == 0:
             time.sleep(0)
+
+
+async def off_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
+    """Run a call about this many rows; a big one on a loop of its own in a thread."""
+    if rows <= _ROWS_ON_THE_LOOP:
+        return await call()
+
+    async def run() -> T:
+        return await call()
+
+    return await asyncio.to_thread(lambda: asyncio.run(run()))

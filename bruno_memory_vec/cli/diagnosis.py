@@ -25,7 +25,7 @@ from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.factory import open_memory
-from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
 from bruno_memory_vec.maintenance import (
     MANY_FILES,
     MANY_VERSIONS,
@@ -90,8 +90,10 @@ async def examine(config: MemoryConfig) -> list[Check]:
         else:
             try:
                 written = await rows.last_seq()
-                number = (await rows.health())["rows"]
-                checks.append(Check("rows", OK, f"{number:,} rows can be read"))
+                health = await rows.health()
+                checks.append(Check("rows", OK, f"{health['rows']:,} rows can be read"))
+                if health["log"]["problem"] is not None:
+                    checks.append(Check("log", PROBLEM, health["log"]["problem"]))
             except BrunoError as error:
                 checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
             else:
@@ -124,8 +126,8 @@ async def _other(config: MemoryConfig) -> Check:
 
 def _folder(folder: Path, found: Manifest, repair: str) -> Check:
     about = f"{folder} is a store of format {found.schema}, word stems: {found.language or 'none'}"
-    if found.schema < SCHEMA_VERSION:
-        older = f"{about}, older than {SCHEMA_VERSION}: it cannot be read until it is upgraded"
+    if found.schema < ROWS_VERSION:
+        older = f"{about}, older than {ROWS_VERSION}: it cannot be read until it is upgraded"
         return Check("folder", PROBLEM, older, repair)
     if not os.access(folder, os.W_OK):
         return Check("folder", NOTE, f"{about}; it may only be read")
@@ -162,11 +164,12 @@ async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Chec
 @asynccontextmanager
 async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any]:
     from bruno_memory_vec.indexers.lance import LanceIndex
+    from bruno_memory_vec.indexers.logged import LoggedIndex
 
+    path, dimension = folder / found.rows, found.fingerprint.dimension
     try:
-        rows = await LanceIndex.open(
-            str(folder / found.rows), found.fingerprint.dimension, read_only=True
-        )
+        inner = await LanceIndex.open(str(path), dimension, read_only=True)
+        rows = LoggedIndex(inner, path / LOG, row_schema(dimension), read_only=True)
     except BrunoError as error:
         # Without sessions, the store was being made when its process was stopped.
         begun = (folder / SESSIONS).exists()

@@ -37,6 +37,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.following import Progress
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.manifest import Manifest, folder_of
 from bruno_memory_vec.reembedding import files
@@ -246,7 +247,7 @@ class _Reembedding:
         begun = await asyncio.to_thread(files.begun, self._folder, found)
         before = found.fingerprint
         discarded: Fingerprint | None = None
-        if begun is not None and not _goes_on(begun, found, fingerprint):
+        if begun is not None and not _goes_on(begun, fingerprint):
             await self._give_up(begun)
             discarded, begun = begun.fingerprint, None
         rows = await self._store.rows.count(Scope.all_users(), RowFilter())
@@ -335,14 +336,16 @@ class _Reembedding:
             finally:
                 await asyncio.wait([naming])
                 if naming.exception() is None:
-                    store.switch(copy, embedder, self._folder / naming.result())
+                    names = name, naming.result()
+                    store.switch(copy, embedder, *(self._folder / each for each in names))
             seconds = time.perf_counter() - started
         await asyncio.to_thread(files.forget, self._folder)
         return seconds
 
 
-def _goes_on(begun: Begun, found: Manifest, fingerprint: Fingerprint) -> bool:
-    return begun.fingerprint == fingerprint and begun.schema == found.schema
+def _goes_on(begun: Begun, fingerprint: Fingerprint) -> bool:
+    same_rows = begun.schema in range(ROWS_VERSION, SCHEMA_VERSION + 1)
+    return begun.fingerprint == fingerprint and same_rows
 
 
 def _manifest(folder: Path) -> Manifest:

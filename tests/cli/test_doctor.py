@@ -152,7 +152,12 @@ def test_a_torn_newest_version(run: Run, store: list[str], folder: Path, lines: 
     assert "stepped back" not in run("doctor", "--repair", *store).out
 
 
-def test_a_torn_store_that_is_being_written(run: Run, store: list[str], folder: Path) -> None:
+def test_a_torn_store_that_is_being_written(
+    run: Run, store: list[str], folder: Path, lines: Run
+) -> None:
+    # A second commit, so that there is one to go back to.
+    row = {"conversation_id": "c", "role": "user", "content": "cut short", "user_id": "ana"}
+    run("ingest", str(lines(row)), *store)
     versions = folder / "rows" / "rows.lance" / "_versions"
     newest = min(versions.glob("*.manifest"))
     newest.write_bytes(b"")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("bruno_memory_vec", "indexers", "rankers")
 # Their methods are those of a protocol, whose docstrings they keep.
 ENGINES = {"LanceIndex", "TantivyIndex", "ReferenceIndex", "ReferenceLexicalIndex"}
-ENGINES |= {"SQLiteSessionStore", "CachedIndex"}
+ENGINES |= {"SQLiteSessionStore", "CachedIndex", "LoggedIndex"}
 
 
 def modules() -> Iterator[Path]:

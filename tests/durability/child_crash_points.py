@@ -18,6 +18,8 @@ _STEPS = {
     "rows": ("append", "replace", "delete"),
     "sessions": ("apply", "mark_stale", "refill"),
 }
+# On the way of logged rows to the engine: blocking steps of the log, and the engine's.
+_LOG_STEPS = ("append", "remove")
 
 
 class Crossings:
@@ -26,17 +28,37 @@ class Crossings:
     def __init__(self, deadly: int) -> None:
         self._left = deadly
 
-    def watch(self, engine: Any, name: str) -> None:
-        """Count the crossings of a method from now on."""
+    def watch(self, engine: Any, name: str, called: str | None = None) -> None:
+        """Count the crossings of a method from now on, called so where they are told."""
+        called = called or name
         step: Callable[..., Awaitable[Any]] = getattr(engine, name)
 
         async def crossed(*arguments: Any) -> Any:
-            self._cross(f"before {name}")
+            self._cross(f"before {called}")
             result = await step(*arguments)
-            self._cross(f"after {name}")
+            self._cross(f"after {called}")
             return result
 
         setattr(engine, name, crossed)
+
+    def watch_log(self, rows: Any) -> None:
+        """Count the crossings of what happens between the log and LanceDB from now on."""
+        logged = rows.inner
+        self.watch(logged.inner, "append", "land")
+        log = logged._backlog._log
+        for name in _LOG_STEPS:
+            self._watch_blocking(log, name)
+
+    def _watch_blocking(self, log: Any, name: str) -> None:
+        step: Callable[..., Any] = getattr(log, name)
+
+        def crossed(*arguments: Any) -> Any:
+            self._cross(f"before log {name}")
+            result = step(*arguments)
+            self._cross(f"after log {name}")
+            return result
+
+        setattr(log, name, crossed)
 
     def _cross(self, where: str) -> None:
         self._left -= 1
@@ -63,10 +85,14 @@ async def main(order: dict[str, Any]) -> None:
     for engine, names in _STEPS.items():
         for name in names:
             crossings.watch(getattr(store, engine), name)
+    crossings.watch_log(store.rows)
     await load.put([load.message(str(go.id))], "ana", "ana-1", single=True)  # it moves there
     await load.memory.get_context("ana", "ana-0")
     await load.put([load.message(str(change.id))], "ana", "ana-0", single=True)
     await load.clear_one("ana", "ana-1", keep=False)
+    await load.put([load.message()], "ana", "ana-1", single=True)
+    await load.put([load.message()], "ana", "ana-0", single=True)
+    await store.rows.flush()
     await load.put([load.message()], "ana", "ana-1", single=True)
     print("done", flush=True)
     await asyncio.sleep(600)

@@ -335,7 +335,7 @@ async def test_killed_while_a_store_is_made(nursery: Nursery, tmp_path: Path) ->
 async def _indexed_columns(folder: Path) -> set[str]:
     """Which columns of the rows have an index: without, a store is slow for ever."""
     async with open_memory(str(folder), embedder="hash") as memory:
-        table = (await memory._door.store()).rows.inner._table
+        table = (await memory._door.store()).rows.inner.inner._table
         return {column for index in await table.list_indices() for column in index.columns}
 
 

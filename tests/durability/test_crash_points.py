@@ -42,4 +42,6 @@ async def test_killed_between_two_steps(nursery: Nursery, tmp_path: Path) -> Non
         died.append(where)
     print(f"killed {len(died)} times: {', '.join(died)}")
     steps = {"append", "replace", "delete", "apply", "mark_stale", "refill"}
+    # A row in the log; in LanceDB too, with the log's file still there; and the file gone.
+    steps |= {"log append", "land", "log remove"}
     assert set(died) == {f"{when} {step}" for when in ("before", "after") for step in steps}

@@ -22,7 +22,8 @@ from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, manifest, open_memory
 from bruno_memory_vec.errors import FingerprintError, StoreLockedError, StoreVersionError
-from bruno_memory_vec.indexers.schema import CUE_COLUMNS, SCHEMA_VERSION
+from bruno_memory_vec.indexers.row_log import segments
+from bruno_memory_vec.indexers.schema import CUE_COLUMNS, LOG, SCHEMA_VERSION
 from bruno_memory_vec.reembedding.run import reembed
 from bruno_memory_vec.testing.embedder import HashEmbedder
 from tests.durability.support import HERE, Child, message, rows_of
@@ -197,6 +198,27 @@ async def test_a_reader_is_refused_until_a_writer_has_been_there(tmp_path: Path)
     async with open_memory(str(tmp_path), embedder="hash", read_only=True) as memory:
         hits = await memory.recall("Who has the violin?", user_id="ana")
     assert "violin" in hits[0].content
+
+
+async def test_format_2_is_read_as_it_is_and_only_its_number_changes(tmp_path: Path) -> None:
+    """It had no log: its rows are as they are now, and an older version must not meet a log."""
+    before = await fill(tmp_path)
+    path = tmp_path / manifest.FILE
+    said = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**said, "schema": 2}), encoding="utf-8")
+    async with open_memory(str(tmp_path), embedder="hash", read_only=True) as memory:
+        assert await in_order(memory) == before
+        version = (await memory.health())["rows"]["version"]
+    assert schema_of(tmp_path) == 2
+    async with open_memory(str(tmp_path), embedder="hash") as memory:
+        assert schema_of(tmp_path) == SCHEMA_VERSION == 3
+        assert (await memory.health())["rows"]["version"] == version
+        assert await in_order(memory) == before
+        await memory.store_message(message("Di: who is it?"), "later", user_id="ana")
+        assert segments(tmp_path / "rows" / LOG)
+    path.write_text(json.dumps({**said, "schema": SCHEMA_VERSION + 1}), encoding="utf-8")
+    with pytest.raises(StoreVersionError, match="Upgrade with"):
+        await open_memory(str(tmp_path), embedder="hash")
 
 
 async def test_another_embedder_is_refused_before_anything_changes(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Started with the folder of the stores and a log. A line of the log is "ack NUMBER" when a call has
 returned, then JSON: the operation, what the store holds now, and the files of the rows that are new
-since the one before. These files are copied, too: they never change, and clean-up removes them.
+since the one before. These files are copied, too: they never change, and clean-up removes them. The
+files of the log grow, and are copied at each acknowledgement.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from uuid import UUID
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
-from bruno_memory_vec import open_memory
+from bruno_memory_vec import flushing, open_memory
 from bruno_memory_vec.indexers import lance_upkeep
+from bruno_memory_vec.indexers.row_log import segments
+from bruno_memory_vec.indexers.schema import LOG
 from tests.durability.support import message, rows_of
 
 # So that versions are removed within the test, but none of the upkeep that removes them.
 _KEPT = 3.0
 lance_upkeep._KEEP_VERSIONS = timedelta(seconds=_KEPT)
+# Logged rows reach LanceDB with what needs them there, and not beside some other work.
+flushing.PAUSE = flushing.LONGEST = 600.0
 
 _KNOWN = UUID(int=7)
 _FACT = UUID(int=8)
@@ -84,7 +89,13 @@ async def main(folder: Path, log: Path) -> None:
         os.write(handle, f"ack {number}\n".encode())
         now = files(folder / kind / "rows")
         made = sorted(now - before)
+        for path in segments(folder / kind / "rows" / LOG):
+            copy = folder / "kept-log" / kind / path.name / str(number)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
         for file in made:
+            if file.startswith(LOG):
+                continue
             copy = folder / "kept" / kind / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / kind / "rows" / file, copy)

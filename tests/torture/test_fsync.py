@@ -17,6 +17,7 @@ from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import BackendUnavailable
 from bruno_memory_vec.indexers.lance_recovery import newest_whole, step_back
 from bruno_memory_vec.indexers.lance_sync import Sync
+from bruno_memory_vec.indexers.schema import LOG
 from tests.durability.support import ROOT, message, rows_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.syscalls import Event, observe, unavailable
@@ -47,7 +48,8 @@ class Seen:
         """Make the store as a power cut at this event leaves it; how many files are lost.
 
         Removals are on the disk at once, everything else only when it was synced. Files
-        of ``torn`` that were not synced are there, and empty.
+        of ``torn`` that were not synced are there, and empty. What a file of the log has
+        grown by since its last sync is lost.
         """
         last = {event.what: place for place, event in enumerate(self.events[:at])}
         gone = {event.what for event in self.events[:at] if event.kind == "remove"}
@@ -67,7 +69,26 @@ class Seen:
             lost += 1
             if str(name) in torn:
                 here.touch()
+        for log in (self.folder / "kept-log" / "durable").iterdir():
+            path = str(rows / LOG / log.name)
+            lengths = sorted(int(copy.name) for copy in log.iterdir())
+            if path in gone:
+                continue
+            synced = [ack for ack in lengths if self.synced(path, ack, at)]
+            if synced and self.synced(str(rows / LOG), lengths[0], at):
+                (image / "rows" / LOG).mkdir(exist_ok=True)
+                shutil.copyfile(log / str(synced[-1]), image / "rows" / LOG / log.name)
+            elif f"{LOG}/{log.name}" in torn:
+                (image / "rows" / LOG).mkdir(exist_ok=True)
+                (image / "rows" / LOG / log.name).touch()
         return lost
+
+    def synced(self, path: str, ack: int, at: int) -> bool:
+        """Whether all that was written to a path before an acknowledgement was synced at ``at``."""
+        end = self.place(ack)
+        begin = self.place(ack - 1) if ack > 1 else 0
+        places = [i for i in range(begin, end) if self.events[i] == Event("sync", path)]
+        return bool(places) and places[-1] < at
 
     def of(self, store: str) -> list[dict[str, Any]]:
         return [work for work in self.works if work["store"] == store]
@@ -92,19 +113,28 @@ def seen(
     return Seen(folder, events, works)
 
 
+LOGGED = ("store", "bulk", "remember")
+
+
 # What LanceDB does not need to read a table (lance_sync says why).
 def needed(name: str) -> bool:
     return "/_transactions/" not in name and not name.endswith("latest_version_hint.json")
 
 
 def test_every_new_file_and_its_name_are_synced_before_the_acknowledgement(seen: Seen) -> None:
-    files = folders = 0
+    files = folders = records = 0
     rows = seen.folder / "durable" / "rows"
     for work in seen.of("durable"):
         synced = [event.what for event in seen.between(work["ack"]) if event.kind == "sync"]
         made = [str(rows / name) for name in work["made"] if needed(name)]
-        writes = work["work"] not in {"session", "count uses"}
-        assert bool(made) == writes, work
+        if work["work"].startswith(LOGGED):
+            logs = [path for path in synced if path.startswith(str(rows / LOG / "0"))]
+            # Its record, and before that the file itself where it is new.
+            assert len(logs) == 1 + len(made), work
+            records += 1
+        else:
+            writes = work["work"] not in {"session", "count uses"}
+            assert bool(made) == writes, work
         for path in made:
             assert path in synced, (work["work"], path)
             assert str(Path(path).parent) in synced[synced.index(path) :], (work["work"], path)
@@ -113,7 +143,14 @@ def test_every_new_file_and_its_name_are_synced_before_the_acknowledgement(seen:
         if work["work"].startswith("store") or work["work"] == "session":
             # Sessions and users have no other truth than this file.
             assert any(path.endswith("/sessions.sqlite-wal") for path in synced), work["work"]
-    counts(works=len(seen.works), events=len(seen.events), files=files, folders=folders)
+    assert records == 7
+    counts(
+        works=len(seen.works),
+        events=len(seen.events),
+        files=files,
+        folders=folders,
+        records=records,
+    )
 
 
 def test_the_folders_above_are_synced_when_a_store_is_made(seen: Seen) -> None:
@@ -152,7 +189,11 @@ async def test_a_power_cut_at_any_moment(seen: Seen, tmp_path: Path, torture: To
     draw = random.Random(4)
     torn = 0
     works = seen.of("durable")
-    chosen = [pair for pair in itertools.pairwise(works) if pair[1]["made"]]
+    chosen = [
+        pair
+        for pair in itertools.pairwise(works)
+        if any(not name.startswith(LOG) for name in pair[1]["made"])
+    ]
     chosen = torture.choose(draw.sample(chosen, 4), chosen * 3)
     for number, (before, during) in enumerate(chosen):
         image = tmp_path / f"cut-{number}"
@@ -165,6 +206,30 @@ async def test_a_power_cut_at_any_moment(seen: Seen, tmp_path: Path, torture: To
         assert await check(image, before["holds"], during["holds"])
     assert torn
     counts(power_cuts=len(chosen), versions_torn=torn)
+
+
+async def test_a_power_cut_around_the_log(seen: Seen, tmp_path: Path, torture: Torture) -> None:
+    """Before and after each sync of it, and where a file of it goes: LanceDB has its rows."""
+    rows = str(seen.folder / "durable" / "rows" / LOG)
+    cuts, removals = 0, 0
+    for before, during in itertools.pairwise(seen.of("durable")):
+        begin, end = seen.place(before["ack"]), seen.place(during["ack"])
+        for at in range(begin + 1, end):
+            event = seen.events[at]
+            removed = event.kind == "remove" and event.what.startswith(rows)
+            if not removed and not (torture.long and event.what.startswith(rows)):
+                continue
+            for moment in (at, at + 1):
+                image = tmp_path / f"log-{moment}"
+                seen.cut(image, at=moment, torn=during["made"])
+                whole = await newest_whole(image / "rows")
+                assert whole is not None
+                step_back(image / "rows", whole)
+                assert await check(image, before["holds"], during["holds"])
+                cuts += 1
+            removals += removed
+    assert removals >= 3
+    counts(power_cuts=cuts, removals=removals)
 
 
 async def check(image: Path, *possible: list[str]) -> bool:

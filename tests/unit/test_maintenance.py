@@ -90,6 +90,8 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     shown: list[tuple[str, int, int]] = []
     for number in range(5):
         await memory.store_message(said(f"pear {number}"), "talk 0", "ana")
+        # Each a fragment of its own.
+        await (await memory._door.store()).rows.flush()
     report = await memory.maintain(lambda *step: shown.append(step))
     assert report.ok
     assert report.verified

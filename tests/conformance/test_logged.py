@@ -1,0 +1,210 @@
+"""The log in front of an index answers as the index does, whatever has been flushed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pytest_asyncio
+
+from bruno_memory_vec.indexers.cached import CachedIndex
+from bruno_memory_vec.indexers.lance import LanceIndex
+from bruno_memory_vec.indexers.logged import LoggedIndex
+from bruno_memory_vec.indexers.protocols import RowFilter, VectorIndex
+from bruno_memory_vec.indexers.schema import COLUMNS, LOG, row_schema
+from bruno_memory_vec.testing import VectorIndexConformance
+from bruno_memory_vec.testing.engine_suite import ANA, ANY, EVERYONE, ROWS, by_seq
+from bruno_memory_vec.testing.rows import message
+
+
+async def open_logged(folder: Path, dimension: int, **how: bool) -> LoggedIndex:
+    inner = await LanceIndex.open(str(folder), dimension, **how)
+    index = LoggedIndex(inner, folder / LOG, row_schema(dimension), **how)
+    await index.replay()
+    return index
+
+
+class TestLogged(VectorIndexConformance):
+    """All rows are in the log, unless a change brought them to the engine."""
+
+    async def make_index(self) -> LoggedIndex:
+        return await open_logged(self.folder / "rows", self.dimension)
+
+    def logs(self) -> list[Path]:
+        return sorted((self.folder / "rows" / LOG).glob("*"))
+
+    async def test_an_append_is_no_commit(self, empty: LoggedIndex) -> None:
+        before = await empty.inner.version()
+        for seq in range(20):
+            await empty.append(self.rows(message(seq)))
+        assert await empty.inner.version() == before
+        assert await empty.inner.count(EVERYONE, ANY) == 0
+        assert await empty.count(EVERYONE, ANY) == 20
+        assert len(self.logs()) == 1
+        log = (await empty.health())["log"]
+        assert (log["rows"], log["segments"], log["problem"]) == (20, 1, None)
+        assert log["bytes"] > 20 * 4 * self.dimension
+        await empty.flush()
+        assert await empty.inner.version() == before + 1
+        assert await empty.inner.count(EVERYONE, ANY) == 20
+        assert self.logs() == []
+        assert (await empty.health())["log"] == {
+            "rows": 0,
+            "bytes": 0,
+            "segments": 0,
+            "problem": None,
+        }
+
+    async def test_every_append_is_another_version(self, empty: LoggedIndex) -> None:
+        reader = await open_logged(self.folder / "rows", self.dimension, read_only=True)
+        seen: list[tuple[int, int]] = []
+        for seq in range(4):
+            await empty.append(self.rows(message(seq)))
+            seen.append((await empty.version(), await reader.version()))
+            assert (await empty.version(), await reader.version()) == seen[-1]
+        assert [len(set(versions)) for versions in zip(*seen, strict=True)] == [4, 4]
+        await reader.close()
+
+    async def test_many_rows_go_past_the_log(self, empty: LoggedIndex) -> None:
+        await empty.append(self.rows(message(0, "the first")))
+        await empty.append(self.rows(*(message(seq) for seq in range(1, 700))))
+        assert await empty.inner.count(EVERYONE, ANY) == 700
+        assert self.logs() == []
+        # The same for few rows with very much text.
+        await empty.append(self.rows(message(700, "x" * 5_000_000)))
+        assert await empty.inner.count(EVERYONE, ANY) == 701
+
+    async def test_rows_behind_others_go_past_the_log(self, empty: LoggedIndex) -> None:
+        """A log is replayed by ``seq``, so it holds rows in their order only."""
+        for seq in (5, 3, 9, 4):
+            await empty.append(self.rows(message(seq, f"number {seq}")))
+        await empty.append(self.rows(message(21), message(20)))
+        found = await empty.scan(EVERYONE, ANY, ["seq"], order_by="seq")
+        assert found.column("seq").to_pylist() == [21, 20, 9, 5, 4, 3]
+        again = await open_logged(self.folder / "rows", self.dimension)
+        assert await again.count(EVERYONE, ANY) == 6
+        await again.close()
+
+    async def test_the_tail_is_bounded(self, empty: LoggedIndex) -> None:
+        most = 0
+        for first in range(0, 6000, 300):
+            await empty.append(self.rows(*(message(first + n) for n in range(300))))
+            most = max(most, (await empty.health())["log"]["rows"])
+        assert 0 < most <= 2048
+        assert await empty.count(EVERYONE, ANY) == 6000
+        for first in range(6000, 6020):
+            await empty.append(self.rows(message(first, "y" * 2_000_000)))
+            most = max(most, (await empty.health())["log"]["bytes"])
+        assert most <= 16 * 2**20
+        assert await empty.last_seq() == 6019
+
+    async def test_whoever_is_cancelled_breaks_nothing(self, empty: LoggedIndex) -> None:
+        for seq in range(60):
+            call = asyncio.ensure_future(empty.append(self.rows(message(seq))))
+            flush = asyncio.ensure_future(empty.flush())
+            for _ in range(seq % 7):
+                await asyncio.sleep(0)
+            call.cancel()
+            flush.cancel()
+            await asyncio.gather(call, flush, return_exceptions=True)
+        held = (await empty.scan(EVERYONE, ANY, ["seq"])).column("seq").to_pylist()
+        assert len(held) == len(set(held))
+        await empty.append(self.rows(message(100)))
+        await empty.flush()
+        assert await empty.inner.count(EVERYONE, ANY) == len(held) + 1
+
+    async def test_a_change_finds_what_is_only_logged(self, empty: LoggedIndex) -> None:
+        await empty.append(self.rows(message(0), message(1), message(2)))
+        await empty.replace(self.rows(message(3, "again", id=str(UUID(int=1)))))
+        assert (await empty.delete(ANA, RowFilter(ids=(str(UUID(int=2)),)))).tolist() == [2]
+        await empty.append(self.rows(message(4)))
+        found = by_seq(await empty.scan(EVERYONE, ANY, COLUMNS))
+        assert {seq: row["content"] for seq, row in found.items()} == {
+            0: "hello",
+            3: "again",
+            4: "hello",
+        }
+
+
+class TestLoggedHalf(VectorIndexConformance):
+    """Some rows are in the log, and some in the engine."""
+
+    async def make_index(self) -> VectorIndex:
+        return await open_logged(self.folder / "rows", self.dimension)
+
+    @pytest_asyncio.fixture
+    async def index(self, empty: VectorIndex) -> VectorIndex:
+        await empty.append(self.rows(*ROWS[:4]))
+        await empty.flush()
+        await empty.append(self.rows(*ROWS[4:6]))
+        await empty.append(self.rows(*ROWS[6:]))
+        assert (await empty.health())["log"]["rows"] == 5
+        return empty
+
+
+class _Flushing(LoggedIndex):
+    """Flushes behind each append."""
+
+    async def append(self, rows: pa.Table) -> None:
+        await super().append(rows)
+        await self.flush()
+
+
+class TestLoggedFlushed(VectorIndexConformance):
+    async def make_index(self) -> VectorIndex:
+        folder = self.folder / "rows"
+        inner = await LanceIndex.open(str(folder), self.dimension)
+        index = _Flushing(inner, folder / LOG, row_schema(self.dimension))
+        await index.replay()
+        return index
+
+
+class TestCachedLogged(VectorIndexConformance):
+    """The layers as a store has them, being flushed all the time."""
+
+    async def make_index(self) -> VectorIndex:
+        return CachedIndex(await open_logged(self.folder / "rows", self.dimension), 2**20)
+
+    @pytest_asyncio.fixture
+    async def empty(self) -> AsyncIterator[VectorIndex]:
+        index = await self.make_index()
+
+        async def flush() -> None:
+            while True:
+                await index.flush()
+                await asyncio.sleep(0.003)
+
+        flushing = asyncio.create_task(flush())
+        yield index
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)
+        await index.close()
+
+
+class TestLoggedReader(VectorIndexConformance):
+    """Answers of a reader beside the writer that the suite writes to."""
+
+    async def make_index(self) -> VectorIndex:
+        index = await open_logged(self.folder / "rows", self.dimension)
+        reader = await open_logged(self.folder / "rows", self.dimension, read_only=True)
+        return _Pair(index, reader)
+
+
+class _Pair:
+    """Writes by one index, and reads by another."""
+
+    _WRITES = ("append", "replace", "delete", "fill", "touch", "flush", "maintain")
+
+    def __init__(self, writer: LoggedIndex, reader: LoggedIndex) -> None:
+        self.writer, self.reader = writer, reader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.writer if name in self._WRITES else self.reader, name)
+
+    async def close(self) -> None:
+        await self.writer.close()
+        await self.reader.close()

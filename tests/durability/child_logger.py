@@ -1,0 +1,45 @@
+"""Writes rows by ones, flushing now and then; says each ``seq`` that was acknowledged.
+
+Started with the folder of the rows, it begins when it hears a line. It ends after some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+
+from bruno_memory_vec.indexers.lance import LanceIndex
+from bruno_memory_vec.indexers.logged import LoggedIndex
+from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.testing.rows import message, table
+
+DIMENSION = 8
+_SECONDS = 4.0
+
+
+async def main(folder: Path) -> None:
+    inner = await LanceIndex.open(str(folder), DIMENSION)
+    index = LoggedIndex(inner, folder / LOG, row_schema(DIMENSION))
+    await index.replay()
+    print("open", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    dice, ends, seq = random.Random(1), time.monotonic() + _SECONDS, 0
+    flushing: asyncio.Task[None] | None = None
+    while time.monotonic() < ends:
+        await index.append(table([message(seq, f"number {seq}")], DIMENSION))
+        print(seq, flush=True)
+        seq += 1
+        if dice.random() < 0.1 and (flushing is None or flushing.done()):
+            flushing = asyncio.create_task(index.flush())
+        await asyncio.sleep(dice.choice((0, 0, 0.001, 0.02)))
+    if flushing is not None:
+        await flushing
+    await index.close()
+    print("closed", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
