@@ -11,6 +11,8 @@ from bruno_memory_vec.rows import Row
 
 # More rows than this in one commit make later callers wait long; one call may still exceed it.
 _BATCH_ROWS = 4096
+# So many turns of the event loop after which nobody comes any more.
+_QUIET_TURNS = 3
 #: How many rows may wait or be in work. Eight commits' worth: more would only take memory.
 QUEUE_ROWS = 8 * _BATCH_ROWS
 #: How many characters of content, for where rows are few and long.
@@ -51,11 +53,6 @@ class WriteQueue:
         """How many callers wait for room."""
         return len(self._waiting)
 
-    @property
-    def full(self) -> bool:
-        """Whether there are enough requests for a whole commit."""
-        return self.rows >= _BATCH_ROWS
-
     async def put(self, request: Request) -> None:
         """Queue a request, when there is room for it.
 
@@ -76,6 +73,17 @@ class WriteQueue:
             self._waiting = deque(pair for pair in self._waiting if pair[1] is not gate)
             self._let_in()
             raise
+
+    async def gather(self) -> None:
+        """Let callers in who are on their way: a commit costs the same for one row as for some.
+
+        Who was answered just now, and stores in a loop, is back some turns later.
+        """
+        came, quiet = 1, 0
+        while quiet < _QUIET_TURNS and len(self) > 1:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self) <= came or self.rows >= _BATCH_ROWS else 0
+            came = len(self)
 
     def take(self) -> list[Request]:
         """The requests of the next commit: at least one, and as many as one commit should hold.

@@ -36,8 +36,6 @@ from bruno_memory_vec.write_queue import QUEUE_ROWS, Request, WriteQueue
 _log = get_logger(__name__)
 
 _ANSWERS_AT_ONCE = 64
-# So many turns of the event loop after which nobody comes any more.
-_QUIET_TURNS = 3
 # How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
 LEXICAL_DELAY = 0.5
 # Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
@@ -251,7 +249,7 @@ class Writer:
         while self._queue:
             requests: list[Request] = []
             try:
-                await self._gather_callers()
+                await self._queue.gather()
                 requests = self._queue.take()
                 await self._commit_all(requests)
             except BaseException as error:
@@ -267,17 +265,6 @@ class Writer:
                         )
                 raise
             self._queue.finished(requests)
-
-    async def _gather_callers(self) -> None:
-        """Let callers in who are on their way: a commit costs the same for one row as for some.
-
-        Who was answered just now, and stores in a loop, is back some turns later.
-        """
-        came, quiet = 1, 0
-        while quiet < _QUIET_TURNS and len(self._queue) > 1:
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if len(self._queue) <= came or self._queue.full else 0
-            came = len(self._queue)
 
     async def _commit_all(self, requests: list[Request]) -> None:
         """Commit requests as one batch; where that fails, each by itself."""
