@@ -50,8 +50,6 @@ _BUT_VECTOR = pa.struct([field for field in row_schema(1) if field.name != "vect
 _LONGEST_NAME = 100
 _MICROSECOND = timedelta(microseconds=1)
 _plain_json = json.JSONEncoder(separators=(",", ":")).encode
-_UNBOUND = {"unbound": True}
-_UNBOUND_JSON = _plain_json(_UNBOUND)
 _LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
 # Leaves room to count on in 64 bits.
 _LARGEST_COUNT = 2**53
@@ -69,16 +67,14 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     created = _micros("message.timestamp", message.timestamp, zones, "created_at")
     # The row knows its conversation; where the message did not, it comes back so.
     unbound = message.conversation_id is None
-    extra = _UNBOUND_JSON if unbound else None
+    extra = '{"unbound":true}' if unbound else None
     if zones:
-        extra = _plain_json({"zones": zones, **(_UNBOUND if unbound else {})})
+        extra = _plain_json({"zones": zones, "unbound": True} if unbound else {"zones": zones})
     metadata = json_dict("message.metadata", message.metadata)
     importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
-    if isinstance(importance, (int, float)) and not isinstance(importance, bool):
-        # A number beyond 0..1, like a text, is somebody else's use of the word.
-        importance = float(importance) if 0 <= importance <= 1 else MESSAGE_IMPORTANCE
-    else:
-        importance = MESSAGE_IMPORTANCE
+    number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
+    # A number beyond 0..1, like a text, is somebody else's use of the word.
+    importance = float(importance) if number and 0 <= importance <= 1 else MESSAGE_IMPORTANCE
     return {
         "id": _uuid("message.id", message.id),
         "kind": MESSAGE,
@@ -192,9 +188,8 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     ]
     columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))
     flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-    field = schema.field("vector")
-    vector = pa.FixedSizeListArray.from_arrays(flat, field.type.list_size)
-    return pa.Table.from_batches([columns]).append_column(field, vector)
+    vector = pa.FixedSizeListArray.from_arrays(flat, schema.field("vector").type.list_size)
+    return pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
 
 
 def from_table(table: pa.Table) -> Iterator[Row]:
