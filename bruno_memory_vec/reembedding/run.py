@@ -255,6 +255,7 @@ class _Reembedding:
             return ReembedReport(before, fingerprint, rows, discarded=discarded)
         await self._check_room(rows, fingerprint.dimension - before.dimension)
         copy, name = await self._open_copy(found, begun, fingerprint)
+        before_switch = self._store.rows
         try:
             move = self._move = Move(self._store.rows, copy, embedder, self._progress)
             if self._stopped:
@@ -263,7 +264,7 @@ class _Reembedding:
             await asyncio.to_thread(files.settle, self._folder / name, self._settled)
             waited = await self._switch(move, copy, embedder, name)
         except BaseException:
-            if self._store.rows is not copy:
+            if self._store.rows is before_switch:
                 await copy.close()
             raise
         rows = await copy.count(Scope.all_users(), RowFilter())

@@ -171,6 +171,20 @@ def test_a_torn_store_that_is_being_written(
     assert newest.exists()
 
 
+def test_a_damaged_file_of_the_log_that_is_kept(run: Run, store: list[str], folder: Path) -> None:
+    kept = folder / "rows" / "log" / f"{3:020}.log.damaged"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(b"what could not be read")
+    for options in ([], ["--repair"], []):
+        done = run("doctor", *options, *store)
+        # Only a person can say whether the rows that were in it are missed.
+        assert done.code == 4
+        assert kept.name in "".join(done.out.split())
+    assert kept.exists()
+    kept.unlink()
+    assert run("doctor", *store).code == 0
+
+
 def test_a_store_that_was_never_finished(run: Run, store: list[str], folder: Path) -> None:
     for path in folder.iterdir():
         if path.name != "store.json":
