@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .allocator import give_back
-from .protocols import Candidates, Maintenance, RowFilter, Scope, VectorIndex
-from .user_rows import LOADED, UserRows
+from .protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope, VectorIndex
+from .user_rows import LOADED, Gathered, UserRows
 
 #: Users with more rows than this are left to the engine.
 MOST_ROWS = 150_000
@@ -158,8 +158,10 @@ class CachedIndex:
     async def count(self, scope: Scope, where: RowFilter) -> int:
         return await self.inner.count(scope, where)
 
-    def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
-        return self.inner.after(seq, columns)
+    def after(
+        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
+    ) -> AsyncIterator[pa.RecordBatch]:
+        return self.inner.after(seq, columns, scope)
 
     async def last_seq(self) -> int:
         return await self.inner.last_seq()
@@ -273,19 +275,25 @@ class CachedIndex:
     async def _load(self, user: str, *, whole: bool = False) -> UserRows | None:
         begun, ended, seen = self._begun, self._ended, self._seen
         scope = Scope.user(user)
-        limit = MOST_ROWS if whole else ROWS_AT_ONCE
-        table = await self.inner.scan(scope, RowFilter(), LOADED, limit=limit + 1)
-        if table.num_rows > limit and not whole:
-            self._load_later(user)
-            return None
-        if table.num_rows > MOST_ROWS or table.nbytes > self._budget:
-            self._large[user] = inf
-            while len(self._large) > _MOST_LARGE:
-                self._large.popitem(last=False)
-            return None
-        many = table.num_rows > _ROWS_ON_THE_LOOP
-        rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
-        self._read += table.num_rows
+        if whole:
+            gathered = await self._gather(scope)
+            if gathered is None:
+                self._leave(user)
+            if not gathered:
+                return None
+            rows = await asyncio.to_thread(gathered.rows)
+        else:
+            limit = ROWS_AT_ONCE
+            table = await self.inner.scan(scope, RowFilter(), LOADED, limit=limit + 1)
+            if table.num_rows > limit:
+                self._load_later(user)
+                return None
+            if table.nbytes > self._budget:
+                self._leave(user)
+                return None
+            many = table.num_rows > _ROWS_ON_THE_LOOP
+            rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
+        self._read += len(rows)
         if self._read > _READ_BEFORE_GIVING_BACK:
             self._read = 0
             self._beside(asyncio.to_thread(give_back))
@@ -293,6 +301,22 @@ class CachedIndex:
             self._keep(user, rows)
         # Else they are as the engine had them at one moment: true for this question only.
         return rows
+
+    async def _gather(self, scope: Scope) -> Gathered | None:
+        """All rows of a scope, part by part; None where they are too many to be kept."""
+        count = await self.inner.count(scope, RowFilter())
+        gathered = Gathered(count)
+        async for batch in self.inner.after(-1, LOADED, scope):
+            await asyncio.to_thread(gathered.add, batch)
+            if len(gathered) > MOST_ROWS or gathered.nbytes > self._budget:
+                return None
+        return gathered
+
+    def _leave(self, user: str) -> None:
+        """Leave a user to the engine from now on."""
+        self._large[user] = inf
+        while len(self._large) > _MOST_LARGE:
+            self._large.popitem(last=False)
 
     def _loaded(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
         if self._loading.get(user, (None, 0))[0] is task:

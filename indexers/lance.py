@@ -21,7 +21,7 @@ from .lance_opening import add_missing_columns, import_lancedb, no_rows, unborn
 from .lance_sync import Sync
 from .lance_upkeep import Upkeep
 from .loop_lock import LoopLock
-from .protocols import Candidates, Maintenance, RowFilter, Scope
+from .protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope
 from .schema import KEY, row_schema
 from .threads import off_loop
 
@@ -293,12 +293,14 @@ class LanceIndex:
         condition = sql.conditions(scope, where)
         return int(await self._read("count rows", lambda: self._table.count_rows(condition)))
 
-    async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
+    async def after(
+        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
+    ) -> AsyncIterator[pa.RecordBatch]:
         self.watch()
         self._upkeep.streams += 1
         try:
             with errors("read rows", self._path):
-                query = self._table.query().where(f"seq > {int(seq)}").select(list(columns))
+                query = self._table.query().where(sql.after(seq, scope)).select(list(columns))
                 async for batch in await query.to_batches():
                     yield batch
         except EngineError:

@@ -65,6 +65,13 @@ def conditions(scope: Scope, where: RowFilter) -> str | None:
     return " AND ".join(parts) or None
 
 
+def after(seq: int, scope: Scope) -> str:
+    """The rows of a scope that were written after ``seq``."""
+    condition = both(f"seq > {int(seq)}", conditions(scope, RowFilter()))
+    assert condition is not None
+    return condition
+
+
 def both(*parts: str | None) -> str | None:
     """The conditions that are not None, all of which have to hold."""
     present = [f"({part})" for part in parts if part is not None]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .errors import EngineError
 from .log_reader import LogReader
-from .protocols import Candidates, Maintenance, RowFilter, Scope, VectorIndex
+from .protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope, VectorIndex
 from .row_backlog import Backlog
 from .row_log import set_aside
 from .row_tail import largest, matching, merged_candidates, merged_rows, nearest
@@ -214,18 +214,20 @@ class LoggedIndex:
             if not left or (await self._stayed(epoch) and await self.inner.version() == before):
                 return count + int(ours.num_rows) - int(twice)
 
-    async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
+    async def after(
+        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
+    ) -> AsyncIterator[pa.RecordBatch]:
         asked = list(dict.fromkeys((*columns, "seq")))
         left = _TRIES
         while True:
             epoch, tail = await self._look()
-            batches = self.inner.after(seq, asked)
+            batches = self.inner.after(seq, asked, scope)
             first = await anext(batches, None)
             left -= 1
             # From its first batch on, a stream is of one version.
             if not tail or not left or await self._stayed(epoch):
                 break
-        ours = matching(tail, Scope.all_users(), RowFilter(), asked)
+        ours = matching(tail, scope, RowFilter(), asked)
         newer = [table.filter(pc.greater(table.column("seq"), seq)) for table in ours]
         waiting = {one for table in newer for one in table.column("seq").to_pylist()}
         names = list(columns)

@@ -47,6 +47,10 @@ class Scope:
         return replace(self, conversation_id=conversation_id)
 
 
+#: The scope of who works on all rows.
+EVERYONE = Scope.all_users()
+
+
 @dataclass(frozen=True, slots=True)
 class RowFilter:
     """Which rows of a scope. An empty tuple or None means no condition.
@@ -191,8 +195,10 @@ class VectorIndex(Protocol):
         """How many rows match."""
         ...
 
-    def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
-        """Every row written after ``seq``, in batches, in no particular order."""
+    def after(
+        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
+    ) -> AsyncIterator[pa.RecordBatch]:
+        """Every row of the scope written after ``seq``, in batches, in no particular order."""
         ...
 
     def in_memory(self, scope: Scope) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .analysis import Analyser, inverse_document_frequency
-from .protocols import Candidates, LexicalQuery, Maintenance, RowFilter, Scope
+from .protocols import EVERYONE, Candidates, LexicalQuery, Maintenance, RowFilter, Scope
 from .schema import KEY, LEXICAL_COLUMNS, row_schema
 
 _K1, _B = 1.2, 0.75
@@ -126,8 +126,10 @@ class ReferenceIndex:
     async def count(self, scope: Scope, where: RowFilter) -> int:
         return len(self._matching(scope, where))
 
-    async def after(self, seq: int, columns: Sequence[str]) -> AsyncIterator[pa.RecordBatch]:
-        rows = [row for row in self._rows.values() if row["seq"] > seq]
+    async def after(
+        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
+    ) -> AsyncIterator[pa.RecordBatch]:
+        rows = [row for row in self._matching(scope, RowFilter()) if row["seq"] > seq]
         for batch in self._table(rows, columns).to_batches():
             yield batch
 

@@ -48,35 +48,42 @@ class _Growing:
 
 
 class Gathered:
-    """Rows that come in parts, without a second copy of their vectors.
+    """Many rows of one user, taken part by part: no second copy of them is ever in memory.
 
     Args:
-        dimension: values a vector.
         count: how many rows are expected; there may be more or fewer.
     """
 
-    def __init__(self, dimension: int, count: int) -> None:
-        self._vectors = _Growing(np.empty((count, dimension), np.float32), used=0)
+    def __init__(self, count: int) -> None:
+        self._expected = count
+        self._vectors: _Growing | None = None
         self._tables: list[pa.Table] = []
+        self._count = 0
+        #: About how many bytes :meth:`rows` will take.
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a part (:data:`LOADED`). It may be called in any thread, one at a time."""
         table = pa.Table.from_batches([batch])
-        self._vectors.add(_vectors(table))
-        self._tables.append(table.drop_columns(["vector"]))
+        vectors = _vectors(table)
+        if self._vectors is None:
+            room = np.empty((self._expected, vectors.shape[1]), np.float32)
+            self._vectors = _Growing(room, used=0)
+        self._vectors.add(vectors)
+        table = table.drop_columns(["vector"])
+        self._tables.append(table)
+        self._count += len(vectors)
+        self.nbytes += _size(table) + vectors.nbytes
 
-    def table(self) -> pa.Table:
-        """All columns but the vector."""
-        return pa.concat_tables(self._tables).combine_chunks()
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Their vectors, float32 (n, d)."""
-        values: NDArray[np.float32] = self._vectors.values
-        return values
-
-    def __len__(self) -> int:
-        return len(self.vectors)
+    def rows(self) -> UserRows:
+        """What was taken. There has to be some."""
+        assert self._vectors is not None
+        table = pa.concat_tables(self._tables)
+        self._tables = []
+        return UserRows(table, vectors=self._vectors.values)
 
 
 class UserRows:

@@ -217,6 +217,10 @@ class VectorIndexConformance(EngineSuite):
             batches = [batch async for batch in index.after(seq, ["seq", "content"])]
             found = {row["seq"]: row["content"] for batch in batches for row in batch.to_pylist()}
             assert found == {row["seq"]: row["content"] for row in ROWS if row["seq"] > seq}
+            batches = [batch async for batch in index.after(seq, ["seq"], ANA)]
+            own = sorted(row["seq"] for batch in batches for row in batch.to_pylist())
+            newer = [row for row in ROWS if row["seq"] > seq]
+            assert own == [row["seq"] for row in newer if row["user_id"] == "ana"]
         assert await index.last_seq() == 8
 
     # Life

@@ -131,6 +131,17 @@ class TestCachedLance(VectorIndexConformance):
                 break
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 9
         assert empty.in_memory(ANA)
+        held, plain = await empty.held(ANA), await empty.inner.scan(ANA, ANY, list(COLUMNS))
+        assert held is not None
+        taken = held.view().taken(np.arange(9), COLUMNS)
+        assert taken.to_pylist() == plain.sort_by("seq").to_pylist()
         await empty.append(self.rows(message(9)))
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 10
-        assert (await empty.health())["cache"]["hits"] == 2
+        assert (await empty.health())["cache"]["hits"] == 3
+        # One that has more rows than may be kept is left to the engine.
+        empty.clear()
+        monkeypatch.setattr(cached, "MOST_ROWS", 9)
+        for _ in range(20):
+            assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 10
+            await asyncio.sleep(0.01)
+        assert not empty.in_memory(ANA)
