@@ -29,6 +29,8 @@ _AGAIN = 30.0
 _MOST_LARGE = 100_000
 _SEARCHED_ON_THE_LOOP = 20_000
 _READ_BEFORE_GIVING_BACK = 20_000
+# In seconds. It takes some tens of milliseconds, so it is not done for each question.
+_BEFORE_GIVING_BACK = 2.0
 # Making more rows than this ready takes longer than the event loop has.
 _ROWS_ON_THE_LOOP = 500
 
@@ -58,6 +60,7 @@ class CachedIndex:
         self._problem: str | None = None
         # Rows that were read since memory was given back.
         self._read = 0
+        self._giving_back = False
         # Who is being read, and how many changes had ended when that began.
         self._loading: dict[str, tuple[asyncio.Task[UserRows | None], int]] = {}
         # Users that the engine answers for, and until when.
@@ -123,6 +126,8 @@ class CachedIndex:
     ) -> Candidates:
         rows = await self._rows_of(scope)
         if rows is None:
+            # It reads the vectors of a large scope, and frees them.
+            self._give_back_soon()
             return await self.inner.search(vector, scope, where, limit)
         search = rows.nearest(vector, scope, where, limit)
         many = len(rows) > _SEARCHED_ON_THE_LOOP
@@ -261,6 +266,20 @@ class CachedIndex:
             # Else it changed meanwhile, or there is no room: a later question tries again.
             self._large.pop(user, None)
 
+    def _give_back_soon(self) -> None:
+        """Give memory back that reading has freed, when what reads now is through."""
+        self._read = 0
+        if not self._giving_back:
+            self._giving_back = True
+            self._beside(self._give_back())
+
+    async def _give_back(self) -> None:
+        try:
+            await asyncio.sleep(_BEFORE_GIVING_BACK)
+            await asyncio.to_thread(give_back)
+        finally:
+            self._giving_back = False
+
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do work that no question waits for; where it fails, the engine goes on answering."""
         task = asyncio.create_task(work)
@@ -295,8 +314,7 @@ class CachedIndex:
             rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
         self._read += len(rows)
         if self._read > _READ_BEFORE_GIVING_BACK:
-            self._read = 0
-            self._beside(asyncio.to_thread(give_back))
+            self._give_back_soon()
         if begun == ended == self._begun and seen == self._seen:
             self._keep(user, rows)
         # Else they are as the engine had them at one moment: true for this question only.
