@@ -61,8 +61,9 @@ class CachedIndex:
         # Rows that were read since memory was given back.
         self._read = 0
         self._giving_back = False
-        # Who is being read, and how many changes had ended when that began.
-        self._loading: dict[str, tuple[asyncio.Task[UserRows | None], int]] = {}
+        # Who is being read, and what had ended when that began: how many changes, and which version
+        # another process had made.
+        self._loading: dict[str, tuple[asyncio.Task[UserRows | None], tuple[int, int | None]]] = {}
         # Users that the engine answers for, and until when.
         self._large: OrderedDict[str, float] = OrderedDict()
         # What is read while a change is under way is not kept.
@@ -243,12 +244,13 @@ class CachedIndex:
             self._hits += 1
             return rows
         self._misses += 1
-        loading, ended = self._loading.get(user, (None, 0))
+        loading, began = self._loading.get(user, (None, None))
+        now = (self._ended, self._seen)
         if loading is None or loading.get_loop() is not asyncio.get_running_loop():
             loading = asyncio.create_task(self._load(user))
-            self._loading[user] = loading, self._ended
+            self._loading[user] = loading, now
             loading.add_done_callback(lambda task: self._loaded(user, task))
-        elif ended != self._ended:
+        elif began != now:
             # What is being read may be older than a change that has ended, and that its caller
             # has to see.
             return None
@@ -337,7 +339,7 @@ class CachedIndex:
             self._large.popitem(last=False)
 
     def _loaded(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
-        if self._loading.get(user, (None, 0))[0] is task:
+        if self._loading.get(user, (None, None))[0] is task:
             del self._loading[user]
         if not task.cancelled():
             # Read here, for where every caller was cancelled and no one else does.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.indexers import cached
@@ -116,6 +118,32 @@ class TestCachedLance(VectorIndexConformance):
         assert reader.in_memory(ANA)
         await index.append(self.rows(message(40, "one more hotel")))
         assert len(await reader.search(self.vector("hotel"), ANA, ANY, 99)) == before + 1
+        await reader.close()
+
+    async def test_a_reader_does_not_wait_for_rows_of_an_older_version(
+        self, index: CachedIndex
+    ) -> None:
+        """A question that came behind a write has to see it, whoever else is being answered."""
+        folder = str(self.folder / "rows")
+        inner = await LanceIndex.open(folder, self.dimension, read_only=True)
+        reader = CachedIndex(inner, 2**20, shared=True)
+        read, go_on = asyncio.Event(), asyncio.Event()
+        scan = inner.scan
+
+        async def slow(*args: Any, **options: Any) -> pa.Table:
+            found = await scan(*args, **options)
+            read.set()
+            await go_on.wait()
+            return found
+
+        inner.scan = slow  # type: ignore[method-assign]
+        first = asyncio.create_task(reader.fetch(ANA, [40], ["seq"]))
+        await read.wait()
+        await index.append(self.rows(message(40, "one more hotel")))
+        second = asyncio.create_task(reader.fetch(ANA, [40], ["seq"]))
+        await asyncio.wait([second], timeout=1)
+        go_on.set()
+        assert ((await first).num_rows, (await second).num_rows) == (0, 1)
         await reader.close()
 
     async def test_a_user_of_many_rows_is_read_while_the_engine_answers(
