@@ -3,7 +3,7 @@
 ::
 
     header   magic, format, length and crc32 of the schema, the file's marker, Arrow's schema
-    record   marker, length, crc32 of the rows, crc32 of these; an Arrow record batch
+    record   marker, length, crc32 of the rows, crc32 of these; an Arrow record batch, 8 bytes 255
 
 All parts begin at a multiple of 8. The marker is random, so that behind a damaged
 record the next one is found, and no text that somebody stores can look like one.
@@ -26,9 +26,10 @@ _MARKER = 8
 _HEADER = struct.Struct("<8sIII4x8s")
 _RECORD = struct.Struct("<8sIII4x")
 _CRCED = struct.Struct("<8sII")
-# A power cut may leave the end of a file blank that had grown and was not synced. Rows end with
-# fewer zeros than these.
+# A power cut may leave the end of a file blank that had grown and was not synced. Rows may end with
+# as many zeros (the vector of a text without a known word), so a record ends with something else.
 _BLANK = 512
+_END = b"\xff" * _ALIGNMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def make_header(schema: pa.Schema) -> tuple[Header, bytes]:
 def make_record(marker: bytes, rows: pa.Table) -> bytes:
     """The bytes of one record; ``rows`` has at least one row."""
     (batch,) = rows.combine_chunks().to_batches()
-    said = _padded(batch.serialize().to_pybytes())
+    said = _padded(batch.serialize().to_pybytes()) + _END
     crc = zlib.crc32(said)
     return _RECORD.pack(marker, len(said), crc, _head_crc(marker, len(said), crc)) + said
 

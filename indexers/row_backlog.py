@@ -113,6 +113,7 @@ class Backlog:
         except EngineError:
             # They can be read, and are as safe as they were. What is written next goes into
             # another segment, after which this one must not look torn.
+            self._log.avoid(part.paths)
             if found[-1].torn and found[-1].header is not None:
                 await asyncio.to_thread(self._log.mend, found[-1])
 

@@ -1,6 +1,6 @@
 """The row log: rows that were acknowledged and are not in the engine yet, in files.
 
-A file (a segment) bears the ``seq`` of its first row as its name, so no name is given
+A file (a segment) bears the ``seq`` of its first row as its name, and no name is given
 twice. Rows are appended to the newest one; a segment goes when all its rows are in
 the engine. A killed process leaves at worst the last record of the newest segment
 cut short: that one was never acknowledged. Anything else that cannot be read is
@@ -144,6 +144,7 @@ class RowLog:
         # Something of a failed write may be behind that.
         self._cut = False
         self._failed_sync: OSError | None = None
+        self._taken: frozenset[Path] = frozenset()
 
     @property
     def syncs(self) -> bool:
@@ -159,7 +160,7 @@ class RowLog:
         self._check()
         try:
             if self._file is None:
-                self._path = self._folder / f"{first_seq:020}{_SUFFIX}"
+                self._path = self._fresh(first_seq)
                 self._begin(self._path)
             file, header = self._file, self._header
             assert file is not None
@@ -179,11 +180,17 @@ class RowLog:
         return self._path, len(record)
 
     def rotate(self) -> None:
-        """The next append begins a new segment."""
+        """The next append begins a new segment.
+
+        Raises:
+            BackendUnavailable: the end of a failed write could not be removed.
+        """
         file, self._file = self._file, None
         if file is not None:
             try:
                 self._cut_back(file)
+            except OSError as error:
+                raise unavailable("end a file", self._path, error) from error
             finally:
                 file.close()
 
@@ -199,6 +206,13 @@ class RowLog:
                 self._sync(file.fileno())
         except OSError as error:
             raise unavailable("mend", found.path, error) from error
+
+    def avoid(self, paths: list[Path]) -> None:
+        """Give no new segment the name of one of these, which are to go later.
+
+        One without a whole row has the number that the next row may get.
+        """
+        self._taken = frozenset(paths)
 
     def remove(self, paths: list[Path], damaged: frozenset[Path] = frozenset()) -> None:
         """Let segments go, oldest first; those that are damaged are kept under another name.
@@ -229,6 +243,14 @@ class RowLog:
             with suppress(OSError):
                 # It has no row; the next opening removes it.
                 os.unlink(file.name)
+
+    def _fresh(self, first_seq: int) -> Path:
+        path, number = self._folder / f"{first_seq:020}{_SUFFIX}", 0
+        while path in self._taken:
+            number += 1
+            # Sorted behind the one without a number.
+            path = self._folder / f"{first_seq:020}_{number}{_SUFFIX}"
+        return path
 
     def _begin(self, path: Path) -> None:
         made = not self._folder.is_dir()

@@ -140,6 +140,25 @@ async def test_damage_that_no_kill_explains(tmp_path: Path, where: str) -> None:
     assert names == [f"{first.name}.damaged"]
 
 
+@pytest.mark.parametrize("where", ["header", "last record"])
+async def test_rows_that_end_with_zeros_are_no_blank_file(tmp_path: Path, where: str) -> None:
+    """The vector of a text without a known word is zeros, and stands last in a row."""
+    schema = row_schema(256)
+    wordless = table([message(1, "xyzzy")], 256)
+    zeros = pa.FixedSizeListArray.from_arrays(pa.array([0.0] * 256, pa.float32()), 256)
+    place = wordless.schema.get_field_index("vector")
+    wordless = wordless.set_column(place, schema.field("vector"), zeros)
+    log = RowLog(tmp_path, schema)
+    path, _ = log.append(wordless, 1)
+    log.close()
+    bad = bytearray(path.read_bytes())
+    bad[100 if where == "header" else len(bad) - 1500] ^= 1
+    path.write_bytes(bad)
+    found = read_segment(path)
+    assert (found.rows, found.torn) == ((), False)
+    assert found.damaged
+
+
 async def test_rows_that_the_engine_has_are_not_brought_again(tmp_path: Path) -> None:
     logged(tmp_path, rows(1), rows(2, 3), rows(4))
     inner = ReferenceIndex(DIMENSION)
@@ -224,3 +243,50 @@ async def test_closing_leaves_no_file_without_a_row(tmp_path: Path) -> None:
     await index.close()
     await index.close()
     assert segments(tmp_path / "log") == []
+
+
+async def test_the_end_of_a_failed_write_that_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of rows is refused with an error of ours, and the next one goes through."""
+    index = LoggedIndex(ReferenceIndex(DIMENSION), tmp_path / "log", SCHEMA)
+    await index.replay()
+    await index.append(rows(1, 2))
+    with monkeypatch.context() as failing:
+
+        def refuse(*_: Any) -> None:
+            raise OSError(5, "Input/output error")
+
+        assert index._backlog is not None
+        failing.setattr(index._backlog._log, "_cut_back", refuse)
+        with pytest.raises(BackendUnavailable, match="row log failed to end a file"):
+            await index.delete(*EVERYTHING)
+    assert (await index.delete(*EVERYTHING)).tolist() == [1, 2]
+    await index.close()
+    assert segments(tmp_path / "log") == []
+
+
+async def test_no_file_bears_the_name_of_one_that_is_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process began a file without a row, and it cannot be removed just now."""
+    folder = tmp_path / "log"
+    made = tmp_path / "made"
+    logged(made, rows(1))
+    (begun,) = segments(made)
+    folder.mkdir()
+    (folder / begun.name).write_bytes(begun.read_bytes()[:-50])
+    index = LoggedIndex(ReferenceIndex(DIMENSION), folder, SCHEMA)
+    assert index._backlog is not None
+    with monkeypatch.context() as failing:
+
+        def refuse(*_: Any) -> None:
+            raise BackendUnavailable("row log", "let go of rows", "busy", fix="")
+
+        failing.setattr(index._backlog._log, "remove", refuse)
+        await index.replay()
+    # The row was never acknowledged, so its number is given again.
+    await index.append(rows(1))
+    await index._backlog._land()
+    kill(index)
+    assert (await held(folder))[0] == [1]
