@@ -23,7 +23,7 @@ from .lance_upkeep import Upkeep
 from .loop_lock import LoopLock
 from .protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope
 from .schema import KEY, row_schema
-from .threads import off_loop
+from .threads import Outliving, off_loop
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
@@ -73,6 +73,7 @@ class LanceIndex:
         # Compaction and any change of existing rows conflict in LanceDB; appends do not.
         self._changing = LoopLock()
         self._maintaining = LoopLock()
+        self._adding = Outliving()
 
     @classmethod
     async def open(
@@ -153,7 +154,7 @@ class LanceIndex:
         async with self._changing if self._upkeep.syncs else nullcontext():
             self._upkeep.check_sync()
             with errors("add rows", self._path):
-                await off_loop(rows.num_rows, lambda: self._table.add(rows))
+                await self._adding.run(lambda: self._table.add(rows))
             await self._committed(rows.num_rows)
 
     async def replace(self, rows: pa.Table) -> None:
@@ -296,6 +297,7 @@ class LanceIndex:
     async def after(
         self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
     ) -> AsyncIterator[pa.RecordBatch]:
+        await self._adding.ended()
         self.watch()
         self._upkeep.streams += 1
         try:
@@ -351,6 +353,7 @@ class LanceIndex:
 
     async def _read(self, operation: str, run: Any) -> Any:
         """Run a query. A reader's version may be cleaned away under it: look again, then."""
+        await self._adding.ended()
         for attempt in range(_TRIES_OF_A_READER):
             self.watch()
             try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -35,3 +37,43 @@ async def off_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
         return await call()
 
     return await asyncio.to_thread(lambda: asyncio.run(run()))
+
+
+class Outliving:
+    """Calls that can be waited for in a later event loop, where the one that made them has ended.
+
+    What LanceDB was told to add is added, whether anybody still waits for it or not.
+    Who looks for it before that would not find it, and add it again.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[Future[Any], asyncio.AbstractEventLoop] = {}
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call, on a loop of its own in a thread."""
+        future: Future[T] = Future()
+        # From now on it cannot be cancelled.
+        future.set_running_or_notify_cancel()
+        self._under_way[future] = asyncio.get_running_loop()
+        future.add_done_callback(self._under_way.pop)
+
+        async def run() -> T:
+            return await call()
+
+        def work() -> None:
+            try:
+                result = asyncio.run(run())
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=work, name="bruno-memory-outliving").start()
+        return await asyncio.wrap_future(future)
+
+    async def ended(self) -> None:
+        """Wait for what earlier loops have left behind."""
+        here = asyncio.get_running_loop()
+        left = [future for future, loop in list(self._under_way.items()) if loop is not here]
+        if left:
+            await asyncio.wait([asyncio.wrap_future(future) for future in left])

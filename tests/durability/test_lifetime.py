@@ -151,6 +151,52 @@ async def test_one_memory_in_two_event_loops_after_each_other(tmp_path: Path) ->
     assert len(await contents(tmp_path / "store")) == 40
 
 
+def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
+    """LanceDB goes on adding the rows, and the next loop must not add them again."""
+    done = run(
+        """
+        from pathlib import Path
+
+        from bruno_memory_vec.indexers.lance import LanceIndex
+        from bruno_memory_vec.indexers.logged import LoggedIndex
+        from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+        from bruno_memory_vec.indexers.schema import LOG, row_schema
+        from bruno_memory_vec.testing.rows import message, table
+
+        async def write(folder, turns):
+            index = LoggedIndex(
+                await LanceIndex.open(str(folder), 8), folder / LOG, row_schema(8)
+            )
+            await index.replay()
+            for seq in range(5):
+                await index.append(table([message(seq)], 8))
+            asyncio.ensure_future(index.flush())
+            while not index._backlog.landing:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            return index
+
+        async def go_on(index):
+            await index.flush()
+            await asyncio.sleep(0.1)
+            count = await index.count(Scope.all_users(), RowFilter())
+            await index.close()
+            return count
+
+        for turns in (50, 100, 150, 200, 250, 300, 400, 600):
+            first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+            index = first.run_until_complete(write(Path(sys.argv[1]) / str(turns), turns))
+            first.close()
+            print(second.run_until_complete(go_on(index)))
+            second.close()
+        """,
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["5"] * 8
+
+
 async def test_closing_twice_and_using_it_afterwards(tmp_path: Path) -> None:
     memory = await open_memory(str(tmp_path / "store"), embedder="hash")
     view = memory.for_user("ana")
