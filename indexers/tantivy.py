@@ -67,9 +67,11 @@ class TantivyIndex:
         self._committing = LoopLock()
         # Whether a commit was begun whose end is not known.
         self._uncertain = False
-        # Whether a row expires; None where that is to be looked up. A reader would have to look
-        # again at every refresh, so it asks each row.
-        self._expiring: bool | None = True if read_only else None
+        # Whether a row expires. A reader would have to look again at every refresh, so it asks each
+        # row.
+        self._expiring = read_only
+        # The same of the rows that were found at the first search; None before that.
+        self._expiring_found: bool | None = None
         with self._errors("open"):
             if read_only and self._path is not None:
                 self._index = tantivy.Index.open(self._path)
@@ -219,9 +221,12 @@ class TantivyIndex:
 
     def _some_expire(self, searcher: tantivy.Searcher) -> bool:
         """Whether any row expires. Where none does, no row has to be asked."""
-        if self._expiring is None:
-            self._expiring = self._query.some_expire(searcher)
-        return self._expiring
+        if self._expiring:
+            return True
+        if self._expiring_found is None:
+            # Not into the other one: a row that expires may be added meanwhile.
+            self._expiring_found = self._query.some_expire(searcher)
+        return self._expiring_found
 
     async def last_seq(self) -> int:
         def newest() -> int:

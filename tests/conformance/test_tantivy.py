@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, IndexDamaged
-from bruno_memory_vec.indexers.protocols import LexicalQuery
+from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter
 from bruno_memory_vec.indexers.tantivy import TantivyIndex
 from bruno_memory_vec.testing import LexicalIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY
-from bruno_memory_vec.testing.rows import message
+from bruno_memory_vec.testing.rows import START, message
 
 
 class TestTantivy(LexicalIndexConformance):
@@ -34,6 +37,25 @@ class TestTantivy(LexicalIndexConformance):
         await reader.refresh()
         assert len(await reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
         await reader.close()
+
+    async def test_a_row_that_expires_comes_while_the_first_search_looks_for_one(self) -> None:
+        index = TantivyIndex(None, self.analyser)
+        index.add(self.lexical_rows(message(1)))
+        await index.commit()
+        looked = index._query.some_expire
+
+        def look(searcher: Any) -> bool:
+            found = looked(searcher)
+            index.add(self.lexical_rows(message(70, "unheard of", expires_at=START)))
+            return found
+
+        index._query.some_expire = look  # type: ignore[method-assign]
+        alive = RowFilter(alive_at=START + timedelta(days=1))
+        assert len(await index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
+        await index.commit()
+        assert len(await index.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
+        assert len(await index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
+        await index.close()
 
     async def test_a_reader_takes_no_changes(self, index: TantivyIndex) -> None:
         reader = TantivyIndex(self.folder, self.analyser, read_only=True)
