@@ -13,6 +13,7 @@ the file's name is, too.
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -124,7 +125,9 @@ def read_segment(path: Path, header: Header | None = None, begin: int = 0) -> Se
 
 
 class RowLog:
-    """The log's writing end. Its calls block, and come one at a time.
+    """The log's writing end. Its calls block, and are done one at a time.
+
+    One that an event loop has left behind in a thread may meet one of the next loop.
 
     Args:
         folder: where the segments are; made when the first one is.
@@ -145,6 +148,7 @@ class RowLog:
         self._cut = False
         self._failed_sync: OSError | None = None
         self._taken: frozenset[Path] = frozenset()
+        self._busy = threading.Lock()
 
     @property
     def syncs(self) -> bool:
@@ -157,6 +161,10 @@ class RowLog:
         Raises:
             BackendUnavailable: they could not be written, and the log is as it was.
         """
+        with self._busy:
+            return self._append(rows, first_seq)
+
+    def _append(self, rows: pa.Table, first_seq: int) -> tuple[Path, int]:
         self._check()
         try:
             if self._file is None:
@@ -185,14 +193,15 @@ class RowLog:
         Raises:
             BackendUnavailable: the end of a failed write could not be removed.
         """
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                self._cut_back(file)
-            except OSError as error:
-                raise unavailable("end a file", self._path, error) from error
-            finally:
-                file.close()
+        with self._busy:
+            file, self._file = self._file, None
+            if file is not None:
+                try:
+                    self._cut_back(file)
+                except OSError as error:
+                    raise unavailable("end a file", self._path, error) from error
+                finally:
+                    file.close()
 
     def mend(self, found: Segment) -> None:
         """Cut a write that was cut short off the end of a segment.

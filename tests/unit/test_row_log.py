@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -290,3 +291,31 @@ async def test_no_file_bears_the_name_of_one_that_is_to_go(
     await index._backlog._land()
     kill(index)
     assert (await held(folder))[0] == [1]
+
+
+def test_a_call_that_an_event_loop_left_behind(tmp_path: Path) -> None:
+    """It ends before the next loop's, and what comes then is where it should be."""
+    log = RowLog(tmp_path, SCHEMA, fsync=True)
+    log.append(rows(1), 1)
+    sync, slow, syncing = log._sync, threading.Event(), threading.Event()
+
+    def wait(handle: int) -> None:
+        if not syncing.is_set():
+            syncing.set()
+            slow.wait(10)
+        sync(handle)
+
+    log._sync = wait  # type: ignore[method-assign]
+    left = threading.Thread(target=log.append, args=(rows(2), 2))
+    left.start()
+    assert syncing.wait(10)
+    threading.Timer(0.2, slow.set).start()
+    log.append(rows(3), 3)
+    left.join()
+    log._cut = True
+    log.append(rows(4), 4)
+    log.close()
+    (path,) = segments(tmp_path)
+    found = read_segment(path)
+    assert [table.column("seq").to_pylist() for table in found.rows] == [[1], [2], [3], [4]]
+    assert (found.damaged, found.torn) == (0, False)
