@@ -22,8 +22,9 @@ from bruno_memory_vec import jsonable
 from bruno_memory_vec.rows import message_from_json
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation
 
-# Characters of stored text; what is made of it takes about three times as much.
-_MOST_CHARACTERS = 8 * 2**20
+# Characters of stored text. What is made of it takes up to eight times as much: a short message is
+# 300 characters and an object of 2 kB.
+_MOST_CHARACTERS = 2 * 2**20
 _MOST_CONTEXTS = 2_000
 
 

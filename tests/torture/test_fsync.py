@@ -220,7 +220,7 @@ async def test_a_power_cut_around_the_log(seen: Seen, tmp_path: Path, torture: T
             if not removed and not (torture.long and event.what.startswith(rows)):
                 continue
             for moment in (at, at + 1):
-                image = tmp_path / f"log-{moment}"
+                image = tmp_path / f"log-{cuts}"
                 seen.cut(image, at=moment, torn=during["made"])
                 whole = await newest_whole(image / "rows")
                 assert whole is not None
