@@ -30,7 +30,7 @@ _MOST_LARGE = 100_000
 _SEARCHED_ON_THE_LOOP = 20_000
 _READ_BEFORE_GIVING_BACK = 20_000
 # In seconds. It takes some tens of milliseconds, so it is not done for each question.
-_BEFORE_GIVING_BACK = 2.0
+_BEFORE_GIVING_BACK = 0.1
 # Making more rows than this ready takes longer than the event loop has.
 _ROWS_ON_THE_LOOP = 500
 
@@ -127,9 +127,11 @@ class CachedIndex:
     ) -> Candidates:
         rows = await self._rows_of(scope)
         if rows is None:
-            # It reads the vectors of a large scope, and frees them.
-            self._give_back_soon()
-            return await self.inner.search(vector, scope, where, limit)
+            try:
+                return await self.inner.search(vector, scope, where, limit)
+            finally:
+                # It has read the vectors of a large scope, and freed them.
+                self._give_back_soon()
         search = rows.nearest(vector, scope, where, limit)
         many = len(rows) > _SEARCHED_ON_THE_LOOP
         return rows.candidates(*(await asyncio.to_thread(search) if many else search()))
@@ -352,7 +354,11 @@ class CachedIndex:
             self._users[user] = rows
             self._bytes += rows.nbytes
         while self._bytes > self._budget:
-            self._drop(next(iter(self._users)))
+            gone = next(iter(self._users))
+            if len(self._users[gone]) > ROWS_AT_ONCE:
+                # Read again at once, it would push out the others, and they it.
+                self._large[gone] = time.monotonic() + _AGAIN
+            self._drop(gone)
 
     def _drop(self, user: str) -> None:
         rows = self._users.pop(user, None)

@@ -31,10 +31,10 @@ _BITMAPS = ("user_id", "kind")
 _BTREES = ("seq", "id", "conversation_id", "created_at")
 _LABELS = ("tags",)
 
-# How many commits are compacted at once: so many, and one more for each thousand rows that are
-# written anew with them.
-_COMMITS = 64
-_ROWS_A_COMMIT = 1_000
+# How many commits are compacted at once: so many, and one more for each four thousand rows that are
+# written anew with them. A commit is some four files.
+_COMMITS = 32
+_ROWS_A_COMMIT = 4_000
 #: LanceDB leaves a fragment of this many rows as it is.
 _FULL_FRAGMENT = 2**20
 # While nothing is written, fewer will do; below these it is not worth the rows that move.
