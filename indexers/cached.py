@@ -132,9 +132,13 @@ class CachedIndex:
             finally:
                 # It has read the vectors of a large scope, and freed them.
                 self._give_back_soon()
-        search = rows.nearest(vector, scope, where, limit)
+        view = rows.view()
+
+        def search() -> Candidates:
+            return view.candidates(*view.nearest(vector, view.matching(scope, where), limit))
+
         many = len(rows) > _SEARCHED_ON_THE_LOOP
-        return rows.candidates(*(await asyncio.to_thread(search) if many else search()))
+        return await asyncio.to_thread(search) if many else search()
 
     async def around(
         self,
@@ -147,7 +151,7 @@ class CachedIndex:
         rows = await self._rows_of(scope)
         if rows is None:
             return await self.inner.around(scope, where, seqs, places, columns)
-        return rows.around(scope, where, seqs, places, columns)
+        return rows.view().around(scope, where, seqs, places, columns)
 
     async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
         return await self.around(scope, RowFilter(), seqs, {}, columns)
@@ -261,7 +265,7 @@ class CachedIndex:
 
     def _load_later(self, user: str) -> None:
         """Read a user of many rows while the engine answers."""
-        self._large[user] = time.monotonic() + _AGAIN
+        self._leave(user, time.monotonic() + _AGAIN)
         self._beside(self._load_whole(user))
 
     async def _load_whole(self, user: str) -> None:
@@ -334,9 +338,9 @@ class CachedIndex:
                 return None
         return gathered
 
-    def _leave(self, user: str) -> None:
+    def _leave(self, user: str, until: float = inf) -> None:
         """Leave a user to the engine from now on."""
-        self._large[user] = inf
+        self._large[user] = until
         while len(self._large) > _MOST_LARGE:
             self._large.popitem(last=False)
 
@@ -357,7 +361,7 @@ class CachedIndex:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
                 # Read again at once, it would push out the others, and they it.
-                self._large[gone] = time.monotonic() + _AGAIN
+                self._leave(gone, time.monotonic() + _AGAIN)
             self._drop(gone)
 
     def _drop(self, user: str) -> None:

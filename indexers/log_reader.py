@@ -31,7 +31,8 @@ class _Followed:
 class LogReader:
     """The tail of a store that another process writes.
 
-    A look costs a listing of the log's folder; what was read of a segment is not read again.
+    A look costs a listing of the log's folder. A segment that has grown is read whole, and only
+    what is new of it is parsed.
 
     Args:
         folder: the log's; it need not be there.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .protocols import Candidates, RowFilter, Scope
 from .rows_view import CODED, RowsView
 from .schema import COLUMNS, micros
 
@@ -174,34 +173,6 @@ class UserRows:
         more = np.fromiter(uses.values(), np.int64, len(uses))[found]
         view.columns["access_count"][rows] += more
         view.columns["last_accessed"][rows] = micros(at)
-
-    # Reading, as an index is read
-
-    def nearest(
-        self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
-    ) -> Callable[[], tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """A search for the ``limit`` rows nearest to ``vector``, exactly.
-
-        What is returned does it, in any thread, on the rows as they are now: which rows, and
-        their scores, for :meth:`candidates`.
-        """
-        view = self.view()
-        return lambda: view.nearest(vector, view.matching(scope, where), limit)
-
-    def candidates(self, rows: NDArray[np.int64], score: NDArray[np.float32]) -> Candidates:
-        """Rows that :meth:`nearest` found, as an engine proposes them."""
-        return self.view().candidates(rows, score)
-
-    def around(
-        self,
-        scope: Scope,
-        where: RowFilter,
-        seqs: Sequence[int],
-        places: Mapping[str, Sequence[int]],
-        columns: Sequence[str],
-    ) -> pa.Table:
-        """Rows by ``seq``, and rows at ``places`` (conversation id to turns)."""
-        return self.view().around(scope, where, seqs, places, columns)
 
     # How it is held
 

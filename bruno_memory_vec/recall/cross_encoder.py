@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.errors import EmbeddingError, MissingDependencyError
+from bruno_memory_vec.rankers import CrossScore
+from bruno_memory_vec.recall.request import RecallRequest
 
 
 class CrossEncoderModel:
@@ -96,3 +98,23 @@ def cross_encoder(model: str) -> CrossEncoderModel:
 def _readable(text: str) -> str:
     # Lone surrogates cannot be turned into the UTF-8 that tokenizers read.
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def cross_score(
+    texts_of: Callable[[NDArray[np.int64]], Sequence[str]], request: RecallRequest
+) -> CrossScore | None:
+    """What scores rows by the profile's cross-encoder; None where it has none.
+
+    Args:
+        texts_of: the texts of some of the candidates, by their places in the pool.
+        request: the question and its profile.
+    """
+    settings = request.profile.rank.cross_encoder
+    if settings is None:
+        return None
+    model = cross_encoder(settings.model)
+
+    def score(rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        return model.score(request.query, texts_of(rows), settings.batch_size)
+
+    return score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import repeat
 
 import numpy as np
@@ -13,9 +13,10 @@ from bruno_memory_vec.hits import Hits
 from bruno_memory_vec.indexers.protocols import Candidates
 from bruno_memory_vec.indexers.rows_view import RowsView
 from bruno_memory_vec.indexers.schema import micros
-from bruno_memory_vec.rankers import CrossScore, Pool, Question, rank
+from bruno_memory_vec.rankers import Pool, Question, rank
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.recall.candidate_pool import role_number
+from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.making_hits import columns_of, make_hits
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.word_matches import word_matches
@@ -23,8 +24,6 @@ from bruno_memory_vec.recall.word_matches import word_matches
 Floats = NDArray[np.float32]
 #: float32 rounding: identical texts may come to 0.9999999.
 ROUNDING = 1e-6
-#: What makes a scorer of texts for the profile's cross-encoder; None where it has none.
-MakeCrossScore = Callable[[Callable[[NDArray[np.int64]], Sequence[str]]], "CrossScore | None"]
 
 
 def recall_in_memory(
@@ -34,7 +33,6 @@ def recall_in_memory(
     lexical: Candidates,
     question: Question,
     uses: Mapping[int, int],
-    make_cross_score: MakeCrossScore,
 ) -> tuple[Hits, NDArray[np.int64]]:
     """The best hits, best first, and their ``seq``.
 
@@ -45,7 +43,6 @@ def recall_in_memory(
         lexical: what the word index proposes.
         question: what the question asks for.
         uses: by ``seq``, uses that are counted and not yet written.
-        make_cross_score: from what reads rows' texts to what scores them.
     """
     profile = request.profile
     matching = view.matching(request.scope, request.where)
@@ -84,7 +81,7 @@ def recall_in_memory(
         k=request.k,
         now=micros(request.now),
         question=question,
-        cross_score=make_cross_score(lambda places: _texts(view, rows[places])),
+        cross_score=cross_score(lambda places: _texts(view, rows[places]), request),
     )
     shown = view.rows(rows[ranking.order], columns_of(pool, ranking.order))
     return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]

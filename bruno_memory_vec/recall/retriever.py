@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +18,6 @@ from bruno_memory_vec.indexers.protocols import Candidates, LexicalIndex, Vector
 from bruno_memory_vec.indexers.rows_view import RowsView
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.rankers import (
-    CrossScore,
     Pool,
     Profile,
     Question,
@@ -27,7 +26,7 @@ from bruno_memory_vec.rankers import (
     read_question,
 )
 from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool, places_around, vectors_of
-from bruno_memory_vec.recall.cross_encoder import cross_encoder
+from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.in_memory import ROUNDING, recall_in_memory
 from bruno_memory_vec.recall.making_hits import columns_of, make_hits
 from bruno_memory_vec.recall.request import RecallRequest
@@ -121,7 +120,6 @@ class Retriever:
             read.lexical,
             read.question,
             self._pending_uses,
-            lambda texts_of: _cross_score(texts_of, request),
         )
 
     async def _from_engine(
@@ -154,7 +152,7 @@ class Retriever:
                 k=request.k,
                 now=micros(request.now),
                 question=read.question,
-                cross_score=_cross_score(
+                cross_score=cross_score(
                     lambda rows: table.column("content").take(pa.array(rows)).to_pylist(), request
                 ),
             )
@@ -244,21 +242,6 @@ class Retriever:
             if batch.num_rows:
                 return True
         return False
-
-
-def _cross_score(
-    texts_of: Callable[[NDArray[np.int64]], Sequence[str]], request: RecallRequest
-) -> CrossScore | None:
-    """What scores rows by the profile's cross-encoder; None where it has none."""
-    settings = request.profile.rank.cross_encoder
-    if settings is None:
-        return None
-    model = cross_encoder(settings.model)
-
-    def score(rows: NDArray[np.int64]) -> NDArray[np.floating]:
-        return model.score(request.query, texts_of(rows), settings.batch_size)
-
-    return score
 
 
 async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:
