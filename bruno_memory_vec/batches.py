@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
-from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.known_ids import KnownIds, hash_texts
-from bruno_memory_vec.places import Key, Place
 from bruno_memory_vec.rows import Row
 from bruno_memory_vec.sessions.protocol import SessionStore
 
@@ -75,12 +74,12 @@ class NextTurns:
 
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     """Look rows over, before they are embedded."""
-    # Of several with the same id, the last counts; it stands where the first stood.
-    latest = {(row["user_id"], row["kind"], row["id"]): row for row in in_breaths(rows)}
+    # Of several with the same key, the last counts; it stands where the first stood.
+    latest = {key_of(row): row for row in in_breaths(rows)}
     batch = list(latest.values())
     hashes = hash_texts([row["id"] for row in batch])
     talks = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
-    perhaps = tuple({id_ for _, _, id_ in latest}) if known.any_hashed(hashes) else ()
+    perhaps = tuple({row["id"] for row in batch}) if known.any_hashed(hashes) else ()
     return Batch(latest, batch, [row["content"] for row in batch], hashes, talks, perhaps)
 
 
@@ -91,17 +90,6 @@ async def embed(
     if is_light(embedder) and are_few(texts):
         return embed_here(embedder, texts, "document")
     return await embed_texts(embedder, texts, "document", timeout)
-
-
-def moved_from(stored: Mapping[Key, Place], latest: Mapping[Key, Row]) -> set[str]:
-    """The conversations that messages were in, and are not in any more."""
-    return {
-        place.conversation_id
-        for key, place in in_breaths(stored.items())
-        if key[1] == MESSAGE
-        and place.conversation_id is not None
-        and place.conversation_id != latest[key]["conversation_id"]
-    }
 
 
 def are_few(texts: Sequence[str]) -> bool:

@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
-from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.indexers.schema import MESSAGE, Key
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rows import Row
 from bruno_memory_vec.sessions.protocol import HotTurn
 
-#: What identifies a row: its user, its kind and its id.
-Key = tuple[str, str, str]
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a stored row stands."""
+    """Where a stored row stands; a memory has no turn."""
 
     seq: int
-    conversation_id: str | None
     turn: int | None
 
 
@@ -42,7 +38,7 @@ def give_places(
             continue
         conversation = row["conversation_id"]
         before = stored.get(key)
-        if before is not None and before.conversation_id == conversation:
+        if before is not None:
             row["turn"] = before.turn
         else:
             row["turn"] = next_turns[conversation]

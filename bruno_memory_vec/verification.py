@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.following import Progress
 from bruno_memory_vec.indexers.protocols import Scope
-from bruno_memory_vec.indexers.schema import KEY, MESSAGE
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.known_ids import hash_ids
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store import Store
 
 WORK = "verifying the rows"
 
-_COLUMNS = (*KEY, "seq", "conversation_id", "turn", "vector")
+_COLUMNS = (*KEY_COLUMNS, "seq", "turn", "vector")
 # As the embedders have it; half precision and rounding stay well within.
 _NORM_TOLERANCE = 2e-3
 # More of one kind than this say no more than these.
@@ -98,7 +98,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     twice, shared = await asyncio.to_thread(seen.suspects)
     if len(twice) or len(shared):
         suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])
-        columns = (*KEY, "seq", "conversation_id", "turn")
+        columns = (*KEY_COLUMNS, "seq", "turn")
         found = await rows.fetch(Scope.all_users(), suspects.tolist(), columns)
         problems.extend(_twice(found.to_pylist()))
     problems.extend(seen.problems())
@@ -256,10 +256,10 @@ def _followers(
 def _twice(rows: list[dict[str, Any]]) -> list[Problem]:
     """Which rows are there twice indeed."""
     problems = []
-    keys = Counter(tuple(row[name] for name in KEY) for row in rows)
+    keys = Counter(map(key_of, rows))
     double = [key for key, count in keys.items() if count > 1]
     if double:
-        user, kind, id_ = double[0]
+        kind, user, _, id_ = double[0]
         problems.append(
             Problem(
                 "rows",
@@ -297,7 +297,9 @@ def _key_hashes(batch: pa.RecordBatch) -> NDArray[np.uint64]:
         # Some id is no UUID. It has no place in a store, and yet is a row like any other here.
         hashes = _text_hashes(ids)
     users, kinds = _text_hashes(batch.column("user_id")), _text_hashes(batch.column("kind"))
-    return hashes * _ODD + users * np.uint64(3) + kinds
+    said = pc.equal(batch.column("kind"), MESSAGE)
+    conversations = pc.if_else(said, batch.column("conversation_id"), None).fill_null("")
+    return hashes * _ODD + users * np.uint64(3) + kinds + _text_hashes(conversations) * np.uint64(5)
 
 
 def _text_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:

@@ -18,17 +18,17 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from bruno_memory_vec.background import Background, runs, to_its_end
-from bruno_memory_vec.batches import NextTurns, embed, moved_from, off_loop, prepare
+from bruno_memory_vec.batches import NextTurns, embed, off_loop, prepare
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
 from bruno_memory_vec.flushing import FLUSH, Flushing
 from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
-from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, LEXICAL_COLUMNS, Key, key_of
 from bruno_memory_vec.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.places import Key, Place, give_places
+from bruno_memory_vec.places import Place, give_places
 from bruno_memory_vec.rows import Row, from_table, to_table
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
 from bruno_memory_vec.write_queue import QUEUE_ROWS, Request, WriteQueue
@@ -298,17 +298,12 @@ class Writer:
         first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
         last_seq = self._next_seq - 1
 
-        def build() -> tuple[pa.Table, list[HotTurn], set[str]]:
+        def build() -> tuple[pa.Table, list[HotTurn]]:
             self._known.add_hashed(given.hashes)
             hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
-            table = to_table(batch, vectors, self._schema)
-            return table, hot, moved_from(stored, latest)
+            return to_table(batch, vectors, self._schema), hot
 
-        table, hot, left = await off_loop(len(batch), build)
-        # Before the rows: a process killed behind them would leave nothing that says that these
-        # conversations have lost a message. No refill runs meanwhile (exclusive).
-        for conversation in left:
-            await self._sessions.mark_stale(conversation)
+        table, hot = await off_loop(len(batch), build)
         self._uncertain = True
         await to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
         self._lexical.remove([place.seq for place in stored.values()])
@@ -334,16 +329,12 @@ class Writer:
 
     async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Place]:
         """Which rows of a batch are stored already, and where."""
-        columns = ("user_id", "kind", "id", "seq", "conversation_id", "turn")
+        columns = (*KEY_COLUMNS, "seq", "turn")
         found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
 
         def read() -> dict[Key, Place]:
-            places = (((row["user_id"], row["kind"], row["id"]), row) for row in from_table(found))
-            return {
-                key: Place(row["seq"], row["conversation_id"], row["turn"])
-                for key, row in places
-                if key in latest
-            }
+            places = ((key_of(row), row) for row in from_table(found))
+            return {key: Place(row["seq"], row["turn"]) for key, row in places if key in latest}
 
         return await off_loop(found.num_rows, read)
 

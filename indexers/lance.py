@@ -22,7 +22,7 @@ from .lance_sync import Sync
 from .lance_upkeep import Upkeep
 from .loop_lock import LoopLock
 from .protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope
-from .schema import KEY, row_schema
+from .schema import KEYS, row_schema
 from .threads import Outliving, off_loop
 
 if TYPE_CHECKING:
@@ -159,12 +159,15 @@ class LanceIndex:
 
     async def replace(self, rows: pa.Table) -> None:
         async def merge() -> None:
-            await (
-                self._table.merge_insert(list(KEY))
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .execute(rows)
-            )
+            for kind, key in KEYS.items():
+                of_kind = rows.filter(pc.equal(rows.column("kind"), kind))
+                if of_kind.num_rows:
+                    await (
+                        self._table.merge_insert(list(key))
+                        .when_matched_update_all()
+                        .when_not_matched_insert_all()
+                        .execute(of_kind)
+                    )
 
         async with self._changing:
             self._upkeep.check_sync()

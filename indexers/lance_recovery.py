@@ -21,7 +21,7 @@ from typing import Any
 
 from .errors import BackendUnavailable, EngineError
 from .lance_errors import errors
-from .schema import KEY
+from .schema import KEY_COLUMNS
 
 #: Where :func:`step_back` keeps what it puts aside, in the folder of the rows.
 ASIDE = "set-aside"
@@ -180,7 +180,7 @@ async def _read_whole(folder: Path, manifest: Path) -> int | None:
 
 
 async def _count(table: Any) -> int | None:
-    if not set(KEY) <= set((await table.schema()).names):
+    if not set(KEY_COLUMNS) <= set((await table.schema()).names):
         return None
     rows = 0
     async for batch in await table.query().to_batches():

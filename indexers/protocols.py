@@ -148,7 +148,10 @@ class VectorIndex(Protocol):
         ...
 
     async def replace(self, rows: pa.Table) -> None:
-        """Add rows, or put them in the place of those with the same key, as one commit."""
+        """Add rows, or put them in the place of those with the same key (``schema.KEYS``).
+
+        Rows of one kind are one commit.
+        """
         ...
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .analysis import Analyser, inverse_document_frequency
 from .protocols import EVERYONE, Candidates, LexicalQuery, Maintenance, RowFilter, Scope
-from .schema import KEY, LEXICAL_COLUMNS, row_schema
+from .schema import LEXICAL_COLUMNS, Key, key_of, row_schema
 
 _K1, _B = 1.2, 0.75
 
@@ -50,7 +50,7 @@ class ReferenceIndex:
 
     def __init__(self, dimension: int) -> None:
         self.schema = row_schema(dimension)
-        self._rows: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._rows: dict[Key, dict[str, Any]] = {}
         self._version = 0
 
     async def append(self, rows: pa.Table) -> None:
@@ -61,7 +61,7 @@ class ReferenceIndex:
         vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
         vectors = vectors.reshape(rows.num_rows, -1)
         for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), vectors, strict=True):
-            self._rows[tuple(row[name] for name in KEY)] = {**row, "vector": vector.copy()}
+            self._rows[key_of(row)] = {**row, "vector": vector.copy()}
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
         self._version += 1

@@ -41,6 +41,7 @@ class RowsView:
             later, and are not for this view.
         table: all other columns.
         mixed: whether the rows may be of several users.
+        repeated: whether some rows may have one id: a message may be in several conversations.
     """
 
     vectors: NDArray[np.float32]
@@ -50,6 +51,7 @@ class RowsView:
     places: Sequence[Mapping[int, int]]
     table: pa.Table
     mixed: bool = False
+    repeated: bool = False
 
     def __len__(self) -> int:
         return len(self.vectors)

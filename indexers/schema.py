@@ -6,7 +6,9 @@ derived from them and can be rebuilt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,8 +28,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-#: A row is identified by these three: one user's ids say nothing about another's.
-KEY = ("user_id", "kind", "id")
+#: What identifies a row of each kind. One user's ids say nothing about another's. A message may be
+#: in several conversations (a branch, a shared system message): it is a row in each of them.
+KEYS = {
+    MESSAGE: ("kind", "user_id", "conversation_id", "id"),
+    MEMORY: ("kind", "user_id", "id"),
+}
+
+#: The columns that :func:`key_of` reads.
+KEY_COLUMNS = ("kind", "user_id", "conversation_id", "id")
+
+#: What identifies a row: its kind, its user, for a message its conversation, and its id.
+Key = tuple[str, str, "str | None", str]
 
 _FIELDS: tuple[pa.Field, ...] = (
     pa.field("id", pa.string(), nullable=False),
@@ -96,6 +108,12 @@ LEXICAL_COLUMNS: tuple[str, ...] = (
     "created_at",
     "expires_at",
 )
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """What identifies a row, which has :data:`KEY_COLUMNS`."""
+    conversation = row["conversation_id"] if row["kind"] == MESSAGE else None
+    return row["kind"], row["user_id"], conversation, row["id"]
 
 
 def micros(moment: datetime) -> int:

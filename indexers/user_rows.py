@@ -19,8 +19,8 @@ LOADED = (*COLUMNS, "vector")
 _NEVER = np.iinfo(np.int64).max
 # Taking rows from many small tables is slow, joining them copies every text: so many may wait.
 _LOOSE_TABLES = 16
-# What a row costs beside its columns: the entry of its place, and its numbers as arrays.
-_ROW_OVERHEAD = 200
+# What a row costs beside its columns: the entries of its place and id, and its numbers as arrays.
+_ROW_OVERHEAD = 300
 
 
 class _Growing:
@@ -122,6 +122,9 @@ class UserRows:
         numbers = {**_numbers(table), **self._coded(table)}
         self._columns = {name: _Growing(values) for name, values in numbers.items()}
         self._take_places(0)
+        self._id_hashes: set[int] = set()
+        self._repeated = False
+        self._take_ids(table)
         self._view: RowsView | None = None
         #: About how many bytes it takes.
         self.nbytes = _size(table) + self._vector.values.nbytes
@@ -140,6 +143,7 @@ class UserRows:
                 places=self._places,
                 table=self._table(),
                 mixed=self._mixed,
+                repeated=self._repeated,
             )
         return self._view
 
@@ -155,6 +159,7 @@ class UserRows:
         for name, values in {**_numbers(table), **self._coded(table)}.items():
             self._columns[name].add(values)
         self._take_places(first)
+        self._take_ids(table)
         self.nbytes += _size(table)
 
     def without(self, seqs: NDArray[np.int64]) -> UserRows:
@@ -202,6 +207,12 @@ class UserRows:
             numbers = np.array([*of, -1], np.int64)
             found[name] = numbers[encoded.indices.fill_null(-1).to_numpy()]
         return found
+
+    def _take_ids(self, table: pa.Table) -> None:
+        """Notice ids that come a second time. Equal hashes of two ids only cost a closer look."""
+        before = len(self._id_hashes)
+        self._id_hashes.update(map(hash, table.column("id").to_pylist()))
+        self._repeated |= len(self._id_hashes) - before < len(table)
 
     def _take_places(self, first: int) -> None:
         while len(self._places) < len(self._names["conversation_id"]):

@@ -76,8 +76,11 @@ def rank(
     for name, change in _changes(pool, settings, k, now, question, cross_score):
         signals[name] = change(score)
         score = score + signals[name]
-    order = np.lexsort((-pool.seq, -score))[:k].astype(np.int64)
-    return Ranking(order, score, signals)
+    order = np.lexsort((-pool.seq, -score)).astype(np.int64)
+    if pool.copy_of is not None:
+        _, first = np.unique(pool.copy_of[order], return_index=True)
+        order = order[np.sort(first)]
+    return Ranking(order[:k], score, signals)
 
 
 def _gains(pool: Pool, settings: RankSettings, question: Question) -> dict[str, Floats]:

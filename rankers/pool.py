@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 NO_ROLE, USER, ASSISTANT, OTHER_ROLE = -1, 0, 1, 2
 
 # Not one entry a row.
-_ASIDE = ("speakers", "vector", "matches", "term_weight")
+_ASIDE = ("speakers", "vector", "matches", "term_weight", "copy_of")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,8 @@ class Pool:
         matches: float32 (n, t), how well each word of the question is found in each
             text, 0..1; None where no step needs it.
         term_weight: float64 (t,), how much each of those words counts; with ``matches``.
+        copy_of: int64 (n,), equal for rows that are copies of each other, of which a ranking
+            shows the best; None where no row has one.
 
     Raises:
         ValueError: an array is not of the length of ``seq``, or ``matches`` and
@@ -67,6 +69,7 @@ class Pool:
     vector: NDArray[np.float32] | None = None
     matches: NDArray[np.float32] | None = None
     term_weight: NDArray[np.float64] | None = None
+    copy_of: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.seq),)
@@ -80,6 +83,8 @@ class Pool:
             table = getattr(self, name)
             if table is not None and (table.ndim != 2 or len(table) != len(self.seq)):
                 raise ValueError(f"{name} has shape {table.shape}, seq has {shape}")
+        if self.copy_of is not None and self.copy_of.shape != shape:
+            raise ValueError(f"copy_of has shape {self.copy_of.shape}, seq has {shape}")
         terms = None if self.matches is None else (self.matches.shape[1],)
         weights = None if self.term_weight is None else self.term_weight.shape
         if terms != weights:
@@ -94,7 +99,8 @@ class Ranking:
     """A pool put in order.
 
     Attributes:
-        order: int64 (min(k, n),), indices into the pool, best first.
+        order: int64 (at most min(k, n),), indices into the pool, best first; of copies only the
+            best.
         score: float64 (n,), aligned with the pool.
         signals: by name, float64 (n,): what each step added to the score. They
             sum to ``score``; only steps that the settings switch on appear.

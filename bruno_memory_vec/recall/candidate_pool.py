@@ -13,6 +13,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rankers import Pool, Profile
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
+from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.word_matches import word_matches
 
 _ROLES = {None: NO_ROLE, "user": USER, "assistant": ASSISTANT}
@@ -104,6 +105,7 @@ def make_pool(
         ends_with_question=table.column("ends_with_question").fill_null(False).to_numpy(),
         names_time=table.column("names_time").fill_null(False).to_numpy(),
         tells_change=table.column("tells_change").fill_null(False).to_numpy(),
+        copy_of=copies.numbered(table),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import repeat
 
 import numpy as np
@@ -15,6 +15,7 @@ from bruno_memory_vec.indexers.rows_view import RowsView
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rankers import Pool, Question, rank
 from bruno_memory_vec.rankers.fusion import fuse
+from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.candidate_pool import role_number
 from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.making_hits import columns_of, make_hits
@@ -22,6 +23,8 @@ from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.word_matches import word_matches
 
 Floats = NDArray[np.float32]
+#: Rows of a view, and their scores, best first.
+Proposal = tuple[NDArray[np.int64], Floats]
 #: float32 rounding: identical texts may come to 0.9999999.
 ROUNDING = 1e-6
 
@@ -33,6 +36,7 @@ def recall_in_memory(
     lexical: Candidates,
     question: Question,
     uses: Mapping[int, int],
+    find_words: Callable[[int], Candidates],
 ) -> tuple[Hits, NDArray[np.int64]]:
     """The best hits, best first, and their ``seq``.
 
@@ -43,22 +47,16 @@ def recall_in_memory(
         lexical: what the word index proposes.
         question: what the question asks for.
         uses: by ``seq``, uses that are counted and not yet written.
+        find_words: asks the word index for so many rows.
     """
     profile = request.profile
     matching = view.matching(request.scope, request.where)
-    by_words, found = view.find(lexical.seq)
-    word_score = lexical.score[found]
-    if matching is not None:
-        kept = matching[by_words]
-        by_words, word_score = by_words[kept], word_score[kept]
-    by_meaning, meaning_score = np.empty(0, np.int64), np.empty(0, np.float32)
-    if request.semantic_limit:
-        by_meaning, meaning_score = view.nearest(vector, matching, request.semantic_limit)
-    rows = np.union1d(by_words, by_meaning)
+    by_words, by_meaning = _proposed(view, request, vector, lexical, matching, find_words)
+    rows = np.union1d(by_words[0], by_meaning[0])
     if not len(rows):
         return Hits(), rows
-    words = _aligned(rows, by_words, word_score)
-    meaning = _aligned(rows, by_meaning, meaning_score)
+    words = _aligned(rows, *by_words)
+    meaning = _aligned(rows, *by_meaning)
     settings = profile.candidates
     if settings.neighbours_of and settings.neighbour_distance:
         shares = fuse(words, meaning, profile.rank.fusion)
@@ -85,6 +83,71 @@ def recall_in_memory(
     )
     shown = view.rows(rows[ranking.order], columns_of(pool, ranking.order))
     return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
+
+
+def _proposed(
+    view: RowsView,
+    request: RecallRequest,
+    vector: Floats,
+    lexical: Candidates,
+    matching: NDArray[np.bool_] | None,
+    find_words: Callable[[int], Candidates],
+) -> tuple[Proposal, Proposal]:
+    """What both sides propose; of copies the newest."""
+    words_limit, meaning_limit = request.lexical_limit, request.semantic_limit
+    times = 1
+    while True:
+        words = _by_words(view, lexical, matching)
+        meaning = _by_meaning(view, vector, matching, meaning_limit * times)
+        rows = np.union1d(words[0], meaning[0])
+        number = _copy_numbers(view, rows)
+        if number is None:
+            return words, meaning
+        cut = (
+            len(lexical) == words_limit * times > 0,
+            len(meaning[0]) == meaning_limit * times > 0,
+        )
+        # Rows are in the order of seq.
+        older = copies.older_copies(rows, number)
+        words = _without(words, older, words_limit)
+        meaning = _without(meaning, older, meaning_limit)
+        missing = (
+            cut[0] and len(words[0]) < words_limit,
+            cut[1] and len(meaning[0]) < meaning_limit,
+        )
+        if not any(missing) or times == copies.MOST:
+            return words, meaning
+        times *= copies.MORE
+        if words_limit:
+            lexical = find_words(words_limit * times)
+
+
+def _by_words(view: RowsView, lexical: Candidates, matching: NDArray[np.bool_] | None) -> Proposal:
+    rows, found = view.find(lexical.seq)
+    score = lexical.score[found]
+    if matching is None:
+        return rows, score
+    kept = matching[rows]
+    return rows[kept], score[kept]
+
+
+def _by_meaning(
+    view: RowsView, vector: Floats, matching: NDArray[np.bool_] | None, limit: int
+) -> Proposal:
+    if not limit:
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    return view.nearest(vector, matching, limit)
+
+
+def _copy_numbers(view: RowsView, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    if not view.repeated:
+        return None
+    return copies.numbered(view.table.select(copies.COLUMNS).take(pa.array(rows)))
+
+
+def _without(proposal: Proposal, rows: NDArray[np.int64], limit: int) -> Proposal:
+    kept = ~np.isin(proposal[0], rows)
+    return proposal[0][kept][:limit], proposal[1][kept][:limit]
 
 
 def _pool(
@@ -128,6 +191,7 @@ def _pool(
         vector=view.vectors[rows] if needs.needs_vectors else None,
         matches=matches,
         term_weight=term_weight,
+        copy_of=_copy_numbers(view, rows),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
@@ -25,6 +26,7 @@ from bruno_memory_vec.rankers import (
     rank,
     read_question,
 )
+from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool, places_around, vectors_of
 from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.in_memory import ROUNDING, recall_in_memory
@@ -120,25 +122,16 @@ class Retriever:
             read.lexical,
             read.question,
             self._pending_uses,
+            lambda limit: self._find_words(request, limit, places=False),
         )
 
     async def _from_engine(
         self, request: RecallRequest, read: _Read
     ) -> tuple[Hits, NDArray[np.int64]]:
-        profile, scope, where, lexical = request.profile, request.scope, request.where, read.lexical
-        semantic = Candidates.empty()
-        if request.semantic_limit:
-            semantic = await self._rows.search(read.vector, scope, where, request.semantic_limit)
-        if not len(lexical) and not len(semantic):
+        profile = request.profile
+        lexical, semantic, table = await self._proposed(request, read)
+        if not table.num_rows:
             return Hits(), np.empty(0, np.int64)
-        columns = columns_for(profile)
-        if request.min_similarity > 0 and "vector" not in columns:
-            columns.append("vector")
-        seqs = np.union1d(lexical.seq, semantic.seq)
-        places = places_around(lexical, semantic, profile)
-        # One read brings what the rankers need, drops hits whose row is gone, adds neighbours, and
-        # brings the hits' rows as well: that takes about 60 % of two reads.
-        table = await self._rows.around(scope, where, seqs.tolist(), places, columns)
         if request.min_similarity > 0:
             alike = vectors_of(table) @ read.vector >= request.min_similarity - ROUNDING
             table = table.filter(pa.array(alike))
@@ -169,6 +162,60 @@ class Retriever:
         few = len(ranking.order) <= _HITS_ON_THE_LOOP
         hits = build() if few else await asyncio.to_thread(build)
         return hits, pool.seq[ranking.order]
+
+    async def _proposed(
+        self, request: RecallRequest, read: _Read
+    ) -> tuple[Candidates, Candidates, pa.Table]:
+        """What both indexes propose, of copies the newest; these rows and those around them."""
+        lexical, semantic = read.lexical, await self._search(request, read, times=1)
+        times = 1
+        while True:
+            table = await self._rows_of(request, lexical, semantic)
+            proposed = table.filter(
+                pc.is_in(table.column("seq"), pa.array(np.union1d(lexical.seq, semantic.seq)))
+            )
+            number = copies.numbered(proposed)
+            if number is None:
+                return lexical, semantic, table
+            cut = (
+                len(lexical) == request.lexical_limit * times > 0,
+                len(semantic) == request.semantic_limit * times > 0,
+            )
+            older = copies.older_copies(proposed.column("seq").to_numpy(), number)
+            lexical = _without(lexical, older, request.lexical_limit)
+            semantic = _without(semantic, older, request.semantic_limit)
+            missing = (
+                cut[0] and len(lexical) < request.lexical_limit,
+                cut[1] and len(semantic) < request.semantic_limit,
+            )
+            if not any(missing) or times == copies.MOST:
+                # Read again: other turns stand around the candidates that are left.
+                return lexical, semantic, await self._rows_of(request, lexical, semantic)
+            times *= copies.MORE
+            if request.lexical_limit:
+                lexical = await asyncio.to_thread(
+                    self._find_words, request, request.lexical_limit * times, places=True
+                )
+            semantic = await self._search(request, read, times=times)
+
+    async def _search(self, request: RecallRequest, read: _Read, *, times: int) -> Candidates:
+        if not request.semantic_limit:
+            return Candidates.empty()
+        limit = request.semantic_limit * times
+        return await self._rows.search(read.vector, request.scope, request.where, limit)
+
+    async def _rows_of(
+        self, request: RecallRequest, lexical: Candidates, semantic: Candidates
+    ) -> pa.Table:
+        """The rows of candidates, and those around the best of them."""
+        columns = columns_for(request.profile)
+        if request.min_similarity > 0 and "vector" not in columns:
+            columns.append("vector")
+        seqs = np.union1d(lexical.seq, semantic.seq)
+        places = places_around(lexical, semantic, request.profile)
+        # One read brings what the rankers need, drops hits whose row is gone, adds neighbours, and
+        # brings the hits' rows as well: that takes about 60 % of two reads.
+        return await self._rows.around(request.scope, request.where, seqs.tolist(), places, columns)
 
     @property
     def _pending_uses(self) -> Mapping[int, int]:
@@ -203,10 +250,11 @@ class Retriever:
         limit = request.lexical_limit
         if not limit:
             return Candidates.empty(), question
-        found = self._lexical.find(
-            request.lexical_query, request.scope, request.where, limit, places=places
-        )
-        return found, question
+        return self._find_words(request, limit, places=places), question
+
+    def _find_words(self, request: RecallRequest, limit: int, *, places: bool) -> Candidates:
+        query, scope, where = request.lexical_query, request.scope, request.where
+        return self._lexical.find(query, scope, where, limit, places=places)
 
     async def _freshen(self, profile: Profile) -> None:
         """Let the word index show every row that is stored."""
@@ -242,6 +290,15 @@ class Retriever:
             if batch.num_rows:
                 return True
         return False
+
+
+def _without(candidates: Candidates, seqs: NDArray[np.int64], limit: int) -> Candidates:
+    """The best ``limit`` of candidates without some."""
+    kept = np.flatnonzero(~np.isin(candidates.seq, seqs))[:limit]
+    conversations = tuple(candidates.conversation_id[i] for i in kept.tolist())
+    return Candidates(
+        candidates.seq[kept], candidates.score[kept], conversations, candidates.turn[kept]
+    )
 
 
 async def _both(first: Awaitable[First], second: Awaitable[Second]) -> tuple[First, Second]:

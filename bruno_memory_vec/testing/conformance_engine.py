@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -106,6 +107,24 @@ class VectorIndexConformance(EngineSuite):
     async def test_replace_tells_kinds_apart(self, index: VectorIndex) -> None:
         await index.replace(self.rows(memory(30, "same id, a memory", id=ROWS[0]["id"])))
         assert await index.count(ANA, RowFilter(ids=(ROWS[0]["id"],))) == 2
+
+    async def test_replace_tells_conversations_apart(self, index: VectorIndex) -> None:
+        copy = message(31, "the same message", id=ROWS[0]["id"], conversation_id="a branch")
+        await index.replace(self.rows(copy))
+        assert await index.count(ANA, RowFilter(ids=(ROWS[0]["id"],))) == 2
+        # A memory is one row, wherever it was made.
+        elsewhere = memory(32, "moved", id=str(UUID(int=77)), conversation_id="one")
+        await index.replace(self.rows(elsewhere))
+        await index.replace(self.rows({**elsewhere, "conversation_id": "two", "seq": 33}))
+        await index.replace(self.rows({**elsewhere, "conversation_id": None, "seq": 34}))
+        found = await index.scan(ANA, RowFilter(ids=(elsewhere["id"],)), ["seq"])
+        assert found.column("seq").to_pylist() == [34]
+
+    async def test_replace_takes_both_kinds_at_once(self, index: VectorIndex) -> None:
+        changed = {**ROWS[0], "content": "We stayed in Porto", "seq": 20}
+        await index.replace(self.rows(changed, memory(21, "a memory", id=ROWS[0]["id"])))
+        found = await index.scan(ANA, RowFilter(ids=(ROWS[0]["id"],)), ["seq"])
+        assert sorted(found.column("seq").to_pylist()) == [20, 21]
 
     async def test_replace_again_and_again(self, index: VectorIndex) -> None:
         for seq in range(40, 45):

@@ -187,13 +187,71 @@ class RecallConformance(MemoryConformance):
         for user, messages in zip(users, stored, strict=True):
             assert await memory.retrieve_messages(f"of {user}") == messages[::-1]
 
-    async def test_a_message_can_move(self, memory: Any) -> None:
-        message, stays = said("moving"), said("staying")
-        await memory.store_messages([message, stays], "old", user_id="ana")
-        await memory.store_message(message, "new", user_id="ana")
-        assert await memory.retrieve_messages("old") == [stays]
-        assert (await memory.get_context("ana", "old")).messages == [stays]
-        assert (await memory.get_context("ana", "new")).messages == [message]
+    # A message in several conversations
+
+    async def test_a_branch_keeps_both_whole(self, memory: Any) -> None:
+        history = [said(f"turn {i} about the garden") for i in range(6)]
+        question = said("and what about the tulips?")
+        await memory.store_messages(history, "main", user_id="ana")
+        await memory.store_messages([*history, question], "branch", user_id="ana")
+        assert await memory.retrieve_messages("main") == history[::-1]
+        assert await memory.retrieve_messages("branch") == [question, *history[::-1]]
+        assert (await memory.get_context("ana", "main")).messages == history
+        assert (await memory.get_context("ana", "branch")).messages == [*history, question]
+        counts = await memory.get_statistics("ana")
+        assert (counts["total_messages"], counts["conversations"]) == (13, 2)
+        # Said again in its own conversation, it is replaced in its place there, and only there.
+        changed = history[2].model_copy(update={"content": "turn 2 about the pond"})
+        await memory.store_message(changed, "main", user_id="ana")
+        assert (await memory.retrieve_messages("main"))[3] == changed
+        assert (await memory.retrieve_messages("branch"))[4] == history[2]
+
+    async def test_one_system_message_in_three_conversations(self, memory: Any) -> None:
+        rule = said("Answer in one sentence.", role=MessageRole.SYSTEM)
+        for name in ("one", "two", "three"):
+            await memory.store_messages([rule, said(f"hello {name}")], name, user_id="ana")
+        for name in ("one", "two", "three"):
+            kept = [message.content for message in await memory.retrieve_messages(name)]
+            assert kept == [f"hello {name}", rule.content]
+        hits = await memory.recall("answer in one sentence", user_id="ana", k=20)
+        assert [hit.id for hit in hits].count(str(rule.id)) == 1
+        await memory.clear_history("two", keep_system_messages=False)
+        assert await memory.retrieve_messages("two") == []
+        assert (await memory.retrieve_messages("three"))[-1] == rule
+
+    async def test_recall_shows_copies_once(self, memory: Any) -> None:
+        history = [said(f"note {i} about the garden") for i in range(12)]
+        for length in range(1, 13):  # as an agent that stores its whole history in each request
+            await memory.store_messages(history[:length], f"request {length}", user_id="ana")
+        other = said("the garden of somebody else", id=history[0].id)
+        await memory.store_message(other, "of bo", user_id="bo")
+        hits = await memory.recall("notes about the garden", user_id="ana", k=12)
+        assert sorted(hit.id for hit in hits) == sorted(str(message.id) for message in history)
+        (hit,) = await memory.recall(
+            "note 3 garden", user_id="ana", k=1, conversation_id="request 7"
+        )
+        assert hit.conversation_id == "request 7"
+        # One user's ids say nothing about another's, and a memory is no message.
+        await memory.store_memory(noted("a garden memory", id=history[0].id))
+        every = await memory.recall("the garden", user_id=ALL_USERS, k=50)
+        same = [(hit.kind, hit.content) for hit in every if hit.id == str(history[0].id)]
+        assert sorted(same) == [
+            ("memory", "a garden memory"),
+            ("message", history[0].content),
+            ("message", other.content),
+        ]
+
+    async def test_copies_take_no_other_rows_place(self, memory: Any) -> None:
+        """Far more copies than an engine is asked for candidates."""
+        common = [said(f"the garden, the garden, part {i}") for i in range(4)]
+        for number in range(120):
+            await memory.store_messages(common, f"fork {number}", user_id="ana")
+        rare = [said(f"one word on the garden among many others, {i}") for i in range(6)]
+        await memory.store_messages(rare, "rare", user_id="ana")
+        for profile in ("balanced", "fast", "lexical", "semantic", "rrf"):
+            hits = await memory.recall("the garden", user_id="ana", k=10, profile=profile)
+            found = {hit.id for hit in hits}
+            assert found == {str(message.id) for message in (*common, *rare)}, profile
 
     # Expiry
 

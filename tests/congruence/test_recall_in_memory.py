@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -149,6 +150,43 @@ async def test_the_same_hits(both: tuple[VectorMemory, VectorMemory], profile: s
             found += len(one)
     assert found > 200
     assert (await in_memory.health())["rows"]["cache"]["hits"] > 30
+
+
+@pytest.fixture(scope="module")
+def forked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same store, with some of its messages in many conversations, a few of them changed."""
+    copy = tmp_path_factory.mktemp("congruence") / "forked"
+    shutil.copytree(folder, copy)
+
+    async def fork() -> None:
+        rng = random.Random(11)
+        async with open_memory(copy) as memory:
+            history = (await memory.retrieve_messages("c1"))[::-1]
+            for number in range(30):
+                part = history[: rng.randint(1, 12)]
+                if number % 3 == 0:
+                    part[-1] = part[-1].model_copy(update={"content": text(rng)})
+                own = Message(role=MessageRole.USER, content=text(rng), timestamp=NOW)
+                await memory.store_messages([*part, own], f"fork {number}", user_id="ana")
+
+    asyncio.run(fork())
+    return copy
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_the_same_hits_where_there_are_copies(forked: Path, profile: str) -> None:
+    first = open_memory(forked, read_only=True)
+    second = open_memory(forked, read_only=True, recall_cache_mb=0)
+    async with first as in_memory, second as by_engine:
+        for number, where in enumerate([*WHERE, {"conversation_id": "fork 4"}]):
+            question = QUESTIONS[number % len(QUESTIONS)]
+            asked = {"user_id": "ana", "now": NOW, "profile": PROFILES[profile], **where}
+            one = await in_memory.recall(question, **asked)
+            other = await by_engine.recall(question, **asked)
+            assert shown(one) == shown(other), (question, where)
+            assert len({(hit.kind, hit.id) for hit in one}) == len(one)
+            if not where:
+                assert len(one) == 10
 
 
 async def test_uses_that_are_not_written_yet_count(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from bruno_memory_vec.indexers.analysis import analyser
 from bruno_memory_vec.indexers.lance import LanceIndex
 from bruno_memory_vec.indexers.protocols import Candidates, LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
-from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS
+from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, key_of
 from bruno_memory_vec.indexers.tantivy import TantivyIndex
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
@@ -146,7 +146,7 @@ class Engines(Machine):
                 row["tags"] = data.draw(st.lists(st.sampled_from(TAGS), max_size=2))
                 row["category"] = data.draw(maybe(("a", "b'")))
                 row["memory_type"] = data.draw(st.sampled_from(("fact", "episodic")))
-            key = (row["user_id"], row["kind"], row["id"])
+            key = key_of(row)
             if key in keys:
                 continue
             keys.add(key)
@@ -156,7 +156,7 @@ class Engines(Machine):
         if replacing:
             where = RowFilter(ids=tuple({row["id"] for row in rows}))
             held = self.run(self.oracle.scan(Scope.all_users(), where, COLUMNS)).to_pylist()
-            gone = [r["seq"] for r in held if (r["user_id"], r["kind"], r["id"]) in keys]
+            gone = [r["seq"] for r in held if key_of(r) in keys]
             self.both("replace", batch)
             for index in (self.words, self.plain):
                 index.remove(gone)
@@ -340,11 +340,6 @@ class Memories(Machine):
             return
         latest = {m.id: m for m in messages}
         held = self.said.setdefault(conversation, [])
-        for other, list_ in self.said.items():
-            if other != conversation and self.owners[other] == user:
-                kept = [m for m in list_ if m.id not in latest]
-                self.deleted |= len(kept) != len(list_)
-                list_[:] = kept
         for id_, m in latest.items():
             place = next((i for i, old in enumerate(held) if old.id == id_), None)
             if place is None:

@@ -1,4 +1,4 @@
-"""A process that moves and clears messages, and kills itself at one point between two steps.
+"""A process that changes and clears messages, and kills itself at one point between two steps.
 
 As ``child_writer.py``. "point" in its order is the crossing at which it dies: each step that
 changes the store is crossed twice, before and after. It says where it dies, or "done".
@@ -86,7 +86,7 @@ async def main(order: dict[str, Any]) -> None:
         for name in names:
             crossings.watch(getattr(store, engine), name)
     crossings.watch_log(store.rows)
-    await load.put([load.message(str(go.id))], "ana", "ana-1", single=True)  # it moves there
+    await load.put([load.message(str(go.id))], "ana", "ana-1", single=True)  # a copy there
     await load.memory.get_context("ana", "ana-0")
     await load.put([load.message(str(change.id))], "ana", "ana-0", single=True)
     await load.clear_one("ana", "ana-1", keep=False)

@@ -148,7 +148,10 @@ class Load:
         self.write({"op": op, "recall": user})
         topic = self.random.choice(_TOPICS)
         hits = await self.memory.recall(f"what about the {topic}", user_id=user, k=5)
-        self.write({"ack": op, "hits": [hit.id for hit in hits]})
+        names = [
+            f"{hit.conversation_id}/{hit.id}" if hit.kind == "message" else hit.id for hit in hits
+        ]
+        self.write({"ack": op, "hits": names})
 
     async def context(self) -> None:
         await self.memory.get_context(*self.place())

@@ -44,8 +44,8 @@ def nursery() -> Iterator[Nursery]:
 class Model:
     """What a store may hold, by what its writer logged.
 
-    For each id: the states it may be in. One of them is settled; operations that
-    were not acknowledged add theirs. A state is None (not there) or a dict.
+    For each row, by :func:`name_of` it: the states it may be in. One of them is settled;
+    operations that were not acknowledged add theirs. A state is None (not there) or a dict.
     """
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class Model:
         """The line of JSON for a child that goes on from here."""
         live = {id_: states[0] for id_, states in self.states.items() if states[0]}
         messages = [
-            [id_, state["user"], state["conversation"]]
-            for id_, state in live.items()
+            [name.partition("/")[2], state["user"], state["conversation"]]
+            for name, state in live.items()
             if state["kind"] == "message"
         ]
         memories = [[id_, s["user"]] for id_, s in live.items() if s["kind"] == "memory"]
@@ -104,18 +104,19 @@ class Model:
 
     def _begin(self, line: dict[str, Any], sure: bool, phase: int) -> None:
         if "put" in line:
+            where = line["conversation"]
             if not sure:
-                self.together.append({id_: content for id_, content, _ in line["put"]})
+                self.together.append({f"{where}/{id_}": content for id_, content, _ in line["put"]})
             for place, (id_, content, role) in enumerate(line["put"]):
-                before = self.states.get(id_, [None])
-                stays = before[0] is not None and before[0]["conversation"] == line["conversation"]
+                before = self.states.get(f"{where}/{id_}", [None])
+                stays = before[0] is not None
                 self._set(
-                    id_,
+                    f"{where}/{id_}",
                     {
                         "kind": "message",
                         "content": content,
                         "user": line["user"],
-                        "conversation": line["conversation"],
+                        "conversation": where,
                         "role": role,
                         "order": before[0]["order"] if stays else (phase, place),
                     },
@@ -149,9 +150,9 @@ class Model:
 
     def settle(self, rows: list[dict[str, Any]]) -> None:
         """Compare with the rows, and take what they hold as settled."""
-        doubled = [id_ for id_, n in Counter(row["id"] for row in rows).items() if n > 1]
+        doubled = [name for name, n in Counter(map(name_of, rows)).items() if n > 1]
         assert not doubled, f"stored twice: {doubled[:3]}"
-        found = {row["id"]: row for row in rows}
+        found = {name_of(row): row for row in rows}
         unknown = set(found) - set(self.states)
         assert not unknown, f"never stored: {[found[id_]['content'] for id_ in unknown][:3]}"
         for id_, states in self.states.items():
@@ -165,6 +166,11 @@ class Model:
                 f"half of a call was stored: {sum(landed)} of {len(call)}"
             )
         self.together.clear()
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """A memory's id; of a message, which may be in several conversations, this one too."""
+    return f"{row['conversation_id']}/{row['id']}" if row["kind"] == "message" else row["id"]
 
 
 def _is(row: dict[str, Any] | None, state: State | None) -> bool:
@@ -188,7 +194,7 @@ async def check(folder: Path, model: Model, seed: int) -> float:
         await _check_indexes(memory, model, rows, seed)
         await _check_statistics(memory, rows)
         for row in rows:
-            assert model.uses[row["id"]] <= row["access_count"]
+            assert model.uses[name_of(row)] <= row["access_count"]
         assert (await memory.health())["status"] == "ok"
     finally:
         await memory.close()
@@ -204,7 +210,7 @@ def _check_turns(model: Model, rows: list[dict[str, Any]]) -> None:
         group.sort(key=lambda row: row["turn"])
         turns = [row["turn"] for row in group]
         assert len(set(turns)) == len(turns), f"{conversation}: a turn was given twice: {turns}"
-        orders = [model.states[row["id"]][0]["order"] for row in group]
+        orders = [model.states[name_of(row)][0]["order"] for row in group]
         assert orders == sorted(orders), f"{conversation}: the turns are out of order"
     seqs = [row["seq"] for row in rows]
     assert len(set(seqs)) == len(seqs), "a place in the write order was given twice"
@@ -369,7 +375,7 @@ async def fill(folder: Path, model: Model, count: int) -> None:
         messages = [message(f"{word(n + 1)} was said") for n in range(count)]
         await memory.store_messages(messages, "ana-0", "ana")
     for n, each in enumerate(messages):
-        model.states[str(each.id)] = [
+        model.states[f"ana-0/{each.id}"] = [
             {
                 "kind": "message",
                 "content": each.content,

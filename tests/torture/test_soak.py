@@ -98,7 +98,7 @@ class Talker:
         said += new
 
     async def say_again(self) -> None:
-        """An id that is stored already: replaced in its place, or moved to the other one's end."""
+        """An id that is stored already: replaced in its place, or copied to the other one's end."""
         old = [(c, m) for c, said in self.said.items() for m in said]
         if not old:
             return
@@ -106,13 +106,13 @@ class Talker:
         conversation = self.place()[0] if self.random.random() < 0.2 else before
         new = m.model_copy(update={"content": self.text()})
         await self.view.store_message(new, conversation)
-        held = self.said[before]
-        if conversation == before:
-            held[held.index(m)] = new
+        held = self.said[conversation]
+        old_one = next((one for one in held if one.id == m.id), None)
+        if old_one is None:
+            held.append(new)
         else:
-            held.remove(m)
-            self.said[conversation].append(new)
-        self.forgotten(m.content)
+            held[held.index(old_one)] = new
+            self.forgotten(old_one.content)
 
     async def note(self) -> None:
         old = self.random.choice(list(self.noted.values())) if self.noted else None

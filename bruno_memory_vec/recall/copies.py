@@ -1,0 +1,50 @@
+"""A message may be stored in several conversations; a recall shows it once.
+
+Of the copies that the engines propose, the newest stays, so that a history that was stored
+under many ids takes no other row's place among the candidates. Turns around a candidate may bring
+copies back into the pool; of those the best is shown (``rankers.rank``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bruno_memory_vec.indexers.schema import MEMORY
+
+#: What :func:`numbered` reads of a row.
+COLUMNS = ("user_id", "kind", "id")
+#: Where copies leave too few candidates, engines are asked again for so many times as many,
+MORE = 4
+#: up to this many times in all.
+MOST = 64
+
+
+def numbered(rows: pa.Table) -> NDArray[np.int64] | None:
+    """A number for each of n rows (:data:`COLUMNS`), the same for copies; None where none is one.
+
+    Copies have one user, one kind and one id. Returns int64 (n,).
+    """
+    ids = rows.column("id").combine_chunks().dictionary_encode()
+    if len(ids.dictionary) == len(rows):
+        return None
+    users = rows.column("user_id").combine_chunks().dictionary_encode()
+    owner = users.indices.to_numpy() * 2 + np.asarray(
+        [kind == MEMORY for kind in rows.column("kind").to_pylist()], np.int64
+    )
+    numbers = ids.indices.to_numpy().astype(np.int64) * (2 * len(users.dictionary)) + owner
+    return None if len(np.unique(numbers)) == len(numbers) else numbers
+
+
+def older_copies(seq: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ``seq``, int64, of each row of which a newer copy is there too.
+
+    Args:
+        seq: int64 (n,), of the rows.
+        number: int64 (n,), as of :func:`numbered`.
+    """
+    newest_first = np.argsort(-seq, kind="stable")
+    _, kept = np.unique(number[newest_first], return_index=True)
+    older: NDArray[np.int64] = np.delete(seq[newest_first], kept)
+    return older
