@@ -20,48 +20,73 @@ from bruno_memory_vec._version import __version__
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
+    from bruno_memory_vec.diagnosis import Check, diagnose_store
     from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
     from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.following import Progress
     from bruno_memory_vec.hits import Hit, Hits
+    from bruno_memory_vec.listing import ConversationSummary, ConversationTurn, Page, UserSummary
     from bruno_memory_vec.maintenance import MaintenanceReport
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory
     from bruno_memory_vec.profiles import list_profiles, load_profile
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.reembedding.run import ReembedReport, reembed
+    from bruno_memory_vec.repair import RepairReport, repair_store
+    from bruno_memory_vec.rows import check_message
 
 _PLACES = {
     "ALL_USERS": "memory",
+    "Check": "diagnosis",
+    "ConversationSummary": "listing",
+    "ConversationTurn": "listing",
     "Embedder": "embedders.protocol",
     "Fingerprint": "embedders.protocol",
     "Hit": "hits",
     "Hits": "hits",
-    "MemoryConfig": "config",
-    "Profile": "rankers",
     "MaintenanceReport": "maintenance",
+    "MemoryConfig": "config",
+    "Page": "listing",
+    "Profile": "rankers",
+    "Progress": "following",
     "ReembedReport": "reembedding.run",
+    "RepairReport": "repair",
+    "UserSummary": "listing",
     "VectorMemory": "memory",
+    "check_message": "rows",
+    "diagnose_store": "diagnosis",
     "list_profiles": "profiles",
     "load_profile": "profiles",
     "open_memory": "factory",
     "reembed": "reembedding.run",
+    "repair_store": "repair",
 }
 
 __all__ = [
     "ALL_USERS",
+    "Check",
+    "ConversationSummary",
+    "ConversationTurn",
     "Embedder",
     "Fingerprint",
     "Hit",
     "Hits",
     "MaintenanceReport",
     "MemoryConfig",
+    "Page",
     "Profile",
+    "Progress",
     "ReembedReport",
+    "RepairReport",
+    "UserSummary",
     "VectorMemory",
     "__version__",
+    "check_message",
+    "diagnose_store",
     "list_profiles",
     "load_profile",
     "open_memory",
     "reembed",
+    "repair_store",
 ]
 
 

@@ -14,6 +14,7 @@ from bruno_memory_vec.context import build_context
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.listing import Page, not_a_cursor
 from bruno_memory_vec.rows import Row, from_table, to_message
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store import Store
@@ -154,6 +155,21 @@ class Conversations:
         if session is None or (user_id is not None and session.user_id != user_id):
             return None
         return session
+
+    async def sessions(
+        self, user_id: str | None, active: bool | None, limit: int | None, after: str | None
+    ) -> Page[SessionContext]:
+        """Sessions of a user, or of everybody, the newest first."""
+        before = None
+        if after is not None:
+            if not (isinstance(after, str) and after.isdecimal() and after.isascii()):
+                raise not_a_cursor()
+            before = int(after)
+        asked = None if limit is None else limit + 1
+        found = await self._sessions.sessions(user_id, active=active, limit=asked, before=before)
+        shown = found[:limit]
+        following = str(shown[-1][0]) if len(found) > len(shown) else None
+        return Page((session for _, session in shown), following)
 
     async def end_session(self, session_id: str, user_id: str | None) -> None:
         """End a session. Ending it twice changes nothing.

@@ -65,6 +65,14 @@ class _MemoryVecError(bruno.MemoryError):
         super().__init__(f"{problem}. {fix}", details=details, cause=cause)
 
 
+def told(error: Exception) -> tuple[str, str]:
+    """What an error says is wrong, without a full stop, and what it says to do."""
+    fix = str(getattr(error, "fix", ""))
+    # bruno-core's str() adds the details.
+    text = str(getattr(error, "message", error))
+    return text.removesuffix(fix).strip().rstrip("."), fix
+
+
 class InvalidInputError(_MemoryVecError):
     """A value was refused. Nothing was written.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError, ReadOnlyError
+from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError, ReadOnlyError, told
 from bruno_memory_vec.following import Progress
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.manifest import folder_of, write_whole
@@ -207,8 +207,8 @@ class _Steps:
         try:
             return await work()
         except BrunoError as error:
-            fix = str(getattr(error, "fix", "")) or "Try again."
-            found = str(error).removesuffix(fix).strip().rstrip(".")
+            found, fix = told(error)
+            fix = fix or "Try again."
             # What failed in one step often fails in the next.
             if all(problem.found != found for problem in self.problems):
                 self.problems.append(Problem(name, found, fix))
@@ -272,6 +272,15 @@ def footprint(folder: Path) -> Footprint:
     return Footprint(files, size, versions)
 
 
+def readable_size(size: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
 # The record on disk
 
 
@@ -282,13 +291,12 @@ async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
         return report
     record = report.to_dict()
     assert store.writer is not None
-    if told := _of_background(store.writer.problems):
-        record[_BACKGROUND] = told
+    if background := _of_background(store.writer.problems):
+        record[_BACKGROUND] = background
     try:
         await asyncio.to_thread(_write, folder, record)
     except BackendUnavailable as error:
-        found = str(error).removesuffix(error.fix).strip().rstrip(".")
-        problem = Problem(FILE, found, error.fix)
+        problem = Problem(FILE, *told(error))
         return replace(report, problems=(*report.problems, problem))
     return report
 

@@ -199,6 +199,13 @@ def read(folder: Path) -> Manifest | None:
         ) from error
 
 
+def no_store(folder: Path) -> NotAStoreError:
+    """The refusal of a folder in which there is no store."""
+    return NotAStoreError(
+        f"there is no store in {folder}", fix="Open it once without read_only to make it."
+    )
+
+
 def unwritable(folder: Path, error: OSError) -> BackendUnavailable:
     """The error for a folder that cannot be made or written."""
     return BackendUnavailable(

@@ -15,19 +15,20 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import validation
+from bruno_memory_vec import listing, validation
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.door import ALL_USERS, AllUsers, Door, Kind
-from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.filters import row_filter
 from bruno_memory_vec.hits import Hits
 from bruno_memory_vec.indexers.protocols import RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.listing import ConversationSummary, ConversationTurn, Page, UserSummary
 from bruno_memory_vec.older_guide import OlderGuide
 from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.reembedding.run import ReembedReport, reembed_store
-from bruno_memory_vec.rows import memory_row, message_row, read_all, to_memory, to_message
+from bruno_memory_vec.rows import Row, memory_row, message_row, read_all, to_memory, to_message
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.maintenance import MaintenanceReport
     from bruno_memory_vec.rankers import Profile
 
-__all__ = ["ALL_USERS", "VectorMemory"]
+__all__ = ["ALL_USERS", "AllUsers", "VectorMemory"]
 
 _NOT_SYSTEM: Final = tuple(role.value for role in MessageRole if role is not MessageRole.SYSTEM)
 
@@ -332,6 +333,178 @@ class VectorMemory(OlderGuide, MemoryInterface):
         )
         return await read_all(found, to_memory)
 
+    async def get_message(
+        self,
+        message_id: str | UUID,
+        *,
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+    ) -> Message | None:
+        """A message by its id, None where there is none for this caller.
+
+        Where several conversations hold it, or in the whole memory several users, the one that
+        was stored last is given, unless ``conversation_id`` or ``user_id`` says which.
+
+        Raises:
+            InvalidInputError: the id is no UUID.
+        """
+        row = await self._newest(MESSAGE, "message_id", message_id, user_id, conversation_id)
+        return None if row is None else to_message(row)
+
+    async def get_memory(
+        self, memory_id: str | UUID, *, user_id: str | None = None
+    ) -> MemoryEntry | None:
+        """A memory by its id, None where there is none for this caller.
+
+        In the whole memory several users may have it: the one stored last is given, unless
+        ``user_id`` says whose.
+
+        Raises:
+            InvalidInputError: the id is no UUID.
+        """
+        row = await self._newest(MEMORY, "memory_id", memory_id, user_id, None)
+        return None if row is None else to_memory(row)
+
+    async def _newest(
+        self, kind: str, field: str, id_: Any, user_id: str | None, conversation_id: str | None
+    ) -> Row | None:
+        ids = validation.uuids(field, [id_])
+        scope = self._door.own_scope(self._door.may_serve(self._user, user_id))
+        store = await self._door.store()
+        if conversation_id is not None:
+            validation.identifier("conversation_id", conversation_id)
+            scope = scope.within(await self._door.resolve(conversation_id))
+        return await listing.newest_row(store.rows, scope, RowFilter(kinds=(kind,), ids=ids))
+
+    # What there is
+
+    async def list_users(self) -> list[UserSummary]:
+        """Every user with a message or a memory, the one with most messages first.
+
+        It reads a few columns of every row.
+
+        Raises:
+            ForeignUserError: a view asks; it knows of one user only.
+        """
+        if self._user is not None:
+            raise ForeignUserError(
+                f"this memory serves the user {self._user!r} only",
+                fix="Use the whole memory to list users.",
+            )
+        return await listing.list_users((await self._door.store()).rows)
+
+    async def list_conversations(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        limit: int | None = 100,
+        after: str | None = None,
+    ) -> Page[ConversationSummary]:
+        """A user's conversations, the one that was spoken in last first.
+
+        Args:
+            user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
+            limit: how many at most; None for all.
+            after: the ``next`` of the page before.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or nothing says whose.
+            ForeignUserError: the view is another user's.
+        """
+        scope, limit = await self._door.scope(self._user, user_id, None), _page_size(limit)
+        return await listing.list_conversations(
+            (await self._door.store()).rows, scope, limit, after
+        )
+
+    async def get_conversation(self, conversation_id: str) -> ConversationSummary | None:
+        """A conversation's owner, title, times and length.
+
+        None where nothing is in it, and in a view where it is another user's.
+        """
+        validation.identifier("conversation_id", conversation_id)
+        store = await self._door.store()
+        conversation_id = await self._door.resolve(conversation_id)
+        scope = self._door.own_scope(self._user).within(conversation_id)
+        found = await listing.list_conversations(store.rows, scope, 1, None)
+        return found[0] if found else None
+
+    async def conversation_owner(self, conversation_id: str) -> str | None:
+        """Whose a conversation is, also before the first message is in it; None for nobody's.
+
+        In a view another user's conversation is nobody's.
+        """
+        validation.identifier("conversation_id", conversation_id)
+        owner = await (await self._door.conversations()).owner(conversation_id)
+        return owner if self._user in (None, owner) else None
+
+    async def read_turns(
+        self,
+        conversation_id: str,
+        *,
+        from_turn: int | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[ConversationTurn]:
+        """A conversation's messages with their turns, oldest first.
+
+        Args:
+            conversation_id: which.
+            from_turn: begin with this turn (0 is the first one), or the next one that is there.
+            limit: how many at most; None for all.
+            newest_first: go backwards: from ``from_turn``, or from the end.
+
+        Raises:
+            InvalidInputError: an argument is not usable.
+        """
+        validation.identifier("conversation_id", conversation_id)
+        if from_turn is not None:
+            from_turn = validation.limit("from_turn", from_turn, largest=2**62, smallest=0)
+        limit = _page_size(limit)
+        store = await self._door.store()
+        conversation_id = await self._door.resolve(conversation_id)
+        scope = self._door.own_scope(self._user)
+        return await listing.read_turns(
+            store.rows, scope, conversation_id, from_turn, limit, newest_first=bool(newest_first)
+        )
+
+    async def list_memories(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        memory_types: MemoryType | str | Sequence[MemoryType | str] | None = None,
+        tags: str | Sequence[str] | None = None,
+        categories: str | Sequence[str] | None = None,
+        include_expired: bool = False,
+        limit: int | None = 100,
+        after: str | None = None,
+    ) -> Page[MemoryEntry]:
+        """A user's memories, the newest first, as many as there are.
+
+        Args:
+            user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
+            memory_types: only of these types.
+            tags: only with any of these tags.
+            categories: only of these categories.
+            include_expired: also those past their ``expires_at``.
+            limit: how many at most; None for all.
+            after: the ``next`` of the page before.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or nothing says whose.
+            ForeignUserError: the view is another user's.
+        """
+        where = row_filter(
+            alive_at=None if include_expired else datetime.now(timezone.utc),
+            kinds=MEMORY,
+            memory_types=memory_types,
+            tags=tags,
+            categories=categories,
+        )
+        scope, limit = await self._door.scope(self._user, user_id, None), _page_size(limit)
+        return await listing.list_memories(
+            (await self._door.store()).rows, scope, where, limit, after
+        )
+
     # Deleting
 
     async def delete_memory(self, memory_id: str) -> None:
@@ -358,7 +531,33 @@ class VectorMemory(OlderGuide, MemoryInterface):
         where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep_system_messages else ())
         scope = self._door.own_scope(self._user).within(conversation_id)
         if await self._door.owned(conversation_id, scope.user_id):
-            await writer.delete(scope, where, conversation_id=conversation_id)
+            await writer.delete(scope, where)
+
+    async def delete_messages(
+        self, message_ids: str | UUID | Sequence[str | UUID], conversation_id: str | None = None
+    ) -> int:
+        """Delete messages by id: in a view the user's own, else every user's of these ids.
+
+        Args:
+            message_ids: one id or many.
+            conversation_id: only in this conversation. A message may be in several, and goes
+                from all of them where none is named.
+
+        Returns:
+            How many rows were deleted: 0 where there were none, which is no error.
+
+        Raises:
+            InvalidInputError: an id is no UUID. Nothing was deleted.
+        """
+        ids = validation.uuids("message_ids", message_ids)
+        writer = await self._door.writer()
+        scope = self._door.own_scope(self._user)
+        if conversation_id is not None:
+            validation.identifier("conversation_id", conversation_id)
+            scope = scope.within(await self._door.resolve(conversation_id))
+        if not ids:
+            return 0
+        return await writer.delete(scope, RowFilter(kinds=(MESSAGE,), ids=ids))
 
     # Sessions
 
@@ -373,6 +572,30 @@ class VectorMemory(OlderGuide, MemoryInterface):
     async def get_session(self, session_id: str) -> SessionContext | None:
         """A session, None where there is none for this caller."""
         return await (await self._door.conversations()).session(session_id, self._user)
+
+    async def list_sessions(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        active: bool | None = None,
+        limit: int | None = 100,
+        after: str | None = None,
+    ) -> Page[SessionContext]:
+        """A user's sessions, the newest first.
+
+        Args:
+            user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
+            active: only those that have not ended, or with False only those that have.
+            limit: how many at most; None for all.
+            after: the ``next`` of the page before.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or nothing says whose.
+            ForeignUserError: the view is another user's.
+        """
+        scope, limit = await self._door.scope(self._user, user_id, None), _page_size(limit)
+        conversations = await self._door.conversations()
+        return await conversations.sessions(scope.user_id, active, limit, after)
 
     async def end_session(self, session_id: str) -> None:
         """End a session.
@@ -418,3 +641,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
         """How much a user has: total_messages, conversations, memories, and since when."""
         user = self._door.serve(self._user, user_id)
         return await (await self._door.conversations()).statistics(user)
+
+
+def _page_size(limit: int | None) -> int | None:
+    return None if limit is None else validation.limit("limit", limit, largest=2**31)

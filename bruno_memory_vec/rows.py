@@ -106,6 +106,15 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     }
 
 
+def check_message(message: Message, conversation_id: str) -> None:
+    """Refuse what a memory would refuse to store, and store nothing.
+
+    Raises:
+        InvalidInputError: a field cannot be kept; it names which.
+    """
+    message_row(message, "", identifier("conversation_id", conversation_id))
+
+
 def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> Row:
     """The row of a memory, still without ``seq``.
 

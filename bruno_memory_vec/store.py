@@ -156,9 +156,7 @@ async def open_store(
         if config.read_only:
             found.check_readable(folder)
     elif config.read_only:
-        raise NotAStoreError(
-            f"there is no store in {folder}", fix="Open it once without read_only to make it."
-        )
+        raise manifest.no_store(folder)
     lock = None
     if not config.read_only:
         lock = await asyncio.to_thread(_lock, folder)

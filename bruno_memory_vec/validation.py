@@ -9,6 +9,7 @@ from enum import Enum
 from functools import cache
 from numbers import Real
 from typing import Any, TypeVar
+from uuid import UUID
 
 from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import InvalidInputError
@@ -84,9 +85,9 @@ def json_dict(field: str, value: Any, *, text_keys: bool = False) -> str:
         ) from error
 
 
-def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:
+def limit(field: str, value: Any, largest: int = LARGEST_LIMIT, smallest: int = 1) -> int:
     """A number of results; numpy's integers count too."""
-    fix = f"Give an int from 1 to {largest}."
+    fix = f"Give an int from {smallest} to {largest}."
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidInputError(field, f"{_shown(value)} is not a whole number", fix=fix)
     try:
@@ -95,7 +96,7 @@ def limit(field: str, value: Any, largest: int = LARGEST_LIMIT) -> int:
         raise InvalidInputError(
             field, f"{_shown(value)} is not a whole number", fix=fix, cause=error
         ) from error
-    if not 1 <= number <= largest:
+    if not smallest <= number <= largest:
         raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
     return number
 
@@ -164,6 +165,19 @@ def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
                 field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
             )
     return chosen
+
+
+def uuids(field: str, values: Any) -> tuple[str, ...]:
+    """Ids of rows, one or many, each a UUID or its text, in the form in which rows have them."""
+    found = []
+    for value in _several(values) if values is not None else (None,):
+        try:
+            found.append(str(value if isinstance(value, UUID) else UUID(value)))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InvalidInputError(
+                field, f"{_shown(value)} is no UUID", fix="Give the id of a message or memory."
+            ) from error
+    return tuple(dict.fromkeys(found))
 
 
 def question(field: str, value: Any) -> str:

@@ -12,10 +12,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bruno_memory_vec.background import Background, runs, to_its_end
 from bruno_memory_vec.batches import NextTurns, embed, off_loop, prepare
@@ -25,7 +27,7 @@ from bruno_memory_vec.flushing import FLUSH, Flushing
 from bruno_memory_vec.following import follow_rows
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
-from bruno_memory_vec.indexers.schema import KEY_COLUMNS, LEXICAL_COLUMNS, Key, key_of
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, LEXICAL_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.places import Place, give_places
@@ -148,38 +150,42 @@ class Writer:
             self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
         await request.done
 
-    async def delete(
-        self, scope: Scope, where: RowFilter, *, conversation_id: str | None = None
-    ) -> int:
-        """Delete rows, and tell everything derived from them. Returns how many went.
-
-        Args:
-            scope: whose.
-            where: which.
-            conversation_id: the conversation whose hot context shows them.
-        """
+    async def delete(self, scope: Scope, where: RowFilter) -> int:
+        """Delete rows, and tell everything derived from them. Returns how many went."""
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # A caller that is cancelled leaves the deletion itself to finish.
-        task = asyncio.ensure_future(self._delete(scope, where, conversation_id))
+        task = asyncio.ensure_future(self._delete(scope, where))
         self._deleting.add(task)
         task.add_done_callback(self._deleting.discard)
         return await asyncio.shield(task)
 
-    async def _delete(self, scope: Scope, where: RowFilter, conversation_id: str | None) -> int:
+    async def _delete(self, scope: Scope, where: RowFilter) -> int:
         async with self._committing:
             uncertain, self._uncertain = self._uncertain, True
+            talks = await self._conversations_of(scope, where)
             # Before and after: a refill that read the rows in between must not count as true.
-            if conversation_id is not None:
-                await self._sessions.mark_stale(conversation_id)
+            for conversation in talks:
+                await self._sessions.mark_stale(conversation)
             gone = await to_its_end(self._rows.delete(scope, where))
             self._lexical.remove(gone.tolist())
-            if conversation_id is not None:
-                await self._sessions.mark_stale(conversation_id)
+            for conversation in talks:
+                await self._sessions.mark_stale(conversation)
             self._uncertain = uncertain
         if len(gone):
             self._afterwards()
         return len(gone)
+
+    async def _conversations_of(self, scope: Scope, where: RowFilter) -> list[str]:
+        """The conversations whose hot context may show some of these rows."""
+        if MESSAGE not in (where.kinds or (MESSAGE,)):
+            return []
+        if scope.conversation_id is not None:
+            return [scope.conversation_id]
+        said = replace(where, kinds=(MESSAGE,))
+        found = await self._rows.scan(scope, said, ["conversation_id"])
+        conversations: list[str] = pc.unique(found.column("conversation_id")).to_pylist()
+        return conversations
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. Written later, in one go: recall itself never writes."""

@@ -114,9 +114,8 @@ async def _demo(
 
 
 async def _refuse_strangers(memory: VectorMemory, folder: Path) -> None:
-    from bruno_memory_vec.cli.opening import census
-
-    strangers = [user.user_id for user in await census(memory) if user.user_id not in _USERS]
+    users = await memory.list_users()
+    strangers = [user.user_id for user in users if user.user_id not in _USERS]
     if strangers:
         raise CliError(
             f"{folder} is a store with other users, such as {strangers[0]!r}",

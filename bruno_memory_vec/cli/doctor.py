@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bruno_memory_vec.cli.options import Embedder, Json, Store
-from bruno_memory_vec.cli.running import UNSOUND, Out, execute, told
+from bruno_memory_vec.cli.running import UNSOUND, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.cli.diagnosis import Check
+    from bruno_memory_vec import Check
     from bruno_memory_vec.config import MemoryConfig
 
 
@@ -38,26 +38,35 @@ def doctor(
 async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | None) -> int:
     from bruno_core.utils.exceptions import BrunoError
 
-    from bruno_memory_vec.cli.diagnosis import PROBLEM, RESTORE, Check, examine
-    from bruno_memory_vec.cli.opening import configuration, existing
-    from bruno_memory_vec.cli.repair import repair as mend
-    from bruno_memory_vec.errors import StoreLockedError
+    from bruno_memory_vec import Check, diagnose_store, repair_store
+    from bruno_memory_vec.cli.opening import bars, configuration, existing
+    from bruno_memory_vec.diagnosis import PROBLEM, RESTORE
+    from bruno_memory_vec.errors import StoreLockedError, told
 
     config = configuration(store, embedder)
     existing(config.url)
-    checks = await examine(config)
+    checks = await diagnose_store(config=config)
     repaired: dict[str, Any] = {}
     # Opening a store whose rows are gone would make an empty one in its place.
     if repair and all(check.fix != RESTORE for check in checks):
+        failed = []
         try:
-            await mend(out, config, repaired)
-            failed = []
+            with bars(out) as progress:
+                report = await repair_store(config=config, progress=progress)
         except StoreLockedError:
             raise
         except BrunoError as error:
             # The checks say more about why.
             failed = [Check("repair", PROBLEM, *told(error))]
-        checks = failed + await examine(config)
+            stepped = (error.details or {}).get("stepped_back")
+        else:
+            stepped, after = report.stepped_back, report.maintenance.after
+            repaired = {"rows": after.rows, "words": after.words}
+            if report.turns_given:
+                repaired["turns_given"] = report.turns_given
+        if stepped is not None:
+            repaired["stepped_back"] = {**asdict(stepped), "note": str(stepped)}
+        checks = failed + await diagnose_store(config=config)
     sound = all(check.state != PROBLEM for check in checks)
     if out.as_json:
         data: dict[str, Any] = {
@@ -83,8 +92,8 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    from bruno_memory_vec.cli.diagnosis import NOTE, OK
     from bruno_memory_vec.cli.display import clean
+    from bruno_memory_vec.diagnosis import NOTE, OK
 
     console = out.console
     console.print(Text(clean(config.url), style="bold"), soft_wrap=True)

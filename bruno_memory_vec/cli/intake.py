@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from bruno_memory_vec import check_message
 from bruno_memory_vec.cli.running import CliError
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.ingest import BadLine, Format, Turn, read
-from bruno_memory_vec.rows import message_row
 from bruno_memory_vec.validation import identifier
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.following import Progress
+    from bruno_memory_vec import Progress
     from bruno_memory_vec.memory import VectorMemory
 
 _KEPT_BAD = 100
@@ -226,8 +226,7 @@ class Intake:
                 yield item
                 continue
             try:
-                identifier("conversation_id", item.conversation_id)
-                message_row(item.message, "", item.conversation_id)
+                check_message(item.message, item.conversation_id)
                 owner = owners.get(item.conversation_id)
                 if owner is None:
                     owner = await self._owner(memory, item)
@@ -247,9 +246,9 @@ class Intake:
             yield item
 
     async def _owner(self, memory: VectorMemory | None, turn: Turn) -> str:
-        """Whose conversation it is, or will be when this turn begins it (see ``Door.claim``)."""
+        """Whose conversation it is, or will be when this turn begins it."""
         if memory is not None:
-            known = await (await memory._door.conversations()).owner(turn.conversation_id)
+            known = await memory.conversation_owner(turn.conversation_id)
             if known is not None:
                 return known
         if turn.user_id is not None:

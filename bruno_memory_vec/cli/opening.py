@@ -5,22 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
-
-import pyarrow.compute as pc
 
 from bruno_memory_vec import manifest
 from bruno_memory_vec.cli.running import NOTHING_FOUND, CliError, Out
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.factory import open_memory
-from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.reembedding.run import Unembedding
-from bruno_memory_vec.rows import utc
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.following import Progress
+    from bruno_memory_vec import Progress, UserSummary
     from bruno_memory_vec.memory import VectorMemory
 
 
@@ -109,53 +103,12 @@ def bars(out: Out) -> Iterator[Progress | None]:
 # Who is in a store
 
 
-@dataclass(slots=True)
-class UserCount:
-    """What a store holds of a user; times are UTC and aware, None without a message."""
-
-    user_id: str
-    messages: int = 0
-    memories: int = 0
-    conversations: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-
-
-async def census(memory: VectorMemory) -> list[UserCount]:
-    """Every user of a store, the one with most messages first. Reads all rows, a few columns."""
-    users: dict[str, UserCount] = {}
-    # A conversation has one owner, so it is counted where it is seen first.
-    conversations: set[str] = set()
-    rows = (await memory._door.store()).rows
-    columns = ("user_id", "kind", "conversation_id", "created_at")
-    async for batch in rows.after(-1, columns):
-        values = [batch.column(name) for name in columns[:3]]
-        times = batch.column("created_at").cast("int64")
-        for user in pc.unique(values[0]).to_pylist():
-            count = users.setdefault(user, UserCount(user))
-            of_user = pc.equal(values[0], user)
-            said = pc.and_(of_user, pc.equal(values[1], MESSAGE))
-            number = pc.sum(said).as_py() or 0
-            count.messages += number
-            count.memories += pc.sum(of_user).as_py() - number
-            if not number:
-                continue
-            new = set(pc.unique(values[2].filter(said)).to_pylist()) - conversations
-            count.conversations += len(new)
-            conversations |= new
-            span = pc.min_max(times.filter(said)).as_py()
-            first, last = utc(span["min"]), utc(span["max"])
-            count.first = first if count.first is None else min(count.first, first)
-            count.last = last if count.last is None else max(count.last, last)
-    return sorted(users.values(), key=lambda count: (-count.messages, count.user_id))
-
-
-def nobody(user_id: str, users: Sequence[UserCount]) -> NoReturn:
+def nobody(user_id: str, users: Sequence[UserSummary]) -> NoReturn:
     """Say that a store holds nothing of a user, and of whom it does."""
     raise CliError(f"there is nothing of the user {user_id!r}", _known(users), code=NOTHING_FOUND)
 
 
-def choose_user(users: Sequence[UserCount]) -> str:
+def choose_user(users: Sequence[UserSummary]) -> str:
     """The only user of a store.
 
     Raises:
@@ -176,7 +129,7 @@ def choose_user(users: Sequence[UserCount]) -> str:
     )
 
 
-def _known(users: Sequence[UserCount]) -> str:
+def _known(users: Sequence[UserSummary]) -> str:
     if not users:
         return "The store is empty."
     names = ", ".join(repr(user.user_id) for user in users[:10])

@@ -21,8 +21,8 @@ from bruno_memory_vec.cli.options import (
 from bruno_memory_vec.cli.running import MISUSED, NOTHING_FOUND, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.door import AllUsers
     from bruno_memory_vec.hits import Hits
+    from bruno_memory_vec.memory import AllUsers
 
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP006, UP045
@@ -66,8 +66,8 @@ def recall(
     """
 
     async def work(out: Out) -> int:
-        from bruno_memory_vec.cli.opening import census, choose_user, configuration, reading
-        from bruno_memory_vec.memory import ALL_USERS
+        from bruno_memory_vec import ALL_USERS
+        from bruno_memory_vec.cli.opening import choose_user, configuration, reading
         from bruno_memory_vec.validation import question
 
         if user is not None and all_users:
@@ -81,7 +81,7 @@ def recall(
             elif user is not None:
                 whose = user
             else:
-                whose = choose_user(await census(memory))
+                whose = choose_user(await memory.list_users())
             started = time.perf_counter()
             hits = await memory.recall(
                 query,

@@ -112,6 +112,8 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
     """Run a command and end with its exit code; our errors become a message, not a traceback."""
     from bruno_core.utils.exceptions import BrunoError
 
+    from bruno_memory_vec.errors import told
+
     out = Out(as_json)
     try:
         code = asyncio.run(work(out))
@@ -143,12 +145,6 @@ def _let_go_of_stdout() -> None:
     # It cannot be written any more, and Python would complain about it once more at exit.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def told(error: Exception) -> tuple[str, str]:
-    """What a :class:`BrunoError` says is wrong, and what it says to do."""
-    fix = str(getattr(error, "fix", ""))
-    return str(error).removesuffix(fix).strip().rstrip("."), fix
 
 
 def _fail(

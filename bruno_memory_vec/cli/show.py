@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -10,7 +11,9 @@ from bruno_memory_vec.cli.options import Json, Store, User
 from bruno_memory_vec.cli.running import NOTHING_FOUND, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.memory import VectorMemory
+    from bruno_core.models.message import Message
+
+    from bruno_memory_vec import ConversationTurn, VectorMemory
 
 
 def show(
@@ -47,12 +50,9 @@ async def _show(
         out.result(
             {
                 "conversation_id": conversation,
-                "user_id": turns[0]["user_id"],
+                "user_id": turns[0].user_id,
                 "total_turns": total,
-                "turns": [
-                    {key: value for key, value in turn.items() if key != "user_id"}
-                    for turn in turns
-                ],
+                "turns": [_plain(turn) for turn in turns],
             }
         )
     else:
@@ -62,37 +62,35 @@ async def _show(
 
 async def _turns(
     memory: VectorMemory, conversation: str, limit: int | None, user: str | None
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[ConversationTurn], int]:
     """The turns to show, oldest first, and how many there are in all."""
-    from bruno_memory_vec.indexers.protocols import RowFilter
-    from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
-    from bruno_memory_vec.rows import from_table, to_message, utc
-    from bruno_memory_vec.validation import identifier
-
     view = memory if user is None else memory.for_user(user)
-    # Not retrieve_messages: its messages do not say which turn they are.
-    scope = view._door.own_scope(view._user).within(identifier("conversation", conversation))
-    where = RowFilter(kinds=(MESSAGE,))
-    rows = (await memory._door.store()).rows
-    found = await rows.scan(scope, where, COLUMNS, order_by="turn", limit=limit)
-    turns = []
-    for row in sorted(from_table(found), key=lambda row: row["turn"]):
-        message = to_message(row)
-        turns.append(
-            {
-                "turn": row["turn"],
-                "user_id": row["user_id"],
-                "id": row["id"],
-                "role": row["role"],
-                "content": row["content"],
-                "created_at": utc(row["created_at"]).isoformat(),
-                "metadata": message.metadata,
-            }
-        )
-    return turns, await rows.count(scope, where)
+    about = await view.get_conversation(conversation)
+    if about is None:
+        return [], 0
+    last = await view.read_turns(conversation, limit=limit, newest_first=True)
+    return last[::-1], about.messages
 
 
-def _print(out: Out, conversation: str, turns: list[dict[str, Any]], total: int) -> None:
+def _plain(turn: ConversationTurn) -> dict[str, Any]:
+    message = turn.message
+    return {
+        "turn": turn.turn,
+        "id": str(message.id),
+        "role": message.role.value,
+        "content": message.content,
+        "created_at": _utc(message).isoformat(),
+        "metadata": message.metadata,
+    }
+
+
+def _utc(message: Message) -> datetime:
+    at: datetime = message.timestamp
+    # bruno-core's times are naive UTC.
+    return at.replace(tzinfo=timezone.utc) if at.tzinfo is None else at.astimezone(timezone.utc)
+
+
+def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -101,7 +99,7 @@ def _print(out: Out, conversation: str, turns: list[dict[str, Any]], total: int)
     console = out.console
     shown = "" if len(turns) == total else f", the last {len(turns)} shown"
     console.print(Text(clean(conversation), style="bold"))
-    about = f"user {clean(turns[0]['user_id'])}, {counted(total, 'turn')}{shown}, times in UTC"
+    about = f"user {clean(turns[0].user_id)}, {counted(total, 'turn')}{shown}, times in UTC"
     console.print(Text(about, style="dim"))
     grid = Table.grid(padding=(0, 1))
     grid.add_column(justify="right", style="dim", no_wrap=True)
@@ -109,11 +107,12 @@ def _print(out: Out, conversation: str, turns: list[dict[str, Any]], total: int)
     grid.add_column(overflow="fold")
     day = ""
     for turn in turns:
-        date, clock = turn["created_at"][:10], turn["created_at"][11:16]
+        message, role = turn.message, turn.message.role.value
+        date, clock = f"{_utc(message):%Y-%m-%d}", f"{_utc(message):%H:%M}"
         if date != day:
             grid.add_row("", "", Text(date, style="dim"))
             day = date
-        who = Text(turn["role"], style=ROLE_STYLES.get(turn["role"], ""))
-        said = Text(f"{clock}  ", style="dim").append(clean(turn["content"]), style="not dim")
-        grid.add_row(f"#{turn['turn']}", who, said)
+        who = Text(role, style=ROLE_STYLES.get(role, ""))
+        said = Text(f"{clock}  ", style="dim").append(clean(message.content), style="not dim")
+        grid.add_row(f"#{turn.turn}", who, said)
     console.print(grid)

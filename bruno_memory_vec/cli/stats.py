@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bruno_memory_vec.cli.options import Json, Store, User
 from bruno_memory_vec.cli.running import Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.cli.opening import UserCount
+    from bruno_memory_vec import UserSummary
 
 
 def stats(store: Store = None, user: User = None, json: Json = False) -> None:
@@ -19,12 +18,13 @@ def stats(store: Store = None, user: User = None, json: Json = False) -> None:
 
 
 async def _stats(out: Out, store: str | None, user: str | None) -> int:
-    from bruno_memory_vec.cli.opening import census, configuration, nobody, reading
+    from bruno_memory_vec.cli.opening import configuration, nobody, reading
+    from bruno_memory_vec.maintenance import footprint
     from bruno_memory_vec.manifest import folder_of
 
     config = configuration(store)
     async with reading(config, out, embeds=False) as memory:
-        users = await census(memory)
+        users = await memory.list_users()
         report = await memory.health()
     if user is not None:
         chosen = [count for count in users if count.user_id == user]
@@ -35,7 +35,7 @@ async def _stats(out: Out, store: str | None, user: str | None) -> int:
     data = {
         "store": config.url if folder is None else str(folder),
         "embedder": report["embedder"],
-        "bytes": None if folder is None else size_of(folder),
+        "bytes": None if folder is None else footprint(folder).bytes,
         "totals": {
             "users": len(users),
             "conversations": sum(count.conversations for count in users),
@@ -51,27 +51,7 @@ async def _stats(out: Out, store: str | None, user: str | None) -> int:
     return 0
 
 
-def size_of(folder: Path) -> int:
-    """The bytes of all files in a folder."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue  # a writer has just replaced it
-    return total
-
-
-def readable_size(size: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
-
-
-def _plain(count: UserCount) -> dict[str, Any]:
+def _plain(count: UserSummary) -> dict[str, Any]:
     return {
         **asdict(count),
         "first": None if count.first is None else count.first.isoformat(),
@@ -79,12 +59,13 @@ def _plain(count: UserCount) -> dict[str, Any]:
     }
 
 
-def _print(out: Out, data: dict[str, Any], users: list[UserCount]) -> None:
+def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from bruno_memory_vec.cli.display import clean, counted
+    from bruno_memory_vec.maintenance import readable_size
 
     console, totals = out.console, data["totals"]
     console.print(Text(clean(data["store"]), style="bold"), soft_wrap=True)

@@ -135,6 +135,22 @@ class SessionStore(Protocol):
         """A session by its id."""
         ...
 
+    async def sessions(
+        self, user_id: str | None, *, active: bool | None, limit: int | None, before: int | None
+    ) -> list[tuple[int, SessionContext]]:
+        """Sessions of a user (None: of everybody), the one that was created last first.
+
+        Args:
+            user_id: whose.
+            active: only those that have not ended, or only those that have; None for both.
+            limit: how many at most.
+            before: only those that were created before the one with this number.
+
+        Returns:
+            Each with its number: they are counted as they are created.
+        """
+        ...
+
     async def save_user(self, user: UserContext) -> None:
         """Insert or replace a user's profile and preferences."""
         ...

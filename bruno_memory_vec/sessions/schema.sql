@@ -26,6 +26,7 @@ CREATE TABLE sessions (
     started         INTEGER NOT NULL,   -- order of creation
     payload         TEXT NOT NULL       -- SessionContext, as tagged JSON
 ) WITHOUT ROWID;
+CREATE INDEX sessions_by_user ON sessions (user_id, started);
 CREATE INDEX sessions_by_conversation ON sessions (conversation_id, is_active, started);
 
 CREATE TABLE hot_messages (

@@ -26,7 +26,13 @@ from bruno_memory_vec.sessions.sqlite_connection import (
     thread_of,
     transact,
 )
-from bruno_memory_vec.sessions.sqlite_statements import CONTEXT, follow, follow_afar, refill
+from bruno_memory_vec.sessions.sqlite_statements import (
+    CONTEXT,
+    SESSIONS,
+    follow,
+    follow_afar,
+    refill,
+)
 
 SCHEMA_VERSION = 1
 # Above this, hot messages are read in a thread.
@@ -273,6 +279,20 @@ class SQLiteSessionStore:
     async def session(self, session_id: str) -> SessionContext | None:
         rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
         return SessionContext.model_construct(**jsonable.loads(rows[0][0])) if rows else None
+
+    async def sessions(
+        self, user_id: str | None, *, active: bool | None, limit: int | None, before: int | None
+    ) -> list[tuple[int, SessionContext]]:
+        rows = await self._read(
+            SESSIONS,
+            {
+                "user": user_id,
+                "active": None if active is None else int(active),
+                "limit": -1 if limit is None else limit,
+                "before": before,
+            },
+        )
+        return [(row[0], SessionContext.model_construct(**jsonable.loads(row[1]))) for row in rows]
 
     async def save_user(self, user: UserContext) -> None:
         await self._change(

@@ -26,6 +26,13 @@ SELECT 3, payload, turn, 0 FROM (
 )
 """
 
+SESSIONS = """
+SELECT started, payload FROM sessions
+WHERE (:user IS NULL OR user_id = :user) AND (:active IS NULL OR is_active = :active)
+  AND (:before IS NULL OR started < :before)
+ORDER BY started DESC LIMIT :limit
+"""
+
 
 def follow(
     database: sqlite3.Connection,

@@ -6,6 +6,7 @@
 :class:`LexicalIndexConformance`      what a ``LexicalIndex`` has to do
 :class:`MemoryConformance`            what bruno-core's ``MemoryInterface`` and its guide promise
 :class:`RecallConformance`            what ``VectorMemory`` adds: recall, views, bulk writes
+:class:`ListingConformance`           what it shows of what it holds; deleting by id
 ====================================  ==========================================================
 
 The suites need pytest and pytest-asyncio: ``pip install "bruno-memory-vec[test]"``.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bruno_memory_vec.testing.conformance_engine import VectorIndexConformance
     from bruno_memory_vec.testing.conformance_lexical import LexicalIndexConformance
+    from bruno_memory_vec.testing.conformance_listing import ListingConformance
     from bruno_memory_vec.testing.conformance_memory import MemoryConformance
     from bruno_memory_vec.testing.conformance_recall import RecallConformance
     from bruno_memory_vec.testing.embedder import HashEmbedder
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "HashEmbedder": "embedder",
     "LexicalIndexConformance": "conformance_lexical",
+    "ListingConformance": "conformance_listing",
     "MemoryConformance": "conformance_memory",
     "RecallConformance": "conformance_recall",
     "VectorIndexConformance": "conformance_engine",
@@ -36,6 +39,7 @@ _PLACES = {
 __all__ = [
     "HashEmbedder",
     "LexicalIndexConformance",
+    "ListingConformance",
     "MemoryConformance",
     "RecallConformance",
     "VectorIndexConformance",
@@ -43,7 +47,7 @@ __all__ = [
 
 if "pytest" in sys.modules:
     # So that a failing assert of a suite shows its values. It has to be said before their import.
-    _SUITES = "engine entries lexical memory recall".split()
+    _SUITES = "engine entries lexical listing memory recall".split()
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.conformance_{suite}" for suite in _SUITES),
         f"{__name__}.engine_suite",

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bruno_memory_vec.cli import diagnosis
+from bruno_memory_vec import diagnosis
 from bruno_memory_vec.locking import WriterLock
+from bruno_memory_vec.maintenance import Footprint
 
 Run = Callable[..., Any]
 
@@ -220,7 +221,7 @@ def test_little_space(
     done = run("doctor", "--json", *store)
     assert (done.code, states(done)["disk"]) == (4, "problem")
     disk(200 * 2**20)
-    monkeypatch.setattr(diagnosis, "size_of", lambda _: 300 * 2**20)
+    monkeypatch.setattr(diagnosis, "footprint", lambda _: Footprint(3, 300 * 2**20, 1))
     assert states(run("doctor", "--json", *store))["disk"] == "note"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec.cli import diagnosis
+from bruno_memory_vec import diagnosis
 from bruno_memory_vec.locking import WriterLock
 from bruno_memory_vec.maintenance import FILE
 

@@ -1,4 +1,4 @@
-"""The README's examples run, and say what the text around them says."""
+"""The examples of README and docs run, and say what the text around them says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+PAGES = {
+    str(path.relative_to(ROOT)): blocks
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if (blocks := BLOCK.findall(path.read_text(encoding="utf-8")))
+}
 # A fragment names what its reader has; here it is given that.
 FRAGMENT_NEEDS = "from types import SimpleNamespace\nllm = SimpleNamespace()\n"
 
@@ -21,25 +25,38 @@ def is_script(block: str) -> bool:
     return "asyncio.run(" in block
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_example_runs(number: int, tmp_path: Path) -> None:
-    block = BLOCKS[number]
-    ast.parse(block)
-    script = tmp_path / "example.py"
-    script.write_text(block if is_script(block) else FRAGMENT_NEEDS + block, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script)],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path) -> None:
+    for number, block in enumerate(PAGES[page]):
+        ast.parse(block)
+        script = tmp_path / "example.py"
+        script.write_text(block if is_script(block) else FRAGMENT_NEEDS + block, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", str(script)],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"example {number}: {done.stderr}"
+        if (page, number) == ("README.md", 0):
+            assert "120 euros" in done.stdout
+            assert "neighbours" in done.stdout
+
+
+def test_every_public_method_is_on_a_page() -> None:
+    from bruno_memory_vec import VectorMemory
+
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
     )
-    assert done.returncode == 0, done.stderr
-    if number == 0:
-        assert "120 euros" in done.stdout
-        assert "neighbours" in done.stdout
+    methods = [name for name in vars(VectorMemory) if not name.startswith("_")]
+    assert len(methods) > 20
+    missing = [name for name in methods if not re.search(rf"\b{name}\b", text)]
+    assert not missing
 
 
 def test_readme_shows_what_its_first_example_prints() -> None:

@@ -16,7 +16,7 @@ import pytest
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.cli.diagnosis import RESTORE
+from bruno_memory_vec.diagnosis import RESTORE
 from bruno_memory_vec.errors import EngineError, NotAStoreError
 from bruno_memory_vec.indexers.lance_recovery import ASIDE, Whole, newest_whole, step_back
 from tests.durability.support import message, rows_of

@@ -1,4 +1,4 @@
-"""The checks of ``doctor``. Each looks at one part, so that a broken one hides no other."""
+"""Whether a store is sound: each check looks at one part, so that a broken one hides no other."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ import filelock
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import manifest
-from bruno_memory_vec.cli.running import told
-from bruno_memory_vec.cli.stats import readable_size, size_of
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
-from bruno_memory_vec.errors import EngineError
+from bruno_memory_vec.errors import EngineError, told
 from bruno_memory_vec.factory import open_memory
 from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
 from bruno_memory_vec.maintenance import (
@@ -32,6 +30,7 @@ from bruno_memory_vec.maintenance import (
     background_problems,
     footprint,
     last_maintenance,
+    readable_size,
 )
 from bruno_memory_vec.manifest import Manifest, folder_of
 from bruno_memory_vec.reembedding.files import begun, left_over
@@ -68,13 +67,33 @@ class Check:
     fix: str = ""
 
 
-async def examine(config: MemoryConfig) -> list[Check]:
-    """Check a store that has a manifest, changing nothing."""
+async def diagnose_store(
+    url: str | None = None, *, config: MemoryConfig | None = None, **settings: Any
+) -> list[Check]:
+    """Check a store, changing nothing. It may run beside a process that writes.
+
+    Args:
+        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        settings: any other field of it; ``embedder`` where the store has not the default one.
+
+    Returns:
+        One check a part: folder, lock, embedder, rows, words, sessions, disk, and what else
+        there is to say. The store is sound where none is a "problem".
+
+    Raises:
+        NotAStoreError: there is no store.
+        InvalidInputError: a setting is not usable.
+    """
+    if config is None:
+        named = {} if url is None else {"url": str(url)}
+        config = MemoryConfig.build(**named, **settings)
     folder = folder_of(config.url)
     if folder is None:
         return [await _other(config)]
-    found = manifest.read(folder)
-    assert found is not None
+    found = await asyncio.to_thread(manifest.read, folder)
+    if found is None:
+        raise manifest.no_store(folder)
     repair = f"Run: bruno-memory-vec doctor --repair --store {shlex.quote(str(folder))}" + (
         "" if config.embedder == "static" else f" --embedder {shlex.quote(config.embedder)}"
     )
@@ -262,7 +281,7 @@ def _moves(folder: Path, found: Manifest) -> list[Check]:
         about = f"a move to {move.fingerprint} has begun and is not at its end"
         checks.append(Check("reembed", NOTE, about, f"{fix}; the store's own NAME gives it up."))
     for path in left_over(folder, found):
-        about = f"{path.name} is left over from a move, with {readable_size(size_of(path))}"
+        about = f"{path.name} is left over from a move, with {readable_size(footprint(path).bytes)}"
         checks.append(Check("reembed", NOTE, f"{about}; the next process that writes removes it"))
     return checks
 
@@ -290,7 +309,7 @@ def _upkeep(folder: Path) -> list[Check]:
 
 
 def _space(folder: Path) -> Check:
-    free, used = shutil.disk_usage(folder).free, size_of(folder)
+    free, used = shutil.disk_usage(folder).free, footprint(folder).bytes
     about = f"{readable_size(free)} free, the store takes {readable_size(used)}"
     if free < _LITTLE_SPACE:
         return Check("disk", PROBLEM, about, "Make room: without it nothing more can be stored.")
