@@ -86,9 +86,11 @@ def current_gain(pool: Pool, score: Floats, question: Question, settings: Curren
     ordered = np.sort(score)[::-1]
     best = ordered[0]
     low = ordered[settings.among - 1] if len(ordered) >= settings.among else 0.0
-    if best <= low:
+    span = best - low
+    if span <= 0:
         return nothing
-    closeness = np.sqrt(((score - low) / (best - low)).clip(0.0, 1.0))
+    # Cut before the division, which a span that is nearly 0 would make overflow.
+    closeness = np.sqrt((score - low).clip(0.0, span) / span)
     day = pool.created_at // _DAY
     days = np.sort(day)
     older = np.searchsorted(days, day, side="left")

@@ -141,10 +141,11 @@ def _changes(
         yield "update", lambda score: update_loss(pool, score, update)
     if (cross := settings.cross_encoder) is not None and cross_score is not None:
         yield "cross_encoder", lambda score: _cross_gain(pool, score, cross, cross_score)
-    if (diversity := settings.diversity) is not None:
-        yield "diversity", lambda score: diversity_loss(pool, score, k, diversity)
     if (duplicates := settings.duplicates) is not None:
         yield "duplicates", lambda score: duplicate_loss(pool, score, duplicates)
+    # Last, since it chooses k rows one by one: what came behind would depend on how many are asked.
+    if (diversity := settings.diversity) is not None:
+        yield "diversity", lambda score: diversity_loss(pool, score, k, diversity)
 
 
 def _by(factor: Floats) -> Change:
