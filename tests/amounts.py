@@ -1,4 +1,4 @@
-"""How much a test tries: some in the ordinary suite, all of it where ``make torture`` asks for it."""
+"""How much a test tries: less in the ordinary suite than where ``make torture`` asks for it."""
 
 from __future__ import annotations
 

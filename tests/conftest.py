@@ -21,8 +21,8 @@ from tests.amounts import LONG, amount
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Some test ids show sets. The processes of pytest-xdist must agree on them, so they share a seed, which
-# is another in every run: they inherit it from the process that starts them.
+# Some test ids show sets. The processes of pytest-xdist must agree on them, so they share a seed,
+# another in every run, which they inherit from the process that starts them.
 os.environ.setdefault("PYTHONHASHSEED", str(random.SystemRandom().randrange(1, 2**32)))
 
 
