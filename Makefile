@@ -1,5 +1,6 @@
 # Everything is made in .venv from nothing: `make demo` and `make test` are the two commands.
-#   make test PYTEST_ARGS="tests/packaging -x"     part of the suite (then without the coverage bound)
+#   make test PYTEST_ARGS="tests/packaging -x"     part of the suite, in one process, slow ones too
+#   make test WORKERS=8                            on more processes than two
 #   make demo PYTHON=python3.12                    another Python
 
 .DEFAULT_GOAL := help
@@ -15,10 +16,11 @@ AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+WORKERS ?= 2
 BENCH_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test torture lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
+.PHONY: help demo test test-slow torture lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -26,14 +28,20 @@ help:  ## show this list
 demo: $(VENV)/.core  ## install, store a year of conversations, ask them questions
 	@$(BIN)/bruno-memory-vec demo
 
-test: $(VENV)/.test  ## install the test extra, run the whole suite, hold the coverage bound
-	@$(BIN)/python -m pytest --cov --cov-report=term \
-		$(if $(strip $(PYTEST_ARGS)),,--cov-fail-under=$(MIN_COVERAGE)) $(PYTEST_ARGS)
+# A file stays in one process, so what its tests share is made once, and files are taken in their order:
+# xdist would put those with few tests last, which are the longest.
+test: $(VENV)/.test  ## install the test extra, run the suite, hold the coverage bound
+	@$(BIN)/python -m pytest --cov --cov-report=term $(if $(strip $(PYTEST_ARGS)),$(PYTEST_ARGS),\
+		-m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov-fail-under=$(MIN_COVERAGE))
+
+test-slow: $(VENV)/.test  ## what `make test` leaves out: whole runs of the benchmarks
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 # Two arenas: glibc makes one for each of many threads, and keeps what is freed in them, so that memory
 # would seem to leak in the soak.
-torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture
-	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s $(PYTEST_ARGS)
+torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture, and of every property
+	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s --timeout=0 $(PYTEST_ARGS)
+	@$(if $(strip $(PYTEST_ARGS)),,BRUNO_TORTURE=long $(BIN)/python -m pytest -m hypothesis --timeout=0)
 
 lint: $(VENV)/.dev  ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import random
 import shutil
 import signal
 from collections.abc import Callable
@@ -13,25 +14,38 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.amounts import LONG, amount
+
 # Started in the background of a shell that has no job control, this process ignores Ctrl-C, and so
 # would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Some test ids show sets. The processes of pytest-xdist must agree on them, so they share a seed,
+# another in every run, which they inherit from the process that starts them.
+os.environ.setdefault("PYTHONHASHSEED", str(random.SystemRandom().randrange(1, 2**32)))
+
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: the machines that run this differ by a factor of ten. In CI the examples are the
-# same in every run, so that a red one is about the change under test.
-settings.register_profile("default", deadline=None)
+# same in every run, so that a red one is about the change under test. `make torture` tries more of
+# them, and others each time.
+_EXAMPLES = amount(30, 200)
+settings.register_profile("default", deadline=None, max_examples=_EXAMPLES)
 settings.register_profile(
     "ci",
     deadline=None,
+    max_examples=_EXAMPLES,
     derandomize=True,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("ci" if os.environ.get("CI", "").lower() in {"1", "true"} else "default")
+settings.register_profile(
+    "torture", settings.get_profile("ci"), derandomize=False, max_examples=_EXAMPLES
+)
+_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+settings.load_profile("torture" if LONG else "ci" if _CI else "default")
 
 
 @pytest.fixture(scope="session")

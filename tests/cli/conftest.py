@@ -7,56 +7,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
-from bruno_memory_vec.cli.app import app
+from tests.cli.support import Done, as_found, run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture(autouse=True)
 def _as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings from outside, a fixed width, and structlog as it was."""
-    for name in [name for name in os.environ if name.startswith("BRUNO_MEMORY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "80")
-    # The command line sets it, and is not to set it for other tests.
-    monkeypatch.setenv("LANCEDB_LOG", "error")
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+    yield from as_found(monkeypatch)
 
 
 @pytest.fixture
 def run() -> Callable[..., Done]:
     """Run a command in this process."""
-
-    def call(*arguments: str, stdin: str | bytes | None = None) -> Done:
-        result = CliRunner().invoke(app, list(arguments), input=stdin)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
-
-    return call
+    return run_here
 
 
 @pytest.fixture

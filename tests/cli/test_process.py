@@ -26,15 +26,15 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_version_and_help(spawn: Run) -> None:
+def test_version_and_help(spawn: Run, run: Run) -> None:
     assert spawn("--version").out == f"bruno-memory-vec {__version__}\n"
-    text = spawn("--help").out
+    text = run("--help").out
     for name in ("demo", "ingest", "recall", "show", "stats", "doctor"):
         assert f"\n  {name} " in text
     assert "Exit codes: 0 all is well" in text
-    assert "Exit codes" in spawn("recall", "--help").out
+    assert "Exit codes" in run("recall", "--help").out
     assert spawn("nonsense").code == 2
-    assert spawn().code == 2
+    assert run().code == 2
 
 
 def test_nothing_heavy_for_help() -> None:
@@ -51,15 +51,17 @@ def test_nothing_heavy_for_help() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_json_alone_is_on_stdout(spawn: Run, store: list[str]) -> None:
-    done = spawn("recall", "guesthouse", "--user", "ana", "--json", *store)
-    assert (done.code, done.err) == (0, "")
-    assert json.loads(done.out)["hits"]
-    failed = spawn("recall", "guesthouse", "--user", "ana", "--json", *store[:2])
-    assert failed.code == 1
-    assert json.loads(failed.out)["error"]["type"] == "FingerprintError"
-    assert failed.err.startswith("error: ")
-    assert "Traceback" not in failed.err
+def test_json_alone_is_on_stdout(store: list[str]) -> None:
+    question = ["recall", "guesthouse", "--user", "ana", "--json"]
+    with start(*question, *store) as right, start(*question, *store[:2]) as wrong:
+        out, err = right.communicate(timeout=120)
+        assert (right.returncode, err) == (0, "")
+        assert json.loads(out)["hits"]
+        out, err = wrong.communicate(timeout=120)
+        assert wrong.returncode == 1
+        assert json.loads(out)["error"]["type"] == "FingerprintError"
+        assert err.startswith("error: ")
+        assert "Traceback" not in err
 
 
 def test_nothing_on_stderr_when_all_is_well(spawn: Run, tmp_path: Path) -> None:
@@ -68,11 +70,12 @@ def test_nothing_on_stderr_when_all_is_well(spawn: Run, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away(store: list[str]) -> None:
-    for more in ([], ["--json"]):
-        process = start("show", "trip", *store[:2], *more)
+    processes = [start("show", "trip", *store[:2], *more) for more in ([], ["--json"])]
+    for process in processes:
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(60) == 0
+    for process in processes:
+        assert process.wait(120) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
         process.stderr.close()
@@ -131,7 +134,7 @@ def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, spawn: Run) -> None:
     assert spawn("doctor", *options).code == 0
 
 
-def test_a_second_writer(store: list[str], spawn: Run, lines: Run) -> None:
+def test_a_second_writer(store: list[str], run: Run, lines: Run) -> None:
     code = (
         "import asyncio, sys\n"
         "from bruno_memory_vec import open_memory\n"
@@ -148,10 +151,10 @@ def test_a_second_writer(store: list[str], spawn: Run, lines: Run) -> None:
     ) as writer:  # fmt: skip
         assert writer.stdout is not None
         assert writer.stdout.readline() == "open\n"
-        refused = spawn("ingest", str(lines(row)), *store)
+        refused = run("ingest", str(lines(row)), *store)
         assert refused.code == 1
         assert f"process {writer.pid}" in refused.err
-        assert spawn("recall", "guesthouse", "--user", "ana", *store).code == 0
-        assert spawn("doctor", *store).code == 0
+        assert run("recall", "guesthouse", "--user", "ana", *store).code == 0
+        assert run("doctor", *store).code == 0
         writer.communicate("")
-    assert spawn("ingest", str(lines(row)), *store).code == 0
+    assert run("ingest", str(lines(row)), *store).code == 0

@@ -38,6 +38,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, key_of
 from bruno_memory_vec.indexers.tantivy import TantivyIndex
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
+from tests.amounts import amount
 
 DIMENSION = 16
 EMBEDDER = HashEmbedder(DIMENSION)
@@ -527,11 +528,11 @@ async def _owner(memory_: Any, conversation: str) -> str:
 
 TestEngines = Engines.TestCase
 TestEngines.settings = settings(
-    max_examples=20,
+    max_examples=amount(7, 60),
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 TestMemories = Memories.TestCase
 TestMemories.settings = settings(
-    max_examples=20, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=amount(7, 60), stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -40,18 +40,29 @@ def message(text):
 """
 
 
-def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script to its end, which must come within seconds."""
+# Far beyond what a busy machine needs: what has not ended by then hangs.
+_HANGS = 240
+
+
+def start(script: str, folder: Path) -> subprocess.Popen[str]:
     code = _HEAD + textwrap.dedent(script)
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-W", "error::RuntimeWarning", "-c", code, str(folder)],
         env=environment(),
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
-        check=False,
     )
+
+
+def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """How a script ended by itself."""
+    try:
+        out, err = process.communicate(timeout=_HANGS)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture
@@ -99,62 +110,59 @@ _FORGOTTEN = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("what", _FORGOTTEN)
-async def test_a_forgotten_close_hangs_nothing_and_loses_nothing(tmp_path: Path, what: str) -> None:
-    done = run(_FORGOTTEN[what], tmp_path / "store")
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    assert await contents(tmp_path / "store") == ["kept"]
+_AN_EXCEPTION = """
+    async def main():
+        memory = await open_memory(sys.argv[1], embedder="hash")
+        await memory.store_message(message("kept"), "talk", "ana")
+        raise ZeroDivisionError("the program's own")
+    asyncio.run(main())
+"""
+
+_TWO_LOOPS = """
+    memory = VectorMemory(sys.argv[1], embedder="hash")
+
+    async def many(name):
+        # At once, so that every lock in there is waited for.
+        await asyncio.gather(
+            *(memory.store_message(message(f"{name} {n}"), "talk", "ana") for n in range(20)),
+            *(memory.get_context("ana", "talk") for n in range(20)),
+            *(memory.create_session("ana") for n in range(20)),
+            memory.recall("anything", user_id="ana"),
+            memory.maintain(),
+        )
+    asyncio.run(many("first"))
+    asyncio.run(many("second"))
+    asyncio.run(memory.close())
+"""
 
 
-@pytest.mark.slow
-async def test_an_exception_ends_the_program(tmp_path: Path) -> None:
-    done = run(
-        """
-        async def main():
-            memory = await open_memory(sys.argv[1], embedder="hash")
-            await memory.store_message(message("kept"), "talk", "ana")
-            raise ZeroDivisionError("the program's own")
-        asyncio.run(main())
-        """,
-        tmp_path / "store",
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("Traceback") == 1, done.stderr
-    assert "ZeroDivisionError" in done.stderr
-    assert await contents(tmp_path / "store") == ["kept"]
-
-
-@pytest.mark.slow
-async def test_one_memory_in_two_event_loops_after_each_other(tmp_path: Path) -> None:
-    done = run(
-        """
-        memory = VectorMemory(sys.argv[1], embedder="hash")
-
-        async def many(name):
-            # At once, so that every lock in there is waited for.
-            await asyncio.gather(
-                *(memory.store_message(message(f"{name} {n}"), "talk", "ana") for n in range(20)),
-                *(memory.get_context("ana", "talk") for n in range(20)),
-                *(memory.create_session("ana") for n in range(20)),
-                memory.recall("anything", user_id="ana"),
-                memory.maintain(),
-            )
-        asyncio.run(many("first"))
-        asyncio.run(many("second"))
-        asyncio.run(memory.close())
-        """,
-        tmp_path / "store",
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(await contents(tmp_path / "store")) == 40
+async def test_programs_end_and_lose_nothing_however_they_end(tmp_path: Path) -> None:
+    """A close is forgotten, an exception is raised, a second event loop goes on."""
+    scripts = {**_FORGOTTEN, "an exception": _AN_EXCEPTION, "two event loops": _TWO_LOOPS}
+    # Together, since each waits more than it works.
+    running = {name: start(script, tmp_path / name) for name, script in scripts.items()}
+    try:
+        ends = {name: end(process) for name, process in running.items()}
+    finally:
+        for process in running.values():
+            process.kill()
+    for name in _FORGOTTEN:
+        assert ends[name].returncode == 0, (name, ends[name].stderr)
+        assert "Traceback" not in ends[name].stderr, (name, ends[name].stderr)
+        assert await contents(tmp_path / name) == ["kept"], name
+    raised = ends["an exception"]
+    assert raised.returncode == 1
+    assert raised.stderr.count("Traceback") == 1, raised.stderr
+    assert "ZeroDivisionError" in raised.stderr
+    assert await contents(tmp_path / "an exception") == ["kept"]
+    looped = ends["two event loops"]
+    assert looped.returncode == 0, looped.stderr
+    assert len(await contents(tmp_path / "two event loops")) == 40
 
 
 def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
     """LanceDB goes on adding the rows, and the next loop must not add them again."""
-    done = run(
-        """
+    script = """
         from pathlib import Path
 
         from bruno_memory_vec.indexers.lance import LanceIndex
@@ -190,9 +198,8 @@ def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
             first.close()
             print(second.run_until_complete(go_on(index)))
             second.close()
-        """,
-        tmp_path,
-    )
+    """
+    done = end(start(script, tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["5"] * 8
 

@@ -24,6 +24,7 @@ from bruno_memory_vec.embedders import (
 )
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
 from bruno_memory_vec.testing import HashEmbedder
+from tests.amounts import amount
 from tests.embedders.counting import Asynchronous, Counting, Lazy
 
 every_way = pytest.mark.parametrize("way", [Counting, Asynchronous, Lazy])
@@ -180,7 +181,7 @@ def test_a_forked_process_opens_the_file_for_itself(tmp_path: Path) -> None:
 _TEXTS = st.sampled_from(["", " ", "a", "A", "a ", "\0", "\ud800", "\ud801", "?", "é", "é", "長い"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=amount(30, 300))
 @given(
     calls=st.lists(
         st.tuples(

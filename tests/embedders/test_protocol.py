@@ -67,7 +67,7 @@ def test_a_wrong_fingerprint_is_refused(data: dict[str, object]) -> None:
         Fingerprint.from_dict(data)
 
 
-@pytest.mark.parametrize("embedder", [StaticEmbedder(), HashEmbedder(), HashEmbedder(7)], ids=repr)
+@pytest.mark.parametrize("embedder", [StaticEmbedder(), HashEmbedder(), HashEmbedder(7)])
 def test_our_embedders_keep_the_protocol(embedder: Embedder) -> None:
     vectors = embedder.embed(["one text", "", "another"], kind="query")
     assert isinstance(vectors, np.ndarray)

@@ -26,6 +26,7 @@ import bruno_memory_vec
 from bruno_memory_vec.embedders import CachedEmbedder
 from bruno_memory_vec.embedders import vector_file as module
 from bruno_memory_vec.embedders.vector_file import VectorFile
+from tests.amounts import amount
 from tests.embedders.counting import Counting
 
 MB = 2**20
@@ -184,7 +185,7 @@ def whole(size: int) -> bytes:
     return _WHOLE[size]
 
 
-@settings(max_examples=80)
+@settings(max_examples=amount(40, 500))
 @given(data=st.data())
 def test_no_damage_gives_a_wrong_vector_or_an_error(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([3, 64]))

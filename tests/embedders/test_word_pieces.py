@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from bruno_memory_vec.embedders import static, word_pieces
 from bruno_memory_vec.embedders.word_pieces import WordPieces
+from tests.amounts import amount
 
 _WORDS = st.sampled_from(
     "Harbour the don't 3.5 U.S. x_y [UNK] ## ünïcode 東京 a\u0301 unaffable".split()
@@ -39,7 +40,7 @@ def own(tokenizer: Tokenizer, given: list[str]) -> list[list[int]]:
     return [one.ids for one in tokenizer.encode_batch_fast(given, add_special_tokens=False)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=amount(100, 1000))
 @given(st.lists(texts, max_size=6))
 @example(["a" * 64, "a" * 65, "a" * 100, "a" * 101, "A b", "a B"])
 def test_equal(tokenizer: Tokenizer, given: list[str]) -> None:

@@ -679,7 +679,9 @@ async def test_a_closed_memory_says_so(memory: Any) -> None:
         helpful(refusal.value)
 
 
-@pytest.mark.parametrize("wrong", [None, "text", b"x", 5, (m for m in ())], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [None, "text", b"x", 5, (m for m in ())], ids=lambda wrong: type(wrong).__name__
+)
 async def test_bulk_writes_want_a_list(memory: Any, wrong: Any) -> None:
     for call in (memory.store_messages(wrong, "talk", "ana"), memory.store_memories(wrong)):
         with pytest.raises(InvalidInputError):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.testing.strategies import identical, ids, memory_entries, messages
+from tests.amounts import amount
 
 NUMBERS = itertools.count()
 
@@ -54,7 +55,7 @@ def world(
     world.close()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=amount(15, 200), suppress_health_check=[HealthCheck.too_slow])
 @given(stored=st.lists(messages(), min_size=1, max_size=4, unique_by=lambda m: m.id), user=ids())
 def test_messages(world: World, stored: list[Message], user: str) -> None:
     memory, run = world.memory, world.run
@@ -83,7 +84,7 @@ def test_messages(world: World, stored: list[Message], user: str) -> None:
         assert hit.created_at == (at if at.tzinfo else at.replace(tzinfo=timezone.utc))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=amount(15, 200), suppress_health_check=[HealthCheck.too_slow])
 @given(entry=memory_entries())
 def test_memories(world: World, entry: MemoryEntry) -> None:
     memory, run = world.memory, world.run
@@ -99,7 +100,7 @@ def test_memories(world: World, entry: MemoryEntry) -> None:
     assert found == entry
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=amount(10, 100), suppress_health_check=[HealthCheck.too_slow])
 @given(entry=memory_entries(st.just("ana")), user=ids())
 def test_session_metadata_and_users(world: World, entry: MemoryEntry, user: str) -> None:
     memory, run = world.memory, world.run
@@ -216,38 +217,42 @@ REFUSED: dict[str, Message | MemoryEntry] = {
 
 @pytest.fixture
 async def memory() -> AsyncIterator[Any]:
-    """Fresh for each: what is kept by mistake must not spoil the next test."""
+    """Fresh for each test: what is kept by mistake must not spoil the next one."""
     async with open_memory("memory://", embedder="hash") as memory:
         first = a_message(id=UUID(int=1), timestamp=datetime(2024, 1, 1))
         await memory.store_message(first, "talk", "ana")
         yield memory
 
 
-@pytest.mark.parametrize("name", REFUSED)
-async def test_what_cannot_be_kept_is_refused(memory: Any, name: str) -> None:
+async def test_what_cannot_be_kept_is_refused(memory: Any) -> None:
     before = await everything(memory)
-    value, fine = REFUSED[name], uuid4()
-    if isinstance(value, Message):
-        call = memory.store_messages([a_message(id=fine), value], "talk", "ana")
-    else:
-        call = memory.store_memories([a_memory(id=fine), value])
-    with pytest.raises(InvalidInputError) as refusal:
-        await call
-    assert refusal.value.fix
-    assert refusal.value.field.startswith(("message", "memory"))
-    assert await everything(memory) == before
+    for name, value in REFUSED.items():
+        fine = uuid4()
+        if isinstance(value, Message):
+            call = memory.store_messages([a_message(id=fine), value], "talk", "ana")
+        else:
+            call = memory.store_memories([a_memory(id=fine), value])
+        try:
+            await call
+        except InvalidInputError as error:
+            refusal = error
+        else:
+            pytest.fail(f"kept, and cannot be: {name}")
+        assert refusal.fix, name
+        assert refusal.field.startswith(("message", "memory")), name
+        assert await everything(memory) == before, name
 
 
-@pytest.mark.parametrize("name", UNKEEPABLE)
-async def test_sessions_and_profiles_refuse_it_too(memory: Any, name: str) -> None:
+async def test_sessions_and_profiles_refuse_it_too(memory: Any) -> None:
     before = await everything(memory)
-    with pytest.raises(InvalidInputError, match="metadata"):
-        await memory.create_session("ana", {"x": UNKEEPABLE[name]})
-    user = await memory.get_user("ana")
-    user.preferences = {"x": UNKEEPABLE[name]}
-    with pytest.raises(InvalidInputError, match="preferences"):
-        await memory.save_user(user)
-    assert await everything(memory) == before
+    for name, value in UNKEEPABLE.items():
+        with pytest.raises(InvalidInputError, match="metadata"):
+            await memory.create_session("ana", {"x": value})
+        user = await memory.get_user("ana")
+        user.preferences = {"x": value}
+        with pytest.raises(InvalidInputError, match="preferences"):
+            await memory.save_user(user)
+        assert await everything(memory) == before, name
 
 
 class Tagged(Message):

@@ -82,10 +82,10 @@ def found(text: str, now: str) -> list[tuple[str, str]]:
         ("recently", "2024-04-15T13:30:00", "2024-05-16T13:30:00"),
     ],
 )
-@pytest.mark.parametrize("frame", ["{}", "What did Ana do {}?", "Where were we {}, and why?"])
-def test_on_a_wednesday(text: str, start: str, end: str, frame: str) -> None:
-    assert found(frame.format(text), WEDNESDAY) == [(start, end)]
-    assert found(frame.format(text).upper(), WEDNESDAY) == [(start, end)]
+def test_on_a_wednesday(text: str, start: str, end: str) -> None:
+    for frame in ("{}", "What did Ana do {}?", "Where were we {}, and why?"):
+        assert found(frame.format(text), WEDNESDAY) == [(start, end)], frame
+        assert found(frame.format(text).upper(), WEDNESDAY) == [(start, end)], frame
 
 
 @pytest.mark.parametrize(
@@ -241,16 +241,16 @@ def test_on_the_last_day_of_summer_last_summer_is_a_year_ago() -> None:
     assert found("last summer", "2024-08-31") == [("2023-06-01", "2023-09-01")]
 
 
-@pytest.mark.parametrize("day", range(1, 15))
 @pytest.mark.parametrize("name", "monday tuesday wednesday thursday friday saturday sunday".split())
-@pytest.mark.parametrize("before", ["on", "last"])
-def test_a_weekday_is_the_one_of_the_past_week(before: str, name: str, day: int) -> None:
-    now = datetime(2024, 2, 22) + day * DAY
-    got = found(f"{before} {name}", now.isoformat())
-    assert len(got) == 1
-    start = datetime.fromisoformat(got[0][0])
-    assert start.strftime("%A").lower() == name
-    assert DAY <= now - start <= 7 * DAY
+def test_a_weekday_is_the_one_of_the_past_week(name: str) -> None:
+    for day in range(1, 15):
+        now = datetime(2024, 2, 22) + day * DAY
+        for before in ("on", "last"):
+            got = found(f"{before} {name}", now.isoformat())
+            assert len(got) == 1, (before, now)
+            start = datetime.fromisoformat(got[0][0])
+            assert start.strftime("%A").lower() == name, (before, now)
+            assert DAY <= now - start <= 7 * DAY, (before, now)
 
 
 def test_seasons_leave_no_gap_and_do_not_overlap() -> None:
