@@ -39,6 +39,8 @@ from bruno_memory_vec.testing.engine_suite import (
 )
 from bruno_memory_vec.testing.rows import START, message
 
+BO = Scope.user("bo")
+
 
 class LexicalIndexConformance(EngineSuite):
     """Tests of a ``LexicalIndex``. A subclass says how to open one, with ``self.analyser``."""
@@ -131,13 +133,15 @@ class LexicalIndexConformance(EngineSuite):
         oracle.add(self.lexical_rows(*ROWS))
         await oracle.commit()
         query = LexicalQuery(text, phrase_weight=phrase_weight)
-        wanted = await oracle.search(query, EVERYONE, ANY, 100)
-        found = await index.search(query, EVERYONE, ANY, 100)
-        assert sorted(found.seq.tolist()) == sorted(wanted.seq.tolist())
-        scores = dict(zip(wanted.seq.tolist(), wanted.score.tolist(), strict=True))
-        np.testing.assert_allclose(
-            found.score, [scores[seq] for seq in found.seq.tolist()], rtol=1e-4
-        )
+        # How telling a word is follows from the rows of the user asked for.
+        for scope in (EVERYONE, ANA, BO, ANA.within("talk"), EVERYONE.within("bo's")):
+            wanted = await oracle.search(query, scope, ANY, 100)
+            found = await index.search(query, scope, ANY, 100)
+            assert sorted(found.seq.tolist()) == sorted(wanted.seq.tolist())
+            scores = dict(zip(wanted.seq.tolist(), wanted.score.tolist(), strict=True))
+            np.testing.assert_allclose(
+                found.score, [scores[seq] for seq in found.seq.tolist()], rtol=1e-4
+            )
 
     async def test_the_limit_keeps_the_best(self, index: LexicalIndex) -> None:
         every = await index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 100)
