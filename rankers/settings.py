@@ -80,8 +80,8 @@ class RankSettings:
     use: Use | None = None
     update: Update | None = None
     cross_encoder: CrossEncoder | None = None
-    diversity: Diversity | None = None
     duplicates: Duplicates | None = None
+    diversity: Diversity | None = None
 
     def __post_init__(self) -> None:
         part("fusion", self.fusion, Fusion)
@@ -128,8 +128,8 @@ STEPS: dict[str, type] = {
     "use": Use,
     "update": Update,
     "cross_encoder": CrossEncoder,
-    "diversity": Diversity,
     "duplicates": Duplicates,
+    "diversity": Diversity,
 }
 assert [field.name for field in fields(RankSettings)] == ["fusion", *STEPS]
 

@@ -177,7 +177,8 @@ async def test_rows_that_are_gone_are_not_found(index: LanceIndex) -> None:
     again = (await index.search(question, ANA, ANY, 3)).seq.tolist()
     assert again == best[2:]
     # The same row with another vector, which it is found by from now on.
-    opposite = table([{**message(best[2]), "seq": 7_777}], DIMENSION, -question[None])
+    changed = {**message(best[2], conversation_id="ana's"), "seq": 7_777}
+    opposite = table([changed], DIMENSION, -question[None])
     await index.replace(opposite)
     assert best[2] not in (await index.search(question, ANA, ANY, 5)).seq.tolist()
     assert (await index.search(-question, ANA, ANY, 1)).seq.tolist() == [7_777]

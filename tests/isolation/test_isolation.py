@@ -59,7 +59,8 @@ class Household:
         self.owners: dict[str, str] = {}
         self.sessions: dict[str, str] = {}
         self.conversations: dict[str, str] = {}
-        self.messages: dict[str, dict[int, str]] = {user: {} for user in USERS}
+        #: user -> (number, conversation) of each message: one may be in several conversations
+        self.messages: dict[str, set[tuple[int, str]]] = {user: set() for user in USERS}
         self.entries: dict[str, set[int]] = {user: set() for user in USERS}
 
     async def step(self, rng: random.Random) -> None:
@@ -76,7 +77,7 @@ class Household:
             assert (done is ForeignUserError) == refused
             if not refused:
                 self.owners[conversation] = user
-                self.messages[user][number] = conversation
+                self.messages[user].add((number, conversation))
         elif do <= 4:
             await through.store_memory(entry(user, number))
             self.entries[user].add(number)
@@ -93,12 +94,12 @@ class Household:
             await view.clear_history(named)
             if self.owners.get(conversation) == user:
                 held = self.messages[user]
-                self.messages[user] = {n: c for n, c in held.items() if c != conversation}
+                self.messages[user] = {(n, c) for n, c in held if c != conversation}
 
     async def check(self, user: str) -> None:
         """Ask everything as ``user``; what comes back is the user's, and all of it."""
         memory, view = self.memory, self.memory.for_user(user)
-        every = {str(UUID(int=n)) for n in self.messages[user]}
+        every = {str(UUID(int=n)) for n, _ in self.messages[user]}
         noted = {str(UUID(int=n)) for n in self.entries[user]}
         others = " ".join(SECRETS[other] for other in USERS if other != user)
         for asked in (SUBJECT, others):
@@ -120,7 +121,7 @@ class Household:
         self.own(user, found)
         for conversation in ("kitchen", "garden", "loft", "nowhere"):
             own = self.owners.get(conversation) == user
-            wanted = {n for n, c in self.messages[user].items() if own and c == conversation}
+            wanted = {n for n, c in self.messages[user] if own and c == conversation}
             seen = await view.retrieve_messages(conversation)
             assert {m.id.int for m in seen} == wanted
             self.own(user, await view.recall(SUBJECT, conversation_id=conversation, k=100))
@@ -151,8 +152,8 @@ class Household:
                     await memory.get_context(user, session_id)
                 assert whole.conversation_id not in str(refusal.value)
         counts = await view.get_statistics(user)
-        assert counts["total_messages"] == len(every)
-        assert counts["conversations"] == len(set(self.messages[user].values()))
+        assert counts["total_messages"] == len(self.messages[user])
+        assert counts["conversations"] == len({c for _, c in self.messages[user]})
         assert counts["memories"] == len(noted)
 
     def own(self, user: str, found: Any) -> None:

@@ -15,6 +15,7 @@ from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.rankers import CandidateSettings, Coverage, Duplicates, Profile, RankSettings
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool, places_around
+from bruno_memory_vec.recall.copies import numbered, older_copies
 
 BARE = load_profile("rrf")
 
@@ -38,9 +39,11 @@ def proposed(*rows: tuple[int, str | None, int, float]) -> Candidates:
 def table(rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
     """Rows as the vector index gives them; what is not given says nothing."""
     plain: dict[str, Any] = {"words": 1, "created_at": 0, "importance": 0.5, "access_count": 0}
+    plain |= {"user_id": "ana", "kind": "message"}
+    whole = [{**plain, "id": str(row["seq"]), **row} for row in rows]
     schema = row_schema(2)
     data = {
-        name: pa.array([{**plain, **row}.get(name) for row in rows], schema.field(name).type)
+        name: pa.array([row.get(name) for row in whole], schema.field(name).type)
         for name in columns
     }
     return pa.table(data)
@@ -170,3 +173,21 @@ def test_no_rows() -> None:
     assert len(got) == 0
     assert got.vector is not None
     assert got.vector.shape == (0, 2)
+
+
+def test_copies_have_one_number() -> None:
+    rows: list[dict[str, Any]] = [
+        {"seq": 0, "id": "x"},
+        {"seq": 1, "id": "x", "user_id": "bo"},
+        {"seq": 2, "id": "x", "kind": "memory"},
+        {"seq": 3, "id": "x"},
+        {"seq": 4, "id": "y"},
+    ]
+    number = numbered(table(rows, list(COLUMNS)))
+    assert number is not None
+    assert number[0] == number[3]
+    assert len(set(number.tolist())) == 4
+    seq = np.arange(5)
+    assert older_copies(seq, number).tolist() == [0]
+    # Equal ids alone are no copies.
+    assert numbered(table(rows[1:], list(COLUMNS))) is None
