@@ -19,6 +19,15 @@ def runs(task: asyncio.Future[Any] | None) -> bool:
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
 
+def _is_the_programs_end(error: Exception) -> bool:
+    """Whether work stopped because the program ends without ``close()``, and its threads with it.
+
+    No failure: the next opening does what is left. asyncio and ``concurrent.futures`` give no
+    other sign than this text.
+    """
+    return isinstance(error, RuntimeError) and "shutdown" in str(error)
+
+
 class Background:
     """Starts work, one of each name at a time, and keeps its failures for ``health()``."""
 
@@ -51,6 +60,8 @@ class Background:
             try:
                 await work()
             except Exception as error:
+                if _is_the_programs_end(error):
+                    return
                 self.failed(name, error)
             else:
                 self.problems.pop(name, None)

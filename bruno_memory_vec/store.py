@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bruno_memory_vec import manifest
 from bruno_memory_vec.config import MemoryConfig
@@ -24,6 +24,7 @@ from bruno_memory_vec.following import Progress, follow_rows
 from bruno_memory_vec.indexers.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.indexers.unbroken import to_its_end
 from bruno_memory_vec.known_ids import KnownIds
 from bruno_memory_vec.locking import WriterLock
 from bruno_memory_vec.logs import get_logger
@@ -36,6 +37,8 @@ from bruno_memory_vec.writer import Writer
 
 if TYPE_CHECKING:
     from bruno_memory_vec.indexers.logged import LoggedIndex
+
+T = TypeVar("T")
 
 _log = get_logger(__name__)
 
@@ -233,7 +236,7 @@ async def _open_folder(
         )
     if found is None:
         found = Manifest(embedder.fingerprint, words.language)
-        await asyncio.to_thread(found.write, folder)
+        await _to_its_end(found.write, folder)
     else:
         found.check(embedder.fingerprint, folder)
     dimension = embedder.fingerprint.dimension
@@ -242,14 +245,14 @@ async def _open_folder(
         rows = await _open_rows(folder, found, dimension, config)
         opened.append(rows)
         if not config.read_only:
-            await asyncio.to_thread(tidy, folder, found)
+            await _to_its_end(tidy, folder, found)
             found = await upgrade(rows, found, folder, progress)
-        lexical = await asyncio.to_thread(
+        lexical = await _to_its_end(
             _open_lexical, folder / "lexical", words, config.read_only, wanted != stored_language
         )
         opened.append(lexical)
         if wanted != stored_language:
-            await asyncio.to_thread(replace(found, language=words.language).write, folder)
+            await _to_its_end(replace(found, language=words.language).write, folder)
         sessions = await _open_sessions(folder / "sessions.sqlite", config)
         opened.append(sessions)
         writer = None
@@ -280,6 +283,11 @@ async def _open_folder(
         raise
     retriever = Retriever(rows, lexical, embedder, writer, config.embed_timeout)
     return Store(config, embedder, rows, lexical, sessions, writer, retriever, lock)
+
+
+async def _to_its_end(work: Callable[..., T], *arguments: Any) -> T:
+    """Do work in a thread that changes the folder; the lock is not freed before it has ended."""
+    return await to_its_end(asyncio.to_thread(work, *arguments))
 
 
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:
