@@ -8,10 +8,11 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.amounts import LONG, amount
@@ -46,6 +47,14 @@ settings.register_profile(
 )
 _CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("torture" if LONG else "ci" if _CI else "default")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_found() -> Iterator[None]:
+    """Commands and benchmarks say where logs go, which is not to hold for the next test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

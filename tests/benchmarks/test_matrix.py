@@ -216,6 +216,7 @@ def test_kept_stores_stand_in_folders_of_their_own(
     assert "is not empty" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_plots_are_the_same_for_the_same_runs(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason='needs pip install "bruno-memory-vec[plots]"')
     out = tmp_path / "out"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from bruno_memory_vec.cli.app import app
@@ -29,15 +28,13 @@ class Done:
 
 
 def as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings from outside, a fixed width, and structlog as it was."""
+    """No settings from outside, and a fixed width."""
     for name in [name for name in os.environ if name.startswith("BRUNO_MEMORY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")
     # The command line sets it, and is not to set it for other tests.
     monkeypatch.setenv("LANCEDB_LOG", "error")
-    before = structlog.get_config()
     yield
-    structlog.configure(**before)
 
 
 def run_here(*arguments: str, stdin: str | bytes | None = None) -> Done:

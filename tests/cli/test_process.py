@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bruno_memory_vec import __version__
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
+# In seconds: far beyond what a busy machine needs.
+_HANGS = 120.0
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -24,6 +27,17 @@ def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         [sys.executable, "-m", "bruno_memory_vec.cli", *arguments],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
+
+
+def wait_until_idle(pid: int) -> None:
+    """Until a process waits for something, and has computed nothing for half a second."""
+    process, deadline = psutil.Process(pid), time.monotonic() + _HANGS
+    looks: list[tuple[float, str]] = []
+    while len(looks) < 10 or set(looks[-10:]) != {(looks[-1][0], psutil.STATUS_SLEEPING)}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        used = process.cpu_times()
+        looks.append((used.user + used.system, process.status()))
 
 
 def test_version_and_help(spawn: Run, run: Run) -> None:
@@ -54,10 +68,10 @@ def test_nothing_heavy_for_help() -> None:
 def test_json_alone_is_on_stdout(store: list[str]) -> None:
     question = ["recall", "guesthouse", "--user", "ana", "--json"]
     with start(*question, *store) as right, start(*question, *store[:2]) as wrong:
-        out, err = right.communicate(timeout=120)
+        out, err = right.communicate(timeout=_HANGS)
         assert (right.returncode, err) == (0, "")
         assert json.loads(out)["hits"]
-        out, err = wrong.communicate(timeout=120)
+        out, err = wrong.communicate(timeout=_HANGS)
         assert wrong.returncode == 1
         assert json.loads(out)["error"]["type"] == "FingerprintError"
         assert err.startswith("error: ")
@@ -75,7 +89,7 @@ def test_a_reader_that_goes_away(store: list[str]) -> None:
         assert process.stdout is not None
         process.stdout.close()
     for process in processes:
-        assert process.wait(120) == 0
+        assert process.wait(_HANGS) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
         process.stderr.close()
@@ -103,16 +117,15 @@ def test_ctrl_c_waiting_for_input(tmp_path: Path) -> None:
         # comes between two reads of Python's own would wait for the next byte.
         process.stdin.write(" " * 200_000)
         process.stdin.flush()
-        time.sleep(0.5)
+        wait_until_idle(process.pid)
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(_HANGS)
         assert process.returncode == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, spawn: Run) -> None:
     rows = (
@@ -122,12 +135,14 @@ def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, spawn: Run) -> None:
     store = tmp_path / "s"
     options = ["--store", str(store), "--embedder", "hash"]
     with start("ingest", str(lines(*rows)), "--batch", "200", *options) as process:
-        deadline = time.monotonic() + 60
-        while not (store / "sessions.sqlite").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.5)
+        deadline = time.monotonic() + _HANGS
+        # Until its first commit is there.
+        while not any((store / "rows").glob("rows.lance/data/*")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(_HANGS)
         assert process.returncode == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()

@@ -153,7 +153,7 @@ class TestCachedLance(VectorIndexConformance):
         monkeypatch.setattr(cached, "_SEARCHED_ON_THE_LOOP", 5)
         await empty.append(self.rows(*(message(seq, f"hotel {seq}") for seq in range(9))))
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 9
-        for _ in range(500):
+        for _ in range(12_000):
             await asyncio.sleep(0.01)
             if empty.in_memory(ANA):
                 break

@@ -90,7 +90,7 @@ async def main(order: dict[str, Any]) -> None:
     await load.memory.get_context("ana", "ana-0")
     await load.put([load.message(str(change.id))], "ana", "ana-0", single=True)
     await load.clear_one("ana", "ana-1", keep=False)
-    await load.memory.get_context("ana", "ana-1")
+    await load.memory.get_context("ana", "ana-1")  # filled again from the rows
     await load.put([load.message()], "ana", "ana-1", single=True)
     await load.put([load.message()], "ana", "ana-0", single=True)
     await store.rows.flush()

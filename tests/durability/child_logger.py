@@ -1,6 +1,6 @@
 """Writes rows by ones, flushing now and then; says each ``seq`` that was acknowledged.
 
-Started with the folder of the rows, it begins when it hears a line. It ends after some seconds.
+Started with the folder of the rows, it begins when it hears a line, and ends when it hears another.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-import time
 from pathlib import Path
 
 from bruno_memory_vec.indexers.lance import LanceIndex
@@ -17,7 +16,6 @@ from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.testing.rows import message, table
 
 DIMENSION = 8
-_SECONDS = 4.0
 
 
 async def main(folder: Path) -> None:
@@ -26,9 +24,10 @@ async def main(folder: Path) -> None:
     await index.replay()
     print("open", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    dice, ends, seq = random.Random(1), time.monotonic() + _SECONDS, 0
+    dice, seq = random.Random(1), 0
+    told = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
     flushing: asyncio.Task[None] | None = None
-    while time.monotonic() < ends:
+    while not told.done():
         await index.append(table([message(seq, f"number {seq}")], DIMENSION))
         print(seq, flush=True)
         seq += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 import threading
 import time
@@ -16,8 +17,9 @@ _BEAT = 0.001
 class Heartbeat:
     """Beats in the running loop while it is entered, and keeps its longest silences, in seconds.
 
-    ``gap`` is by the clock, whatever the cause. ``held`` is what the loop's own thread computed
-    in one silence: that part does not grow where other processes have the machine.
+    ``gap`` is by the clock, less the time in which the loop's thread could have run and got no core
+    (where the kernel tells it). ``held`` is what the loop's own thread computed in one silence.
+    Neither grows much where other processes have the machine.
 
     The garbage collector is off meanwhile: how long it stops the loop depends on
     everything the process ever made, and not on the code under test.
@@ -54,14 +56,19 @@ class Heartbeat:
         gc.enable()
 
     async def _beat(self) -> None:
-        computed = time.thread_time()
-        while True:
-            await asyncio.sleep(_BEAT)
-            now, computed_now = time.perf_counter(), time.thread_time()
-            self.gap = max(self.gap, now - self._last)
-            self.held = max(self.held, computed_now - computed)
-            self._last, computed = now, computed_now
-            self.beats += 1
+        with _Queue() as queue:
+            computed, queued = time.thread_time(), queue.seconds()
+            while True:
+                await asyncio.sleep(_BEAT)
+                now, computed_now, queued_now = (
+                    time.perf_counter(),
+                    time.thread_time(),
+                    queue.seconds(),
+                )
+                self.gap = max(self.gap, now - self._last - (queued_now - queued))
+                self.held = max(self.held, computed_now - computed)
+                self._last, computed, queued = now, computed_now, queued_now
+                self.beats += 1
 
     def _watch(self) -> None:
         assert self._name_after is not None
@@ -80,6 +87,26 @@ class Heartbeat:
                 name = "loop" if number == self._loop_thread else "other thread"
                 parts.append(f"{name}:\n" + "".join(traceback.format_stack(frame)[-5:]))
         return "".join(parts)
+
+
+class _Queue:
+    """How long the calling thread has waited for a core, all together; 0 where nobody counts it."""
+
+    def __enter__(self) -> _Queue:
+        try:
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        except OSError:
+            self._file = -1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+
+    def seconds(self) -> float:
+        if self._file < 0:
+            return 0.0
+        return int(os.pread(self._file, 100, 0).split()[1]) / 1e9
 
 
 async def longest_silence(work: Callable[[], Awaitable[object]]) -> Heartbeat:

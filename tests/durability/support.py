@@ -62,7 +62,7 @@ class Child:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def hear(self, seconds: float = 60.0) -> str:
+    def hear(self, seconds: float = 120.0) -> str:
         """Its next line; "" when it has ended. One that says nothing in time is killed."""
         assert self.process.stdout is not None
         watchdog = threading.Timer(seconds, self._stop)
@@ -81,7 +81,7 @@ class Child:
         self.end()
 
     def end(self) -> int:
-        code = self.process.wait(60)
+        code = self.process.wait(120)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -99,8 +99,7 @@ class Nursery(Child):
     def __init__(self, script: Path = HERE / "child_writer.py") -> None:
         super().__init__(script)
         self._child: int | None = None
-        # The imports alone may take this long on a machine that is busy.
-        assert self.hear(120) == "ready"
+        assert self.hear() == "ready"
 
     def start(self, order: str) -> None:
         """Let a child do what a line of JSON asks for."""

@@ -20,15 +20,13 @@ from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from tests.durability.child_writer import word
 from tests.durability.support import Nursery, message, rows_of
 
-pytestmark = pytest.mark.slow
-
 # BRUNO_CRASH_ROUNDS=10 kills ten times as often. BRUNO_CRASH_SEED repeats a run's order of events,
 # though not its timing.
 ROUNDS = float(os.environ.get("BRUNO_CRASH_ROUNDS", "1"))
 SEED = int(os.environ.get("BRUNO_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 USERS = ["ana", "bo"]
-# The first opening of a run also imports the engines.
-LONGEST_OPENING = 30.0
+# In seconds: far beyond what a busy machine needs, for which nothing but a hang is too slow.
+LONGEST_OPENING = 120.0
 _SAMPLE = 40
 
 State = dict[str, Any]
@@ -312,7 +310,10 @@ async def test_killed_while_it_writes(
     acknowledged, slowest = 0, 0.0
     kills = max(1, round(9 * ROUNDS))
     print(f"seed {SEED}, {kills} kills")
-    for _ in range(kills):
+    # A slow machine may have written nothing before the first kills.
+    for number in range(20 * kills):
+        if number >= kills and acknowledged > 0:
+            break
         seed = dice.randrange(10**6)
         acknowledged += _run_until_killed(
             nursery, folder, model, seed, dice.uniform(0, 0.4), opened=True

@@ -2,9 +2,9 @@
 
 Nothing of ours computes on the loop's thread for 20 ms in one piece, on a machine of usual speed.
 That is measured in the thread's own time, so a busy machine does not change it. A call that
-blocks, or that keeps the interpreter to itself, shows by the clock, which a busy machine does
-change: there the bound is wide. What the silences are on a quiet machine,
-``python -m benchmarks.speed`` measures.
+blocks, or that keeps the interpreter to itself, shows by the clock, less the time in which the
+thread waited for a core: for what is left of a busy machine the bound is wide. What the silences
+are on a quiet machine, ``python -m benchmarks.speed`` measures.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import pytest
 from bruno_memory_vec import VectorMemory, open_memory
 from tests.durability.heartbeat import Heartbeat, longest_silence
 from tests.durability.support import message
-
-pytestmark = pytest.mark.slow
 
 
 def slowness() -> float:

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -240,8 +241,9 @@ async def test_closing_under_calls_that_run(tmp_path: Path) -> None:
         reads = [asyncio.create_task(memory.recall("hello", user_id="ana", k=3)) for _ in range(5)]
         reads += [asyncio.create_task(memory.get_context("ana", "talk")) for _ in range(5)]
         await asyncio.sleep(random.random() * 0.02)
-        await asyncio.wait_for(memory.close(), 10)
-        ends = await asyncio.wait_for(asyncio.gather(*writes, *reads, return_exceptions=True), 10)
+        await asyncio.wait_for(memory.close(), _HANGS)
+        calls = asyncio.gather(*writes, *reads, return_exceptions=True)
+        ends = await asyncio.wait_for(calls, _HANGS)
         strange = [
             e for e in ends if isinstance(e, BaseException) and not isinstance(e, BrunoError)
         ]
@@ -325,7 +327,7 @@ async def test_a_cancelled_writer_gives_no_turn_twice(tmp_path: Path) -> None:
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()
-            _, running = await asyncio.wait({*tasks, *others}, timeout=10)
+            _, running = await asyncio.wait({*tasks, *others}, timeout=_HANGS)
             assert not running
             await memory.store_message(message(f"{number} sure"), "talk", "ana")
         turns = [turn for turn, _ in await turns_of(memory, "talk")]
@@ -394,11 +396,13 @@ async def test_a_failing_embedder_fails_only_its_own_calls(tmp_path: Path) -> No
 
 async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
     await memory.store_message(message("warm"), "talk", "ana")
-    before = (await memory.health())["rows"]["version"]
+    before, began = (await memory.health())["rows"]["version"], time.monotonic()
     await asyncio.gather(
         *(memory.store_message(message(f"m{n}"), f"talk{n % 5}", "ana") for n in range(200))
     )
-    assert (await memory.health())["rows"]["version"] - before <= 10
+    # A few, and one more for each second that it took.
+    commits = (await memory.health())["rows"]["version"] - before
+    assert commits <= 10 + time.monotonic() - began
     assert len(await rows_of(memory)) == 201
 
 
@@ -406,6 +410,7 @@ async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemo
     store = await memory._door.store()
     await store.rows.flush()
     before, version = (await memory.health())["rows"], await store.rows.version()
+    began = time.monotonic()
     for n in range(20):
         await memory.store_message(message(f"m{n}"), "talk", "ana")
         assert await store.rows.version() != version
@@ -414,7 +419,7 @@ async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemo
     after = (await memory.health())["rows"]
     assert after["rows"] - before["rows"] == 20
     # One, and one more for each second that it took.
-    assert 1 <= after["version"] - before["version"] < 10
+    assert 1 <= after["version"] - before["version"] < 2 + time.monotonic() - began
 
 
 async def test_storing_while_it_is_compacted(memory: VectorMemory) -> None:

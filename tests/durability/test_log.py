@@ -63,8 +63,11 @@ async def test_a_reader_sees_every_row_at_once_and_once(tmp_path: Path) -> None:
     reader = await open_logged(folder, read_only=True)
     child.say("begin")
     heard = Listening(child)
-    looks, from_log, from_both, versions = 0, 0, 0, set()
+    looks, from_log, from_both, versions, told = 0, 0, 0, set(), False
     while heard.is_alive():
+        if not told and looks > 20 and from_both > 5 and len(versions) > 10:
+            child.say("end")
+            told = True
         acknowledged, before = heard.newest, await reader.version()
         inner = await reader.inner.count(*EVERYTHING)
         found = await seqs_of(reader)
@@ -86,9 +89,7 @@ async def test_a_reader_sees_every_row_at_once_and_once(tmp_path: Path) -> None:
     assert await seqs_of(reader) == list(range(heard.newest + 1))
     await reader.close()
     print(f"{looks} looks at {heard.newest + 1} rows, {from_both} while the log had some")
-    assert looks > 20
-    assert from_both > 5
-    assert len(versions) > 10
+    assert told, "the writer ended by itself: this shows nothing"
 
 
 async def test_a_reader_of_a_killed_writer(tmp_path: Path) -> None:
@@ -204,21 +205,24 @@ async def test_a_memory_flushes_by_itself(tmp_path: Path) -> None:
         await memory.store_message(message("the second"), "talk", user_id="ana")
         assert await logged() == 2
         await _until(lambda: logged(), 0)
-        until, least, most = time.monotonic() + 5, 10**6, 0
-        while time.monotonic() < until:
+        began, stored, most, flushed = time.monotonic(), 0, 0, 0
+        while flushed < 2 or stored < 20:
             await memory.store_message(message("and another"), "talk", user_id="ana")
             await asyncio.sleep(0.02)
-            count = await logged()
-            least, most = min(least, count), max(most, count)
-        assert least < most / 2
+            stored, count = stored + 1, await logged()
+            if count < most / 2:
+                flushed, most = flushed + 1, 0
+            most = max(most, count)
+        # Two, and one more for each second that it took.
         versions = (await store.rows.health())["commits_since_upkeep"]
-        assert versions < 20
-        assert len(await rows_of(memory)) > 20
+        assert versions < 3 + time.monotonic() - began
+        assert len(await rows_of(memory)) == 2 + stored
     assert segments(tmp_path / "rows" / LOG) == []
 
 
 async def _until(get: Any, wanted: Any) -> None:
-    for _ in range(100):
+    # Far beyond what a busy machine needs.
+    for _ in range(1200):
         if await get() == wanted:
             return
         await asyncio.sleep(0.1)

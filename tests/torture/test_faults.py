@@ -10,8 +10,6 @@ import pytest
 from tests.torture.conftest import Torture, counts
 from tests.torture.faults import Failed, Hand, SmallDisk, Subject, doctor, said, small_disk, states
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def _process() -> Iterator[Hand]:

@@ -22,8 +22,6 @@ from tests.durability.support import ROOT, message, rows_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.syscalls import Event, observe, unavailable
 
-pytestmark = pytest.mark.slow
-
 CHILD = ROOT / "tests" / "torture" / "child_syncer.py"
 
 

@@ -43,7 +43,6 @@ from tests.torture import fuzz_inputs
 from tests.torture.conftest import Torture, counts
 
 pytestmark = [
-    pytest.mark.slow,
     # Large inputs are what this is about; the warning would hide the failure it tells of.
     pytest.mark.filterwarnings("ignore:Generating overly large repr"),
 ]

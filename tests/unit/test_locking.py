@@ -18,6 +18,9 @@ from bruno_memory_vec import locking
 from bruno_memory_vec.errors import BackendUnavailable, StoreLockedError
 from bruno_memory_vec.locking import WriterLock
 
+# Far beyond what a busy machine needs: who holds the lock will sign.
+_PATIENCE = 120.0
+
 HOLD = (
     "import sys, pathlib; from bruno_memory_vec.locking import WriterLock; "
     "lock = WriterLock(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
@@ -26,8 +29,10 @@ HOLD = (
 # At a moment that it is told, tries to take the lock; lets go of it when it is told the next.
 RACE = """
 import os, pathlib, sys, time
+from bruno_memory_vec import locking
 from bruno_memory_vec.errors import StoreLockedError
 from bruno_memory_vec.locking import WriterLock
+locking._SIGNED_WITHIN = 120.0
 print("ready", flush=True)
 lock = None
 for line in sys.stdin:
@@ -85,8 +90,9 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     WriterLock(tmp_path).release()
 
 
-def test_a_holder_that_has_not_signed_yet(tmp_path: Path) -> None:
+def test_a_holder_that_has_not_signed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is the name of a process that was killed earlier given for it."""
+    monkeypatch.setattr(locking, "_SIGNED_WITHIN", _PATIENCE)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     name = {"host": locking.socket.gethostname(), "since": "2026-01-01"}
@@ -106,7 +112,10 @@ def test_a_holder_that_has_not_signed_yet(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_a_lock_that_is_let_go_while_its_holder_is_looked_for(tmp_path: Path) -> None:
+def test_a_lock_that_is_let_go_while_its_holder_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "_SIGNED_WITHIN", _PATIENCE)
     lock = filelock.FileLock(tmp_path / "writer.lock", timeout=0, thread_local=False)
     lock.acquire()
     timer = threading.Timer(0.1, lock.release)

@@ -368,7 +368,8 @@ def test_footprint(tmp_path: Path) -> None:
 
 
 async def until(condition: Any) -> None:
-    for _ in range(500):
+    # Far beyond what a busy machine needs.
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.02)
