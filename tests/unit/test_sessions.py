@@ -1,0 +1,284 @@
+"""The sessions' file: what it keeps hot, whose a conversation is, and when it is stale."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from bruno_core.models.context import SessionContext, UserContext
+
+from bruno_memory_vec.errors import BackendUnavailable, EngineError
+from bruno_memory_vec.rows import message_row
+from bruno_memory_vec.sessions import sqlite as module
+from bruno_memory_vec.sessions.protocol import Conversation, HotTurn
+from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+from bruno_memory_vec.sessions.stale import mark_all_stale
+from tests.durability.support import message
+
+KEPT = 4
+Store = SQLiteSessionStore
+
+
+def turns(*numbers: int, talk: str = "c", user: str = "ana") -> list[HotTurn]:
+    return [
+        HotTurn(user, talk, number, message_row(message(f"text {number}"), user, talk))
+        for number in numbers
+    ]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.sqlite"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(path, KEPT)
+    yield opened
+    await opened.close()
+
+
+async def hot(store: Store, talk: str = "c", user: str = "ana", limit: int = 20) -> list[int]:
+    """Which turns are hot, oldest first."""
+    record = await store.context(user, talk, limit)
+    return [int(one.content.removeprefix("text ")) for one in record.messages]
+
+
+async def known(store: Store, talk: str = "c") -> Conversation:
+    found = await store.conversation(talk)
+    assert found is not None
+    return found
+
+
+async def test_the_last_turns_are_kept(store: Store) -> None:
+    for number in range(7):
+        await store.apply(turns(number), number)
+        assert await hot(store) == list(range(max(0, number - 3), number + 1))
+    await store.apply(turns(*range(7, 20)), 19)
+    assert await hot(store) == [16, 17, 18, 19]
+    assert await hot(store, limit=2) == [18, 19]
+    # An old one that is stored again does not come back, a hot one is replaced.
+    await store.apply(turns(3, 18), 21)
+    assert await hot(store) == [16, 17, 18, 19]
+    assert await known(store) == Conversation("ana", 20, 0)
+    assert (await store.health())["hot_messages"] == KEPT
+
+
+async def test_several_conversations_of_one_commit(store: Store) -> None:
+    await store.apply([*turns(0, 1), *turns(0, talk="d", user="ben"), *turns(2)], 3)
+    assert await hot(store) == [0, 1, 2]
+    assert await hot(store, "d", "ben") == [0]
+    assert (await known(store)).next_turn == 3
+    assert await known(store, "d") == Conversation("ben", 1, 0)
+    assert await store.last_seq() == 3
+    assert await store.conversation("none") is None
+
+
+async def test_an_owner_stays(store: Store) -> None:
+    assert await store.bind("c", "ana") == "ana"
+    assert await store.bind("c", "ben") == "ana"
+    await store.release("c", "ben")
+    assert await known(store) == Conversation("ana", 0, 0)
+    await store.restore([("c", "ben", 3)], 1)
+    assert (await known(store)).user_id == "ana"
+    # Something was said: nobody lets go of it any more.
+    await store.release("c", "ana")
+    assert (await known(store)).next_turn == 3
+    await store.bind("d", "ana")
+    await store.release("d", "ana")
+    assert await store.conversation("d") is None
+
+
+async def test_stale_until_it_is_filled_as_it_is_now(store: Store) -> None:
+    await store.apply(turns(0, 1, 2), 2)
+    await store.mark_stale("c")
+    seen = await known(store)
+    assert seen.stale == 1
+    # A turn that came since stays; what is older is as the rows have it.
+    await store.apply(turns(3), 3)
+    await store.refill("c", turns(0, 2), seen)
+    assert await hot(store) == [0, 2, 3]
+    assert (await known(store)).stale == 0
+    # It became staler while the rows were read.
+    await store.mark_stale("c")
+    seen = await known(store)
+    await store.mark_stale("c")
+    await store.refill("c", turns(1), seen)
+    assert await hot(store) == [0, 2, 3]
+    assert (await known(store)).stale == 2
+    await store.restore([("c", "ana", 4)], 9)
+    assert (await known(store)).stale == 3
+    assert await store.last_seq() == 9
+
+
+async def test_the_newest_active_session_counts(store: Store) -> None:
+    made = [SessionContext(user_id="ana", conversation_id="c") for _ in range(3)]
+    for one in made:
+        await store.save_session(one)
+    await store.save_session(SessionContext(user_id="ben", conversation_id="c"))
+    assert [await store.session(one.session_id) for one in made] == made
+    for left in (2, 1, 0):
+        record = await store.context("ana", "c", KEPT)
+        assert record.session == made[left]
+        # Saving an older one again does not make it the newest.
+        made[0].metadata["seen"] = left
+        if left:
+            await store.save_session(made[0])
+        made[left].end_session()
+        await store.save_session(made[left])
+    assert (await store.context("ana", "c", KEPT)).session is None
+    assert await store.session("none") is None
+    found = await store.session(made[0].session_id)
+    assert found is not None
+    assert (found.is_active, found.metadata) == (False, {"seen": 0})
+
+
+async def test_users(store: Store) -> None:
+    assert await store.user("ana") is None
+    assert await store.current_conversation("ana") is None
+    await store.set_current_conversation("ana", "c")
+    assert await store.user("ana") is None, "a place is no profile"
+    profile = UserContext(user_id="ana", profile={"likes": ["tea"]})
+    await store.save_user(profile)
+    assert await store.user("ana") == profile
+    assert await store.current_conversation("ana") == "c"
+    await store.set_current_conversation("ana", "d")
+    assert await store.current_conversation("ana") == "d"
+    assert await store.user("ana") == profile
+    record = await store.context("ana", "c", KEPT)
+    assert (record.user, record.current) == (profile, "d")
+    record = await store.context("ben", "c", KEPT)
+    assert (record.user, record.current) == (None, None)
+
+
+async def test_it_is_there_again(path: Path) -> None:
+    for number in range(3):
+        store = await Store.open(path, KEPT)
+        assert store.max_messages == KEPT
+        assert await store.last_seq() == number - 1
+        await store.apply(turns(number), number)
+        assert await hot(store) == list(range(number + 1))
+        await store.close()
+        await store.close()
+        with pytest.raises(EngineError):
+            await store.last_seq()
+
+
+@pytest.mark.parametrize(("more", "stale"), [(6, True), (KEPT, False), (2, False)])
+async def test_another_number_of_hot_turns(path: Path, more: int, stale: bool) -> None:
+    """More than were kept: the rows have them. Conversations that are shorter have all."""
+    first = await Store.open(path, KEPT)
+    await first.apply([*turns(*range(8)), *turns(*range(KEPT), talk="short")], 11)
+    await first.close()
+    # A reader changes nothing in the file, and knows that it has too little.
+    reader = await Store.open(path, more, read_only=True)
+    seen = (await reader.context("ana", "c", more)).conversation
+    assert seen is not None
+    assert bool(seen.stale) == stale
+    await reader.close()
+    for again in (stale, stale):
+        opened = await Store.open(path, more)
+        assert bool((await known(opened)).stale) == again
+        assert not (await known(opened, "short")).stale
+        await opened.apply(turns(8), 12)
+        if not stale:
+            assert await hot(opened) == list(range(9 - more, 9))
+        await opened.close()
+
+
+async def test_a_reader_beside_a_writer(store: Store, path: Path) -> None:
+    reader = await Store.open(path, KEPT, read_only=True)
+    for number in range(3):
+        await store.apply(turns(number), number)
+        assert await hot(reader) == list(range(number + 1))
+    with pytest.raises(BackendUnavailable):
+        await reader.apply(turns(5), 5)
+    assert await hot(reader) == [0, 1, 2]
+    await reader.close()
+
+
+async def test_in_memory_it_outlives_its_connection() -> None:
+    """And two are not one."""
+    one, other = await Store.open(":memory:", KEPT), await Store.open(":memory:", KEPT)
+    await one.apply(turns(0), 0)
+    await one._connection.close()
+    thread = getattr(one._connection, "_thread", one._connection)
+    await asyncio.to_thread(thread.join, 10)
+    assert await hot(one) == [0]
+    assert await other.conversation("c") is None
+    await one.close()
+    await other.close()
+
+
+async def test_long_messages_are_read_in_a_thread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.apply(turns(0, 1, 2), 2)
+    await store.save_user(UserContext(user_id="ana"))
+    short = await store.context("ana", "c", KEPT)
+    await store.mark_stale("c")
+    monkeypatch.setattr(module, "_CHARACTERS_ON_THE_LOOP", 10)
+    long = await store.context("ana", "c", KEPT)
+    assert long.messages == short.messages
+    assert long.user == short.user
+
+
+async def test_health(store: Store) -> None:
+    await store.apply([*turns(0, 1), *turns(0, talk="d")], 2)
+    await store.save_session(SessionContext(user_id="ana", conversation_id="c"))
+    health = await store.health()
+    assert {name: health[name] for name in ("conversations", "sessions", "hot_messages")} == {
+        "conversations": 2,
+        "sessions": 1,
+        "hot_messages": 3,
+    }
+
+
+@pytest.fixture
+def damaged(path: Path) -> Path:
+    path.write_bytes(b"no database, and long enough to be read as one" * 100)
+    return path
+
+
+async def test_what_is_no_database(damaged: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="move it away"):
+        await Store.open(damaged, KEPT)
+
+
+async def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    await store.apply(turns(0), 0)
+    with pytest.raises(KeyError):
+        await store.apply([*turns(1), HotTurn("ana", "d", 0, {})], 9)
+    assert await store.last_seq() == 0
+    assert await hot(store) == [0]
+    assert await store.conversation("d") is None
+    await store.apply(turns(1), 1)
+    assert await hot(store) == [0, 1]
+
+
+async def test_everything_is_marked_for_a_repair(path: Path) -> None:
+    await mark_all_stale(path)
+    assert list(path.parent.iterdir()) == [], "there was nothing to mark"
+    store = await Store.open(path, KEPT)
+    await store.apply([*turns(0), *turns(0, talk="d")], 1)
+    await store.mark_stale("d")
+    await store.close()
+    await mark_all_stale(path)
+    store = await Store.open(path, KEPT)
+    assert ((await known(store)).stale, (await known(store, "d")).stale) == (1, 2)
+    await store.close()
+
+
+async def test_a_repair_of_a_file_that_was_never_finished(path: Path) -> None:
+    path.touch()  # noqa: ASYNC240
+    await mark_all_stale(path)
+    store = await Store.open(path, KEPT)
+    assert await store.last_seq() == -1
+    await store.close()
+
+
+async def test_a_repair_of_a_damaged_file(damaged: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="mark all conversations"):
+        await mark_all_stale(damaged)
