@@ -73,9 +73,15 @@ class Background:
     def start_later(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begin work in a while, unless that is arranged already."""
         loop = asyncio.get_running_loop()
-        timer, its_loop = self._timers.get(name, (None, None))
-        if timer is None or its_loop is not loop or timer.when() < loop.time():
-            self._timers[name] = (loop.call_later(seconds, self.start, name, work), loop)
+        _, its_loop = self._timers.get(name, (None, None))
+        if its_loop is loop:
+            return
+
+        def ring() -> None:
+            del self._timers[name]
+            self.start(name, work)
+
+        self._timers[name] = (loop.call_later(seconds, ring), loop)
 
     def refuse(self) -> None:
         """Start nothing more."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.indexers.logged import LoggedIndex
 
 T = TypeVar("T")
+Part = TypeVar("Part", bound=LexicalIndex)
 
 _log = get_logger(__name__)
 
@@ -247,7 +248,7 @@ async def _open_folder(
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
             found = await upgrade(rows, found, folder, progress)
-        lexical = await _to_its_end(
+        lexical = await _opened(
             _open_lexical, folder / "lexical", words, config.read_only, wanted != stored_language
         )
         opened.append(lexical)
@@ -288,6 +289,18 @@ async def _open_folder(
 async def _to_its_end(work: Callable[..., T], *arguments: Any) -> T:
     """Do work in a thread that changes the folder; the lock is not freed before it has ended."""
     return await to_its_end(asyncio.to_thread(work, *arguments))
+
+
+async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
+    """Open a part of the store in a thread; where the caller is cancelled, it is closed again."""
+    opened: list[Part] = []
+    try:
+        await _to_its_end(lambda: opened.append(open_part(*arguments)))
+    except asyncio.CancelledError:
+        for part in opened:
+            await part.close()
+        raise
+    return opened[0]
 
 
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:

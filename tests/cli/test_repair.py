@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.cli import diagnosis
+from bruno_memory_vec import VectorMemory, diagnosis, open_memory
 from bruno_memory_vec.indexers.analysis import analyser
 from bruno_memory_vec.indexers.lance import LanceIndex
 from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope

@@ -138,10 +138,6 @@ async def test_later_means_once_and_not_now() -> None:
     assert work.begun == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="start_later takes a timer that has rung at this very moment for one that is to come",
-)
 @timed
 async def test_work_that_arranges_itself_again_where_the_clock_is_coarse() -> None:
     """On Windows it moves every 16 ms, and asyncio lets a timer ring that much too soon."""
