@@ -302,13 +302,13 @@ def test_a_call_that_an_event_loop_left_behind(tmp_path: Path) -> None:
     def wait(handle: int) -> None:
         if not syncing.is_set():
             syncing.set()
-            slow.wait(10)
+            slow.wait(120)
         sync(handle)
 
     log._sync = wait  # type: ignore[method-assign]
     left = threading.Thread(target=log.append, args=(rows(2), 2))
     left.start()
-    assert syncing.wait(10)
+    assert syncing.wait(120)
     threading.Timer(0.2, slow.set).start()
     log.append(rows(3), 3)
     left.join()

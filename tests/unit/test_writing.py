@@ -249,7 +249,7 @@ async def test_a_writer_that_is_stopped_leaves_nobody_waiting(
         await until(lambda: store.writer is not None and store.writer.health()["queued_rows"] == 3)
         assert store.writer._draining is not None
         store.writer._draining.cancel()
-        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 120)
     assert [type(one) for one in ended] == [StoreClosedError] * 3
     assert store.writer.health()["queued_rows"] == 0
     await memory.store_message(message("again"), "talk", "ana")
