@@ -225,6 +225,22 @@ async def test_long_messages_are_read_in_a_thread(
     assert long.user == short.user
 
 
+async def test_the_messages_that_were_read_last_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory that is bounded: the oldest make room."""
+    from bruno_memory_vec.sessions import hot_cache
+
+    monkeypatch.setattr(hot_cache, "_MOST_CHARACTERS", 2_000)
+    for number in range(20):
+        talk = f"c{number}"
+        await store.apply(turns(number, talk=talk), number)
+        assert await hot(store, talk) == [number]
+    held = [message.content for message in store._hot._messages.values()]
+    assert 2 <= len(held) < 20
+    assert held == [f"text {number}" for number in range(20 - len(held), 20)]
+
+
 async def test_health(store: Store) -> None:
     await store.apply([*turns(0, 1), *turns(0, talk="d")], 2)
     await store.save_session(SessionContext(user_id="ana", conversation_id="c"))
