@@ -305,6 +305,15 @@ async def test_a_sessions_id_names_its_conversation(memory: VectorMemory) -> Non
     assert await contents(memory, session.conversation_id) == []
 
 
+async def test_metadata_that_cannot_be_kept(memory: VectorMemory) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"deeper": deep}
+    for bad in ({"x": object()}, {"x": [1j]}, deep):
+        with pytest.raises(InvalidInputError, match="metadata"):
+            await memory.create_session("ana", bad)
+
+
 async def test_sessions(memory: VectorMemory) -> None:
     session = await memory.create_session("ana")
     assert await memory.get_session(session.session_id) == session
@@ -470,6 +479,36 @@ async def test_many_models_are_made_into_rows_elsewhere(
 
 
 # Filters
+
+UNUSABLE: tuple[tuple[str, Any], ...] = (
+    *(("query", bad) for bad in (7, None, b"x", "", " \n")),
+    *((name, bad) for name in ("user_id", "conversation_id") for bad in (7, b"x", "", "\ud800")),
+    *((name, "x" * 1_025) for name in ("user_id", "conversation_id", "tags", "categories")),
+    *((name, bad) for name in ("tags", "categories") for bad in (7, [None], ["a", "\ud800"])),
+    *((name, bad) for name in ("since", "until", "now") for bad in ("today", 7, START.date())),
+    ("since", datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))),
+    ("until", datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))),
+    *((name, "king") for name in ("kinds", "roles", "memory_types")),
+    *(("k", bad) for bad in (0, 1_001, 1.5, True, None)),
+)
+
+
+@pytest.mark.parametrize(("argument", "bad"), UNUSABLE, ids=lambda given: repr(given)[:20])
+async def test_an_argument_that_is_not_usable_is_named(
+    memory: VectorMemory, argument: str, bad: Any
+) -> None:
+    given = {"query": "x", "user_id": "ana", argument: bad}
+    with pytest.raises(InvalidInputError, match=argument) as refused:
+        await memory.recall(**given)
+    assert refused.value.fix
+
+
+async def test_the_largest_that_is_usable(memory: VectorMemory) -> None:
+    longest = "x" * 1_024
+    given: dict[str, Any] = {"user_id": longest, "conversation_id": longest, "tags": [longest, " "]}
+    assert await memory.recall("x", k=1_000, since=datetime.min, until=datetime.max, **given) == []
+    aware = datetime.max.replace(tzinfo=timezone.utc)
+    assert await memory.recall("x", user_id="é", categories=("",), until=aware, k=1) == []
 
 
 FILTERS: dict[str, tuple[dict[str, Any], str]] = {

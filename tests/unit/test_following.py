@@ -98,6 +98,25 @@ async def test_rows_that_came_since(engines: Engines) -> None:
     assert known.next_turn == 4
 
 
+async def test_the_rows_are_read_once_where_nothing_is_wrong(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the words, and by the sessions. All rows of a large store are a long reading."""
+    streams: list[int] = []
+    inner = engines.rows.after
+
+    def after(seq: int, *given: Any) -> Any:
+        streams.append(seq)
+        return inner(seq, *given)
+
+    monkeypatch.setattr(engines.rows, "after", after)
+    await engines.rows.append(rows(message(0), message(1)))
+    await engines.follow()
+    assert streams == [-1, -1]
+    await engines.follow()
+    assert streams[2:] == [1, 1]
+
+
 async def test_changes_that_wait_in_the_word_index_are_made_first(engines: Engines) -> None:
     batch = rows(message(0), message(1))
     await engines.rows.append(batch)
