@@ -19,15 +19,14 @@ from bruno_core.models.context import ConversationContext
 from bruno_core.models.message import Message, MessageRole
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec import validation
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.context import (
+from bruno_memory_vec.conversations.context import (
     HandedOut,
     put_recalled,
     recalled_message,
     worth_telling,
 )
-from bruno_memory_vec.conversations import Conversations, foreign_conversation
+from bruno_memory_vec.conversations.owners import Conversations, foreign_conversation
 from bruno_memory_vec.embedders.cache import CachedEmbedder
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.errors import (
@@ -37,23 +36,24 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
-from bruno_memory_vec.following import Progress
-from bruno_memory_vec.health import health_of
 from bruno_memory_vec.indexers.loop_lock import LoopLock
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.maintenance import MaintenanceReport, maintain_store
-from bruno_memory_vec.pace import Pace
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
-from bruno_memory_vec.rows import Row
-from bruno_memory_vec.store import Store, open_store
+from bruno_memory_vec.recall.profiles import load_profile
+from bruno_memory_vec.rows import checks as validation
+from bruno_memory_vec.rows.models import Row
+from bruno_memory_vec.store.folder import Store, open_store
+from bruno_memory_vec.upkeep.health import health_of
+from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
+from bruno_memory_vec.writing.projections import Progress
+from bruno_memory_vec.writing.throttle import Pace
 
 if TYPE_CHECKING:
     from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.rankers import Profile
-    from bruno_memory_vec.writer import Writer
+    from bruno_memory_vec.writing.writer import Writer
 
 _log = get_logger(__name__)
 

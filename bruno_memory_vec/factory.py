@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from bruno_memory_vec.config import MemoryConfig
     from bruno_memory_vec.embedders.protocol import Embedder
-    from bruno_memory_vec.following import Progress
     from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.writing.projections import Progress
 
 
 class Opening:

@@ -15,28 +15,41 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import listing, validation
 from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.conversations import listing
+from bruno_memory_vec.conversations.listing import (
+    ConversationSummary,
+    ConversationTurn,
+    Page,
+    UserSummary,
+)
 from bruno_memory_vec.door import ALL_USERS, AllUsers, Door, Kind
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
-from bruno_memory_vec.filters import row_filter
-from bruno_memory_vec.hits import Hits
 from bruno_memory_vec.indexers.protocols import RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
-from bruno_memory_vec.listing import ConversationSummary, ConversationTurn, Page, UserSummary
 from bruno_memory_vec.older_guide import OlderGuide
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
-from bruno_memory_vec.reembedding.run import ReembedReport, reembed_store
-from bruno_memory_vec.rows import Row, memory_row, message_row, read_all, to_memory, to_message
+from bruno_memory_vec.recall.filters import row_filter
+from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.profiles import load_profile
+from bruno_memory_vec.rows import checks as validation
+from bruno_memory_vec.rows.models import (
+    Row,
+    memory_row,
+    message_row,
+    read_all,
+    to_memory,
+    to_message,
+)
+from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
 
     from bruno_memory_vec.embedders.protocol import Embedder
-    from bruno_memory_vec.following import Progress
-    from bruno_memory_vec.maintenance import MaintenanceReport
     from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
+    from bruno_memory_vec.writing.projections import Progress
 
 __all__ = ["ALL_USERS", "AllUsers", "VectorMemory"]
 
@@ -130,7 +143,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
     async def maintain(self, progress: Progress | None = None) -> MaintenanceReport:
         """Do all upkeep now, and verify the store. What failed is in the report's ``problems``.
 
-        Raises: as :func:`bruno_memory_vec.maintenance.maintain_store`.
+        Raises: as :func:`bruno_memory_vec.upkeep.maintenance.maintain_store`.
         """
         return await self._door.maintain(self._user, progress)
 
@@ -139,7 +152,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
     ) -> ReembedReport:
         """Move the store to another embedder; it goes on answering and storing meanwhile.
 
-        Raises: as :func:`bruno_memory_vec.reembedding.reembed_store`.
+        Raises: as :func:`bruno_memory_vec.upkeep.reembedding.reembed_store`.
         """
         store = await self._door.store()
         return await reembed_store(store, embedder, progress, view_of=self._user)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 
-from bruno_memory_vec import validation
+from bruno_memory_vec.rows import checks as validation
 
 if TYPE_CHECKING:
     from bruno_memory_vec.door import Door

@@ -42,17 +42,17 @@ ROOT = Path(__file__).resolve().parent.parent
 #: `tests`. A module that moves is renamed here and nowhere else.
 MODULES: dict[str, dict[str, str]] = {
     "writing": {
-        "bruno_memory_vec/batches.py": "unit/test_batches unit/test_writing",
-        "bruno_memory_vec/write_queue.py": "unit/test_write_queue unit/test_writing",
-        "bruno_memory_vec/known_ids.py": "properties/test_known_ids unit/test_batches",
-        "bruno_memory_vec/places.py": "unit/test_writing unit/test_kinds",
-        "bruno_memory_vec/background.py": "unit/test_background",
-        "bruno_memory_vec/flushing.py": "unit/test_background",
-        "bruno_memory_vec/following.py": "unit/test_following",
-        "bruno_memory_vec/writer.py": "unit/test_writing unit/test_batches unit/test_kinds",
+        "bruno_memory_vec/writing/commit.py": "unit/test_batches unit/test_writing",
+        "bruno_memory_vec/writing/queue.py": "unit/test_write_queue unit/test_writing",
+        "bruno_memory_vec/writing/known_ids.py": "properties/test_known_ids unit/test_batches",
+        "bruno_memory_vec/writing/places.py": "unit/test_writing unit/test_kinds",
+        "bruno_memory_vec/writing/background.py": "unit/test_background",
+        "bruno_memory_vec/writing/flushing.py": "unit/test_background",
+        "bruno_memory_vec/writing/projections.py": "unit/test_following",
+        "bruno_memory_vec/writing/writer.py": "unit/test_writing unit/test_batches unit/test_kinds",
     },
     "sessions": {
-        "bruno_memory_vec/sessions/hot_cache.py": "unit/test_hot_cache",
+        "bruno_memory_vec/sessions/cache.py": "unit/test_hot_cache",
         "bruno_memory_vec/sessions/sqlite.py": "unit/test_sessions unit/test_hot_cache "
         "unit/test_sessions_connection unit/test_newer_schemas",
         "bruno_memory_vec/sessions/sqlite_connection.py": "unit/test_sessions_connection "
@@ -61,23 +61,23 @@ MODULES: dict[str, dict[str, str]] = {
         "bruno_memory_vec/sessions/stale.py": "unit/test_sessions",
     },
     "access": {
-        "bruno_memory_vec/validation.py": "unit/test_access unit/test_validation",
-        "bruno_memory_vec/filters.py": "unit/test_access",
-        "bruno_memory_vec/conversations.py": "unit/test_access unit/test_kinds",
+        "bruno_memory_vec/rows/checks.py": "unit/test_access unit/test_validation",
+        "bruno_memory_vec/recall/filters.py": "unit/test_access",
+        "bruno_memory_vec/conversations/owners.py": "unit/test_access unit/test_kinds",
         "bruno_memory_vec/door.py": "unit/test_access unit/test_kinds "
         "assistant/test_recalled_notes",
     },
     "log": {
-        "indexers/log_records.py": "unit/test_row_log",
-        "indexers/row_log.py": "unit/test_row_log durability/test_names_synced",
-        "indexers/log_reader.py": "unit/test_log_parts",
-        "indexers/row_tail.py": "unit/test_log_parts",
-        "indexers/row_backlog.py": "unit/test_log_parts unit/test_row_log",
-        "indexers/logged.py": "unit/test_log_parts unit/test_row_log",
+        "indexers/lance/log_records.py": "unit/test_row_log",
+        "indexers/lance/write_ahead_log.py": "unit/test_row_log durability/test_names_synced",
+        "indexers/lance/log_reader.py": "unit/test_log_parts",
+        "indexers/lance/memtable.py": "unit/test_log_parts",
+        "indexers/lance/flusher.py": "unit/test_log_parts unit/test_row_log",
+        "indexers/lance/logged.py": "unit/test_log_parts unit/test_row_log",
     },
     "context": {
-        "bruno_memory_vec/context.py": "unit/test_context assistant/test_recalled_notes "
-        "properties/test_context_building",
+        "bruno_memory_vec/conversations/context.py": "unit/test_context "
+        "assistant/test_recalled_notes properties/test_context_building",
     },
 }
 

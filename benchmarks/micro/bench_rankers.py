@@ -13,7 +13,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.micro import data
 from bruno_memory_vec.indexers.protocols import Candidates
 from bruno_memory_vec.indexers.schema import micros
-from bruno_memory_vec.profiles import list_profiles, load_profile
 from bruno_memory_vec.rankers import (
     STEPS,
     Fusion,
@@ -45,7 +44,8 @@ from bruno_memory_vec.rankers.learned import learned_signals
 from bruno_memory_vec.rankers.modifiers import importance_factor, recency_factor, use_factor
 from bruno_memory_vec.rankers.neighbours import answer_gain, neighbour_gain
 from bruno_memory_vec.recall import word_matches as words
-from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool
+from bruno_memory_vec.recall.pool import columns_for, make_pool
+from bruno_memory_vec.recall.profiles import list_profiles, load_profile
 
 K = 10
 NOW = micros(data.NOW)

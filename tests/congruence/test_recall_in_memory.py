@@ -16,9 +16,9 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.hits import Hits
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.rankers import Diversity, Duplicates, Profile, Update
+from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.profiles import load_profile
 
 NOW = datetime(2026, 3, 1)  # bruno-core's times are naive UTC
 WORDS = (

@@ -17,7 +17,7 @@ import bruno_memory_vec
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
-from bruno_memory_vec.rows import from_table
+from bruno_memory_vec.rows.models import from_table
 
 HERE = Path(__file__).resolve().parent
 # The folder that holds the package under test: a child must not import another copy.

@@ -14,7 +14,8 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, conversations, door, open_memory
+from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, door, open_memory
+from bruno_memory_vec.conversations import owners as conversations
 from bruno_memory_vec.errors import (
     EngineError,
     ForeignUserError,
@@ -86,7 +87,7 @@ def test_a_setting_that_cannot_be_used(settings: dict[str, Any]) -> None:
 
 
 async def test_an_embedder_of_ones_own_and_a_profile() -> None:
-    from bruno_memory_vec.profiles import load_profile
+    from bruno_memory_vec.recall.profiles import load_profile
 
     own, profile = HashEmbedder(16), load_profile("semantic")
     async with open_memory("memory://", embedder=own, profile=profile) as memory:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec import flushing
-from bruno_memory_vec.background import Background, runs
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.flushing import FLUSH, Flushing
+from bruno_memory_vec.writing import flushing
+from bruno_memory_vec.writing.background import Background, runs
+from bruno_memory_vec.writing.flushing import FLUSH, Flushing
 
 
 class Clock(asyncio.SelectorEventLoop):

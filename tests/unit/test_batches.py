@@ -16,16 +16,16 @@ from bruno_core.models.message import Message, MessageRole
 from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.batches import NextTurns, embed
 from bruno_memory_vec.embedders import Fingerprint
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import TIMESTAMP, row_schema
-from bruno_memory_vec.known_ids import KnownIds, hash_ids, hash_texts
-from bruno_memory_vec.rows import message_row, to_table
+from bruno_memory_vec.rows.models import message_row, to_table
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-from bruno_memory_vec.store import Store
+from bruno_memory_vec.store.folder import Store
 from bruno_memory_vec.testing import HashEmbedder
+from bruno_memory_vec.writing.commit import NextTurns, embed
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 
 
 def message(text: str) -> Message:
@@ -89,7 +89,7 @@ async def test_turns_are_asked_for_once() -> None:
 
 
 def test_turns_are_remembered_of_the_newest_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bruno_memory_vec.batches._REMEMBERED_TURNS", 3)
+    monkeypatch.setattr("bruno_memory_vec.writing.commit._REMEMBERED_TURNS", 3)
     remembered = NextTurns()
     remembered.remember({"a": 1, "b": 1, "c": 1})
     remembered.remember({"a": 2})

@@ -8,17 +8,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec import following
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.following import follow_rows, mend_turns
-from bruno_memory_vec.indexers.analysis import analyser
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
-from bruno_memory_vec.rows import message_row
+from bruno_memory_vec.indexers.text.analysis import analyser
+from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions.protocol import HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 from bruno_memory_vec.testing.rows import memory, message, table
+from bruno_memory_vec.writing import projections as following
+from bruno_memory_vec.writing.projections import follow_rows, mend_turns
 from tests.durability.support import message as said
 
 DIMENSION = 8

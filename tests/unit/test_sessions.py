@@ -11,7 +11,7 @@ import pytest
 from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.rows import message_row
+from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions import sqlite as module
 from bruno_memory_vec.sessions.protocol import Conversation, HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
@@ -231,7 +231,7 @@ async def test_the_messages_that_were_read_last_are_kept(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In memory that is bounded: the oldest make room."""
-    from bruno_memory_vec.sessions import hot_cache
+    from bruno_memory_vec.sessions import cache as hot_cache
 
     monkeypatch.setattr(hot_cache, "_MOST_CHARACTERS", 2_000)
     for number in range(20):

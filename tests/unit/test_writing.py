@@ -13,15 +13,17 @@ import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 from numpy.typing import NDArray
 
-from bruno_memory_vec import VectorMemory, open_memory, write_queue, writer
-from bruno_memory_vec.batches import prepare
+from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EmbeddingError, EngineError, StoreClosedError
 from bruno_memory_vec.indexers.protocols import Maintenance
-from bruno_memory_vec.known_ids import KnownIds, hash_ids
-from bruno_memory_vec.rows import message_row
-from bruno_memory_vec.store import Store
+from bruno_memory_vec.rows.models import message_row
+from bruno_memory_vec.store.folder import Store
 from bruno_memory_vec.testing import HashEmbedder
-from bruno_memory_vec.write_queue import Request, WriteQueue
+from bruno_memory_vec.writing import queue as write_queue
+from bruno_memory_vec.writing import writer
+from bruno_memory_vec.writing.commit import prepare
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
+from bruno_memory_vec.writing.queue import Request, WriteQueue
 from tests.durability.support import message, rows_of, turns_of
 
 
