@@ -36,9 +36,8 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
-from bruno_memory_vec.indexers.loop_lock import LoopLock
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
-from bruno_memory_vec.indexers.threads import in_breaths
+from bruno_memory_vec.indexers.aio import LoopLock, in_breaths
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.profiles import load_profile

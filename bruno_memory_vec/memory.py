@@ -25,7 +25,7 @@ from bruno_memory_vec.conversations.listing import (
 )
 from bruno_memory_vec.door import ALL_USERS, AllUsers, Door, Kind
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
-from bruno_memory_vec.indexers.protocols import RowFilter
+from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.older_guide import OlderGuide
 from bruno_memory_vec.recall import RecallRequest

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .protocols import Candidates, RowFilter, Scope
+from .query import Candidates, RowFilter, Scope
 from .schema import micros
 
 #: What changes in a row that stays: the arrays are right, the table is as it was read.

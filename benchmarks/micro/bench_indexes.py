@@ -17,7 +17,7 @@ from benchmarks.micro import data
 from benchmarks.micro.conftest import Run
 from bruno_memory_vec.embedders import StaticEmbedder
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import analyser

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders import embed_texts
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.recall.profiles import load_profile
 
 _K = 10

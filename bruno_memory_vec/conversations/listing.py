@@ -15,7 +15,8 @@ from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
 from bruno_memory_vec.rows.models import Row, from_table, read_all, to_memory, to_message, utc
 

@@ -12,7 +12,7 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
 from bruno_memory_vec.rows.models import Row, from_table, to_message

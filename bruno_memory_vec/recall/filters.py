@@ -8,7 +8,7 @@ from typing import Any
 from bruno_core.models.memory import MemoryType
 from bruno_core.models.message import MessageRole
 
-from bruno_memory_vec.indexers.protocols import RowFilter
+from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
 

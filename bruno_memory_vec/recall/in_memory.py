@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.indexers.snapshot import RowsView
 from bruno_memory_vec.rankers import Pool, Question, rank

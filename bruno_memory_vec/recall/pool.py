@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rankers import Pool, Profile
 from bruno_memory_vec.rankers.fusion import fuse

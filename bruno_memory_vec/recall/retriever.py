@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
-from bruno_memory_vec.indexers.loop_lock import LoopLock
-from bruno_memory_vec.indexers.protocols import Candidates, LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import RowsView
 from bruno_memory_vec.rankers import Pool, Profile, Question, Ranking, rank, read_question

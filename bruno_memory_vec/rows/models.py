@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.aio import in_breaths
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros, row_schema
-from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.checks import (

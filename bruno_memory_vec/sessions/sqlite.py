@@ -14,7 +14,7 @@ import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import EngineError, StoreVersionError
-from bruno_memory_vec.indexers.loop_lock import LoopLock
+from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json
 from bruno_memory_vec.sessions.cache import HotCache, Parts

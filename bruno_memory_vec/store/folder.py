@@ -19,10 +19,10 @@ from bruno_memory_vec.errors import (
     InvalidInputError,
     NotAStoreError,
 )
+from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
-from bruno_memory_vec.indexers.unbroken import to_its_end
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.sessions.protocol import SessionStore

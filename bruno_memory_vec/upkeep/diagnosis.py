@@ -220,7 +220,7 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
 
 
 async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
-    from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+    from bruno_memory_vec.indexers.query import RowFilter, Scope
     from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
     from bruno_memory_vec.indexers.text.analysis import analyser
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import CUE_COLUMNS, ROWS_VERSION, SCHEMA_VERSION, row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows import tagged_json as jsonable

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
-from bruno_memory_vec.indexers.protocols import Scope
+from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.folder import Store

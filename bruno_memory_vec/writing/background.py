@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from bruno_memory_vec.indexers.unbroken import to_its_end
+from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.logs import get_logger
 
 __all__ = ["Background", "runs", "to_its_end"]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
+from bruno_memory_vec.indexers.aio import in_breaths
 from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
-from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
+from bruno_memory_vec.indexers.aio import in_breaths
 from bruno_memory_vec.indexers.schema import MESSAGE, Key
-from bruno_memory_vec.indexers.threads import in_breaths
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.sessions.protocol import HotTurn
 

@@ -11,7 +11,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE, row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import SessionStore

@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
-from bruno_memory_vec.indexers.loop_lock import LoopLock
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, LEXICAL_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table

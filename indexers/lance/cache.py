@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope, VectorIndex
+from ..protocols import Maintenance, VectorIndex
+from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..user_rows import LOADED, Gathered, UserRows
 from .allocator import give_back
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..aio import LoopLock, to_its_end
 from ..errors import EngineError
-from ..loop_lock import LoopLock
-from ..protocols import Scope, VectorIndex
-from ..unbroken import to_its_end
+from ..protocols import VectorIndex
+from ..query import Scope
 from .memtable import Part
 from .write_ahead_log import RowLog, Segment, read_segment, segments
 

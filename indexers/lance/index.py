@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..aio import LoopLock, Outliving, on_own_loop
 from ..errors import EngineError
-from ..loop_lock import LoopLock
-from ..protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope
+from ..protocols import Maintenance
+from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
-from ..threads import Outliving, off_loop
 from . import sql as sql
 from .errors import errors
 from .opening import add_missing_columns, import_lancedb, no_rows, unborn
@@ -172,7 +172,7 @@ class LanceIndex:
         async with self._changing:
             self._upkeep.check_sync()
             with errors("replace rows", self._path):
-                await off_loop(rows.num_rows, merge)
+                await on_own_loop(rows.num_rows, merge)
         await self._committed()
 
     async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
@@ -200,7 +200,7 @@ class LanceIndex:
             self._upkeep.check_sync()
             with errors("fill columns", self._path):
                 merge = self._table.merge_insert("seq").when_matched_update_all()
-                await off_loop(rows.num_rows, lambda: merge.execute(rows))
+                await on_own_loop(rows.num_rows, lambda: merge.execute(rows))
         await self._committed()
 
     async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
@@ -291,7 +291,7 @@ class LanceIndex:
             return self._select(condition, columns, order_by=order_by, limit=limit)
 
         # A condition that names many ids takes long to write and to parse.
-        return await off_loop(len(where.ids), select)
+        return await on_own_loop(len(where.ids), select)
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
         condition = sql.conditions(scope, where)

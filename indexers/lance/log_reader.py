@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..aio import LoopLock
 from ..errors import BackendUnavailable
-from ..loop_lock import LoopLock
 from .log_records import Header
 from .memtable import Part
 from .write_ahead_log import Segment, read_segment, segments, unavailable

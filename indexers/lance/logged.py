@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..aio import to_its_end
 from ..errors import EngineError
-from ..protocols import EVERYONE, Candidates, Maintenance, RowFilter, Scope, VectorIndex
+from ..protocols import Maintenance, VectorIndex
+from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..snapshot import RowsView
-from ..unbroken import to_its_end
 from .flusher import Backlog
 from .log_reader import LogReader
 from .memtable import largest, matching, merged_candidates, merged_rows, nearest

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..loop_lock import LoopLock
-from ..protocols import Candidates, RowFilter, Scope
+from ..aio import LoopLock
+from ..query import Candidates, RowFilter, Scope
 from ..snapshot import RowsView
 from ..user_rows import UserRows
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from ..protocols import RowFilter, Scope
+from ..query import RowFilter, Scope
 from ..schema import micros
 
 

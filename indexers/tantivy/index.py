@@ -18,11 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..aio import LoopLock, in_breaths
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
-from ..loop_lock import LoopLock
-from ..protocols import Candidates, LexicalQuery, RowFilter, Scope
+from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
-from ..threads import in_breaths
 from .query import NEVER, TOKENIZER, QueryBuilder, build_schema
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..protocols import LexicalQuery, RowFilter, Scope
+from ..query import LexicalQuery, RowFilter, Scope
 from ..schema import micros
 from ..text.analysis import Analyser, inverse_document_frequency
 

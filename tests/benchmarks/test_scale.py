@@ -25,7 +25,7 @@ from benchmarks.scale.work import messages, store_rows
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.embedders import StaticEmbedder
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
-from bruno_memory_vec.indexers.protocols import Scope
+from bruno_memory_vec.indexers.query import Scope
 
 _ROWS, _USERS = 300, 5
 

@@ -14,7 +14,7 @@ import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.testing import HashEmbedder

@@ -205,7 +205,7 @@ async def test_uses_that_are_not_written_yet_count(tmp_path: Path) -> None:
 
 async def test_a_row_that_came_after_the_view_is_not_in_it(tmp_path: Path) -> None:
     """The arrays grow in place; what was taken from them before stays as it was."""
-    from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+    from bruno_memory_vec.indexers.query import RowFilter, Scope
 
     async with open_memory(tmp_path / "store") as memory:
         await fill(memory, random.Random(3))

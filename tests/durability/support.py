@@ -15,7 +15,7 @@ from bruno_core.models.message import Message, MessageRole
 
 import bruno_memory_vec
 from bruno_memory_vec import VectorMemory
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rows.models import from_table
 

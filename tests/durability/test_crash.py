@@ -16,7 +16,7 @@ import pytest
 
 from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.embedders.run import embed_texts
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from tests.durability.child_writer import word
 from tests.durability.support import Nursery, message, rows_of
 

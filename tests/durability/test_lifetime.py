@@ -163,7 +163,7 @@ def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
 
         from bruno_memory_vec.indexers.lance import LanceIndex
         from bruno_memory_vec.indexers.logged import LoggedIndex
-        from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+        from bruno_memory_vec.indexers.query import RowFilter, Scope
         from bruno_memory_vec.indexers.schema import LOG, row_schema
         from bruno_memory_vec.testing.rows import message, table
 

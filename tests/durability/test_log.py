@@ -16,7 +16,7 @@ from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.lance.logged import LoggedIndex
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.testing.rows import message as row
 from bruno_memory_vec.testing.rows import table

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.rankers import CandidateSettings, Coverage, Duplicates, Profile, RankSettings
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rows.models import from_table
 from bruno_memory_vec.store import manifest

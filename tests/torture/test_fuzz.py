@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from bruno_memory_vec import portability as ingest
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from bruno_memory_vec.indexers.protocols import LexicalQuery, Scope
+from bruno_memory_vec.indexers.query import LexicalQuery, Scope
 from bruno_memory_vec.indexers.reference import matches
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.embedders import Fingerprint
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import TIMESTAMP, row_schema
 from bruno_memory_vec.rows.models import message_row, to_table
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore

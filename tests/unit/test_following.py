@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
 from bruno_memory_vec.indexers.text.analysis import analyser
@@ -183,7 +183,7 @@ async def test_messages_without_a_turn_are_placed_behind_the_others(engines: Eng
 
 
 def _query() -> Any:
-    from bruno_memory_vec.indexers.protocols import LexicalQuery
+    from bruno_memory_vec.indexers.query import LexicalQuery
 
     return LexicalQuery("hello")
 

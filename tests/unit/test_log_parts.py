@@ -16,7 +16,7 @@ from bruno_memory_vec.indexers.lance import flusher as row_backlog
 from bruno_memory_vec.indexers.lance import memtable as row_tail
 from bruno_memory_vec.indexers.lance.logged import LoggedIndex
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.testing import HashEmbedder

@@ -16,7 +16,7 @@ import pytest
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.lance.logged import LoggedIndex
 from bruno_memory_vec.indexers.lance.write_ahead_log import RowLog, read_segment, segments
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.testing.rows import message, table

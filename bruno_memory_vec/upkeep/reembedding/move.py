@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EmbeddingError, StoreClosedError
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.writing.background import to_its_end
 from bruno_memory_vec.writing.projections import Progress

@@ -34,7 +34,7 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreError,
 )
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest

@@ -1,18 +1,73 @@
-"""Python work in threads that does not hold up the event loop."""
+"""What asyncio lacks: locks across loops, threads, and work that must not be cut in two."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
+from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 # Above this many rows LanceDB's own Python work would hold the event loop for too long.
 _ROWS_ON_THE_LOOP = 64
+
+
+class LoopLock:
+    """An ``asyncio.Lock`` of the running loop.
+
+    ``asyncio.Lock`` belongs to the first loop in which it was waited for. A
+    memory may be used in one ``asyncio.run`` after another, whose loops follow
+    each other and never run at once, so each loop has a lock of its own.
+    """
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _lock(self) -> asyncio.Lock:
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def locked(self) -> bool:
+        """Whether it is held in the running loop."""
+        return self._lock().locked()
+
+    async def __aenter__(self) -> None:
+        await self._lock().acquire()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock().release()
+
+
+async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
+    """Await an engine's write; where that is cancelled, the write is let finish first.
+
+    Else its rows could land after the next batch has looked for them, and a turn
+    be given twice.
+    """
+    task = asyncio.ensure_future(write)
+    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
+    # same, some milliseconds later.
+    asyncio._unregister_task(task)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    return task.result()
 
 
 def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
@@ -28,7 +83,7 @@ def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
             time.sleep(0)
 
 
-async def off_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
+async def on_own_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
     """Run a call about this many rows; a big one on a loop of its own in a thread."""
     if rows <= _ROWS_ON_THE_LOOP:
         return await call()
