@@ -27,8 +27,7 @@ if TYPE_CHECKING:
         UserSummary,
     )
     from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
-    from bruno_memory_vec.factory import open_memory
-    from bruno_memory_vec.memory import ALL_USERS, VectorMemory
+    from bruno_memory_vec.memory import ALL_USERS, VectorMemory, open_memory
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.recall.hits import Hit, Hits
     from bruno_memory_vec.recall.profiles import list_profiles, load_profile
@@ -61,7 +60,7 @@ _PLACES = {
     "diagnose_store": "upkeep.diagnosis",
     "list_profiles": "recall.profiles",
     "load_profile": "recall.profiles",
-    "open_memory": "factory",
+    "open_memory": "memory",
     "reembed": "upkeep.reembedding.run",
     "repair_store": "upkeep.repair",
 }

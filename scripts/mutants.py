@@ -63,8 +63,8 @@ MODULES: dict[str, dict[str, str]] = {
     "access": {
         "bruno_memory_vec/rows/checks.py": "unit/test_access unit/test_validation",
         "bruno_memory_vec/recall/filters.py": "unit/test_access",
-        "bruno_memory_vec/conversations/owners.py": "unit/test_access unit/test_kinds",
-        "bruno_memory_vec/door.py": "unit/test_access unit/test_kinds "
+        "bruno_memory_vec/conversations/conversations.py": "unit/test_access unit/test_kinds",
+        "bruno_memory_vec/access.py": "unit/test_access unit/test_kinds "
         "assistant/test_recalled_notes",
     },
     "log": {

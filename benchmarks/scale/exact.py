@@ -38,7 +38,7 @@ async def ann_recall(memory: VectorMemory, asked: Sequence[Asked]) -> dict[str, 
         "ann_recall@10": the mean over the questions; "ann_recall@10_min": the least;
         "asked": how many questions.
     """
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     where = RowFilter(alive_at=datetime.now(timezone.utc))
     limit = load_profile(memory.config.profile).candidates.semantic
     vectors = await embed_texts(store.embedder, [one.text for one in asked], "query")

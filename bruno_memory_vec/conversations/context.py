@@ -10,11 +10,23 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 from bruno_core.models.message import Message, MessageRole
+from bruno_core.utils.exceptions import BrunoError
 
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.recall import RecallRequest, Retriever
 from bruno_memory_vec.recall.hits import Hit
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.config import MemoryConfig
+    from bruno_memory_vec.rankers import Profile
+
+_log = get_logger(__name__)
 
 #: In the metadata of a message that we wrote into a context. It is never stored.
 RECALLED = "bruno_memory_vec.recalled"
@@ -98,6 +110,66 @@ def recalled_message(hits: Iterable[Hit], budget: int) -> Message | None:
     return Message(
         role=MessageRole.SYSTEM, content="\n".join(lines), metadata={RECALLED: len(lines) - 1}
     )
+
+
+class ContextRecall:
+    """Puts what memory recalls for a user's message into the context that was handed out for it.
+
+    Args:
+        config: whether it does, and how much text it may add.
+        profile: how to recall.
+    """
+
+    def __init__(self, config: MemoryConfig, profile: Profile) -> None:
+        self._config = config
+        self._profile = profile
+        self._handed_out = HandedOut()
+        #: Why the last recall failed; None where it did not.
+        self.problem: str | None = None
+
+    def remember(self, context: ConversationContext) -> None:
+        """Keep hold of a context that was handed out, for as long as its owner does."""
+        self._handed_out.remember(context)
+
+    def waiting_for(self, conversation_id: str, message: Message) -> list[ConversationContext]:
+        """The contexts that were handed out, and now end with this message of a user."""
+        if message.role is not MessageRole.USER or not self._config.recall_in_context:
+            return []
+        return self._handed_out.waiting_for(conversation_id, message)
+
+    async def fill(
+        self,
+        retriever: Retriever,
+        contexts: Sequence[ConversationContext],
+        user_id: str,
+        message: Message,
+    ) -> None:
+        """Recall for a user's message, and put what is worth telling into contexts.
+
+        A recall that fails leaves them as they are, and :attr:`problem` says why: an answer
+        without old memories is better than none.
+        """
+        shown = {str(seen.id) for context in contexts for seen in context.messages}
+        now = datetime.now(timezone.utc)
+        request = RecallRequest(
+            query=message.content,
+            scope=Scope.user(user_id),
+            where=RowFilter(alive_at=now),
+            k=2 * self._config.recall_k + len(shown),
+            profile=self._profile,
+            now=now,
+        )
+        try:
+            hits = await retriever.recall(request, count_use=False)
+        except BrunoError as error:
+            self.problem = str(error)
+            _log.warning("recall_into_context_failed", error=str(error))
+            return
+        self.problem = None
+        fresh = worth_telling((hit for hit in hits if hit.id not in shown), self._config.recall_k)
+        recalled = recalled_message(fresh, self._config.recall_tokens)
+        for context in contexts:
+            put_recalled(context, recalled)
 
 
 class HandedOut:

@@ -46,6 +46,9 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces a text of this many characters says about as much as a word or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
+# Above this much text, models are made into rows in a thread.
+_CHARACTERS_ON_THE_LOOP = 20_000
+_MODELS_MEASURED = 100
 _BUT_VECTOR = pa.struct([field for field in row_schema(1) if field.name != "vector"])
 _LONGEST_NAME = 100
 _MICROSECOND = timedelta(microseconds=1)
@@ -184,6 +187,22 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         extra["zones"] = zones
     row["extra"] = jsonable.dumps(extra) if extra else None
     return row
+
+
+async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> list[Row]:
+    """A row of each model, made in a thread where they are many or long.
+
+    Raises:
+        InvalidInputError: ``models`` is no list, or one of them cannot be kept.
+    """
+    if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
+        raise InvalidInputError(
+            field, f"expected a list, not {type(models).__name__}", fix="Give a list."
+        )
+    length = sum(len(str(getattr(model, "content", ""))) for model in models[:_MODELS_MEASURED])
+    if len(models) <= _ROWS_AT_ONCE and length <= _CHARACTERS_ON_THE_LOOP:
+        return [make(model) for model in models]
+    return await asyncio.to_thread(lambda: [make(model) for model in in_breaths(models)])
 
 
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:

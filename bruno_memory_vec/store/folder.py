@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bruno_memory_vec.access import Owners
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import CachedEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder
@@ -85,6 +86,7 @@ class Store:
     sessions: SessionStore
     writer: Writer | None
     retriever: Retriever
+    owners: Owners
     lock: WriterLock | None
     #: Ends a re-embedding that is under way, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
@@ -211,7 +213,8 @@ async def _open_in_memory(config: MemoryConfig, embedder: Embedder, language: st
     schema, timeout = row_schema(dimension), config.embed_timeout
     writer = Writer(rows, lexical, sessions, embedder, KnownIds(), 0, schema, timeout)
     retriever = Retriever(rows, lexical, embedder, writer, timeout)
-    return Store(config, embedder, rows, lexical, sessions, writer, retriever, None)
+    owners = Owners(sessions, config.default_user)
+    return Store(config, embedder, rows, lexical, sessions, writer, retriever, owners, None)
 
 
 async def _open_folder(
@@ -283,7 +286,8 @@ async def _open_folder(
                 _log.error("close_failed", error=str(error))
         raise
     retriever = Retriever(rows, lexical, embedder, writer, config.embed_timeout)
-    return Store(config, embedder, rows, lexical, sessions, writer, retriever, lock)
+    owners = Owners(sessions, config.default_user)
+    return Store(config, embedder, rows, lexical, sessions, writer, retriever, owners, lock)
 
 
 async def _to_its_end(work: Callable[..., T], *arguments: Any) -> T:

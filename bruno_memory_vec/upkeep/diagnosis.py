@@ -21,8 +21,8 @@ from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError, told
-from bruno_memory_vec.factory import open_memory
 from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
+from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
 from bruno_memory_vec.upkeep.maintenance import (

@@ -15,7 +15,7 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError, ReadOnlyError, told
+from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, told
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store.folder import Store
 from bruno_memory_vec.store.manifest import folder_of, write_whole
@@ -120,9 +120,7 @@ class MaintenanceReport:
         return "\n".join(lines)
 
 
-async def maintain_store(
-    store: Store, progress: Progress | None = None, *, view_of: str | None = None
-) -> MaintenanceReport:
+async def maintain_store(store: Store, progress: Progress | None = None) -> MaintenanceReport:
     """Do all upkeep of an open store now, and look it through.
 
     The steps: write the access counts that wait, commit the word index, compact the
@@ -133,18 +131,11 @@ async def maintain_store(
     Args:
         store: the open store.
         progress: told how far it is.
-        view_of: the user of the view that asks; a view does not serve for this.
 
     Raises:
-        ForeignUserError: a view asks.
         ReadOnlyError: the store was opened to read.
         StoreClosedError, EngineError: the store cannot even be measured.
     """
-    if view_of is not None:
-        raise ForeignUserError(
-            f"this memory serves the user {view_of!r} only, and upkeep is of the whole store",
-            fix="Use the whole memory to maintain it.",
-        )
     writer = store.writer
     if writer is None:
         raise ReadOnlyError(

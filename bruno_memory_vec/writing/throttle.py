@@ -9,7 +9,7 @@ from collections import deque
 _CALLS_A_TURN = 32
 
 
-class Pace:
+class Throttle:
     """Lets a bounded number of calls through at each turn of the event loop, in their order."""
 
     def __init__(self) -> None:

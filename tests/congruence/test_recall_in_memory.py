@@ -210,7 +210,7 @@ async def test_a_row_that_came_after_the_view_is_not_in_it(tmp_path: Path) -> No
     async with open_memory(tmp_path / "store") as memory:
         await fill(memory, random.Random(3))
         await memory.recall("cat", user_id="ana")
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         held = await store.rows.held(Scope.user("ana"))
         assert held is not None
         view = held.view()

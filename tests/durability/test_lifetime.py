@@ -352,7 +352,7 @@ async def test_a_commit_that_fails_after_it_was_made(
     """The rows are there although the engine said no: nothing may be given their turns."""
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         await memory.store_message(message("one"), "talk", "ana")
-        fault = Fault((await memory._door.store()).rows, "append", monkeypatch)
+        fault = Fault((await memory._lazy.get()).rows, "append", monkeypatch)
         fault.on = True
         with pytest.raises(EngineError):
             await memory.store_message(message("two"), "talk", "ana")
@@ -402,7 +402,7 @@ async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
 
 
 async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemory) -> None:
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     await store.rows.flush()
     before, version = (await memory.health())["rows"], await store.rows.version()
     began = time.monotonic()

@@ -196,7 +196,7 @@ async def test_a_commit_whose_end_is_not_known_doubles_nothing(tmp_path: Path) -
 async def test_a_memory_flushes_by_itself(tmp_path: Path) -> None:
     """In a pause after a second, and amid steady writing every two."""
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
 
         async def logged() -> int:
             return int((await store.rows.health())["log"]["rows"])

@@ -114,7 +114,7 @@ def test_package_imports_the_folders_by_their_full_names() -> None:
 def test_the_command_line_uses_what_is_public() -> None:
     """What a command needs of a memory, others need too: it has no private door."""
     internal = (
-        "conversations door indexers rankers recall.pool recall.retriever rows.models sessions "
+        "access conversations indexers rankers recall.pool recall.retriever rows.models sessions "
         "store.folder store.lock writing"
     ).split()
     wrong = [

@@ -1,4 +1,4 @@
-"""The door: settings, whose call it is, whose a conversation is, what each filter means."""
+"""Settings, whose call it is, whose a conversation is, what each filter means."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, door, open_memory
-from bruno_memory_vec.conversations import owners as conversations
+from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, access, open_memory
 from bruno_memory_vec.errors import (
     EngineError,
     ForeignUserError,
@@ -24,6 +23,7 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
+from bruno_memory_vec.rows import models
 from bruno_memory_vec.testing import HashEmbedder
 from tests.durability.support import message, rows_of
 
@@ -91,14 +91,14 @@ async def test_an_embedder_of_ones_own_and_a_profile() -> None:
 
     own, profile = HashEmbedder(16), load_profile("semantic")
     async with open_memory("memory://", embedder=own, profile=profile) as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         assert store.embedder.fingerprint.dimension == 16
         assert (await memory.health())["profile"] == "semantic"
 
 
 async def test_it_is_opened_once_and_closed_for_good() -> None:
     memory = VectorMemory("memory://", embedder="hash")
-    stores = await asyncio.gather(*(memory._door.store() for _ in range(5)))
+    stores = await asyncio.gather(*(memory._lazy.get() for _ in range(5)))
     assert len({id(store) for store in stores}) == 1
     await asyncio.gather(memory.close(), memory.close())
     await memory.close()
@@ -197,7 +197,7 @@ async def test_a_first_write_that_fails_owns_nothing(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await memory.store_message(message("one"), "anas", "ana")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
 
     async def fail(*_: Any) -> None:
         raise EngineError("test", "append", "as asked", fix="None.")
@@ -250,7 +250,7 @@ async def test_views(memory: VectorMemory) -> None:
         await ana.store_memory(note(user="ben"))
     with pytest.raises(ForeignUserError):
         ana.for_user("ben")
-    assert ana.for_user("ana")._user == "ana"
+    assert ana.for_user("ana")._caller.user_id == "ana"
     assert [hit.content for hit in await ana.recall("of")] == ["of ana"]
     assert await ana.recall("of", conversation_id="bens") == []
     assert await ana.retrieve_messages("bens") == []
@@ -367,10 +367,10 @@ async def test_a_conversation_is_remembered_by_its_owner_alone(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are: memory of owners is bounded, and what was forgotten is read."""
-    monkeypatch.setattr(conversations, "_REMEMBERED_OWNERS", 3)
+    monkeypatch.setattr(access, "_REMEMBERED_OWNERS", 3)
     for number in range(8):
         await memory.store_message(message("one"), f"talk {number}", f"user {number % 2}")
-    owners = (await memory._door.conversations())._owners
+    owners = (await memory._owners())._owners
     assert list(owners) == ["talk 5", "talk 6", "talk 7"]
     for number in range(8):
         with pytest.raises(ForeignUserError):
@@ -459,7 +459,7 @@ async def test_a_failing_recall_is_told_until_one_succeeds(
 async def test_recall_for_a_prompt_counts_no_use(memory: VectorMemory) -> None:
     await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
     await prompt(memory, "What did the boiler cost?")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     assert store.writer is not None
     assert dict(store.writer.pending_uses) == {}
 
@@ -469,8 +469,8 @@ async def test_many_models_are_made_into_rows_elsewhere(
 ) -> None:
     """In a thread or not, they are the same, in their order."""
     for talk, many, long in (("a", 64, 20_000), ("b", 2, 20_000), ("c", 64, 3)):
-        monkeypatch.setattr(door, "_MODELS_ON_THE_LOOP", many)
-        monkeypatch.setattr(door, "_CHARACTERS_ON_THE_LOOP", long)
+        monkeypatch.setattr(models, "_ROWS_AT_ONCE", many)
+        monkeypatch.setattr(models, "_CHARACTERS_ON_THE_LOOP", long)
         await memory.store_messages([message(f"text {n}") for n in range(5)], talk, "ana")
         assert await contents(memory, talk) == [f"text {n}" for n in range(5)]
     for wrong in ("text", b"text", 7, iter([message("x")])):

@@ -39,7 +39,7 @@ async def memory() -> AsyncIterator[VectorMemory]:
 
 
 async def turns(memory: VectorMemory, conversation: str) -> dict[str, int]:
-    rows = (await memory._door.store()).rows
+    rows = (await memory._lazy.get()).rows
     scope = Scope.all_users().within(conversation)
     found = await rows.scan(scope, RowFilter(), ("content", "turn"), order_by="turn")
     return {row["content"]: row["turn"] for row in found.to_pylist()}
@@ -103,7 +103,7 @@ async def test_a_turn_is_never_given_twice(
     memory: VectorMemory, part: str, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a failed commit has left behind, the next one goes on behind it."""
-    store: Store = await memory._door.store()
+    store: Store = await memory._lazy.get()
     if part == "sessions":
         failing = Failing(store.sessions, "apply", monkeypatch)
     else:
@@ -127,7 +127,7 @@ async def test_a_conversation_that_was_cleared_goes_on_counting(memory: VectorMe
 async def test_callers_in_a_loop_share_commits(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = (await memory._door.store()).rows
+    rows = (await memory._lazy.get()).rows
     commits: list[int] = []
     inner = rows.append
 
@@ -221,7 +221,7 @@ async def test_a_conversation_in_progress_is_not_asked_for(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await memory.store_message(message("first"), "c", "ana")
-    sessions = (await memory._door.store()).sessions
+    sessions = (await memory._lazy.get()).sessions
 
     async def conversation(name: str) -> Any:
         raise AssertionError(name)

@@ -54,7 +54,7 @@ async def memory(embedder: Picky) -> AsyncIterator[VectorMemory]:
 
 @pytest.fixture
 async def store(memory: VectorMemory) -> Store:
-    return await memory._door.store()
+    return await memory._lazy.get()
 
 
 def failing(owner: Any, name: str, times: int, patch: pytest.MonkeyPatch) -> list[Any]:
@@ -179,7 +179,7 @@ async def test_what_replaces_a_row_takes_its_words_away(memory: VectorMemory) ->
     assert "zebra" not in " ".join(hit.content for hit in hits)
     hits = await memory.recall("falcon", user_id="ana", profile="lexical")
     assert (hits[0].content, hits[0].turn) == ("about the falcon", 0)
-    assert await (await memory._door.store()).lexical.count() == 2
+    assert await (await memory._lazy.get()).lexical.count() == 2
 
 
 async def test_deleting_is_told_to_what_is_derived(
@@ -392,7 +392,7 @@ async def test_ids_of_an_older_process_are_known(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         await memory.store_messages(said, "talk", "ana")
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         assert store.writer is not None
         known = store.writer._known
         await until(lambda: store.writer is not None and not store.writer._background.under_way)
@@ -567,7 +567,7 @@ async def test_closing_compacts_what_is_untidy(
     untidy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = await open_memory("memory://", embedder="hash")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     compacted: list[dict[str, bool]] = []
 
     async def maintain(**given: bool) -> Maintenance:
@@ -591,7 +591,7 @@ async def test_what_fails_at_the_end_is_kept_and_no_error(
 ) -> None:
     """All is stored, and the next opening does it."""
     memory = await open_memory("memory://", embedder="hash")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     told: list[dict[str, str]] = []
 
     async def keep(problems: Any) -> None:

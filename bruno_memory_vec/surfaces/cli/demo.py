@@ -80,7 +80,7 @@ def demo(
 async def _demo(
     out: Out, store: str | None, shown: int, embedder: str | None, profile: str | None
 ) -> int:
-    from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store.manifest import folder_of
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration
 

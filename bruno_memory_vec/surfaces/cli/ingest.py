@@ -83,7 +83,7 @@ async def _ingest(
     skip_bad: bool,
     batch: int,
 ) -> int:
-    from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store import manifest
     from bruno_memory_vec.store.manifest import folder_of
     from bruno_memory_vec.surfaces.cli.intake import Intake

@@ -22,7 +22,7 @@ def maintain(store: Store = None, json: Json = False) -> None:
 
 
 async def _maintain(out: Out, store: str | None) -> int:
-    from bruno_memory_vec.factory import open_memory
+    from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store.manifest import IN_MEMORY
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.reembedding.run import Unembedding

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.factory import open_memory
+from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, CliError, Out
 from bruno_memory_vec.upkeep.reembedding.run import Unembedding

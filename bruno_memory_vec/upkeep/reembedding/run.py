@@ -28,7 +28,6 @@ from bruno_memory_vec.errors import (
     BackendUnavailable,
     EmbeddingError,
     EngineError,
-    ForeignUserError,
     InvalidInputError,
     NotAStoreError,
     ReadOnlyError,
@@ -144,8 +143,6 @@ async def reembed_store(
     store: Store,
     embedder: str | Embedder | EmbeddingInterface,
     progress: Progress | None = None,
-    *,
-    view_of: str | None = None,
 ) -> ReembedReport:
     """Move an open store. It answers and stores meanwhile, and from the new vectors at the end.
 
@@ -154,19 +151,12 @@ async def reembed_store(
     Args:
         store: the open store.
         embedder, progress: as for :func:`reembed`.
-        view_of: the user of the view that asks; a view does not serve for this.
 
     Raises: as :func:`reembed`, and
-        ForeignUserError: a view asks.
         ReadOnlyError: the store was opened to read.
         StoreError: another call is moving it.
         StoreClosedError: it was closed meanwhile.
     """
-    if view_of is not None:
-        raise ForeignUserError(
-            f"this memory serves the user {view_of!r} only, and a store has one embedder",
-            fix="Use the whole memory to re-embed it.",
-        )
     folder = _folder(store.config)
     if store.writer is None:
         raise ReadOnlyError(

@@ -1,17 +1,17 @@
-"""Conversations, their owners and sessions, and the context handed to an assistant."""
+"""Sessions, users, and the context handed to an assistant."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 from uuid import uuid4
 
 import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
+from bruno_memory_vec.access import Owners, foreign_conversation
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
+from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
@@ -19,65 +19,19 @@ from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store.folder import Store
 
-_REMEMBERED_OWNERS = 10_000
-
 
 class Conversations:
-    """Who owns which conversation, and what was said there last."""
+    """The sessions of an open store, and what was said last in each conversation.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: the open store.
+        owners: who owns which conversation.
+    """
+
+    def __init__(self, store: Store, owners: Owners) -> None:
         self._store = store
         self._sessions = store.sessions
-        # An owner never changes, so it can be remembered.
-        self._owners: OrderedDict[str, str] = OrderedDict()
-
-    async def owner(self, conversation_id: str) -> str | None:
-        """The owner of a conversation, None for one that has not begun."""
-        known = self._owners.get(conversation_id)
-        if known is None:
-            found = await self._sessions.conversation(conversation_id)
-            if found is None:
-                return None
-            known = self._remember(conversation_id, found.user_id)
-        return known
-
-    async def resolve(self, key: str) -> str:
-        """The conversation that an id names: itself, or that of the session which has this id."""
-        if await self.owner(key) is None:
-            session = await self._sessions.session(key)
-            if session is not None:
-                return str(session.conversation_id)
-        return key
-
-    async def claim(
-        self, conversation_id: str, user_id: str | None, otherwise: str
-    ) -> tuple[str, bool]:
-        """The user whose conversation this is, bound now if it was nobody's.
-
-        Args:
-            conversation_id: the conversation about to be written.
-            user_id: who writes, None where the caller did not say.
-            otherwise: who owns it, where the caller did not say and nobody does.
-
-        Returns:
-            The owner, and whether this call has bound it.
-
-        Raises:
-            ForeignUserError: it belongs to somebody else than ``user_id``.
-        """
-        owner = await self.owner(conversation_id)
-        fresh = owner is None
-        if owner is None:
-            bound = await self._sessions.bind(conversation_id, user_id or otherwise)
-            owner = self._remember(conversation_id, bound)
-        if user_id is not None and owner != user_id:
-            raise foreign_conversation(conversation_id, user_id)
-        return owner, fresh
-
-    async def release(self, conversation_id: str, owner: str) -> None:
-        """Take a binding back whose first write failed."""
-        await self._sessions.release(conversation_id, owner)
-        self._owners.pop(conversation_id, None)
+        self._owners = owners
 
     async def context(self, user_id: str, key: str | None) -> ConversationContext:
         """A user's context in a conversation, named by its id or by a session's.
@@ -89,14 +43,14 @@ class Conversations:
         conversation_id = key or await self._sessions.current_conversation(user_id) or str(uuid4())
         record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None and key is not None:
-            conversation_id = await self.resolve(key)
+            conversation_id = await self._owners.resolve(key)
             if conversation_id != key:
-                if await self.owner(conversation_id) != user_id:
+                if await self._owners.owner(conversation_id) != user_id:
                     raise foreign_conversation(key, user_id)
                 record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None:
             if writable:
-                await self.claim(conversation_id, user_id, user_id)
+                await self._owners.claim(conversation_id, user_id)
         elif record.conversation.user_id != user_id:
             raise foreign_conversation(conversation_id, user_id)
         messages = record.messages
@@ -140,7 +94,7 @@ class Conversations:
         kept = {} if metadata is None else metadata
         validation.json_dict("metadata", kept, text_keys=True)
         session = SessionContext(user_id=user_id, metadata=kept)
-        await self.claim(session.conversation_id, user_id, user_id)
+        await self._owners.claim(session.conversation_id, user_id)
         await self._sessions.save_session(session)
         await self._sessions.set_current_conversation(user_id, session.conversation_id)
         return session
@@ -214,17 +168,3 @@ class Conversations:
             "first_message_at": first,
             "last_message_at": last,
         }
-
-    def _remember(self, conversation_id: str, owner: str) -> str:
-        self._owners[conversation_id] = owner
-        if len(self._owners) > _REMEMBERED_OWNERS:
-            self._owners.popitem(last=False)
-        return owner
-
-
-def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError:
-    """The refusal; it does not say whose conversation it is."""
-    return ForeignUserError(
-        f"the conversation {conversation_id!r} does not belong to the user {user_id!r}",
-        fix="Use another conversation id, or its owner's user id.",
-    )
