@@ -68,8 +68,8 @@ MODULES: dict[str, dict[str, str]] = {
         "assistant/test_recalled_notes",
     },
     "log": {
-        "indexers/log_records.py": "unit/test_row_log",
-        "indexers/row_log.py": "unit/test_row_log durability/test_names_synced",
+        "indexers/log_records.py": "unit/test_row_log unit/test_log_parts",
+        "indexers/row_log.py": "unit/test_row_log unit/test_log_parts durability/test_names_synced",
         "indexers/log_reader.py": "unit/test_log_parts",
         "indexers/row_tail.py": "unit/test_log_parts",
         "indexers/row_backlog.py": "unit/test_log_parts unit/test_row_log",

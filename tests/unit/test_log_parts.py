@@ -16,7 +16,7 @@ from bruno_memory_vec.indexers import row_backlog, row_tail
 from bruno_memory_vec.indexers.logged import LoggedIndex
 from bruno_memory_vec.indexers.protocols import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
-from bruno_memory_vec.indexers.row_log import segments
+from bruno_memory_vec.indexers.row_log import RowLog, read_segment, segments
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
@@ -207,6 +207,27 @@ async def test_an_engine_that_fails(pair: Pair, when: str) -> None:
     # Once each, however the attempts before had ended.
     assert pair.inner.commits == [2, 2]
     assert (await pair.index.health())["log"]["problem"] is None
+    await pair.check()
+
+
+async def test_a_flush_takes_what_was_logged_when_it_began(pair: Pair) -> None:
+    """Else it would never end beside somebody who stores all the time."""
+    inner, gate = pair.inner.append, asyncio.Event()
+
+    async def append(given: pa.Table) -> None:
+        await inner(given)
+        await gate.wait()
+
+    pair.inner.append = append  # type: ignore[method-assign]
+    await pair.append(0, 1)
+    flushing = asyncio.ensure_future(pair.index.flush())
+    while not pair.inner.commits:  # noqa: ASYNC110  # it has no event for it
+        await asyncio.sleep(0)
+    await pair.append(2, 3)
+    gate.set()
+    await flushing
+    assert pair.inner.commits == [2]
+    assert len(pair.files) == 1
     await pair.check()
 
 
@@ -487,3 +508,84 @@ async def test_many_who_look_at_once(pair: Pair, reader: LoggedIndex) -> None:
     await pair.append(0, 1, 2)
     counts = await asyncio.gather(*(reader.count(EVERYONE, ANY) for _ in range(8)))
     assert set(counts) == {3}
+
+
+async def test_a_file_that_goes_while_it_is_read(
+    pair: Pair, reader: LoggedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are in the engine by then; the reader looks again."""
+    from bruno_memory_vec.indexers import log_reader
+
+    await pair.append(0, 1)
+    (path,) = segments(pair.folder)
+    inner, tries = log_reader.read_segment, []
+
+    def read(*given: Any) -> Any:
+        tries.append(given)
+        if len(tries) == 1:
+            path.rename(path.with_suffix(".gone"))
+        return inner(*given)
+
+    with monkeypatch.context() as going:
+        going.setattr(log_reader, "read_segment", read)
+        assert await reader.count(EVERYONE, ANY) == 0
+    path.with_suffix(".gone").rename(path)
+    assert await reader.count(EVERYONE, ANY) == 2
+
+
+# The files themselves
+
+
+def logged(folder: Path, *batches: pa.Table) -> Path:
+    log = RowLog(folder, SCHEMA)
+    path, _ = log.append(batches[0], 0)
+    for batch in batches[1:]:
+        log.append(batch, 0)
+    log.close()
+    return path
+
+
+def test_all_parts_begin_at_a_multiple_of_eight(tmp_path: Path) -> None:
+    """So says the format, which other versions read, too."""
+    path = logged(tmp_path, rows(0))
+    data, found = path.read_bytes(), read_segment(path)
+    assert found.header is not None
+    assert data.startswith(b"bmv-log\n")
+    assert (found.header.end % 8, len(data) % 8, found.end) == (0, 0, len(data))
+    assert data.endswith(b"\xff" * 8)
+    assert data[found.header.end :].startswith(found.header.marker)
+
+
+def test_another_file_under_the_same_name_is_read_from_its_beginning(tmp_path: Path) -> None:
+    first = read_segment(logged(tmp_path / "a", rows(0), rows(1)))
+    path = logged(tmp_path / "b", rows(4), rows(5), rows(6))
+    for begin in (0, first.end):
+        found = read_segment(path, first.header, begin)
+        assert [one.column("seq").to_pylist() for one in found.rows] == [[4], [5], [6]]
+        assert (found.begin, found.damaged, found.torn) == (0, 0, False)
+    own = read_segment(path)
+    again = read_segment(path, own.header, own.end)
+    assert (again.rows, again.begin, again.end) == ((), own.end, own.end)
+
+
+def test_names_that_are_to_go_are_not_given_again(tmp_path: Path) -> None:
+    log = RowLog(tmp_path, SCHEMA)
+    taken: list[Path] = []
+    for _ in range(4):
+        log.avoid(list(taken))
+        path, _ = log.append(rows(7), 7)
+        log.rotate()
+        assert path not in taken
+        taken.append(path)
+    # The order of their names is that of their rows.
+    assert segments(tmp_path) == taken
+    log.close()
+
+
+def test_a_file_that_cannot_be_mended(tmp_path: Path) -> None:
+    log = RowLog(tmp_path, SCHEMA)
+    found = read_segment(logged(tmp_path, rows(0)))
+    found.path.unlink()
+    found.path.mkdir()
+    with pytest.raises(BackendUnavailable, match="mend"):
+        log.mend(found)
