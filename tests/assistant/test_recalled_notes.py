@@ -10,7 +10,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import Hit, VectorMemory, open_memory
-from bruno_memory_vec.context import worth_telling
+from bruno_memory_vec.context import estimate_tokens, recalled_message, worth_telling
 
 SYSTEM, USER, ASSISTANT = MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT
 QUESTION = "What did the boiler cost?"
@@ -108,3 +108,12 @@ def test_of_equal_texts_the_best_is_told() -> None:
 def test_so_many_are_told(k: int) -> None:
     hits = [hit("same", 1.0), hit("same", 1.0), hit("b", 0.9), hit("c", 0.8)]
     assert [one.content for one in worth_telling(hits, k)] == ["same", "b"][:k]
+
+
+@pytest.mark.parametrize("budget", range(90, 106))
+def test_the_beginning_of_a_long_text_is_told_whatever_the_budget(budget: int) -> None:
+    """Where it is cut there may be a space, or several, which leave room."""
+    told = recalled_message([hit("ab" + "   cd" * 400, 1.0)], budget)
+    assert told is not None
+    assert told.content.endswith("…")
+    assert estimate_tokens(told.content) <= budget

@@ -366,6 +366,8 @@ async def test_closing_brings_what_is_logged(tmp_path: Path) -> None:
     await pair.index.close()
     assert [one.num_rows for one in kept] == [2]
     assert pair.files == []
+    # The engine is closed, too; this one forgets its rows.
+    assert await pair.inner.count(EVERYONE, ANY) == 0
 
 
 @pytest.mark.parametrize("tables", [1, 3, 90])
