@@ -99,6 +99,12 @@ def test_a_share_of_the_best_is_reckoned_from_the_best_that_is_told() -> None:
     assert [one.content for one in worth_telling(hits, 9)] == ["best", "just"]
 
 
+def test_scores_are_compared_with_each_other_alone() -> None:
+    for scale in (1e-4, 1.0, 1e4):
+        hits = [hit("best", scale), hit("near", scale / 2), hit("far", scale / 3)]
+        assert [one.content for one in worth_telling(hits, 9)] == ["best", "near"]
+
+
 def test_of_equal_texts_the_best_is_told() -> None:
     hits = [hit("same", 1.0, number=1), hit("other", 0.9, number=2), hit("same", 0.8, number=3)]
     assert [one.id for one in worth_telling(hits, 9)] == ["1", "2"]
