@@ -231,6 +231,48 @@ async def test_a_flush_takes_what_was_logged_when_it_began(pair: Pair) -> None:
     await pair.check()
 
 
+@pytest.mark.parametrize("call", ["scan", "search", "count", "after"])
+async def test_rows_that_leave_the_tail_and_go_while_the_engine_is_asked(
+    pair: Pair, call: str
+) -> None:
+    """What the tail held before is not what is there."""
+    await pair.append(0, 1, 2)
+    begun: list[bool] = []
+
+    async def change() -> None:
+        if not begun:
+            begun.append(True)
+            gone = await pair.index.delete(BEN, ANY)
+            assert gone.tolist() == [0]
+
+    inner = getattr(pair.inner, call)
+
+    async def stream(*given: Any) -> AsyncIterator[pa.RecordBatch]:
+        await change()
+        async for batch in inner(*given):
+            yield batch
+
+    async def answer(*given: Any, **named: Any) -> Any:
+        await change()
+        return await inner(*given, **named)
+
+    setattr(pair.inner, call, stream if call == "after" else answer)
+    found: list[int]
+    if call == "scan":
+        found = (await pair.index.scan(EVERYONE, ANY, ["seq"])).column("seq").to_pylist()
+    elif call == "search":
+        question = HashEmbedder(DIMENSION).embed(["hotel"])[0]
+        found = (await pair.index.search(question, EVERYONE, ANY, 9)).seq.tolist()
+    elif call == "count":
+        found = [1, 2][: await pair.index.count(EVERYONE, ANY)]
+        assert await pair.index.count(EVERYONE, ANY) == 2
+    else:
+        batches = [batch async for batch in pair.index.after(-1, ["seq"])]
+        found = [seq for batch in batches for seq in batch.column("seq").to_pylist()]
+    assert begun
+    assert sorted(found) == [1, 2]
+
+
 async def test_changes_wait_until_the_engine_has_every_row(pair: Pair) -> None:
     await pair.append(0, 1, 2, 3)
     gone = await pair.index.delete(BEN, ANY)
