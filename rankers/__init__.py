@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from .cues import Cues, read_cues
-from .pipeline import CrossScore, rank
+from .fusion import Fusion, FusionMethod
+from .pipeline import rank
 from .pool import Pool, Ranking
 from .question import Question, read_question
-from .settings import (
+from .settings import CandidateSettings, Profile, QuerySettings, RankSettings
+from .steps import (
     STEPS,
-    CandidateSettings,
-    Fusion,
-    FusionMethod,
-    Profile,
-    QuerySettings,
-    RankSettings,
-)
-from .step_settings import (
     Answers,
+    Ask,
     ConversationPrior,
     Coverage,
     CrossEncoder,
+    CrossScore,
     Current,
     Diversity,
     Duplicates,
@@ -31,15 +27,18 @@ from .step_settings import (
     Recency,
     Speaker,
     Statement,
+    Step,
     TimeMention,
     TimeNamed,
     Update,
     Use,
+    register_step,
 )
 
 __all__ = [
     "STEPS",
     "Answers",
+    "Ask",
     "CandidateSettings",
     "ConversationPrior",
     "Coverage",
@@ -65,6 +64,7 @@ __all__ = [
     "Recency",
     "Speaker",
     "Statement",
+    "Step",
     "TimeMention",
     "TimeNamed",
     "Update",
@@ -72,4 +72,5 @@ __all__ = [
     "rank",
     "read_cues",
     "read_question",
+    "register_step",
 ]
