@@ -102,10 +102,10 @@ def test_in_a_profile_made_in_code_and_in_one_of_toml(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("shouting")
 @pytest.mark.parametrize("cache", [0, 160], ids=["by the engine", "in memory"])
-async def test_in_a_recall_with_the_texts_that_it_needs(cache: int) -> None:
+async def test_in_a_recall_with_the_texts_that_it_needs(tmp_path: Path, cache: int) -> None:
     plain = load_profile("lexical")
     loud = replace(plain, rank=plain.rank.with_steps(Shouting(2.0)))
-    async with open_memory("memory://", recall_cache_mb=cache) as memory:
+    async with open_memory(tmp_path / "store", recall_cache_mb=cache) as memory:
         for number, text in enumerate(["the cat and a cat", "THE CAT AND A DOG"]):
             message = Message(role="user", content=text)
             await memory.store_message(message, f"talk-{number}", user_id="ana")
