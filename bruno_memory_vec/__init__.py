@@ -20,45 +20,49 @@ from bruno_memory_vec._version import __version__
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
-    from bruno_memory_vec.diagnosis import Check, diagnose_store
+    from bruno_memory_vec.conversations.listing import (
+        ConversationSummary,
+        ConversationTurn,
+        Page,
+        UserSummary,
+    )
     from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
-    from bruno_memory_vec.factory import open_memory
-    from bruno_memory_vec.following import Progress
-    from bruno_memory_vec.hits import Hit, Hits
-    from bruno_memory_vec.listing import ConversationSummary, ConversationTurn, Page, UserSummary
-    from bruno_memory_vec.maintenance import MaintenanceReport
-    from bruno_memory_vec.memory import ALL_USERS, VectorMemory
-    from bruno_memory_vec.profiles import list_profiles, load_profile
+    from bruno_memory_vec.memory import ALL_USERS, VectorMemory, open_memory
     from bruno_memory_vec.rankers import Profile
-    from bruno_memory_vec.reembedding.run import ReembedReport, reembed
-    from bruno_memory_vec.repair import RepairReport, repair_store
-    from bruno_memory_vec.rows import check_message
+    from bruno_memory_vec.recall.hits import Hit, Hits
+    from bruno_memory_vec.recall.profiles import list_profiles, load_profile
+    from bruno_memory_vec.rows.models import check_message
+    from bruno_memory_vec.upkeep.diagnosis import Check, diagnose_store
+    from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
+    from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed
+    from bruno_memory_vec.upkeep.repair import RepairReport, repair_store
+    from bruno_memory_vec.writing.projections import Progress
 
 _PLACES = {
     "ALL_USERS": "memory",
-    "Check": "diagnosis",
-    "ConversationSummary": "listing",
-    "ConversationTurn": "listing",
+    "Check": "upkeep.diagnosis",
+    "ConversationSummary": "conversations.listing",
+    "ConversationTurn": "conversations.listing",
     "Embedder": "embedders.protocol",
     "Fingerprint": "embedders.protocol",
-    "Hit": "hits",
-    "Hits": "hits",
-    "MaintenanceReport": "maintenance",
+    "Hit": "recall.hits",
+    "Hits": "recall.hits",
+    "MaintenanceReport": "upkeep.maintenance",
     "MemoryConfig": "config",
-    "Page": "listing",
+    "Page": "conversations.listing",
     "Profile": "rankers",
-    "Progress": "following",
-    "ReembedReport": "reembedding.run",
-    "RepairReport": "repair",
-    "UserSummary": "listing",
+    "Progress": "writing.projections",
+    "ReembedReport": "upkeep.reembedding.run",
+    "RepairReport": "upkeep.repair",
+    "UserSummary": "conversations.listing",
     "VectorMemory": "memory",
-    "check_message": "rows",
-    "diagnose_store": "diagnosis",
-    "list_profiles": "profiles",
-    "load_profile": "profiles",
-    "open_memory": "factory",
-    "reembed": "reembedding.run",
-    "repair_store": "repair",
+    "check_message": "rows.models",
+    "diagnose_store": "upkeep.diagnosis",
+    "list_profiles": "recall.profiles",
+    "load_profile": "recall.profiles",
+    "open_memory": "memory",
+    "reembed": "upkeep.reembedding.run",
+    "repair_store": "upkeep.repair",
 }
 
 __all__ = [

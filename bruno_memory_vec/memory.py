@@ -1,12 +1,15 @@
-"""``VectorMemory``: the door. It checks what comes in, says whose it is, and routes."""
+"""``open_memory`` and ``VectorMemory``: a method checks, names its caller, and calls one room."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Generator, Sequence
 from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from bruno_core.interfaces.memory import MemoryInterface
@@ -15,35 +18,56 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import listing, validation
+from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller, Owners
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.door import ALL_USERS, AllUsers, Door, Kind
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
-from bruno_memory_vec.filters import row_filter
-from bruno_memory_vec.hits import Hits
-from bruno_memory_vec.indexers.protocols import RowFilter
+from bruno_memory_vec.conversations import listing
+from bruno_memory_vec.conversations.context import ContextRecall
+from bruno_memory_vec.conversations.conversations import Conversations
+from bruno_memory_vec.conversations.listing import (
+    ConversationSummary,
+    ConversationTurn,
+    Page,
+    UserSummary,
+)
+from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
-from bruno_memory_vec.listing import ConversationSummary, ConversationTurn, Page, UserSummary
-from bruno_memory_vec.older_guide import OlderGuide
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall import RecallRequest
-from bruno_memory_vec.reembedding.run import ReembedReport, reembed_store
-from bruno_memory_vec.rows import Row, memory_row, message_row, read_all, to_memory, to_message
+from bruno_memory_vec.recall.filters import row_filter
+from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.profiles import load_profile
+from bruno_memory_vec.rows import checks
+from bruno_memory_vec.rows.models import (
+    Row,
+    memory_row,
+    message_row,
+    read_all,
+    rows_of,
+    to_memory,
+    to_message,
+)
+from bruno_memory_vec.store.opening import LazyStore
+from bruno_memory_vec.upkeep.health import health_of
+from bruno_memory_vec.upkeep.maintenance import maintain_store
+from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
+from bruno_memory_vec.writing.throttle import Throttle
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
 
     from bruno_memory_vec.embedders.protocol import Embedder
-    from bruno_memory_vec.following import Progress
-    from bruno_memory_vec.maintenance import MaintenanceReport
     from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
+    from bruno_memory_vec.writing.projections import Progress
 
-__all__ = ["ALL_USERS", "AllUsers", "VectorMemory"]
+__all__ = ["ALL_USERS", "AllUsers", "VectorMemory", "open_memory"]
+
+Kind = Literal["message", "memory"]
 
 _NOT_SYSTEM: Final = tuple(role.value for role in MessageRole if role is not MessageRole.SYSTEM)
 
 
-class VectorMemory(OlderGuide, MemoryInterface):
+class VectorMemory(MemoryInterface):
     """An assistant's memory in one folder, found again by meaning and by words.
 
     It connects at first use, so it can be handed to ``BaseAssistant`` as it is;
@@ -75,8 +99,15 @@ class VectorMemory(OlderGuide, MemoryInterface):
         progress: Progress | None = None,
         **settings: Any,
     ) -> None:
-        self._user: str | None = None
-        self._door = Door.build(url, embedder, profile, read_only, config, progress, settings)
+        config = _settings(url, embedder, profile, read_only, config, settings)
+        chosen = config.embedder if embedder is None or isinstance(embedder, str) else embedder
+        ranking = config.profile if profile is None or isinstance(profile, str) else profile
+        self._caller = Caller()
+        self._profile = load_profile(ranking)
+        self._lazy = LazyStore(config, chosen, progress)
+        self._throttle = Throttle()
+        self._context_recall = ContextRecall(config, self._profile)
+        self._shared = _Shared()
 
     @classmethod
     def from_config(cls, config: BrunoMemoryConfig) -> VectorMemory:
@@ -86,13 +117,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
     @property
     def config(self) -> MemoryConfig:
         """The settings in force."""
-        return self._door.config
+        return self._lazy.config
 
     def for_user(self, user_id: str) -> VectorMemory:
         """The same memory as one user sees it: another user's ids do not exist in it."""
-        view = object.__new__(type(self))
-        view._door = self._door
-        view._user = self._door.may_serve(self._user, validation.identifier("user_id", user_id))
+        view = copy(self)
+        view._caller = Caller(self._caller.acting_for_named(user_id))
         return view
 
     # Life
@@ -103,12 +133,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             StoreError, EngineError: see :class:`bruno_memory_vec.errors`.
         """
-        await self._door.store()
+        await self._lazy.get()
         return self
 
     async def close(self) -> None:
         """Write what waits and give the folder free. Closing twice does nothing."""
-        await self._door.close()
+        await self._lazy.close()
 
     async def __aenter__(self) -> VectorMemory:
         return await self.connect()
@@ -123,26 +153,32 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
     async def health(self) -> dict[str, Any]:
         """The state of each engine; "status" is "ok", or "degraded" with the "problems" named."""
-        report = await self._door.health()
+        about = {"profile": self._profile.name, "maintenance": self._shared.maintained}
+        failed = self._context_recall.problem
+        problems = {} if failed is None else {"recall into a context": failed}
+        report = await health_of(await self._lazy.get(), about, problems)
         # The figures count all users' rows; a view sees no more than whether all is well.
-        return report if self._user is None else {"status": report["status"]}
+        return report if self._caller.user_id is None else {"status": report["status"]}
 
     async def maintain(self, progress: Progress | None = None) -> MaintenanceReport:
         """Do all upkeep now, and verify the store. What failed is in the report's ``problems``.
 
-        Raises: as :func:`bruno_memory_vec.maintenance.maintain_store`.
+        Raises: as :func:`bruno_memory_vec.upkeep.maintenance.maintain_store`.
         """
-        return await self._door.maintain(self._user, progress)
+        self._caller.whole("upkeep")
+        report = await maintain_store(await self._lazy.get(), progress)
+        self._shared.maintained = report.to_dict()
+        return report
 
     async def reembed(
         self, embedder: str | Embedder | EmbeddingInterface, progress: Progress | None = None
     ) -> ReembedReport:
         """Move the store to another embedder; it goes on answering and storing meanwhile.
 
-        Raises: as :func:`bruno_memory_vec.reembedding.reembed_store`.
+        Raises: as :func:`bruno_memory_vec.upkeep.reembedding.reembed_store`.
         """
-        store = await self._door.store()
-        return await reembed_store(store, embedder, progress, view_of=self._user)
+        self._caller.whole("the embedder")
+        return await reembed_store(await self._lazy.get(), embedder, progress)
 
     # Writing
 
@@ -168,17 +204,28 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
-        await self._door.pace.wait()
-        validation.identifier("conversation_id", conversation_id)
-        user = self._door.may_serve(self._user, user_id)
-        await self._door.writer()
-        conversation_id = await self._door.resolve(conversation_id)
-        rows = await self._door.convert(
-            messages, lambda message: message_row(message, "", conversation_id)
+        await self._throttle.wait()
+        checks.identifier("conversation_id", conversation_id)
+        user = self._caller.acting_for(user_id)
+        writer = await self._lazy.writer()
+        owners = await self._owners()
+        conversation_id = await owners.resolve(conversation_id)
+        rows = await rows_of(
+            "messages", messages, lambda message: message_row(message, "", conversation_id)
         )
         if not rows:
             return
-        await self._door.write_messages(rows, messages, conversation_id, user)
+        owner, fresh = await owners.claim(conversation_id, user, messages)
+        for row in rows:
+            row["user_id"] = owner
+        contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
+        async with owners.freed_on_failure([(conversation_id, owner)] if fresh else []):
+            if contexts:
+                retriever = (await self._lazy.get()).retriever
+                recalling = self._context_recall.fill(retriever, contexts, owner, messages[-1])
+                await asyncio.gather(writer.write(rows), recalling)
+            else:
+                await writer.write(rows)
 
     async def store_memory(self, memory_entry: MemoryEntry) -> None:
         """Store one memory, or update it: the same id again replaces and re-embeds it.
@@ -192,16 +239,16 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
-        await self._door.pace.wait()
-        writer = await self._door.writer()
+        await self._throttle.wait()
+        writer = await self._lazy.writer()
         ttl = self.config.short_term_ttl
-        rows = await self._door.convert(entries, lambda entry: memory_row(entry, ttl))
-        owners: dict[str, str] = {}
+        rows = await rows_of("entries", entries, lambda entry: memory_row(entry, ttl))
+        owners, bound = await self._owners(), dict[str, str]()
         for row in rows:
-            user = self._door.may_serve(self._user, row["user_id"])
+            user = self._caller.acting_for_named(row["user_id"])
             if row["conversation_id"] is not None:
-                await self._door.check_owner(row["conversation_id"], user, owners)
-        async with self._door.claimed(owners):
+                await owners.collect(bound, row["conversation_id"], user)
+        async with owners.claimed(bound):
             await writer.write(rows)
 
     # Reading
@@ -253,7 +300,7 @@ class VectorMemory(OlderGuide, MemoryInterface):
             ForeignUserError: the view or the conversation is another user's.
             EngineError, EmbeddingError: the search failed.
         """
-        at = validation.moment("now", now) if now is not None else datetime.now(timezone.utc)
+        at = checks.moment("now", now) if now is not None else datetime.now(timezone.utc)
         where = row_filter(
             alive_at=None if include_expired else at,
             kinds=kinds,
@@ -267,26 +314,26 @@ class VectorMemory(OlderGuide, MemoryInterface):
             min_confidence=min_confidence,
         )
         request = RecallRequest(
-            query=validation.question("query", query),
-            scope=await self._door.scope(self._user, user_id, conversation_id),
+            query=checks.question("query", query),
+            scope=await self._caller.search_scope(self._owners, user_id, conversation_id),
             where=where,
-            k=validation.limit("k", k),
-            profile=self._door.profile if profile is None else load_profile(profile),
+            k=checks.limit("k", k),
+            profile=self._profile if profile is None else load_profile(profile),
             now=at,
-            min_similarity=validation.unit_interval("min_similarity", min_similarity),
+            min_similarity=checks.unit_interval("min_similarity", min_similarity),
         )
-        return await (await self._door.store()).retriever.recall(request)
+        return await (await self._lazy.get()).retriever.recall(request)
 
     async def retrieve_messages(
         self, conversation_id: str, limit: int | None = None
     ) -> list[Message]:
         """The newest ``limit`` messages of a conversation (all for None), newest first."""
-        validation.identifier("conversation_id", conversation_id)
+        checks.identifier("conversation_id", conversation_id)
         if limit is not None:
-            limit = validation.limit("limit", limit, largest=2**31)
-        store = await self._door.store()
-        conversation_id = await self._door.resolve(conversation_id)
-        scope = self._door.own_scope(self._user).within(conversation_id)
+            limit = checks.limit("limit", limit, largest=2**31)
+        store = await self._lazy.get()
+        conversation_id = await (await self._owners()).resolve(conversation_id)
+        scope = self._caller.scope.within(conversation_id)
         where = RowFilter(kinds=(MESSAGE,))
         found = await store.rows.scan(scope, where, COLUMNS, order_by="turn", limit=limit)
         return await read_all(found, to_message)
@@ -295,8 +342,8 @@ class VectorMemory(OlderGuide, MemoryInterface):
         self, query: str, user_id: str | None = None, limit: int = 10
     ) -> list[Message]:
         """The messages that answer ``query`` best, best first; of all users where none is named."""
-        validation.limit("limit", limit)
-        whose = ALL_USERS if user_id is None and self._user is None else user_id
+        checks.limit("limit", limit)
+        whose = ALL_USERS if user_id is None and self._caller.user_id is None else user_id
         hits = await self.recall(query, user_id=whose, k=limit, kinds="message")
         return [hit.record for hit in hits if isinstance(hit.record, Message)]
 
@@ -322,9 +369,9 @@ class VectorMemory(OlderGuide, MemoryInterface):
                 **filters,
             )
             return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
-        scope = self._door.own_scope(self._door.serve(self._user, query.user_id))
+        scope = Scope.user(self._caller.acting_for_named(query.user_id))
         at = None if query.include_expired else datetime.now(timezone.utc)
-        found = await (await self._door.store()).rows.scan(
+        found = await (await self._lazy.get()).rows.scan(
             scope,
             row_filter(alive_at=at, **filters),
             COLUMNS,
@@ -368,12 +415,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
     async def _newest(
         self, kind: str, field: str, id_: Any, user_id: str | None, conversation_id: str | None
     ) -> Row | None:
-        ids = validation.uuids(field, [id_])
-        scope = self._door.own_scope(self._door.may_serve(self._user, user_id))
-        store = await self._door.store()
+        ids = checks.uuids(field, [id_])
+        scope = Caller(self._caller.acting_for(user_id)).scope
+        store = await self._lazy.get()
         if conversation_id is not None:
-            validation.identifier("conversation_id", conversation_id)
-            scope = scope.within(await self._door.resolve(conversation_id))
+            checks.identifier("conversation_id", conversation_id)
+            scope = scope.within(await (await self._owners()).resolve(conversation_id))
         return await listing.newest_row(store.rows, scope, RowFilter(kinds=(kind,), ids=ids))
 
     # What there is
@@ -386,12 +433,8 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             ForeignUserError: a view asks; it knows of one user only.
         """
-        if self._user is not None:
-            raise ForeignUserError(
-                f"this memory serves the user {self._user!r} only",
-                fix="Use the whole memory to list users.",
-            )
-        return await listing.list_users((await self._door.store()).rows)
+        self._caller.whole("the list of users")
+        return await listing.list_users((await self._lazy.get()).rows)
 
     async def list_conversations(
         self,
@@ -411,20 +454,21 @@ class VectorMemory(OlderGuide, MemoryInterface):
             InvalidInputError: an argument is not usable, or nothing says whose.
             ForeignUserError: the view is another user's.
         """
-        scope, limit = await self._door.scope(self._user, user_id, None), _page_size(limit)
-        return await listing.list_conversations(
-            (await self._door.store()).rows, scope, limit, after
+        scope, limit = (
+            await self._caller.search_scope(self._owners, user_id),
+            _page_size(limit),
         )
+        return await listing.list_conversations((await self._lazy.get()).rows, scope, limit, after)
 
     async def get_conversation(self, conversation_id: str) -> ConversationSummary | None:
         """A conversation's owner, title, times and length.
 
         None where nothing is in it, and in a view where it is another user's.
         """
-        validation.identifier("conversation_id", conversation_id)
-        store = await self._door.store()
-        conversation_id = await self._door.resolve(conversation_id)
-        scope = self._door.own_scope(self._user).within(conversation_id)
+        checks.identifier("conversation_id", conversation_id)
+        store = await self._lazy.get()
+        conversation_id = await (await self._owners()).resolve(conversation_id)
+        scope = self._caller.scope.within(conversation_id)
         found = await listing.list_conversations(store.rows, scope, 1, None)
         return found[0] if found else None
 
@@ -433,9 +477,9 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
         In a view another user's conversation is nobody's.
         """
-        validation.identifier("conversation_id", conversation_id)
-        owner = await (await self._door.conversations()).owner(conversation_id)
-        return owner if self._user in (None, owner) else None
+        checks.identifier("conversation_id", conversation_id)
+        owner = await (await self._owners()).owner(conversation_id)
+        return owner if self._caller.may_see(owner) else None
 
     async def read_turns(
         self,
@@ -456,13 +500,13 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             InvalidInputError: an argument is not usable.
         """
-        validation.identifier("conversation_id", conversation_id)
+        checks.identifier("conversation_id", conversation_id)
         if from_turn is not None:
-            from_turn = validation.limit("from_turn", from_turn, largest=2**62, smallest=0)
+            from_turn = checks.limit("from_turn", from_turn, largest=2**62, smallest=0)
         limit = _page_size(limit)
-        store = await self._door.store()
-        conversation_id = await self._door.resolve(conversation_id)
-        scope = self._door.own_scope(self._user)
+        store = await self._lazy.get()
+        conversation_id = await (await self._owners()).resolve(conversation_id)
+        scope = self._caller.scope
         return await listing.read_turns(
             store.rows, scope, conversation_id, from_turn, limit, newest_first=bool(newest_first)
         )
@@ -500,9 +544,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
             tags=tags,
             categories=categories,
         )
-        scope, limit = await self._door.scope(self._user, user_id, None), _page_size(limit)
+        scope, limit = (
+            await self._caller.search_scope(self._owners, user_id),
+            _page_size(limit),
+        )
         return await listing.list_memories(
-            (await self._door.store()).rows, scope, where, limit, after
+            (await self._lazy.get()).rows, scope, where, limit, after
         )
 
     # Deleting
@@ -513,11 +560,11 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             NotFoundError: there is no such memory for this caller.
         """
-        writer = await self._door.writer()
+        writer = await self._lazy.writer()
         found = 0
         with suppress(ValueError):  # what is no UUID is no memory's id
             where = RowFilter(kinds=(MEMORY,), ids=(str(UUID(str(memory_id))),))
-            found = await writer.delete(self._door.own_scope(self._user), where)
+            found = await writer.delete(self._caller.scope, where)
         if not found:
             raise NotFoundError(
                 f"there is no memory {str(memory_id)!r}", fix="Use the id of a stored MemoryEntry."
@@ -525,12 +572,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
 
     async def clear_history(self, conversation_id: str, keep_system_messages: bool = True) -> None:
         """Delete a conversation's messages; system messages stay unless asked otherwise."""
-        validation.identifier("conversation_id", conversation_id)
-        writer = await self._door.writer()
-        conversation_id = await self._door.resolve(conversation_id)
+        checks.identifier("conversation_id", conversation_id)
+        writer = await self._lazy.writer()
+        conversation_id = await (await self._owners()).resolve(conversation_id)
         where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep_system_messages else ())
-        scope = self._door.own_scope(self._user).within(conversation_id)
-        if await self._door.owned(conversation_id, scope.user_id):
+        scope = self._caller.scope.within(conversation_id)
+        if await (await self._owners()).owned(conversation_id, scope.user_id):
             await writer.delete(scope, where)
 
     async def delete_messages(
@@ -549,12 +596,12 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             InvalidInputError: an id is no UUID. Nothing was deleted.
         """
-        ids = validation.uuids("message_ids", message_ids)
-        writer = await self._door.writer()
-        scope = self._door.own_scope(self._user)
+        ids = checks.uuids("message_ids", message_ids)
+        writer = await self._lazy.writer()
+        scope = self._caller.scope
         if conversation_id is not None:
-            validation.identifier("conversation_id", conversation_id)
-            scope = scope.within(await self._door.resolve(conversation_id))
+            checks.identifier("conversation_id", conversation_id)
+            scope = scope.within(await (await self._owners()).resolve(conversation_id))
         if not ids:
             return 0
         return await writer.delete(scope, RowFilter(kinds=(MESSAGE,), ids=ids))
@@ -565,13 +612,13 @@ class VectorMemory(OlderGuide, MemoryInterface):
         self, user_id: str, metadata: dict[str, Any] | None = None
     ) -> SessionContext:
         """Begin a session, with a new conversation that becomes the user's current one."""
-        user = self._door.serve(self._user, user_id)
-        await self._door.writer()
-        return await (await self._door.conversations()).create_session(user, metadata)
+        user = self._caller.acting_for_named(user_id)
+        await self._lazy.writer()
+        return await (await self._conversations()).create_session(user, metadata)
 
     async def get_session(self, session_id: str) -> SessionContext | None:
         """A session, None where there is none for this caller."""
-        return await (await self._door.conversations()).session(session_id, self._user)
+        return await (await self._conversations()).session(session_id, self._caller.user_id)
 
     async def list_sessions(
         self,
@@ -593,8 +640,11 @@ class VectorMemory(OlderGuide, MemoryInterface):
             InvalidInputError: an argument is not usable, or nothing says whose.
             ForeignUserError: the view is another user's.
         """
-        scope, limit = await self._door.scope(self._user, user_id, None), _page_size(limit)
-        conversations = await self._door.conversations()
+        scope, limit = (
+            await self._caller.search_scope(self._owners, user_id),
+            _page_size(limit),
+        )
+        conversations = await self._conversations()
         return await conversations.sessions(scope.user_id, active, limit, after)
 
     async def end_session(self, session_id: str) -> None:
@@ -603,8 +653,8 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             NotFoundError: there is no such session for this caller.
         """
-        await self._door.writer()
-        await (await self._door.conversations()).end_session(session_id, self._user)
+        await self._lazy.writer()
+        await (await self._conversations()).end_session(session_id, self._caller.user_id)
 
     async def get_context(self, user_id: str, session_id: str | None = None) -> ConversationContext:
         """The user's context, its messages oldest first.
@@ -617,31 +667,170 @@ class VectorMemory(OlderGuide, MemoryInterface):
         Raises:
             ForeignUserError: the conversation is another user's.
         """
-        user = self._door.serve(self._user, user_id)
+        user = self._caller.acting_for_named(user_id)
         if session_id is not None:
-            validation.identifier("session_id", session_id)
-        context = await (await self._door.conversations()).context(user, session_id)
-        self._door.handed_out.remember(context)
+            checks.identifier("session_id", session_id)
+        context = await (await self._conversations()).context(user, session_id)
+        self._context_recall.remember(context)
         return context
 
     async def get_user(self, user_id: str) -> UserContext:
         """A user's profile and preferences; empty ones where none were saved."""
-        user = self._door.serve(self._user, user_id)
-        return await (await self._door.conversations()).user(user)
+        user = self._caller.acting_for_named(user_id)
+        return await (await self._conversations()).user(user)
 
     async def save_user(self, user: UserContext) -> None:
         """Keep a user's profile and preferences; every later context carries them."""
         if not isinstance(user, UserContext):
             raise InvalidInputError("user", "expected a UserContext", fix="Make a UserContext.")
-        self._door.serve(self._user, user.user_id)
-        await self._door.writer()
-        await (await self._door.conversations()).save_user(user)
+        self._caller.acting_for_named(user.user_id)
+        await self._lazy.writer()
+        await (await self._conversations()).save_user(user)
 
     async def get_statistics(self, user_id: str) -> dict[str, Any]:
         """How much a user has: total_messages, conversations, memories, and since when."""
-        user = self._door.serve(self._user, user_id)
-        return await (await self._door.conversations()).statistics(user)
+        user = self._caller.acting_for_named(user_id)
+        return await (await self._conversations()).statistics(user)
+
+    # The older guide's names, which MemoryBackendRegistry asks for and ContextManager calls
+
+    async def retrieve_context(
+        self, user_id: str, query: str, limit: int = 10, conversation_id: str | None = None
+    ) -> list[Message]:
+        """The messages that answer ``query`` best, oldest first, as a prompt wants them."""
+        hits = await self.recall(
+            query,
+            user_id=user_id,
+            k=checks.limit("limit", limit),
+            conversation_id=conversation_id,
+            kinds="message",
+        )
+        ordered = sorted(hits, key=lambda hit: (hit.created_at, hit.turn or 0))
+        return [hit.record for hit in ordered if isinstance(hit.record, Message)]
+
+    async def search_memories(self, user_id: str, query: str, limit: int = 5) -> list[MemoryEntry]:
+        """The memories that answer ``query`` best, best first."""
+        hits = await self.recall(
+            query, user_id=user_id, k=checks.limit("limit", limit), kinds="memory"
+        )
+        return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
+
+    async def clear_conversation(self, user_id: str, conversation_id: str) -> None:
+        """Delete every message of a user's conversation.
+
+        Raises:
+            ForeignUserError: the conversation is another user's.
+        """
+        await self._caller.search_scope(self._owners, user_id, conversation_id)
+        await self.clear_history(conversation_id, keep_system_messages=False)
+
+    # Opened at first use
+
+    async def _owners(self) -> Owners:
+        return (await self._lazy.get()).owners
+
+    async def _conversations(self) -> Conversations:
+        store = await self._lazy.get()
+        return Conversations(store, store.owners)
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What a memory and its views know of each other's doing."""
+
+    maintained: dict[str, Any] | None = None
 
 
 def _page_size(limit: int | None) -> int | None:
-    return None if limit is None else validation.limit("limit", limit, largest=2**31)
+    return None if limit is None else checks.limit("limit", limit, largest=2**31)
+
+
+def _settings(
+    url: str | None,
+    embedder: Any,
+    profile: Any,
+    read_only: bool | None,
+    config: MemoryConfig | None,
+    settings: dict[str, Any],
+) -> MemoryConfig:
+    """Settings from arguments, the environment and a config, as one."""
+    given = dict(settings)
+    if url is not None:
+        given["url"] = str(url)
+    if isinstance(embedder, str):
+        given["embedder"] = embedder
+    if isinstance(profile, str):
+        given["profile"] = profile
+    if read_only is not None:
+        given["read_only"] = read_only
+    if isinstance(config, BrunoMemoryConfig):
+        config = MemoryConfig.from_bruno(config)
+    if config is not None and not isinstance(config, MemoryConfig):
+        raise InvalidInputError(
+            "config", f"is a {type(config).__name__}", fix="Give a MemoryConfig."
+        )
+    if config is None:
+        config = MemoryConfig.build(**given)
+    elif given:
+        raise InvalidInputError(
+            "config",
+            f"was given beside {', '.join(sorted(given))}",
+            fix="Give either a config or single settings.",
+        )
+    checks.identifier("default_user", config.default_user)
+    return config
+
+
+class Opening:
+    """A memory about to be opened: ``await`` it, or enter it with ``async with``."""
+
+    def __init__(self, memory: VectorMemory) -> None:
+        self._memory = memory
+
+    def __await__(self) -> Generator[Any, None, VectorMemory]:
+        return self._memory.connect().__await__()
+
+    async def __aenter__(self) -> VectorMemory:
+        return await self._memory.connect()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._memory.close()
+
+
+def open_memory(
+    url: str | None = None,
+    *,
+    embedder: str | Embedder | EmbeddingInterface | None = None,
+    profile: str | Profile | None = None,
+    read_only: bool | None = None,
+    config: MemoryConfig | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Opening:
+    """Open a memory, or make it where there is none.
+
+    Use it as ``memory = await open_memory("./memory")`` and close it yourself,
+    or as ``async with open_memory("./memory") as memory``. The arguments are
+    those of :class:`~bruno_memory_vec.VectorMemory`.
+
+    Raises (when awaited or entered):
+        InvalidInputError: a setting is not usable.
+        StoreError: the folder is no store, is locked, or has another embedder or version.
+        EngineError: an engine cannot be opened.
+    """
+    return Opening(
+        VectorMemory(
+            url,
+            embedder=embedder,
+            profile=profile,
+            read_only=read_only,
+            config=config,
+            progress=progress,
+            **settings,
+        )
+    )

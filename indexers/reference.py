@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .analysis import Analyser, inverse_document_frequency
-from .protocols import EVERYONE, Candidates, LexicalQuery, Maintenance, RowFilter, Scope
+from .protocols import Maintenance
+from .query import EVERYONE, Candidates, LexicalQuery, RowFilter, Scope
 from .schema import LEXICAL_COLUMNS, Key, key_of, row_schema
+from .text.analysis import Analyser, inverse_document_frequency
 
 _K1, _B = 1.2, 0.75
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .rows_view import CODED, RowsView
 from .schema import COLUMNS, micros
+from .snapshot import CODED, RowsView
 
 #: What :class:`UserRows` is made of.
 LOADED = (*COLUMNS, "vector")

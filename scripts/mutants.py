@@ -12,6 +12,7 @@ only cost time (TUNING). A mutant that runs into the time limit counts as killed
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import os
@@ -41,45 +42,42 @@ ROOT = Path(__file__).resolve().parent.parent
 #: `tests`. A module that moves is renamed here and nowhere else.
 MODULES: dict[str, dict[str, str]] = {
     "writing": {
-        "bruno_memory_vec/batches.py": "unit/test_batches unit/test_writing unit/test_kinds "
-        "durability/test_turns",
-        "bruno_memory_vec/write_queue.py": "unit/test_write_queue unit/test_writing",
-        "bruno_memory_vec/known_ids.py": "properties/test_known_ids unit/test_writing",
-        "bruno_memory_vec/places.py": "unit/test_kinds durability/test_turns unit/test_writing",
-        "bruno_memory_vec/background.py": "unit/test_background unit/test_writing",
-        "bruno_memory_vec/flushing.py": "unit/test_background",
-        "bruno_memory_vec/following.py": "unit/test_following cli/test_repair",
-        "bruno_memory_vec/writer.py": "unit/test_writing unit/test_batches unit/test_kinds "
-        "durability/test_turns durability/test_lifetime",
+        "bruno_memory_vec/writing/commit.py": "unit/test_batches unit/test_writing",
+        "bruno_memory_vec/writing/queue.py": "unit/test_write_queue unit/test_writing",
+        "bruno_memory_vec/writing/known_ids.py": "properties/test_known_ids unit/test_batches",
+        "bruno_memory_vec/writing/places.py": "unit/test_writing unit/test_kinds",
+        "bruno_memory_vec/writing/background.py": "unit/test_background",
+        "bruno_memory_vec/writing/flushing.py": "unit/test_background",
+        "bruno_memory_vec/writing/projections.py": "unit/test_following",
+        "bruno_memory_vec/writing/writer.py": "unit/test_writing unit/test_batches unit/test_kinds",
     },
     "sessions": {
-        "bruno_memory_vec/sessions/hot_cache.py": "unit/test_hot_cache",
+        "bruno_memory_vec/sessions/cache.py": "unit/test_hot_cache",
         "bruno_memory_vec/sessions/sqlite.py": "unit/test_sessions unit/test_hot_cache "
-        "unit/test_newer_schemas unit/test_sessions_connection hostile/test_second_review",
+        "unit/test_sessions_connection unit/test_newer_schemas",
         "bruno_memory_vec/sessions/sqlite_connection.py": "unit/test_sessions_connection "
-        "unit/test_sessions unit/test_newer_schemas",
+        "unit/test_sessions",
         "bruno_memory_vec/sessions/sqlite_statements.py": "unit/test_sessions unit/test_hot_cache",
-        "bruno_memory_vec/sessions/stale.py": "unit/test_sessions cli/test_repair",
+        "bruno_memory_vec/sessions/stale.py": "unit/test_sessions",
     },
     "access": {
-        "bruno_memory_vec/validation.py": "unit/test_validation unit/test_access",
-        "bruno_memory_vec/filters.py": "unit/test_access unit/test_validation",
-        "bruno_memory_vec/conversations.py": "unit/test_access unit/test_kinds "
-        "hostile/test_second_review conformance/test_memory_in_memory",
-        "bruno_memory_vec/door.py": "unit/test_access unit/test_kinds unit/test_validation "
-        "assistant/test_recalled_notes assistant/test_base_assistant",
+        "bruno_memory_vec/rows/checks.py": "unit/test_access unit/test_validation",
+        "bruno_memory_vec/recall/filters.py": "unit/test_access",
+        "bruno_memory_vec/conversations/conversations.py": "unit/test_access unit/test_kinds",
+        "bruno_memory_vec/access.py": "unit/test_access unit/test_kinds "
+        "assistant/test_recalled_notes",
     },
     "log": {
-        "indexers/log_records.py": "unit/test_row_log",
-        "indexers/row_log.py": "unit/test_row_log durability/test_names_synced",
-        "indexers/log_reader.py": "unit/test_log_parts durability/test_log",
-        "indexers/row_tail.py": "unit/test_log_parts",
-        "indexers/row_backlog.py": "unit/test_log_parts unit/test_row_log durability/test_log",
-        "indexers/logged.py": "unit/test_log_parts unit/test_row_log durability/test_log",
+        "indexers/lance/log_records.py": "unit/test_row_log",
+        "indexers/lance/write_ahead_log.py": "unit/test_row_log durability/test_names_synced",
+        "indexers/lance/log_reader.py": "unit/test_log_parts",
+        "indexers/lance/memtable.py": "unit/test_log_parts",
+        "indexers/lance/flusher.py": "unit/test_log_parts unit/test_row_log",
+        "indexers/lance/logged.py": "unit/test_log_parts unit/test_row_log",
     },
     "context": {
-        "bruno_memory_vec/context.py": "unit/test_context assistant/test_recalled_notes "
-        "properties/test_context_building assistant/test_base_assistant",
+        "bruno_memory_vec/conversations/context.py": "unit/test_context "
+        "assistant/test_recalled_notes properties/test_context_building",
     },
 }
 
@@ -90,7 +88,7 @@ TUNING = set(
     "_REMEMBERED_OWNERS _BATCH_ROWS _QUIET_TURNS QUEUE_ROWS QUEUE_CHARACTERS _ANSWERS_AT_ONCE "
     "LEXICAL_DELAY _USES_BEFORE_FLUSH _REST _ROWS_A_COMMIT _RECENT _FEW _WEIGHTS PAUSE LONGEST "
     "AGAIN _AGAIN _TRIES _JOINED_ON_THE_LOOP _BYTES_ON_THE_LOOP LOGGED_ROWS LOGGED_BYTES TAIL_ROWS "
-    "TAIL_BYTES _CHARACTERS_A_TOKEN _BLANK _MOST_BYTES _MOST".split()
+    "TAIL_BYTES _CHARACTERS_A_TOKEN _BLANK _MOST_CHARACTERS _MOST_CONTEXTS".split()
 )
 
 _SWAPS = {
@@ -301,6 +299,43 @@ def _mutated(source: str, operator: Operator, occurrence: int) -> str | None:
 
 # Running
 
+# Importing what the package needs takes longer than many tests, so one process does it, and forks
+# for each mutant. The package itself is imported by the children alone; so are the engines, whose
+# threads would not survive a fork, and pytest's plugins, which it wants to import itself.
+_NURSERY = """
+import importlib.util, json, os, signal, sys, time, traceback
+import aiosqlite, bruno_core.models, numpy, pyarrow.compute, pydantic_settings, pytest
+import rich.table, structlog, typer.testing
+print(importlib.util.find_spec("bruno_memory_vec").origin, flush=True)
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        said = os.open(order["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        for stream in (1, 2):
+            os.dup2(said, stream)
+        code = 3
+        try:
+            code = int(pytest.main(order["arguments"]))
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    end = time.monotonic() + order["timeout"]
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > end:
+            os.killpg(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            break
+        time.sleep(0.01)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
 
 class Copy:
     """A copy of the working tree, to put faults into."""
@@ -313,16 +348,25 @@ class Copy:
         if (ROOT.parent / "shared").exists():
             (folder / "shared").symlink_to((ROOT.parent / "shared").resolve())
         self._written = time.time()
-        where = "import bruno_memory_vec as package; print(package.__file__)"
-        done = subprocess.run(
-            [sys.executable, "-c", where], cwd=self.root, env=self._env(), capture_output=True,
-            text=True, check=True,
-        )  # fmt: skip
-        assert Path(done.stdout.strip()).is_relative_to(self.root), "tests would see another copy"
-
-    def _env(self) -> dict[str, str]:
+        self._said = folder / "said.txt"
         # In CI's profile Hypothesis tries the same examples each time.
-        return {**os.environ, "CI": "1", "PYTHONPATH": str(self.root)}
+        env = {**os.environ, "CI": "1", "PYTHONPATH": str(self.root)}
+        self._nursery = subprocess.Popen(
+            [sys.executable, "-c", _NURSERY], cwd=self.root, env=env, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        place = self._answer()
+        assert Path(place).is_relative_to(self.root), f"tests would see {place}"
+
+    def close(self) -> None:
+        """End the process that bears the others."""
+        assert self._nursery.stdin is not None
+        self._nursery.stdin.close()
+        self._nursery.wait(60)
+
+    def _answer(self) -> str:
+        assert self._nursery.stdout is not None
+        return self._nursery.stdout.readline().strip()
 
     def write(self, module: str, source: str) -> None:
         """Put a source in place. Its time is a new one, so that no compiled one is taken for it."""
@@ -333,26 +377,21 @@ class Copy:
 
     def test(self, files: list[str], timeout: float) -> tuple[str, str, float]:
         """Run test files to the first failure: how it ended, which failed, in how many seconds."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p",
-                   "no:cov", "--no-header", *files]  # fmt: skip
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:cov", "--no-header"]
+        order = {"arguments": [*options, *files], "timeout": timeout, "said": str(self._said)}
         started = time.monotonic()
-        process = subprocess.Popen(
-            command, cwd=self.root, env=self._env(), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
-        try:
-            said, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return "timeout", "", time.monotonic() - started
+        assert self._nursery.stdin is not None
+        self._nursery.stdin.write(json.dumps(order) + "\n")
+        self._nursery.stdin.flush()
+        code = int(self._answer())
         seconds = time.monotonic() - started
-        if process.returncode == 0:
-            return "passed", "", seconds
+        if code in {-signal.SIGKILL, 0}:
+            return "passed" if code == 0 else "timeout", "", seconds
+        said = self._said.read_text(encoding="utf-8", errors="replace")
+        if code > 2:
+            raise RuntimeError(f"pytest ended with {code}:\n{said}")
         heads = ("FAILED ", "ERROR tests")
         named = [line for line in said.splitlines() if line.startswith(heads)]
-        if process.returncode not in {1, 2} and process.returncode > 0:
-            raise RuntimeError(f"pytest ended with {process.returncode}:\n{said}")
         return "failed", (named or said.splitlines() or [""])[-1][:200], seconds
 
 
@@ -368,11 +407,10 @@ def run(args: argparse.Namespace) -> Report:
     def serve(number: int) -> None:
         try:
             copy = Copy(copies / str(number))
-            while True:
-                module, files = work.get_nowait()
-                report.outcomes.extend(of_module(copy, module, files, args))
-        except queue.Empty:
-            pass
+            with contextlib.suppress(queue.Empty), contextlib.closing(copy):
+                while True:
+                    module, files = work.get_nowait()
+                    report.outcomes.extend(of_module(copy, module, files, args))
         except BaseException as error:
             failed.append(error)
 
@@ -412,7 +450,7 @@ def of_module(
     result, why, seconds = copy.test(files, 600)
     if result != "passed":
         raise RuntimeError(f"{module}: without a mutation its tests end as {result}: {why}")
-    limit = 30 + 4 * seconds
+    limit = 15 + 3 * seconds
     for mutant in chosen:
         copy.write(module, mutant.source)
         try:

@@ -16,13 +16,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.micro import data
 from benchmarks.micro.conftest import Run
 from bruno_memory_vec.embedders import StaticEmbedder
-from bruno_memory_vec.indexers.analysis import analyser
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS
-from bruno_memory_vec.indexers.tantivy import TantivyIndex
-from bruno_memory_vec.profiles import load_profile
-from bruno_memory_vec.recall.candidate_pool import columns_for
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.text.analysis import analyser
+from bruno_memory_vec.recall.pool import columns_for
+from bruno_memory_vec.recall.profiles import load_profile
 
 ONE = Scope.user(data.user(0))
 EVERYONE = Scope.all_users()

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro import data
-from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
-from bruno_memory_vec.profiles import list_profiles, load_profile
 from bruno_memory_vec.rankers import (
     STEPS,
     Ask,
@@ -26,7 +25,8 @@ from bruno_memory_vec.rankers import (
 )
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.recall import word_matches as words
-from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool
+from bruno_memory_vec.recall.pool import columns_for, make_pool
+from bruno_memory_vec.recall.profiles import list_profiles, load_profile
 
 K = 10
 NOW = micros(data.NOW)

@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.micro import data
 from benchmarks.micro.conftest import Run
 from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
-from bruno_memory_vec.profiles import list_profiles
+from bruno_memory_vec.recall.profiles import list_profiles
 
 ROLES = (MessageRole.USER, MessageRole.ASSISTANT)
 

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec import demo
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rankers import (
     CrossEncoder,
@@ -23,6 +22,7 @@ from bruno_memory_vec.rankers import (
     Step,
     Update,
 )
+from bruno_memory_vec.surfaces import demo
 from bruno_memory_vec.testing.rows import message, table
 
 #: Rows of a store, of how many users, and turns of a conversation.

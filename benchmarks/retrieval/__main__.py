@@ -41,7 +41,7 @@ from benchmarks.retrieval.matrix import (
 )
 from bruno_memory_vec.embedders import Embedder
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.profiles import load_profile
+from bruno_memory_vec.recall.profiles import load_profile
 
 _EVAL_DATA = "BRUNO_EVAL_DATA"
 # What is taken from that folder when no data is named: kind and subfolder.

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders import embed_texts
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
-from bruno_memory_vec.profiles import load_profile
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.recall.profiles import load_profile
 
 _K = 10
 _EVERYWHERE = Scope.all_users()
@@ -37,7 +38,7 @@ async def ann_recall(memory: VectorMemory, asked: Sequence[Asked]) -> dict[str, 
         "ann_recall@10": the mean over the questions; "ann_recall@10_min": the least;
         "asked": how many questions.
     """
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     where = RowFilter(alive_at=datetime.now(timezone.utc))
     limit = load_profile(memory.config.profile).candidates.semantic
     vectors = await embed_texts(store.embedder, [one.text for one in asked], "query")

@@ -128,7 +128,7 @@ class Words:
     def __init__(self, folder: Path) -> None:
         import tantivy
 
-        from bruno_memory_vec.indexers.analysis import analyser
+        from bruno_memory_vec.indexers.text.analysis import analyser
 
         self._tantivy = tantivy
         self._analyser = analyser("english")

@@ -21,11 +21,11 @@ _IMPORTED = (
     "tantivy",
     "pyarrow.compute",
     "aiosqlite",
-    "bruno_memory_vec.store",
-    "bruno_memory_vec.indexers.lance",
-    "bruno_memory_vec.indexers.tantivy",
+    "bruno_memory_vec.store.folder",
+    "bruno_memory_vec.indexers.lance.index",
+    "bruno_memory_vec.indexers.tantivy.index",
     "bruno_memory_vec.sessions.sqlite",
-    "bruno_memory_vec.verification",
+    "bruno_memory_vec.upkeep.verification",
 )
 _OVER_ALL = 20
 

@@ -14,7 +14,7 @@ from benchmarks.scale.data import ASKED_SIZE, Corpus
 from benchmarks.scale.exact import Asked, ann_recall
 from benchmarks.scale.work import Tell, Work, spread, times
 from bruno_memory_vec import ALL_USERS, VectorMemory
-from bruno_memory_vec.indexers.protocols import Scope
+from bruno_memory_vec.indexers.query import Scope
 
 # Questions whose neighbours are checked; each of the scopes is read whole for them.
 _CHECKED = 50

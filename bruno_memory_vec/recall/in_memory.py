@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.hits import Hits
-from bruno_memory_vec.indexers.protocols import Candidates
-from bruno_memory_vec.indexers.rows_view import RowsView
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.indexers.snapshot import RowsView
 from bruno_memory_vec.rankers import Pool, Question, rank
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.recall import copies
-from bruno_memory_vec.recall.candidate_pool import role_number
 from bruno_memory_vec.recall.cross_encoder import cross_score
+from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.making_hits import columns_of, make_hits
+from bruno_memory_vec.recall.pool import role_number
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.word_matches import word_matches
 

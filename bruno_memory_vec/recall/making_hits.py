@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from bruno_memory_vec.hits import Hit, Hits
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rankers import Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
-from bruno_memory_vec.rows import MESSAGE_COLUMNS, Row, record, utc
+from bruno_memory_vec.recall.hits import Hit, Hits
+from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 
 # What a hit that is a message is made of.
 _MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.rankers import Profile
 
 

@@ -13,29 +13,23 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
-from bruno_memory_vec.hits import Hits
-from bruno_memory_vec.indexers.loop_lock import LoopLock
-from bruno_memory_vec.indexers.protocols import Candidates, LexicalIndex, VectorIndex
-from bruno_memory_vec.indexers.rows_view import RowsView
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
-from bruno_memory_vec.rankers import (
-    Pool,
-    Profile,
-    Question,
-    Ranking,
-    rank,
-    read_question,
-)
+from bruno_memory_vec.indexers.snapshot import RowsView
+from bruno_memory_vec.rankers import Pool, Profile, Question, Ranking, rank, read_question
 from bruno_memory_vec.recall import copies
-from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool, places_around, vectors_of
 from bruno_memory_vec.recall.cross_encoder import cross_score
+from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.in_memory import ROUNDING, recall_in_memory
 from bruno_memory_vec.recall.making_hits import columns_of, make_hits
+from bruno_memory_vec.recall.pool import columns_for, make_pool, places_around, vectors_of
 from bruno_memory_vec.recall.request import RecallRequest
-from bruno_memory_vec.rows import from_table
+from bruno_memory_vec.rows.models import from_table
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.writer import Writer
+    from bruno_memory_vec.writing.writer import Writer
 
 # A writer in another process commits its words this long after its rows, at most (writer.py), so a
 # reader waits a little longer, and then takes the index as it is.

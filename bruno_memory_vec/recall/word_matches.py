@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.static import StaticEmbedder
-from bruno_memory_vec.indexers.stopwords import QUESTION_STOPWORDS
+from bruno_memory_vec.indexers.text.stopwords import QUESTION_STOPWORDS
 
 #: Words less alike than this do not match at all. On LoCoMo's dev split 0.2 to 0.4 are the same.
 ALIKE = 0.3

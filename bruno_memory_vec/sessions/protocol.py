@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
 
-from bruno_memory_vec.rows import Row
+from bruno_memory_vec.rows.models import Row
 
 
 @dataclass(frozen=True, slots=True)

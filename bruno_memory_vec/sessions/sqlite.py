@@ -13,19 +13,13 @@ from uuid import uuid4
 import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
 
-from bruno_memory_vec import jsonable
 from bruno_memory_vec.errors import EngineError, StoreVersionError
-from bruno_memory_vec.indexers.loop_lock import LoopLock
-from bruno_memory_vec.rows import message_from_json
-from bruno_memory_vec.sessions.hot_cache import HotCache, Parts
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.rows import tagged_json as jsonable
+from bruno_memory_vec.rows.models import message_from_json
+from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
-from bruno_memory_vec.sessions.sqlite_connection import (
-    ENGINE,
-    connect,
-    errors,
-    thread_of,
-    transact,
-)
+from bruno_memory_vec.sessions.sqlite_connection import ENGINE, connect, errors, thread_of, transact
 from bruno_memory_vec.sessions.sqlite_statements import (
     CONTEXT,
     SESSIONS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from bruno_memory_vec.indexers.threads import in_breaths
-from bruno_memory_vec.rows import message_to_json
+from bruno_memory_vec.indexers.aio import in_breaths
+from bruno_memory_vec.rows.models import message_to_json
 from bruno_memory_vec.sessions.protocol import Conversation, HotTurn
 
 CONTEXT = """

@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope, VectorIndex
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.testing.engine_suite import (
     ANA,

@@ -23,10 +23,11 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
-from bruno_memory_vec.indexers.analysis import Analyser, analyser
-from bruno_memory_vec.indexers.protocols import LexicalIndex, LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.protocols import LexicalIndex
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
+from bruno_memory_vec.indexers.text.analysis import Analyser, analyser
 from bruno_memory_vec.testing.engine_suite import (
     ANA,
     ANY,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.threads import in_breaths
+from bruno_memory_vec.indexers.aio import in_breaths
 
 _WORD = re.compile(r"\w+")
 # A text's trigrams are some five times as many as its words; together they should count

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, row_schema
-from bruno_memory_vec.rows import cues
+from bruno_memory_vec.rows.models import cues
 from bruno_memory_vec.testing.embedder import HashEmbedder
 
 #: The time of the row with ``seq`` 0; each later one is a minute younger.

@@ -17,7 +17,7 @@ from bruno_core.models.message import Message, MessageRole
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import MemoryConfig, VectorMemory
-from bruno_memory_vec.context import RECALLED, estimate_tokens
+from bruno_memory_vec.conversations.context import RECALLED, estimate_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM, USER = MessageRole.SYSTEM, MessageRole.USER

@@ -10,7 +10,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import Hit, VectorMemory, open_memory
-from bruno_memory_vec.context import worth_telling
+from bruno_memory_vec.conversations.context import worth_telling
 
 SYSTEM, USER, ASSISTANT = MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT
 QUESTION = "What did the boiler cost?"

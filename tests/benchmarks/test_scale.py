@@ -25,7 +25,7 @@ from benchmarks.scale.work import messages, store_rows
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.embedders import StaticEmbedder
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
-from bruno_memory_vec.indexers.protocols import Scope
+from bruno_memory_vec.indexers.query import Scope
 
 _ROWS, _USERS = 300, 5
 
@@ -156,7 +156,9 @@ def test_given_vectors_are_found_by_text(corpus: Corpus) -> None:
 
 async def test_the_engine_is_compared_with_exact_search(corpus: Corpus, tmp_path: Path) -> None:
     few = tmp_path / "few.toml"
-    balanced = (files("bruno_memory_vec.profiles") / "balanced.toml").read_text(encoding="utf-8")
+    balanced = (files("bruno_memory_vec.recall.profiles") / "balanced.toml").read_text(
+        encoding="utf-8"
+    )
     few.write_text(re.sub(r"(?m)^semantic = \d+$", "semantic = 5", balanced), encoding="utf-8")
     user, texts = corpus.asked_user, [question.text for question in corpus.questions[:8]]
     conversation = corpus.layout.conversations_of(user)[0]

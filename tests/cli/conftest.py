@@ -44,7 +44,7 @@ def spawn() -> Callable[..., Done]:
 
 
 def command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "bruno_memory_vec.cli", *arguments]
+    return [sys.executable, "-m", "bruno_memory_vec", *arguments]
 
 
 @pytest.fixture

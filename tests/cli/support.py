@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bruno_memory_vec.cli.app import app
+from bruno_memory_vec.surfaces.cli.app import app
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec.cli import demo as command
+from bruno_memory_vec.surfaces.cli import demo as command
 
 Run = Callable[..., Any]
 
@@ -26,7 +26,7 @@ def test_demo(run: Run) -> None:
     assert done.code == 0
     assert done.err == ""
     lines = done.out.splitlines()
-    retyped = [line for line in lines if " -m bruno_memory_vec.cli " in line]
+    retyped = [line for line in lines if " -m bruno_memory_vec " in line]
     assert all(len(line) <= 80 for line in lines if "/" not in line), "wider than a terminal"
     assert "What did Ana call her sourdough starter?" in done.out
     assert "known answer: Clotilde - found at rank 1" in done.out
@@ -36,7 +36,7 @@ def test_demo(run: Run) -> None:
     # It tells what to type next, and that works.
     assert len(retyped) == 5
     for line in retyped:
-        arguments = shlex.split(line.partition(" -m bruno_memory_vec.cli ")[2])
+        arguments = shlex.split(line.partition(" -m bruno_memory_vec ")[2])
         again = run(*arguments)
         assert again.code == 0, line
         assert again.out
@@ -86,4 +86,4 @@ def test_program_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert shutil.which("bruno-memory-vec") is not None
     assert command.program_name() == "bruno-memory-vec"
     monkeypatch.setattr("sys.argv", ["/x/cli/__main__.py"])
-    assert command.program_name().endswith("-m bruno_memory_vec.cli")
+    assert command.program_name().endswith("-m bruno_memory_vec")

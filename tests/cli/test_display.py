@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from bruno_memory_vec.cli.display import Page, Signals, clean, counted, excerpt, words_of
-from bruno_memory_vec.cli.opening import bars
-from bruno_memory_vec.cli.running import Out
+from bruno_memory_vec.surfaces.cli.display import Page, Signals, clean, counted, excerpt, words_of
+from bruno_memory_vec.surfaces.cli.opening import bars
+from bruno_memory_vec.surfaces.cli.running import Out
 
 
 def shown(signals: dict[str, float], width: int) -> list[str]:

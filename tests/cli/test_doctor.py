@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bruno_memory_vec import diagnosis
-from bruno_memory_vec.locking import WriterLock
-from bruno_memory_vec.maintenance import Footprint
+from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.upkeep import diagnosis
+from bruno_memory_vec.upkeep.maintenance import Footprint
 
 Run = Callable[..., Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec.cli import ingest as ingest_command
-from bruno_memory_vec.cli.intake import seekable
+from bruno_memory_vec.surfaces.cli import ingest as ingest_command
+from bruno_memory_vec.surfaces.cli.intake import seekable
 
 Run = Callable[..., Any]
 HASH = ["--embedder", "hash"]
@@ -159,7 +159,7 @@ def test_memory_url_is_refused(run: Run, lines: Run) -> None:
 def test_a_file_that_changes_in_between(
     run: Run, lines: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bruno_memory_vec.cli import intake
+    from bruno_memory_vec.surfaces.cli import intake
 
     file = lines(said("one"), said("two"))
     check = intake.Intake.check
@@ -192,6 +192,6 @@ def test_a_pipe_is_spooled(tmp_path: Path) -> None:
 
 
 def test_described_does_not_steer_a_terminal() -> None:
-    from bruno_memory_vec.ingest import BadLine
+    from bruno_memory_vec.portability import BadLine
 
     assert "\x1b" not in ingest_command.described(BadLine(1, "role", "got \x1b[31m"))

@@ -24,7 +24,7 @@ _HANGS = 120.0
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bruno_memory_vec.cli", *arguments],
+        [sys.executable, "-m", "bruno_memory_vec", *arguments],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_nothing_heavy_for_help() -> None:
     code = (
         "import sys\n"
         "sys.argv = ['bruno-memory-vec', 'recall', '--help']\n"
-        "from bruno_memory_vec.cli import main\n"
+        "from bruno_memory_vec.surfaces.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({'bruno_core', 'lancedb', 'pyarrow', 'tantivy', 'numpy'} & set(sys.modules)))"
     )
@@ -99,7 +99,7 @@ def test_a_reader_that_goes_away(store: list[str]) -> None:
 def test_a_full_disk_behind_stdout(store: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "bruno_memory_vec.cli", "stats", *store[:2]],
+            [sys.executable, "-m", "bruno_memory_vec", "stats", *store[:2]],
             cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 import typer
 from bruno_core.models.message import MessageRole
 
-from bruno_memory_vec.cli import options
+from bruno_memory_vec.surfaces.cli import options
 
 Run = Callable[..., Any]
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.cli import diagnosis
-from bruno_memory_vec.indexers.analysis import analyser
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter, Scope
-from bruno_memory_vec.indexers.tantivy import TantivyIndex
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.testing import HashEmbedder
+from bruno_memory_vec.upkeep import diagnosis
 from tests.cli.conftest import said
 from tests.durability.support import turns_of
 

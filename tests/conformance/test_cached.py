@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec.indexers import cached
-from bruno_memory_vec.indexers.cached import CachedIndex
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.lance import cache as cached
+from bruno_memory_vec.indexers.lance.cache import CachedIndex
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.testing import VectorIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY

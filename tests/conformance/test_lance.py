@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers.lance import LanceIndex
+from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.testing import VectorIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANY, EVERYONE, ROWS
 from bruno_memory_vec.testing.rows import message

@@ -13,9 +13,10 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.indexers import lance, lance_upkeep
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.lance import index as lance
+from bruno_memory_vec.indexers.lance import upkeep as lance_upkeep
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.testing.engine_suite import ANY, EVERYONE, check_shape
 from bruno_memory_vec.testing.rows import message, table
 from tests.durability.support import message as said

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest_asyncio
 
-from bruno_memory_vec.indexers.cached import CachedIndex
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.logged import LoggedIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, VectorIndex
+from bruno_memory_vec.indexers.lance.cache import CachedIndex
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS, LOG, row_schema
 from bruno_memory_vec.testing import VectorIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY, EVERYONE, ROWS, by_seq

@@ -8,10 +8,10 @@ import pytest
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.indexers.analysis import analyser
-from bruno_memory_vec.indexers.protocols import LexicalQuery
+from bruno_memory_vec.indexers.query import LexicalQuery
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
-from bruno_memory_vec.indexers.tantivy import TantivyIndex
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.testing.engine_suite import ANY, EVERYONE
 from bruno_memory_vec.testing.rows import message, table
 

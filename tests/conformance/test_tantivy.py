@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, IndexDamaged
-from bruno_memory_vec.indexers.protocols import LexicalQuery, RowFilter
-from bruno_memory_vec.indexers.tantivy import TantivyIndex
+from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.testing import LexicalIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY
 from bruno_memory_vec.testing.rows import START, message

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis.stateful import initialize, invariant, rule
 
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.logged import LoggedIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, LOG, row_schema
 from tests.congruence.test_stateful import DIMENSION, Engines, TestEngines, same_rows
 

@@ -16,9 +16,9 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.hits import Hits
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.rankers import Diversity, Duplicates, Profile, Update
+from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.profiles import load_profile
 
 NOW = datetime(2026, 3, 1)  # bruno-core's times are naive UTC
 WORDS = (
@@ -200,12 +200,12 @@ async def test_uses_that_are_not_written_yet_count(tmp_path: Path) -> None:
 
 async def test_a_row_that_came_after_the_view_is_not_in_it(tmp_path: Path) -> None:
     """The arrays grow in place; what was taken from them before stays as it was."""
-    from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+    from bruno_memory_vec.indexers.query import RowFilter, Scope
 
     async with open_memory(tmp_path / "store") as memory:
         await fill(memory, random.Random(3))
         await memory.recall("cat", user_id="ana")
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         held = await store.rows.held(Scope.user("ana"))
         assert held is not None
         view = held.view()

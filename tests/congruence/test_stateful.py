@@ -30,12 +30,12 @@ from hypothesis.stateful import (
 )
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.indexers.analysis import analyser
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.protocols import Candidates, LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.query import Candidates, LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, key_of
-from bruno_memory_vec.indexers.tantivy import TantivyIndex
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
 from tests.amounts import amount

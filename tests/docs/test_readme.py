@@ -68,7 +68,7 @@ def test_readme_shows_what_its_first_example_prints() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    from bruno_memory_vec.cli.app import app
+    from bruno_memory_vec.surfaces.cli.app import app
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}

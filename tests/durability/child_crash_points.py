@@ -80,7 +80,7 @@ async def prepare(load: Load) -> list[Any]:
 async def main(order: dict[str, Any]) -> None:
     load = await open_load(order)
     go, change = await prepare(load)
-    store = await load.memory._door.store()
+    store = await load.memory._lazy.get()
     crossings = Crossings(order["point"])
     for engine, names in _STEPS.items():
         for name in names:

@@ -10,8 +10,8 @@ import random
 import sys
 from pathlib import Path
 
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.logged import LoggedIndex
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.lance.logged import LoggedIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.testing.rows import message, table
 

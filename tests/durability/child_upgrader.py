@@ -15,7 +15,8 @@ from typing import Any
 
 
 async def main(order: dict[str, Any]) -> None:
-    from bruno_memory_vec import open_memory, upgrade
+    from bruno_memory_vec import open_memory
+    from bruno_memory_vec.upkeep import upgrade
 
     upgrade._ROWS_A_COMMIT = order["rows_a_commit"]
 
@@ -37,7 +38,7 @@ if __name__ == "__main__":
 
     import bruno_memory_vec.memory
     import bruno_memory_vec.sessions.sqlite
-    import bruno_memory_vec.store
+    import bruno_memory_vec.store.folder
     import bruno_memory_vec.testing.embedder  # noqa: F401
 
     print("ready", flush=True)

@@ -15,9 +15,9 @@ from bruno_core.models.message import Message, MessageRole
 
 import bruno_memory_vec
 from bruno_memory_vec import VectorMemory
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
-from bruno_memory_vec.rows import from_table
+from bruno_memory_vec.rows.models import from_table
 
 HERE = Path(__file__).resolve().parent
 # The folder that holds the package under test: a child must not import another copy.
@@ -30,7 +30,7 @@ def message(text: str, role: str = "user", **fields: Any) -> Message:
 
 async def rows_of(memory: VectorMemory) -> list[dict[str, Any]]:
     """Every row of the store but its vector, straight from the engine."""
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     return list(from_table(await store.rows.scan(Scope.all_users(), RowFilter(), COLUMNS)))
 
 

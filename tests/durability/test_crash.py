@@ -16,7 +16,7 @@ import pytest
 
 from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.embedders.run import embed_texts
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from tests.durability.child_writer import word
 from tests.durability.support import Nursery, message, rows_of
 
@@ -215,7 +215,7 @@ def _check_turns(model: Model, rows: list[dict[str, Any]]) -> None:
 
 
 async def _check_contexts(memory: VectorMemory, rows: list[dict[str, Any]]) -> None:
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     most = memory.config.max_messages
     for conversation in [f"{user}-{number}" for user in USERS for number in range(3)]:
         group = [r for r in rows if r["conversation_id"] == conversation and r["turn"] is not None]
@@ -243,7 +243,7 @@ def _window(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 async def _check_indexes(
     memory: VectorMemory, model: Model, rows: list[dict[str, Any]], seed: int
 ) -> None:
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     words = sorted((await store.lexical.seqs()).tolist())
     assert words == sorted(row["seq"] for row in rows)
     everyone = Scope.all_users()
@@ -260,7 +260,7 @@ async def _check_indexes(
 
 async def check_found(memory: VectorMemory, rows: list[dict[str, Any]]) -> None:
     """Each of these rows is found by its own word, and is the nearest to its own vector."""
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     vectors = await embed_texts(store.embedder, [row["content"] for row in rows], "document")
     for row, vector in zip(rows, vectors, strict=True):
         own = row["content"].split()[0]
@@ -342,7 +342,7 @@ async def test_killed_while_a_store_is_made(nursery: Nursery, tmp_path: Path) ->
 async def _indexed_columns(folder: Path) -> set[str]:
     """Which columns of the rows have an index: without, a store is slow for ever."""
     async with open_memory(str(folder), embedder="hash") as memory:
-        table = (await memory._door.store()).rows.inner.inner._table
+        table = (await memory._lazy.get()).rows.inner.inner._table
         return {column for index in await table.list_indices() for column in index.columns}
 
 

@@ -21,12 +21,7 @@ from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.errors import (
-    EmbeddingError,
-    EngineError,
-    ForeignUserError,
-    StoreClosedError,
-)
+from bruno_memory_vec.errors import EmbeddingError, EngineError, ForeignUserError, StoreClosedError
 from bruno_memory_vec.testing.embedder import HashEmbedder
 from tests.durability.child_writer import word
 from tests.durability.support import ROOT, environment, message, rows_of, turns_of
@@ -168,7 +163,7 @@ def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
 
         from bruno_memory_vec.indexers.lance import LanceIndex
         from bruno_memory_vec.indexers.logged import LoggedIndex
-        from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+        from bruno_memory_vec.indexers.query import RowFilter, Scope
         from bruno_memory_vec.indexers.schema import LOG, row_schema
         from bruno_memory_vec.testing.rows import message, table
 
@@ -357,7 +352,7 @@ async def test_a_commit_that_fails_after_it_was_made(
     """The rows are there although the engine said no: nothing may be given their turns."""
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         await memory.store_message(message("one"), "talk", "ana")
-        fault = Fault((await memory._door.store()).rows, "append", monkeypatch)
+        fault = Fault((await memory._lazy.get()).rows, "append", monkeypatch)
         fault.on = True
         with pytest.raises(EngineError):
             await memory.store_message(message("two"), "talk", "ana")
@@ -407,7 +402,7 @@ async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
 
 
 async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemory) -> None:
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     await store.rows.flush()
     before, version = (await memory.health())["rows"], await store.rows.version()
     began = time.monotonic()

@@ -13,10 +13,10 @@ import pytest
 
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.logged import LoggedIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
-from bruno_memory_vec.indexers.row_log import segments
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+from bruno_memory_vec.indexers.lance.write_ahead_log import segments
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.testing.rows import message as row
 from bruno_memory_vec.testing.rows import table
@@ -196,7 +196,7 @@ async def test_a_commit_whose_end_is_not_known_doubles_nothing(tmp_path: Path) -
 async def test_a_memory_flushes_by_itself(tmp_path: Path) -> None:
     """In a pause after a second, and amid steady writing every two."""
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
 
         async def logged() -> int:
             return int((await store.rows.health())["log"]["rows"])

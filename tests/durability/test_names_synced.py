@@ -48,7 +48,7 @@ async def test_of_the_log_and_of_its_folder(
             for path in (file, log, folder / "rows", folder / "rows" / "rows.lance"):
                 assert folders.holds(path), (number, path)
             # What the first rows were in goes, and the next are in another file.
-            store = await memory._door.store()
+            store = await memory._lazy.get()
             await store.rows.flush()
             assert not file.exists()
 

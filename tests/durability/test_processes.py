@@ -193,7 +193,7 @@ async def test_a_reader_whose_version_was_cleaned_away_looks_again(
     """A writer keeps old versions for some seconds; here for a moment."""
     from datetime import timedelta
 
-    from bruno_memory_vec.indexers import lance_upkeep
+    from bruno_memory_vec.indexers.lance import upkeep as lance_upkeep
 
     monkeypatch.setattr(lance_upkeep, "_KEEP_VERSIONS", timedelta(milliseconds=1))
     async with open_memory(str(tmp_path), embedder="hash") as writer:

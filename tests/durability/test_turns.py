@@ -58,7 +58,7 @@ async def test_the_sessions_alone(tmp_path: Path) -> None:
         return known.next_turn
 
     def turn(number: int) -> HotTurn:
-        from bruno_memory_vec.rows import message_row
+        from bruno_memory_vec.rows.models import message_row
 
         row = message_row(message(f"turn {number}"), "ana", "talk")
         return HotTurn("ana", "talk", number, row)

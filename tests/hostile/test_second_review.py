@@ -41,7 +41,7 @@ async def test_a_session_id_names_its_conversation_when_writing_too() -> None:
 async def test_words_are_found_again_after_a_failed_commit(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash", profile="lexical") as memory:
         await memory.store_message(said("a zebra"), "c", "ana")
-        index: Any = (await memory._door.store()).lexical
+        index: Any = (await memory._lazy.get()).lexical
         add = index._add_documents
 
         def broken(*arguments: Any) -> None:
@@ -117,7 +117,7 @@ async def test_what_is_stored_is_acknowledged(tmp_path: Path) -> None:
     """The sessions' file fails after the rows were committed."""
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         await memory.store_message(said("first"), "c", "ana")
-        sessions: Any = (await memory._door.store()).sessions
+        sessions: Any = (await memory._lazy.get()).sessions
         apply = sessions.apply
 
         async def broken(*_: Any) -> None:

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from bruno_memory_vec import demo
-from bruno_memory_vec.ingest import Turn
+from bruno_memory_vec.portability import Turn
+from bruno_memory_vec.surfaces import demo
 
 
 @pytest.fixture(scope="module")

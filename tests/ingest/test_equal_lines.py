@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.ingest import Turn, read
+from bruno_memory_vec.portability import Turn, read
 
 WAYS = [{}, {"user_id": "ana"}]
 

@@ -13,7 +13,7 @@ from bruno_core.models.message import Message, MessageRole, MessageType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec.ingest import BadLine, Turn, detect, read
+from bruno_memory_vec.portability import BadLine, Turn, detect, read
 
 GOOD = {"conversation_id": "trip", "role": "user", "content": "hello"}
 

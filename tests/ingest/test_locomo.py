@@ -12,9 +12,9 @@ import pytest
 from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.ingest import BadLine, Turn, read
-from bruno_memory_vec.ingest.locomo import parse_time
-from bruno_memory_vec.ingest.records import BadFieldError
+from bruno_memory_vec.portability import BadLine, Turn, read
+from bruno_memory_vec.portability.locomo import parse_time
+from bruno_memory_vec.portability.records import BadFieldError
 
 DATE = "1:56 pm on 8 May, 2023"
 

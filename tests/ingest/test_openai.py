@@ -13,7 +13,7 @@ import pytest
 from bruno_core.models.message import MessageRole, MessageType
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.ingest import BadLine, Turn, read
+from bruno_memory_vec.portability import BadLine, Turn, read
 
 HELLO = {"role": "user", "content": "hello"}
 REPLY = {"role": "assistant", "content": "hi"}

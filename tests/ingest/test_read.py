@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.ingest import BadLine, Turn, detect, read
+from bruno_memory_vec.portability import BadLine, Turn, detect, read
 
 GOOD = b'{"conversation_id": "c", "role": "user", "content": "ol\xc3\xa1"}\n'
 FORMATS = ["auto", "jsonl", "openai", "locomo"]

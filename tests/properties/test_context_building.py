@@ -7,7 +7,7 @@ from bruno_core.models.message import Message, MessageRole
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec.context import RECALLED, build_context, put_recalled
+from bruno_memory_vec.conversations.context import RECALLED, build_context, put_recalled
 
 roles = st.sampled_from([MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT])
 talks = st.lists(roles, max_size=30).map(

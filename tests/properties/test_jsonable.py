@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec import jsonable
+from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.testing.strategies import identical, values
 
 

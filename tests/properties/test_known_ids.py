@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bruno_memory_vec.known_ids import KnownIds, hash_ids
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
 
 uuids = st.lists(st.uuids().map(str), max_size=30)
 

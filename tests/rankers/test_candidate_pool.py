@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec.indexers.protocols import Candidates
+from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.rankers import (
     CandidateSettings,
     Coverage,
@@ -21,8 +20,9 @@ from bruno_memory_vec.rankers import (
     Step,
 )
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
-from bruno_memory_vec.recall.candidate_pool import columns_for, make_pool, places_around
 from bruno_memory_vec.recall.copies import numbered, older_copies
+from bruno_memory_vec.recall.pool import columns_for, make_pool, places_around
+from bruno_memory_vec.recall.profiles import load_profile
 
 BARE = load_profile("rrf")
 

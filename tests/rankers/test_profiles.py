@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.profiles import list_profiles, load_profile
 from bruno_memory_vec.rankers import STEPS, Answers, Coverage, Learned, Neighbours, Profile, rank
+from bruno_memory_vec.recall.profiles import list_profiles, load_profile
 from tests.rankers.pools import EVERYTHING, NOW, make_pool
 
 GOOD = """

@@ -13,7 +13,6 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.rankers import (
     STEPS,
     Ask,
@@ -27,6 +26,7 @@ from bruno_memory_vec.rankers import (
     rank,
     register_step,
 )
+from bruno_memory_vec.recall.profiles import load_profile
 from tests.rankers.pools import NOW, make_pool
 
 

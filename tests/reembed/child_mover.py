@@ -33,7 +33,7 @@ async def beside_a_load(order: dict[str, Any], embedders: list[Any]) -> None:
 
 
 async def alone(order: dict[str, Any], embedders: list[Any]) -> None:
-    from bruno_memory_vec.reembedding.run import reembed
+    from bruno_memory_vec.upkeep.reembedding.run import reembed
 
     print("open", flush=True)
     while True:

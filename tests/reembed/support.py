@@ -12,12 +12,13 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
 from numpy.typing import NDArray
 
-from bruno_memory_vec import VectorMemory, manifest
+from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
-from bruno_memory_vec.manifest import Manifest
-from bruno_memory_vec.rows import from_table
+from bruno_memory_vec.rows.models import from_table
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.testing.embedder import HashEmbedder
 
 OLD, NEW = HashEmbedder(32), HashEmbedder(48)
@@ -77,7 +78,7 @@ def fact(text: str, **fields: Any) -> MemoryEntry:
 
 async def rows_and_vectors(memory: VectorMemory) -> tuple[list[dict[str, Any]], NDArray[Any]]:
     """Every row in the order of ``seq``, and their vectors."""
-    rows = (await memory._door.store()).rows
+    rows = (await memory._lazy.get()).rows
     table = (await rows.scan(*EVERYTHING, [*COLUMNS, "vector"])).sort_by("seq")
     vectors = np.array(table.column("vector").to_pylist(), dtype=np.float32)
     return list(from_table(table.select(list(COLUMNS)))), vectors

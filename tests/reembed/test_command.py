@@ -15,12 +15,12 @@ import pytest
 
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import EmbeddingError
-from bruno_memory_vec.reembedding.run import reembed
+from bruno_memory_vec.upkeep.reembedding.run import reembed
 from tests.cli.support import Done, as_found, run_here
 from tests.durability.support import ROOT
 from tests.reembed.support import NEW, Failing, messages, named, row_folders
 
-COMMAND = [sys.executable, "-m", "bruno_memory_vec.cli"]
+COMMAND = [sys.executable, "-m", "bruno_memory_vec"]
 
 
 @pytest.fixture

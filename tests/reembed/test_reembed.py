@@ -23,8 +23,8 @@ from bruno_memory_vec.errors import (
     StoreError,
     StoreLockedError,
 )
-from bruno_memory_vec.reembedding.run import reembed
 from bruno_memory_vec.testing.embedder import HashEmbedder
+from bruno_memory_vec.upkeep.reembedding.run import reembed
 from tests.reembed.support import (
     NEW,
     OLD,
@@ -488,7 +488,7 @@ async def test_the_replaced_rows_go_after_a_while(
             waiting.append(call)
         return call_later(delay, call, *arguments, **more)
 
-    monkeypatch.setattr("bruno_memory_vec.store._REPLACED_ROWS_STAY", stay)
+    monkeypatch.setattr("bruno_memory_vec.store.folder._REPLACED_ROWS_STAY", stay)
     monkeypatch.setattr(loop, "call_later", noted)
     async with open_memory(str(folder), embedder=OLD) as memory:
         await memory.reembed(NEW)

@@ -14,7 +14,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from bruno_memory_vec.cli.app import app
+from bruno_memory_vec.surfaces.cli.app import app
 from tests.durability.support import ROOT, Child
 
 _PACKAGE_ERRORS = {"BackendUnavailable", "EngineError", "IndexDamaged", "NotAStoreError"}

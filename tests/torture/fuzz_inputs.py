@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bruno_memory_vec import demo
+from bruno_memory_vec.surfaces import demo
 from bruno_memory_vec.testing import strategies as kept
 
 DEMO = Path(demo.__file__).parent / "conversations.jsonl"

@@ -16,9 +16,9 @@ import pytest
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.diagnosis import RESTORE
 from bruno_memory_vec.errors import EngineError, NotAStoreError
-from bruno_memory_vec.indexers.lance_recovery import ASIDE, Whole, newest_whole, step_back
+from bruno_memory_vec.indexers.lance.recovery import ASIDE, Whole, newest_whole, step_back
+from bruno_memory_vec.upkeep.diagnosis import RESTORE
 from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.faults import doctor, said, states

@@ -15,8 +15,8 @@ import pytest
 
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import BackendUnavailable
-from bruno_memory_vec.indexers.lance_recovery import newest_whole, step_back
-from bruno_memory_vec.indexers.lance_sync import Sync
+from bruno_memory_vec.indexers.lance.recovery import newest_whole, step_back
+from bruno_memory_vec.indexers.lance.sync import Sync
 from bruno_memory_vec.indexers.schema import LOG
 from tests.durability.support import ROOT, message, rows_of
 from tests.torture.conftest import Torture, counts

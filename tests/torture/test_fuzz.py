@@ -27,17 +27,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bruno_memory_vec import ingest
+from bruno_memory_vec import portability as ingest
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.filters import row_filter
-from bruno_memory_vec.indexers.analysis import LANGUAGES, analyser
-from bruno_memory_vec.indexers.lance import LanceIndex
-from bruno_memory_vec.indexers.protocols import LexicalQuery, Scope
+from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.query import LexicalQuery, Scope
 from bruno_memory_vec.indexers.reference import matches
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
-from bruno_memory_vec.indexers.tantivy import TantivyIndex
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.text.analysis import LANGUAGES, analyser
 from bruno_memory_vec.rankers.question import read_question
-from bruno_memory_vec.rows import cues
+from bruno_memory_vec.recall.filters import row_filter
+from bruno_memory_vec.rows.models import cues
 from bruno_memory_vec.testing.rows import memory, message, table
 from tests.torture import fuzz_inputs
 from tests.torture.conftest import Torture, counts

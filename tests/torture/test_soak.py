@@ -16,7 +16,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.hits import Hits
+from bruno_memory_vec.recall.hits import Hits
 from tests.durability.child_writer import word
 from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts

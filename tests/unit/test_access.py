@@ -1,4 +1,4 @@
-"""The door: settings, whose call it is, whose a conversation is, what each filter means."""
+"""Settings, whose call it is, whose a conversation is, what each filter means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, conversations, door, open_memory
+from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, access, open_memory
 from bruno_memory_vec.errors import (
     EngineError,
     ForeignUserError,
@@ -23,6 +23,7 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreClosedError,
 )
+from bruno_memory_vec.rows import models
 from bruno_memory_vec.testing import HashEmbedder
 from tests.durability.support import message, rows_of
 
@@ -86,18 +87,18 @@ def test_a_setting_that_cannot_be_used(settings: dict[str, Any]) -> None:
 
 
 async def test_an_embedder_of_ones_own_and_a_profile() -> None:
-    from bruno_memory_vec.profiles import load_profile
+    from bruno_memory_vec.recall.profiles import load_profile
 
     own, profile = HashEmbedder(16), load_profile("semantic")
     async with open_memory("memory://", embedder=own, profile=profile) as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         assert store.embedder.fingerprint.dimension == 16
         assert (await memory.health())["profile"] == "semantic"
 
 
 async def test_it_is_opened_once_and_closed_for_good() -> None:
     memory = VectorMemory("memory://", embedder="hash")
-    stores = await asyncio.gather(*(memory._door.store() for _ in range(5)))
+    stores = await asyncio.gather(*(memory._lazy.get() for _ in range(5)))
     assert len({id(store) for store in stores}) == 1
     await asyncio.gather(memory.close(), memory.close())
     await memory.close()
@@ -196,7 +197,7 @@ async def test_a_first_write_that_fails_owns_nothing(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await memory.store_message(message("one"), "anas", "ana")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
 
     async def fail(*_: Any) -> None:
         raise EngineError("test", "append", "as asked", fix="None.")
@@ -249,7 +250,7 @@ async def test_views(memory: VectorMemory) -> None:
         await ana.store_memory(note(user="ben"))
     with pytest.raises(ForeignUserError):
         ana.for_user("ben")
-    assert ana.for_user("ana")._user == "ana"
+    assert ana.for_user("ana")._caller.user_id == "ana"
     assert [hit.content for hit in await ana.recall("of")] == ["of ana"]
     assert await ana.recall("of", conversation_id="bens") == []
     assert await ana.retrieve_messages("bens") == []
@@ -305,6 +306,15 @@ async def test_a_sessions_id_names_its_conversation(memory: VectorMemory) -> Non
     assert await contents(memory, session.conversation_id) == []
 
 
+async def test_metadata_that_cannot_be_kept(memory: VectorMemory) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(100_000):
+        deep = {"deeper": deep}
+    for bad in ({"x": object()}, {"x": [1j]}, deep):
+        with pytest.raises(InvalidInputError, match="metadata"):
+            await memory.create_session("ana", bad)
+
+
 async def test_sessions(memory: VectorMemory) -> None:
     session = await memory.create_session("ana")
     assert await memory.get_session(session.session_id) == session
@@ -357,10 +367,10 @@ async def test_a_conversation_is_remembered_by_its_owner_alone(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are: memory of owners is bounded, and what was forgotten is read."""
-    monkeypatch.setattr(conversations, "_REMEMBERED_OWNERS", 3)
+    monkeypatch.setattr(access, "_REMEMBERED_OWNERS", 3)
     for number in range(8):
         await memory.store_message(message("one"), f"talk {number}", f"user {number % 2}")
-    owners = (await memory._door.conversations())._owners
+    owners = (await memory._owners())._owners
     assert list(owners) == ["talk 5", "talk 6", "talk 7"]
     for number in range(8):
         with pytest.raises(ForeignUserError):
@@ -449,7 +459,7 @@ async def test_a_failing_recall_is_told_until_one_succeeds(
 async def test_recall_for_a_prompt_counts_no_use(memory: VectorMemory) -> None:
     await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
     await prompt(memory, "What did the boiler cost?")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     assert store.writer is not None
     assert dict(store.writer.pending_uses) == {}
 
@@ -459,8 +469,8 @@ async def test_many_models_are_made_into_rows_elsewhere(
 ) -> None:
     """In a thread or not, they are the same, in their order."""
     for talk, many, long in (("a", 64, 20_000), ("b", 2, 20_000), ("c", 64, 3)):
-        monkeypatch.setattr(door, "_MODELS_ON_THE_LOOP", many)
-        monkeypatch.setattr(door, "_CHARACTERS_ON_THE_LOOP", long)
+        monkeypatch.setattr(models, "_ROWS_AT_ONCE", many)
+        monkeypatch.setattr(models, "_CHARACTERS_ON_THE_LOOP", long)
         await memory.store_messages([message(f"text {n}") for n in range(5)], talk, "ana")
         assert await contents(memory, talk) == [f"text {n}" for n in range(5)]
     for wrong in ("text", b"text", 7, iter([message("x")])):
@@ -470,6 +480,36 @@ async def test_many_models_are_made_into_rows_elsewhere(
 
 
 # Filters
+
+UNUSABLE: tuple[tuple[str, Any], ...] = (
+    *(("query", bad) for bad in (7, None, b"x", "", " \n")),
+    *((name, bad) for name in ("user_id", "conversation_id") for bad in (7, b"x", "", "\ud800")),
+    *((name, "x" * 1_025) for name in ("user_id", "conversation_id", "tags", "categories")),
+    *((name, bad) for name in ("tags", "categories") for bad in (7, [None], ["a", "\ud800"])),
+    *((name, bad) for name in ("since", "until", "now") for bad in ("today", 7, START.date())),
+    ("since", datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))),
+    ("until", datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))),
+    *((name, "king") for name in ("kinds", "roles", "memory_types")),
+    *(("k", bad) for bad in (0, 1_001, 1.5, True, None)),
+)
+
+
+@pytest.mark.parametrize(("argument", "bad"), UNUSABLE, ids=lambda given: repr(given)[:20])
+async def test_an_argument_that_is_not_usable_is_named(
+    memory: VectorMemory, argument: str, bad: Any
+) -> None:
+    given = {"query": "x", "user_id": "ana", argument: bad}
+    with pytest.raises(InvalidInputError, match=argument) as refused:
+        await memory.recall(**given)
+    assert refused.value.fix
+
+
+async def test_the_largest_that_is_usable(memory: VectorMemory) -> None:
+    longest = "x" * 1_024
+    given: dict[str, Any] = {"user_id": longest, "conversation_id": longest, "tags": [longest, " "]}
+    assert await memory.recall("x", k=1_000, since=datetime.min, until=datetime.max, **given) == []
+    aware = datetime.max.replace(tzinfo=timezone.utc)
+    assert await memory.recall("x", user_id="é", categories=("",), until=aware, k=1) == []
 
 
 FILTERS: dict[str, tuple[dict[str, Any], str]] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec.indexers.analysis import LANGUAGES, Analyser, analyser, clean
+from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser, clean
 
 ENGLISH, PLAIN = analyser("english"), analyser(None)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec import flushing
-from bruno_memory_vec.background import Background, runs
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.flushing import FLUSH, Flushing
+from bruno_memory_vec.writing import flushing
+from bruno_memory_vec.writing.background import Background, runs
+from bruno_memory_vec.writing.flushing import FLUSH, Flushing
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -138,10 +138,6 @@ async def test_later_means_once_and_not_now() -> None:
     assert work.begun == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="start_later takes a timer that has rung at this very moment for one that is to come",
-)
 @timed
 async def test_work_that_arranges_itself_again_where_the_clock_is_coarse() -> None:
     """On Windows it moves every 16 ms, and asyncio lets a timer ring that much too soon."""

@@ -16,16 +16,16 @@ from bruno_core.models.message import Message, MessageRole
 from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.batches import NextTurns, embed
 from bruno_memory_vec.embedders import Fingerprint
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import TIMESTAMP, row_schema
-from bruno_memory_vec.known_ids import KnownIds, hash_ids, hash_texts
-from bruno_memory_vec.rows import message_row, to_table
+from bruno_memory_vec.rows.models import message_row, to_table
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-from bruno_memory_vec.store import Store
+from bruno_memory_vec.store.folder import Store
 from bruno_memory_vec.testing import HashEmbedder
+from bruno_memory_vec.writing.commit import NextTurns, embed
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 
 
 def message(text: str) -> Message:
@@ -39,7 +39,7 @@ async def memory() -> AsyncIterator[VectorMemory]:
 
 
 async def turns(memory: VectorMemory, conversation: str) -> dict[str, int]:
-    rows = (await memory._door.store()).rows
+    rows = (await memory._lazy.get()).rows
     scope = Scope.all_users().within(conversation)
     found = await rows.scan(scope, RowFilter(), ("content", "turn"), order_by="turn")
     return {row["content"]: row["turn"] for row in found.to_pylist()}
@@ -89,7 +89,7 @@ async def test_turns_are_asked_for_once() -> None:
 
 
 def test_turns_are_remembered_of_the_newest_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bruno_memory_vec.batches._REMEMBERED_TURNS", 3)
+    monkeypatch.setattr("bruno_memory_vec.writing.commit._REMEMBERED_TURNS", 3)
     remembered = NextTurns()
     remembered.remember({"a": 1, "b": 1, "c": 1})
     remembered.remember({"a": 2})
@@ -103,7 +103,7 @@ async def test_a_turn_is_never_given_twice(
     memory: VectorMemory, part: str, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a failed commit has left behind, the next one goes on behind it."""
-    store: Store = await memory._door.store()
+    store: Store = await memory._lazy.get()
     if part == "sessions":
         failing = Failing(store.sessions, "apply", monkeypatch)
     else:
@@ -127,7 +127,7 @@ async def test_a_conversation_that_was_cleared_goes_on_counting(memory: VectorMe
 async def test_callers_in_a_loop_share_commits(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = (await memory._door.store()).rows
+    rows = (await memory._lazy.get()).rows
     commits: list[int] = []
     inner = rows.append
 
@@ -221,7 +221,7 @@ async def test_a_conversation_in_progress_is_not_asked_for(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await memory.store_message(message("first"), "c", "ana")
-    sessions = (await memory._door.store()).sessions
+    sessions = (await memory._lazy.get()).sessions
 
     async def conversation(name: str) -> Any:
         raise AssertionError(name)

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec import Hit
-from bruno_memory_vec.context import RECALLED, HandedOut, estimate_tokens, recalled_message
+from bruno_memory_vec.conversations.context import (
+    RECALLED,
+    HandedOut,
+    estimate_tokens,
+    recalled_message,
+)
 
 
 def hit(content: str) -> Hit:

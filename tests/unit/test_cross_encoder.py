@@ -19,8 +19,8 @@ from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError, MissingDependencyError
-from bruno_memory_vec.profiles import load_profile
 from bruno_memory_vec.recall.cross_encoder import CrossEncoderModel, cross_encoder
+from bruno_memory_vec.recall.profiles import load_profile
 
 WORDS = "the cat dog sat slept on under a mat sofa where who did is it in garden house".split()
 QUESTION = "where did the cat sleep on the sofa"

@@ -8,17 +8,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec import following
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.following import follow_rows, mend_turns
-from bruno_memory_vec.indexers.analysis import analyser
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
-from bruno_memory_vec.rows import message_row
+from bruno_memory_vec.indexers.text.analysis import analyser
+from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions.protocol import HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 from bruno_memory_vec.testing.rows import memory, message, table
+from bruno_memory_vec.writing import projections as following
+from bruno_memory_vec.writing.projections import follow_rows, mend_turns
 from tests.durability.support import message as said
 
 DIMENSION = 8
@@ -98,6 +98,25 @@ async def test_rows_that_came_since(engines: Engines) -> None:
     assert known.next_turn == 4
 
 
+async def test_the_rows_are_read_once_where_nothing_is_wrong(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the words, and by the sessions. All rows of a large store are a long reading."""
+    streams: list[int] = []
+    inner = engines.rows.after
+
+    def after(seq: int, *given: Any) -> Any:
+        streams.append(seq)
+        return inner(seq, *given)
+
+    monkeypatch.setattr(engines.rows, "after", after)
+    await engines.rows.append(rows(message(0), message(1)))
+    await engines.follow()
+    assert streams == [-1, -1]
+    await engines.follow()
+    assert streams[2:] == [1, 1]
+
+
 async def test_changes_that_wait_in_the_word_index_are_made_first(engines: Engines) -> None:
     batch = rows(message(0), message(1))
     await engines.rows.append(batch)
@@ -164,7 +183,7 @@ async def test_messages_without_a_turn_are_placed_behind_the_others(engines: Eng
 
 
 def _query() -> Any:
-    from bruno_memory_vec.indexers.protocols import LexicalQuery
+    from bruno_memory_vec.indexers.query import LexicalQuery
 
     return LexicalQuery("hello")
 

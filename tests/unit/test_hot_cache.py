@@ -12,8 +12,8 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.rows import Row, message_row
-from bruno_memory_vec.sessions import hot_cache
+from bruno_memory_vec.rows.models import Row, message_row
+from bruno_memory_vec.sessions import cache as hot_cache
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 

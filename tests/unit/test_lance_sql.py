@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec.indexers import lance_sql as sql
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.lance import sql as sql
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 
 AT = datetime(1970, 1, 1, 0, 0, 1, 5, timezone.utc)
 STAMP = "arrow_cast(1000005, 'Timestamp(Microsecond, Some(\"UTC\"))')"

@@ -14,24 +14,24 @@ from pathlib import Path
 import filelock
 import pytest
 
-from bruno_memory_vec import locking
 from bruno_memory_vec.errors import BackendUnavailable, StoreLockedError
-from bruno_memory_vec.locking import WriterLock
+from bruno_memory_vec.store import lock as locking
+from bruno_memory_vec.store.lock import WriterLock
 
 # Far beyond what a busy machine needs: who holds the lock will sign.
 _PATIENCE = 120.0
 
 HOLD = (
-    "import sys, pathlib; from bruno_memory_vec.locking import WriterLock; "
+    "import sys, pathlib; from bruno_memory_vec.store.lock import WriterLock; "
     "lock = WriterLock(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 )
 
 # At a moment that it is told, tries to take the lock; lets go of it when it is told the next.
 RACE = """
 import os, pathlib, sys, time
-from bruno_memory_vec import locking
+from bruno_memory_vec.store import lock as locking
 from bruno_memory_vec.errors import StoreLockedError
-from bruno_memory_vec.locking import WriterLock
+from bruno_memory_vec.store.lock import WriterLock
 locking._SIGNED_WITHIN = 120.0
 print("ready", flush=True)
 lock = None

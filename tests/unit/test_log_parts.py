@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers import row_backlog, row_tail
-from bruno_memory_vec.indexers.logged import LoggedIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.lance import flusher as row_backlog
+from bruno_memory_vec.indexers.lance import memtable as row_tail
+from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+from bruno_memory_vec.indexers.lance.write_ahead_log import segments
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
-from bruno_memory_vec.indexers.row_log import segments
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
@@ -458,7 +459,7 @@ async def test_a_reader_reads_only_what_is_new(
     await pair.append(0, 1)
     assert await reader.count(EVERYONE, ANY) == 2
     begun: list[int] = []
-    from bruno_memory_vec.indexers import log_reader
+    from bruno_memory_vec.indexers.lance import log_reader
 
     inner = log_reader.read_segment
 

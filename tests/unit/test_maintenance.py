@@ -16,20 +16,20 @@ from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EngineError, ForeignUserError
-from bruno_memory_vec.indexers.lance import LanceIndex
+from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
-from bruno_memory_vec.maintenance import (
+from bruno_memory_vec.testing import HashEmbedder
+from bruno_memory_vec.testing.rows import memory as memory_row
+from bruno_memory_vec.testing.rows import message as message_row
+from bruno_memory_vec.testing.rows import table
+from bruno_memory_vec.upkeep.maintenance import (
     FILE,
     MaintenanceReport,
     background_problems,
     footprint,
     last_maintenance,
 )
-from bruno_memory_vec.testing import HashEmbedder
-from bruno_memory_vec.testing.rows import memory as memory_row
-from bruno_memory_vec.testing.rows import message as message_row
-from bruno_memory_vec.testing.rows import table
-from bruno_memory_vec.verification import WORK
+from bruno_memory_vec.upkeep.verification import WORK
 from tests.torture.faults import doctor
 from tests.torture.faults import said as said_of
 
@@ -91,7 +91,7 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     for number in range(5):
         await memory.store_message(said(f"pear {number}"), "talk 0", "ana")
         # Each a fragment of its own.
-        await (await memory._door.store()).rows.flush()
+        await (await memory._lazy.get()).rows.flush()
     report = await memory.maintain(lambda *step: shown.append(step))
     assert report.ok
     assert report.verified
@@ -115,7 +115,7 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
 
 async def test_the_uses_are_written(memory: VectorMemory) -> None:
     (hit,) = await memory.recall("apple 7", user_id="ana", k=1)
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     assert store.writer is not None
     assert store.writer.pending_uses
     assert (await memory.maintain()).ok
@@ -207,7 +207,7 @@ async def test_two_messages_at_one_turn(folder: Path) -> None:
 
 async def test_a_message_without_a_turn(memory: VectorMemory) -> None:
     await memory.clear_history("talk 0")
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     # In the place of a deleted row, so that the sessions are not behind it.
     lost = table([message_row(0, conversation_id=None, turn=None)], DIMENSION)
     await store.rows.append(lost)
@@ -285,7 +285,7 @@ async def test_a_turn_counter_that_is_behind(folder: Path) -> None:
 
 
 async def test_words_that_are_missing(memory: VectorMemory) -> None:
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     store.lexical.remove([59])
     problem = only_problem(await memory.maintain())
     assert "59 rows of 60" in problem.found
@@ -296,7 +296,7 @@ async def test_words_that_are_missing(memory: VectorMemory) -> None:
 
 async def test_what_is_mended_is_a_problem_no_longer(folder: Path) -> None:
     async with open_memory(str(folder), embedder="hash") as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         store.lexical.remove([59])
         assert not (await memory.maintain()).ok
         record = last_maintenance(folder)

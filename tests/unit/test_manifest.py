@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bruno_memory_vec import Fingerprint, manifest
+from bruno_memory_vec import Fingerprint
 from bruno_memory_vec.errors import (
     BackendUnavailable,
     FingerprintError,
     NotAStoreError,
     StoreVersionError,
 )
-from bruno_memory_vec.manifest import Manifest
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.manifest import Manifest
 
 OURS = Fingerprint(name="hash", version="1", dimension=8, query_prompt="q: ")
 

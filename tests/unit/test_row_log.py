@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers.logged import LoggedIndex
-from bruno_memory_vec.indexers.protocols import RowFilter, Scope
+from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+from bruno_memory_vec.indexers.lance.write_ahead_log import RowLog, read_segment, segments
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
-from bruno_memory_vec.indexers.row_log import RowLog, read_segment, segments
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.testing.rows import message, table
 
@@ -302,13 +302,13 @@ def test_a_call_that_an_event_loop_left_behind(tmp_path: Path) -> None:
     def wait(handle: int) -> None:
         if not syncing.is_set():
             syncing.set()
-            slow.wait(10)
+            slow.wait(120)
         sync(handle)
 
     log._sync = wait  # type: ignore[method-assign]
     left = threading.Thread(target=log.append, args=(rows(2), 2))
     left.start()
-    assert syncing.wait(10)
+    assert syncing.wait(120)
     threading.Timer(0.2, slow.set).start()
     log.append(rows(3), 3)
     left.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.rows import message_row
+from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions import sqlite as module
 from bruno_memory_vec.sessions.protocol import Conversation, HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+from bruno_memory_vec.sessions.sqlite_connection import thread_of
 from bruno_memory_vec.sessions.stale import mark_all_stale
 from tests.durability.support import message
 
@@ -225,6 +227,22 @@ async def test_long_messages_are_read_in_a_thread(
     assert long.user == short.user
 
 
+async def test_the_messages_that_were_read_last_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory that is bounded: the oldest make room."""
+    from bruno_memory_vec.sessions import cache as hot_cache
+
+    monkeypatch.setattr(hot_cache, "_MOST_CHARACTERS", 2_000)
+    for number in range(20):
+        talk = f"c{number}"
+        await store.apply(turns(number, talk=talk), number)
+        assert await hot(store, talk) == [number]
+    held = [message.content for message in store._hot._messages.values()]
+    assert 2 <= len(held) < 20
+    assert held == [f"text {number}" for number in range(20 - len(held), 20)]
+
+
 async def test_health(store: Store) -> None:
     await store.apply([*turns(0, 1), *turns(0, talk="d")], 2)
     await store.save_session(SessionContext(user_id="ana", conversation_id="c"))
@@ -256,6 +274,28 @@ async def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     assert await store.conversation("d") is None
     await store.apply(turns(1), 1)
     assert await hot(store) == [0, 1]
+
+
+async def test_a_transaction_whose_caller_is_gone_leaves_nothing(store: Store) -> None:
+    """It was queued behind another, and is done when nobody waits for it any more."""
+    gate = threading.Event()
+    before = asyncio.ensure_future(store._connection._execute(gate.wait))
+    asked = asyncio.ensure_future(store.apply(turns(0), 0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await before
+    assert await store.conversation("c") is None
+    await store.apply(turns(0), 0)
+    assert await hot(store) == [0]
+
+
+async def test_a_forgotten_one_does_not_hold_the_program(store: Store) -> None:
+    assert thread_of(store._connection).daemon
 
 
 async def test_everything_is_marked_for_a_repair(path: Path) -> None:

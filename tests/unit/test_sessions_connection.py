@@ -26,7 +26,7 @@ async def end_its_thread(store: SQLiteSessionStore) -> None:
     """As when an answer comes for a caller whose event loop is closed."""
     connection = store._connection
     await connection.close()
-    for _ in range(500):
+    for _ in range(12_000):
         if not thread_of(connection).is_alive():
             return
         await asyncio.sleep(0.01)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec import write_queue
-from bruno_memory_vec.write_queue import Request, WriteQueue
+from bruno_memory_vec.writing import queue as write_queue
+from bruno_memory_vec.writing.queue import Request, WriteQueue
 
 
 def request(rows: int, text: str = "x") -> Request:

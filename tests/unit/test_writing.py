@@ -13,15 +13,17 @@ import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 from numpy.typing import NDArray
 
-from bruno_memory_vec import VectorMemory, open_memory, write_queue, writer
-from bruno_memory_vec.batches import prepare
+from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EmbeddingError, EngineError, StoreClosedError
 from bruno_memory_vec.indexers.protocols import Maintenance
-from bruno_memory_vec.known_ids import KnownIds, hash_ids
-from bruno_memory_vec.rows import message_row
-from bruno_memory_vec.store import Store
+from bruno_memory_vec.rows.models import message_row
+from bruno_memory_vec.store.folder import Store
 from bruno_memory_vec.testing import HashEmbedder
-from bruno_memory_vec.write_queue import Request, WriteQueue
+from bruno_memory_vec.writing import queue as write_queue
+from bruno_memory_vec.writing import writer
+from bruno_memory_vec.writing.commit import prepare
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
+from bruno_memory_vec.writing.queue import Request, WriteQueue
 from tests.durability.support import message, rows_of, turns_of
 
 
@@ -52,7 +54,7 @@ async def memory(embedder: Picky) -> AsyncIterator[VectorMemory]:
 
 @pytest.fixture
 async def store(memory: VectorMemory) -> Store:
-    return await memory._door.store()
+    return await memory._lazy.get()
 
 
 def failing(owner: Any, name: str, times: int, patch: pytest.MonkeyPatch) -> list[Any]:
@@ -177,6 +179,7 @@ async def test_what_replaces_a_row_takes_its_words_away(memory: VectorMemory) ->
     assert "zebra" not in " ".join(hit.content for hit in hits)
     hits = await memory.recall("falcon", user_id="ana", profile="lexical")
     assert (hits[0].content, hits[0].turn) == ("about the falcon", 0)
+    assert await (await memory._lazy.get()).lexical.count() == 2
 
 
 async def test_deleting_is_told_to_what_is_derived(
@@ -249,7 +252,7 @@ async def test_a_writer_that_is_stopped_leaves_nobody_waiting(
         await until(lambda: store.writer is not None and store.writer.health()["queued_rows"] == 3)
         assert store.writer._draining is not None
         store.writer._draining.cancel()
-        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 120)
     assert [type(one) for one in ended] == [StoreClosedError] * 3
     assert store.writer.health()["queued_rows"] == 0
     await memory.store_message(message("again"), "talk", "ana")
@@ -389,7 +392,7 @@ async def test_ids_of_an_older_process_are_known(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         await memory.store_messages(said, "talk", "ana")
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        store = await memory._door.store()
+        store = await memory._lazy.get()
         assert store.writer is not None
         known = store.writer._known
         await until(lambda: store.writer is not None and not store.writer._background.under_way)
@@ -509,3 +512,95 @@ async def test_those_on_their_way_are_waited_for_and_nobody_else() -> None:
     assert 1 <= steps - before <= 5
     counting.cancel()
     await coming
+
+
+async def test_a_caller_that_gives_up_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands among those who wait."""
+    monkeypatch.setattr(write_queue, "QUEUE_ROWS", 2)
+    queue = WriteQueue()
+    first, second, third = asked(2), asked(), asked()
+    await queue.put(first)
+    waits = [asyncio.ensure_future(queue.put(one)) for one in (second, third)]
+    await asyncio.sleep(0)
+    assert queue.waiting == 2
+    waits[1].cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert queue.waiting == 1
+    assert queue.give_up() == [first, second]
+    await waits[0]
+
+
+# What is known of ids
+
+
+def test_hashes_that_were_read_are_known_and_no_others() -> None:
+    hashes = np.array([5, 9, 2**63, 7], np.uint64)
+    known = KnownIds.unread()
+    assert known.any_hashed(hashes)
+    assert not known.any_hashed(hashes[:0])
+    known.add_hashed(np.array([20], np.uint64))
+    known.complete([hashes[:2], hashes[2:]])
+    for value in (*hashes.tolist(), 20):
+        assert known.any_hashed(np.array([1, value], np.uint64)), value
+    for value in (0, 6, 8, 2**63 - 1, 2**63 + 1, 2**64 - 1):
+        assert not known.any_hashed(np.array([value], np.uint64)), value
+    empty = KnownIds.unread()
+    empty.complete([])
+    assert not empty.any_hashed(hashes)
+
+
+# At the end
+
+
+async def test_maintenance_writes_the_uses(memory: VectorMemory, store: Store) -> None:
+    await memory.store_message(message("one"), "talk", "ana")
+    await memory.recall("one", user_id="ana")
+    assert store.writer is not None
+    await store.writer.maintain()
+    assert dict(store.writer.pending_uses) == {}
+    assert [row["access_count"] for row in await rows_of(memory)] == [1]
+
+
+@pytest.mark.parametrize("untidy", [False, True])
+async def test_closing_compacts_what_is_untidy(
+    untidy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = await open_memory("memory://", embedder="hash")
+    store = await memory._lazy.get()
+    compacted: list[dict[str, bool]] = []
+
+    async def maintain(**given: bool) -> Maintenance:
+        compacted.append(given)
+        return Maintenance()
+
+    monkeypatch.setattr(store.rows, "untidy", lambda: untidy)
+    monkeypatch.setattr(store.rows, "maintain", maintain)
+    await memory.store_message(message("one"), "talk", "ana")
+    await memory.close()
+    # Nobody reads any more, so no older version is kept.
+    assert compacted == [{"keep_none": True}] * untidy
+
+
+@pytest.mark.parametrize(
+    ("part", "work"),
+    [("flush", "bring logged rows to the engine"), ("maintain", "compact the rows")],
+)
+async def test_what_fails_at_the_end_is_kept_and_no_error(
+    part: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is stored, and the next opening does it."""
+    memory = await open_memory("memory://", embedder="hash")
+    store = await memory._lazy.get()
+    told: list[dict[str, str]] = []
+
+    async def keep(problems: Any) -> None:
+        told.append(dict(problems))
+
+    assert store.writer is not None
+    store.writer.keep_problems(keep)
+    monkeypatch.setattr(store.rows, "untidy", lambda: True)
+    await memory.store_message(message("one"), "talk", "ana")
+    failing(store.rows, part, 1, monkeypatch)
+    await memory.close()
+    assert list(told[-1]) == [work]

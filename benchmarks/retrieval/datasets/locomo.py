@@ -30,7 +30,7 @@ from benchmarks.retrieval.datasets.reading import (
     sequence,
     text_of,
 )
-from bruno_memory_vec.ingest import BadLine, read
+from bruno_memory_vec.portability import BadLine, read
 
 #: Multi-hop, temporal, open-domain, single-hop. 5 is adversarial.
 HEADLINE = ("1", "2", "3", "4")

@@ -1,0 +1,170 @@
+"""Sessions, users, and the context handed to an assistant."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pyarrow.compute as pc
+from bruno_core.models.context import ConversationContext, SessionContext, UserContext
+
+from bruno_memory_vec.access import Owners, foreign_conversation
+from bruno_memory_vec.conversations.context import build_context
+from bruno_memory_vec.conversations.listing import Page, not_a_cursor
+from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.rows import checks as validation
+from bruno_memory_vec.rows.models import Row, from_table, to_message
+from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
+from bruno_memory_vec.store.folder import Store
+
+
+class Conversations:
+    """The sessions of an open store, and what was said last in each conversation.
+
+    Args:
+        store: the open store.
+        owners: who owns which conversation.
+    """
+
+    def __init__(self, store: Store, owners: Owners) -> None:
+        self._store = store
+        self._sessions = store.sessions
+        self._owners = owners
+
+    async def context(self, user_id: str, key: str | None) -> ConversationContext:
+        """A user's context in a conversation, named by its id or by a session's.
+
+        Raises:
+            ForeignUserError: the conversation or session is another user's.
+        """
+        limit, writable = self._store.config.max_messages, self._store.writer is not None
+        conversation_id = key or await self._sessions.current_conversation(user_id) or str(uuid4())
+        record = await self._sessions.context(user_id, conversation_id, limit)
+        if record.conversation is None and key is not None:
+            conversation_id = await self._owners.resolve(key)
+            if conversation_id != key:
+                if await self._owners.owner(conversation_id) != user_id:
+                    raise foreign_conversation(key, user_id)
+                record = await self._sessions.context(user_id, conversation_id, limit)
+        if record.conversation is None:
+            if writable:
+                await self._owners.claim(conversation_id, user_id)
+        elif record.conversation.user_id != user_id:
+            raise foreign_conversation(conversation_id, user_id)
+        messages = record.messages
+        if record.conversation is not None and record.conversation.stale:
+            messages = await self._reread(user_id, conversation_id, record)
+        session = record.session
+        if session is None:
+            session = SessionContext(user_id=user_id, conversation_id=conversation_id)
+            if writable:
+                await self._sessions.save_session(session)
+        if writable and record.current != conversation_id:
+            await self._sessions.set_current_conversation(user_id, conversation_id)
+        user = record.user or UserContext(user_id=user_id)
+        return build_context(conversation_id, user, session, messages, limit)
+
+    async def _reread(self, user_id: str, conversation_id: str, record: ContextRecord) -> list[Any]:
+        """The last turns from the rows; the hot context is filled with them again."""
+        writer, seen = self._store.writer, record.conversation
+        if writer is None or seen is None:
+            return [to_message(row) for row in await self._last_turns(user_id, conversation_id)]
+        # Nothing may be deleted between the reading and the filling, nor the process be killed
+        # there and leave what was deleted.
+        async with writer.exclusive:
+            rows = await self._last_turns(user_id, conversation_id)
+            turns = [HotTurn(user_id, conversation_id, row["turn"], row) for row in rows]
+            await self._sessions.refill(conversation_id, turns, seen)
+        return [to_message(row) for row in rows]
+
+    async def _last_turns(self, user_id: str, conversation_id: str) -> list[Row]:
+        found = await self._store.rows.scan(
+            Scope.user(user_id).within(conversation_id),
+            RowFilter(kinds=(MESSAGE,)),
+            COLUMNS,
+            order_by="turn",
+            limit=self._store.config.max_messages,
+        )
+        return sorted(from_table(found), key=lambda row: row["turn"])
+
+    async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
+        """Begin a session, with a conversation of its own that becomes the user's current one."""
+        kept = {} if metadata is None else metadata
+        validation.json_dict("metadata", kept, text_keys=True)
+        session = SessionContext(user_id=user_id, metadata=kept)
+        await self._owners.claim(session.conversation_id, user_id)
+        await self._sessions.save_session(session)
+        await self._sessions.set_current_conversation(user_id, session.conversation_id)
+        return session
+
+    async def session(self, session_id: str, user_id: str | None) -> SessionContext | None:
+        """A session; None where there is none, or where it is not ``user_id``'s."""
+        try:
+            session_id = validation.identifier("session_id", str(session_id))
+        except InvalidInputError:
+            return None  # no session ever had it
+        session = await self._sessions.session(session_id)
+        if session is None or (user_id is not None and session.user_id != user_id):
+            return None
+        return session
+
+    async def sessions(
+        self, user_id: str | None, active: bool | None, limit: int | None, after: str | None
+    ) -> Page[SessionContext]:
+        """Sessions of a user, or of everybody, the newest first."""
+        before = None
+        if after is not None:
+            if not (isinstance(after, str) and after.isdecimal() and after.isascii()):
+                raise not_a_cursor()
+            before = int(after)
+        asked = None if limit is None else limit + 1
+        found = await self._sessions.sessions(user_id, active=active, limit=asked, before=before)
+        shown = found[:limit]
+        following = str(shown[-1][0]) if len(found) > len(shown) else None
+        return Page((session for _, session in shown), following)
+
+    async def end_session(self, session_id: str, user_id: str | None) -> None:
+        """End a session. Ending it twice changes nothing.
+
+        Raises:
+            NotFoundError: there is no such session for this caller.
+        """
+        session = await self.session(session_id, user_id)
+        if session is None:
+            raise NotFoundError(
+                f"there is no session {session_id!r}",
+                fix="Use the session_id of a session that create_session returned.",
+            )
+        if session.is_active:
+            session.end_session()
+            await self._sessions.save_session(session)
+
+    async def user(self, user_id: str) -> UserContext:
+        """A user's profile and preferences; empty ones where none were saved."""
+        return await self._sessions.user(user_id) or UserContext(user_id=user_id)
+
+    async def save_user(self, user: UserContext) -> None:
+        """Keep a user's profile and preferences."""
+        for field in ("preferences", "profile", "metadata"):
+            validation.json_dict(f"user.{field}", getattr(user, field), text_keys=True)
+        await self._sessions.save_user(user)
+
+    async def statistics(self, user_id: str) -> dict[str, Any]:
+        """Counted from the rows, which are the truth."""
+        rows = self._store.rows
+        scope = Scope.user(user_id)
+        columns = ("conversation_id", "created_at")
+        messages = await rows.scan(scope, RowFilter(kinds=(MESSAGE,)), columns)
+        first = last = None
+        if messages.num_rows:
+            span = pc.min_max(messages.column("created_at")).as_py()
+            first, last = span["min"].replace(tzinfo=None), span["max"].replace(tzinfo=None)
+        return {
+            "total_messages": messages.num_rows,
+            "conversations": len(pc.unique(messages.column("conversation_id"))),
+            "memories": await rows.count(scope, RowFilter(kinds=(MEMORY,))),
+            "first_message_at": first,
+            "last_message_at": last,
+        }

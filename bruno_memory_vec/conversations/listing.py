@@ -1,0 +1,308 @@
+"""What a store holds, in lists and pages: users, conversations, turns, memories."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from bruno_core.models.memory import MemoryEntry
+from bruno_core.models.message import Message, MessageRole
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
+from bruno_memory_vec.rows.models import Row, from_table, read_all, to_memory, to_message, utc
+
+T = TypeVar("T")
+
+_TITLE = 80
+_SAID = RowFilter(kinds=(MESSAGE,))
+
+
+class Page(list[T]):
+    """One page of a longer list.
+
+    Attributes:
+        next: give it as ``after`` to get the next page; None where this one is the last.
+    """
+
+    def __init__(self, items: Iterable[T] = (), next: str | None = None) -> None:  # noqa: A002
+        super().__init__(items)
+        self.next = next
+
+
+@dataclass(frozen=True, slots=True)
+class UserSummary:
+    """What a store holds of a user.
+
+    Attributes:
+        user_id: whose.
+        messages: how many; a message counts in each conversation that it is in.
+        memories: how many.
+        conversations: how many with a message.
+        first: the time of the oldest message, UTC; None without one.
+        last: of the newest.
+    """
+
+    user_id: str
+    messages: int
+    memories: int
+    conversations: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """A conversation with at least one message.
+
+    Attributes:
+        conversation_id: which.
+        user_id: its owner.
+        title: the first words of what was said first, system messages aside.
+        messages: how many.
+        first: the time of the oldest, UTC.
+        last: of the newest.
+    """
+
+    conversation_id: str
+    user_id: str
+    title: str
+    messages: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationTurn:
+    """One message, and where it stands.
+
+    Attributes:
+        turn: its position in the conversation, from 0. Deleting leaves gaps.
+        user_id: the conversation's owner.
+        message: what was stored.
+    """
+
+    turn: int
+    user_id: str
+    message: Message
+
+
+async def list_users(rows: VectorIndex) -> list[UserSummary]:
+    """Every user with a row, the one with most messages first. Reads all rows, a few columns."""
+    counts: dict[str, list[int]] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    # A conversation has one owner, so it is counted where it is seen first.
+    conversations: set[str] = set()
+    columns = ("user_id", "kind", "conversation_id", "created_at")
+    async for batch in rows.after(-1, columns):
+        table = _with_micros(pa.Table.from_batches([batch]))
+        said = table.filter(pc.equal(table.column("kind"), MESSAGE))
+        for user, number in _counted(table, "user_id"):
+            counts.setdefault(user, [0, 0, 0])[1] += number
+        grouped = said.group_by("user_id").aggregate(
+            [("created_at", "count"), ("created_at", "min"), ("created_at", "max")]
+        )
+        for row in grouped.to_pylist():
+            user, number = row["user_id"], row["created_at_count"]
+            counts[user][0] += number
+            counts[user][1] -= number
+            first, last = row["created_at_min"], row["created_at_max"]
+            known = spans.get(user, (first, last))
+            spans[user] = min(known[0], first), max(known[1], last)
+        pairs = said.group_by(["user_id", "conversation_id"]).aggregate([])
+        for row in pairs.to_pylist():
+            if row["conversation_id"] not in conversations:
+                conversations.add(row["conversation_id"])
+                counts[row["user_id"]][2] += 1
+    users = []
+    for user, (messages, memories, talks) in counts.items():
+        first_at, last_at = map(utc, spans[user]) if user in spans else (None, None)
+        users.append(UserSummary(user, messages, memories, talks, first_at, last_at))
+    return sorted(users, key=lambda one: (-one.messages, one.user_id))
+
+
+async def list_conversations(
+    rows: VectorIndex, scope: Scope, limit: int | None, after: str | None
+) -> Page[ConversationSummary]:
+    """The conversations of a scope, the one that was spoken in last first."""
+    columns = ("user_id", "conversation_id", "turn", "role", "created_at")
+    table = _with_micros(await rows.scan(scope, _SAID, columns))
+    grouped = table.group_by("conversation_id").aggregate(
+        [
+            ("user_id", "min"),
+            ("turn", "count"),
+            ("turn", "min"),
+            ("created_at", "min"),
+            ("created_at", "max"),
+        ]
+    )
+    order = [
+        (_Newest(one["created_at_max"], one["conversation_id"]), one) for one in grouped.to_pylist()
+    ]
+    chosen, following = _page(order, limit, after, 1)
+    spoken = table.filter(pc.not_equal(table.column("role"), MessageRole.SYSTEM.value))
+    opening = dict(
+        _pairs(spoken.group_by("conversation_id").aggregate([("turn", "min")]), "turn_min")
+    )
+    turns = {
+        one["conversation_id"]: [opening.get(one["conversation_id"], one["turn_min"])]
+        for one in chosen
+    }
+    first_words = await rows.around(scope, _SAID, [], turns, ["conversation_id", "content"])
+    titles = dict(_pairs(first_words, "content"))
+    return Page(
+        (
+            ConversationSummary(
+                conversation_id=one["conversation_id"],
+                user_id=one["user_id_min"],
+                title=_title(titles.get(one["conversation_id"], "")),
+                messages=one["turn_count"],
+                first=utc(one["created_at_min"]),
+                last=utc(one["created_at_max"]),
+            )
+            for one in chosen
+        ),
+        following,
+    )
+
+
+async def read_turns(
+    rows: VectorIndex,
+    scope: Scope,
+    conversation_id: str,
+    from_turn: int | None,
+    limit: int | None,
+    *,
+    newest_first: bool,
+) -> list[ConversationTurn]:
+    """Turns of one conversation, from one on, in either direction."""
+    within = scope.within(conversation_id)
+    if newest_first and from_turn is None:
+        # The engine knows which are the last ones.
+        found = await rows.scan(within, _SAID, COLUMNS, order_by="turn", limit=limit)
+    else:
+        held = await rows.scan(within, _SAID, ["turn"])
+        turns = sorted(held.column("turn").to_pylist(), reverse=newest_first)
+        if from_turn is not None:
+            passed = operator.gt if newest_first else operator.lt
+            turns = [turn for turn in turns if not passed(turn, from_turn)]
+        wanted = {conversation_id: turns[:limit]}
+        found = await rows.around(within, _SAID, [], wanted, COLUMNS)
+    placed = await read_all(found, _placed)
+    return sorted(placed, key=lambda one: one.turn, reverse=newest_first)
+
+
+async def list_memories(
+    rows: VectorIndex, scope: Scope, where: RowFilter, limit: int | None, after: str | None
+) -> Page[MemoryEntry]:
+    """The memories that match, the newest first."""
+    table = _with_micros(await rows.scan(scope, where, ("seq", "user_id", "id", "created_at")))
+    order = [
+        (_Newest(one["created_at"], one["user_id"], one["id"]), one["seq"])
+        for one in table.to_pylist()
+    ]
+    chosen, following = _page(order, limit, after, 2)
+    found = await rows.fetch(scope, chosen, COLUMNS)
+    entries = {one.seq: one.memory for one in await read_all(found, _Entry)}
+    # One that was deleted just now is left out.
+    return Page((entries[seq] for seq in chosen if seq in entries), following)
+
+
+class _Entry:
+    """A memory and the ``seq`` of its row."""
+
+    __slots__ = ("memory", "seq")
+
+    def __init__(self, row: Row) -> None:
+        self.seq: int = row["seq"]
+        self.memory = to_memory(row)
+
+
+class _Newest(tuple[Any, ...]):
+    """A place in a list that begins with the newest: a time in microseconds, then names."""
+
+    __slots__ = ()
+
+    def __new__(cls, at: int, *names: str) -> _Newest:
+        return super().__new__(cls, (-at, *names))
+
+    @classmethod
+    def of_cursor(cls, text: Any, number_of_names: int) -> _Newest:
+        """The place that :meth:`cursor` has named.
+
+        Raises:
+            InvalidInputError: it never did.
+        """
+        try:
+            at, *names = json.loads(text if isinstance(text, str) else "[]")
+            named = len(names) == number_of_names and all(isinstance(name, str) for name in names)
+            if type(at) is not int or not named:
+                raise ValueError
+        except (TypeError, ValueError) as error:
+            raise not_a_cursor() from error
+        return cls(at, *names)
+
+    def cursor(self) -> str:
+        """This place as text."""
+        return json.dumps([-self[0], *self[1:]])
+
+
+def not_a_cursor() -> InvalidInputError:
+    """The refusal of an ``after`` that no page has given."""
+    return InvalidInputError(
+        "after",
+        "is not where a page ended",
+        fix="Give `next` of the page before, of the same call.",
+    )
+
+
+def _page(
+    order: Sequence[tuple[_Newest, T]], limit: int | None, after: str | None, number_of_names: int
+) -> tuple[list[T], str | None]:
+    """What comes behind a place, ``limit`` of it at most, and the place where it ends."""
+    ordered = sorted(order, key=lambda pair: pair[0])
+    if after is not None:
+        begin = _Newest.of_cursor(after, number_of_names)
+        ordered = [pair for pair in ordered if pair[0] > begin]
+    chosen = ordered[:limit]
+    more = len(ordered) > len(chosen)
+    return [item for _, item in chosen], chosen[-1][0].cursor() if more else None
+
+
+def _placed(row: Row) -> ConversationTurn:
+    return ConversationTurn(row["turn"], row["user_id"], to_message(row))
+
+
+def _title(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE else f"{line[: _TITLE - 1].rstrip()}…"
+
+
+def _with_micros(table: pa.Table) -> pa.Table:
+    """The same with ``created_at`` as microseconds: Arrow's datetimes cannot be before year 1."""
+    place = table.schema.get_field_index("created_at")
+    return table.set_column(place, "created_at", table.column(place).cast(pa.int64()))
+
+
+def _pairs(table: pa.Table, column: str) -> Iterable[tuple[str, Any]]:
+    names, values = table.column("conversation_id"), table.column(column)
+    return zip(names.to_pylist(), values.to_pylist(), strict=True)
+
+
+def _counted(table: pa.Table, column: str) -> Iterable[tuple[str, int]]:
+    for entry in pc.value_counts(table.column(column)).to_pylist():
+        yield entry["values"], entry["counts"]
+
+
+async def newest_row(rows: VectorIndex, scope: Scope, where: RowFilter) -> Row | None:
+    """Of the rows that match, the one that was written last."""
+    found = await rows.scan(scope, where, COLUMNS, order_by="seq", limit=1)
+    return next(iter(from_table(found)), None)

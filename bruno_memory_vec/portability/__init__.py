@@ -1,0 +1,85 @@
+"""Reading conversations from files: what ``bruno-memory-vec ingest`` understands.
+
+=========  ========================================================================
+format     what it is
+=========  ========================================================================
+jsonl      one message a line; see :mod:`bruno_memory_vec.portability.jsonl`
+openai     chats as ``messages`` lists, fine-tuning JSONL, or a ChatGPT export
+locomo     the LoCoMo benchmark's ``locomo10.json``
+auto       one of these, told from the first two lines
+=========  ========================================================================
+
+A file may be good in most places and bad in some. So a reader yields a :class:`Turn` for each
+message it can use and a :class:`BadLine` for each it cannot, and goes on. Nothing is stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal, TextIO, get_args
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability import detect, jsonl, locomo, openai
+from bruno_memory_vec.portability.records import BadLine, Defaults, Turn, why_not_stored
+
+__all__ = ["BadLine", "Format", "Turn", "read"]
+
+Format = Literal["auto", "jsonl", "openai", "locomo"]
+
+
+def read(
+    source: str | Path | TextIO | BinaryIO,
+    *,
+    format: Format = "auto",  # noqa: A002 - the word users know; the builtin is not needed here
+    conversation_id: str | None = None,
+    user_id: str | None = None,
+) -> Iterator[Turn | BadLine]:
+    """Read messages, in the order of the input.
+
+    JSONL is streamed: one line is in memory at a time. A JSON document is loaded whole. An empty
+    input gives nothing and is no error. A message without an id gets one made from its user,
+    conversation, position, role and text, so reading the same file again gives the same ids. A
+    message without a timestamp gets the time of reading: the data holds no better one.
+
+    Args:
+        source: a path, ``"-"`` for standard input, or an open stream, which stays open. A text
+            stream is taken as it decodes.
+        format: one of the table above.
+        conversation_id: for messages that name no conversation. When the input holds several
+            such conversations, each gets ``/1``, ``/2``, ... after it. Without this, chats are
+            named after the file.
+        user_id: for messages that name no user. Never replaces a user named in the data.
+
+    Raises:
+        InvalidInputError: the input as a whole cannot be used: unknown format, no such file, a
+            folder, broken JSON document. Raised at the call where it can be seen at once, else
+            with the first item.
+    """
+    if format not in get_args(Format):
+        raise InvalidInputError(
+            "format", f"{format!r} is unknown", fix=f"Use one of: {', '.join(get_args(Format))}"
+        )
+    for name, value in (("conversation_id", conversation_id), ("user_id", user_id)):
+        problem = None if value is None else why_not_stored(value)
+        if problem:
+            raise InvalidInputError(name, problem, fix="Give a plain, non-empty name")
+    detect.check_source(source)
+    return _read(source, format, Defaults(conversation_id, user_id, detect.name_of(source)))
+
+
+def _read(
+    source: str | Path | TextIO | BinaryIO, chosen: Format, defaults: Defaults
+) -> Iterator[Turn | BadLine]:
+    with detect.open_lines(source) as lines:
+        if not lines.head(1):
+            return
+        kind = detect.detect(lines) if chosen == "auto" else chosen
+        if kind == "jsonl":
+            yield from jsonl.turns(lines, defaults)
+        elif kind == "locomo":
+            yield from locomo.turns(lines.document(), defaults)
+        elif detect.is_line_by_line(lines):
+            yield from openai.turns_of_lines(lines, defaults)
+        else:
+            yield from openai.turns_of_document(lines.document(), defaults)

@@ -1,0 +1,206 @@
+"""Checks at the door: a value is refused before anything is written."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from functools import cache
+from numbers import Real
+from typing import Any, TypeVar
+from uuid import UUID
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.rows import tagged_json as jsonable
+
+LARGEST_LIMIT = 1000
+_LONGEST_ID = 1024
+_LONGEST_SHOWN = 100
+_EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
+
+E = TypeVar("E", bound=Enum)
+
+
+def storable_text(field: str, value: Any, *, blank: bool = False) -> str:
+    """A string that can be kept as UTF-8; ``blank`` allows white space alone."""
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            field, f"expected a string, not {type(value).__name__}", fix="Give a str."
+        )
+    if not blank and not value.strip():
+        raise InvalidInputError(field, "is empty", fix="Give at least one visible character.")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                field,
+                f"holds a lone surrogate at position {error.start}, which UTF-8 cannot",
+                fix="Decode the text again with errors='replace'.",
+                cause=error,
+            ) from error
+    return value
+
+
+def identifier(field: str, value: Any) -> str:
+    """A user's or a conversation's id: any text, not blank, of a bounded length."""
+    text = storable_text(field, value)
+    if len(text) > _LONGEST_ID:
+        raise InvalidInputError(
+            field,
+            f"has {len(text)} characters",
+            fix=f"Use at most {_LONGEST_ID}; hash a longer one.",
+        )
+    return text
+
+
+def label(field: str, value: Any) -> str:
+    """A tag or a category: any text of a bounded length."""
+    text = storable_text(field, value, blank=True)
+    if len(text) > _LONGEST_ID:
+        raise InvalidInputError(
+            field, f"has {len(text)} characters", fix=f"Use at most {_LONGEST_ID}."
+        )
+    return text
+
+
+def json_dict(field: str, value: Any, *, text_keys: bool = False) -> str:
+    """A dict as the JSON that gives it back equal; ``text_keys`` refuses any other key."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(field, "expected a dict", fix="Give a dict.")
+    if not value and type(value) is dict:
+        return "{}"
+    if text_keys and not all(isinstance(key, str) for key in value):
+        raise InvalidInputError(field, "has a key that is no text", fix="Use str keys.")
+    try:
+        return jsonable.dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            field,
+            str(error),
+            fix="Store strings, numbers, lists, dicts, datetimes or UUIDs.",
+            cause=error,
+        ) from error
+
+
+def limit(field: str, value: Any, largest: int = LARGEST_LIMIT, smallest: int = 1) -> int:
+    """A number of results; numpy's integers count too."""
+    fix = f"Give an int from {smallest} to {largest}."
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidInputError(field, f"{_shown(value)} is not a whole number", fix=fix)
+    try:
+        number = operator.index(value)
+    except Exception as error:  # whatever a foreign type raises; an array has no index, for one
+        raise InvalidInputError(
+            field, f"{_shown(value)} is not a whole number", fix=fix, cause=error
+        ) from error
+    if not smallest <= number <= largest:
+        raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
+    return number
+
+
+def unit_interval(field: str, value: Any) -> float:
+    """A number from 0 to 1; numpy's and fractions count too."""
+    fix = "Give a number from 0.0 to 1.0."
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidInputError(field, f"{_shown(value)} is not a number", fix=fix)
+    # Not a number compares false; an integer of any size compares right.
+    if not 0.0 <= value <= 1.0:  # type: ignore[operator]  # typeshed's Real has no order
+        raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
+    return float(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as an error names it: short, and never an error itself."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits is refused by repr; a foreign one may be too
+        return f"the given {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def moment(field: str, value: Any) -> datetime:
+    """A datetime as an aware one in UTC; a naive one is UTC already, as in bruno-core."""
+    if not isinstance(value, datetime):
+        raise InvalidInputError(
+            field, f"expected a datetime, not {type(value).__name__}", fix="Give a datetime."
+        )
+    if value.utcoffset() is None:
+        return value.replace(tzinfo=timezone.utc)
+    if not _EARLIEST <= value <= _LATEST:
+        raise InvalidInputError(
+            field, f"{value.isoformat()} lies outside the years 1 to 9999 in UTC", fix="Mend it."
+        )
+    return value.astimezone(timezone.utc)
+
+
+@cache
+def _values(enum: type[Enum]) -> tuple[str, ...]:
+    return tuple(str(member.value) for member in enum)
+
+
+def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
+    """Values of an enum, given as members or as strings, one or many."""
+    known = _values(enum)
+    chosen = []
+    for value in _several(values):
+        text = str(value.value) if isinstance(value, Enum) else value
+        # An array compares with a text to an array, and has no truth.
+        if not isinstance(text, str) or text not in known:
+            raise InvalidInputError(
+                field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
+            )
+        chosen.append(text)
+    return tuple(chosen)
+
+
+def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """Some of a few known names, one or many."""
+    chosen = tuple(_several(values))
+    for value in chosen:
+        if not isinstance(value, str) or value not in known:
+            raise InvalidInputError(
+                field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
+            )
+    return chosen
+
+
+def uuids(field: str, values: Any) -> tuple[str, ...]:
+    """Ids of rows, one or many, each a UUID or its text, in the form in which rows have them."""
+    found = []
+    for value in _several(values) if values is not None else (None,):
+        try:
+            found.append(str(value if isinstance(value, UUID) else UUID(value)))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InvalidInputError(
+                field, f"{_shown(value)} is no UUID", fix="Give the id of a message or memory."
+            ) from error
+    return tuple(dict.fromkeys(found))
+
+
+def question(field: str, value: Any) -> str:
+    """A question: any text that is not blank. It is not stored, so any character will do."""
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            field, f"expected a string, not {type(value).__name__}", fix="Give a str."
+        )
+    if not value.strip():
+        raise InvalidInputError(field, "is empty", fix="Ask with at least one visible character.")
+    return value
+
+
+def strings(field: str, values: Any) -> tuple[str, ...]:
+    """Tags or categories, one or many."""
+    return tuple(label(field, value) for value in _several(values))
+
+
+def _several(values: Any) -> Iterable[Any]:
+    if values is None:
+        return ()
+    if isinstance(values, (str, Enum)):
+        return (values,)
+    if isinstance(values, (Sequence, set, frozenset)):
+        return values
+    return (values,)

@@ -1,0 +1,427 @@
+"""Between bruno-core's models and rows: every field comes back as it went in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
+from bruno_core.models.message import Message, MessageRole, MessageType
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.aio import in_breaths
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros, row_schema
+from bruno_memory_vec.rankers.cues import read_cues
+from bruno_memory_vec.rows import tagged_json as jsonable
+from bruno_memory_vec.rows.checks import (
+    choices,
+    identifier,
+    json_dict,
+    label,
+    moment,
+    storable_text,
+    unit_interval,
+)
+
+#: A row on its way in: a value for each column but ``vector``. Times are microseconds, UTC.
+Row = dict[str, Any]
+
+T = TypeVar("T")
+
+#: bruno-core's messages have no importance; in the middle, neither helped nor hindered by it.
+MESSAGE_IMPORTANCE = 0.5
+
+_TIMES = ("created_at", "updated_at", "last_accessed", "expires_at")
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are naive UTC
+# In a script without spaces a text of this many characters says about as much as a word or two.
+_CHARACTERS_A_WORD = 12
+_ROWS_AT_ONCE = 64
+# Above this much text, models are made into rows in a thread.
+_CHARACTERS_ON_THE_LOOP = 20_000
+_MODELS_MEASURED = 100
+_BUT_VECTOR = pa.struct([field for field in row_schema(1) if field.name != "vector"])
+_LONGEST_NAME = 100
+_MICROSECOND = timedelta(microseconds=1)
+_plain_json = json.JSONEncoder(separators=(",", ":")).encode
+_LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
+# Leaves room to count on in 64 bits.
+_LARGEST_COUNT = 2**53
+
+
+def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
+    """The row of a message, still without ``turn`` and ``seq``.
+
+    Raises:
+        InvalidInputError: a field cannot be kept.
+    """
+    _plain(message, Message, "message")
+    content = storable_text("message.content", message.content)
+    zones: dict[str, int] = {}
+    created = _micros("message.timestamp", message.timestamp, zones, "created_at")
+    # The row knows its conversation; where the message did not, it comes back so.
+    unbound = message.conversation_id is None
+    extra = '{"unbound":true}' if unbound else None
+    if zones:
+        extra = _plain_json({"zones": zones, "unbound": True} if unbound else {"zones": zones})
+    metadata = json_dict("message.metadata", message.metadata)
+    importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
+    number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
+    # A number beyond 0..1, like a text, is somebody else's use of the word.
+    importance = float(importance) if number and 0 <= importance <= 1 else MESSAGE_IMPORTANCE
+    return {
+        "id": _uuid("message.id", message.id),
+        "kind": MESSAGE,
+        "user_id": user_id,
+        "conversation_id": conversation_id,
+        "turn": None,
+        "role": _member("message.role", message.role, MessageRole),
+        "message_type": _member("message.message_type", message.message_type, MessageType),
+        "memory_type": None,
+        "content": content,
+        "words": count_words(content),
+        **cues(content, message.metadata),
+        "metadata": metadata,
+        "extra": extra,
+        "source": None,
+        "category": None,
+        "tags": [],
+        "importance": importance,
+        "confidence": 1.0,
+        "parent_id": None
+        if message.parent_id is None
+        else _uuid("message.parent_id", message.parent_id),
+        "created_at": created,
+        "updated_at": created,
+        "last_accessed": created,
+        "access_count": 0,
+        "expires_at": None,
+        "seq": None,
+    }
+
+
+def check_message(message: Message, conversation_id: str) -> None:
+    """Refuse what a memory would refuse to store, and store nothing.
+
+    Raises:
+        InvalidInputError: a field cannot be kept; it names which.
+    """
+    message_row(message, "", identifier("conversation_id", conversation_id))
+
+
+def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> Row:
+    """The row of a memory, still without ``seq``.
+
+    Args:
+        entry: what to store.
+        short_term_ttl: how long a SHORT_TERM memory without ``expires_at`` lives.
+
+    Raises:
+        InvalidInputError: a field cannot be kept.
+    """
+    _plain(entry, MemoryEntry, "memory")
+    content = storable_text("memory.content", entry.content)
+    metadata = entry.metadata
+    _plain(metadata, MemoryMetadata, "memory.metadata")
+    zones: dict[str, int] = {}
+    created = _micros("memory.created_at", entry.created_at, zones, "created_at")
+    expires = None
+    if entry.expires_at is not None:
+        expires = _micros("memory.expires_at", entry.expires_at, zones, "expires_at")
+    elif short_term_ttl is not None and entry.memory_type is MemoryType.SHORT_TERM:
+        # What would outlive the calendar does not expire.
+        expires = created + short_term_ttl // timedelta(microseconds=1)
+        expires = expires if expires <= _LAST_MICRO else None
+    extra: dict[str, Any] = {}
+    if metadata.embedding is not None:
+        extra["embedding"] = _numbers("memory.metadata.embedding", metadata.embedding)
+    related = _list("memory.metadata.related_memories", metadata.related_memories)
+    if related:
+        extra["related"] = [_uuid("memory.metadata.related_memories", one) for one in related]
+    row = {
+        "id": _uuid("memory.id", entry.id),
+        "kind": MEMORY,
+        "user_id": identifier("memory.user_id", entry.user_id),
+        "conversation_id": None
+        if entry.conversation_id is None
+        else identifier("memory.conversation_id", entry.conversation_id),
+        "turn": None,
+        "role": None,
+        "message_type": None,
+        "memory_type": _member("memory.memory_type", entry.memory_type, MemoryType),
+        "content": content,
+        "words": count_words(content),
+        **cues(content, metadata.custom_fields),
+        "metadata": json_dict("memory.metadata.custom_fields", metadata.custom_fields),
+        "extra": None,
+        "source": storable_text("memory.metadata.source", metadata.source, blank=True),
+        "category": None
+        if metadata.category is None
+        else label("memory.metadata.category", metadata.category),
+        "tags": [
+            label("memory.metadata.tags", tag)
+            for tag in _list("memory.metadata.tags", metadata.tags)
+        ],
+        "importance": unit_interval("memory.metadata.importance", metadata.importance),
+        "confidence": unit_interval("memory.metadata.confidence", metadata.confidence),
+        "parent_id": None,
+        "created_at": created,
+        "updated_at": _micros("memory.updated_at", entry.updated_at, zones, "updated_at"),
+        "last_accessed": _micros(
+            "memory.last_accessed", entry.last_accessed, zones, "last_accessed"
+        ),
+        "access_count": _count("memory.metadata.access_count", metadata.access_count),
+        "expires_at": expires,
+        "seq": None,
+    }
+    if zones:
+        extra["zones"] = zones
+    row["extra"] = jsonable.dumps(extra) if extra else None
+    return row
+
+
+async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> list[Row]:
+    """A row of each model, made in a thread where they are many or long.
+
+    Raises:
+        InvalidInputError: ``models`` is no list, or one of them cannot be kept.
+    """
+    if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
+        raise InvalidInputError(
+            field, f"expected a list, not {type(models).__name__}", fix="Give a list."
+        )
+    length = sum(len(str(getattr(model, "content", ""))) for model in models[:_MODELS_MEASURED])
+    if len(models) <= _ROWS_AT_ONCE and length <= _CHARACTERS_ON_THE_LOOP:
+        return [make(model) for model in models]
+    return await asyncio.to_thread(lambda: [make(model) for model in in_breaths(models)])
+
+
+def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+    """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``."""
+    # A list of dicts at once: a call of Arrow's costs more than to read a few rows' thirty columns.
+    starts = range(0, len(rows) or 1, _ROWS_AT_ONCE)
+    # In small parts: Arrow lets no other thread run meanwhile.
+    parts = [
+        pa.array(rows[start : start + _ROWS_AT_ONCE], _BUT_VECTOR)
+        for start in (in_breaths(starts, 1) if len(starts) > 1 else starts)
+    ]
+    columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+    vector = pa.FixedSizeListArray.from_arrays(flat, schema.field("vector").type.list_size)
+    return pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
+
+
+def from_table(table: pa.Table) -> Iterator[Row]:
+    """Rows read from an engine, with times as microseconds."""
+    for name in _TIMES:
+        index = table.schema.get_field_index(name)
+        if index >= 0:
+            # Arrow would make datetimes, which cost ten times as much and cannot be before year 1.
+            table = table.set_column(index, name, table.column(index).cast(pa.int64()))
+    # In small parts: Arrow makes Python objects of a whole one without letting another thread run.
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        yield from batch.to_pylist()
+
+
+async def read_all(table: pa.Table, make: Callable[[Row], T]) -> list[T]:
+    """A model of each row, made in a thread where there are many."""
+
+    def work() -> list[T]:
+        return [make(row) for row in in_breaths(from_table(table))]
+
+    return work() if table.num_rows <= _ROWS_AT_ONCE else await asyncio.to_thread(work)
+
+
+def record(row: Mapping[str, Any]) -> Message | MemoryEntry:
+    """The message or memory that was stored."""
+    return to_message(row) if row["kind"] == MESSAGE else to_memory(row)
+
+
+def to_message(row: Mapping[str, Any]) -> Message:
+    """The message of a row. Made without validation: it was validated when it came."""
+    extra = _message_extra(row["extra"]) if row["extra"] else {}
+    return Message.model_construct(
+        id=UUID(row["id"]),
+        role=MessageRole(row["role"]),
+        content=row["content"],
+        message_type=MessageType(row["message_type"]),
+        timestamp=_datetime(row["created_at"], extra.get("zones", {}).get("created_at")),
+        metadata=jsonable.loads(row["metadata"]),
+        parent_id=None if row["parent_id"] is None else UUID(row["parent_id"]),
+        conversation_id=None if extra.get("unbound") else row["conversation_id"],
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _message_extra(text: str) -> Mapping[str, Any]:
+    """A message's ``extra``: a few short texts make up nearly all of them. Only to be read."""
+    extra: dict[str, Any] = jsonable.loads(text)
+    return extra
+
+
+def to_memory(row: Mapping[str, Any]) -> MemoryEntry:
+    """The memory of a row. Made without validation: it was validated when it came."""
+    extra = jsonable.loads(row["extra"]) if row["extra"] else {}
+    zones = extra.get("zones", {})
+    return MemoryEntry.model_construct(
+        id=UUID(row["id"]),
+        content=row["content"],
+        memory_type=MemoryType(row["memory_type"]),
+        user_id=row["user_id"],
+        conversation_id=row["conversation_id"],
+        metadata=MemoryMetadata.model_construct(
+            source=row["source"],
+            category=row["category"],
+            tags=list(row["tags"]),
+            confidence=row["confidence"],
+            importance=row["importance"],
+            access_count=row["access_count"],
+            embedding=extra.get("embedding"),
+            related_memories=[UUID(related) for related in extra.get("related", [])],
+            custom_fields=jsonable.loads(row["metadata"]),
+        ),
+        created_at=_datetime(row["created_at"], zones.get("created_at")),
+        updated_at=_datetime(row["updated_at"], zones.get("updated_at")),
+        last_accessed=_datetime(row["last_accessed"], zones.get("last_accessed")),
+        expires_at=None
+        if row["expires_at"] is None
+        else _datetime(row["expires_at"], zones.get("expires_at")),
+    )
+
+
+def message_to_json(row: Row) -> str:
+    """A message's row as the hot context keeps it."""
+    # Its values are texts that were checked, numbers and None: none of them needs a tag.
+    return _plain_json({name: row[name] for name in MESSAGE_COLUMNS})
+
+
+def message_from_json(text: str) -> Message:
+    """The message that :func:`message_to_json` was given."""
+    return to_message(json.loads(text))
+
+
+#: What a message is made of.
+MESSAGE_COLUMNS = (
+    "id",
+    "role",
+    "message_type",
+    "content",
+    "metadata",
+    "extra",
+    "parent_id",
+    "conversation_id",
+    "created_at",
+)
+
+
+def cues(content: str, metadata: Any) -> Row:
+    """The cue columns. A speaker in the metadata counts before one in the text."""
+    found = read_cues(content)
+    named = metadata.get("speaker") if isinstance(metadata, Mapping) else None
+    if isinstance(named, str) and 0 < len(named.strip()) <= _LONGEST_NAME:
+        speaker: str | None = named.strip()
+    else:
+        speaker = found.speaker
+    return {
+        "speaker": speaker,
+        "question_share": found.question_share,
+        "ends_with_question": found.ends_with_question,
+        "names_time": found.names_time,
+        "tells_change": found.tells_change,
+    }
+
+
+def count_words(text: str) -> int:
+    """Length in words; for a script without spaces, by its characters."""
+    return max(len(text.split()), len(text) // _CHARACTERS_A_WORD)
+
+
+def utc(value: int) -> datetime:
+    """An aware datetime of microseconds since 1970."""
+    return (_NAIVE_EPOCH + timedelta(microseconds=value)).replace(tzinfo=timezone.utc)
+
+
+def _datetime(value: int, offset: int | None) -> datetime:
+    """Naive UTC, as bruno-core has it, unless it came with an offset (microseconds)."""
+    if offset is None:
+        return _NAIVE_EPOCH + timedelta(microseconds=value)
+    zone = timezone(timedelta(microseconds=offset))
+    return (_NAIVE_EPOCH + timedelta(microseconds=value + offset)).replace(tzinfo=zone)
+
+
+def _micros(field: str, value: Any, zones: dict[str, int], column: str) -> int:
+    if type(value) is datetime and value.tzinfo is None:  # as bruno-core makes them
+        return (value - _NAIVE_EPOCH) // _MICROSECOND
+    at = moment(field, value)
+    offset = value.utcoffset()
+    if offset is not None:
+        zones[column] = offset // timedelta(microseconds=1)
+    return micros(at)
+
+
+def _uuid(field: str, value: Any) -> str:
+    if not isinstance(value, UUID):
+        raise InvalidInputError(
+            field, f"expected a UUID, not {type(value).__name__}", fix="Give a uuid.UUID."
+        )
+    return str(value)
+
+
+def _member(field: str, value: Any, enum: type[Enum]) -> str:
+    if type(value) is enum:
+        return str(value.value)
+    found = choices(field, value, enum)
+    if len(found) != 1:
+        raise InvalidInputError(field, "is missing", fix=f"Give a {enum.__name__}.")
+    return found[0]
+
+
+def _list(field: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise InvalidInputError(
+            field, f"expected a list, not {type(value).__name__}", fix="Give a list."
+        )
+    return value
+
+
+def _numbers(field: str, value: Any) -> list[float]:
+    numbers = _list(field, value)
+    if not all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in numbers):
+        raise InvalidInputError(field, "holds what is not a number", fix="Give floats.")
+    return [float(one) for one in numbers]
+
+
+def _count(field: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_COUNT:
+        raise InvalidInputError(
+            field, f"{value!r} is out of range", fix=f"Give an int from 0 to {_LARGEST_COUNT}."
+        )
+    return value
+
+
+def _plain(value: Any, model: type[BaseModel], field: str) -> None:
+    """Refuse what is not the model, or a subclass with fields that no column holds."""
+    if type(value) is model:
+        return
+    if not isinstance(value, model):
+        raise InvalidInputError(
+            field,
+            f"expected a {model.__name__}, not {type(value).__name__}",
+            fix=f"Make a bruno_core {model.__name__}.",
+        )
+    unknown = set(type(value).model_fields) - set(model.model_fields)
+    if unknown:
+        raise InvalidInputError(
+            field,
+            f"{type(value).__name__} has fields that cannot be kept: {', '.join(sorted(unknown))}",
+            fix="Put them into the metadata.",
+        )

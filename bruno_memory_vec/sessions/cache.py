@@ -1,0 +1,172 @@
+"""What get_context read last, so that the next one neither asks SQLite nor reads JSON again.
+
+Two memories, both bounded. Messages by their stored text: one text is one message, whatever
+happens to the store. And whole contexts by conversation: they are kept by the process that
+writes alone, and every change of theirs goes through the session store, which tells of it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bruno_core.models.context import SessionContext, UserContext
+from bruno_core.models.message import Message
+
+from bruno_memory_vec.rows import tagged_json as jsonable
+from bruno_memory_vec.rows.models import message_from_json
+from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation
+
+# Characters of stored text. What is made of it takes up to eight times as much: a short message is
+# 300 characters and an object of 2 kB.
+_MOST_CHARACTERS = 2 * 2**20
+_MOST_CONTEXTS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What SQLite says of a context, and the messages made of it. Callers get copies."""
+
+    conversation: Conversation | None
+    user: str | None
+    current: str | None
+    session: str | None
+    messages: tuple[Message, ...]
+    characters: int
+
+    def record(self) -> ContextRecord:
+        """A record of objects that are its caller's own."""
+        user = session = None
+        if self.user is not None:
+            user = UserContext.model_construct(**jsonable.loads(self.user))
+        if self.session is not None:
+            session = SessionContext.model_construct(**jsonable.loads(self.session))
+        messages = [_copy(message) for message in self.messages]
+        return ContextRecord(self.conversation, user, self.current, session, messages)
+
+
+class Reading:
+    """A read that is under way, and whether what it reads has changed since it began."""
+
+    def __init__(self, user_id: str, conversation_id: str) -> None:
+        self.user_id = user_id
+        self.conversation_id = conversation_id
+        self.spoiled = False
+
+
+class HotCache:
+    """Contexts that were read, for as long as nothing changes them.
+
+    Args:
+        keeps: whether contexts are kept: not beside another process that writes.
+    """
+
+    def __init__(self, *, keeps: bool) -> None:
+        self._keeps = keeps
+        self._contexts: OrderedDict[str, tuple[str, int, Parts]] = OrderedDict()
+        self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._context_characters = self._message_characters = 0
+        self._readings: set[Reading] = set()
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+
+    def find(self, user_id: str, conversation_id: str, limit: int) -> Parts | None:
+        """A user's context, as it was read with this limit and still is."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None or self._loop() is not loop:
+            # A write that an earlier loop left behind has told nobody of its end.
+            self._loop = weakref.ref(loop)
+            self.changed()
+        user, its_limit, parts = self._contexts.get(conversation_id, (None, 0, None))
+        if parts is None or user != user_id or its_limit != limit:
+            return None
+        self._contexts.move_to_end(conversation_id)
+        return parts
+
+    @contextmanager
+    def reading(self, user_id: str, conversation_id: str) -> Iterator[Reading]:
+        """Around a read of SQLite whose outcome is to be kept."""
+        reading = Reading(user_id, conversation_id)
+        self._readings.add(reading)
+        try:
+            yield reading
+        finally:
+            self._readings.discard(reading)
+
+    def keep(self, reading: Reading, limit: int, parts: Parts) -> None:
+        """Keep what was read, unless it has changed meanwhile."""
+        if not self._keeps or reading.spoiled or parts.characters > _MOST_CHARACTERS // 8:
+            return
+        self._drop(reading.conversation_id)
+        self._contexts[reading.conversation_id] = reading.user_id, limit, parts
+        self._context_characters += parts.characters
+        while len(self._contexts) > _MOST_CONTEXTS or self._context_characters > _MOST_CHARACTERS:
+            self._drop(next(iter(self._contexts)))
+
+    def changed(
+        self,
+        conversations: Collection[str] | None = None,
+        users: Collection[str] | None = None,
+    ) -> None:
+        """Forget what a write may have changed, however it ended; everything if none is named.
+
+        Called when the write has ended. Who is answered before that gets what was true before
+        the write, which nobody has been told of yet.
+        """
+        if conversations is None and users is None:
+            self._contexts.clear()
+            self._context_characters = 0
+            for reading in self._readings:
+                reading.spoiled = True
+            return
+        names, owners = conversations or (), users or ()
+        for name in names:
+            self._drop(name)
+        if owners:
+            for name in [name for name, kept in self._contexts.items() if kept[0] in owners]:
+                self._drop(name)
+        for reading in self._readings:
+            if reading.conversation_id in names or reading.user_id in owners:
+                reading.spoiled = True
+
+    def messages(self, texts: Sequence[str]) -> tuple[Message, ...]:
+        """The message of each stored text. Nobody may change them: copy them."""
+        return tuple(self._message(text) for text in texts)
+
+    def _message(self, text: str) -> Message:
+        known = self._messages.get(text)
+        if known is not None:
+            self._messages.move_to_end(text)
+            return known
+        made = message_from_json(text)
+        self._messages[text] = made
+        self._message_characters += len(text)
+        while self._message_characters > _MOST_CHARACTERS:
+            gone, _ = self._messages.popitem(last=False)
+            self._message_characters -= len(gone)
+        return made
+
+    def _drop(self, conversation_id: str) -> None:
+        _, _, parts = self._contexts.pop(conversation_id, (None, 0, None))
+        if parts is not None:
+            self._context_characters -= parts.characters
+
+
+def _copy(message: Message) -> Message:
+    """A message of a caller's own: of its fields, only the metadata can be changed in place."""
+    copy = message.model_copy()
+    copy.__dict__["metadata"] = _copied(message.metadata)
+    return copy
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy of metadata: collections anew, the rest cannot change."""
+    if isinstance(value, dict):
+        return {key: _copied(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return type(value)(_copied(held) for held in value)
+    return value

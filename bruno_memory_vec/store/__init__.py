@@ -1,0 +1,1 @@
+"""A store: what a URL names, opened and closed."""

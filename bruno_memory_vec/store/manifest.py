@@ -1,0 +1,217 @@
+"""``store.json``: what a folder is, and what made its vectors and its words."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import url2pathname
+
+from bruno_memory_vec._version import __version__
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    FingerprintError,
+    InvalidInputError,
+    NotAStoreError,
+    StoreVersionError,
+)
+from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
+from bruno_memory_vec.indexers.text.analysis import LANGUAGES
+
+FILE = "store.json"
+LOCK = "writer.lock"
+HOLDER = "writer.json"
+_FORMAT = "bruno-memory-vec"
+IN_MEMORY = "memory://"
+ROWS = "rows"
+_ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
+# What a process that was killed while it made a store may have left behind.
+_DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a store says of itself.
+
+    Attributes:
+        fingerprint: the embedder of its vectors.
+        language: the stemmer of its lexical index, None for none.
+        schema: the version of its row format.
+        rows: the folder of its rows, in its own; another one after each re-embedding.
+    """
+
+    fingerprint: Fingerprint
+    language: str | None
+    schema: int = SCHEMA_VERSION
+    rows: str = ROWS
+
+    def check(self, fingerprint: Fingerprint, folder: Path) -> None:
+        """Refuse another embedder than the store was made with.
+
+        Raises:
+            FingerprintError: naming both.
+        """
+        if fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"the vectors in {folder} were made by {self.fingerprint}, not by {fingerprint}",
+                fix="Open it with its own embedder, or move it to this one with: "
+                f"bruno-memory-vec reembed --store {shlex.quote(str(folder))} --embedder NAME.",
+            )
+
+    def check_readable(self, folder: Path) -> None:
+        """Refuse to read an older format as it is: only a writer may bring it up to this one.
+
+        Raises:
+            StoreVersionError: naming both.
+        """
+        if self.schema < ROWS_VERSION:
+            raise StoreVersionError(
+                f"{folder} has the format {self.schema}, older than {ROWS_VERSION}",
+                fix="Open it once without read_only, or run bruno-memory-vec doctor --repair; "
+                "either upgrades it.",
+            )
+
+    def write(self, folder: Path) -> None:
+        """Write it as one: a reader sees the old file or the new one, never a half.
+
+        Raises:
+            BackendUnavailable: the folder cannot be written.
+        """
+        text = json.dumps(
+            {
+                "format": _FORMAT,
+                "schema": self.schema,
+                "written_by": __version__,
+                "embedder": self.fingerprint.to_dict(),
+                "language": self.language,
+                "rows": self.rows,
+            },
+            indent=2,
+        )
+        write_whole(folder / FILE, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file as one: a reader sees the old text or the new one, never a half.
+
+    Raises:
+        BackendUnavailable: the folder cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a url names; None for a store that is kept in memory.
+
+    Raises:
+        InvalidInputError: the url names no folder, or its scheme is not known.
+    """
+    if url == IN_MEMORY:
+        return None
+    if "\0" in url:
+        raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url).expanduser()
+    if scheme == "file":
+        return Path(url2pathname(rest))
+    raise InvalidInputError(
+        "url",
+        f"the scheme {scheme!r} is not known",
+        fix=f"Give a folder, file:///a/folder or {IN_MEMORY}.",
+    )
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest of a folder; None where there is nothing yet, so that a store can be made.
+
+    Raises:
+        NotAStoreError: there is something, and it is no store of ours.
+        StoreVersionError: a newer version of this package wrote it.
+        BackendUnavailable: the folder cannot be read.
+    """
+    try:
+        if not folder.exists():
+            return None
+        if not folder.is_dir():
+            raise NotAStoreError(f"{folder} is a file", fix="Name a folder.")
+        path = folder / FILE
+        if not path.exists():
+            others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _DEBRIS)
+            if ROWS in others:
+                raise NotAStoreError(
+                    f"{folder} holds rows, but its {FILE} is missing",
+                    fix="Restore it from a backup. Or make a store in another folder, with the "
+                    f"embedder and the language of this one, and copy its {FILE} here.",
+                )
+            if others:
+                raise NotAStoreError(
+                    f"{folder} holds {others[0]!r} and no {FILE}, so it is not a store",
+                    fix="Name a store, or a new or empty folder.",
+                )
+            return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise NotAStoreError(
+            f"{folder / FILE} cannot be read: {error}",
+            fix="Restore it from a backup; the other files of the store are not touched.",
+            cause=error,
+        ) from error
+    except OSError as error:
+        raise BackendUnavailable(
+            "folder", "open", str(error), fix=f"Check that {folder} may be read.", cause=error
+        ) from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise NotAStoreError(
+            f"{folder / FILE} was not written by {_FORMAT}", fix="Name a store, or a new folder."
+        )
+    schema = data.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"{folder} has the format {schema}, newer than {SCHEMA_VERSION}, which this version "
+            f"({__version__}) reads; it was written by {data.get('written_by')}",
+            fix="Upgrade with: pip install -U bruno-memory-vec",
+        )
+    language, rows = data.get("language"), data.get("rows", ROWS)
+    try:
+        if language is not None and language not in LANGUAGES:
+            raise ValueError(f"a language {language!r} that has no stemmer")
+        if not _ROWS_NAME.fullmatch(rows):
+            raise ValueError(f"{rows!r} is no folder of rows")
+        return Manifest(Fingerprint.from_dict(data["embedder"]), language, schema, rows)
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
+        raise NotAStoreError(
+            f"{folder / FILE} was changed by hand or damaged: {error}",
+            fix="Restore it from a backup; the other files of the store are not touched.",
+            cause=error,
+        ) from error
+
+
+def no_store(folder: Path) -> NotAStoreError:
+    """The refusal of a folder in which there is no store."""
+    return NotAStoreError(
+        f"there is no store in {folder}", fix="Open it once without read_only to make it."
+    )
+
+
+def unwritable(folder: Path, error: OSError) -> BackendUnavailable:
+    """The error for a folder that cannot be made or written."""
+    return BackendUnavailable(
+        "folder",
+        "write",
+        str(error),
+        fix=f"Check the free space and permissions of {folder}, or open it with read_only=True.",
+        cause=error,
+    )

@@ -1,0 +1,85 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Optional
+
+import typer
+
+from bruno_memory_vec._version import __version__
+from bruno_memory_vec.surfaces.cli import (
+    demo,
+    doctor,
+    ingest,
+    maintain,
+    recall,
+    reembed,
+    running,
+    show,
+    stats,
+)
+
+_HELP = """The memory of an AI assistant, in a folder.
+
+Begin with: bruno-memory-vec demo
+"""
+
+_EPILOG = """Exit codes: 0 all is well; 1 an error, told on stderr with what to do about it;
+2 the command was not typed right; 3 nothing was found; 4 doctor found a problem; 130 Ctrl-C.
+
+Every option can be asked of a command: bruno-memory-vec recall --help. Settings come from
+BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL."""
+
+app = typer.Typer(
+    name="bruno-memory-vec",
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bruno-memory-vec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        # Optional and not a union: typer reads the annotation, and on Python 3.10 too.
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = None,
+) -> None:
+    running.quieten_logs()
+
+
+for command in (
+    demo.demo,
+    ingest.ingest,
+    recall.recall,
+    show.show,
+    stats.stats,
+    doctor.doctor,
+    maintain.maintain,
+    reembed.reembed,
+):
+    app.command(epilog=_EPILOG.partition("\n\n")[0])(command)
+
+
+def run() -> None:
+    """Run the command that ``sys.argv`` names."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A terminal that cannot show a character shows a mark in its place.
+            reconfigure(errors="replace")
+    app()

@@ -1,0 +1,120 @@
+"""``doctor``: whether a store is sound, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Store
+from bruno_memory_vec.surfaces.cli.running import UNSOUND, Out, execute
+
+if TYPE_CHECKING:
+    from bruno_memory_vec import Check
+    from bruno_memory_vec.config import MemoryConfig
+
+
+def doctor(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Step back from rows that a power cut tore, rebuild what is derived, and compact.",
+        ),
+    ] = False,
+    store: Store = None,
+    embedder: Embedder = None,
+    json: Json = False,
+) -> None:
+    """Check a store, and mend it with --repair.
+
+    It looks at the folder, lock, embedder, rows, word index, sessions and disk. It changes
+    nothing unless --repair is given, and may run beside a writer.
+    """
+    execute(json, lambda out: _doctor(out, repair, store, embedder))
+
+
+async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | None) -> int:
+    from bruno_core.utils.exceptions import BrunoError
+
+    from bruno_memory_vec import Check, diagnose_store, repair_store
+    from bruno_memory_vec.errors import StoreLockedError, told
+    from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
+    from bruno_memory_vec.upkeep.diagnosis import PROBLEM, RESTORE
+
+    config = configuration(store, embedder)
+    existing(config.url)
+    checks = await diagnose_store(config=config)
+    repaired: dict[str, Any] = {}
+    # Opening a store whose rows are gone would make an empty one in its place.
+    if repair and all(check.fix != RESTORE for check in checks):
+        failed = []
+        try:
+            with bars(out) as progress:
+                report = await repair_store(config=config, progress=progress)
+        except StoreLockedError:
+            raise
+        except BrunoError as error:
+            # The checks say more about why.
+            failed = [Check("repair", PROBLEM, *told(error))]
+            stepped = (error.details or {}).get("stepped_back")
+        else:
+            stepped, after = report.stepped_back, report.maintenance.after
+            repaired = {"rows": after.rows, "words": after.words}
+            if report.turns_given:
+                repaired["turns_given"] = report.turns_given
+        if stepped is not None:
+            repaired["stepped_back"] = {**asdict(stepped), "note": str(stepped)}
+        checks = failed + await diagnose_store(config=config)
+    sound = all(check.state != PROBLEM for check in checks)
+    if out.as_json:
+        data: dict[str, Any] = {
+            "store": config.url,
+            "ok": sound,
+            "checks": [asdict(check) for check in checks],
+        }
+        if repaired:
+            data["repaired"] = repaired
+        out.result(data)
+    else:
+        _print(out, config, checks, repaired, sound)
+    return 0 if sound else UNSOUND
+
+
+def _print(
+    out: Out,
+    config: MemoryConfig,
+    checks: list[Check],
+    repaired: dict[str, Any],
+    sound: bool,
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from bruno_memory_vec.surfaces.cli.display import clean
+    from bruno_memory_vec.upkeep.diagnosis import NOTE, OK
+
+    console = out.console
+    console.print(Text(clean(config.url), style="bold"), soft_wrap=True)
+    if "stepped_back" in repaired:
+        console.print(Text(clean(repaired["stepped_back"]["note"])), soft_wrap=True)
+    if "turns_given" in repaired:
+        console.print(f"messages that had no turn, and have one now: {repaired['turns_given']:,}")
+    if "rows" in repaired:
+        console.print(
+            f"repaired: {repaired['rows']:,} rows compacted, "
+            f"{repaired['words']:,} in the word index"
+        )
+    marks = {OK: Text("ok", style="green"), NOTE: Text("note", style="yellow")}
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for check in checks:
+        found = Text(clean(check.found))
+        if check.fix:
+            found.append(f"\n{clean(check.fix)}", style="bold")
+        grid.add_row(marks.get(check.state, Text("BAD", style="bold red")), check.name, found)
+    console.print(grid)
+    console.print("the store is sound" if sound else "the store has a problem, see above")

@@ -1,0 +1,137 @@
+"""From the options of a command to an open memory."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.memory import open_memory
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, CliError, Out
+from bruno_memory_vec.upkeep.reembedding.run import Unembedding
+
+if TYPE_CHECKING:
+    from bruno_memory_vec import Progress, UserSummary
+    from bruno_memory_vec.memory import VectorMemory
+
+
+def configuration(
+    store: str | None, embedder: str | None = None, profile: str | None = None
+) -> MemoryConfig:
+    """The settings of options, the environment and the defaults, in this order.
+
+    Raises:
+        InvalidInputError: one is not usable.
+    """
+    given = {"url": store, "embedder": embedder, "profile": profile}
+    return MemoryConfig.build(**{name: value for name, value in given.items() if value is not None})
+
+
+def existing(url: str) -> manifest.Manifest | None:
+    """What the store says of itself; None for one that is not a folder.
+
+    Raises:
+        CliError: there is no store.
+        NotAStoreError: there is something else.
+    """
+    folder = manifest.folder_of(url)
+    if folder is None:
+        return None
+    found = manifest.read(folder)
+    if found is None:
+        what = "is empty" if folder.is_dir() else "does not exist"
+        raise CliError(
+            f"{folder} {what}: there is no store",
+            f"Name one with --store or BRUNO_MEMORY_URL, or make one:\n"
+            f"  bruno-memory-vec ingest FILE --store {shlex.quote(str(folder))}",
+        )
+    return found
+
+
+@asynccontextmanager
+async def reading(
+    config: MemoryConfig, out: Out, *, embeds: bool = True
+) -> AsyncIterator[VectorMemory]:
+    """A memory to read, beside whoever writes it.
+
+    Args:
+        config: as from :func:`configuration`.
+        out: where a progress bar goes.
+        embeds: whether texts will be embedded; without, any store opens, whatever embedder made it.
+
+    Raises:
+        CliError, StoreError, EngineError: there is none to read.
+    """
+    found = existing(config.url)
+    embedder = None if embeds or found is None else Unembedding(found.fingerprint)
+    settings = config.model_dump(exclude={"read_only"})
+    if embedder is not None:
+        settings["embedder"] = embedder
+    with bars(out) as progress:
+        memory = await open_memory(**settings, read_only=True, progress=progress)
+    try:
+        yield memory
+    finally:
+        await memory.close()
+
+
+@contextmanager
+def bars(out: Out) -> Iterator[Progress | None]:
+    """Progress bars on a terminal, by the name of the work; None elsewhere."""
+    if not out.live:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        tasks: dict[str, Any] = {}
+
+        def report(work: str, done: int, total: int) -> None:
+            if work not in tasks:
+                tasks[work] = shown.add_task(work, total=total)
+            shown.update(tasks[work], completed=done, total=total)
+
+        yield report
+
+
+# Who is in a store
+
+
+def nobody(user_id: str, users: Sequence[UserSummary]) -> NoReturn:
+    """Say that a store holds nothing of a user, and of whom it does."""
+    raise CliError(f"there is nothing of the user {user_id!r}", _known(users), code=NOTHING_FOUND)
+
+
+def choose_user(users: Sequence[UserSummary]) -> str:
+    """The only user of a store.
+
+    Raises:
+        CliError: there are several, or none.
+    """
+    from bruno_memory_vec.surfaces.cli.running import MISUSED
+
+    if len(users) == 1:
+        return users[0].user_id
+    if not users:
+        raise CliError(
+            "the store is empty", "Fill it with: bruno-memory-vec ingest", code=NOTHING_FOUND
+        )
+    raise CliError(
+        f"the store holds {len(users)} users, and nothing says whose rows to search",
+        f"Add --user NAME, or --all-users to search everybody's. {_known(users)}",
+        code=MISUSED,
+    )
+
+
+def _known(users: Sequence[UserSummary]) -> str:
+    if not users:
+        return "The store is empty."
+    names = ", ".join(repr(user.user_id) for user in users[:10])
+    more = f" and {len(users) - 10} more" if len(users) > 10 else ""
+    return f"It holds {names}{more}."

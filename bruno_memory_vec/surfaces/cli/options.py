@@ -1,0 +1,87 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Annotated, Optional
+
+import typer
+
+# Optional[X] and not X | None throughout: typer evaluates these on Python 3.10 too.
+# ruff: noqa: UP045
+
+
+class Kind(str, Enum):
+    """What a row is."""
+
+    message = "message"
+    memory = "memory"
+
+
+class Role(str, Enum):
+    """Who spoke: bruno-core's ``MessageRole``, not imported for the sake of a quick --help."""
+
+    system = "system"
+    user = "user"
+    assistant = "assistant"
+    function = "function"
+    tool = "tool"
+
+
+class FileFormat(str, Enum):
+    """What ``bruno_memory_vec.portability`` reads."""
+
+    auto = "auto"
+    jsonl = "jsonl"
+    openai = "openai"
+    locomo = "locomo"
+
+
+def moment(text: str) -> datetime:
+    """A date or a time, ISO 8601; UTC where no offset is given."""
+    try:
+        # Python 3.10 does not know the Z.
+        value = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no date: write 2026-03-01 or 2026-03-01T18:30:00Z"
+        ) from None
+    return value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
+
+
+Store = Annotated[
+    Optional[str],
+    typer.Option(
+        "--store",
+        "-s",
+        metavar="FOLDER",
+        help="The store's folder.  [default: BRUNO_MEMORY_URL, else ./bruno-memory]",
+        show_default=False,
+    ),
+]
+User = Annotated[
+    Optional[str], typer.Option("--user", "-u", metavar="USER", help="Only this user's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Embedder = Annotated[
+    Optional[str],
+    typer.Option(
+        "--embedder",
+        metavar="NAME",
+        help="static, sentence-transformers:NAME_OR_PATH (also with ?dim=256&device=cpu behind), "
+        "or hash (for tests).  "
+        "[default: BRUNO_MEMORY_EMBEDDER, else static]",
+        show_default=False,
+    ),
+]
+Profile = Annotated[
+    Optional[str],
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="How to rank: a profile's name, or a TOML file.  "
+        "[default: BRUNO_MEMORY_PROFILE, else balanced]",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,129 @@
+"""``recall``: ask a store, and see why each hit was found."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
+
+import typer
+
+from bruno_memory_vec.surfaces.cli.options import (
+    Embedder,
+    Json,
+    Kind,
+    Profile,
+    Role,
+    Store,
+    User,
+    moment,
+)
+from bruno_memory_vec.surfaces.cli.running import MISUSED, NOTHING_FOUND, CliError, Out, execute
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.memory import AllUsers
+    from bruno_memory_vec.recall.hits import Hits
+
+# Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
+# ruff: noqa: UP006, UP045
+
+
+def recall(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A question, or any words.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many hits.")] = 5,
+    user: User = None,
+    all_users: Annotated[
+        bool, typer.Option("--all-users", help="Search everybody's rows, not one user's.")
+    ] = False,
+    conversation: Annotated[
+        Optional[str],
+        typer.Option("--conversation", "-c", metavar="ID", help="Only this conversation."),
+    ] = None,
+    kind: Annotated[
+        Optional[List[Kind]], typer.Option("--kind", help="Only messages, or only memories.")
+    ] = None,
+    role: Annotated[
+        Optional[List[Role]],
+        typer.Option("--role", help="Only what these said; may be given several times."),
+    ] = None,
+    since: Annotated[
+        Optional[datetime],
+        typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
+    ] = None,
+    until: Annotated[
+        Optional[datetime],
+        typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
+    ] = None,
+    store: Store = None,
+    embedder: Embedder = None,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Find what was said before, and see why it was found.
+
+    Without --user, a store of one user is searched; of several, say whose. TIME is ISO 8601,
+    such as 2026-03-01, in UTC unless it names an offset.
+    """
+
+    async def work(out: Out) -> int:
+        from bruno_memory_vec import ALL_USERS
+        from bruno_memory_vec.rows.checks import question
+        from bruno_memory_vec.surfaces.cli.opening import choose_user, configuration, reading
+
+        if user is not None and all_users:
+            raise CliError("--user and --all-users contradict each other", code=MISUSED)
+        question("query", query)
+        config = configuration(store, embedder, profile)
+        async with reading(config, out) as memory:
+            whose: str | AllUsers
+            if all_users:
+                whose = ALL_USERS
+            elif user is not None:
+                whose = user
+            else:
+                whose = choose_user(await memory.list_users())
+            started = time.perf_counter()
+            hits = await memory.recall(
+                query,
+                user_id=whose,
+                k=k,
+                conversation_id=conversation,
+                kinds=[one.value for one in kind or ()],
+                roles=[one.value for one in role or ()],
+                since=since,
+                until=until,
+            )
+            seconds = time.perf_counter() - started
+        shown_user = None if all_users else str(whose)
+        if out.as_json:
+            out.result(
+                {
+                    "query": query,
+                    "user_id": shown_user,
+                    "profile": config.profile,
+                    "milliseconds": round(1000 * seconds, 2),
+                    "hits": [hit.to_dict() for hit in hits],
+                }
+            )
+        else:
+            _print(out, query, hits, shown_user, seconds)
+        return 0 if hits else NOTHING_FOUND
+
+    execute(json, work)
+
+
+def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -> None:
+    from rich.text import Text
+
+    from bruno_memory_vec.surfaces.cli.display import clean, counted, hit_table, words_of
+
+    if not hits:
+        whose = "any user's memory" if user is None else f"the memory of {user!r}"
+        out.say(f"nothing found in {whose}")
+        return
+    console = out.console
+    console.print(hit_table(hits, words_of(query)))
+    whose = "all users" if user is None else f"user {clean(user)}"
+    console.print(
+        Text(f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms", style="dim")
+    )

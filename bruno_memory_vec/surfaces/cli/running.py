@@ -1,0 +1,179 @@
+"""What every command does the same way: run, print, fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FAILED = 1
+MISUSED = 2
+NOTHING_FOUND = 3
+UNSOUND = 4
+INTERRUPTED = 130
+
+#: Where an error's own advice is about Python, what to type instead.
+_FIXES = {
+    "StoreLockedError": "Wait for it, or stop it. recall, show, stats and doctor work beside it",
+    "FingerprintError": "Name the store's own embedder with --embedder, or move the store to this "
+    "one with: bruno-memory-vec reembed --embedder NAME",
+}
+#: Wider lines are hard to read.
+_WIDEST = 100
+
+
+class CliError(Exception):
+    """A command cannot go on.
+
+    Args:
+        problem: what is wrong.
+        fix: what to type or mend.
+        listing: lines to show between the two.
+        code: the exit code.
+        details: more for ``--json``.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        fix: str = "",
+        *,
+        listing: Sequence[str] = (),
+        code: int = FAILED,
+        details: Any = None,
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.fix = fix
+        self.listing = listing
+        self.code = code
+        self.details = details
+
+
+class Out:
+    """Where a command's result goes: a terminal, a file or, with ``--json``, a program."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    @property
+    def console(self) -> Console:
+        """Standard output, for people."""
+        from bruno_memory_vec.surfaces.cli.display import Page
+
+        # A file gets 80 columns, unless COLUMNS says otherwise, and no blanks at the end of lines.
+        file = sys.stdout if sys.stdout.isatty() else cast("IO[str]", _Trimmed(sys.stdout))
+        console = Page(file=file, highlight=False, emoji=False, markup=False)
+        console.width = min(console.width, _WIDEST)
+        return console
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody watches, so that a progress bar is of use."""
+        return not self.as_json and sys.stdout.isatty() and sys.stderr.isatty()
+
+    def result(self, data: Any) -> None:
+        """Print the one JSON document of a command."""
+        encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
+        print(  # noqa: T201 - the result itself
+            json.dumps(data, indent=2, ensure_ascii=encoding != "utf8", default=str)
+        )
+
+    def say(self, text: str) -> None:
+        """Tell a person something that is not the result."""
+        print(text, file=sys.stderr)  # noqa: T201 - a command line speaks through it
+
+
+class _Trimmed:
+    """A text stream whose lines do not end in blanks; each write has whole lines."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write("\n".join(line.rstrip(" ") for line in text.split("\n")))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> None:
+    """Run a command and end with its exit code; our errors become a message, not a traceback."""
+    from bruno_core.utils.exceptions import BrunoError
+
+    from bruno_memory_vec.errors import told
+
+    out = Out(as_json)
+    try:
+        code = asyncio.run(work(out))
+        sys.stdout.flush()
+    except CliError as error:
+        code = error.code
+        details = {} if error.details is None else {"details": error.details}
+        _fail(out, type(error).__name__, error.problem, error.fix, details, error.listing)
+    except BrunoError as error:
+        code = FAILED
+        name = type(error).__name__
+        problem, fix = told(error)
+        _fail(out, name, problem, _FIXES.get(name, fix), {})
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        out.say("interrupted")
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted.
+        _let_go_of_stdout()
+        code = 0
+    except OSError as error:
+        code = FAILED
+        _let_go_of_stdout()
+        _fail(Out(as_json=False), "OSError", str(error), "", {})
+    raise typer.Exit(code)
+
+
+def _let_go_of_stdout() -> None:
+    # It cannot be written any more, and Python would complain about it once more at exit.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(
+    out: Out,
+    kind: str,
+    problem: str,
+    fix: str,
+    details: dict[str, Any],
+    listing: Sequence[str] = (),
+) -> None:
+    out.say(f"error: {problem}.")
+    for line in listing:
+        out.say(f"  {line}")
+    if fix:
+        out.say(fix if fix.endswith((".", ")")) or "\n" in fix else f"{fix}.")
+    if out.as_json:
+        # A program that reads standard output is told there, too.
+        out.result({"error": {"type": kind, "message": problem, "fix": fix, **details}})
+
+
+def quieten_logs() -> None:
+    """Send bruno-core's logs to stderr, from WARNING on; its default is stdout, and everything."""
+    import structlog
+
+    # LanceDB's own log goes to stderr and warns of what is no trouble, such as a new table.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

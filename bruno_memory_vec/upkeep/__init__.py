@@ -1,0 +1,1 @@
+"""Upkeep: compaction, verification, health, diagnosis and repair, another embedder."""

@@ -1,0 +1,318 @@
+"""Whether a store is sound: each check looks at one part, so that a broken one hides no other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
+from bruno_memory_vec.errors import BackendUnavailable as Unreachable
+from bruno_memory_vec.errors import EngineError, told
+from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
+from bruno_memory_vec.memory import open_memory
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.manifest import Manifest, folder_of
+from bruno_memory_vec.upkeep.maintenance import (
+    MANY_FILES,
+    MANY_VERSIONS,
+    background_problems,
+    footprint,
+    last_maintenance,
+    readable_size,
+)
+from bruno_memory_vec.upkeep.reembedding.files import begun, left_over
+
+OK = "ok"
+NOTE = "note"
+PROBLEM = "problem"
+
+#: What to do when the rows are gone, which nothing can rebuild.
+RESTORE = "The rows are the truth: restore them from a backup."
+#: The name of the sessions' file in a store.
+SESSIONS = "sessions.sqlite"
+
+_LITTLE_SPACE = 100 * 2**20
+# A running writer commits its words a little after its rows.
+_LOOKS = 10
+_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        name: the part that was looked at.
+        state: "ok", "note" (worth knowing) or "problem".
+        found: what is there.
+        fix: what to do about it; empty for nothing.
+    """
+
+    name: str
+    state: str
+    found: str
+    fix: str = ""
+
+
+async def diagnose_store(
+    url: str | None = None, *, config: MemoryConfig | None = None, **settings: Any
+) -> list[Check]:
+    """Check a store, changing nothing. It may run beside a process that writes.
+
+    Args:
+        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        settings: any other field of it; ``embedder`` where the store has not the default one.
+
+    Returns:
+        One check a part: folder, lock, embedder, rows, words, sessions, disk, and what else
+        there is to say. The store is sound where none is a "problem".
+
+    Raises:
+        NotAStoreError: there is no store.
+        InvalidInputError: a setting is not usable.
+    """
+    if config is None:
+        named = {} if url is None else {"url": str(url)}
+        config = MemoryConfig.build(**named, **settings)
+    folder = folder_of(config.url)
+    if folder is None:
+        return [await _other(config)]
+    found = await asyncio.to_thread(manifest.read, folder)
+    if found is None:
+        raise manifest.no_store(folder)
+    repair = f"Run: bruno-memory-vec doctor --repair --store {shlex.quote(str(folder))}" + (
+        "" if config.embedder == "static" else f" --embedder {shlex.quote(config.embedder)}"
+    )
+    checks = [
+        _folder(folder, found, repair),
+        _lock(folder),
+        await _guarded("embedder", lambda: _embedder(config, folder, found)),
+    ]
+    written: int | None = None
+    async with _rows(folder, found, repair) as rows:
+        if isinstance(rows, Check):
+            checks.append(rows)
+        else:
+            try:
+                written = await rows.last_seq()
+                health = await rows.health()
+                checks.append(Check("rows", OK, f"{health['rows']:,} rows can be read"))
+                if health["log"]["problem"] is not None:
+                    checks.append(Check("log", PROBLEM, health["log"]["problem"]))
+            except BrunoError as error:
+                checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
+            else:
+                checks.append(
+                    await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
+                )
+    checks.append(await _guarded("sessions", lambda: _sessions(folder, config, written, repair)))
+    checks.extend(_moves(folder, found))
+    checks.extend(_upkeep(folder))
+    checks.append(_space(folder))
+    return checks
+
+
+async def _guarded(name: str, look: Callable[[], Awaitable[Check]], fix: str = "") -> Check:
+    try:
+        return await look()
+    except BrunoError as error:
+        problem, own = told(error)
+        # What cannot be reached is not mended by rebuilding it.
+        return Check(name, PROBLEM, problem, own if isinstance(error, Unreachable) else fix or own)
+
+
+async def _other(config: MemoryConfig) -> Check:
+    """A store that is no folder: what it says of itself."""
+    async with open_memory(config=config) as memory:
+        report = await memory.health()
+    problems = "; ".join(f"{name}: {text}" for name, text in report["problems"].items())
+    return Check("health", PROBLEM if problems else OK, problems or "all parts answer")
+
+
+def _folder(folder: Path, found: Manifest, repair: str) -> Check:
+    about = f"{folder} is a store of format {found.schema}, word stems: {found.language or 'none'}"
+    if found.schema < ROWS_VERSION:
+        older = f"{about}, older than {ROWS_VERSION}: it cannot be read until it is upgraded"
+        return Check("folder", PROBLEM, older, repair)
+    if not os.access(folder, os.W_OK):
+        return Check("folder", NOTE, f"{about}; it may only be read")
+    return Check("folder", OK, about)
+
+
+def _lock(folder: Path) -> Check:
+    try:
+        holder = json.loads((folder / manifest.HOLDER).read_text(encoding="utf-8"))
+        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except FileNotFoundError:
+        return Check("lock", OK, "nobody writes")
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"
+    # The name outlives a process that was killed; the lock does not.
+    lock = filelock.FileLock(folder / manifest.LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return Check("lock", NOTE, f"{who} writes; reading goes on beside it")
+    except OSError:
+        return Check("lock", NOTE, f"{who} may be writing; the lock cannot be tried")
+    lock.release()
+    return Check("lock", OK, f"nobody writes; {who} ended without closing the store")
+
+
+async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Check:
+    embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
+    found.check(await fingerprint_of(embedder), folder)
+    await embed_texts(embedder, ["Does it load?"], "query")
+    return Check("embedder", OK, f"{found.fingerprint} made the vectors, and works")
+
+
+@asynccontextmanager
+async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any]:
+    from bruno_memory_vec.indexers.lance.index import LanceIndex
+    from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+
+    path, dimension = folder / found.rows, found.fingerprint.dimension
+    try:
+        inner = await LanceIndex.open(str(path), dimension, read_only=True)
+        rows = LoggedIndex(inner, path / LOG, row_schema(dimension), read_only=True)
+    except BrunoError as error:
+        # Without sessions, the store was being made when its process was stopped.
+        begun = (folder / SESSIONS).exists()
+        fix = RESTORE if begun else repair
+        yield await _damaged_rows(folder / found.rows, error, fix, repair)
+        return
+    try:
+        yield rows
+    finally:
+        await rows.close()
+
+
+async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) -> Check:
+    """Rows that cannot be read, and what of them could be; ``fix`` where nothing could."""
+    from bruno_memory_vec.indexers.lance.recovery import newest_whole
+
+    problem, own = told(error)
+    if isinstance(error, Unreachable):
+        # Nothing says that they are damaged.
+        return Check("rows", PROBLEM, problem, own if (folder / "rows.lance").exists() else fix)
+    try:
+        whole = await newest_whole(folder)
+    except Unreachable:
+        whole = None
+    if whole is not None and whole.rows and whole.unreadable:
+        problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
+        fix = f"Restore a backup that holds more, or step back to that version. {repair}"
+    return Check("rows", PROBLEM, problem, fix)
+
+
+async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
+    from bruno_memory_vec.indexers.query import RowFilter, Scope
+    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+    from bruno_memory_vec.indexers.text.analysis import analyser
+
+    def opened() -> TantivyIndex:
+        return TantivyIndex(folder / "lexical", analyser(found.language), read_only=True)
+
+    index = await asyncio.to_thread(opened)
+    try:
+        for _ in range(_LOOKS):
+            await index.refresh()
+            held = await index.count()
+            number = await rows.count(Scope.all_users(), RowFilter())
+            if held == number and await index.last_seq() >= await rows.last_seq():
+                return Check("words", OK, f"all {held:,} rows are in the word index")
+            await asyncio.sleep(_BETWEEN_LOOKS)
+    finally:
+        await index.close()
+    return Check(
+        "words", PROBLEM, f"the word index holds {held:,} rows of {number:,}, or old ones", repair
+    )
+
+
+async def _sessions(folder: Path, config: MemoryConfig, written: int | None, repair: str) -> Check:
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+    path = folder / SESSIONS
+    if not path.exists():
+        return Check("sessions", PROBLEM, f"{path} is missing", repair)
+    try:
+        sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True)
+        try:
+            report = await sessions.health()
+            followed = await sessions.last_seq()
+        finally:
+            await sessions.close()
+    except EngineError as error:
+        fix = (
+            f"Move {path} away and repair: it is made anew from the rows, "
+            f"without sessions and user profiles. {repair}"
+        )
+        return Check("sessions", PROBLEM, told(error)[0], fix)
+    if written is not None and followed < written:
+        behind = f"the sessions know of the rows up to {followed}, of {written}"
+        return Check("sessions", PROBLEM, behind, repair)
+    known = f"{report['conversations']:,} conversations, {report['sessions']:,} sessions"
+    return Check("sessions", OK, known)
+
+
+def _moves(folder: Path, found: Manifest) -> list[Check]:
+    """What moves to another embedder have left, where they have."""
+    checks = []
+    try:
+        move = begun(folder, found)
+    except BrunoError as error:
+        return [Check("reembed", PROBLEM, *told(error))]
+    if move is not None:
+        fix = f"Go on: bruno-memory-vec reembed --store {shlex.quote(str(folder))} --embedder NAME"
+        about = f"a move to {move.fingerprint} has begun and is not at its end"
+        checks.append(Check("reembed", NOTE, about, f"{fix}; the store's own NAME gives it up."))
+    for path in left_over(folder, found):
+        about = f"{path.name} is left over from a move, with {readable_size(footprint(path).bytes)}"
+        checks.append(Check("reembed", NOTE, f"{about}; the next process that writes removes it"))
+    return checks
+
+
+def _upkeep(folder: Path) -> list[Check]:
+    """What the last upkeep found, where there was one, and whether another is due."""
+    now, last, failed = footprint(folder), last_maintenance(folder), background_problems(folder)
+    again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
+    about = f"{now.files:,} files, {now.versions:,} versions of the rows"
+    wrong = [f"{work} failed in the background: {text}" for work, text in failed.items()]
+    advice: list[str] = []
+    if last is not None:
+        before, after = last["before"], last["after"]
+        done = f"last maintained {last['at'][:16].replace('T', ' ')} UTC"
+        about = f"{done}: {before['files']:,} files became {after['files']:,}; now {about}"
+        if last["problems"]:
+            named = "; ".join(f"{one['part']}: {one['found']}" for one in last["problems"])
+            wrong.insert(0, f"{done} and found {named}")
+            advice.extend(dict.fromkeys(one["fix"] for one in last["problems"]))
+    if wrong:
+        return [Check("upkeep", PROBLEM, "; ".join(wrong), " ".join([*advice, again]))]
+    if now.files > MANY_FILES or now.versions > MANY_VERSIONS:
+        return [Check("upkeep", NOTE, f"{about}, which are many", again)]
+    return [] if last is None else [Check("upkeep", OK, about)]
+
+
+def _space(folder: Path) -> Check:
+    free, used = shutil.disk_usage(folder).free, footprint(folder).bytes
+    about = f"{readable_size(free)} free, the store takes {readable_size(used)}"
+    if free < _LITTLE_SPACE:
+        return Check("disk", PROBLEM, about, "Make room: without it nothing more can be stored.")
+    if free < used:
+        return Check("disk", NOTE, f"{about}; compaction may need as much again for a while")
+    return Check("disk", OK, about)

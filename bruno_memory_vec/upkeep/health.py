@@ -1,0 +1,61 @@
+"""What ``health()`` says of an open store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.store.folder import Store
+from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.upkeep.maintenance import last_maintenance
+
+
+async def health_of(
+    store: Store, about: Mapping[str, Any], problems: Mapping[str, str]
+) -> dict[str, Any]:
+    """The state of each engine, the last upkeep, and what went wrong.
+
+    Args:
+        store: an open store.
+        about: what else to report, as it is. Where its "maintenance" is None, the record in the
+            store's folder is told.
+        problems: what the caller knows to be wrong.
+    """
+    wrong = {} if store.writer is None else dict(store.writer.problems)
+    wrong.update(problems)
+    report: dict[str, Any] = {
+        "status": "ok",
+        "url": store.config.url,
+        "read_only": store.config.read_only,
+        "embedder": str(store.embedder.fingerprint),
+        **about,
+    }
+    folder = folder_of(store.config.url)
+    if report.get("maintenance") is None and folder is not None:
+        report["maintenance"] = await asyncio.to_thread(last_maintenance, folder)
+    for name, part in (
+        ("rows", store.rows),
+        ("lexical", store.lexical),
+        ("sessions", store.sessions),
+    ):
+        try:
+            report[name] = await part.health()
+        except BrunoError as error:
+            wrong[name] = str(error)
+    logged = report.get("rows", {}).get("log", {}).get("problem")
+    if logged is not None:
+        wrong["log"] = logged
+    if store.writer is not None:
+        report["writer"] = store.writer.health()
+    if isinstance(store.embedder, CachedEmbedder):
+        cache = await asyncio.to_thread(store.embedder.health)
+        report["embedding_cache"] = cache
+        if cache["problem"] is not None:
+            wrong["embedding_cache"] = cache["problem"]
+    report["problems"] = wrong
+    report["status"] = "degraded" if wrong else "ok"
+    return report

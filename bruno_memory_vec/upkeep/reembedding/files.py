@@ -1,0 +1,189 @@
+"""The folders of a store's rows: which counts, which is being made, and which is left over.
+
+``store.json`` names the folder that counts, so writing it is the switch from one
+embedder to another. ``reembed.json`` names the folder of a move that has begun. A
+folder of rows that neither names is left over from an earlier move.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.errors import BackendUnavailable, FingerprintError, InvalidInputError
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.manifest import ROWS, Manifest, unwritable, write_whole
+
+_log = get_logger(__name__)
+
+FILE = "reembed.json"
+_NUMBERED = re.compile(rf"{ROWS}-([1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A move that has begun and may be gone on with.
+
+    Attributes:
+        rows: the folder of the rows with their new vectors.
+        fingerprint: the embedder of these vectors.
+        schema: the version of their row format.
+    """
+
+    rows: str
+    fingerprint: Fingerprint
+    schema: int = SCHEMA_VERSION
+
+
+def begun(folder: Path, found: Manifest) -> Begun | None:
+    """The move that has begun in a store; None where there is none, or where it is at its end.
+
+    Raises:
+        BackendUnavailable: the folder cannot be read.
+    """
+    try:
+        data = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        move = Begun(data["rows"], Fingerprint.from_dict(data["embedder"]), data["schema"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BackendUnavailable(
+            "folder", "read", str(error), fix=f"Check that {folder} may be read.", cause=error
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidInputError) as error:
+        # What it names is left over then; only time is lost.
+        _log.warning("reembed_state_unreadable", file=str(folder / FILE), error=str(error))
+        return None
+    known = isinstance(move.rows, str) and _NUMBERED.fullmatch(move.rows)
+    return move if known and move.rows != found.rows else None
+
+
+def begin(folder: Path, found: Manifest, fingerprint: Fingerprint) -> Begun:
+    """Write down that a move begins, into a folder that is not there yet.
+
+    Raises:
+        BackendUnavailable: the folder cannot be written.
+    """
+    names = [found.rows, *(path.name for path in folder.glob(f"{ROWS}-*"))]
+    numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
+    move = Begun(f"{ROWS}-{max(numbers, default=1) + 1}", fingerprint)
+    state = {"rows": move.rows, "embedder": fingerprint.to_dict(), "schema": move.schema}
+    write_whole(folder / FILE, json.dumps(state, indent=2))
+    return move
+
+
+def forget(folder: Path) -> None:
+    """No move has begun any more; the folder that it named is left over, or the one that counts."""
+    try:
+        (folder / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def left_over(folder: Path, found: Manifest) -> list[Path]:
+    """The folders of rows that nothing names any more."""
+    move = begun(folder, found)
+    named = {found.rows, None if move is None else move.rows}
+    present = [folder / ROWS, *folder.glob(f"{ROWS}-*")]
+    return sorted(
+        path
+        for path in present
+        if (path.name == ROWS or _NUMBERED.fullmatch(path.name))
+        and path.name not in named
+        and path.is_dir()
+    )
+
+
+def tidy(folder: Path, found: Manifest) -> None:
+    """Remove what is left over. Hold the writer's lock, and know that the rows can be read."""
+    if begun(folder, found) is None:
+        forget(folder)
+    for path in left_over(folder, found):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder of rows that nothing needs; what cannot be is left to the next opening."""
+    try:
+        # That the store has other rows is on the disk before these go.
+        _settle_names(path.parent)
+        if path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        _log.warning("old_rows_remain", folder=str(path), error=str(error))
+
+
+def settle(path: Path, settled: set[Path]) -> None:
+    """Have the system put a folder's files on the disk, but for those in ``settled``; adds them.
+
+    A store's files are not synced one by one: a power cut costs the newest writes. A move
+    replaces all rows, so here it would cost all of them.
+
+    Raises:
+        BackendUnavailable: the folder cannot be written.
+    """
+    try:
+        inside = [entry for entry in path.rglob("*") if entry not in settled]
+        for entry in inside:
+            if entry.is_file():
+                _sync(entry, os.O_RDWR)
+        for entry in (path, path.parent, *(entry for entry in path.rglob("*") if entry.is_dir())):
+            _settle_names(entry)
+        settled.update(entry for entry in inside if entry.is_file())
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _settle_names(folder: Path) -> None:
+    """Have the system put a folder's list of names on the disk; Windows does so by itself."""
+    if os.name == "posix":
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Watch:
+    """Tells a reader when the store's rows are no longer those that it has open.
+
+    It costs a look at the time of ``store.json`` for each read.
+    """
+
+    def __init__(self, folder: Path, found: Manifest) -> None:
+        self._folder = folder
+        self._rows = found.rows
+        self._seen: tuple[int, int, int] | None = None
+
+    def __call__(self) -> None:
+        """Return where all is as it was.
+
+        Raises:
+            FingerprintError: another process has moved the store to another embedder.
+        """
+        try:
+            status = (self._folder / manifest.FILE).stat()
+        except OSError:
+            return  # what can be read of the rows is told by reading them
+        seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if seen == self._seen:
+            return
+        now = manifest.read(self._folder)
+        if now is not None and now.rows != self._rows:
+            raise FingerprintError(
+                f"the store in {self._folder} was re-embedded by {now.fingerprint} after it was "
+                "opened here",
+                fix="Open it again, with that embedder.",
+            )
+        self._seen = seen

@@ -1,0 +1,230 @@
+"""Bring a second copy of a store's rows, with other vectors, up to the rows themselves.
+
+The rows go on changing meanwhile, so this is done in rounds. Each compares both by ``seq``,
+which names a row version: what only the copy has is deleted from it, what only the rows have
+is embedded and appended. Counting a use changes a row in its place, so the counts are
+compared too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.embedders.run import embed_texts
+from bruno_memory_vec.errors import EmbeddingError, StoreClosedError
+from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
+from bruno_memory_vec.writing.background import to_its_end
+from bruno_memory_vec.writing.projections import Progress
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.indexers.lance.index import LanceIndex
+
+# What a killed process has to do again is one commit, so a commit should take about this long,
+# whatever the embedder's speed. In seconds.
+_QUICK, _SLOW = 0.5, 2.0
+_FEWEST, _MOST, _FIRST = 8, 2048, 128
+# Each commit lists all before it, so that thousands would cost more than the rows.
+_COMMITS_BEFORE_UPKEEP = 200
+_SEQS_A_STATEMENT = 10_000
+# So many rows are embedded while writers wait; more are worth another round, ...
+_FEW = 32
+# ... unless more come all the time: then writers have to wait.
+_ROUNDS = 8
+
+_COUNTED: Final = ("seq", "access_count", "last_accessed")
+_IDENTIFIED: Final = ("seq", "id", "created_at", "updated_at")
+
+
+class Move:
+    """The work of one re-embedding, up to the switch.
+
+    Args:
+        rows: the rows as they are. Only read.
+        copy: where they go, with their new vectors. Nobody else uses it.
+        embedder: makes these vectors.
+        progress: told how many rows are through.
+    """
+
+    def __init__(
+        self, rows: VectorIndex, copy: LanceIndex, embedder: Embedder, progress: Progress | None
+    ) -> None:
+        self._rows = rows
+        self._copy = copy
+        self._embedder = embedder
+        self._progress = progress
+        self._schema = row_schema(embedder.fingerprint.dimension)
+        self._stopped = asyncio.Event()
+        self._rows_a_commit = _FIRST
+        self._commits = 0
+        #: Rows that were embedded, and rows that an earlier, stopped move had embedded.
+        self.embedded = 0
+        self.resumed = 0
+
+    def stop(self) -> None:
+        """End at the next commit; what is done stays done."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Come so near that little is left to do while nobody writes.
+
+        Raises:
+            EmbeddingError: the embedder failed. What is done stays done.
+            EngineError: the rows cannot be read, or the copy not be written.
+            StoreClosedError: it was stopped.
+        """
+        await self._keep_what_is_true()
+        for _ in range(_ROUNDS):
+            if await self.catch_up() <= _FEW:
+                break
+        await to_its_end(self._copy.maintain())
+        # Upkeep takes a while, too.
+        for _ in range(_ROUNDS):
+            if await self.catch_up() <= _FEW:
+                break
+
+    async def catch_up(self) -> int:
+        """One round. Returns how many rows were embedded.
+
+        Raises: as :meth:`run`.
+        """
+        mine, theirs = await _read(self._rows, _COUNTED), await _read(self._copy, _COUNTED)
+        missing, gone, counted = await asyncio.to_thread(_differences, mine, theirs)
+        await self._discard(gone)
+        for start in range(0, counted.num_rows, _SEQS_A_STATEMENT):
+            await to_its_end(self._copy.fill(counted.slice(start, _SEQS_A_STATEMENT)))
+        total, done = mine.num_rows, mine.num_rows - len(missing)
+        left = missing
+        while len(left):
+            self._report(done, total)
+            part, left = left[: self._rows_a_commit], left[self._rows_a_commit :]
+            await self._add(part.tolist(), done, total)
+            done += len(part)
+        self._report(done, total)
+        return len(missing)
+
+    async def is_complete(self) -> bool:
+        """Whether the copy has as many rows, after a round during which nobody wrote."""
+        everything = (Scope.all_users(), RowFilter())
+        return await self._rows.count(*everything) == await self._copy.count(*everything)
+
+    async def _keep_what_is_true(self) -> None:
+        """Of what an earlier move did, keep the rows that are still the same.
+
+        A ``seq`` is not given twice, but a folder may have been put back from a backup.
+        """
+        theirs = await _read(self._copy, _IDENTIFIED)
+        if theirs.num_rows:
+            mine = await _read(self._rows, _IDENTIFIED)
+            await self._discard(await asyncio.to_thread(_strangers, mine, theirs))
+            self.resumed = await self._copy.count(Scope.all_users(), RowFilter())
+
+    async def _discard(self, seqs: NDArray[np.int64]) -> None:
+        for start in range(0, len(seqs), _SEQS_A_STATEMENT):
+            part = seqs[start : start + _SEQS_A_STATEMENT].tolist()
+            await to_its_end(self._copy.discard(part))
+
+    async def _add(self, seqs: list[int], done: int, total: int) -> None:
+        """Embed rows and append them, as one commit."""
+        started = time.perf_counter()
+        # A row that was deleted in the meantime is not there, and not missed.
+        rows = await self._rows.fetch(Scope.all_users(), seqs, COLUMNS)
+        texts = await asyncio.to_thread(lambda: rows.column("content").to_pylist())
+        try:
+            vectors = await self._embed(texts)
+        except EmbeddingError as error:
+            problem = str(error).removesuffix(error.fix).rstrip(" .")
+            raise EmbeddingError(
+                f"the re-embedding stopped after {done:,} of {total:,} rows: {problem}",
+                fix="The store is as it was. Re-embed it with the same embedder again, to go on.",
+                details=error.details,
+                cause=error,
+            ) from error
+        table = await asyncio.to_thread(_with_vectors, rows, vectors, self._schema)
+        await to_its_end(self._copy.append(table))
+        self.embedded += rows.num_rows
+        self._commits += 1
+        if self._commits % _COMMITS_BEFORE_UPKEEP == 0:
+            await to_its_end(self._copy.maintain())
+        took = time.perf_counter() - started
+        if took < _QUICK:
+            self._rows_a_commit = min(_MOST, 2 * self._rows_a_commit)
+        elif took > _SLOW:
+            self._rows_a_commit = max(_FEWEST, self._rows_a_commit // 2)
+
+    async def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The texts' vectors; an embedder that takes long is not waited for when stopped."""
+        stopping = asyncio.ensure_future(self._stopped.wait())
+        embedding = asyncio.ensure_future(embed_texts(self._embedder, texts, "document"))
+        try:
+            if not self._stopped.is_set():
+                await asyncio.wait({stopping, embedding}, return_when=asyncio.FIRST_COMPLETED)
+            if self._stopped.is_set():
+                raise StoreClosedError(
+                    "the re-embedding was stopped; the store is as it was",
+                    fix="Re-embed it with the same embedder again, to go on.",
+                )
+            return embedding.result()
+        finally:
+            for task in (stopping, embedding):
+                task.cancel()
+
+    def _report(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress("re-embedding", done, total)
+
+
+async def _read(index: VectorIndex, columns: Sequence[str]) -> pa.Table:
+    """Columns of every row, in the order of ``seq``."""
+    batches = [batch async for batch in index.after(-1, columns)]
+    if not batches:
+        return pa.schema([row_schema(1).field(name) for name in columns]).empty_table()
+    return await asyncio.to_thread(lambda: pa.Table.from_batches(batches).sort_by("seq"))
+
+
+def _differences(
+    mine: pa.Table, theirs: pa.Table
+) -> tuple[NDArray[np.int64], NDArray[np.int64], pa.Table]:
+    """What the copy lacks, what only it has (both by ``seq``), and which counts it has not."""
+    here, there = mine.column("seq").to_numpy(), theirs.column("seq").to_numpy()
+    _, at_mine, at_theirs = np.intersect1d(here, there, assume_unique=True, return_indices=True)
+    missing = np.delete(here, at_mine)
+    gone = np.delete(there, at_theirs)
+    ours, other = mine.take(at_mine), theirs.take(at_theirs)
+    return missing, gone, ours.filter(_unlike(ours, other, _COUNTED[1:]))
+
+
+def _strangers(mine: pa.Table, theirs: pa.Table) -> NDArray[np.int64]:
+    """The ``seq`` of each row of the copy that is another row than the one of this ``seq``."""
+    here, there = mine.column("seq").to_numpy(), theirs.column("seq").to_numpy()
+    _, at_mine, at_theirs = np.intersect1d(here, there, assume_unique=True, return_indices=True)
+    ours, other = mine.take(at_mine), theirs.take(at_theirs)
+    strange = other.filter(_unlike(ours, other, _IDENTIFIED[1:]))
+    seqs: NDArray[np.int64] = strange.column("seq").to_numpy()
+    return seqs
+
+
+def _unlike(ours: pa.Table, other: pa.Table, columns: Sequence[str]) -> Any:
+    """For each row of two tables of equal length, whether any of these columns differ."""
+    unlike = pa.array(np.zeros(ours.num_rows, bool))
+    for name in columns:
+        unlike = pc.or_(unlike, pc.not_equal(ours.column(name), other.column(name)))
+    return unlike
+
+
+def _with_vectors(rows: pa.Table, vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+    """Rows, without their vector, as a table of ``schema`` with these: float32 (n, d)."""
+    kind = schema.field("vector").type
+    flat = pa.array(vectors.reshape(-1), pa.float32())
+    table = rows.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, kind.list_size))
+    return table.select(schema.names).cast(schema).sort_by("seq")

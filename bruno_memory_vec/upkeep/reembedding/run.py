@@ -1,0 +1,355 @@
+"""Move a store to another embedder, while it goes on answering from the old one.
+
+The rows are copied with their new vectors into a folder beside their own; the switch is the
+one write of ``store.json`` that names the other folder. A process that is killed leaves a
+store of the old embedder or of the new one. What was done before it was stopped is gone on
+with when the same embedder is asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint
+from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.embedders.run import fingerprint_of
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    EmbeddingError,
+    EngineError,
+    InvalidInputError,
+    NotAStoreError,
+    ReadOnlyError,
+    StoreError,
+)
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.folder import Store, open_store
+from bruno_memory_vec.store.manifest import Manifest, folder_of
+from bruno_memory_vec.upkeep.reembedding import files
+from bruno_memory_vec.upkeep.reembedding.files import Begun
+from bruno_memory_vec.upkeep.reembedding.move import Move
+from bruno_memory_vec.writing.projections import Progress
+
+if TYPE_CHECKING:
+    from bruno_core.interfaces.embedding import EmbeddingInterface
+
+    from bruno_memory_vec.indexers.lance.index import LanceIndex
+
+_log = get_logger(__name__)
+
+_VALUE_BYTES = 4
+# The rows, and as much again while they are compacted.
+_ROOM = 2
+_MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedReport:
+    """What a re-embedding did.
+
+    Attributes:
+        before: the embedder of the store's vectors until now.
+        after: their embedder from now on; equal to ``before`` where there was nothing to do.
+        rows: how many rows the store has.
+        embedded: how many rows were embedded by this call.
+        resumed: how many an earlier, stopped call had embedded.
+        discarded: the embedder of a move that had begun and was given up, None for none.
+        seconds: how long it took.
+        switch_seconds: for how much of it nobody could write.
+    """
+
+    before: Fingerprint
+    after: Fingerprint
+    rows: int
+    embedded: int = 0
+    resumed: int = 0
+    discarded: Fingerprint | None = None
+    seconds: float = 0.0
+    switch_seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values that JSON can hold; times rounded to milliseconds."""
+        times = {name: round(getattr(self, name), 3) for name in ("seconds", "switch_seconds")}
+        return {**asdict(self), **times}
+
+
+class Unembedding:
+    """Stands for a store's own embedder where nothing will be embedded."""
+
+    def __init__(self, fingerprint: Fingerprint) -> None:
+        self.fingerprint = fingerprint
+
+    def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> NDArray[np.float32]:
+        """Always refuse."""
+        raise EmbeddingError("the store was opened without its embedder", fix="Name --embedder.")
+
+
+async def reembed(
+    url: str | None = None,
+    embedder: str | Embedder | EmbeddingInterface = "static",
+    *,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> ReembedReport:
+    """Move a store that is not open here to another embedder.
+
+    Other processes may read it meanwhile, and are told to open it again once it has moved. The
+    old embedder is not loaded, so it may be gone. To move a memory that is open, use
+    :meth:`VectorMemory.reembed <bruno_memory_vec.VectorMemory.reembed>`.
+
+    Args:
+        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        embedder: the one to move to; the store's own one gives up a move that has begun.
+        progress: told how many rows are through.
+        settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
+
+    Raises:
+        NotAStoreError: there is no store.
+        StoreLockedError: another process writes to it.
+        EmbeddingError: the embedder failed. What is done is kept for the next call.
+        BackendUnavailable: the folder cannot be written, or has too little space.
+        InvalidInputError: a setting is not usable, or the store is not kept in a folder.
+    """
+    named = {} if url is None else {"url": str(url)}
+    config = MemoryConfig.build(**named, **settings, read_only=False)
+    folder = _folder(config)
+    found = await asyncio.to_thread(manifest.read, folder)
+    if found is None:
+        raise NotAStoreError(f"there is no store in {folder}", fix="Name the folder of a store.")
+    store = await open_store(config, Unembedding(found.fingerprint), progress)
+    try:
+        return await reembed_store(store, embedder, progress)
+    finally:
+        await store.close()
+        if isinstance(store.embedder, CachedEmbedder):
+            await asyncio.to_thread(store.embedder.close)
+
+
+async def reembed_store(
+    store: Store,
+    embedder: str | Embedder | EmbeddingInterface,
+    progress: Progress | None = None,
+) -> ReembedReport:
+    """Move an open store. It answers and stores meanwhile, and from the new vectors at the end.
+
+    A caller that is cancelled stops it, at the next commit.
+
+    Args:
+        store: the open store.
+        embedder, progress: as for :func:`reembed`.
+
+    Raises: as :func:`reembed`, and
+        ReadOnlyError: the store was opened to read.
+        StoreError: another call is moving it.
+        StoreClosedError: it was closed meanwhile.
+    """
+    folder = _folder(store.config)
+    if store.writer is None:
+        raise ReadOnlyError(
+            "the memory was opened with read_only=True", fix="Open it without, to re-embed it."
+        )
+    if store.stop_move is not None:
+        raise StoreError(
+            "this memory is being re-embedded by another call", fix="Wait until that has ended."
+        )
+    work = _Reembedding(store, folder, progress)
+    # A task of its own: it is stopped between commits, and the switch is never cut in two.
+    task = asyncio.ensure_future(work.run(embedder))
+
+    async def stop() -> None:
+        work.stop()
+        if task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([task])
+
+    store.stop_move = stop
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await stop()
+        if not task.cancelled():
+            task.exception()  # nobody is left to be told
+        raise
+    finally:
+        store.stop_move = None
+
+
+def _folder(config: MemoryConfig) -> Path:
+    folder = folder_of(config.url)
+    if folder is None:
+        raise InvalidInputError(
+            "url",
+            f"{manifest.IN_MEMORY} keeps nothing that could be re-embedded",
+            fix="Open a new one with the other embedder, and store its conversations there.",
+        )
+    return folder
+
+
+class _Reembedding:
+    """One call: from an embedder to the switch."""
+
+    def __init__(self, store: Store, folder: Path, progress: Progress | None) -> None:
+        self._store = store
+        self._folder = folder
+        self._progress = progress
+        self._move: Move | None = None
+        self._stopped = False
+        self._settled: set[Path] = set()
+
+    def stop(self) -> None:
+        """End soon, unless it is at the switch."""
+        self._stopped = True
+        if self._move is not None:
+            self._move.stop()
+
+    async def run(self, asked: Any) -> ReembedReport:
+        started = time.perf_counter()
+        embedder = await asyncio.to_thread(
+            resolve_embedder,
+            asked,
+            cache=self._store.config.embedding_cache,
+            cache_bytes=self._store.config.embedding_cache_mb * 2**20,
+        )
+        try:
+            report = await self._run(embedder)
+        except BaseException:
+            if isinstance(embedder, CachedEmbedder):
+                await asyncio.to_thread(embedder.close)
+            raise
+        return replace(report, seconds=time.perf_counter() - started)
+
+    async def _run(self, embedder: Embedder) -> ReembedReport:
+        fingerprint = await fingerprint_of(embedder)
+        found = await asyncio.to_thread(_manifest, self._folder)
+        begun = await asyncio.to_thread(files.begun, self._folder, found)
+        before = found.fingerprint
+        discarded: Fingerprint | None = None
+        if begun is not None and not _goes_on(begun, fingerprint):
+            await self._give_up(begun)
+            discarded, begun = begun.fingerprint, None
+        rows = await self._store.rows.count(Scope.all_users(), RowFilter())
+        if fingerprint == before:
+            return ReembedReport(before, fingerprint, rows, discarded=discarded)
+        await self._check_room(rows, fingerprint.dimension - before.dimension)
+        copy, name = await self._open_copy(found, begun, fingerprint)
+        before_switch = self._store.rows
+        try:
+            move = self._move = Move(self._store.rows, copy, embedder, self._progress)
+            if self._stopped:
+                move.stop()
+            await move.run()
+            await asyncio.to_thread(files.settle, self._folder / name, self._settled)
+            waited = await self._switch(move, copy, embedder, name)
+        except BaseException:
+            if self._store.rows is before_switch:
+                await copy.close()
+            raise
+        rows = await copy.count(Scope.all_users(), RowFilter())
+        return ReembedReport(
+            before, fingerprint, rows, move.embedded, move.resumed, discarded, 0.0, waited
+        )
+
+    async def _open_copy(
+        self, found: Manifest, begun: Begun | None, fingerprint: Fingerprint
+    ) -> tuple[LanceIndex, str]:
+        """The rows of the move that has begun, or of one that begins, and their folder's name."""
+        if begun is not None:
+            try:
+                path = str(self._folder / begun.rows)
+                return await self._open(path, fingerprint), begun.rows
+            except BackendUnavailable:
+                raise
+            except EngineError as error:
+                _log.warning("reembed_begun_anew", reason=str(error))
+                await self._give_up(begun)
+        begun = await asyncio.to_thread(files.begin, self._folder, found, fingerprint)
+        path = str(self._folder / begun.rows)
+        return await self._open(path, fingerprint), begun.rows
+
+    async def _open(self, path: str, fingerprint: Fingerprint) -> LanceIndex:
+        from bruno_memory_vec.indexers.lance.index import LanceIndex
+
+        return await LanceIndex.open(path, fingerprint.dimension, fsync=self._store.config.fsync)
+
+    async def _give_up(self, begun: Begun) -> None:
+        _log.info("reembed_discarded", embedder=str(begun.fingerprint))
+        await asyncio.to_thread(files.forget, self._folder)
+        await asyncio.to_thread(files.remove, self._folder / begun.rows)
+
+    async def _check_room(self, rows: int, more_values: int) -> None:
+        """Refuse to begin what is sure to fail for want of space."""
+        size = (await self._store.rows.health())["bytes"] + rows * more_values * _VALUE_BYTES
+        free = (await asyncio.to_thread(shutil.disk_usage, self._folder)).free
+        if free < _ROOM * size:
+            raise BackendUnavailable(
+                "folder",
+                "re-embed the store",
+                f"it takes about {_ROOM * size / _MEGABYTE:,.0f} MiB for a while, and "
+                f"{free / _MEGABYTE:,.0f} MiB are free",
+                fix=f"Make room where {self._folder} is.",
+            )
+
+    async def _switch(self, move: Move, copy: LanceIndex, embedder: Embedder, name: str) -> float:
+        """Bring over what came last, and let the store be the copy. Returns the seconds it took."""
+        store, writer = self._store, self._store.writer
+        assert writer is not None
+        async with writer.exclusive:
+            started = time.perf_counter()
+            await move.catch_up()
+            if not await move.is_complete():
+                raise EngineError(
+                    copy.name,
+                    "re-embed the store",
+                    "the rows and their copy do not agree",
+                    fix="The store is as it was. Run `bruno-memory-vec doctor` on it.",
+                )
+            await asyncio.to_thread(files.settle, self._folder / name, self._settled)
+            # No task, so that an event loop which ends does not cancel it: where the file says
+            # so, this process has to write to the copy, too.
+            naming = asyncio.get_running_loop().run_in_executor(
+                None, _name_rows, self._folder, name, embedder.fingerprint
+            )
+            try:
+                await asyncio.shield(naming)
+            finally:
+                await asyncio.wait([naming])
+                if naming.exception() is None:
+                    names = name, naming.result()
+                    store.switch(copy, embedder, *(self._folder / each for each in names))
+            seconds = time.perf_counter() - started
+        await asyncio.to_thread(files.forget, self._folder)
+        return seconds
+
+
+def _goes_on(begun: Begun, fingerprint: Fingerprint) -> bool:
+    same_rows = begun.schema in range(ROWS_VERSION, SCHEMA_VERSION + 1)
+    return begun.fingerprint == fingerprint and same_rows
+
+
+def _manifest(folder: Path) -> Manifest:
+    found = manifest.read(folder)
+    if found is None:
+        raise NotAStoreError(
+            f"{folder} has no {manifest.FILE} any more", fix="Restore it from a backup."
+        )
+    return found
+
+
+def _name_rows(folder: Path, name: str, fingerprint: Fingerprint) -> str:
+    """The switch on disk: one write. Returns the folder of the rows until now."""
+    found = _manifest(folder)
+    replace(found, rows=name, fingerprint=fingerprint).write(folder)
+    return found.rows

@@ -1,0 +1,143 @@
+"""Mending a store: rows that a power cut tore, messages without a turn, all that is derived."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.sessions.stale import mark_all_stale
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.folder import open_store
+from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.upkeep.diagnosis import SESSIONS
+from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
+from bruno_memory_vec.writing.projections import Progress, mend_turns
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedBack:
+    """Versions of the rows that could not be read, and were put aside.
+
+    Attributes:
+        put_aside: their numbers, the newest first.
+        kept_in: the folder that keeps their bytes.
+        version: the version that is the newest now.
+        rows: how many rows it has.
+    """
+
+    put_aside: tuple[int, ...]
+    kept_in: str
+    version: int
+    rows: int
+
+    def __str__(self) -> str:
+        """What a person should know of it."""
+        one = len(self.put_aside) == 1
+        numbers = ", ".join(str(number) for number in reversed(self.put_aside))
+        return (
+            f"stepped back: {'version' if one else 'versions'} {numbers} of the rows could not be "
+            f"read and {'is' if one else 'are'} put aside, kept in {self.kept_in}. The store now "
+            f"has version {self.version}, with {self.rows:,} rows. With fsync=True, nothing of "
+            "what was put aside after a power cut had ever been acknowledged; without it, some "
+            "of it may have been."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What :func:`repair_store` did.
+
+    Attributes:
+        stepped_back: which versions of the rows were put aside; None where the newest was whole.
+        turns_given: how many messages had no turn, and have one now.
+        maintenance: the upkeep at the end, which has verified the store.
+    """
+
+    stepped_back: SteppedBack | None
+    turns_given: int
+    maintenance: MaintenanceReport
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return self.maintenance.ok
+
+
+async def repair_store(
+    url: str | None = None,
+    *,
+    config: MemoryConfig | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> RepairReport:
+    """Mend a store that no process writes to, and verify it.
+
+    It steps back from rows that a power cut tore, brings all that is derived to the rows by
+    opening the store, gives each message a turn that has none, and does all upkeep.
+
+    Args:
+        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        progress: told how far each piece of work is.
+        settings: any other field of the config; ``embedder`` where the store has not the default
+            one.
+
+    Raises:
+        NotAStoreError: there is no store.
+        StoreLockedError: another process writes to it.
+        StoreError, EngineError: it cannot be repaired. Where it was stepped back before that,
+            ``error.details["stepped_back"]`` is the :class:`SteppedBack`.
+        InvalidInputError: a setting is not usable.
+    """
+    if config is None:
+        named = {} if url is None else {"url": str(url)}
+        config = MemoryConfig.build(**named, **settings)
+    folder = manifest.folder_of(config.url)
+    stepped = None
+    if folder is not None:
+        if await asyncio.to_thread(manifest.read, folder) is None:
+            raise manifest.no_store(folder)
+        stepped = await _step_back(folder)
+    try:
+        embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
+        store = await open_store(config.model_copy(update={"read_only": False}), embedder, progress)
+        try:
+            assert store.writer is not None
+            async with store.writer.exclusive:
+                given = await mend_turns(store.rows, store.lexical, store.sessions)
+            report = await maintain_store(store, progress)
+        finally:
+            await store.close()
+    except BrunoError as error:
+        if stepped is not None:
+            error.details = {**(error.details or {}), "stepped_back": stepped}
+        raise
+    return RepairReport(stepped, given, report)
+
+
+async def _step_back(folder: Path) -> SteppedBack | None:
+    """Put versions of the rows aside that cannot be read; None where the newest one is whole."""
+    from bruno_memory_vec.indexers.lance.recovery import newest_whole, step_back
+
+    lock = await asyncio.to_thread(WriterLock, folder)
+    try:
+        # Again, under the lock: a move to another embedder may have ended just now.
+        found = await asyncio.to_thread(manifest.read, folder)
+        rows = None if found is None else folder / found.rows
+        if rows is None or not await asyncio.to_thread((rows / "rows.lance" / "_versions").is_dir):
+            return None
+        whole = await newest_whole(rows)
+        if whole is None or not whole.rows or not whole.unreadable:
+            return None
+        # Before the step: killed behind it, nothing would say that the hot contexts are untrue.
+        await mark_all_stale(folder / SESSIONS)
+        aside = await asyncio.to_thread(step_back, rows, whole)
+        return SteppedBack(whole.torn, str(aside), whole.version, whole.rows)
+    finally:
+        await asyncio.to_thread(lock.release)

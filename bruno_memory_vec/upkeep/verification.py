@@ -1,0 +1,337 @@
+"""Whether a store is in order: one pass over its rows, and what is derived compared with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.indexers.query import Scope
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
+from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.store.folder import Store
+from bruno_memory_vec.writing.known_ids import hash_ids
+from bruno_memory_vec.writing.projections import Progress
+
+WORK = "verifying the rows"
+
+_COLUMNS = (*KEY_COLUMNS, "seq", "turn", "vector")
+# As the embedders have it; half precision and rounding stay well within.
+_NORM_TOLERANCE = 2e-3
+# More of one kind than this say no more than these.
+_NAMED = 5
+_LOOKED_AT_AGAIN = 1000
+_COUNTERS_KEPT = 50_000
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+_REOPEN = "Close the store and open it again: what is derived is mended from the rows."
+_SESSIONS_ANEW = (
+    "Close the store, move its sessions.sqlite away and open it again: it is made anew from the "
+    "rows, without sessions and user profiles."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a store, or what upkeep could not do.
+
+    Attributes:
+        part: the step or the part of the store.
+        found: what is wrong.
+        fix: what to do about it.
+    """
+
+    part: str
+    found: str
+    fix: str
+
+
+async def verify(store: Store, progress: Progress | None = None) -> list[Problem]:
+    """Read every row once and compare what is derived with them. Empty where all is in order.
+
+    Checked: no row is there twice, no ``seq`` is; each message has its turn, which
+    no other has in its conversation; vectors are finite and, where the embedder
+    says so, of unit length or zero; the word index holds as many rows and none
+    newer; the sessions know every row, and give no turn a second time.
+
+    It may run beside writes: it sees the store as it stood when it began. It
+    keeps 24 bytes for each row, and the counters of some conversations.
+
+    Args:
+        store: open, to write.
+        progress: told how many rows are through.
+
+    Raises:
+        EngineError: an engine failed, so that nothing is known.
+    """
+    assert store.writer is not None
+    async with store.writer.exclusive:
+        await store.lexical.commit()
+        rows, fingerprint = store.rows, store.embedder.fingerprint
+        newest = await rows.last_seq()
+        words, newest_word = await store.lexical.count(), await store.lexical.last_seq()
+        followed = await store.sessions.last_seq()
+        total = int((await rows.health())["rows"])
+        # Begun under the lock: from its first batch on, the pass is of this one version.
+        batches = rows.after(-1, _COLUMNS)
+        first = await anext(batches, None)
+    seen = _Seen(fingerprint)
+    counters = _Counters(store.sessions)
+    done = 0
+    async for batch in _with(first, batches):
+        last_turns = await asyncio.to_thread(seen.take, batch)
+        await counters.compare(last_turns)
+        done += batch.num_rows
+        if progress is not None and batch.num_rows:
+            progress(WORK, done, total)
+    problems = _followers(done, newest, words, newest_word, followed)
+    problems.extend(counters.problems())
+    twice, shared = await asyncio.to_thread(seen.suspects)
+    if len(twice) or len(shared):
+        suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])
+        columns = (*KEY_COLUMNS, "seq", "turn")
+        found = await rows.fetch(Scope.all_users(), suspects.tolist(), columns)
+        problems.extend(_twice(found.to_pylist()))
+    problems.extend(seen.problems())
+    return problems
+
+
+async def _with(
+    first: pa.RecordBatch | None, rest: AsyncIterator[pa.RecordBatch]
+) -> AsyncIterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+        async for batch in rest:
+            yield batch
+
+
+class _Seen:
+    """What a pass keeps of the rows: their ``seq``, and hashes of their key and their place."""
+
+    def __init__(self, fingerprint: Fingerprint) -> None:
+        self._fingerprint = fingerprint
+        self._seqs = [np.empty(0, np.int64)]
+        self._keys = [np.empty(0, np.uint64)]
+        # Of messages alone.
+        self._placed = [np.empty(0, np.int64)]
+        self._places = [np.empty(0, np.uint64)]
+        self._without_turn: list[int] = []
+        self._bad_vectors: list[int] = []
+
+    def take(self, batch: pa.RecordBatch) -> Mapping[str, int]:
+        """Take rows; returns the last turn of each conversation in them."""
+        if not batch.num_rows:
+            return {}
+        seq = batch.column("seq").to_numpy()
+        self._seqs.append(seq.copy())
+        self._keys.append(_key_hashes(batch))
+        self._check_vectors(batch.column("vector"), seq)
+        said = pc.equal(batch.column("kind"), MESSAGE)
+        whole = pc.and_(batch.column("turn").is_valid(), batch.column("conversation_id").is_valid())
+        self._without_turn.extend(seq[_mask(pc.and_not(said, whole))].tolist())
+        placed = batch.filter(pc.and_(said, whole))
+        turns = placed.column("turn").to_numpy().astype(np.uint64)
+        self._placed.append(placed.column("seq").to_numpy().copy())
+        self._places.append(_text_hashes(placed.column("conversation_id")) + (turns + 1) * _ODD)
+        latest = (
+            pa.Table.from_batches([placed]).group_by("conversation_id").aggregate([("turn", "max")])
+        )
+        names = latest.column("conversation_id").to_pylist()
+        return dict(zip(names, latest.column("turn_max").to_pylist(), strict=True))
+
+    def _check_vectors(self, vectors: pa.FixedSizeListArray, seq: NDArray[np.int64]) -> None:
+        # A missing vector is a bad one; flattening would leave it out.
+        missing = _mask(vectors.is_null())
+        if missing.any():
+            self._bad_vectors.extend(seq[missing].tolist())
+            vectors, seq = vectors.drop_null(), seq[~missing]
+        values = vectors.flatten().to_numpy(zero_copy_only=False)
+        values = values.reshape(len(seq), self._fingerprint.dimension)
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", values, values))
+        good = np.isfinite(norms)
+        if self._fingerprint.normalized:
+            # A text without a known word has the zero vector.
+            good &= (np.abs(norms - 1.0) <= _NORM_TOLERANCE) | (norms == 0.0)
+        self._bad_vectors.extend(seq[~good].tolist())
+
+    def suspects(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ``seq`` of rows that may share their key or ``seq``, and their place, with others.
+
+        Equal hashes are no proof.
+        """
+        seqs = np.concatenate(self._seqs)
+        keys, places = np.concatenate(self._keys), np.concatenate(self._places)
+        twice = np.concatenate([seqs[_repeated(keys)], seqs[_repeated(seqs)]])
+        return np.unique(twice), np.unique(np.concatenate(self._placed)[_repeated(places)])
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with single rows."""
+        problems = []
+        if self._without_turn:
+            problems.append(
+                Problem(
+                    "rows",
+                    f"{_messages(len(self._without_turn))} without a place in a conversation: seq "
+                    f"{_some(self._without_turn)}",
+                    "Run: bruno-memory-vec doctor --repair, which gives them a turn. One without a "
+                    "conversation has to be stored again: the same id replaces the row.",
+                )
+            )
+        if self._bad_vectors:
+            problems.append(
+                Problem(
+                    "vectors",
+                    f"{len(self._bad_vectors):,} rows whose vector is missing, not finite or not "
+                    f"of unit length: seq {_some(self._bad_vectors)}",
+                    "Store these rows again: the same id replaces the row and its vector.",
+                )
+            )
+        return problems
+
+
+@dataclass(slots=True)
+class _Counters:
+    """Compares the sessions' turn counters with the rows' turns."""
+
+    sessions: SessionStore
+    _known: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _behind: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    async def compare(self, last_turns: Mapping[str, int]) -> None:
+        for conversation, turn in last_turns.items():
+            # Counters only grow, so one that was seen is still a lower bound.
+            next_turn = self._known.get(conversation)
+            if next_turn is None or next_turn <= turn:
+                found = await self.sessions.conversation(conversation)
+                next_turn = 0 if found is None else found.next_turn
+                self._known[conversation] = next_turn
+                if len(self._known) > _COUNTERS_KEPT:
+                    self._known.popitem(last=False)
+            if next_turn <= turn:
+                _, highest = self._behind.get(conversation, (next_turn, turn))
+                self._behind[conversation] = (next_turn, max(highest, turn))
+
+    def problems(self) -> list[Problem]:
+        if not self._behind:
+            return []
+        conversation, (next_turn, turn) = next(iter(self._behind.items()))
+        return [
+            Problem(
+                "sessions",
+                f"the next turn of {len(self._behind):,} conversations would be one that is taken: "
+                f"{conversation!r} counts {next_turn}, and has a turn {turn}",
+                _SESSIONS_ANEW,
+            )
+        ]
+
+
+def _followers(
+    total: int, newest: int, words: int, newest_word: int, followed: int
+) -> list[Problem]:
+    """Whether the word index and the sessions stand where the rows do."""
+    problems = []
+    if words != total:
+        held = f"the word index holds {words:,} rows of {total:,}"
+        problems.append(Problem("words", held, _REOPEN))
+    elif newest_word != newest:
+        held = f"the newest row in the word index is seq {newest_word}, and {newest} in the rows"
+        problems.append(Problem("words", held, _REOPEN))
+    if followed < newest:
+        # They may be ahead: the newest rows may have been deleted.
+        behind = f"the sessions know of the rows up to seq {followed}, of {newest}"
+        problems.append(Problem("sessions", behind, _REOPEN))
+    return problems
+
+
+def _twice(rows: list[dict[str, Any]]) -> list[Problem]:
+    """Which rows are there twice indeed."""
+    problems = []
+    keys = Counter(map(key_of, rows))
+    double = [key for key, count in keys.items() if count > 1]
+    if double:
+        kind, user, _, id_ = double[0]
+        problems.append(
+            Problem(
+                "rows",
+                f"{len(double):,} ids are there more than once, such as the {kind} {id_} "
+                f"of {user!r}",
+                "Delete them and store them again.",
+            )
+        )
+    seqs = [seq for seq, count in Counter(row["seq"] for row in rows).items() if count > 1]
+    if seqs and not double:
+        problems.append(
+            Problem("rows", f"several rows have the seq {_some(seqs)}", "Store these rows again.")
+        )
+    messages = [row for row in rows if row["kind"] == MESSAGE and row["turn"] is not None]
+    places = Counter((row["conversation_id"], row["turn"]) for row in messages)
+    shared = [place for place, count in places.items() if count > 1]
+    if shared and not double:
+        conversation, turn = shared[0]
+        problems.append(
+            Problem(
+                "rows",
+                f"{len(shared):,} turns are there more than once, such as {turn} of "
+                f"{conversation!r}",
+                "Clear these conversations and store them again.",
+            )
+        )
+    return problems
+
+
+def _key_hashes(batch: pa.RecordBatch) -> NDArray[np.uint64]:
+    ids = batch.column("id")
+    try:
+        hashes = hash_ids(ids)
+    except pa.ArrowInvalid:
+        # Some id is no UUID. It has no place in a store, and yet is a row like any other here.
+        hashes = _text_hashes(ids)
+    users, kinds = _text_hashes(batch.column("user_id")), _text_hashes(batch.column("kind"))
+    said = pc.equal(batch.column("kind"), MESSAGE)
+    conversations = pc.if_else(said, batch.column("conversation_id"), None).fill_null("")
+    return hashes * _ODD + users * np.uint64(3) + kinds + _text_hashes(conversations) * np.uint64(5)
+
+
+def _text_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:
+    """A 64-bit hash of each text; of texts that repeat, each is hashed once."""
+    encoded = texts.dictionary_encode()
+    hashes = np.array(
+        [
+            int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+            for text in encoded.dictionary.to_pylist()
+        ],
+        np.uint64,
+    )
+    found: NDArray[np.uint64] = hashes[encoded.indices.to_numpy()]
+    return found
+
+
+def _repeated(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Where the values stand that are there more than once."""
+    order = np.argsort(values, kind="stable")
+    same = values[order][1:] == values[order][:-1]
+    return np.unique(np.concatenate([order[1:][same], order[:-1][same]]))
+
+
+def _mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = values.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count:,} messages"
+
+
+def _some(seqs: list[int]) -> str:
+    shown = ", ".join(str(seq) for seq in sorted(seqs)[:_NAMED])
+    return shown if len(seqs) <= _NAMED else f"{shown} and {len(seqs) - _NAMED:,} more"

@@ -1,0 +1,1 @@
+"""The write path: group commit, and what follows the rows."""

@@ -1,0 +1,386 @@
+"""The write path: one task, group commit, rows first.
+
+Callers put rows into a queue and wait. A task takes what is there as one
+batch: embed, give each row its place (``seq`` and ``turn``), commit the rows,
+then let the lexical index and the sessions follow. Calls that arrive meanwhile
+are the next batch, so a lone caller pays one commit and a hundred share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.errors import EngineError, StoreClosedError
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, LEXICAL_COLUMNS, MESSAGE, Key, key_of
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.rows.models import Row, from_table, to_table
+from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
+from bruno_memory_vec.writing.background import Background, runs, to_its_end
+from bruno_memory_vec.writing.commit import NextTurns, embed, off_loop, prepare
+from bruno_memory_vec.writing.flushing import FLUSH, Flushing
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
+from bruno_memory_vec.writing.places import Place, give_places
+from bruno_memory_vec.writing.projections import follow_rows
+from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
+
+_log = get_logger(__name__)
+
+_ANSWERS_AT_ONCE = 64
+# How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
+LEXICAL_DELAY = 0.5
+# Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
+# memory is maintained or closed. The rankers see them at once (pending_uses).
+_USES_BEFORE_FLUSH = 20_000
+
+# Nothing was written for so long, in seconds: a good time to compact.
+_REST = 3.0
+
+_WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy up"
+_FOLLOWING = "follow the rows in the sessions"
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Writes rows in their order. One for each open store.
+
+    Args:
+        rows: where the truth is.
+        lexical: follows the rows.
+        sessions: follows the rows.
+        embedder: makes the vectors.
+        known: ids that may be stored already.
+        next_seq: the first ``seq`` to give.
+        schema: the rows' Arrow schema.
+        embed_timeout: how long the embedder may take, see :func:`embed_texts`.
+    """
+
+    def __init__(
+        self,
+        rows: VectorIndex,
+        lexical: LexicalIndex,
+        sessions: SessionStore,
+        embedder: Embedder,
+        known: KnownIds,
+        next_seq: int,
+        schema: pa.Schema,
+        embed_timeout: float | None = None,
+    ) -> None:
+        self._rows = rows
+        self._lexical = lexical
+        self._sessions = sessions
+        self._embedder = embedder
+        self._known = known
+        self._next_seq = next_seq
+        self._schema = schema
+        self._embed_timeout = embed_timeout
+        self._queue = WriteQueue()
+        self._draining: asyncio.Task[None] | None = None
+        self._committing = LoopLock()
+        self._uses: Counter[int] = Counter()
+        # Whether a commit was begun whose end is not known: its rows may be there, and unknown to
+        # what is derived from them.
+        self._uncertain = False
+        self._deleting: set[asyncio.Future[int]] = set()
+        self._background = Background()
+        self._written_at = 0.0
+        # A flush is a commit, after which upkeep may be due.
+        self._flushing = Flushing(self._background, lambda: self._rows.flush(), self._look_after)
+        self._next_turns = NextTurns()
+        self._closed = False
+
+    def learn_ids(self) -> None:
+        """Read what ids are stored, in the background; until then each write looks for its own."""
+        self._background.start("read the ids that are stored", self._learn_ids)
+
+    async def _learn_ids(self) -> None:
+        parts = [
+            await asyncio.to_thread(hash_ids, batch.column("id"))
+            async for batch in self._rows.after(-1, ["id"])
+            if batch.num_rows
+        ]
+        await asyncio.to_thread(self._known.complete, parts)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What went wrong out of a caller's sight, by the name of the work. Empty is healthy."""
+        return self._background.problems
+
+    def keep_problems(self, keep: Callable[[Mapping[str, str]], Awaitable[None]]) -> None:
+        """Let ``keep`` be told of :attr:`problems` where they have changed, and at the end."""
+        self._background.keep = keep
+
+    @property
+    def exclusive(self) -> LoopLock:
+        """Held while rows change; hold it to read what has to stay as it is."""
+        return self._committing
+
+    def switch(self, rows: VectorIndex, embedder: Embedder, schema: pa.Schema) -> None:
+        """Write to other rows from now on, and embed for them. Hold :attr:`exclusive`."""
+        self._rows, self._embedder, self._schema = rows, embedder, schema
+
+    async def write(self, rows: list[Row]) -> None:
+        """Store rows as one commit; returns when they will survive the process being killed.
+
+        Where as much waits as the queue may hold, the caller waits for room first.
+
+        Raises:
+            EmbeddingError, EngineError: nothing of ``rows`` was stored.
+            StoreClosedError: the memory was closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        if not rows:
+            return
+        request = Request(rows, asyncio.get_running_loop().create_future())
+        await self._queue.put(request)
+        if not runs(self._draining):
+            self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
+        await request.done
+
+    async def delete(self, scope: Scope, where: RowFilter) -> int:
+        """Delete rows, and tell everything derived from them. Returns how many went."""
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        # A caller that is cancelled leaves the deletion itself to finish.
+        task = asyncio.ensure_future(self._delete(scope, where))
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+        return await asyncio.shield(task)
+
+    async def _delete(self, scope: Scope, where: RowFilter) -> int:
+        async with self._committing:
+            uncertain, self._uncertain = self._uncertain, True
+            talks = await self._conversations_of(scope, where)
+            # Before and after: a refill that read the rows in between must not count as true.
+            for conversation in talks:
+                await self._sessions.mark_stale(conversation)
+            gone = await to_its_end(self._rows.delete(scope, where))
+            self._lexical.remove(gone.tolist())
+            for conversation in talks:
+                await self._sessions.mark_stale(conversation)
+            self._uncertain = uncertain
+        if len(gone):
+            self._afterwards()
+        return len(gone)
+
+    async def _conversations_of(self, scope: Scope, where: RowFilter) -> list[str]:
+        """The conversations whose hot context may show some of these rows."""
+        if MESSAGE not in (where.kinds or (MESSAGE,)):
+            return []
+        if scope.conversation_id is not None:
+            return [scope.conversation_id]
+        said = replace(where, kinds=(MESSAGE,))
+        found = await self._rows.scan(scope, said, ["conversation_id"])
+        conversations: list[str] = pc.unique(found.column("conversation_id")).to_pylist()
+        return conversations
+
+    def use(self, seqs: Sequence[int]) -> None:
+        """Count an access to rows. Written later, in one go: recall itself never writes."""
+        self._uses.update(seqs)
+        if len(self._uses) >= _USES_BEFORE_FLUSH:
+            self._background.start("count accesses", self._flush_and_compact)
+
+    @property
+    def pending_uses(self) -> Mapping[int, int]:
+        """Uses that are not in the rows yet: ``seq`` to how many."""
+        return self._uses
+
+    def health(self) -> dict[str, Any]:
+        """Figures of what waits to be written."""
+        return {
+            "queued_rows": self._queue.rows,
+            "queue_bound": QUEUE_ROWS,
+            "callers_waiting": self._queue.waiting,
+            "uses_to_count": len(self._uses),
+        }
+
+    async def flush_uses(self) -> None:
+        """Write the access counts that wait."""
+        uses, self._uses = self._uses, Counter()
+        if uses:
+            try:
+                async with self._committing:
+                    await to_its_end(self._rows.touch(uses, datetime.now(timezone.utc)))
+            except BaseException:
+                self._uses.update(uses)
+                raise
+
+    async def maintain(self) -> None:
+        """Bring everything derived up to date and compact the rows."""
+        if self._uncertain:
+            async with self._committing:
+                await self._follow()
+        await self.flush_uses()
+        await self._lexical.commit()
+        await self._rows.maintain()
+        self.problems.clear()
+
+    async def close(self) -> None:
+        """Finish what was asked, write what waits, and accept nothing more."""
+        self._closed = True
+        self._background.refuse()
+        tasks = (self._draining, *self._background.under_way, *self._deleting)
+        running = [task for task in tasks if task is not None and runs(task)]
+        if running:
+            await asyncio.wait(running)
+        await self.flush_uses()
+        self.problems.pop(_COMPACT, None)
+        # All is stored, whatever fails: the next opening flushes and compacts.
+        work = FLUSH
+        try:
+            await self._rows.flush()
+            work = _COMPACT
+            if self._rows.untidy():
+                await self._rows.maintain(keep_none=True)
+        except EngineError as error:
+            self._background.failed(work, error)
+        await self._background.tell()
+
+    # The task
+
+    async def _drain(self) -> None:
+        while self._queue:
+            requests: list[Request] = []
+            try:
+                await self._queue.gather()
+                requests = self._queue.take()
+                await self._commit_all(requests)
+            except BaseException as error:
+                # The task is being cancelled: nobody may be left waiting for it.
+                for request in [*requests, *self._queue.give_up()]:
+                    if not request.done.done():
+                        request.done.set_exception(
+                            StoreClosedError(
+                                "the writer was stopped before this was stored",
+                                fix="Store it again.",
+                                cause=error if isinstance(error, Exception) else None,
+                            )
+                        )
+                raise
+            self._queue.finished(requests)
+
+    async def _commit_all(self, requests: list[Request]) -> None:
+        """Commit requests as one batch; where that fails, each by itself."""
+        try:
+            async with self._committing:
+                await self._commit([row for request in requests for row in request.rows])
+        except Exception as error:
+            if len(requests) > 1:
+                for request in requests:
+                    await self._commit_all([request])
+            elif not requests[0].done.done():
+                requests[0].done.set_exception(error)
+            return
+        for number, request in enumerate(requests):
+            # A caller that was cancelled has its rows stored all the same, and no one to tell.
+            if not request.done.done():
+                request.done.set_result(None)
+            if number % _ANSWERS_AT_ONCE == _ANSWERS_AT_ONCE - 1:
+                # Each answer wakes a caller, and a thousand at once would hold the event loop.
+                await asyncio.sleep(0)
+
+    async def _commit(self, rows: Sequence[Row]) -> None:
+        if self._uncertain:
+            await self._follow()
+        given = await off_loop(len(rows), lambda: prepare(rows, self._known))
+        latest, batch = given.latest, given.rows
+        vectors = await embed(self._embedder, given.texts, self._embed_timeout)
+        stored = await self._stored(latest, given.perhaps_stored) if given.perhaps_stored else {}
+        next_turns = await self._next_turns.of(given.conversations, self._sessions)
+        # A commit that fails may have been made all the same: its numbers are never given again.
+        first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
+        last_seq = self._next_seq - 1
+
+        def build() -> tuple[pa.Table, list[HotTurn]]:
+            self._known.add_hashed(given.hashes)
+            hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
+            return to_table(batch, vectors, self._schema), hot
+
+        table, hot = await off_loop(len(batch), build)
+        self._uncertain = True
+        await to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
+        self._lexical.remove([place.seq for place in stored.values()])
+        self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
+        try:
+            await self._sessions.apply(hot, last_seq)
+        except EngineError as error:
+            # The rows are stored, and they are the truth: the callers are told so. What is derived
+            # follows before the next write.
+            self.problems[_FOLLOWING] = str(error)
+            _log.error("sessions_behind", error=str(error))
+        else:
+            self._uncertain = False
+            self._next_turns.remember(next_turns)
+        self._afterwards()
+
+    async def _follow(self) -> None:
+        """Mend what a write whose end is not known may have left behind."""
+        self._next_turns.forget()
+        await follow_rows(self._rows, self._lexical, self._sessions)
+        self._uncertain = False
+        self.problems.pop(_FOLLOWING, None)
+
+    async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Place]:
+        """Which rows of a batch are stored already, and where."""
+        columns = (*KEY_COLUMNS, "seq", "turn")
+        found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
+
+        def read() -> dict[Key, Place]:
+            places = ((key_of(row), row) for row in from_table(found))
+            return {key: Place(row["seq"], row["turn"]) for key, row in places if key in latest}
+
+        return await off_loop(found.num_rows, read)
+
+    # Work that no caller waits for
+
+    def _afterwards(self) -> None:
+        self._written_at = time.monotonic()
+        self._flushing.written()
+        self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
+        self._look_after()
+
+    def _look_after(self) -> None:
+        if self._rows.due():
+            self._background.start(_COMPACT, self._compact)
+        else:
+            self._background.start_later(_REST, _TIDY, self._tidy)
+
+    async def _commit_words(self) -> None:
+        await self._lexical.commit()
+        if self._lexical.pending:
+            # They came while the commit ran, and nothing else would bring them in.
+            self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
+
+    async def _tidy(self) -> None:
+        """Compact what is too little for a compaction amid writing, when nothing is written."""
+        if time.monotonic() - self._written_at < _REST:
+            self._background.start_later(_REST, _TIDY, self._tidy)
+        elif self._rows.untidy():
+            self._background.start(_COMPACT, self._compact)
+
+    async def _flush_and_compact(self) -> None:
+        await self.flush_uses()
+        # The rows that were written anew are in no scalar index until this.
+        await self._compact()
+
+    async def _compact(self) -> None:
+        started = time.perf_counter()
+        done = await self._rows.maintain()
+        _log.debug("compacted", seconds=time.perf_counter() - started, **done.details)
+        if self._rows.untidy():
+            # Versions that were too young to go, or what was written meanwhile.
+            self._background.start_later(_REST, _TIDY, self._tidy)

@@ -1,0 +1,134 @@
+"""What asyncio lacks: locks across loops, threads, and work that must not be cut in two."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# Above this many rows LanceDB's own Python work would hold the event loop for too long.
+_ROWS_ON_THE_LOOP = 64
+
+
+class LoopLock:
+    """An ``asyncio.Lock`` of the running loop.
+
+    ``asyncio.Lock`` belongs to the first loop in which it was waited for. A
+    memory may be used in one ``asyncio.run`` after another, whose loops follow
+    each other and never run at once, so each loop has a lock of its own.
+    """
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _lock(self) -> asyncio.Lock:
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def locked(self) -> bool:
+        """Whether it is held in the running loop."""
+        return self._lock().locked()
+
+    async def __aenter__(self) -> None:
+        await self._lock().acquire()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock().release()
+
+
+async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
+    """Await an engine's write; where that is cancelled, the write is let finish first.
+
+    Else its rows could land after the next batch has looked for them, and a turn
+    be given twice.
+    """
+    task = asyncio.ensure_future(write)
+    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
+    # same, some milliseconds later.
+    asyncio._unregister_task(task)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    return task.result()
+
+
+def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
+    """The items, with a pause after every ``each`` in which another thread may run.
+
+    A thread that waits for the interpreter gets it after 5 ms at best
+    (``sys.getswitchinterval``), and two busy threads may pass it to each other
+    first. One that gives it up by itself lets the event loop go on at once.
+    """
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % each == 0:
+            time.sleep(0)
+
+
+async def on_own_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
+    """Run a call about this many rows; a big one on a loop of its own in a thread."""
+    if rows <= _ROWS_ON_THE_LOOP:
+        return await call()
+
+    async def run() -> T:
+        return await call()
+
+    return await asyncio.to_thread(lambda: asyncio.run(run()))
+
+
+class Outliving:
+    """Calls that can be waited for in a later event loop, where the one that made them has ended.
+
+    What LanceDB was told to add is added, whether anybody still waits for it or not.
+    Who looks for it before that would not find it, and add it again.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[Future[Any], asyncio.AbstractEventLoop] = {}
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call, on a loop of its own in a thread."""
+        future: Future[T] = Future()
+        # From now on it cannot be cancelled.
+        future.set_running_or_notify_cancel()
+        self._under_way[future] = asyncio.get_running_loop()
+        future.add_done_callback(self._under_way.pop)
+
+        async def run() -> T:
+            return await call()
+
+        def work() -> None:
+            try:
+                result = asyncio.run(run())
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=work, name="bruno-memory-outliving").start()
+        return await asyncio.wrap_future(future)
+
+    async def ended(self) -> None:
+        """Wait for what earlier loops have left behind."""
+        here = asyncio.get_running_loop()
+        left = [future for future, loop in list(self._under_way.items()) if loop is not here]
+        if left:
+            await asyncio.wait([asyncio.wrap_future(future) for future in left])

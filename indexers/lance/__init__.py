@@ -1,0 +1,1 @@
+"""LanceDB: the rows and their vectors, in a folder, behind a write-ahead log and a cache."""

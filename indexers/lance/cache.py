@@ -1,0 +1,400 @@
+"""A vector index that keeps the rows of users who ask often in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from math import inf
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..protocols import Maintenance, VectorIndex
+from ..query import EVERYONE, Candidates, RowFilter, Scope
+from ..user_rows import LOADED, Gathered, UserRows
+from .allocator import give_back
+
+#: Users with more rows than this are left to the engine.
+MOST_ROWS = 150_000
+#: Those with more rows than this are read in the background, and the engine answers meanwhile.
+ROWS_AT_ONCE = 20_000
+# A user of many rows who could not be kept is read again after so many seconds at the earliest.
+_AGAIN = 30.0
+# How many users are remembered as too large to keep.
+_MOST_LARGE = 100_000
+_SEARCHED_ON_THE_LOOP = 20_000
+_READ_BEFORE_GIVING_BACK = 20_000
+# In seconds. It takes some tens of milliseconds, so it is not done for each question.
+_BEFORE_GIVING_BACK = 0.1
+# Making more rows than this ready takes longer than the event loop has.
+_ROWS_ON_THE_LOOP = 500
+
+
+class CachedIndex:
+    """Another index, and in front of it the rows of the users who asked last.
+
+    The first question of a user reads all of that user's rows, which takes as long as
+    answering it without them; the next ones take none from the engine. What it answers is
+    what the engine would: a change goes through here and reaches both before it returns.
+
+    Args:
+        inner: has the rows.
+        budget: how many bytes may be kept.
+        shared: another process may change the rows. Nothing is kept from one version of them to
+            the next.
+    """
+
+    def __init__(self, inner: VectorIndex, budget: int, *, shared: bool = False) -> None:
+        self.inner = inner
+        self._budget = budget
+        self._shared = shared
+        self._seen: int | None = None
+        self._users: OrderedDict[str, UserRows] = OrderedDict()
+        self._bytes = 0
+        self._background: set[asyncio.Task[None]] = set()
+        self._problem: str | None = None
+        # Rows that were read since memory was given back.
+        self._read = 0
+        self._giving_back = False
+        # Who is being read, and what had ended when that began: how many changes, and which version
+        # another process had made.
+        self._loading: dict[str, tuple[asyncio.Task[UserRows | None], tuple[int, int | None]]] = {}
+        # Users that the engine answers for, and until when.
+        self._large: OrderedDict[str, float] = OrderedDict()
+        # What is read while a change is under way is not kept.
+        self._begun = self._ended = 0
+        self._hits = self._misses = 0
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    # Changes: the engine first, then what is kept of it
+
+    @asynccontextmanager
+    async def _changing(self, affected: Callable[[], None]) -> AsyncIterator[None]:
+        """A change of the rows; where it fails, nobody knows how far it came."""
+        self._begun += 1
+        try:
+            yield
+        except BaseException:
+            affected()
+            raise
+        finally:
+            self._ended += 1
+
+    async def append(self, rows: pa.Table) -> None:
+        async with self._changing(lambda: self._forget(rows)):
+            await self.inner.append(rows)
+            self._add(rows)
+
+    async def replace(self, rows: pa.Table) -> None:
+        async with self._changing(lambda: self._forget(rows)):
+            await self.inner.replace(rows)
+            self._forget(rows)
+
+    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
+        async with self._changing(self.clear):
+            gone = await self.inner.delete(scope, where)
+            if scope.user_id is None:
+                self._large.clear()
+            else:
+                self._large.pop(scope.user_id, None)
+            for user in list(self._users) if scope.user_id is None else [scope.user_id]:
+                self._remove(user, gone)
+        return gone
+
+    async def fill(self, rows: pa.Table) -> None:
+        async with self._changing(self.clear):
+            await self.inner.fill(rows)
+            self.clear()
+
+    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
+        async with self._changing(self.clear):
+            await self.inner.touch(uses, at)
+            for rows in self._users.values():
+                rows.count_uses(uses, at)
+
+    # Reading
+
+    async def search(
+        self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        rows = await self._rows_of(scope)
+        if rows is None:
+            try:
+                return await self.inner.search(vector, scope, where, limit)
+            finally:
+                # It has read the vectors of a large scope, and freed them.
+                self._give_back_soon()
+        view = rows.view()
+
+        def search() -> Candidates:
+            return view.candidates(*view.nearest(vector, view.matching(scope, where), limit))
+
+        many = len(rows) > _SEARCHED_ON_THE_LOOP
+        return await asyncio.to_thread(search) if many else search()
+
+    async def around(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        seqs: Sequence[int],
+        places: Mapping[str, Sequence[int]],
+        columns: Sequence[str],
+    ) -> pa.Table:
+        rows = await self._rows_of(scope)
+        if rows is None:
+            return await self.inner.around(scope, where, seqs, places, columns)
+        return rows.view().around(scope, where, seqs, places, columns)
+
+    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        return await self.around(scope, RowFilter(), seqs, {}, columns)
+
+    async def scan(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        columns: Sequence[str],
+        *,
+        order_by: str | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        return await self.inner.scan(scope, where, columns, order_by=order_by, limit=limit)
+
+    async def count(self, scope: Scope, where: RowFilter) -> int:
+        return await self.inner.count(scope, where)
+
+    def after(
+        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
+    ) -> AsyncIterator[pa.RecordBatch]:
+        return self.inner.after(seq, columns, scope)
+
+    async def last_seq(self) -> int:
+        return await self.inner.last_seq()
+
+    def in_memory(self, scope: Scope) -> bool:
+        return scope.user_id in self._users
+
+    async def held(self, scope: Scope) -> UserRows | None:
+        return await self._rows_of(scope)
+
+    async def version(self) -> int:
+        return await self.inner.version()
+
+    # Upkeep
+
+    async def flush(self) -> None:
+        await self.inner.flush()
+
+    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
+        return await self.inner.maintain(keep_none=keep_none)
+
+    def due(self) -> bool:
+        return self.inner.due()
+
+    def untidy(self) -> bool:
+        return self.inner.untidy()
+
+    async def health(self) -> dict[str, Any]:
+        return {
+            **await self.inner.health(),
+            "cache": {
+                "users": len(self._users),
+                "rows": sum(len(rows) for rows in self._users.values()),
+                "bytes": self._bytes,
+                "budget": self._budget,
+                "hits": self._hits,
+                "misses": self._misses,
+                "problem": self._problem,
+            },
+        }
+
+    async def close(self) -> None:
+        for task in self._background:
+            if task.get_loop() is asyncio.get_running_loop():
+                task.cancel()
+        self.clear()
+        await self.inner.close()
+
+    # What is kept
+
+    def clear(self) -> None:
+        """Keep nothing of what was read so far."""
+        self._users.clear()
+        self._bytes = 0
+        self._large.clear()
+
+    async def _rows_of(self, scope: Scope) -> UserRows | None:
+        """The rows of a scope's user; None where the engine is to answer."""
+        user = scope.user_id
+        if user is None:
+            return None
+        if user in self._large:
+            if time.monotonic() > self._large[user]:
+                self._load_later(user)
+            return None
+        if self._shared:
+            version = await self.inner.version()
+            if version != self._seen:
+                self.clear()
+                self._seen = version
+        rows = self._users.get(user)
+        if rows is not None:
+            self._users.move_to_end(user)
+            self._hits += 1
+            return rows
+        self._misses += 1
+        loading, began = self._loading.get(user, (None, None))
+        now = (self._ended, self._seen)
+        if loading is None or loading.get_loop() is not asyncio.get_running_loop():
+            loading = asyncio.create_task(self._load(user))
+            self._loading[user] = loading, now
+            loading.add_done_callback(lambda task: self._loaded(user, task))
+        elif began != now:
+            # What is being read may be older than a change that has ended, and that its caller
+            # has to see.
+            return None
+        # A caller that is cancelled leaves the others their rows.
+        return await asyncio.shield(loading)
+
+    def _load_later(self, user: str) -> None:
+        """Read a user of many rows while the engine answers."""
+        self._leave(user, time.monotonic() + _AGAIN)
+        self._beside(self._load_whole(user))
+
+    async def _load_whole(self, user: str) -> None:
+        await self._load(user, whole=True)
+        if user in self._users:
+            # Else it changed meanwhile, or there is no room: a later question tries again.
+            self._large.pop(user, None)
+
+    def _give_back_soon(self) -> None:
+        """Give memory back that reading has freed, when what reads now is through."""
+        self._read = 0
+        if not self._giving_back:
+            self._giving_back = True
+            self._beside(self._give_back())
+
+    async def _give_back(self) -> None:
+        try:
+            await asyncio.sleep(_BEFORE_GIVING_BACK)
+            await asyncio.to_thread(give_back)
+        finally:
+            self._giving_back = False
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work that no question waits for; where it fails, the engine goes on answering."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            self._problem = None if task.exception() is None else str(task.exception())
+
+    async def _load(self, user: str, *, whole: bool = False) -> UserRows | None:
+        begun, ended, seen = self._begun, self._ended, self._seen
+        scope = Scope.user(user)
+        if whole:
+            gathered = await self._gather(scope)
+            if gathered is None:
+                self._leave(user)
+            if not gathered:
+                return None
+            rows = await asyncio.to_thread(gathered.rows)
+        else:
+            limit = ROWS_AT_ONCE
+            table = await self.inner.scan(scope, RowFilter(), LOADED, limit=limit + 1)
+            if table.num_rows > limit:
+                self._load_later(user)
+                return None
+            if table.nbytes > self._budget:
+                self._leave(user)
+                return None
+            many = table.num_rows > _ROWS_ON_THE_LOOP
+            rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
+        self._read += len(rows)
+        if self._read > _READ_BEFORE_GIVING_BACK:
+            self._give_back_soon()
+        if begun == ended == self._begun and seen == self._seen:
+            self._keep(user, rows)
+        # Else they are as the engine had them at one moment: true for this question only.
+        return rows
+
+    async def _gather(self, scope: Scope) -> Gathered | None:
+        """All rows of a scope, part by part; None where they are too many to be kept."""
+        count = await self.inner.count(scope, RowFilter())
+        gathered = Gathered(count)
+        async for batch in self.inner.after(-1, LOADED, scope):
+            await asyncio.to_thread(gathered.add, batch)
+            if len(gathered) > MOST_ROWS or gathered.nbytes > self._budget:
+                return None
+        return gathered
+
+    def _leave(self, user: str, until: float = inf) -> None:
+        """Leave a user to the engine from now on."""
+        self._large[user] = until
+        while len(self._large) > _MOST_LARGE:
+            self._large.popitem(last=False)
+
+    def _loaded(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
+        if self._loading.get(user, (None, None))[0] is task:
+            del self._loading[user]
+        if not task.cancelled():
+            # Read here, for where every caller was cancelled and no one else does.
+            task.exception()
+
+    def _keep(self, user: str, rows: UserRows) -> None:
+        """Keep rows, as the ones asked for last, as long as there is room."""
+        self._drop(user)
+        if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
+            self._users[user] = rows
+            self._bytes += rows.nbytes
+        while self._bytes > self._budget:
+            gone = next(iter(self._users))
+            if len(self._users[gone]) > ROWS_AT_ONCE:
+                # Read again at once, it would push out the others, and they it.
+                self._leave(gone, time.monotonic() + _AGAIN)
+            self._drop(gone)
+
+    def _drop(self, user: str) -> None:
+        rows = self._users.pop(user, None)
+        if rows is not None:
+            self._bytes -= rows.nbytes
+
+    def _forget(self, rows: pa.Table) -> None:
+        for user in rows.column("user_id").unique().to_pylist():
+            self._drop(user)
+            self._large.pop(user, None)
+
+    def _add(self, rows: pa.Table) -> None:
+        users = rows.column("user_id").combine_chunks().dictionary_encode()
+        names, owners = users.dictionary.to_pylist(), users.indices.to_numpy()
+        for number, user in enumerate(names):
+            kept = self._users.get(user)
+            if kept is None:
+                continue
+            own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
+            self._drop(user)
+            # Many are read again when they are asked for, in a thread.
+            if own.num_rows <= _ROWS_ON_THE_LOOP:
+                kept.add(own)
+                self._keep(user, kept)
+
+    def _remove(self, user: str, seqs: NDArray[np.int64]) -> None:
+        kept = self._users.get(user)
+        if kept is None:
+            return
+        if len(kept) > _ROWS_ON_THE_LOOP:
+            # Reading them again is done in a thread.
+            self._drop(user)
+        else:
+            self._keep(user, kept.without(seqs))

@@ -1,0 +1,233 @@
+"""LanceDB's upkeep: compaction, old versions, and the indexes' lifecycle.
+
+LanceDB does none of it by itself. Each commit is a fragment and a version, and
+every search pays for their number. Compaction writes the newest fragment anew,
+up to a million rows, so it waits for more commits where that fragment is large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EngineError
+from ..protocols import Maintenance
+from .allocator import give_back
+from .errors import errors
+from .sync import Sync
+
+if TYPE_CHECKING:
+    from lancedb.table import AsyncTable
+
+# In the order in which a planner profits most: what every query names first.
+_BITMAPS = ("user_id", "kind")
+_BTREES = ("seq", "id", "conversation_id", "created_at")
+_LABELS = ("tags",)
+
+# How many commits are compacted at once: so many, and one more for each four thousand rows that are
+# written anew with them. A commit is some four files.
+_COMMITS = 32
+_ROWS_A_COMMIT = 4_000
+#: LanceDB leaves a fragment of this many rows as it is.
+_FULL_FRAGMENT = 2**20
+# While nothing is written, fewer will do; below these it is not worth the rows that move.
+_COMMITS_AT_REST = 24
+_VERSIONS_AT_REST = 48
+# A query that began before a compaction may read the old files this long.
+_KEEP_VERSIONS = timedelta(seconds=10)
+# While rows are streamed, by a copy of the store say, nothing is removed under the stream.
+_KEEP_FOR_STREAMS = timedelta(days=1)
+_KEEP_ALL = timedelta(days=36_500)
+# One pass may leave something for the next, seldom more.
+_MOST_PASSES = 5
+# LanceDB warns of zero.
+_KEEP_NONE = timedelta(milliseconds=1)
+
+#: From this many rows on, the vectors get an approximate index.
+ANN_ROWS = 150_000
+# Trained anew when the best number of partitions is this many times what it was.
+_RETRAIN = 2
+_ANN = "vector_ivf_"
+
+
+class Upkeep:
+    """What keeps a table small and quick. One for each open table that is written.
+
+    Args:
+        table: gives the table.
+        path: its database's folder.
+        rows: how many rows it has.
+        commits: how many commits it has seen since it was compacted.
+        sync: makes its files durable; None where that is not asked for.
+    """
+
+    def __init__(
+        self,
+        table: Callable[[], AsyncTable],
+        path: str,
+        rows: int,
+        commits: int,
+        sync: Sync | None,
+    ) -> None:
+        self._table = table
+        self._path = path
+        self._rows = rows
+        self._sync = sync
+        self.commits = commits
+        self.streams = 0
+        self.last = Maintenance()
+        #: The approximate index: its name, None where there is none.
+        self.ann: str | None = None
+
+    def committed(self, rows: int = 0) -> None:
+        """A commit was made, of so many new rows."""
+        self.commits += 1
+        self._rows += rows
+
+    def due(self) -> bool:
+        """Whether enough has been written for a run to pay."""
+        return self.commits >= _COMMITS + self._rows % _FULL_FRAGMENT // _ROWS_A_COMMIT
+
+    def untidy(self) -> bool:
+        """Whether a run would pay now that nothing is written."""
+        return self.commits >= _COMMITS_AT_REST or self._versions() >= _VERSIONS_AT_REST
+
+    async def compact(self, *, keep_none: bool = False) -> None:
+        """Compact, drop old versions, and take new rows into the indexes.
+
+        Args:
+            keep_none: drop every version but the newest; nobody may be reading.
+        """
+        commits, started = self.commits, time.perf_counter()
+        keep = _KEEP_NONE if keep_none else _KEEP_VERSIONS
+        if self.streams:
+            keep = _KEEP_FOR_STREAMS
+        with self._noting_failure("compact"):
+            table = self._table()
+            if self._sync is not None:
+                # What is removed may be the only durable copy until its successor is synced, so
+                # nothing is removed before no more successor comes.
+                self.check_sync()
+                for _ in range(_MOST_PASSES):
+                    version = await table.version()
+                    await table.optimize(cleanup_older_than=_KEEP_ALL)
+                    if await table.version() == version:
+                        break
+                await self.synced()
+            stats = await table.optimize(cleanup_older_than=keep)
+            await self.synced()
+            self._rows = await table.count_rows()
+        await asyncio.to_thread(give_back)
+        self.commits -= commits
+        self.last = Maintenance(
+            runs=self.last.runs + 1,
+            seconds=time.perf_counter() - started,
+            details={
+                "fragments_removed": stats.compaction.fragments_removed,
+                "fragments_added": stats.compaction.fragments_added,
+                "old_versions_removed": stats.prune.old_versions_removed,
+                "bytes_removed": stats.prune.bytes_removed,
+            },
+        )
+
+    @contextmanager
+    def _noting_failure(self, operation: str) -> Iterator[None]:
+        try:
+            with errors(operation, self._path):
+                yield
+        except EngineError as error:
+            self.last.error = str(error)
+            # Wait for as many commits again, rather than fail at every single one.
+            self.commits = 0
+            raise
+
+    @property
+    def partitions(self) -> int:
+        """How many the approximate index has, 0 where there is none."""
+        return 0 if self.ann is None else int(self.ann.removeprefix(_ANN))
+
+    @property
+    def syncs(self) -> bool:
+        """Whether a commit has to be durable before it counts."""
+        return self._sync is not None
+
+    def check_sync(self) -> None:
+        """Refuse to commit where an earlier sync failed."""
+        if self._sync is not None:
+            self._sync.check()
+
+    async def synced(self) -> None:
+        """Return when what was committed is durable, if that was asked for."""
+        if self._sync is not None:
+            await asyncio.to_thread(self._sync.commit)
+
+    # Indexes
+
+    async def make_scalar_indexes(self) -> None:
+        """Make those that are not there: all in a new table, some where its maker was killed."""
+        from lancedb.index import Bitmap, BTree, LabelList
+
+        wanted: dict[str, Any] = {
+            **dict.fromkeys(_BITMAPS, Bitmap),
+            **dict.fromkeys(_BTREES, BTree),
+            **dict.fromkeys(_LABELS, LabelList),
+        }
+        held = {column for index in await self._indexes() for column in index.columns}
+        for column, kind in wanted.items():
+            if column not in held:
+                await self._table().create_index(column, config=kind())
+
+    async def look_for_ann(self) -> None:
+        """Find the approximate index that the table has, if any."""
+        names = [index.name for index in await self._indexes()]
+        self.ann = next((name for name in names if name.startswith(_ANN)), None)
+
+    async def index_vectors(self) -> Maintenance:
+        """Build the approximate index where it is missing, or has grown too coarse."""
+        from lancedb.index import IvfFlat
+
+        wanted = 2 ** (round(sqrt(self._rows)).bit_length() - 1)
+        if self._rows < ANN_ROWS or wanted < _RETRAIN * self.partitions:
+            return self.last
+        name, before, started = f"{_ANN}{wanted}", self.ann, time.perf_counter()
+        config = IvfFlat(distance_type="dot", num_partitions=wanted)
+        with self._noting_failure("index the vectors"):
+            await self._table().create_index("vector", config=config, name=name)
+            self.ann = name
+            if before is not None:
+                await self._table().drop_index(before)
+            await self.synced()
+        self.last.details["index_seconds"] = round(time.perf_counter() - started, 3)
+        return self.last
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """Each index: its columns, kind, and how many rows it has and lacks."""
+        table, found = self._table(), []
+        for index in await self._indexes():
+            stats = await table.index_stats(index.name)
+            if stats is not None:
+                found.append(
+                    {
+                        "columns": list(index.columns),
+                        "kind": index.index_type,
+                        "rows": stats.num_indexed_rows,
+                        "rows_not_in_it": stats.num_unindexed_rows,
+                    }
+                )
+        return found
+
+    async def _indexes(self) -> list[Any]:
+        return list(await self._table().list_indices())
+
+    def _versions(self) -> int:
+        try:
+            return sum(1 for _ in os.scandir(next(Path(self._path).glob("*.lance")) / "_versions"))
+        except (OSError, StopIteration):
+            return 0

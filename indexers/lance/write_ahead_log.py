@@ -1,0 +1,345 @@
+"""The row log: rows that were acknowledged and are not in the engine yet, in files.
+
+A file (a segment) bears the ``seq`` of its first row as its name, and no name is given
+twice. Rows are appended to the newest one; a segment goes when all its rows are in
+the engine. A killed process leaves at worst the last record of the newest segment
+cut short: that one was never acknowledged. Anything else that cannot be read is
+damage: it is told, and its file is kept aside.
+
+What ``fsync`` promises: when :meth:`RowLog.append` returns, the rows are on the disk and
+the file's name is, too.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import BackendUnavailable, EngineError
+from .log_records import (
+    Header,
+    NewerFormat,
+    header_cut_short,
+    make_header,
+    make_record,
+    read_header,
+    read_records,
+)
+
+#: Added to the name of a segment of which something could not be read.
+ASIDE = ".damaged"
+
+_SUFFIX = ".log"
+_POSIX = os.name == "posix"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What one file holds.
+
+    Attributes:
+        path: the file.
+        rows: of each whole record, in order.
+        end: where the last whole record ends; 0 where it has no header.
+        header: None where it has none.
+        damaged: bytes that cannot be read and that no kill explains.
+        torn: whether it ends with a write that was cut short.
+        begin: where reading began; 0 for the whole file.
+    """
+
+    path: Path
+    rows: tuple[pa.Table, ...]
+    end: int
+    header: Header | None
+    damaged: int
+    torn: bool
+    begin: int = 0
+
+
+def segments(folder: Path) -> list[Path]:
+    """The log's files, oldest first; none where there is no log.
+
+    Raises:
+        BackendUnavailable: the folder cannot be read.
+    """
+    return _listed(folder, _SUFFIX)
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """Segments that were damaged, and are kept.
+
+    Raises:
+        BackendUnavailable: the folder cannot be read.
+    """
+    return _listed(folder, _SUFFIX + ASIDE)
+
+
+def _listed(folder: Path, suffix: str) -> list[Path]:
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unavailable("read", folder, error) from error
+    return [folder / name for name in sorted(names) if name.endswith(suffix)]
+
+
+def read_segment(path: Path, header: Header | None = None, begin: int = 0) -> Segment:
+    """Read a segment's rows.
+
+    Args:
+        path: the file.
+        header: its header, where it was read before; ``begin`` counts only if it still has it.
+        begin: read only what comes behind this many bytes.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        BackendUnavailable: it cannot be read.
+        EngineError: a newer version wrote it.
+    """
+    try:
+        data = memoryview(path.read_bytes())
+        now = read_header(data)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unavailable("read", path, error) from error
+    except NewerFormat as error:
+        raise EngineError(
+            "row log", "read", f"{path}: {error}", fix="Upgrade this package.", cause=error
+        ) from error
+    if now is None:
+        short = header_cut_short(data)
+        return Segment(path, (), 0, None, 0 if short else len(data), short)
+    same = header is not None and header.marker == now.marker and begin <= len(data)
+    begin = begin if same else 0
+    found = read_records(data, now, begin)
+    rows = tuple(pa.Table.from_batches([batch]) for batch in found.batches)
+    return Segment(path, rows, found.end, now, found.damaged, found.torn, begin)
+
+
+class RowLog:
+    """The log's writing end. Its calls block, and are done one at a time.
+
+    One that an event loop has left behind in a thread may meet one of the next loop.
+
+    Args:
+        folder: where the segments are; made when the first one is.
+        schema: of the rows.
+        fsync: an append returns when it would survive a power cut.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, *, fsync: bool = False) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._fsync = fsync
+        self._file: FileIO | None = None
+        self._path = folder
+        self._header: Header | None = None
+        # Where the last whole record ends.
+        self._end = 0
+        # Something of a failed write may be behind that.
+        self._cut = False
+        self._failed_sync: OSError | None = None
+        self._taken: frozenset[Path] = frozenset()
+        self._busy = threading.Lock()
+
+    @property
+    def syncs(self) -> bool:
+        """Whether an append waits for the disk."""
+        return self._fsync
+
+    def append(self, rows: pa.Table, first_seq: int) -> tuple[Path, int]:
+        """Add rows; returns the segment that they are in, and how many bytes they take.
+
+        Raises:
+            BackendUnavailable: they could not be written, and the log is as it was.
+        """
+        with self._busy:
+            return self._append(rows, first_seq)
+
+    def _append(self, rows: pa.Table, first_seq: int) -> tuple[Path, int]:
+        self._check()
+        try:
+            if self._file is None:
+                self._path = self._fresh(first_seq)
+                self._begin(self._path)
+            file, header = self._file, self._header
+            assert file is not None
+            assert header is not None
+            self._cut_back()
+            record = make_record(header.marker, rows)
+            self._cut = True
+            _write(file, record)
+            self._sync(file.fileno())
+            self._cut = False
+        except OSError as error:
+            with suppress(OSError):
+                # Else it is done before the next write.
+                self._cut_back()
+            raise unavailable("add rows", self._path, error) from error
+        self._end += len(record)
+        return self._path, len(record)
+
+    def rotate(self) -> None:
+        """The next append begins a new segment.
+
+        Raises:
+            BackendUnavailable: the end of a failed write could not be removed.
+        """
+        with self._busy:
+            file, self._file = self._file, None
+            if file is not None:
+                try:
+                    self._cut_back(file)
+                except OSError as error:
+                    raise unavailable("end a file", self._path, error) from error
+                finally:
+                    file.close()
+
+    def mend(self, found: Segment) -> None:
+        """Cut a write that was cut short off the end of a segment.
+
+        Raises:
+            BackendUnavailable: it cannot be written.
+        """
+        try:
+            with found.path.open("r+b") as file:
+                file.truncate(found.end)
+                self._sync(file.fileno())
+        except OSError as error:
+            raise unavailable("mend", found.path, error) from error
+
+    def avoid(self, paths: list[Path]) -> None:
+        """Give no new segment the name of one of these, which are to go later.
+
+        One without a whole row has the number that the next row may get.
+        """
+        self._taken = frozenset(paths)
+
+    def remove(self, paths: list[Path], damaged: frozenset[Path] = frozenset()) -> None:
+        """Let segments go, oldest first; those that are damaged are kept under another name.
+
+        Raises:
+            BackendUnavailable: they are still there.
+        """
+        for path in paths:
+            try:
+                if path in damaged:
+                    path.replace(path.with_name(path.name + ASIDE))
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise unavailable("let go of rows", path, error) from error
+        if self._fsync and paths:
+            # A row that is deleted next must not come back with its segment after a power cut.
+            try:
+                self._sync_folder(self._folder)
+            except OSError as error:
+                raise unavailable("let go of rows", self._folder, error) from error
+
+    def close(self) -> None:
+        """Let go of the newest segment. Closing twice does nothing."""
+        file, header = self._file, self._header
+        self.rotate()
+        if file is not None and header is not None and self._end == header.end:
+            with suppress(OSError):
+                # It has no row; the next opening removes it.
+                os.unlink(file.name)
+
+    def _fresh(self, first_seq: int) -> Path:
+        path, number = self._folder / f"{first_seq:020}{_SUFFIX}", 0
+        while path in self._taken:
+            number += 1
+            # Sorted behind the one without a number.
+            path = self._folder / f"{first_seq:020}_{number}{_SUFFIX}"
+        return path
+
+    def _begin(self, path: Path) -> None:
+        made = not self._folder.is_dir()
+        self._folder.mkdir(exist_ok=True)
+        header, data = make_header(self._schema)
+        # Without a buffer, so that what was written is with the system. One that is there was
+        # begun by a call that failed.
+        file = FileIO(str(path), "w")
+        try:
+            _write(file, data)
+            if self._fsync:
+                self._sync(file.fileno())
+                self._sync_folder(self._folder)
+                if made:
+                    self._sync_folder(self._folder.parent)
+        except BaseException:
+            file.close()
+            with suppress(OSError):
+                # What is left of it is blank or cut short, and read as nothing.
+                path.unlink()
+            raise
+        self._file, self._header, self._end, self._cut = file, header, len(data), False
+
+    def _cut_back(self, file: FileIO | None = None) -> None:
+        """Remove what a failed write may have left."""
+        file = file or self._file
+        if self._cut and file is not None:
+            file.truncate(self._end)
+            file.seek(self._end)
+            self._cut = False
+
+    def _check(self) -> None:
+        if self._failed_sync is not None:
+            error = self._failed_sync
+            # The system may have dropped what it could not write, and would say of the next sync
+            # that all is well.
+            raise BackendUnavailable(
+                "row log",
+                "make rows durable",
+                str(error),
+                fix=f"Check the disk of {self._folder}, then close the memory and open it again: "
+                "what was not acknowledged may be there or not.",
+                cause=error,
+            ) from error
+
+    def _sync(self, handle: int) -> None:
+        if self._fsync:
+            try:
+                # macOS and Windows have no fdatasync.
+                getattr(os, "fdatasync", os.fsync)(handle)
+            except OSError as error:
+                self._failed_sync = error
+                raise
+
+    def _sync_folder(self, folder: Path) -> None:
+        if not _POSIX:
+            return  # Windows keeps names by itself
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            self._failed_sync = error
+            raise
+        finally:
+            os.close(handle)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        # A full disk or a quota takes a part; the rest is the error.
+        left = left[file.write(left) or 0 :]
+
+
+def unavailable(operation: str, path: Path, error: OSError) -> BackendUnavailable:
+    """The error for a log that cannot be read or written."""
+    return BackendUnavailable(
+        "row log",
+        operation,
+        f"{path}: {error.strerror or error}",
+        fix=f"Check that {path.parent} has free space and may be read and written.",
+        cause=error,
+    )

@@ -1,0 +1,327 @@
+"""Tantivy: BM25 over the rows' text, in a folder or in memory.
+
+A derived index. It follows the rows lazily and is told apart from them by
+``seq``, a fast integer field, so a hit costs no read of the document store but
+the conversation's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..aio import LoopLock, in_breaths
+from ..errors import BackendUnavailable, EngineError, IndexDamaged
+from ..query import Candidates, LexicalQuery, RowFilter, Scope
+from ..text.analysis import Analyser
+from .query import NEVER, TOKENIZER, QueryBuilder, build_schema
+
+if TYPE_CHECKING:
+    import tantivy
+
+_HEAP_BYTES = 32_000_000
+_ROWS_AT_ONCE = 64
+
+
+class TantivyIndex:
+    """A :class:`~bruno_memory_vec.indexers.protocols.LexicalIndex` in a Tantivy folder.
+
+    Args:
+        path: an existing folder, or None to keep the index in memory.
+        analyser: how text becomes terms. The index must be rebuilt for another one.
+        read_only: take no writer lock; :meth:`refresh` sees another process's commits.
+
+    Raises:
+        IndexDamaged: the folder holds an index that cannot be opened.
+        BackendUnavailable: another writer holds it, or the folder cannot be used.
+    """
+
+    name = "tantivy"
+
+    def __init__(
+        self, path: str | Path | None, analyser: Analyser, *, read_only: bool = False
+    ) -> None:
+        import tantivy
+
+        self._tantivy = tantivy
+        self._analyser = analyser
+        self._path = None if path is None else str(path)
+        self._schema = build_schema(tantivy)
+        self._query = QueryBuilder(tantivy, self._schema, analyser)
+        self._writer: tantivy.IndexWriter | None = None
+        self._read_only = read_only
+        self._closed = False
+        self._changes: list[pa.Table | list[int]] = []
+        self._pending = 0
+        # One thread at a time changes the index; searches go on beside it.
+        self._lock = threading.Lock()
+        self._committing = LoopLock()
+        # Whether a commit was begun whose end is not known.
+        self._uncertain = False
+        # Whether a row expires. A reader would have to look again at every refresh, so it asks each
+        # row.
+        self._expiring = read_only
+        # The same of the rows that were found at the first search; None before that.
+        self._expiring_found: bool | None = None
+        with self._errors("open"):
+            if read_only and self._path is not None:
+                self._index = tantivy.Index.open(self._path)
+            else:
+                self._index = tantivy.Index(self._schema, self._path)
+            self._index.register_tokenizer(TOKENIZER, analyser.tokenizer)
+            self._index.config_reader("manual")
+            if not read_only:
+                self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+            self._index.reload()
+
+    # Writing
+
+    def add(self, rows: pa.Table) -> None:
+        if rows.column("expires_at").null_count < rows.num_rows:
+            self._expiring = True
+        self._changes.append(rows)
+        self._pending += rows.num_rows
+
+    def remove(self, seqs: Sequence[int]) -> None:
+        if len(seqs):
+            self._changes.append([int(seq) for seq in seqs])
+            self._pending += len(seqs)
+
+    @property
+    def own(self) -> bool:
+        return self._path is None
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    async def commit(self) -> None:
+        # A caller that is cancelled leaves the commit itself to finish.
+        await asyncio.shield(asyncio.ensure_future(self._commit_waiting()))
+
+    async def _commit_waiting(self) -> None:
+        async with self._committing:
+            # Taken here, on the loop that adds them, so that none slips in while a thread reads.
+            changes, self._changes = self._changes, []
+            anew, self._uncertain = self._uncertain, True
+            try:
+                await asyncio.to_thread(self._commit, changes, anew)
+            except BaseException:
+                # Nothing is lost: the rows hold it all, and the changes wait for the next try,
+                # which does not know how far this one came.
+                self._changes = changes + self._changes
+                raise
+            self._uncertain = False
+            self._pending -= sum(len(change) for change in changes)
+
+    def _commit(self, changes: Sequence[pa.Table | list[int]], anew: bool) -> None:
+        with self._lock:
+            if not changes:
+                return
+            writer = self._open_writer()
+            try:
+                with self._errors("commit"):
+                    for change in changes:
+                        if isinstance(change, list) or anew:
+                            seqs = change if isinstance(change, list) else _seqs(change)
+                            for seq in seqs:
+                                writer.delete_documents_by_term("seq", seq)
+                        if not isinstance(change, list):
+                            self._add_documents(writer, change)
+                    writer.commit()
+                    self._index.reload()
+            except EngineError:
+                self._take_back(writer)
+                raise
+
+    def _open_writer(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            if self._closed or self._read_only:
+                raise EngineError(
+                    self.name, "commit", "it is closed or read-only", fix="Open it to write."
+                )
+            with self._errors("open a writer again"):
+                self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+        return self._writer
+
+    def _take_back(self, writer: tantivy.IndexWriter) -> None:
+        """Forget what a failed commit had added, so that the next try begins from the last one."""
+        try:
+            with self._errors("take a commit back"):
+                writer.rollback()
+        except EngineError:
+            # Its lock is free once it is gone; the next try opens another.
+            self._writer = None
+
+    def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
+        for name in ("created_at", "expires_at"):
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, name, rows.column(name).cast(pa.int64()))
+        # Arrow makes Python objects of a whole batch without letting another thread run.
+        for batch in in_breaths(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
+            for row in batch.to_pylist():
+                fields = {name: value for name, value in row.items() if value is not None}
+                fields["content"] = self._analyser.prepare(row["content"])
+                fields.setdefault("expires_at", NEVER)
+                fields.setdefault("turn", -1)
+                writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
+
+    # Reading
+
+    async def refresh(self) -> None:
+        with self._errors("refresh"):
+            await asyncio.to_thread(self._index.reload)
+
+    async def search(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        return await asyncio.to_thread(self.find, query, scope, where, limit)
+
+    def find(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        limit: int,
+        *,
+        places: bool = True,
+    ) -> Candidates:
+        with self._errors("search"):
+            searcher = self._index.searcher()
+            expire = self._some_expire(searcher)
+            whole = self._query.whole(query, scope, where, searcher, some_expire=expire)
+            if whole is None or searcher.num_docs == 0:
+                return Candidates.empty()
+            hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
+            if not hits:
+                return Candidates.empty()
+            addresses = [address for _, address in hits]
+            seq = np.array(searcher.fast_field_values("seq", addresses), np.int64)
+            score = np.array([score for score, _ in hits], np.float32)
+            order = np.lexsort((-seq, -score))
+            turn = np.full(len(hits), -1, np.int64)
+            conversations: list[str | None] = [None] * len(hits)
+            if places:
+                turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
+                conversations = [
+                    searcher.doc(address).get_first("conversation_id") for address in addresses
+                ]
+        return Candidates(
+            seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
+        )
+
+    def _some_expire(self, searcher: tantivy.Searcher) -> bool:
+        """Whether any row expires. Where none does, no row has to be asked."""
+        if self._expiring:
+            return True
+        if self._expiring_found is None:
+            # Not into the other one: a row that expires may be added meanwhile.
+            self._expiring_found = self._query.some_expire(searcher)
+        return self._expiring_found
+
+    async def last_seq(self) -> int:
+        def newest() -> int:
+            searcher = self._index.searcher()
+            everything = self._tantivy.Query.all_query()
+            hits = searcher.search(everything, 1, count=False, order_by_field="seq").hits
+            return int(hits[0][0]) if hits else -1
+
+        with self._errors("read its last row"):
+            return await asyncio.to_thread(newest)
+
+    async def seqs(self) -> NDArray[np.int64]:
+        def every() -> NDArray[np.int64]:
+            searcher = self._index.searcher()
+            if searcher.num_docs == 0:
+                return np.empty(0, np.int64)
+            everything = self._tantivy.Query.all_query()
+            hits = searcher.search(everything, searcher.num_docs, count=False).hits
+            addresses = [address for _, address in hits]
+            return np.array(searcher.fast_field_values("seq", addresses), np.int64)
+
+        with self._errors("list its rows"):
+            return await asyncio.to_thread(every)
+
+    async def count(self) -> int:
+        return int(self._index.searcher().num_docs)
+
+    async def health(self) -> dict[str, Any]:
+        searcher = self._index.searcher()
+        return {
+            "engine": self.name,
+            "rows": searcher.num_docs,
+            "segments": searcher.num_segments,
+            "pending": self.pending,
+            "analyser": self._analyser.name,
+        }
+
+    async def close(self) -> None:
+        if not self._closed and not self._read_only:
+            try:
+                await self.commit()
+            finally:
+                await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        with self._lock:
+            self._closed = True
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                # Frees the folder's lock before it returns, not when the garbage is collected.
+                writer.wait_merging_threads()
+
+    @contextmanager
+    def _errors(self, operation: str) -> Iterator[None]:
+        """Give every failure of Tantivy our shape."""
+        try:
+            yield
+        except EngineError:
+            raise
+        except (ValueError, OSError, RuntimeError, TypeError) as error:
+            problem = str(error)
+            if any(word in problem.lower() for word in _NOT_DAMAGE):
+                raise self._failed(BackendUnavailable, operation, problem, error) from error
+            if not operation.startswith("open"):
+                raise self._failed(EngineError, operation, problem, error) from error
+            raise self._damaged(operation, problem, error) from error
+        except BaseException as error:
+            # Tantivy's Rust panics on files that are not what it wrote.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise self._damaged(operation, str(error), None) from error
+
+    def _damaged(self, operation: str, problem: str, cause: Exception | None) -> IndexDamaged:
+        return IndexDamaged(
+            self.name,
+            operation,
+            problem,
+            fix="Open the store without read_only: it rebuilds the index from the rows.",
+            cause=cause,
+        )
+
+    def _failed(
+        self, kind: type[EngineError], operation: str, problem: str, cause: Exception
+    ) -> EngineError:
+        return kind(
+            self.name,
+            operation,
+            problem,
+            fix=f"Check that {self._path or 'memory'} has free space and may be written.",
+            cause=cause,
+        )
+
+
+_NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")
+
+
+def _seqs(rows: pa.Table) -> list[int]:
+    seqs: list[int] = rows.column("seq").to_pylist()
+    return seqs

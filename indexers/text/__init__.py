@@ -1,0 +1,1 @@
+"""Text to terms, the same for every engine."""
