@@ -559,7 +559,7 @@ async def test_a_file_that_goes_while_it_is_read(
     pair: Pair, reader: LoggedIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are in the engine by then; the reader looks again."""
-    from bruno_memory_vec.indexers import log_reader
+    from bruno_memory_vec.indexers.lance import log_reader
 
     await pair.append(0, 1)
     (path,) = segments(pair.folder)
