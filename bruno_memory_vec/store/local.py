@@ -28,7 +28,7 @@ from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.moves import Watch, remove, tidy
-from bruno_memory_vec.store.record import BackgroundRecord
+from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -123,9 +123,8 @@ async def _open(
     except BaseException:
         await close_all(opened)
         raise
-    if lock is None:
-        return Parts(rows, lexical, sessions, None)
-    return Parts(rows, lexical, sessions, LocalLease(sessions, lock), BackgroundRecord(folder))
+    lease = None if lock is None else LocalLease(sessions, lock)
+    return Parts(rows, lexical, sessions, lease, FolderRecord(folder))
 
 
 def _lock(folder: Path) -> WriterLock:

@@ -113,13 +113,11 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def folder_of(url: str) -> Path | None:
-    """The folder that a url names; None for a store that is kept in memory.
+    """The folder that a url names; None where its scheme is another deployment's.
 
     Raises:
-        InvalidInputError: the url names no folder, or its scheme is not known.
+        InvalidInputError: the url names no folder.
     """
-    if url == IN_MEMORY:
-        return None
     if "\0" in url:
         raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
     scheme, separator, rest = url.partition("://")
@@ -127,11 +125,7 @@ def folder_of(url: str) -> Path | None:
         return Path(url).expanduser()
     if scheme == "file":
         return Path(url2pathname(rest))
-    raise InvalidInputError(
-        "url",
-        f"the scheme {scheme!r} is not known",
-        fix=f"Give a folder, file:///a/folder or {IN_MEMORY}.",
-    )
+    return None
 
 
 def read(folder: Path) -> Manifest | None:
