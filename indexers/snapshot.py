@@ -39,8 +39,8 @@ class RowsView:
     Attributes:
         vectors: float32 (n, d).
         columns: by name, (n,): times in microseconds, :data:`CODED` as int64 indices into
-            ``names``, other numbers and truth values as they are; of missing values a ``turn``
-            is -1, ``question_share`` 0, a truth value False.
+            ``names``, other numbers and truth values as they are; a missing ``turn`` is -1, and
+            a missing ``expires_at`` the largest number.
         names: by column of :data:`CODED`, the texts that its numbers stand for.
         codes: the same the other way round.
         places: for each conversation of ``names``, the row of each turn. Rows from n on came

@@ -56,7 +56,7 @@ MODULES: dict[str, dict[str, str]] = {
     "sessions": {
         "bruno_memory_vec/sessions/cache.py": "unit/test_hot_cache",
         "bruno_memory_vec/sessions/sqlite.py": "unit/test_sessions unit/test_hot_cache "
-        "unit/test_sessions_connection unit/test_newer_schemas",
+        "unit/test_sessions_connection unit/test_other_formats",
         "bruno_memory_vec/sessions/sqlite_connection.py": "unit/test_sessions_connection "
         "unit/test_sessions",
         "bruno_memory_vec/sessions/sqlite_statements.py": "unit/test_sessions unit/test_hot_cache",
