@@ -22,13 +22,14 @@ class Condition(NamedTuple):
     ====== ===================================== ==========================================
     in     is one of the values                  a tuple of texts or numbers
     any    is a list that has one of the values  a tuple of texts
-    ge     is this or more                       a number, or a time (timezone-aware)
-    lt     is less than this                     a number, or a time (timezone-aware)
-    alive  is null, or later than this           a time (timezone-aware)
+    ge     is this or more                       a number or a time, as the column has
+    lt     is less than this                     a number or a time, as the column has
+    alive  is null, or later than this           a time
     ====== ===================================== ==========================================
 
     A row that has nothing in the column is left out, but by "alive". An engine compiles these
-    operators, for any column of the schema, and knows of no field of a filter.
+    operators, for any column of the schema, and knows of no field of a filter. Times are
+    timezone-aware; a column of integers is compared with integers.
     """
 
     column: str
@@ -110,6 +111,8 @@ class RowFilter:
         min_confidence: 0..1, inclusive.
         alive_at: leave out rows that have expired at this time (timezone-aware).
         ids: only these ids.
+        metadata: rows that have every one of these pairs of a key and a value, as the column
+            ``metadata_pairs`` has them.
     """
 
     kinds: Annotated[tuple[str, ...], On("kind", "in")] = ()
@@ -123,6 +126,7 @@ class RowFilter:
     min_confidence: Annotated[float, On("confidence", "ge")] = 0.0
     alive_at: Annotated[datetime | None, On("expires_at", "alive")] = None
     ids: Annotated[tuple[str, ...], On("id", "in")] = ()
+    metadata: Annotated[tuple[str, ...], On("metadata_pairs", "any", each=True)] = ()
 
     def conditions(self) -> list[Condition]:
         """What a row that passes fulfils."""

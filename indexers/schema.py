@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 #: 2 added the cues: what the rankers know of a text without reading it. 3 added the log: rows that
-#: came last may be beside LanceDB's, where an older version would not look for them.
-SCHEMA_VERSION = 3
+#: came last may be beside LanceDB's, where an older version would not look for them. 4 added the
+#: metadata's pairs.
+SCHEMA_VERSION = 4
 
 #: The folder of the log, in that of the rows.
 LOG = "log"
@@ -59,6 +60,8 @@ _FIELDS: tuple[pa.Field, ...] = (
     pa.field("names_time", pa.bool_(), nullable=False),
     pa.field("tells_change", pa.bool_(), nullable=False),
     pa.field("metadata", pa.string(), nullable=False),
+    # What of the metadata a filter can ask for, as texts (bruno_memory_vec/rows/metadata_pairs.py).
+    pa.field("metadata_pairs", pa.list_(pa.string()), nullable=False),
     # What the columns cannot hold and a round trip must: UTC offsets, a caller's own embedding.
     pa.field("extra", pa.string()),
     pa.field("source", pa.string()),
@@ -92,6 +95,7 @@ LEXICAL_COLUMNS: tuple[str, ...] = (
     "content",
     "category",
     "tags",
+    "metadata_pairs",
     "importance",
     "confidence",
     "created_at",

@@ -22,7 +22,18 @@ CHANGING = ("access_count", "last_accessed")
 CODED = ("conversation_id", "role", "speaker")
 
 # Arrays that have what the table has; in others something stands for what is missing.
-_COMPLETE = {*CHANGING, "seq", "created_at", "words", "importance", "confidence"}
+_COMPLETE = {
+    *CHANGING,
+    "seq",
+    "created_at",
+    "words",
+    "importance",
+    "confidence",
+    "question_share",
+    "ends_with_question",
+    "names_time",
+    "tells_change",
+}
 _COMPARE: dict[str, Any] = {"ge": operator.ge, "lt": operator.lt, "alive": operator.gt}
 _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive": pc.greater}
 # Times of which the largest number stands for a missing one, so that "later than" finds it.

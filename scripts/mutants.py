@@ -64,7 +64,8 @@ MODULES: dict[str, dict[str, str]] = {
     },
     "access": {
         "bruno_memory_vec/rows/checks.py": "unit/test_access unit/test_validation",
-        "bruno_memory_vec/recall/filters.py": "unit/test_access",
+        "bruno_memory_vec/recall/request.py": "unit/test_access",
+        "bruno_memory_vec/rows/metadata_pairs.py": "unit/test_metadata_pairs",
         "bruno_memory_vec/conversations/conversations.py": "unit/test_access unit/test_kinds",
         "bruno_memory_vec/access.py": "unit/test_access unit/test_kinds "
         "assistant/test_recalled_notes",

@@ -35,11 +35,13 @@ def moment(value: datetime) -> str:
 
 
 def literal(value: Any) -> str:
-    """A text, a time or a number as a literal."""
+    """A text, a time, a truth value or a number as a literal."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, datetime):
         return moment(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return repr(float(value) if isinstance(value, float) else int(value))
 
 

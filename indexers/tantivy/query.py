@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -148,12 +147,11 @@ class QueryBuilder:
             else:
                 query = make.term_set_query(self._schema, column, list(map(_number, value)))
         elif column in INTEGERS:
-            # The first number that is not less, for a float as a bound, too.
-            bound = math.ceil(_number(value))
+            bound = _number(value)
             low, high = {
                 "ge": (bound, MISSING - 1),
                 "lt": (None, bound - 1),
-                "alive": (math.floor(_number(value)) + 1, None),
+                "alive": (bound + 1, None),
             }[op]
             kind = self._tantivy.FieldType.Integer
             query = make.range_query(self._schema, column, kind, low, high)
