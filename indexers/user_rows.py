@@ -246,11 +246,10 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         "expires_at": column("expires_at", _NEVER),
         "importance": column("importance"),
         "confidence": column("confidence"),
-        # Rows of a store of the first format have no cues until they are read.
-        "question_share": column("question_share", 0.0),
-        "ends_with_question": column("ends_with_question", False),
-        "names_time": column("names_time", False),
-        "tells_change": column("tells_change", False),
+        "question_share": column("question_share"),
+        "ends_with_question": column("ends_with_question"),
+        "names_time": column("names_time"),
+        "tells_change": column("tells_change"),
         # Arrow's memory may not be written to.
         "access_count": column("access_count").copy(),
         "last_accessed": column("last_accessed").copy(),

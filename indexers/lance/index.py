@@ -21,7 +21,7 @@ from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
 from .errors import errors
-from .opening import add_missing_columns, import_lancedb, no_rows, unborn
+from .opening import import_lancedb, no_rows, unborn
 from .sync import Sync
 from .upkeep import Upkeep
 
@@ -122,7 +122,6 @@ class LanceIndex:
                 sync=Sync(Path(path) / f"{_TABLE}.lance") if fsync else None,
             )
             if not read_only:
-                await add_missing_columns(table, index.schema)
                 await index._upkeep.make_scalar_indexes()
             await index._upkeep.look_for_ann()
             found = (await table.schema()).field("vector").type
