@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
-from bruno_memory_vec.indexers.snapshot import RowsView
+from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.rankers import Pool, Question, rank
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.recall import copies
@@ -23,14 +23,14 @@ from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.word_matches import word_matches
 
 Floats = NDArray[np.float32]
-#: Rows of a view, and their scores, best first.
+#: Rows of a snapshot, and their scores, best first.
 Proposal = tuple[NDArray[np.int64], Floats]
 #: float32 rounding: identical texts may come to 0.9999999.
 ROUNDING = 1e-6
 
 
 def recall_in_memory(
-    view: RowsView,
+    snapshot: Snapshot,
     request: RecallRequest,
     vector: Floats,
     lexical: Candidates,
@@ -41,7 +41,7 @@ def recall_in_memory(
     """The best hits, best first, and their ``seq``.
 
     Args:
-        view: every row of the scope's user.
+        snapshot: every row of the scope's user.
         request: what is asked.
         vector: the question's vector, float32 (d,).
         lexical: what the word index proposes.
@@ -50,8 +50,8 @@ def recall_in_memory(
         find_words: asks the word index for so many rows.
     """
     profile = request.profile
-    matching = view.matching(request.scope, request.where)
-    by_words, by_meaning = _proposed(view, request, vector, lexical, matching, find_words)
+    matching = snapshot.matching(request.scope, request.where)
+    by_words, by_meaning = _proposed(snapshot, request, vector, lexical, matching, find_words)
     rows = np.union1d(by_words[0], by_meaning[0])
     if not len(rows):
         return Hits(), rows
@@ -63,30 +63,30 @@ def recall_in_memory(
         score = np.sum(list(shares.values()), axis=0)
         # Rows are in the order of seq: of equals the newest.
         best = rows[np.lexsort((-rows, -score))[: settings.neighbours_of]]
-        beside = view.beside(best.tolist(), settings.neighbour_distance)
+        beside = snapshot.beside(best.tolist(), settings.neighbour_distance)
         if matching is not None:
             beside = {row for row in beside if matching[row]}
         whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
         words, meaning = _aligned(whole, rows, words), _aligned(whole, rows, meaning)
         rows = whole
     if request.min_similarity > 0:
-        alike = view.vectors[rows] @ vector >= request.min_similarity - ROUNDING
+        alike = snapshot.vectors[rows] @ vector >= request.min_similarity - ROUNDING
         rows, words, meaning = rows[alike], words[alike], meaning[alike]
-    pool = _pool(view, rows, words, meaning, uses, request)
+    pool = _pool(snapshot, rows, words, meaning, uses, request)
     ranking = rank(
         pool,
         profile.rank,
         k=request.k,
         now=micros(request.now),
         question=question,
-        cross_score=cross_score(lambda places: _texts(view, rows[places]), request),
+        cross_score=cross_score(lambda places: _texts(snapshot, rows[places]), request),
     )
-    shown = view.rows(rows[ranking.order], columns_of(pool, ranking.order))
+    shown = snapshot.rows(rows[ranking.order], columns_of(pool, ranking.order))
     return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
 
 
 def _proposed(
-    view: RowsView,
+    snapshot: Snapshot,
     request: RecallRequest,
     vector: Floats,
     lexical: Candidates,
@@ -97,10 +97,10 @@ def _proposed(
     words_limit, meaning_limit = request.lexical_limit, request.semantic_limit
     times = 1
     while True:
-        words = _by_words(view, lexical, matching)
-        meaning = _by_meaning(view, vector, matching, meaning_limit * times)
+        words = _by_words(snapshot, lexical, matching)
+        meaning = _by_meaning(snapshot, vector, matching, meaning_limit * times)
         rows = np.union1d(words[0], meaning[0])
-        number = _copy_numbers(view, rows)
+        number = _copy_numbers(snapshot, rows)
         if number is None:
             return words, meaning
         cut = (
@@ -122,8 +122,10 @@ def _proposed(
             lexical = find_words(words_limit * times)
 
 
-def _by_words(view: RowsView, lexical: Candidates, matching: NDArray[np.bool_] | None) -> Proposal:
-    rows, found = view.find(lexical.seq)
+def _by_words(
+    snapshot: Snapshot, lexical: Candidates, matching: NDArray[np.bool_] | None
+) -> Proposal:
+    rows, found = snapshot.find(lexical.seq)
     score = lexical.score[found]
     if matching is None:
         return rows, score
@@ -132,17 +134,17 @@ def _by_words(view: RowsView, lexical: Candidates, matching: NDArray[np.bool_] |
 
 
 def _by_meaning(
-    view: RowsView, vector: Floats, matching: NDArray[np.bool_] | None, limit: int
+    snapshot: Snapshot, vector: Floats, matching: NDArray[np.bool_] | None, limit: int
 ) -> Proposal:
     if not limit:
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    return view.nearest(vector, matching, limit)
+    return snapshot.nearest(vector, matching, limit)
 
 
-def _copy_numbers(view: RowsView, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    if not view.repeated:
+def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    if not snapshot.repeated:
         return None
-    return copies.numbered(view.table.select(copies.COLUMNS).take(pa.array(rows)))
+    return copies.numbered(snapshot.table.select(copies.COLUMNS).take(pa.array(rows)))
 
 
 def _without(proposal: Proposal, rows: NDArray[np.int64], limit: int) -> Proposal:
@@ -151,14 +153,14 @@ def _without(proposal: Proposal, rows: NDArray[np.int64], limit: int) -> Proposa
 
 
 def _pool(
-    view: RowsView,
+    snapshot: Snapshot,
     rows: NDArray[np.int64],
     words: Floats,
     meaning: Floats,
     uses: Mapping[int, int],
     request: RecallRequest,
 ) -> Pool:
-    columns, needs = view.columns, request.profile.rank
+    columns, needs = snapshot.columns, request.profile.rank
     seq = columns["seq"][rows]
     count = columns["access_count"][rows]
     if uses:
@@ -167,10 +169,10 @@ def _pool(
     speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
     if len(speakers) and speakers[0] < 0:
         speakers, speaker = speakers[1:], speaker - 1
-    roles = np.array([role_number(name) for name in (*view.names["role"], None)], np.int64)
+    roles = np.array([role_number(name) for name in (*snapshot.names["role"], None)], np.int64)
     matches = term_weight = None
     if needs.coverage is not None:
-        matches, term_weight = word_matches(request.query, _texts(view, rows))
+        matches, term_weight = word_matches(request.query, _texts(snapshot, rows))
     return Pool(
         seq=seq,
         lexical=words,
@@ -187,16 +189,16 @@ def _pool(
         ends_with_question=columns["ends_with_question"][rows],
         names_time=columns["names_time"][rows],
         tells_change=columns["tells_change"][rows],
-        speakers=tuple(view.names["speaker"][code] for code in speakers.tolist()),
-        vector=view.vectors[rows] if needs.needs_vectors else None,
+        speakers=tuple(snapshot.names["speaker"][code] for code in speakers.tolist()),
+        vector=snapshot.vectors[rows] if needs.needs_vectors else None,
         matches=matches,
         term_weight=term_weight,
-        copy_of=_copy_numbers(view, rows),
+        copy_of=_copy_numbers(snapshot, rows),
     )
 
 
-def _texts(view: RowsView, rows: NDArray[np.int64]) -> list[str]:
-    texts: list[str] = view.table.column("content").take(pa.array(rows)).to_pylist()
+def _texts(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[str]:
+    texts: list[str] = snapshot.table.column("content").take(pa.array(rows)).to_pylist()
     return texts
 
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.indexers.aio import LoopLock
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
-from bruno_memory_vec.indexers.query import Candidates
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import HoldsRows, LexicalIndex, Refreshes, RowIndex
+from bruno_memory_vec.indexers.query import Candidates, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
-from bruno_memory_vec.indexers.snapshot import RowsView
+from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.rankers import Pool, Profile, Question, Ranking, rank, read_question
 from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.cross_encoder import cross_score
@@ -63,13 +64,14 @@ class Retriever:
 
     def __init__(
         self,
-        rows: VectorIndex,
+        rows: RowIndex,
         lexical: LexicalIndex,
         embedder: Embedder,
         writer: Writer | None,
         embed_timeout: float | None = None,
     ) -> None:
         self._rows = rows
+        self._held = capability(rows, HoldsRows)
         self._lexical = lexical
         self._embedder = embedder
         self._writer = writer
@@ -88,29 +90,34 @@ class Retriever:
 
     async def _recall(self, request: RecallRequest) -> tuple[Hits, NDArray[np.int64]]:
         light = is_light(self._embedder)
-        if light and self._rows.in_memory(request.scope):
+        held = self._held
+        if light and held is not None and held.holds(request.scope):
             # One visit to a thread for everything: a visit costs more than most of its parts.
-            held = await self._rows.held(request.scope)
-            if held is not None:
-                view = held.view()
-                return await asyncio.to_thread(
-                    lambda: self._from_memory(view, request, self._read(request, places=False))
-                )
+            snapshot = await held.snapshot(request.scope)
+            if snapshot is not None:
+                return await asyncio.to_thread(self._read_in_memory, snapshot, request)
         # The user's rows may have to be read from disk, which nothing else waits for.
-        read, held = await _both(
+        read, snapshot = await _both(
             asyncio.to_thread(self._read, request) if light else self._asked(request),
-            self._rows.held(request.scope),
+            self._snapshot(request.scope),
         )
-        if held is not None:
-            view = held.view()
-            return await asyncio.to_thread(self._from_memory, view, request, read)
+        if snapshot is not None:
+            return await asyncio.to_thread(self._from_memory, snapshot, request, read)
         return await self._from_engine(request, read)
 
+    def _read_in_memory(
+        self, snapshot: Snapshot, request: RecallRequest
+    ) -> tuple[Hits, NDArray[np.int64]]:
+        return self._from_memory(snapshot, request, self._read(request, places=False))
+
+    async def _snapshot(self, scope: Scope) -> Snapshot | None:
+        return None if self._held is None else await self._held.snapshot(scope)
+
     def _from_memory(
-        self, view: RowsView, request: RecallRequest, read: _Read
+        self, snapshot: Snapshot, request: RecallRequest, read: _Read
     ) -> tuple[Hits, NDArray[np.int64]]:
         return recall_in_memory(
-            view,
+            snapshot,
             request,
             read.vector,
             read.lexical,
@@ -209,7 +216,9 @@ class Retriever:
         places = places_around(lexical, semantic, request.profile)
         # One read brings what the rankers need, drops hits whose row is gone, adds neighbours, and
         # brings the hits' rows as well: that takes about 60 % of two reads.
-        return await self._rows.around(request.scope, request.where, seqs.tolist(), places, columns)
+        return await self._rows.read(
+            request.scope, request.where, columns, seqs=seqs.tolist(), turns=places
+        )
 
     @property
     def _pending_uses(self) -> Mapping[int, int]:
@@ -248,7 +257,7 @@ class Retriever:
 
     def _find_words(self, request: RecallRequest, limit: int, *, places: bool) -> Candidates:
         query, scope, where = request.lexical_query, request.scope, request.where
-        return self._lexical.find(query, scope, where, limit, places=places)
+        return self._lexical.search(query, scope, where, limit, places=places)
 
     async def _freshen(self, profile: Profile) -> None:
         """Let the word index show every row that is stored."""
@@ -258,7 +267,8 @@ class Retriever:
             if self._lexical.pending:
                 await self._lexical.commit()
             return
-        if self._lexical.own:
+        if not isinstance(self._lexical, Refreshes):
+            # It is this object's alone: nobody else brings it the writer's rows.
             async with self._following:
                 newest = await self._lexical.last_seq()
                 async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):

@@ -21,7 +21,7 @@ from bruno_memory_vec.errors import (
     NotAStoreError,
 )
 from bruno_memory_vec.indexers.aio import to_its_end
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.logs import get_logger
@@ -37,7 +37,7 @@ from bruno_memory_vec.writing.projections import Progress, follow_rows
 from bruno_memory_vec.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
 T = TypeVar("T")
 Part = TypeVar("Part", bound=LexicalIndex)
@@ -53,7 +53,7 @@ _REPLACED_ROWS_STAY = 60.0
 class Replaced:
     """What a store answered from before it was re-embedded: calls may still be at it."""
 
-    rows: VectorIndex
+    rows: RowIndex
     embedder: Embedder
     folder: Path
     _removing: asyncio.Future[None] | None = None
@@ -81,7 +81,7 @@ class Store:
 
     config: MemoryConfig
     embedder: Embedder
-    rows: VectorIndex
+    rows: RowIndex
     lexical: LexicalIndex
     sessions: SessionStore
     writer: Writer | None
@@ -92,7 +92,9 @@ class Store:
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
 
-    def switch(self, rows: VectorIndex, embedder: Embedder, folder: Path, before: Path) -> None:
+    def switch(
+        self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
+    ) -> None:
         """Answer from other rows from now on. Hold the writer's exclusion.
 
         Args:
@@ -103,15 +105,15 @@ class Store:
         """
         assert self.writer is not None
         dimension = embedder.fingerprint.dimension
-        rows = cached(_logged(rows, folder, dimension, self.config), self.config)
+        fresh = cached(_logged(rows, folder, dimension, self.config), self.config)
         replaced = Replaced(self.rows, self.embedder, before)
         self.replaced.append(replaced)
         replaced.remove_later()
-        self.writer.switch(rows, embedder, row_schema(dimension))
-        self.rows, self.embedder = rows, embedder
+        self.writer.switch(fresh, embedder, row_schema(dimension))
+        self.rows, self.embedder = fresh, embedder
         # A new one: a recall that has begun ends with the vectors it began with.
         timeout = self.config.embed_timeout
-        self.retriever = Retriever(rows, self.lexical, embedder, self.writer, timeout)
+        self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
 
     async def close(self) -> None:
         """Finish, flush and let go of everything, even where one part fails."""
@@ -314,7 +316,7 @@ def _lost_its_rows(folder: Path, found: Manifest) -> bool:
 
 async def _open_rows(
     folder: Path, found: Manifest, dimension: int, config: MemoryConfig
-) -> VectorIndex:
+) -> RowIndex:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
 
     watch = Watch(folder, found)
@@ -337,15 +339,19 @@ async def _open_rows(
     return cached(logged, config)
 
 
-def _logged(rows: VectorIndex, folder: Path, dimension: int, config: MemoryConfig) -> LoggedIndex:
+def _logged(
+    rows: VersionedRowIndex, folder: Path, dimension: int, config: MemoryConfig
+) -> WriteAheadLogIndex:
     """Rows in a folder, behind the log in it."""
-    from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
     schema = row_schema(dimension)
-    return LoggedIndex(rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync)
+    return WriteAheadLogIndex(
+        rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync
+    )
 
 
-def cached(rows: VectorIndex, config: MemoryConfig) -> VectorIndex:
+def cached(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
     """Rows, with those of users who ask often kept in memory."""
     from bruno_memory_vec.indexers.lance.cache import CachedIndex
 
@@ -358,11 +364,11 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
     """Open the lexical index; one that is damaged or analysed otherwise is begun anew."""
     import shutil
 
-    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
 
     if read_only:
         try:
-            return TantivyIndex(folder, words, read_only=True)
+            return TantivyReader(folder, words)
         except BackendUnavailable as error:
             # Even to read, Tantivy makes a lock file. Where it may not, the words of the rows are
             # indexed in memory, as far as they are not yet (Retriever).

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import CUE_COLUMNS, ROWS_VERSION, SCHEMA_VERSION, row_schema
 from bruno_memory_vec.logs import get_logger
@@ -23,7 +23,7 @@ _ROWS_A_COMMIT = 20_000
 
 
 async def upgrade(
-    rows: VectorIndex, found: Manifest, folder: Path, progress: Progress | None = None
+    rows: RowIndex, found: Manifest, folder: Path, progress: Progress | None = None
 ) -> Manifest:
     """Fill in what the format of ``found`` did not have; does nothing for the present one.
 
@@ -44,7 +44,7 @@ async def upgrade(
     return now
 
 
-async def _add_cues(rows: VectorIndex, found: Manifest, progress: Progress | None) -> None:
+async def _add_cues(rows: RowIndex, found: Manifest, progress: Progress | None) -> None:
     total = await rows.count(Scope.all_users(), RowFilter())
     _log.info("store_upgraded", schema=found.schema, to=SCHEMA_VERSION, rows=total)
     done, waiting = 0, list[pa.Table]()
@@ -53,13 +53,13 @@ async def _add_cues(rows: VectorIndex, found: Manifest, progress: Progress | Non
     for batch in read:
         waiting.append(await asyncio.to_thread(_cues_of, batch))
         if sum(table.num_rows for table in waiting) >= _ROWS_A_COMMIT:
-            await rows.fill(pa.concat_tables(waiting))
+            await rows.update(pa.concat_tables(waiting))
             waiting.clear()
         done += batch.num_rows
         if progress is not None and batch.num_rows:
             progress("upgrading the store", done, total)
     if waiting:
-        await rows.fill(pa.concat_tables(waiting))
+        await rows.update(pa.concat_tables(waiting))
 
 
 def _cues_of(batch: pa.RecordBatch) -> pa.Table:

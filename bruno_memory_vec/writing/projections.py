@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, MESSAGE, row_schema
 from bruno_memory_vec.logs import get_logger
@@ -31,7 +31,7 @@ class Progress(Protocol):
 
 
 async def follow_rows(
-    rows: VectorIndex,
+    rows: RowIndex,
     lexical: LexicalIndex,
     sessions: SessionStore,
     progress: Progress | None = None,
@@ -48,7 +48,7 @@ async def follow_rows(
 
 
 async def _follow_by_words(
-    rows: VectorIndex, lexical: LexicalIndex, progress: Progress | None
+    rows: RowIndex, lexical: LexicalIndex, progress: Progress | None
 ) -> None:
     await lexical.commit()
     indexed = await lexical.last_seq()
@@ -74,7 +74,9 @@ async def _follow_by_words(
     lost = sorted(truth - held)
     for start in range(0, len(lost), _ROWS_A_COMMIT):
         part = lost[start : start + _ROWS_A_COMMIT]
-        lexical.add(await rows.fetch(Scope.all_users(), part, list(LEXICAL_COLUMNS)))
+        lexical.add(
+            await rows.read(Scope.all_users(), RowFilter(), list(LEXICAL_COLUMNS), seqs=part)
+        )
         await lexical.commit()
     await lexical.commit()
     if await lexical.count() != total:
@@ -86,17 +88,20 @@ async def _follow_by_words(
         )
 
 
-async def _holds_the_newest(rows: VectorIndex, lexical: LexicalIndex) -> bool:
+async def _holds_the_newest(rows: RowIndex, lexical: LexicalIndex) -> bool:
     """Whether the newest row of the word index is one of the rows.
 
     Where rows came and others went, both may be equally many and not the same.
     """
     newest = await lexical.last_seq()
-    return newest < 0 or (await rows.fetch(Scope.all_users(), [newest], ["seq"])).num_rows == 1
+    return (
+        newest < 0
+        or (await rows.read(Scope.all_users(), RowFilter(), ["seq"], seqs=[newest])).num_rows == 1
+    )
 
 
 async def _follow_in_sessions(
-    rows: VectorIndex, lexical: LexicalIndex, sessions: SessionStore
+    rows: RowIndex, lexical: LexicalIndex, sessions: SessionStore
 ) -> None:
     followed = await sessions.last_seq()
     found = await _places_after(rows, followed)
@@ -108,7 +113,7 @@ async def _follow_in_sessions(
         )
 
 
-async def mend_turns(rows: VectorIndex, lexical: LexicalIndex, sessions: SessionStore) -> int:
+async def mend_turns(rows: RowIndex, lexical: LexicalIndex, sessions: SessionStore) -> int:
     """Give every message a turn that has none; returns how many had none.
 
     Only somebody who writes into the rows by hand leaves such messages. Opening finds
@@ -136,7 +141,7 @@ class _Places:
     unplaced: list[tuple[int, str]] = field(default_factory=list)
 
 
-async def _places_after(rows: VectorIndex, seq: int) -> _Places:
+async def _places_after(rows: RowIndex, seq: int) -> _Places:
     found = _Places(seq)
     turns = found.turns
     columns = ["seq", "kind", "user_id", "conversation_id", "turn"]
@@ -156,7 +161,7 @@ async def _places_after(rows: VectorIndex, seq: int) -> _Places:
 
 
 async def _give_turns(
-    rows: VectorIndex, lexical: LexicalIndex, sessions: SessionStore, found: _Places
+    rows: RowIndex, lexical: LexicalIndex, sessions: SessionStore, found: _Places
 ) -> None:
     """Put messages without a turn behind the others of their conversation, as they were written."""
     given: list[dict[str, int]] = []
@@ -174,9 +179,11 @@ async def _give_turns(
     columns = [schema.field(name) for name in ("seq", "turn")]
     for start in range(0, len(given), _ROWS_A_COMMIT):
         part = given[start : start + _ROWS_A_COMMIT]
-        await rows.fill(pa.Table.from_pylist(part, schema=pa.schema(columns)))
+        await rows.update(pa.Table.from_pylist(part, schema=pa.schema(columns)))
         # The word index answers with turns, too.
         seqs = [row["seq"] for row in part]
         lexical.remove(seqs)
-        lexical.add(await rows.fetch(Scope.all_users(), seqs, list(LEXICAL_COLUMNS)))
+        lexical.add(
+            await rows.read(Scope.all_users(), RowFilter(), list(LEXICAL_COLUMNS), seqs=seqs)
+        )
         await lexical.commit()

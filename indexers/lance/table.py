@@ -1,12 +1,52 @@
-"""LanceDB's failures in our shape."""
+"""LanceDB and its table as we use them: opened in our way, failing in our way."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from ..errors import BackendUnavailable, EngineError
+
+if TYPE_CHECKING:
+    from lancedb.table import AsyncTable
+
+
+def import_lancedb() -> Any:
+    """LanceDB, with the parts of it that are used. The first time takes a second or two."""
+    import lancedb
+    import lancedb.index
+    import lancedb.query
+
+    return lancedb
+
+
+def unborn(path: str, table: str) -> bool:
+    """Whether a table's maker was killed before its first commit, so that it never was one."""
+    folder = Path(path) / f"{table}.lance"
+    return not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
+
+
+async def add_missing_columns(table: AsyncTable, schema: pa.Schema) -> None:
+    """Columns that an older format did not have, null in every row."""
+    held = set((await table.schema()).names)
+    missing = [field for field in schema if field.name not in held]
+    if missing:
+        await table.add_columns(pa.schema(missing))
+
+
+def no_rows(path: str) -> BackendUnavailable:
+    """The error of a reader that finds nothing to read."""
+    return BackendUnavailable(
+        "lancedb",
+        "open",
+        f"there are no rows in {path}",
+        fix="Open the store once without read_only.",
+    )
 
 
 @contextmanager
