@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
-    from bruno_memory_vec.writing.projections import Progress
+    from bruno_memory_vec.writing.projections import Progress, Projection
 
 __all__ = ["ALL_USERS", "AllUsers", "VectorMemory", "open_memory"]
 
@@ -82,6 +82,7 @@ class VectorMemory(MemoryInterface):
         read_only: read beside a process that writes.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
         progress: told how far a rebuild of the word index has come.
+        projections: what else follows the rows, see ``bruno_memory_vec.writing.projections``.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
 
     Raises:
@@ -97,6 +98,7 @@ class VectorMemory(MemoryInterface):
         read_only: bool | None = None,
         config: MemoryConfig | None = None,
         progress: Progress | None = None,
+        projections: Sequence[Projection] = (),
         **settings: Any,
     ) -> None:
         config = _settings(url, embedder, profile, read_only, config, settings)
@@ -104,7 +106,7 @@ class VectorMemory(MemoryInterface):
         ranking = config.profile if profile is None or isinstance(profile, str) else profile
         self._caller = Caller()
         self._profile = load_profile(ranking)
-        self._lazy = LazyStore(config, chosen, progress)
+        self._lazy = LazyStore(config, chosen, progress, tuple(projections))
         self._throttle = Throttle()
         self._context_recall = ContextRecall(config, self._profile)
         self._shared = _Shared()
@@ -810,6 +812,7 @@ def open_memory(
     read_only: bool | None = None,
     config: MemoryConfig | None = None,
     progress: Progress | None = None,
+    projections: Sequence[Projection] = (),
     **settings: Any,
 ) -> Opening:
     """Open a memory, or make it where there is none.
@@ -831,6 +834,7 @@ def open_memory(
             read_only=read_only,
             config=config,
             progress=progress,
+            projections=projections,
             **settings,
         )
     )

@@ -2,74 +2,28 @@
 
 from __future__ import annotations
 
+from . import steps
 from .cues import Cues, read_cues
-from .pipeline import CrossScore, rank
+from .fusion import Fusion, FusionMethod
+from .pipeline import rank
 from .pool import Pool, Ranking
 from .question import Question, read_question
-from .settings import (
-    STEPS,
-    CandidateSettings,
-    Fusion,
-    FusionMethod,
-    Profile,
-    QuerySettings,
-    RankSettings,
-)
-from .step_settings import (
-    Answers,
-    ConversationPrior,
-    Coverage,
-    CrossEncoder,
-    Current,
-    Diversity,
-    Duplicates,
-    Feedback,
-    Importance,
-    Learned,
-    Length,
-    Neighbours,
-    Recency,
-    Speaker,
-    Statement,
-    TimeMention,
-    TimeNamed,
-    Update,
-    Use,
-)
+from .settings import CandidateSettings, Profile, QuerySettings, RankSettings
+from .steps import *  # noqa: F403  a step is named once, in the list of all
 
 __all__ = [
-    "STEPS",
-    "Answers",
     "CandidateSettings",
-    "ConversationPrior",
-    "Coverage",
-    "CrossEncoder",
-    "CrossScore",
     "Cues",
-    "Current",
-    "Diversity",
-    "Duplicates",
-    "Feedback",
     "Fusion",
     "FusionMethod",
-    "Importance",
-    "Learned",
-    "Length",
-    "Neighbours",
     "Pool",
     "Profile",
     "QuerySettings",
     "Question",
     "RankSettings",
     "Ranking",
-    "Recency",
-    "Speaker",
-    "Statement",
-    "TimeMention",
-    "TimeNamed",
-    "Update",
-    "Use",
     "rank",
     "read_cues",
     "read_question",
 ]
+__all__ += steps.__all__

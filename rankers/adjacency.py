@@ -18,11 +18,13 @@ class Adjacency:
 
     Attributes:
         placed: indices of the rows that have a conversation and a turn, int64 (m,).
+        distance: as given.
     """
 
     def __init__(
         self, conversation: NDArray[np.int64], turn: NDArray[np.int64], distance: int
     ) -> None:
+        self.distance = distance
         self.placed: NDArray[np.int64] = np.flatnonzero((conversation >= 0) & (turn >= 0))
         if len(self.placed) == 0:
             return

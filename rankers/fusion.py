@@ -1,6 +1,6 @@
 """One score from the lexical and the semantic one.
 
-Every function takes float arrays (n,) with NaN where a side did not propose the
+Every function here takes float arrays (n,) with NaN where a side did not propose the
 row, and gives float64 (n,): 0 for a row that was not proposed, and for the best of a
 side 1 (about 1 by "dbsf" and "zscore").
 """
@@ -8,13 +8,40 @@ side 1 (about 1 by "dbsf" and "zscore").
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .settings import Fusion
+from .checks import integer, number
 
 Floats = NDArray[np.float64]
+FusionMethod = Literal["convex", "rrf", "dbsf", "zscore", "lexical", "semantic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How the two sides' scores become one.
+
+    Attributes:
+        method: "convex", "rrf", "dbsf" or "zscore" for both sides; "lexical" or "semantic" for
+            one alone.
+        semantic_weight: share of the vector side, 0..1; the lexical side has the rest.
+            Not used by "lexical" and "semantic".
+        rrf_k: the constant of reciprocal rank fusion; 60 is its authors' value.
+    """
+
+    method: FusionMethod
+    semantic_weight: float = 0.5
+    rrf_k: int = 60
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(FusionMethod):
+            known = ", ".join(get_args(FusionMethod))
+            raise ValueError(f"method must be one of {known}, not {self.method!r}")
+        number("semantic_weight", self.semantic_weight, 0, 1)
+        integer("rrf_k", self.rrf_k, 1)
 
 
 def fuse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 #: Values of ``Pool.role``. A memory has no role; "system" and "tool" are others.
 NO_ROLE, USER, ASSISTANT, OTHER_ROLE = -1, 0, 1, 2
+#: A day, in the unit of ``Pool.created_at``.
+DAY = 86_400_000_000
 
 # Not one entry a row.
-_ASIDE = ("speakers", "vector", "matches", "term_weight", "copy_of")
+_ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", "copy_of")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +42,7 @@ class Pool:
         tells_change: whether its text tells that something is otherwise now.
         speakers: the names of the speakers in the pool.
         vector: float32 (n, d), unit rows; None where no step needs it.
+        texts: n texts; None where no step needs them.
         matches: float32 (n, t), how well each word of the question is found in each
             text, 0..1; None where no step needs it.
         term_weight: float64 (t,), how much each of those words counts; with ``matches``.
@@ -46,7 +50,7 @@ class Pool:
             shows the best; None where no row has one.
 
     Raises:
-        ValueError: an array is not of the length of ``seq``, or ``matches`` and
+        ValueError: an array or ``texts`` is not of the length of ``seq``, or ``matches`` and
             ``term_weight`` do not agree.
     """
 
@@ -67,6 +71,7 @@ class Pool:
     tells_change: NDArray[np.bool_]
     speakers: tuple[str, ...] = ()
     vector: NDArray[np.float32] | None = None
+    texts: Sequence[str] | None = None
     matches: NDArray[np.float32] | None = None
     term_weight: NDArray[np.float64] | None = None
     copy_of: NDArray[np.int64] | None = None
@@ -83,6 +88,8 @@ class Pool:
             table = getattr(self, name)
             if table is not None and (table.ndim != 2 or len(table) != len(self.seq)):
                 raise ValueError(f"{name} has shape {table.shape}, seq has {shape}")
+        if self.texts is not None and len(self.texts) != len(self.seq):
+            raise ValueError(f"texts has {len(self.texts)} entries, seq has {shape}")
         if self.copy_of is not None and self.copy_of.shape != shape:
             raise ValueError(f"copy_of has shape {self.copy_of.shape}, seq has {shape}")
         terms = None if self.matches is None else (self.matches.shape[1],)
@@ -92,6 +99,10 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    def best_first(self, score: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of all rows by a score, int64 (n,); of equal scores the later row first."""
+        return np.lexsort((-self.seq, -score)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

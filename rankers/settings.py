@@ -5,133 +5,103 @@ Every class raises ``ValueError`` with the name of the field at fault.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar, overload
 
 from .checks import flag, integer, number, part
-from .step_settings import (
-    Answers,
-    ConversationPrior,
-    Coverage,
-    CrossEncoder,
-    Current,
-    Diversity,
-    Duplicates,
-    Feedback,
-    Importance,
-    Learned,
-    Length,
-    Neighbours,
-    Recency,
-    Speaker,
-    Statement,
-    TimeMention,
-    TimeNamed,
-    Update,
-    Use,
-)
+from .fusion import Fusion
+from .steps import STEPS, Learned, Step
 
-FusionMethod = Literal["convex", "rrf", "dbsf", "zscore", "lexical", "semantic"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fusion:
-    """How the two sides' scores become one.
-
-    Attributes:
-        method: "convex", "rrf", "dbsf" or "zscore" for both sides; "lexical" or "semantic" for
-            one alone.
-        semantic_weight: share of the vector side, 0..1; the lexical side has the rest.
-            Not used by "lexical" and "semantic".
-        rrf_k: the constant of reciprocal rank fusion; 60 is its authors' value.
-    """
-
-    method: FusionMethod
-    semantic_weight: float = 0.5
-    rrf_k: int = 60
-
-    def __post_init__(self) -> None:
-        if self.method not in get_args(FusionMethod):
-            known = ", ".join(get_args(FusionMethod))
-            raise ValueError(f"method must be one of {known}, not {self.method!r}")
-        number("semantic_weight", self.semantic_weight, 0, 1)
-        integer("rrf_k", self.rrf_k, 1)
+OneStep = TypeVar("OneStep", bound=Step)
 
 
 @dataclass(frozen=True, slots=True)
 class RankSettings:
-    """The steps of a ranking, in the order in which they run. None switches a step off."""
+    """The fusion of a ranking, and the steps that it runs.
+
+    Attributes:
+        fusion: how the two sides become one.
+        steps: those that are on, given in any order; kept in the order of :data:`STEPS`, in which
+            they run.
+    """
 
     fusion: Fusion
-    neighbours: Neighbours | None = None
-    answers: Answers | None = None
-    conversation: ConversationPrior | None = None
-    coverage: Coverage | None = None
-    speaker: Speaker | None = None
-    length: Length | None = None
-    statement: Statement | None = None
-    time_mention: TimeMention | None = None
-    time_named: TimeNamed | None = None
-    learned: Learned | None = None
-    feedback: Feedback | None = None
-    current: Current | None = None
-    recency: Recency | None = None
-    importance: Importance | None = None
-    use: Use | None = None
-    update: Update | None = None
-    cross_encoder: CrossEncoder | None = None
-    duplicates: Duplicates | None = None
-    diversity: Diversity | None = None
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
         part("fusion", self.fusion, Fusion)
-        for name, kind in STEPS.items():
-            part(name, getattr(self, name), kind, optional=True)
-        if self.learned is not None:
-            steps = [*STEPS][: [*STEPS].index("learned")]
-            given = {step for step in steps if getattr(self, step) is not None}
-            sides = {self.fusion.method} & {"lexical", "semantic"} or {"lexical", "semantic"}
-            missing = sorted(set(self.learned.factors) - given - sides)
-            if missing:
+        if not isinstance(self.steps, (tuple, list)):
+            raise ValueError(f"steps must be a tuple of steps, not {self.steps!r}")
+        for step in self.steps:
+            if type(step) not in STEPS.values():
                 raise ValueError(
-                    f"learned has a factor for {missing[0]!r}, which no step before it gives: "
-                    "switch that step on, or train anew"
+                    f"steps must hold steps of STEPS, not {step!r}: "
+                    "register_step makes one of your own known"
                 )
+        place = {name: number for number, name in enumerate(STEPS)}
+        ordered = tuple(sorted(self.steps, key=lambda step: place[step.name]))
+        for one, other in pairwise(ordered):
+            if one.name == other.name:
+                raise ValueError(f"steps must hold each step once, and has {one.name!r} twice")
+        object.__setattr__(self, "steps", ordered)
+        if learned := self.get(Learned):
+            self._check_factors(learned)
+
+    @overload
+    def get(self, which: type[OneStep]) -> OneStep | None: ...
+    @overload
+    def get(self, which: str) -> Step | None: ...
+    def get(self, which: str | type[Step]) -> Step | None:
+        """A step by its name or its class; None where it is off."""
+        name = _named(which)
+        return next((step for step in self.steps if step.name == name), None)
+
+    def with_steps(self, *steps: Step) -> RankSettings:
+        """A copy in which these steps are on, each in place of the one of its name."""
+        names = {step.name for step in steps}
+        kept = [step for step in self.steps if step.name not in names]
+        return RankSettings(self.fusion, (*kept, *steps))
+
+    def without(self, *which: str | type[Step]) -> RankSettings:
+        """A copy in which these steps are off, each by its name or its class."""
+        names = {_named(one) for one in which}
+        kept = tuple(step for step in self.steps if step.name not in names)
+        return RankSettings(self.fusion, kept)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """All that the steps need (:data:`.steps.step.NEEDS`)."""
+        return frozenset().union(*(step.needs for step in self.steps))
 
     @property
     def needs_vectors(self) -> bool:
         """Whether a step compares rows with each other."""
-        return any((self.feedback, self.update, self.duplicates, self.diversity))
+        return "vectors" in self.needs
 
     @property
     def needs_texts(self) -> bool:
-        """Whether a step reads the texts themselves."""
-        return any((self.coverage, self.cross_encoder))
+        """Whether the texts themselves are read, for a step or by it."""
+        return not self.needs.isdisjoint(("texts", "matches", "cross_score"))
+
+    def _check_factors(self, learned: Learned) -> None:
+        """Refuse a factor for a signal that is not there when the signals are weighed."""
+        names = [step.name for step in self.steps]
+        given = set(names[: names.index(learned.name)])
+        sides = {self.fusion.method} & {"lexical", "semantic"} or {"lexical", "semantic"}
+        missing = sorted(set(learned.factors) - given - sides)
+        if missing:
+            raise ValueError(
+                f"learned has a factor for {missing[0]!r}, which no step before it gives: "
+                "switch that step on, or train anew"
+            )
 
 
-#: Each step's settings by its name, in the order in which the steps run.
-STEPS: dict[str, type] = {
-    "neighbours": Neighbours,
-    "answers": Answers,
-    "conversation": ConversationPrior,
-    "coverage": Coverage,
-    "speaker": Speaker,
-    "length": Length,
-    "statement": Statement,
-    "time_mention": TimeMention,
-    "time_named": TimeNamed,
-    "learned": Learned,
-    "feedback": Feedback,
-    "current": Current,
-    "recency": Recency,
-    "importance": Importance,
-    "use": Use,
-    "update": Update,
-    "cross_encoder": CrossEncoder,
-    "duplicates": Duplicates,
-    "diversity": Diversity,
-}
-assert [field.name for field in fields(RankSettings)] == ["fusion", *STEPS]
+def _named(which: str | type[Step]) -> str:
+    name = which if isinstance(which, str) else which.name
+    if name not in STEPS:
+        raise ValueError(f"no step is called {name!r}: the steps are {', '.join(STEPS)}")
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,13 @@ MODULES: dict[str, dict[str, str]] = {
     "writing": {
         "bruno_memory_vec/writing/commit.py": "unit/test_batches unit/test_writing",
         "bruno_memory_vec/writing/queue.py": "unit/test_write_queue unit/test_writing",
-        "bruno_memory_vec/writing/known_ids.py": "properties/test_known_ids unit/test_batches",
-        "bruno_memory_vec/writing/places.py": "unit/test_writing unit/test_kinds",
+        "bruno_memory_vec/writing/known_ids.py": "properties/test_known_ids unit/test_batches "
+        "unit/test_writing",
         "bruno_memory_vec/writing/background.py": "unit/test_background",
         "bruno_memory_vec/writing/flushing.py": "unit/test_background",
-        "bruno_memory_vec/writing/projections.py": "unit/test_following",
+        "bruno_memory_vec/writing/projections/__init__.py": "unit/test_following unit/test_writing",
+        "bruno_memory_vec/writing/projections/lexical.py": "unit/test_following",
+        "bruno_memory_vec/writing/projections/sessions.py": "unit/test_following unit/test_writing",
         "bruno_memory_vec/writing/writer.py": "unit/test_writing unit/test_batches unit/test_kinds",
     },
     "sessions": {
@@ -68,7 +70,8 @@ MODULES: dict[str, dict[str, str]] = {
         "assistant/test_recalled_notes",
     },
     "log": {
-        "indexers/lance/write_ahead_log.py": "unit/test_row_log durability/test_names_synced",
+        "indexers/lance/write_ahead_log.py": "unit/test_row_log unit/test_log_parts "
+        "durability/test_names_synced",
         "indexers/lance/memtable.py": "unit/test_log_parts unit/test_row_log",
         "indexers/lance/write_ahead_log_index.py": "unit/test_log_parts unit/test_row_log",
     },
@@ -386,7 +389,7 @@ class Copy:
         if code in {-signal.SIGKILL, 0}:
             return "passed" if code == 0 else "timeout", "", seconds
         said = self._said.read_text(encoding="utf-8", errors="replace")
-        if code > 2:
+        if code in {4, 5}:  # no such test
             raise RuntimeError(f"pytest ended with {code}:\n{said}")
         heads = ("FAILED ", "ERROR tests")
         named = [line for line in said.splitlines() if line.startswith(heads)]
@@ -409,6 +412,8 @@ def run(args: argparse.Namespace) -> Report:
                 while True:
                     module, files = work.get_nowait()
                     report.outcomes.extend(of_module(copy, module, files, args))
+                    # What was done is there if a later one fails.
+                    write(report, args.json)
         except BaseException as error:
             failed.append(error)
 
@@ -424,6 +429,12 @@ def run(args: argparse.Namespace) -> Report:
         raise failed[0]
     report.seconds = round(time.monotonic() - began, 1)
     return report
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
 
 
 def chosen_modules(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -501,8 +512,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/mutants.json")
     args = parser.parse_args()
     report = run(args)
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    write(report, args.json)
     print(table(report))
 
 

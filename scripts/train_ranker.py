@@ -30,11 +30,12 @@ from benchmarks.retrieval.metrics import DEPTH, figures
 from benchmarks.retrieval.systems import Memory, moments, turn_id
 from bruno_memory_vec import load_profile
 from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.rankers import STEPS
 
 Floats = NDArray[np.float64]
 
 # Signals that start from the score so far run after the learned ranker and are not its own.
-_LATER = {"feedback", "current", "recency", "importance", "use", "update", "duplicates"}
+_LATER = list(STEPS)[list(STEPS).index("learned") :]
 # Not more than each side proposes, or a larger pool would be ranked than in use.
 _DEPTH = 100
 
@@ -133,7 +134,7 @@ async def _collect(arguments: argparse.Namespace) -> tuple[list[str], list[_Aske
 
 async def _ask(data: Dataset, profile: str, embedder: str) -> tuple[list[str], list[_Asked]]:
     chosen = load_profile(profile)
-    chosen = replace(chosen, rank=replace(chosen.rank, learned=None))
+    chosen = replace(chosen, rank=chosen.rank.without("learned"))
     names: list[str] = []
     asked = []
     last = dict(zip((turn.user_id for turn in data.turns), moments(data.turns), strict=True))

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rankers import (
-    STEPS,
     CrossEncoder,
     Diversity,
     Duplicates,
     Feedback,
     Pool,
     Profile,
+    Step,
     Update,
 )
 from bruno_memory_vec.surfaces import demo
@@ -122,16 +122,14 @@ def pool(count: int) -> Pool:
     )
 
 
-def every_step(profiles: list[Profile]) -> dict[str, Any]:
+def every_step(profiles: list[Profile]) -> dict[str, Step]:
     """Settings of every step by name: a shipped profile's, or these where none has it on."""
-    own: dict[str, Any] = {
-        "feedback": Feedback(0.2),
-        "update": Update(0.1, 0.6, 0.8),
-        "cross_encoder": CrossEncoder("a-model"),
-        "diversity": Diversity(0.1),
-        "duplicates": Duplicates(0.95),
-    }
-    for name in STEPS:
-        shipped = [getattr(profile.rank, name) for profile in profiles]
-        own[name] = next((step for step in shipped if step is not None), own.get(name))
-    return own
+    own = (
+        Feedback(0.2),
+        Update(0.1, 0.6, 0.8),
+        CrossEncoder("a-model"),
+        Diversity(0.1),
+        Duplicates(0.95),
+    )
+    shipped = [step for profile in reversed(profiles) for step in profile.rank.steps]
+    return {step.name: step for step in (*own, *shipped)}

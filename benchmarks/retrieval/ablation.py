@@ -38,11 +38,21 @@ from bruno_memory_vec.rankers import (
     Duplicates,
     Feedback,
     FusionMethod,
+    Learned,
+    Step,
     Update,
 )
 
 _screen = Console(stderr=True)
 _OTHER_FUSIONS: tuple[FusionMethod, ...] = ("rrf", "dbsf", "zscore")
+# Steps that no shipped profile, or not the default one, has on.
+_ADDED: tuple[Step, ...] = (
+    Coverage(1.0),
+    Feedback(0.3),
+    Update(0.2, 0.4, 0.7),
+    Diversity(0.1),
+    Duplicates(0.98),
+)
 _SHOWN = ("recall@5", "recall@10", "ndcg@10")
 
 
@@ -50,8 +60,8 @@ def variants(profile: Profile) -> Iterator[tuple[str, Profile]]:
     """The profile, then each variant of it, by a name that says what is different."""
     yield profile.name, profile
     for step in STEPS:
-        if getattr(profile.rank, step) is not None:
-            yield f"without {step}", _rank(profile, **{step: None})
+        if profile.rank.get(step) is not None:
+            yield f"without {step}", _without(profile, step)
     query, candidates = profile.query, profile.candidates
     yield "without phrases", replace(profile, query=replace(query, phrase_weight=0.0))
     yield "question words kept", replace(profile, query=replace(query, drop_stopwords=False))
@@ -61,29 +71,20 @@ def variants(profile: Profile) -> Iterator[tuple[str, Profile]]:
         yield f"{size} candidates a side", replace(profile, candidates=wider)
     for method in _OTHER_FUSIONS:
         fusion = replace(profile.rank.fusion, method=method)
-        yield f"fusion {method}", _rank(profile, fusion=fusion)
-    added: dict[str, Any] = {
-        "coverage": Coverage(1.0),
-        "feedback": Feedback(0.3),
-        "update": Update(0.2, 0.4, 0.7),
-        "diversity": Diversity(0.1),
-        "duplicates": Duplicates(0.98),
-    }
-    for step, settings in added.items():
-        if getattr(profile.rank, step) is None:
-            yield f"with {step}", _rank(profile, **{step: settings})
+        yield f"fusion {method}", replace(profile, rank=replace(profile.rank, fusion=fusion))
+    for added in _ADDED:
+        if profile.rank.get(added.name) is None:
+            yield f"with {added.name}", replace(profile, rank=profile.rank.with_steps(added))
 
 
-def _rank(profile: Profile, **changes: Any) -> Profile:
-    if profile.rank.learned is not None and any(value is None for value in changes.values()):
+def _without(profile: Profile, step: str) -> Profile:
+    rank = profile.rank
+    learned = rank.get(Learned)
+    if learned is not None and step != learned.name:
         # The learned ranker has no factor for what is switched off.
-        factors = {
-            signal: factor
-            for signal, factor in profile.rank.learned.factors.items()
-            if signal not in changes
-        }
-        changes.setdefault("learned", replace(profile.rank.learned, factors=factors))
-    return replace(profile, rank=replace(profile.rank, **changes))
+        factors = {signal: factor for signal, factor in learned.factors.items() if signal != step}
+        rank = rank.with_steps(replace(learned, factors=factors))
+    return replace(profile, rank=rank.without(step))
 
 
 def main() -> int:
@@ -118,7 +119,7 @@ def _arguments() -> argparse.Namespace:
 
 async def _run(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
     found = {}
-    profiles = dict(variants(_rank(load_profile(arguments.profile), use=None)))
+    profiles = dict(variants(_without(load_profile(arguments.profile), "use")))
     with Progress(console=_screen) as progress:
         for source in arguments.data:
             kind, _, path = source.partition("=")

@@ -87,8 +87,13 @@ class Memory:
         self._url = url
         self._memory: VectorMemory | None = None
         self.name = self._profile.name
+        rank = self._profile.rank
+        numbers = {"fusion": rank.fusion, **{step.name: step for step in rank.steps}}
         self.settings: dict[str, Any] = {
-            "profile": asdict(self._profile),
+            "profile": {
+                **asdict(self._profile),
+                "rank": {name: asdict(part) for name, part in numbers.items()},
+            },
             "embedder": embedder.fingerprint.to_dict(),
         }
         self.versions: dict[str, str] = {}

@@ -21,7 +21,7 @@ _IMPORTED = (
     "tantivy",
     "pyarrow.compute",
     "aiosqlite",
-    "bruno_memory_vec.store.folder",
+    "bruno_memory_vec.store.local",
     "bruno_memory_vec.indexers.lance.index",
     "bruno_memory_vec.indexers.tantivy.index",
     "bruno_memory_vec.sessions.sqlite",

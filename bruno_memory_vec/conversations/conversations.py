@@ -17,7 +17,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
 from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
-from bruno_memory_vec.store.folder import Store
+from bruno_memory_vec.store.store import Store
 
 
 class Conversations:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.errors import EmbeddingError, MissingDependencyError
-from bruno_memory_vec.rankers import CrossScore
+from bruno_memory_vec.rankers import CrossEncoder, CrossScore
 from bruno_memory_vec.recall.request import RecallRequest
 
 
@@ -109,7 +109,7 @@ def cross_score(
         texts_of: the texts of some of the candidates, by their places in the pool.
         request: the question and its profile.
     """
-    settings = request.profile.rank.cross_encoder
+    settings = request.profile.rank.get(CrossEncoder)
     if settings is None:
         return None
     model = cross_encoder(settings.model)

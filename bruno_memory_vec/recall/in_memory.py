@@ -160,7 +160,7 @@ def _pool(
     uses: Mapping[int, int],
     request: RecallRequest,
 ) -> Pool:
-    columns, needs = snapshot.columns, request.profile.rank
+    columns, needs = snapshot.columns, request.profile.rank.needs
     seq = columns["seq"][rows]
     count = columns["access_count"][rows]
     if uses:
@@ -171,7 +171,7 @@ def _pool(
         speakers, speaker = speakers[1:], speaker - 1
     roles = np.array([role_number(name) for name in (*snapshot.names["role"], None)], np.int64)
     matches = term_weight = None
-    if needs.coverage is not None:
+    if "matches" in needs:
         matches, term_weight = word_matches(request.query, _texts(snapshot, rows))
     return Pool(
         seq=seq,
@@ -190,7 +190,8 @@ def _pool(
         names_time=columns["names_time"][rows],
         tells_change=columns["tells_change"][rows],
         speakers=tuple(snapshot.names["speaker"][code] for code in speakers.tolist()),
-        vector=snapshot.vectors[rows] if needs.needs_vectors else None,
+        vector=snapshot.vectors[rows] if "vectors" in needs else None,
+        texts=_texts(snapshot, rows) if "texts" in needs else None,
         matches=matches,
         term_weight=term_weight,
         copy_of=_copy_numbers(snapshot, rows),

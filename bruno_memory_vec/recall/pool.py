@@ -79,10 +79,13 @@ def make_pool(
         recent[:] = [uses.get(one, 0) for one in seq.tolist()]
     conversation = table.column("conversation_id").combine_chunks().dictionary_encode()
     speaker = table.column("speaker").combine_chunks().dictionary_encode()
-    vector = matches = term_weight = None
-    if profile.rank.needs_vectors:
+    vector = texts = matches = term_weight = None
+    needs = profile.rank.needs
+    if "vectors" in needs:
         vector = vectors_of(table)
-    if profile.rank.coverage is not None:
+    if "texts" in needs:
+        texts = table.column("content").to_pylist()
+    if "matches" in needs:
         matches, term_weight = word_matches(question, table.column("content").to_pylist())
     return Pool(
         seq=seq,
@@ -98,6 +101,7 @@ def make_pool(
         speaker=speaker.indices.fill_null(-1).to_numpy().astype(np.int64),
         speakers=tuple(speaker.dictionary.to_pylist()),
         vector=vector,
+        texts=texts,
         matches=matches,
         term_weight=term_weight,
         # Rows of a store of the first format have no cues until they are read (upgrade.py).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ from bruno_memory_vec.embedders.cache import CachedEmbedder
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.errors import EmbeddingError, ReadOnlyError, StoreClosedError
 from bruno_memory_vec.indexers.aio import LoopLock
-from bruno_memory_vec.store.folder import Store, open_store
-from bruno_memory_vec.writing.projections import Progress
+from bruno_memory_vec.store.store import Store, open_store
+from bruno_memory_vec.writing.projections import Progress, Projection
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
@@ -29,11 +30,13 @@ class LazyStore:
         config: how to open it.
         embedder: an embedder, or what :func:`resolve_embedder` makes one of.
         progress: told how far long work of the opening has come.
+        projections: what else follows the rows.
     """
 
     config: MemoryConfig
     embedder: Any
     progress: Progress | None = None
+    projections: Sequence[Projection] = ()
     _store: Store | None = None
     _opening: LoopLock = field(default_factory=LoopLock)
     _closed: bool = False
@@ -52,7 +55,11 @@ class LazyStore:
                     raise StoreClosedError("the memory is closed", fix="Open it again.")
                 if self._store is None:
                     embedder = await self._resolve_embedder()
-                    self._store = await open_store(self.config, embedder, self.progress)
+                    self._store = await open_store(
+                        self.config, embedder, self.progress, self.projections
+                    )
+        if self._store.lease is not None:
+            self._store.lease.check()
         return self._store
 
     async def writer(self) -> Writer:

@@ -25,15 +25,14 @@ from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
 from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
-from bruno_memory_vec.upkeep.maintenance import (
-    MANY_FILES,
-    MANY_VERSIONS,
+from bruno_memory_vec.store.moves import begun, left_over
+from bruno_memory_vec.store.record import (
     background_problems,
     footprint,
     last_maintenance,
     readable_size,
 )
-from bruno_memory_vec.upkeep.reembedding.files import begun, left_over
+from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
 
 OK = "ok"
 NOTE = "note"

@@ -9,9 +9,9 @@ from typing import Any
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.cache import CachedEmbedder
-from bruno_memory_vec.store.folder import Store
 from bruno_memory_vec.store.manifest import folder_of
-from bruno_memory_vec.upkeep.maintenance import last_maintenance
+from bruno_memory_vec.store.record import last_maintenance
+from bruno_memory_vec.store.store import Store
 
 
 async def health_of(
@@ -37,11 +37,9 @@ async def health_of(
     folder = folder_of(store.config.url)
     if report.get("maintenance") is None and folder is not None:
         report["maintenance"] = await asyncio.to_thread(last_maintenance, folder)
-    for name, part in (
-        ("rows", store.rows),
-        ("lexical", store.lexical),
-        ("sessions", store.sessions),
-    ):
+    parts: dict[str, Any] = {"rows": store.rows}
+    parts.update((projection.name, projection) for projection in store.projections)
+    for name, part in parts.items():
         try:
             report[name] = await part.health()
         except BrunoError as error:

@@ -13,11 +13,12 @@ from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.sessions.stale import mark_all_stale
 from bruno_memory_vec.store import manifest
-from bruno_memory_vec.store.folder import open_store
 from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.store import open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
-from bruno_memory_vec.writing.projections import Progress, mend_turns
+from bruno_memory_vec.writing.projections import Progress
+from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ async def repair_store(
         try:
             assert store.writer is not None
             async with store.writer.exclusive:
-                given = await mend_turns(store.rows, store.lexical, store.sessions)
+                given = await SessionsProjection(store.sessions).mend_turns(store.rows)
+                await store.projections.rewritten(store.rows, given)
             report = await maintain_store(store, progress)
         finally:
             await store.close()
@@ -118,7 +120,7 @@ async def repair_store(
         if stepped is not None:
             error.details = {**(error.details or {}), "stepped_back": stepped}
         raise
-    return RepairReport(stepped, given, report)
+    return RepairReport(stepped, len(given), report)
 
 
 async def _step_back(folder: Path) -> SteppedBack | None:

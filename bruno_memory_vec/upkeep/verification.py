@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -17,10 +16,9 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
-from bruno_memory_vec.sessions.protocol import SessionStore
-from bruno_memory_vec.store.folder import Store
+from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.known_ids import hash_ids
-from bruno_memory_vec.writing.projections import Progress
+from bruno_memory_vec.writing.projections import Problem, Progress, RowFacts
 
 WORK = "verifying the rows"
 
@@ -30,29 +28,7 @@ _NORM_TOLERANCE = 2e-3
 # More of one kind than this say no more than these.
 _NAMED = 5
 _LOOKED_AT_AGAIN = 1000
-_COUNTERS_KEPT = 50_000
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-
-_REOPEN = "Close the store and open it again: what is derived is mended from the rows."
-_SESSIONS_ANEW = (
-    "Close the store, move its sessions.sqlite away and open it again: it is made anew from the "
-    "rows, without sessions and user profiles."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a store, or what upkeep could not do.
-
-    Attributes:
-        part: the step or the part of the store.
-        found: what is wrong.
-        fix: what to do about it.
-    """
-
-    part: str
-    found: str
-    fix: str
 
 
 async def verify(store: Store, progress: Progress | None = None) -> list[Problem]:
@@ -61,10 +37,10 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     Checked: no row is there twice, no ``seq`` is; each message has its turn, which
     no other has in its conversation; vectors are finite and, where the embedder
     says so, of unit length or zero; the word index holds as many rows and none
-    newer; the sessions know every row, and give no turn a second time.
+    newer; the sessions know every row, and give no turn a second time; and so for each projection.
 
     It may run beside writes: it sees the store as it stood when it began. It
-    keeps 24 bytes for each row, and the counters of some conversations.
+    keeps 24 bytes for each row, and the last turn of each conversation.
 
     Args:
         store: open, to write.
@@ -75,26 +51,28 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     """
     assert store.writer is not None
     async with store.writer.exclusive:
-        await store.lexical.commit()
         rows, fingerprint = store.rows, store.embedder.fingerprint
+        stood = [(projection, await projection.standing()) for projection in store.projections]
         newest = await rows.last_seq()
-        words, newest_word = await store.lexical.count(), await store.lexical.last_seq()
-        followed = await store.sessions.last_seq()
         total = int((await rows.health())["rows"])
         # Begun under the lock: from its first batch on, the pass is of this one version.
         batches = rows.after(-1, _COLUMNS)
         first = await anext(batches, None)
     seen = _Seen(fingerprint)
-    counters = _Counters(store.sessions)
+    last_turns: dict[str, int] = {}
     done = 0
     async for batch in _with(first, batches):
-        last_turns = await asyncio.to_thread(seen.take, batch)
-        await counters.compare(last_turns)
+        for conversation, turn in (await asyncio.to_thread(seen.take, batch)).items():
+            last_turns[conversation] = max(turn, last_turns.get(conversation, turn))
         done += batch.num_rows
         if progress is not None and batch.num_rows:
             progress(WORK, done, total)
-    problems = _followers(done, newest, words, newest_word, followed)
-    problems.extend(counters.problems())
+    facts = RowFacts(done, newest, last_turns)
+    problems = [
+        problem
+        for projection, standing in stood
+        for problem in await projection.compare(facts, standing)
+    ]
     twice, shared = await asyncio.to_thread(seen.suspects)
     if len(twice) or len(shared):
         suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])
@@ -197,60 +175,6 @@ class _Seen:
                 )
             )
         return problems
-
-
-@dataclass(slots=True)
-class _Counters:
-    """Compares the sessions' turn counters with the rows' turns."""
-
-    sessions: SessionStore
-    _known: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    _behind: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    async def compare(self, last_turns: Mapping[str, int]) -> None:
-        for conversation, turn in last_turns.items():
-            # Counters only grow, so one that was seen is still a lower bound.
-            next_turn = self._known.get(conversation)
-            if next_turn is None or next_turn <= turn:
-                found = await self.sessions.conversation(conversation)
-                next_turn = 0 if found is None else found.next_turn
-                self._known[conversation] = next_turn
-                if len(self._known) > _COUNTERS_KEPT:
-                    self._known.popitem(last=False)
-            if next_turn <= turn:
-                _, highest = self._behind.get(conversation, (next_turn, turn))
-                self._behind[conversation] = (next_turn, max(highest, turn))
-
-    def problems(self) -> list[Problem]:
-        if not self._behind:
-            return []
-        conversation, (next_turn, turn) = next(iter(self._behind.items()))
-        return [
-            Problem(
-                "sessions",
-                f"the next turn of {len(self._behind):,} conversations would be one that is taken: "
-                f"{conversation!r} counts {next_turn}, and has a turn {turn}",
-                _SESSIONS_ANEW,
-            )
-        ]
-
-
-def _followers(
-    total: int, newest: int, words: int, newest_word: int, followed: int
-) -> list[Problem]:
-    """Whether the word index and the sessions stand where the rows do."""
-    problems = []
-    if words != total:
-        held = f"the word index holds {words:,} rows of {total:,}"
-        problems.append(Problem("words", held, _REOPEN))
-    elif newest_word != newest:
-        held = f"the newest row in the word index is seq {newest_word}, and {newest} in the rows"
-        problems.append(Problem("words", held, _REOPEN))
-    if followed < newest:
-        # They may be ahead: the newest rows may have been deleted.
-        behind = f"the sessions know of the rows up to seq {followed}, of {newest}"
-        problems.append(Problem("sessions", behind, _REOPEN))
-    return problems
 
 
 def _twice(rows: list[dict[str, Any]]) -> list[Problem]:

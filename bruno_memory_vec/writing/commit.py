@@ -1,9 +1,9 @@
-"""What a commit works out about its rows, and what the writer remembers between commits."""
+"""What a commit works out about its rows: which count, their vectors, their positions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +14,6 @@ from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.indexers.aio import in_breaths
 from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
 from bruno_memory_vec.rows.models import Row
-from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts
 
 T = TypeVar("T")
@@ -23,7 +22,6 @@ T = TypeVar("T")
 # and three times that where the embedder has met none of the words.
 _ROWS_ON_THE_LOOP = 128
 _CHARACTERS_ON_THE_LOOP = 16_000
-_REMEMBERED_TURNS = 10_000
 
 
 class Batch(NamedTuple):
@@ -34,42 +32,15 @@ class Batch(NamedTuple):
     texts: list[str]
     hashes: NDArray[np.uint64]
     conversations: set[str]
+    ids: set[str]
     perhaps_stored: tuple[str, ...]
 
 
-class NextTurns:
-    """The next free turn of the conversations that were written last.
+class Stored(NamedTuple):
+    """Where a stored row stands; a memory has no turn."""
 
-    The writer is the only one to give turns, so what it gave need not be read again. It says
-    :meth:`forget` where it does not know how a commit ended.
-    """
-
-    def __init__(self) -> None:
-        self._turns: dict[str, int] = {}
-
-    async def of(self, conversations: Iterable[str], sessions: SessionStore) -> dict[str, int]:
-        """The next turn of each conversation; those not remembered are read."""
-        turns: dict[str, int] = {}
-        for conversation in conversations:
-            turn = self._turns.get(conversation)
-            if turn is None:
-                known = await sessions.conversation(conversation)
-                turn = 0 if known is None else known.next_turn
-            turns[conversation] = turn
-        return turns
-
-    def remember(self, turns: Mapping[str, int]) -> None:
-        """Take the next turns after a commit that the sessions have followed."""
-        for conversation, turn in turns.items():
-            # The newest stand last.
-            self._turns.pop(conversation, None)
-            self._turns[conversation] = turn
-        while len(self._turns) > _REMEMBERED_TURNS:
-            del self._turns[next(iter(self._turns))]
-
-    def forget(self) -> None:
-        """Read them again."""
-        self._turns.clear()
+    seq: int
+    turn: int | None
 
 
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
@@ -79,8 +50,9 @@ def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     batch = list(latest.values())
     hashes = hash_texts([row["id"] for row in batch])
     talks = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
-    perhaps = tuple({row["id"] for row in batch}) if known.any_hashed(hashes) else ()
-    return Batch(latest, batch, [row["content"] for row in batch], hashes, talks, perhaps)
+    ids = {row["id"] for row in batch}
+    perhaps = tuple(ids) if known.any_hashed(hashes) else ()
+    return Batch(latest, batch, [row["content"] for row in batch], hashes, talks, ids, perhaps)
 
 
 async def embed(
@@ -92,11 +64,33 @@ async def embed(
     return await embed_texts(embedder, texts, "document", timeout)
 
 
+def give_positions(
+    latest: Mapping[Key, Row],
+    stored: Mapping[Key, Stored],
+    next_turns: dict[str, int],
+    first_seq: int,
+) -> None:
+    """Set ``seq`` and ``turn`` of each row; a message that is stored again keeps its turn.
+
+    ``next_turns`` has the next free turns afterwards.
+    """
+    for offset, (key, row) in enumerate(in_breaths(latest.items())):
+        row["seq"] = first_seq + offset
+        if row["kind"] != MESSAGE:
+            continue
+        before = stored.get(key)
+        if before is not None:
+            row["turn"] = before.turn
+        else:
+            row["turn"] = next_turns[row["conversation_id"]]
+            next_turns[row["conversation_id"]] += 1
+
+
 def are_few(texts: Sequence[str]) -> bool:
     """Whether work on rows of these texts is for the event loop."""
     return len(texts) <= _ROWS_ON_THE_LOOP and sum(map(len, texts)) <= _CHARACTERS_ON_THE_LOOP
 
 
-async def off_loop(rows: int, work: Callable[[], T]) -> T:
+async def in_thread_if_many(rows: int, work: Callable[[], T]) -> T:
     """Do pure Python work, in a thread where it is about many rows."""
     return work() if rows <= _ROWS_ON_THE_LOOP else await asyncio.to_thread(work)

@@ -16,32 +16,32 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
-from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
-from bruno_memory_vec.indexers.protocols import (
-    Compacts,
-    Flushes,
-    LexicalIndex,
-    Maintenance,
-    RowIndex,
-)
+from bruno_memory_vec.indexers.protocols import Compacts, Flushes, Maintenance, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import KEY_COLUMNS, LEXICAL_COLUMNS, MESSAGE, Key, key_of
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table
-from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
-from bruno_memory_vec.writing.background import Background, runs, to_its_end
-from bruno_memory_vec.writing.commit import NextTurns, embed, off_loop, prepare
+from bruno_memory_vec.writing.background import Background, runs
+from bruno_memory_vec.writing.commit import (
+    Stored,
+    embed,
+    give_positions,
+    in_thread_if_many,
+    prepare,
+)
 from bruno_memory_vec.writing.flushing import FLUSH, Flushing
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
-from bruno_memory_vec.writing.places import Place, give_places
-from bruno_memory_vec.writing.projections import follow_rows
+from bruno_memory_vec.writing.lease import WriterLease
+from bruno_memory_vec.writing.projections import Change, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 
 _log = get_logger(__name__)
@@ -57,7 +57,7 @@ _USES_BEFORE_FLUSH = 20_000
 _REST = 3.0
 
 _WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy up"
-_FOLLOWING = "follow the rows in the sessions"
+_FOLLOWING = "follow the rows in the "
 
 T = TypeVar("T")
 
@@ -67,11 +67,10 @@ class Writer:
 
     Args:
         rows: where the truth is.
-        lexical: follows the rows.
-        sessions: follows the rows.
+        projections: follow the rows.
+        lease: the right to write, and the numbers of rows and turns.
         embedder: makes the vectors.
-        known: ids that may be stored already.
-        next_seq: the first ``seq`` to give.
+        known: ids that may be stored already; asked only where the lease is exclusive.
         schema: the rows' Arrow schema.
         embed_timeout: how long the embedder may take, see :func:`embed_texts`.
     """
@@ -79,20 +78,18 @@ class Writer:
     def __init__(
         self,
         rows: RowIndex,
-        lexical: LexicalIndex,
-        sessions: SessionStore,
+        projections: Projections,
+        lease: WriterLease,
         embedder: Embedder,
         known: KnownIds,
-        next_seq: int,
         schema: pa.Schema,
         embed_timeout: float | None = None,
     ) -> None:
         self._rows = rows
-        self._lexical = lexical
-        self._sessions = sessions
+        self._projections = projections
+        self._lease = lease
         self._embedder = embedder
         self._known = known
-        self._next_seq = next_seq
         self._schema = schema
         self._embed_timeout = embed_timeout
         self._queue = WriteQueue()
@@ -107,7 +104,6 @@ class Writer:
         self._written_at = 0.0
         # A flush is a commit, after which upkeep may be due.
         self._flushing = Flushing(self._background, self._flush_rows, self._look_after)
-        self._next_turns = NextTurns()
         self._closed = False
 
     def learn_ids(self) -> None:
@@ -171,16 +167,13 @@ class Writer:
 
     async def _delete(self, scope: Scope, where: RowFilter) -> int:
         async with self._committing:
+            self._lease.check()
             uncertain, self._uncertain = self._uncertain, True
-            talks = await self._conversations_of(scope, where)
-            # Before and after: a refill that read the rows in between must not count as true.
-            for conversation in talks:
-                await self._sessions.mark_stale(conversation)
+            change = Change(conversations=await self._conversations_of(scope, where))
+            await self._projections.before(change)
             gone = await to_its_end(self._rows.delete(scope, where))
-            self._lexical.remove(gone.tolist())
-            for conversation in talks:
-                await self._sessions.mark_stale(conversation)
-            self._uncertain = uncertain
+            failed = await self._projections.apply(replace(change, removed=gone))
+            self._uncertain = uncertain or bool(failed)
         if len(gone):
             self._afterwards()
         return len(gone)
@@ -233,7 +226,8 @@ class Writer:
             async with self._committing:
                 await self._follow()
         await self.flush_uses()
-        await self._lexical.commit()
+        for projection in self._projections:
+            await projection.standing()
         await self._maintain_rows()
         self.problems.clear()
 
@@ -319,61 +313,62 @@ class Writer:
     async def _commit(self, rows: Sequence[Row]) -> None:
         if self._uncertain:
             await self._follow()
-        given = await off_loop(len(rows), lambda: prepare(rows, self._known))
+        self._lease.check()
+        given = await in_thread_if_many(len(rows), lambda: prepare(rows, self._known))
         latest, batch = given.latest, given.rows
         vectors = await embed(self._embedder, given.texts, self._embed_timeout)
-        stored = await self._stored(latest, given.perhaps_stored) if given.perhaps_stored else {}
-        next_turns = await self._next_turns.of(given.conversations, self._sessions)
-        # A commit that fails may have been made all the same: its numbers are never given again.
-        first_seq, self._next_seq = self._next_seq, self._next_seq + len(batch)
-        last_seq = self._next_seq - 1
+        perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
+        stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
+        next_turns = await self._lease.next_turns(given.conversations)
+        first_seq = await self._lease.next_seqs(len(batch))
 
-        def build() -> tuple[pa.Table, list[HotTurn]]:
+        def build() -> pa.Table:
             self._known.add_hashed(given.hashes)
-            hot = give_places(latest, stored, next_turns, first_seq, self._sessions.max_messages)
-            return to_table(batch, vectors, self._schema), hot
+            give_positions(latest, stored, next_turns, first_seq)
+            return to_table(batch, vectors, self._schema)
 
-        table, hot = await off_loop(len(batch), build)
+        table = await in_thread_if_many(len(batch), build)
+        replaced = np.array([place.seq for place in stored.values()], np.int64)
+        change = Change(first_seq + len(batch) - 1, table, batch, replaced)
+        await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))
-        self._lexical.remove([place.seq for place in stored.values()])
-        self._lexical.add(table.select(list(LEXICAL_COLUMNS)))
-        try:
-            await self._sessions.apply(hot, last_seq)
-        except EngineError as error:
+        failed = await self._projections.apply(change)
+        if failed:
             # The rows are stored, and they are the truth: the callers are told so. What is derived
             # follows before the next write.
-            self.problems[_FOLLOWING] = str(error)
-            _log.error("sessions_behind", error=str(error))
+            for name, error in failed.items():
+                self.problems[f"{_FOLLOWING}{name}"] = str(error)
         else:
             self._uncertain = False
-            self._next_turns.remember(next_turns)
+            self._lease.took_turns(next_turns)
         self._afterwards()
 
     async def _follow(self) -> None:
         """Mend what a write whose end is not known may have left behind."""
-        self._next_turns.forget()
-        await follow_rows(self._rows, self._lexical, self._sessions)
+        self._lease.forget_turns()
+        await self._projections.catch_up(self._rows)
         self._uncertain = False
-        self.problems.pop(_FOLLOWING, None)
+        for projection in self._projections:
+            self.problems.pop(f"{_FOLLOWING}{projection.name}", None)
 
-    async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Place]:
+    async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Stored]:
         """Which rows of a batch are stored already, and where."""
         columns = (*KEY_COLUMNS, "seq", "turn")
         found = await self._rows.read(Scope.all_users(), RowFilter(ids=ids), columns)
 
-        def read() -> dict[Key, Place]:
+        def read() -> dict[Key, Stored]:
             places = ((key_of(row), row) for row in from_table(found))
-            return {key: Place(row["seq"], row["turn"]) for key, row in places if key in latest}
+            return {key: Stored(row["seq"], row["turn"]) for key, row in places if key in latest}
 
-        return await off_loop(found.num_rows, read)
+        return await in_thread_if_many(found.num_rows, read)
 
     # Work that no caller waits for
 
     def _afterwards(self) -> None:
         self._written_at = time.monotonic()
         self._flushing.written()
-        self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
+        self._background.start_later(LEXICAL_DELAY, _WORDS, self._settle)
         self._look_after()
 
     def _look_after(self) -> None:
@@ -382,11 +377,11 @@ class Writer:
         else:
             self._background.start_later(_REST, _TIDY, self._tidy)
 
-    async def _commit_words(self) -> None:
-        await self._lexical.commit()
-        if self._lexical.pending:
-            # They came while the commit ran, and nothing else would bring them in.
-            self._background.start_later(LEXICAL_DELAY, _WORDS, self._commit_words)
+    async def _settle(self) -> None:
+        more = [await projection.settle() for projection in self._projections]
+        if any(more):
+            # It came while that ran, and nothing else would bring it in.
+            self._background.start_later(LEXICAL_DELAY, _WORDS, self._settle)
 
     async def _tidy(self) -> None:
         """Compact what is too little for a compaction amid writing, when nothing is written."""

@@ -10,7 +10,11 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import Hit, VectorMemory, open_memory
-from bruno_memory_vec.conversations.context import worth_telling
+from bruno_memory_vec.conversations.context import (
+    estimate_tokens,
+    recalled_message,
+    worth_telling,
+)
 
 SYSTEM, USER, ASSISTANT = MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT
 QUESTION = "What did the boiler cost?"
@@ -99,6 +103,12 @@ def test_a_share_of_the_best_is_reckoned_from_the_best_that_is_told() -> None:
     assert [one.content for one in worth_telling(hits, 9)] == ["best", "just"]
 
 
+def test_scores_are_compared_with_each_other_alone() -> None:
+    for scale in (1e-4, 1.0, 1e4):
+        hits = [hit("best", scale), hit("near", scale / 2), hit("far", scale / 3)]
+        assert [one.content for one in worth_telling(hits, 9)] == ["best", "near"]
+
+
 def test_of_equal_texts_the_best_is_told() -> None:
     hits = [hit("same", 1.0, number=1), hit("other", 0.9, number=2), hit("same", 0.8, number=3)]
     assert [one.id for one in worth_telling(hits, 9)] == ["1", "2"]
@@ -108,3 +118,12 @@ def test_of_equal_texts_the_best_is_told() -> None:
 def test_so_many_are_told(k: int) -> None:
     hits = [hit("same", 1.0), hit("same", 1.0), hit("b", 0.9), hit("c", 0.8)]
     assert [one.content for one in worth_telling(hits, k)] == ["same", "b"][:k]
+
+
+@pytest.mark.parametrize("budget", range(90, 106))
+def test_the_beginning_of_a_long_text_is_told_whatever_the_budget(budget: int) -> None:
+    """Where it is cut there may be a space, or several, which leave room."""
+    told = recalled_message([hit("ab" + "   cd" * 400, 1.0)], budget)
+    assert told is not None
+    assert told.content.endswith("…")
+    assert estimate_tokens(told.content) <= budget

@@ -99,7 +99,13 @@ def test_two_sets_of_one_name_are_two_files(run: Run, tiny: Path, tmp_path: Path
 
 
 def test_a_profile_may_be_a_file(run: Run, tmp_path: Path) -> None:
-    shipped = Path(results.__file__).parents[2] / "bruno_memory_vec" / "profiles" / "lexical.toml"
+    shipped = (
+        Path(results.__file__).parents[2]
+        / "bruno_memory_vec"
+        / "recall"
+        / "profiles"
+        / "lexical.toml"
+    )
     own = tmp_path / "mine.toml"
     own.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
     assert run("--profile", str(own), "--json", str(tmp_path / "one.json")) == 0

@@ -40,6 +40,7 @@ def test_settings_are_the_whole_profile_and_the_embedder(tmp_path: Path) -> None
     system = Memory("balanced", HashEmbedder())
     assert system.name == "balanced"
     assert system.settings["profile"]["rank"]["fusion"]["method"]
+    assert system.settings["profile"]["rank"]["neighbours"]["distance"] == 2
     assert system.settings["embedder"] == HashEmbedder().fingerprint.to_dict()
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.record import Footprint
 from bruno_memory_vec.upkeep import diagnosis
-from bruno_memory_vec.upkeep.maintenance import Footprint
 
 Run = Callable[..., Any]
 

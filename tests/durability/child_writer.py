@@ -200,7 +200,8 @@ def bear_children(work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -
 
     import bruno_memory_vec.memory
     import bruno_memory_vec.sessions.sqlite
-    import bruno_memory_vec.store.folder
+    import bruno_memory_vec.store.local
+    import bruno_memory_vec.store.store
     import bruno_memory_vec.testing.embedder  # noqa: F401
 
     # lancedb and Python 3.12 warn of forking beside other threads.

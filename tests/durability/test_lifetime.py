@@ -402,15 +402,15 @@ async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
 
 
 async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemory) -> None:
-    store = await memory._lazy.get()
-    await store.rows.flush()
-    before, version = (await memory.health())["rows"], await store.rows.version()
+    rows = (await memory._lazy.get()).rows.inner
+    await rows.flush()
+    before, version = (await memory.health())["rows"], await rows.version()
     began = time.monotonic()
     for n in range(20):
         await memory.store_message(message(f"m{n}"), "talk", "ana")
-        assert await store.rows.version() != version
-        version = await store.rows.version()
-    await store.rows.flush()
+        assert await rows.version() != version
+        version = await rows.version()
+    await rows.flush()
     after = (await memory.health())["rows"]
     assert after["rows"] - before["rows"] == 20
     # One, and one more for each second that it took.

@@ -115,7 +115,7 @@ def test_the_command_line_uses_what_is_public() -> None:
     """What a command needs of a memory, others need too: it has no private door."""
     internal = (
         "access conversations indexers rankers recall.pool recall.retriever rows.models sessions "
-        "store.folder store.lock writing"
+        "store.local store.lock store.store writing"
     ).split()
     wrong = [
         str(found)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.rankers import (
     STEPS,
     Answers,
+    Ask,
     ConversationPrior,
     Coverage,
     CrossEncoder,
@@ -31,6 +32,7 @@ from bruno_memory_vec.rankers import (
     Recency,
     Speaker,
     Statement,
+    Step,
     TimeMention,
     TimeNamed,
     Update,
@@ -50,27 +52,30 @@ AXES = np.vstack([np.eye(3), -np.eye(3), np.zeros((1, 3))]).astype(np.float32)
 
 #: Every step but the learned ranker, which would weigh the others anew.
 EVERYTHING = RankSettings(
-    fusion=Fusion("convex", 0.3),
-    neighbours=Neighbours(0.4, 100, 2),
-    answers=Answers(0.5, 100),
-    conversation=ConversationPrior(0.5, 3),
-    coverage=Coverage(0.5),
-    speaker=Speaker(0.2),
-    length=Length(0.5, 10),
-    statement=Statement(0.25),
-    time_mention=TimeMention(0.25),
-    time_named=TimeNamed(0.6),
-    feedback=Feedback(0.1),
-    current=Current(0.2, 0.3, 10),
-    recency=Recency(0.1, 90),
-    importance=Importance(0.1),
-    use=Use(0.1, 20),
-    update=Update(0.1, 0.5, 0.5),
-    cross_encoder=CrossEncoder("a-model", 1.0, 2),
-    duplicates=Duplicates(0.99),
-    diversity=Diversity(0.1),
+    Fusion("convex", 0.3),
+    (
+        Neighbours(0.4, 100, 2),
+        Answers(0.5, 100),
+        ConversationPrior(0.5, 3),
+        Coverage(0.5),
+        Speaker(0.2),
+        Length(0.5, 10),
+        Statement(0.25),
+        TimeMention(0.25),
+        TimeNamed(0.6),
+        Feedback(0.1),
+        Current(0.2, 0.3, 10),
+        Recency(0.1, 90),
+        Importance(0.1),
+        Use(0.1, 20),
+        Update(0.1, 0.5, 0.5),
+        CrossEncoder("a-model", 1.0, 2),
+        Duplicates(0.99),
+        Diversity(0.1),
+    ),
 )
 
+_NO_QUESTION = Question("")
 _DTYPES: dict[str, Any] = {
     "lexical": np.float32,
     "semantic": np.float32,
@@ -106,11 +111,25 @@ def make_pool(n: int, **columns: Any) -> Pool:
         **columns,
     }
     speakers = tuple(values.pop("speakers", ()))
+    texts = values.pop("texts", None)
     arrays: dict[str, Any] = {}
     for name, value in values.items():
         wanted = _DTYPES.get(name, np.int64)
         arrays[name] = value if value is None else np.array(value, wanted)
-    return Pool(speakers=speakers, **arrays)
+    return Pool(speakers=speakers, texts=texts, **arrays)
+
+
+def added(
+    step: Step,
+    pool: Pool,
+    score: NDArray[np.float64] | None = None,
+    *,
+    question: Question = _NO_QUESTION,
+    k: int = 10,
+) -> NDArray[np.float64]:
+    """What a step alone adds to a score, which the fusion has given."""
+    given = np.zeros(len(pool), np.float64) if score is None else score
+    return step(pool, given, Ask(question, NOW, k, given))
 
 
 def take(pool: Pool, order: NDArray[np.int64]) -> Pool:
@@ -228,7 +247,7 @@ def settings(draw: st.DrawFn, *, learned: bool = True) -> RankSettings:
         gains += [name for name in gain_steps() if steps[name] is not None]
         names = st.sampled_from(gains)
         steps["learned"] = Learned(draw(st.dictionaries(names, st.floats(-5, 5), min_size=1)))
-    return RankSettings(fusion, **steps)
+    return RankSettings(fusion, tuple(step for step in steps.values() if step is not None))
 
 
 def gain_steps() -> list[str]:

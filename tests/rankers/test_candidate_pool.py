@@ -11,7 +11,14 @@ import pytest
 
 from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
-from bruno_memory_vec.rankers import CandidateSettings, Coverage, Duplicates, Profile, RankSettings
+from bruno_memory_vec.rankers import (
+    CandidateSettings,
+    Coverage,
+    Duplicates,
+    Profile,
+    RankSettings,
+    Step,
+)
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall.copies import numbered, older_copies
 from bruno_memory_vec.recall.pool import columns_for, make_pool, places_around
@@ -20,9 +27,9 @@ from bruno_memory_vec.recall.profiles import load_profile
 BARE = load_profile("rrf")
 
 
-def profile(neighbours_of: int = 0, neighbour_distance: int = 0, **steps: Any) -> Profile:
+def profile(neighbours_of: int = 0, neighbour_distance: int = 0, *steps: Step) -> Profile:
     candidates = CandidateSettings(9, 9, neighbours_of, neighbour_distance)
-    rank = RankSettings(BARE.rank.fusion, **steps)
+    rank = RankSettings(BARE.rank.fusion, steps)
     return replace(BARE, candidates=candidates, rank=rank)
 
 
@@ -51,8 +58,8 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
 
 def test_columns_are_those_that_the_steps_read() -> None:
     assert columns_for(profile()) == list(COLUMNS)
-    assert columns_for(profile(coverage=Coverage(1.0))) == list(COLUMNS)
-    assert columns_for(profile(duplicates=Duplicates(0.9))) == [*COLUMNS, "vector"]
+    assert columns_for(profile(0, 0, Coverage(1.0))) == list(COLUMNS)
+    assert columns_for(profile(0, 0, Duplicates(0.9))) == [*COLUMNS, "vector"]
 
 
 def test_the_turns_around_the_best() -> None:
@@ -74,7 +81,7 @@ def test_nothing_is_proposed() -> None:
 
 
 def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
-    how = profile(duplicates=Duplicates(0.9), coverage=Coverage(1.0))
+    how = profile(0, 0, Duplicates(0.9), Coverage(1.0))
     rows = [
         {
             "seq": 7,
@@ -161,7 +168,7 @@ def test_what_no_step_needs_is_not_made() -> None:
 
 
 def test_no_rows() -> None:
-    how = profile(duplicates=Duplicates(0.9), coverage=Coverage(1.0))
+    how = profile(0, 0, Duplicates(0.9), Coverage(1.0))
     got = make_pool(
         table([], columns_for(how)),
         proposed((1, "a", 0, 1.0)),

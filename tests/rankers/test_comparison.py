@@ -19,14 +19,8 @@ from bruno_memory_vec.rankers import (
     Update,
     rank,
 )
-from bruno_memory_vec.rankers.comparison import (
-    COMPARED,
-    diversity_loss,
-    duplicate_loss,
-    feedback_gain,
-    update_loss,
-)
-from tests.rankers.pools import AXES, DAY, INT64, NOW, make_pool
+from bruno_memory_vec.rankers.steps.step import COMPARED
+from tests.rankers.pools import AXES, DAY, INT64, NOW, added, make_pool
 
 Floats = NDArray[np.float64]
 A, B, C = [1.0, 0.0], [0.0, 1.0], [0.6, 0.8]
@@ -66,27 +60,27 @@ def cosines(pool: Pool) -> Floats:
 
 def test_feedback_by_the_best_row() -> None:
     pool = make_pool(3, vector=[A, B, C])
-    got = feedback_gain(pool, np.array([1.0, 0.2, 0.5]), Feedback(weight=0.5, best=1))
+    got = added(Feedback(weight=0.5, best=1), pool, np.array([1.0, 0.2, 0.5]))
     assert got == pytest.approx([0.5, 0.0, 0.3], abs=1e-6)
 
 
 def test_feedback_weighs_the_best_rows_by_their_scores() -> None:
     pool = make_pool(3, vector=[A, B, C])
-    got = feedback_gain(pool, np.array([1.0, 0.2, 0.5]), Feedback(weight=1.0, best=2))
+    got = added(Feedback(weight=1.0, best=2), pool, np.array([1.0, 0.2, 0.5]))
     # The centroid is A + C / 2 = (1.3, 0.4); the cosines go as 1.3, 0.4 and 1.1.
     assert got == pytest.approx([1.0, 0.0, 0.7 / 0.9], abs=1e-6)
 
 
 def test_feedback_takes_no_row_below_zero_for_relevant() -> None:
     pool = make_pool(3, vector=[A, B, C])
-    got = feedback_gain(pool, np.array([1.0, -5.0, -9.0]), Feedback(weight=1.0, best=3))
+    got = added(Feedback(weight=1.0, best=3), pool, np.array([1.0, -5.0, -9.0]))
     assert got == pytest.approx([1.0, 0.0, 0.6], abs=1e-6)
 
 
 @given(compared(), st.floats(0, 10), st.integers(1, 20))
 def test_feedback_is_bounded(drawn: tuple[Pool, Floats], weight: float, best: int) -> None:
     pool, score = drawn
-    got = feedback_gain(pool, score, Feedback(weight, best))
+    got = added(Feedback(weight, best), pool, score)
     assert got.shape == score.shape
     assert (got >= 0).all()
     assert (got <= weight).all()
@@ -98,7 +92,7 @@ def test_feedback_is_bounded(drawn: tuple[Pool, Floats], weight: float, best: in
 def test_an_older_row_loses_to_a_newer_one_like_it() -> None:
     pool = make_pool(2, vector=[A, C], created_at=[NOW - DAY, NOW])
     # The cosine 0.6 is a fifth of the way from 0.5 to 1.
-    assert update_loss(pool, np.array([1.0, 0.5]), UPDATE) == pytest.approx([-0.06, 0], abs=1e-6)
+    assert added(UPDATE, pool, np.array([1.0, 0.5])) == pytest.approx([-0.06, 0], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -107,18 +101,18 @@ def test_an_older_row_loses_to_a_newer_one_like_it() -> None:
 )
 def test_nothing_is_lost_to_a_far_worse_or_an_equally_old_row(score: list[float], age: int) -> None:
     pool = make_pool(2, vector=[A, C], created_at=[NOW - age, NOW])
-    assert update_loss(pool, np.array(score), UPDATE)[0] == 0
+    assert added(UPDATE, pool, np.array(score))[0] == 0
 
 
 def test_the_likest_newer_row_counts() -> None:
     pool = make_pool(3, vector=[A, C, A], created_at=[NOW - DAY, NOW, NOW])
-    got = update_loss(pool, np.array([1.0, 1.0, 1.0]), UPDATE)
+    got = added(UPDATE, pool, np.array([1.0, 1.0, 1.0]))
     assert got == pytest.approx([-0.3, 0, 0], abs=1e-6)
 
 
 def test_a_chain_of_updates() -> None:
     pool = make_pool(3, vector=[A, A, A], created_at=[NOW - 2 * DAY, NOW - DAY, NOW])
-    got = update_loss(pool, np.array([2.0, 1.0, 1.0]), UPDATE)
+    got = added(UPDATE, pool, np.array([2.0, 1.0, 1.0]))
     assert got == pytest.approx([-0.6, -0.3, 0], abs=1e-6)
 
 
@@ -126,7 +120,7 @@ def test_below_the_compared_rows_nothing_is_lost() -> None:
     n = COMPARED + 2
     pool = make_pool(n, vector=[A] * n, created_at=[NOW - DAY] * (n - 1) + [NOW])
     score = np.array([*np.linspace(2, 1, n - 1), 3.0])
-    loss = update_loss(pool, score, UPDATE)
+    loss = added(UPDATE, pool, score)
     assert (loss[: COMPARED - 1] < 0).all()
     assert (loss[COMPARED - 1 :] == 0).all()
 
@@ -146,7 +140,7 @@ def test_update_as_the_formula_has_it(
                 span = max(1 - similarity, 1e-9)
                 likeness.append(min(max((alike[i, j] - similarity) / span, 0), 1))
         expected.append(-strength * max(score[i], 0) * max(likeness))
-    got = update_loss(pool, score, Update(strength, similarity, near))
+    got = added(Update(strength, similarity, near), pool, score)
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
     assert (got <= 0).all()
     assert (got >= -strength * np.maximum(score, 0) - 1e-12).all()
@@ -155,7 +149,7 @@ def test_update_as_the_formula_has_it(
 @given(st.lists(INT64, min_size=2, max_size=2, unique=True))
 def test_update_at_both_ends_of_time(created: list[int]) -> None:
     pool = make_pool(2, vector=[A, A], created_at=created)
-    got = update_loss(pool, np.array([1.0, 1.0]), UPDATE)
+    got = added(UPDATE, pool, np.array([1.0, 1.0]))
     apart = abs(created[0] - created[1]) >= DAY
     expected = [0.0, 0.0]
     expected[created.index(min(created))] = -0.3 if apart else 0.0
@@ -167,32 +161,32 @@ def test_update_at_both_ends_of_time(created: list[int]) -> None:
 
 def test_a_duplicate_loses_its_score() -> None:
     pool = make_pool(4, vector=[A, C, A, B])
-    got = duplicate_loss(pool, np.array([0.5, 0.9, 1.0, 0.1]), Duplicates(0.99))
+    got = added(Duplicates(0.99), pool, np.array([0.5, 0.9, 1.0, 0.1]))
     # The lowest score is 0.1, so a folded row comes to -0.9.
     assert got == pytest.approx([-1.4, 0, 0, 0])
 
 
 def test_of_equal_scores_the_later_row_stays() -> None:
     pool = make_pool(2, seq=[7, 3], vector=[A, A])
-    assert duplicate_loss(pool, np.array([1.0, 1.0]), Duplicates(0.99)).tolist() == [0, -1]
+    assert added(Duplicates(0.99), pool, np.array([1.0, 1.0])).tolist() == [0, -1]
 
 
 def test_what_is_like_a_folded_row_only_stays() -> None:
     # 0.8 between neighbours, 0.28 between the first and the last.
     pool = make_pool(3, vector=[A, [0.8, 0.6], [0.28, 0.96]])
-    got = duplicate_loss(pool, np.array([3.0, 2.0, 1.0]), Duplicates(0.79))
+    got = added(Duplicates(0.79), pool, np.array([3.0, 2.0, 1.0]))
     assert got.tolist() == [0, -2, 0]
 
 
 def test_rows_without_a_known_word_are_not_alike() -> None:
     pool = make_pool(2, vector=[[0.0, 0.0], [0.0, 0.0]])
-    assert duplicate_loss(pool, np.array([1.0, 1.0]), Duplicates(0.5)).tolist() == [0, 0]
+    assert added(Duplicates(0.5), pool, np.array([1.0, 1.0])).tolist() == [0, 0]
 
 
 @given(compared(), st.floats(0.01, 1))
 def test_no_two_kept_rows_are_alike(drawn: tuple[Pool, Floats], similarity: float) -> None:
     pool, score = drawn
-    loss = duplicate_loss(pool, score, Duplicates(similarity))
+    loss = added(Duplicates(similarity), pool, score)
     alike = cosines(pool) >= similarity
     kept: list[int] = []
     for i in best_first(pool, score):
@@ -206,7 +200,7 @@ def test_no_two_kept_rows_are_alike(drawn: tuple[Pool, Floats], similarity: floa
 
 def test_a_folded_row_comes_after_all_others() -> None:
     pool = make_pool(4, lexical=[3, 2, 1, 1], vector=[A, A, B, C], seq=[0, 9, 2, 3])
-    how = RankSettings(Fusion("lexical"), duplicates=Duplicates(0.99))
+    how = RankSettings(Fusion("lexical"), (Duplicates(0.99),))
     assert rank(pool, how, k=4, now=NOW).order.tolist() == [0, 3, 2, 1]
 
 
@@ -214,7 +208,7 @@ def test_copies_are_folded_at_a_similarity_of_one() -> None:
     rows = np.random.default_rng(0).normal(size=(50, 384)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     pool = make_pool(100, vector=np.concatenate([rows, rows]))
-    loss = duplicate_loss(pool, np.ones(100), Duplicates(1.0))
+    loss = added(Duplicates(1.0), pool, np.ones(100))
     assert (loss < 0).sum() == 50
 
 
@@ -223,7 +217,7 @@ def test_copies_are_folded_at_a_similarity_of_one() -> None:
 
 def test_diversity_by_hand() -> None:
     pool = make_pool(4, vector=[A, A, C, B])
-    got = diversity_loss(pool, np.array([1.0, 0.9, 0.7, 0.2]), 4, Diversity(weight=0.5))
+    got = added(Diversity(weight=0.5), pool, np.array([1.0, 0.9, 0.7, 0.2]), k=4)
     # The first row is chosen as it is; like it are the second (1), the third (0.6) and not the
     # fourth, which comes last and is like the third (0.8).
     assert got == pytest.approx([0, -0.5, -0.3, -0.4], abs=1e-6)
@@ -231,20 +225,20 @@ def test_diversity_by_hand() -> None:
 
 def test_what_is_not_chosen_loses_as_the_next_would() -> None:
     pool = make_pool(3, vector=[A, A, B])
-    got = diversity_loss(pool, np.array([1.0, 0.9, 0.1]), 1, Diversity(weight=1.0))
+    got = added(Diversity(weight=1.0), pool, np.array([1.0, 0.9, 0.1]), k=1)
     assert got == pytest.approx([0, -1.0, 0], abs=1e-6)
 
 
 def test_nothing_is_chosen() -> None:
     pool = make_pool(2, vector=[A, A])
-    assert diversity_loss(pool, np.array([1.0, 0.9]), 0, Diversity(1.0)).tolist() == [0, 0]
+    assert added(Diversity(1.0), pool, np.array([1.0, 0.9]), k=0).tolist() == [0, 0]
 
 
 def test_opposites_and_scores_below_zero_lose_nothing() -> None:
     pool = make_pool(2, vector=[A, [-1.0, 0.0]])
-    assert diversity_loss(pool, np.array([1.0, 0.9]), 2, Diversity(1.0)).tolist() == [0, 0]
+    assert added(Diversity(1.0), pool, np.array([1.0, 0.9]), k=2).tolist() == [0, 0]
     same = make_pool(2, vector=[A, A])
-    assert diversity_loss(same, np.array([-1.0, -2.0]), 2, Diversity(1.0)).tolist() == [0, 0]
+    assert added(Diversity(1.0), same, np.array([-1.0, -2.0]), k=2).tolist() == [0, 0]
 
 
 @given(compared(), shares, st.integers(0, 14))
@@ -266,7 +260,7 @@ def test_diversity_chooses_as_mmr_does(drawn: tuple[Pool, Floats], weight: float
     for i in range(len(pool)):
         if i not in chosen:
             losses[i] = loss(i)
-    got = diversity_loss(pool, score, k, Diversity(weight))
+    got = added(Diversity(weight), pool, score, k=k)
     np.testing.assert_allclose(got, losses, atol=1e-12)
     # What is shown is what was chosen, in that order.
     assert best_first(pool, score + got)[: min(k, len(pool))] == chosen
@@ -280,14 +274,14 @@ def test_diversity_chooses_as_mmr_does(drawn: tuple[Pool, Floats], weight: float
 def test_few_rows_or_no_vectors(n: int, vectors: bool) -> None:
     pool = make_pool(n, vector=np.tile(np.eye(2)[0], (n, 1)) if vectors else None)
     score = np.ones(n)
-    feedback = feedback_gain(pool, score, Feedback(1.0))
+    feedback = added(Feedback(1.0), pool, score)
     # Rows that are all alike all gain.
     assert feedback.tolist() == [float(vectors)] * n
-    assert update_loss(pool, score, UPDATE).tolist() == [0] * n
+    assert added(UPDATE, pool, score).tolist() == [0] * n
     folded = [-1.0, 0.0] if n == 2 and vectors else [0.0] * n
-    assert duplicate_loss(pool, score, Duplicates(0.9)).tolist() == folded
+    assert added(Duplicates(0.9), pool, score).tolist() == folded
     like = [-1.0, 0.0] if n == 2 and vectors else [0.0] * n
-    assert diversity_loss(pool, score, n, Diversity(1.0)).tolist() == like
+    assert added(Diversity(1.0), pool, score, k=n).tolist() == like
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
@@ -298,14 +292,14 @@ def test_unit_vectors_of_any_kind_give_numbers(seed: int, n: int) -> None:
     pool = make_pool(n, vector=rows, created_at=dice.integers(0, 9, n) * DAY)
     score = dice.normal(size=n)
     lost = [
-        update_loss(pool, score, UPDATE),
-        duplicate_loss(pool, score, Duplicates(0.3)),
-        diversity_loss(pool, score, 5, Diversity(0.7)),
+        added(UPDATE, pool, score),
+        added(Duplicates(0.3), pool, score),
+        added(Diversity(0.7), pool, score, k=5),
     ]
     for loss in lost:
         assert np.isfinite(loss).all()
         assert (loss <= 0).all()
-    assert (feedback_gain(pool, score, Feedback(1.0)) <= 1).all()
+    assert (added(Feedback(1.0), pool, score) <= 1).all()
     # A cosine is at most 1, and so is what a row loses, in units of the best score.
     assert (lost[2] >= -0.7 * max(score.max(), 0) - 1e-6).all()
     assert math.isclose(lost[2].max(), 0, abs_tol=1e-12)

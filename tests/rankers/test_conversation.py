@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.rankers import ConversationPrior
-from bruno_memory_vec.rankers.conversation import conversation_gain
+from tests.rankers.pools import added, make_pool
 
 
 def gain(
     score: list[float], conversation: list[int], best: int = 3, weight: float = 0.4
 ) -> list[float]:
-    got = conversation_gain(
-        np.array(score, np.float64),
-        np.array(conversation, np.int64),
+    got = added(
         ConversationPrior(weight=weight, best=best),
+        make_pool(len(score), conversation=conversation),
+        np.array(score, np.float64),
     )
     return [float(value) for value in got]
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.rankers import Coverage, Pool
-from bruno_memory_vec.rankers.coverage import coverage_gain
-from tests.rankers.pools import make_pool, pools
+from tests.rankers.pools import added, make_pool, pools
 
 HOW = Coverage(weight=2.0, before=0.8, after=0.6)
 shares = st.floats(0, 1)
@@ -19,7 +18,7 @@ def gain(conversation: list[int], turn: list[int], matches: Any, weight: Any) ->
     pool = make_pool(
         len(turn), conversation=conversation, turn=turn, matches=matches, term_weight=weight
     )
-    return [round(float(value), 6) for value in coverage_gain(pool, HOW)]
+    return [round(float(value), 6) for value in added(HOW, pool)]
 
 
 def test_by_hand() -> None:
@@ -55,7 +54,7 @@ def test_without_a_word_that_counts(weight: list[float]) -> None:
 
 
 def test_without_matches() -> None:
-    assert coverage_gain(make_pool(2), HOW).tolist() == [0.0, 0.0]
+    assert added(HOW, make_pool(2)).tolist() == [0.0, 0.0]
 
 
 def test_an_empty_pool() -> None:
@@ -64,7 +63,7 @@ def test_an_empty_pool() -> None:
 
 @given(pools(), st.floats(0, 10), shares, shares)
 def test_bounds(pool: Pool, weight: float, before: float, after: float) -> None:
-    got = coverage_gain(pool, Coverage(weight, before, after))
+    got = added(Coverage(weight, before, after), pool)
     assert got.shape == (len(pool),)
     assert got.dtype == np.float64
     assert (got >= 0).all()
@@ -76,14 +75,14 @@ def test_a_wider_window_never_takes(
     pool: Pool, one: float, two: float, three: float, four: float
 ) -> None:
     (less, more), (narrow, wide) = sorted([one, two]), sorted([three, four])
-    small = coverage_gain(pool, Coverage(1.0, less, narrow))
-    large = coverage_gain(pool, Coverage(1.0, more, wide))
+    small = added(Coverage(1.0, less, narrow), pool)
+    large = added(Coverage(1.0, more, wide), pool)
     assert (large >= small - 1e-9).all()
 
 
 @given(pools())
 def test_without_a_window_only_its_own_words_count(pool: Pool) -> None:
-    got = coverage_gain(pool, Coverage(1.0, 0.0, 0.0))
+    got = added(Coverage(1.0, 0.0, 0.0), pool)
     if pool.matches is None or pool.term_weight is None or not pool.term_weight.sum():
         assert (got == 0).all()
         return

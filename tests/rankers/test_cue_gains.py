@@ -19,17 +19,9 @@ from bruno_memory_vec.rankers import (
     TimeMention,
     TimeNamed,
 )
-from bruno_memory_vec.rankers.cue_gains import (
-    current_gain,
-    length_gain,
-    speaker_gain,
-    statement_gain,
-    time_mention_gain,
-    time_named_gain,
-)
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.rankers.time_expressions import Period
-from tests.rankers.pools import DAY, INT64, NAN, NOW, make_pool, pools, questions
+from tests.rankers.pools import DAY, INT64, NAN, NOW, added, make_pool, pools, questions
 
 weights = st.floats(0, 10)
 days = st.floats(0.01, 1e5)
@@ -42,17 +34,17 @@ NOW_ASKED = Question("where do i work?", of_role="user", asks_now=True)
 
 def test_length_by_hand() -> None:
     pool = make_pool(4, words=[0, 10, 30, 2**63 - 1])
-    got = length_gain(pool, Length(weight=0.4, half_words=10))
+    got = added(Length(weight=0.4, half_words=10), pool)
     assert got == pytest.approx([0, 0.2, 0.3, 0.4])
 
 
 def test_a_length_below_zero_is_none() -> None:
-    assert length_gain(make_pool(1, words=[-5]), Length(1.0, 10)).tolist() == [0]
+    assert added(Length(1.0, 10), make_pool(1, words=[-5])).tolist() == [0]
 
 
 @given(st.lists(st.integers(0, 2**63 - 1), max_size=9), weights, st.floats(1, 1e6))
 def test_longer_texts_gain_no_less(words: list[int], weight: float, half: float) -> None:
-    got = length_gain(make_pool(len(words), words=sorted(words)), Length(weight, half))
+    got = added(Length(weight, half), make_pool(len(words), words=sorted(words)))
     assert (np.diff(got) >= -1e-12).all()
     assert ((got >= 0) & (got <= weight + 1e-9)).all()
 
@@ -62,13 +54,13 @@ def test_longer_texts_gain_no_less(words: list[int], weight: float, half: float)
 
 def test_statement_by_hand() -> None:
     pool = make_pool(5, question_share=[0.0, 1.0, 0.25, NAN, 7.0])
-    got = statement_gain(pool, Statement(weight=0.4))
+    got = added(Statement(weight=0.4), pool)
     assert got == pytest.approx([0.4, 0.0, 0.3, 0.4, 0.0])
 
 
 @given(st.floats(width=32), weights)
 def test_any_share_gives_a_bounded_gain(share: float, weight: float) -> None:
-    (got,) = statement_gain(make_pool(1, question_share=[share]), Statement(weight))
+    (got,) = added(Statement(weight), make_pool(1, question_share=[share]))
     assert 0 <= got <= weight
 
 
@@ -77,9 +69,9 @@ def test_any_share_gives_a_bounded_gain(share: float, weight: float) -> None:
 
 def test_a_time_helps_where_one_is_asked_for() -> None:
     pool = make_pool(2, names_time=[True, False])
-    asked = time_mention_gain(pool, Question("", asks_when=True), TimeMention(0.3))
+    asked = added(TimeMention(0.3), pool, question=Question("", asks_when=True))
     assert asked.tolist() == [0.3, 0.0]
-    assert time_mention_gain(pool, Question(""), TimeMention(0.3)).tolist() == [0.0, 0.0]
+    assert added(TimeMention(0.3), pool, question=Question("")).tolist() == [0.0, 0.0]
 
 
 # time named
@@ -88,7 +80,7 @@ def test_a_time_helps_where_one_is_asked_for() -> None:
 def test_time_named_by_hand() -> None:
     ages = [0.0, 0.5, 1.0, 2.0, -1.0]
     pool = make_pool(5, created_at=[NOW + int(age * DAY) for age in ages])
-    got = time_named_gain(pool, TODAY, TimeNamed(weight=0.5, after_days=3.5, before_days=2.0))
+    got = added(TimeNamed(weight=0.5, after_days=3.5, before_days=2.0), pool, question=TODAY)
     # After it the gain falls by e in 3.5 days and half of the day itself.
     late, early = math.exp(-1 / 4), math.exp(-1 / 2)
     assert got == pytest.approx([0.5, 0.5, 0.5, 0.5 * late, 0.5 * early])
@@ -99,19 +91,19 @@ def test_a_long_period_is_talked_of_for_longer() -> None:
     month = Question("", periods=(Period(NOW - 30 * DAY, NOW),))
     day = Question("", periods=(Period(NOW - DAY, NOW),))
     how = TimeNamed(1.0)
-    assert time_named_gain(pool, month, how)[0] > time_named_gain(pool, day, how)[0]
+    assert added(how, pool, question=month)[0] > added(how, pool, question=day)[0]
 
 
 def test_the_nearest_period_counts() -> None:
     pool = make_pool(1, created_at=[NOW])
     one, other = Period(NOW + 9 * DAY, NOW + 10 * DAY), Period(NOW, NOW + 1)
     how = TimeNamed(0.7)
-    assert time_named_gain(pool, Question("", periods=(one, other)), how)[0] == 0.7
-    assert 0 < time_named_gain(pool, Question("", periods=(one,)), how)[0] < 0.7
+    assert added(how, pool, question=Question("", periods=(one, other)))[0] == 0.7
+    assert 0 < added(how, pool, question=Question("", periods=(one,)))[0] < 0.7
 
 
 def test_without_a_period_nothing_is_gained() -> None:
-    assert time_named_gain(make_pool(2), Question(""), TimeNamed(1.0)).tolist() == [0, 0]
+    assert added(TimeNamed(1.0), make_pool(2), question=Question("")).tolist() == [0, 0]
 
 
 @given(st.lists(INT64, max_size=9), weights, days, days)
@@ -122,7 +114,7 @@ def test_farther_from_the_time_gains_no_more(
     late = sorted(max(one, NOW) for one in created)
     early = sorted((min(one, NOW) for one in created), reverse=True)
     for side in (late, early):
-        got = time_named_gain(make_pool(len(side), created_at=side), TODAY, how)
+        got = added(how, make_pool(len(side), created_at=side), question=TODAY)
         assert (np.diff(got) <= 1e-12).all()
 
 
@@ -132,7 +124,7 @@ def test_farther_from_the_time_gains_no_more(
 def speakers(question: Question, **columns: Any) -> list[float]:
     n = len(next(iter(columns.values())))
     columns.setdefault("speakers", ("Ana", "Bo Li"))
-    got = speaker_gain(make_pool(n, **columns), question, Speaker(weight=0.4))
+    got = added(Speaker(weight=0.4), make_pool(n, **columns), question=question)
     return [float(value) for value in got]
 
 
@@ -185,7 +177,7 @@ def test_current_by_hand() -> None:
         tells_change=[True, False, True, True],
         question_share=[0.0, 0.0, 0.5, NAN],
     )
-    got = current_gain(pool, np.array([2.0, 1.5, 1.25, 1.0]), NOW_ASKED, Current(1.0, 0.5, 4))
+    got = added(Current(1.0, 0.5, 4), pool, np.array([2.0, 1.5, 1.25, 1.0]), question=NOW_ASKED)
     # By age 0, 1/3, 2/3, 1; by score 1, sqrt(1/2), sqrt(1/4), 0.
     expected = [0.0, math.sqrt(0.5) / 3, 0.5 * 0.5 * (2 / 3) * 1.5, 0.0]
     assert got == pytest.approx(expected)
@@ -193,13 +185,13 @@ def test_current_by_hand() -> None:
 
 def test_the_newest_and_best_row_gains_the_weight() -> None:
     pool = make_pool(3, created_at=[NOW - DAY, NOW, NOW - 2 * DAY])
-    got = current_gain(pool, np.array([0.0, 1.0, 0.5]), NOW_ASKED, Current(0.7, 0.5, 30))
+    got = added(Current(0.7, 0.5, 30), pool, np.array([0.0, 1.0, 0.5]), question=NOW_ASKED)
     assert got == pytest.approx([0.0, 0.7, 0.0])
 
 
 def test_rows_of_one_time_share_the_middle_of_their_places() -> None:
     pool = make_pool(4, created_at=[NOW, NOW - DAY, NOW, NOW])
-    got = current_gain(pool, np.array([1.0, 1.0, 1.0, 0.0]), NOW_ASKED, Current(1.0, 0.0, 30))
+    got = added(Current(1.0, 0.0, 30), pool, np.array([1.0, 1.0, 1.0, 0.0]), question=NOW_ASKED)
     # Of the places 0 to 3 the three newest have 1, 2 and 3.
     assert got == pytest.approx([2 / 3, 0.0, 2 / 3, 0.0])
 
@@ -208,26 +200,26 @@ def test_only_the_user_tells_how_their_own_things_stand() -> None:
     roles = [NO_ROLE, USER, NO_ROLE, USER, ASSISTANT, OTHER_ROLE]
     pool = make_pool(6, role=roles, created_at=[NOW - DAY, NOW - DAY, NOW, NOW, NOW, NOW])
     score = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
-    got = current_gain(pool, score, NOW_ASKED, Current(1.0, 1.0, 30))
+    got = added(Current(1.0, 1.0, 30), pool, score, question=NOW_ASKED)
     assert (got > 0).tolist() == [False, False, True, True, False, False]
 
 
 def test_below_the_rank_nothing_is_gained() -> None:
     pool = make_pool(4, created_at=[NOW - DAY, NOW, NOW, NOW])
-    got = current_gain(pool, np.array([4.0, 3.0, 2.0, 1.0]), NOW_ASKED, Current(1.0, 0.0, 3))
+    got = added(Current(1.0, 0.0, 3), pool, np.array([4.0, 3.0, 2.0, 1.0]), question=NOW_ASKED)
     assert got[1] > 0
     assert got[2:].tolist() == [0, 0]
 
 
 def test_rows_of_one_day_are_equally_new() -> None:
     pool = make_pool(3, created_at=[DAY, DAY + 1, 2 * DAY - 1])
-    got = current_gain(pool, np.ones(3), NOW_ASKED, Current(1.0, 0.0, 15))
+    got = added(Current(1.0, 0.0, 15), pool, np.ones(3), question=NOW_ASKED)
     assert got.tolist() == pytest.approx([0.5, 0.5, 0.5])
 
 
 def test_in_a_small_memory_the_newer_of_two_gains() -> None:
     pool = make_pool(2, created_at=[NOW - DAY, NOW])
-    got = current_gain(pool, np.array([1.0, 0.64]), NOW_ASKED, Current(1.0, 0.0, 15))
+    got = added(Current(1.0, 0.0, 15), pool, np.array([1.0, 0.64]), question=NOW_ASKED)
     assert got.tolist() == pytest.approx([0.0, 0.8])
 
 
@@ -244,7 +236,7 @@ def test_no_row_is_newer_for_this_question(
     question: Question, score: list[float], created: list[int]
 ) -> None:
     pool = make_pool(len(score), created_at=created)
-    got = current_gain(pool, np.array(score, np.float64), question, Current(1.0, 1.0, 5))
+    got = added(Current(1.0, 1.0, 5), pool, np.array(score, np.float64), question=question)
     assert got.tolist() == [0.0] * len(score)
 
 
@@ -253,7 +245,7 @@ def test_current_is_bounded(
     pool: Pool, seed: int, weight: float, change: float, among: int
 ) -> None:
     score = np.random.default_rng(seed).normal(size=len(pool)).round(1)
-    got = current_gain(pool, score, NOW_ASKED, Current(weight, change, among))
+    got = added(Current(weight, change, among), pool, score, question=NOW_ASKED)
     assert got.shape == (len(pool),)
     assert (got >= 0).all()
     assert (got <= (weight + change * pool.tells_change) * (1 + 1e-9)).all()
@@ -269,7 +261,7 @@ def test_among_equally_good_rows_the_newer_gains_more(days: list[int], weight: f
     created = [day * DAY for day in sorted(days)]
     pool = make_pool(n + 1, created_at=[*created, min(created)])
     score = np.array([1.0] * n + [0.0])
-    got = current_gain(pool, score, NOW_ASKED, Current(weight, 0.0, 40))[:n]
+    got = added(Current(weight, 0.0, 40), pool, score, question=NOW_ASKED)[:n]
     assert (np.diff(got) > 0).all()
 
 
@@ -281,11 +273,11 @@ def test_gains_are_bounded(
     pool: Pool, question: Question, weight: float, after: float, before: float
 ) -> None:
     got: list[NDArray[np.float64]] = [
-        length_gain(pool, Length(weight, after + 1)),
-        statement_gain(pool, Statement(weight)),
-        time_mention_gain(pool, question, TimeMention(weight)),
-        time_named_gain(pool, question, TimeNamed(weight, after, before)),
-        speaker_gain(pool, question, Speaker(weight)),
+        added(Length(weight, after + 1), pool),
+        added(Statement(weight), pool),
+        added(TimeMention(weight), pool, question=question),
+        added(TimeNamed(weight, after, before), pool, question=question),
+        added(Speaker(weight), pool, question=question),
     ]
     for gain in got:
         assert gain.shape == (len(pool),)

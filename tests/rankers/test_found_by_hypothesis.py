@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from bruno_memory_vec.rankers import Diversity, Duplicates, Fusion, Question, RankSettings, rank
-from bruno_memory_vec.rankers.cue_gains import current_gain
-from bruno_memory_vec.rankers.step_settings import Current
-from tests.rankers.pools import NAN, NOW, make_pool
+from bruno_memory_vec.rankers import (
+    Current,
+    Diversity,
+    Duplicates,
+    Fusion,
+    Question,
+    RankSettings,
+    rank,
+)
+from tests.rankers.pools import NAN, NOW, added, make_pool
 
 
 def test_scores_that_hardly_differ() -> None:
     """A span that is nearly 0 made the division overflow."""
     pool = make_pool(2, turn=[0, 2**63 - 1])
     asked = Question("", asks_now=True)
-    gain = current_gain(pool, np.array([1.1e-311, -0.5]), asked, Current(1.0, 1.0, 3))
+    gain = added(Current(1.0, 1.0, 3), pool, np.array([1.1e-311, -0.5]), question=asked)
     assert np.isfinite(gain).all()
     assert (gain >= 0.0).all()
 
@@ -30,9 +36,7 @@ def test_diversity_beside_duplicates() -> None:
         semantic=[NAN, NAN, NAN, -1.0, NAN, NAN, NAN],
         vector=vectors,
     )
-    how = RankSettings(
-        Fusion("rrf", 0.875, 1), diversity=Diversity(1.0), duplicates=Duplicates(0.0)
-    )
+    how = RankSettings(Fusion("rrf", 0.875, 1), (Diversity(1.0), Duplicates(0.0)))
 
     def best(k: int) -> list[int]:
         return rank(pool, how, k=k, now=NOW).order.tolist()

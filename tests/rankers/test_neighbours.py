@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.rankers import Answers, Neighbours
-from bruno_memory_vec.rankers.neighbours import answer_gain, neighbour_gain
+from tests.rankers.pools import added, make_pool
 
 SETTINGS = Neighbours(weight=0.5, fade_words=100, distance=2)
 ANSWERS = Answers(weight=0.5, fade_words=100)
@@ -21,13 +21,9 @@ def gain(
     words: list[int] | None = None,
     settings: Neighbours = SETTINGS,
 ) -> list[float]:
-    got = neighbour_gain(
-        np.array(score, np.float64),
-        np.array(conversation, np.int64),
-        np.array(turn, np.int64),
-        np.array(words or [0] * len(score), np.int64),
-        settings,
-    )
+    n = len(score)
+    pool = make_pool(n, conversation=conversation, turn=turn, words=words or [0] * n)
+    got = added(settings, pool, np.array(score, np.float64))
     return [round(float(value), 12) for value in got]
 
 
@@ -39,14 +35,15 @@ def answered(
     words: list[int] | None = None,
     settings: Answers = ANSWERS,
 ) -> list[float]:
-    got = answer_gain(
-        np.array(score, np.float64),
-        np.array(conversation, np.int64),
-        np.array(turn, np.int64),
-        np.array(words or [0] * len(score), np.int64),
-        np.array(asks, np.bool_),
-        settings,
+    n = len(score)
+    pool = make_pool(
+        n,
+        conversation=conversation,
+        turn=turn,
+        words=words or [0] * n,
+        ends_with_question=asks,
     )
+    got = added(settings, pool, np.array(score, np.float64))
     return [round(float(value), 12) for value in got]
 
 
@@ -175,13 +172,15 @@ def test_as_the_formula_has_it(
         near.append(share * total)
         after.append(share * at((conversation, turn - 1), asking=True))
     score, conversation_, turn_, words_, asks_ = ([row[i] for row in rows] for i in range(5))
-    columns = (
-        np.array(score, np.float64),
-        np.array(conversation_, np.int64),
-        np.array(turn_, np.int64),
-        np.array(words_, np.int64),
+    pool = make_pool(
+        len(rows),
+        conversation=conversation_,
+        turn=turn_,
+        words=words_,
+        ends_with_question=asks_,
     )
-    got = neighbour_gain(*columns, Neighbours(weight, fade, distance, decay))
+    fused = np.array(score, np.float64)
+    got = added(Neighbours(weight, fade, distance, decay), pool, fused)
     np.testing.assert_allclose(got, near, rtol=1e-9, atol=1e-12)
-    got = answer_gain(*columns, np.array(asks_, np.bool_), Answers(weight, fade))
+    got = added(Answers(weight, fade), pool, fused)
     np.testing.assert_allclose(got, after, rtol=1e-9, atol=1e-12)

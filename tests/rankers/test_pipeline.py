@@ -23,6 +23,7 @@ from bruno_memory_vec.rankers import (
     Question,
     RankSettings,
     Recency,
+    Statement,
     Use,
     rank,
 )
@@ -41,11 +42,13 @@ from tests.rankers.pools import (
 ALONE = RankSettings(Fusion("convex", 0.3))
 SOME = RankSettings(
     Fusion("convex", 0.3),
-    neighbours=Neighbours(0.4, 100, 2),
-    conversation=ConversationPrior(0.5, 3),
-    recency=Recency(0.1, 90),
-    importance=Importance(0.1),
-    use=Use(0.1, 20),
+    (
+        Neighbours(0.4, 100, 2),
+        ConversationPrior(0.5, 3),
+        Recency(0.1, 90),
+        Importance(0.1),
+        Use(0.1, 20),
+    ),
 )
 ASKED = Question("What did Ana order?", of_role="user", asks_when=True, asks_now=True)
 
@@ -85,10 +88,7 @@ def test_turns_around_give_what_the_fusion_gave_them() -> None:
         ends_with_question=[True, True, False],
     )
     how = RankSettings(
-        Fusion("lexical"),
-        neighbours=Neighbours(1.0, 100, 1),
-        answers=Answers(1.0, 100),
-        conversation=ConversationPrior(1.0, 1),
+        Fusion("lexical"), (Neighbours(1.0, 100, 1), Answers(1.0, 100), ConversationPrior(1.0, 1))
     )
     signals = rank(pool, how, k=3, now=NOW).signals
     assert signals["lexical"].tolist() == [1, 0.5, 0]
@@ -108,8 +108,7 @@ def test_only_steps_that_are_on_appear() -> None:
 
 @pytest.mark.parametrize("step", [name for name in STEPS if name != "learned"])
 def test_a_step_that_is_off_has_no_signal(step: str) -> None:
-    off: dict[str, Any] = {step: None}
-    how = dataclasses.replace(EVERYTHING, **off)
+    how = EVERYTHING.without(step)
     got = rank(make_pool(2), how, k=2, now=NOW, cross_score=lambda rows: rows * 1.0)
     assert step not in got.signals
     assert len(got.signals) == len(STEPS)
@@ -117,7 +116,9 @@ def test_a_step_that_is_off_has_no_signal(step: str) -> None:
 
 @pytest.mark.parametrize("step", [name for name in STEPS if name != "learned"])
 def test_a_step_alone(step: str) -> None:
-    how = dataclasses.replace(ALONE, **{step: getattr(EVERYTHING, step)})
+    alone = EVERYTHING.get(step)
+    assert alone is not None
+    how = ALONE.with_steps(alone)
     pool = make_pool(3, lexical=[3, 2, 1], vector=np.eye(3)[[0, 0, 1]])
     got = rank(pool, how, k=3, now=NOW, question=ASKED, cross_score=lambda rows: rows * 1.0)
     assert list(got.signals) == ["lexical", "semantic", step]
@@ -126,7 +127,7 @@ def test_a_step_alone(step: str) -> None:
 
 def test_the_cross_encoder_reads_the_best_rows_only() -> None:
     pool = make_pool(4, lexical=[1.0, 4.0, 3.0, 2.0])
-    how = RankSettings(Fusion("lexical"), cross_encoder=CrossEncoder("a-model", 5.0, best=2))
+    how = RankSettings(Fusion("lexical"), (CrossEncoder("a-model", 5.0, best=2),))
     read: list[list[int]] = []
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.floating]:
@@ -141,12 +142,12 @@ def test_the_cross_encoder_reads_the_best_rows_only() -> None:
 
 
 def test_without_a_cross_encoder_the_step_is_off() -> None:
-    how = RankSettings(Fusion("lexical"), cross_encoder=CrossEncoder("a-model"))
+    how = RankSettings(Fusion("lexical"), (CrossEncoder("a-model"),))
     assert list(rank(make_pool(2), how, k=2, now=NOW).signals) == ["lexical"]
 
 
 def test_the_cross_encoder_is_not_asked_of_an_empty_pool() -> None:
-    how = RankSettings(Fusion("lexical"), cross_encoder=CrossEncoder("a-model"))
+    how = RankSettings(Fusion("lexical"), (CrossEncoder("a-model"),))
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.floating]:
         raise AssertionError("asked")
@@ -156,7 +157,7 @@ def test_the_cross_encoder_is_not_asked_of_an_empty_pool() -> None:
 
 def test_scores_that_are_no_numbers_gain_nothing() -> None:
     pool = make_pool(3, lexical=[3.0, 2.0, 1.0])
-    how = RankSettings(Fusion("lexical"), cross_encoder=CrossEncoder("a-model", 1.0))
+    how = RankSettings(Fusion("lexical"), (CrossEncoder("a-model", 1.0),))
     got = rank(pool, how, k=3, now=NOW, cross_score=lambda rows: np.array([NAN, np.inf, 1.0]))
     assert got.signals["cross_encoder"].tolist() == [0, 0, 1]
 
@@ -164,10 +165,7 @@ def test_scores_that_are_no_numbers_gain_nothing() -> None:
 def test_newer_is_never_worse_even_below_zero() -> None:
     pool = make_pool(2, created_at=[0, NOW], question_share=[0.0, 0.0], seq=[1, 0])
     how = RankSettings(
-        Fusion("lexical"),
-        statement=EVERYTHING.statement,
-        learned=Learned({"statement": -1.0}),
-        recency=Recency(0.5, 1),
+        Fusion("lexical"), (Statement(0.25), Learned({"statement": -1.0}), Recency(0.5, 1))
     )
     assert rank(pool, how, k=2, now=NOW).order.tolist() == [1, 0]
 
@@ -218,7 +216,7 @@ def test_signals_sum_to_the_score_and_nothing_is_nan(
     total = np.zeros(len(pool)) + sum(ranking.signals.values())
     np.testing.assert_allclose(total, ranking.score, atol=1e-9, rtol=1e-9)
     # A row loses below 0 only where the settings say so.
-    if not (how.learned or how.diversity or how.duplicates):
+    if not any(how.get(step) for step in ("learned", "diversity", "duplicates")):
         assert (ranking.score >= 0).all()
 
 

@@ -43,6 +43,19 @@ def test_vectors_are_one_a_row(vector: Any) -> None:
         make_pool(2, vector=vector)
 
 
+def test_texts_are_one_a_row() -> None:
+    assert make_pool(2, texts=["a", "b"]).texts == ["a", "b"]
+    with pytest.raises(ValueError, match="texts has 1 entries, seq has"):
+        make_pool(2, texts=["a"])
+
+
+def test_the_best_rows_are_first_and_of_equal_ones_the_later() -> None:
+    pool = make_pool(4, seq=[4, 9, 2, 7])
+    order = pool.best_first(np.array([1.0, 1.0, 3.0, 1.0]))
+    assert order.dtype == np.int64
+    assert order.tolist() == [2, 1, 3, 0]
+
+
 @pytest.mark.parametrize("matches", [[[1.0]], [1.0, 0.0]])
 def test_matches_are_one_row_each(matches: Any) -> None:
     with pytest.raises(ValueError, match="matches has shape"):

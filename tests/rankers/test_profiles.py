@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.rankers import STEPS, Learned, Profile, rank
+from bruno_memory_vec.rankers import STEPS, Answers, Coverage, Learned, Neighbours, Profile, rank
 from bruno_memory_vec.recall.profiles import list_profiles, load_profile
 from tests.rankers.pools import EVERYTHING, NOW, make_pool
 
@@ -37,7 +37,7 @@ def write(folder: Path, text: str) -> Path:
 
 def table(step: str, **changed: str) -> str:
     """A step's table as TOML, with some of its values (as TOML) changed, or left out by ""."""
-    settings = getattr(EVERYTHING, step)
+    settings: Any = EVERYTHING.get(step)
     values = {field.name: json.dumps(getattr(settings, field.name)) for field in fields(settings)}
     lines = (f"{name} = {value}" for name, value in {**values, **changed}.items() if value)
     return "\n".join([f"[{step}]", *lines, ""])
@@ -68,12 +68,12 @@ def test_every_shipped_profile_loads_and_ranks(name: str) -> None:
 @pytest.mark.parametrize("name", list_profiles())
 def test_neighbours_that_count_are_fetched(name: str) -> None:
     profile = load_profile(name)
-    steps = profile.rank
+    neighbours = profile.rank.get(Neighbours)
     wanted = max(
-        steps.neighbours.distance if steps.neighbours else 0,
+        neighbours.distance if neighbours else 0,
         # Coverage looks at the two turns before, and an answer at the question before it.
-        2 if steps.coverage else 0,
-        1 if steps.answers else 0,
+        2 if profile.rank.get(Coverage) else 0,
+        1 if profile.rank.get(Answers) else 0,
     )
     # Some profiles leave the neighbours that are not candidates themselves where they are.
     fetched = profile.candidates.neighbours_of > 0
@@ -96,27 +96,27 @@ def test_from_a_file(tmp_path: Path, kind: type[Any]) -> None:
     assert isinstance(profile, Profile)
     assert (profile.name, profile.description) == ("mine", "mine")
     assert profile.rank.fusion.semantic_weight == 0.5
-    assert all(getattr(profile.rank, step) is None for step in STEPS)
+    assert all(profile.rank.get(step) is None for step in STEPS)
 
 
 @pytest.mark.parametrize("step", SIMPLE_STEPS)
 def test_a_table_switches_its_step_on(tmp_path: Path, step: str) -> None:
     profile = load_profile(write(tmp_path, GOOD + table(step)))
     for other in STEPS:
-        expected = getattr(EVERYTHING, step) if other == step else None
-        assert getattr(profile.rank, other) == expected
+        expected = EVERYTHING.get(step) if other == step else None
+        assert profile.rank.get(other) == expected
 
 
 def test_all_tables_in_any_order(tmp_path: Path) -> None:
     text = "".join(table(step) for step in reversed(SIMPLE_STEPS))
     rank_ = load_profile(write(tmp_path, GOOD + text)).rank
-    assert all(getattr(rank_, step) == getattr(EVERYTHING, step) for step in SIMPLE_STEPS)
+    assert all(rank_.get(step) == EVERYTHING.get(step) for step in SIMPLE_STEPS)
 
 
 @pytest.mark.parametrize("step", SIMPLE_STEPS)
 def test_what_has_a_default_may_be_left_out(tmp_path: Path, step: str) -> None:
     given = {f.name: "" for f in fields(STEPS[step]) if f.default is not MISSING}
-    loaded = getattr(load_profile(write(tmp_path, GOOD + table(step, **given))).rank, step)
+    loaded = load_profile(write(tmp_path, GOOD + table(step, **given))).rank.get(step)
     assert all(getattr(loaded, f.name) == f.default for f in fields(STEPS[step]) if f.name in given)
 
 
@@ -194,7 +194,7 @@ def test_a_number_of_400_digits(tmp_path: Path) -> None:
     ],
 )
 def test_factors_in_the_profile(tmp_path: Path, text: str) -> None:
-    learned = load_profile(write(tmp_path, GOOD + text + table("length"))).rank.learned
+    learned = load_profile(write(tmp_path, GOOD + text + table("length"))).rank.get(Learned)
     assert learned == Learned({"lexical": 1, "length": -0.5})
 
 
@@ -222,7 +222,9 @@ def test_a_factor_whose_step_is_off(tmp_path: Path) -> None:
 
 def test_factors_in_a_file_beside_the_profile(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text('{"factors": {"lexical": 2}, "seed": 1}')
-    learned = load_profile(write(tmp_path, GOOD + '[learned]\nfile = "mine.json"\n')).rank.learned
+    learned = load_profile(write(tmp_path, GOOD + '[learned]\nfile = "mine.json"\n')).rank.get(
+        Learned
+    )
     assert learned == Learned({"lexical": 2}, "mine.json")
 
 

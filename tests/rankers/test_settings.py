@@ -18,11 +18,11 @@ from bruno_memory_vec.rankers import (
     RankSettings,
     Recency,
     Update,
+    Use,
 )
 from tests.rankers.pools import EVERYTHING
 
 NAN, INF = float("nan"), float("inf")
-LEARNED = Learned({"lexical": 1.0})
 # Every number of every step; a step that is new here is tried without a line more.
 NUMBERS = [
     (step, field.name, field.type)
@@ -35,10 +35,15 @@ NUMBERS = [
 BAD_NUMBERS = [NAN, INF, -INF, -2, 1e12, 10**5000, True, "1", None, [1]]
 
 
+def on(step: str) -> Any:
+    """A step of every one, whatever its class."""
+    return EVERYTHING.get(step)
+
+
 def said_of(step: str, **changed: Any) -> str:
     """What is said of a step with a changed setting; "" where it is taken."""
     try:
-        replace(getattr(EVERYTHING, step), **changed)
+        replace(on(step), **changed)
     except ValueError as error:
         return str(error)
     return ""
@@ -58,12 +63,12 @@ def test_a_bad_number_names_its_field() -> None:
 def test_counts_are_whole_and_other_numbers_need_not_be() -> None:
     wrong = []
     for step, field, kind in NUMBERS:
-        broken = getattr(getattr(EVERYTHING, step), field) * 0.95
+        broken = getattr(on(step), field) * 0.95
         said = said_of(step, **{field: broken})
         if kind == "int":
             right = said.startswith(f"{field} must be a whole number")
         else:
-            how = getattr(EVERYTHING, step)
+            how = on(step)
             right = not said and getattr(replace(how, **{field: broken}), field) == broken
         if not right:
             wrong.append((step, field, said))
@@ -102,7 +107,7 @@ def test_counts_are_whole_and_other_numbers_need_not_be() -> None:
         (Learned, {"factors": {"lexical": True}}, r"factors\.lexical"),
         (Learned, {"factors": {"lexical": 1.0, "length": 1e9}}, r"factors\.length"),
         (RankSettings, {"fusion": None}, "fusion"),
-        (RankSettings, {"fusion": Fusion("convex"), "use": Importance(0.1)}, "use"),
+        (RankSettings, {"fusion": Fusion("convex"), "steps": Importance(0.1)}, "steps"),
         (QuerySettings, {"drop_stopwords": 1, "phrase_weight": 0}, "drop_stopwords"),
         (QuerySettings, {"drop_stopwords": True, "phrase_weight": -1}, "phrase_weight"),
     ],
@@ -117,18 +122,50 @@ def test_a_number_of_400_digits() -> None:
         Neighbours(10**400, 1, 1)
 
 
-def test_a_step_takes_its_own_settings_only() -> None:
-    others: list[tuple[str, Any]] = [("", Fusion("convex")), ("learned", LEARNED), ("", 3)]
-    for step in STEPS:
-        for other, value in others:
-            if other != step:
-                with pytest.raises(ValueError, match=f"^{step} must be a {STEPS[step].__name__}"):
-                    RankSettings(Fusion("convex"), **{step: value})
+@pytest.mark.parametrize("other", [3, None, "length", Fusion("convex"), Importance])
+def test_steps_are_steps(other: Any) -> None:
+    with pytest.raises(ValueError, match=r"^steps must hold steps of STEPS, not "):
+        RankSettings(Fusion("convex"), (other,))
+
+
+def test_a_step_is_given_once() -> None:
+    with pytest.raises(ValueError, match="'use' twice"):
+        RankSettings(Fusion("convex"), (Use(0.1, 3), Importance(0.1), Use(0.2, 3)))
+
+
+def test_steps_are_kept_in_the_order_in_which_they_run() -> None:
+    given = [on(step) for step in STEPS if step != "learned"]
+    how = RankSettings(Fusion("convex", 0.3), [*reversed(given)])  # type: ignore[arg-type]
+    assert how.steps == tuple(given)
+    assert how == EVERYTHING
+    assert hash(how) == hash(EVERYTHING)
+
+
+def test_a_step_is_asked_for_by_its_name_or_its_class() -> None:
+    how = RankSettings(Fusion("convex"), (Use(0.1, 3), Importance(0.1)))
+    assert how.get("use") == how.get(Use) == Use(0.1, 3)
+    assert how.get("length") is None
+    assert how.get(Neighbours) is None
+
+
+def test_copies_with_other_steps() -> None:
+    how = RankSettings(Fusion("convex"), (Use(0.1, 3), Importance(0.1)))
+    more = how.with_steps(Recency(0.1, 9), Use(0.2, 3))
+    assert more.steps == (Recency(0.1, 9), Importance(0.1), Use(0.2, 3))
+    assert more.without("use", Recency, Neighbours).steps == (Importance(0.1),)
+    assert how.steps == (Importance(0.1), Use(0.1, 3))
+
+
+def test_a_name_that_no_step_has() -> None:
+    how = RankSettings(Fusion("convex"))
+    for ask in (how.get, how.without):
+        with pytest.raises(ValueError, match=r"no step is called 'lenght': the steps are .*length"):
+            ask("lenght")
 
 
 def test_every_step_is_off_by_default() -> None:
     how = RankSettings(Fusion("convex"))
-    assert all(getattr(how, step) is None for step in STEPS)
+    assert all(how.get(step) is None for step in STEPS)
     assert not how.needs_vectors
     assert not how.needs_texts
 
@@ -137,7 +174,7 @@ def test_what_a_step_needs() -> None:
     needs = {}
     for step in STEPS:
         if step != "learned":
-            how = RankSettings(Fusion("convex"), **{step: getattr(EVERYTHING, step)})
+            how = RankSettings(Fusion("convex"), (on(step),))
             needs[step] = how.needs_vectors, how.needs_texts
     assert needs == {
         step: (

@@ -488,7 +488,7 @@ async def test_the_replaced_rows_go_after_a_while(
             waiting.append(call)
         return call_later(delay, call, *arguments, **more)
 
-    monkeypatch.setattr("bruno_memory_vec.store.folder._REPLACED_ROWS_STAY", stay)
+    monkeypatch.setattr("bruno_memory_vec.store.local._REPLACED_ROWS_STAY", stay)
     monkeypatch.setattr(loop, "call_later", noted)
     async with open_memory(str(folder), embedder=OLD) as memory:
         await memory.reembed(NEW)

@@ -151,6 +151,13 @@ async def test_read_only(tmp_path: Path) -> None:
         await memory.store_message(message("mine"), "new", "cy")
 
 
+async def test_an_embedder_that_is_not_known_is_the_callers_mistake() -> None:
+    memory = VectorMemory("memory://", embedder="none such")
+    with pytest.raises(InvalidInputError, match="none such"):
+        await memory.connect()
+    await memory.close()
+
+
 # Whose call it is
 
 
@@ -331,6 +338,10 @@ async def test_sessions(memory: VectorMemory) -> None:
     assert await memory.get_session(session.session_id) == ended
     with pytest.raises(NotFoundError, match="none"):
         await memory.end_session("none")
+    # Its conversation is its user's from the beginning.
+    begun = await memory.create_session("ana")
+    with pytest.raises(ForeignUserError):
+        await memory.store_message(message("x"), begun.conversation_id, "ben")
     with pytest.raises(InvalidInputError, match="metadata"):
         await memory.create_session("ana", {1: "a key that is no text"})  # type: ignore[dict-item]
 
@@ -399,6 +410,27 @@ async def test_statistics(memory: VectorMemory) -> None:
     }
 
 
+async def test_what_was_read_from_the_rows_is_not_read_again(memory: VectorMemory) -> None:
+    store = await memory._door.store()
+    await memory.store_messages([message("one"), message("rule", "system")], "talk", "ana")
+    await memory.clear_history("talk")
+    for _ in range(2):
+        context = await memory.get_context("ana", "talk")
+        assert [one.content for one in context.messages] == ["rule"]
+        known = await store.sessions.conversation("talk")
+        assert known is not None
+        assert known.stale == 0
+
+
+async def test_a_profile_that_cannot_be_kept(memory: VectorMemory) -> None:
+    for field in ("preferences", "profile", "metadata"):
+        for bad in ({1: "a key that is no text"}, {"x": object()}):
+            user = UserContext(user_id="ana")
+            setattr(user, field, bad)
+            with pytest.raises(InvalidInputError, match=field):
+                await memory.save_user(user)
+
+
 # Recall into contexts
 
 
@@ -419,6 +451,19 @@ async def test_only_a_users_message_asks_memory(memory: VectorMemory) -> None:
         await memory.store_message(said, "now", "ana")
         assert not any("386" in one.content for one in context.messages)
     assert "386" in " ".join(await prompt(memory, "What did the boiler cost?", "then"))
+
+
+async def test_of_several_messages_the_last_is_the_question(memory: VectorMemory) -> None:
+    await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
+    await memory.store_message(message("The zebra grazes at dusk."), "older", "ana")
+    context = await memory.get_context("ana", "now")
+    said = [message("When does the zebra graze?"), message("What did the boiler cost?")]
+    for one in said:
+        context.add_message(one)
+    await memory.store_messages(said, "now", "ana")
+    (told,) = [one.content for one in context.messages if one.content.startswith("Recalled")]
+    assert "386" in told
+    assert "dusk" not in told
 
 
 @pytest.mark.parametrize("k", [1, 2])

@@ -22,9 +22,10 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import TIMESTAMP, row_schema
 from bruno_memory_vec.rows.models import message_row, to_table
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-from bruno_memory_vec.store.folder import Store
+from bruno_memory_vec.store.lease import LocalLease
+from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.testing import HashEmbedder
-from bruno_memory_vec.writing.commit import NextTurns, embed
+from bruno_memory_vec.writing.commit import embed
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 
 
@@ -75,26 +76,28 @@ async def test_turns_are_asked_for_once() -> None:
         return await inner(conversation_id)
 
     sessions.conversation = conversation  # type: ignore[method-assign]
-    remembered = NextTurns()
-    assert await remembered.of(["a", "b"], sessions) == {"a": 7, "b": 0}
+    lease = LocalLease(sessions)
+    assert await lease.next_turns(["a", "b"]) == {"a": 7, "b": 0}
     # Not before the sessions know it.
-    assert await remembered.of(["a"], sessions) == {"a": 7}
+    assert await lease.next_turns(["a"]) == {"a": 7}
     assert asked == ["a", "b", "a"]
-    remembered.remember({"a": 8, "b": 1})
-    assert await remembered.of(["b", "a"], sessions) == {"b": 1, "a": 8}
+    lease.took_turns({"a": 8, "b": 1})
+    assert await lease.next_turns(["b", "a"]) == {"b": 1, "a": 8}
     assert asked == ["a", "b", "a"]
-    remembered.forget()
-    assert await remembered.of(["a"], sessions) == {"a": 7}
+    lease.forget_turns()
+    assert await lease.next_turns(["a"]) == {"a": 7}
     await sessions.close()
 
 
-def test_turns_are_remembered_of_the_newest_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bruno_memory_vec.writing.commit._REMEMBERED_TURNS", 3)
-    remembered = NextTurns()
-    remembered.remember({"a": 1, "b": 1, "c": 1})
-    remembered.remember({"a": 2})
-    remembered.remember({"d": 1, "e": 1})
-    assert remembered._turns == {"a": 2, "d": 1, "e": 1}
+async def test_turns_are_remembered_of_the_newest_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bruno_memory_vec.store.lease._REMEMBERED_TURNS", 3)
+    sessions = await SQLiteSessionStore.open(":memory:", 20)
+    lease = LocalLease(sessions)
+    lease.took_turns({"a": 1, "b": 1, "c": 1})
+    lease.took_turns({"a": 2})
+    lease.took_turns({"d": 1, "e": 1})
+    assert lease._turns == {"a": 2, "d": 1, "e": 1}
+    await sessions.close()
 
 
 @pytest.mark.parametrize("part", ["sessions", "rows"])

@@ -17,8 +17,9 @@ from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions.protocol import HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 from bruno_memory_vec.testing.rows import memory, message, table
-from bruno_memory_vec.writing import projections as following
-from bruno_memory_vec.writing.projections import follow_rows, mend_turns
+from bruno_memory_vec.writing.projections import Projections, lexical, sessions
+from bruno_memory_vec.writing.projections.lexical import LexicalProjection
+from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 from tests.durability.support import message as said
 
 DIMENSION = 8
@@ -35,12 +36,12 @@ class Engines:
         self.rows = ReferenceIndex(DIMENSION)
         self.words = ReferenceLexicalIndex(analyser("english"))
         self.sessions = sessions
+        self.following = SessionsProjection(sessions)
+        self.projections = Projections([LexicalProjection(self.words), self.following])
         self.told: list[tuple[str, int, int]] = []
 
     async def follow(self) -> None:
-        await follow_rows(
-            self.rows, self.words, self.sessions, lambda *seen: self.told.append(seen)
-        )
+        await self.projections.catch_up(self.rows, lambda *seen: self.told.append(seen))
 
     async def indexed(self, *made: dict[str, Any]) -> None:
         """Let the word index alone know of rows."""
@@ -67,7 +68,8 @@ async def engines() -> AsyncIterator[Engines]:
 async def test_rows_that_nobody_has_heard_of(
     engines: Engines, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "_ROWS_A_COMMIT", at_once)
+    monkeypatch.setattr(lexical, "_ROWS_A_COMMIT", at_once)
+    monkeypatch.setattr(sessions, "_ROWS_A_COMMIT", at_once)
     await engines.rows.upsert(rows(*(message(seq) for seq in range(5)), memory(5)), all_new=True)
     await engines.rows.upsert(
         rows(message(6, conversation_id="other", turn=0, user_id="ben")), all_new=True
@@ -135,7 +137,8 @@ async def test_changes_that_wait_in_the_word_index_are_made_first(engines: Engin
 async def test_words_that_were_lost_and_words_of_rows_that_are_gone(
     engines: Engines, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "_ROWS_A_COMMIT", at_once)
+    monkeypatch.setattr(lexical, "_ROWS_A_COMMIT", at_once)
+    monkeypatch.setattr(sessions, "_ROWS_A_COMMIT", at_once)
     every = [message(seq) for seq in range(6)]
     await engines.rows.upsert(rows(*every), all_new=True)
     await engines.indexed(*every, message(9))
@@ -207,7 +210,8 @@ async def test_a_turn_that_was_given_already_is_not_given_again(engines: Engines
 async def test_old_messages_without_a_turn_are_found_when_asked(
     engines: Engines, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "_ROWS_A_COMMIT", at_once)
+    monkeypatch.setattr(lexical, "_ROWS_A_COMMIT", at_once)
+    monkeypatch.setattr(sessions, "_ROWS_A_COMMIT", at_once)
     await engines.rows.upsert(rows(*(message(seq) for seq in range(4))), all_new=True)
     await engines.rows.upsert(rows(message(5, conversation_id="other", turn=3)), all_new=True)
     await engines.follow()
@@ -229,4 +233,6 @@ async def test_old_messages_without_a_turn_are_found_when_asked(
 
 
 async def _mend(engines: Engines) -> int:
-    return await mend_turns(engines.rows, engines.words, engines.sessions)
+    given = await engines.following.mend_turns(engines.rows)
+    await engines.projections.rewritten(engines.rows, given, by=engines.following)
+    return len(given)

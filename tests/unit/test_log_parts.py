@@ -13,7 +13,7 @@ import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.lance import memtable
-from bruno_memory_vec.indexers.lance.write_ahead_log import segments
+from bruno_memory_vec.indexers.lance.write_ahead_log import WriteAheadLog, read_segment, segments
 from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
@@ -218,6 +218,69 @@ async def test_an_engine_that_fails(pair: Pair, when: str) -> None:
     await pair.check()
 
 
+async def test_a_flush_takes_what_was_logged_when_it_began(pair: Pair) -> None:
+    """Else it would never end beside somebody who stores all the time."""
+    inner, gate = pair.inner.upsert, asyncio.Event()
+
+    async def upsert(given: pa.Table, *, all_new: bool) -> None:
+        await inner(given, all_new=all_new)
+        await gate.wait()
+
+    pair.inner.upsert = upsert  # type: ignore[method-assign]
+    await pair.append(0, 1)
+    flushing = asyncio.ensure_future(pair.index.flush())
+    while not pair.inner.commits:  # noqa: ASYNC110  # it has no event for it
+        await asyncio.sleep(0)
+    await pair.append(2, 3)
+    gate.set()
+    await flushing
+    assert pair.inner.commits == [2]
+    assert len(pair.files) == 1
+    await pair.check()
+
+
+@pytest.mark.parametrize("call", ["read", "search", "count", "after"])
+async def test_rows_that_leave_the_tail_and_go_while_the_engine_is_asked(
+    pair: Pair, call: str
+) -> None:
+    """What the tail held before is not what is there."""
+    await pair.append(0, 1, 2)
+    begun: list[bool] = []
+
+    async def change() -> None:
+        if not begun:
+            begun.append(True)
+            gone = await pair.index.delete(BEN, ANY)
+            assert gone.tolist() == [0]
+
+    inner = getattr(pair.inner, call)
+
+    async def stream(*given: Any) -> AsyncIterator[pa.RecordBatch]:
+        await change()
+        async for batch in inner(*given):
+            yield batch
+
+    async def answer(*given: Any, **named: Any) -> Any:
+        await change()
+        return await inner(*given, **named)
+
+    setattr(pair.inner, call, stream if call == "after" else answer)
+    found: list[int]
+    if call == "read":
+        found = (await pair.index.read(EVERYONE, ANY, ["seq"])).column("seq").to_pylist()
+    elif call == "search":
+        question = HashEmbedder(DIMENSION).embed(["hotel"])[0]
+        found = (await pair.index.search(question, EVERYONE, ANY, 9)).seq.tolist()
+    elif call == "count":
+        found = [1, 2][: await pair.index.count(EVERYONE, ANY)]
+        assert await pair.index.count(EVERYONE, ANY) == 2
+    else:
+        batches = [batch async for batch in pair.index.after(-1, ["seq"])]
+        found = [seq for batch in batches for seq in batch.column("seq").to_pylist()]
+    assert begun
+    assert sorted(found) == [1, 2]
+
+
 async def test_changes_wait_until_the_engine_has_every_row(pair: Pair) -> None:
     await pair.append(0, 1, 2, 3)
     gone = await pair.index.delete(BEN, ANY)
@@ -353,6 +416,8 @@ async def test_closing_brings_what_is_logged(tmp_path: Path) -> None:
     await pair.index.close()
     assert [one.num_rows for one in kept] == [2]
     assert pair.files == []
+    # The engine is closed, too; this one forgets its rows.
+    assert await pair.inner.count(EVERYONE, ANY) == 0
 
 
 @pytest.mark.parametrize("tables", [1, 3, 90])
@@ -495,3 +560,82 @@ async def test_many_who_look_at_once(pair: Pair, reader: WriteAheadLogIndex) -> 
     await pair.append(0, 1, 2)
     counts = await asyncio.gather(*(reader.count(EVERYONE, ANY) for _ in range(8)))
     assert set(counts) == {3}
+
+
+async def test_a_file_that_goes_while_it_is_read(
+    pair: Pair, reader: WriteAheadLogIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are in the engine by then; the reader looks again."""
+    await pair.append(0, 1)
+    (path,) = segments(pair.folder)
+    inner, tries = memtable.read_segment, []
+
+    def read(*given: Any) -> Any:
+        tries.append(given)
+        if len(tries) == 1:
+            path.rename(path.with_suffix(".gone"))
+        return inner(*given)
+
+    with monkeypatch.context() as going:
+        going.setattr(memtable, "read_segment", read)
+        assert await reader.count(EVERYONE, ANY) == 0
+    path.with_suffix(".gone").rename(path)
+    assert await reader.count(EVERYONE, ANY) == 2
+
+
+# The files themselves
+
+
+def logged(folder: Path, *batches: pa.Table) -> Path:
+    log = WriteAheadLog(folder, SCHEMA)
+    path, _ = log.append(batches[0])
+    for batch in batches[1:]:
+        log.append(batch)
+    log.close()
+    return path
+
+
+def test_all_parts_begin_at_a_multiple_of_eight(tmp_path: Path) -> None:
+    """So says the format, which other versions read, too."""
+    path = logged(tmp_path, rows(0))
+    data, found = path.read_bytes(), read_segment(path)
+    assert found.header is not None
+    assert data.startswith(b"bmv-log\n")
+    assert (found.header.end % 8, len(data) % 8, found.end) == (0, 0, len(data))
+    assert data.endswith(b"\xff" * 8)
+    assert data[found.header.end :].startswith(found.header.marker)
+
+
+def test_another_file_under_the_same_name_is_read_from_its_beginning(tmp_path: Path) -> None:
+    first = read_segment(logged(tmp_path / "a", rows(0), rows(1)))
+    path = logged(tmp_path / "b", rows(4), rows(5), rows(6))
+    for begin in (0, first.end):
+        found = read_segment(path, first.header, begin)
+        assert [one.column("seq").to_pylist() for one in found.rows] == [[4], [5], [6]]
+        assert (found.begin, found.damaged, found.torn) == (0, 0, False)
+    own = read_segment(path)
+    again = read_segment(path, own.header, own.end)
+    assert (again.rows, again.begin, again.end) == ((), own.end, own.end)
+
+
+def test_names_that_are_to_go_are_not_given_again(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path, SCHEMA)
+    taken: list[Path] = []
+    for _ in range(4):
+        log.avoid(list(taken))
+        path, _ = log.append(rows(7))
+        log.rotate()
+        assert path not in taken
+        taken.append(path)
+    # The order of their names is that of their rows.
+    assert segments(tmp_path) == taken
+    log.close()
+
+
+def test_a_file_that_cannot_be_mended(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path, SCHEMA)
+    found = read_segment(logged(tmp_path, rows(0)))
+    found.path.unlink()
+    found.path.mkdir()
+    with pytest.raises(BackendUnavailable, match="mend"):
+        log.mend(found)

@@ -18,17 +18,12 @@ from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EngineError, ForeignUserError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
+from bruno_memory_vec.store.record import FILE, background_problems, footprint, last_maintenance
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import memory as memory_row
 from bruno_memory_vec.testing.rows import message as message_row
 from bruno_memory_vec.testing.rows import table
-from bruno_memory_vec.upkeep.maintenance import (
-    FILE,
-    MaintenanceReport,
-    background_problems,
-    footprint,
-    last_maintenance,
-)
+from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
 from bruno_memory_vec.upkeep.verification import WORK
 from tests.torture.faults import doctor
 from tests.torture.faults import said as said_of

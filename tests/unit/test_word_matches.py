@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.rankers import Coverage
-from bruno_memory_vec.rankers.coverage import coverage_gain
 from bruno_memory_vec.recall.word_matches import ALIKE, word_matches
-from tests.rankers.pools import make_pool
+from tests.rankers.pools import added, make_pool
 
 NOUNS = "cat dog house river bread music train garden winter coffee doctor window".split()
 
@@ -196,7 +195,7 @@ def covered(question: str, texts: list[str], conversation: list[int]) -> list[fl
         matches=found,
         term_weight=weight,
     )
-    return [float(value) for value in coverage_gain(pool, Coverage(1.0, 0.8, 0.6))]
+    return [float(value) for value in added(Coverage(1.0, 0.8, 0.6), pool)]
 
 
 def test_a_turn_borrows_the_words_of_the_turns_around_it() -> None:

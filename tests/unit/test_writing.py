@@ -17,7 +17,7 @@ from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EmbeddingError, EngineError, StoreClosedError
 from bruno_memory_vec.indexers.protocols import Maintenance
 from bruno_memory_vec.rows.models import message_row
-from bruno_memory_vec.store.folder import Store
+from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.writing import queue as write_queue
 from bruno_memory_vec.writing import writer

@@ -105,13 +105,13 @@ def _parse(name: str, text: str, folder: Traversable) -> Profile:
             for table, kind in tables.items()
             if table in data or table in _REQUIRED
         }
-        steps = {step: parts.get(step) for step in STEPS}
+        steps = tuple(parts[step] for step in STEPS if step in parts)
         return Profile(
             name=name,
             description=data.get("description", ""),
             candidates=parts["candidates"],
             query=parts["query"],
-            rank=RankSettings(fusion=parts["fusion"], **steps),
+            rank=RankSettings(fusion=parts["fusion"], steps=steps),
         )
     except KeyError as error:
         raise _refused(

@@ -19,8 +19,8 @@ def stats(store: Store = None, user: User = None, json: Json = False) -> None:
 
 async def _stats(out: Out, store: str | None, user: str | None) -> int:
     from bruno_memory_vec.store.manifest import folder_of
+    from bruno_memory_vec.store.record import footprint
     from bruno_memory_vec.surfaces.cli.opening import configuration, nobody, reading
-    from bruno_memory_vec.upkeep.maintenance import footprint
 
     config = configuration(store)
     async with reading(config, out, embeds=False) as memory:
@@ -64,8 +64,8 @@ def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from bruno_memory_vec.store.record import readable_size
     from bruno_memory_vec.surfaces.cli.display import clean, counted
-    from bruno_memory_vec.upkeep.maintenance import readable_size
 
     console, totals = out.console, data["totals"]
     console.print(Text(clean(data["store"]), style="bold"), soft_wrap=True)

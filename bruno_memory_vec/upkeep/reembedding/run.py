@@ -37,10 +37,10 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
-from bruno_memory_vec.store.folder import Store, open_store
+from bruno_memory_vec.store import moves as files
 from bruno_memory_vec.store.manifest import Manifest, folder_of
-from bruno_memory_vec.upkeep.reembedding import files
-from bruno_memory_vec.upkeep.reembedding.files import Begun
+from bruno_memory_vec.store.moves import Begun
+from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.reembedding.move import Move
 from bruno_memory_vec.writing.projections import Progress
 

@@ -1,0 +1,139 @@
+"""What a store is made of, and which deployment makes it: found by the scheme of its URL.
+
+A deployment is a class with :class:`Deployment`'s methods, named by an entry point of the group
+``bruno_memory_vec.deployments`` whose name is the scheme (``folder`` for a path without one). The
+folder and ``memory://`` are the first two; another package adds ``mine://`` by such a line in its
+own ``pyproject.toml``, and nothing here changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
+from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.writing.lease import WriterLease
+from bruno_memory_vec.writing.projections import Progress
+
+_log = get_logger(__name__)
+
+GROUP = "bruno_memory_vec.deployments"
+#: The name of the deployment of a path without a scheme, and of ``file://``.
+FOLDER = "folder"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_DEFAULT_LANGUAGE = "english"
+
+
+@dataclass(slots=True)
+class Parts:
+    """The engines of an open store.
+
+    Attributes:
+        rows: the truth.
+        lexical: finds rows by their words.
+        sessions: sessions, owners, hot context.
+        lease: the right to write; None for a reader.
+        keep_problems: told of what fails in the background, to keep it for other processes.
+    """
+
+    rows: RowIndex
+    lexical: LexicalIndex
+    sessions: SessionStore
+    lease: WriterLease | None
+    keep_problems: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+
+
+class Deployment(Protocol):
+    """Opens the engines of stores of one kind."""
+
+    #: The schemes of its URLs.
+    schemes: tuple[str, ...]
+
+    async def open(
+        self, config: MemoryConfig, made_by: Fingerprint, progress: Progress | None
+    ) -> Parts:
+        """Open the engines of the store that ``config.url`` names, or make it.
+
+        What fails to open leaves nothing open and nothing locked.
+
+        Args:
+            config: the settings.
+            made_by: the embedder of the store's vectors, which the store has to agree with.
+            progress: told how far long work is.
+
+        Raises:
+            StoreError: there is no store, it is locked, or another embedder made it.
+            EngineError: an engine cannot be opened.
+            InvalidInputError: the URL or a setting is not usable.
+        """
+        ...
+
+
+def deployment_of(url: str) -> Deployment:
+    """The deployment that opens stores of a URL.
+
+    Raises:
+        InvalidInputError: none is installed for its scheme.
+    """
+    found = _SCHEME.match(url)
+    scheme = FOLDER if found is None or found[1].lower() == "file" else found[1].lower()
+    try:
+        made = _named(scheme)
+    except LookupError:
+        known = sorted(entry.name for entry in entry_points(group=GROUP))
+        raise InvalidInputError(
+            "url",
+            f"the scheme {scheme!r} is not known",
+            fix="Give a folder, file:///a/folder or one of "
+            f"{', '.join(f'{name}://' for name in known if name != FOLDER)}.",
+        ) from None
+    return made
+
+
+@cache
+def _named(scheme: str) -> Deployment:
+    for entry in entry_points(group=GROUP):
+        if entry.name == scheme:
+            return cast("Deployment", entry.load()())
+    raise LookupError(scheme)
+
+
+def language_of(config: MemoryConfig) -> str | None:
+    """The language asked for; None where none was, "none" where there is to be no stemming.
+
+    Raises:
+        InvalidInputError: there is no stemmer for it.
+    """
+    if config.language not in (None, "none", *LANGUAGES):
+        raise InvalidInputError(
+            "language",
+            f"there is no stemmer for {config.language!r}",
+            fix=f"Choose one of {', '.join(sorted(LANGUAGES))}, or none.",
+        )
+    return config.language
+
+
+def analyser_for(language: str | None) -> Analyser:
+    """The analyser of a language, of English where none is named. Loading it takes a moment."""
+    language = language or _DEFAULT_LANGUAGE
+    return analyser(None if language == "none" else language)
+
+
+async def close_all(parts: Any) -> None:
+    """Close parts that were opened, the last first, after another has failed to open."""
+    for part in reversed(parts):
+        try:
+            await part.close()
+        except Exception as error:
+            _log.error("close_failed", error=str(error))

@@ -1,0 +1,40 @@
+"""``memory://``: a store that is kept in this object alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.store.deployment import Parts, analyser_for, language_of
+from bruno_memory_vec.store.lease import LocalLease
+from bruno_memory_vec.store.manifest import IN_MEMORY
+from bruno_memory_vec.writing.projections import Progress
+
+
+class InMemory:
+    """The reference engines, and SQLite without a file."""
+
+    schemes = ("memory",)
+
+    async def open(
+        self, config: MemoryConfig, made_by: Fingerprint, progress: Progress | None
+    ) -> Parts:
+        """As of :class:`~bruno_memory_vec.store.deployment.Deployment`."""
+        from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
+        from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+        language = language_of(config)
+        if config.url != IN_MEMORY:
+            raise InvalidInputError(
+                "url", f"{config.url!r} names nothing in memory", fix=f"Write {IN_MEMORY}."
+            )
+        if config.read_only:
+            raise InvalidInputError(
+                "read_only", f"{IN_MEMORY} has nothing to read", fix="Open it to write."
+            )
+        words = await asyncio.to_thread(analyser_for, language)
+        sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
+        rows = ReferenceIndex(made_by.dimension)
+        return Parts(rows, ReferenceLexicalIndex(words), sessions, LocalLease(sessions))

@@ -1,0 +1,77 @@
+"""The lease of a store that one process writes alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from bruno_memory_vec.errors import StoreError
+from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.store.lock import WriterLock
+
+_REMEMBERED_TURNS = 10_000
+
+
+class LocalLease:
+    """The lease of the one process that writes: counters in memory, a lock on the folder.
+
+    Args:
+        sessions: where the next turns are read that are not remembered.
+        lock: what keeps other processes out; None for a store that no other process can reach.
+    """
+
+    exclusive = True
+
+    def __init__(self, sessions: SessionStore, lock: WriterLock | None = None) -> None:
+        self._sessions = sessions
+        self._next_seq = 0
+        self._lock = lock
+        self._turns: dict[str, int] = {}
+        self._process = os.getpid()
+
+    def check(self) -> None:
+        """As of ``WriterLease``."""
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"the store was opened in process {self._process} and this is {os.getpid()}: its "
+                "engines do not survive a fork",
+                fix="Open the memory in this process, after the fork.",
+            )
+
+    async def next_seqs(self, count: int) -> int:
+        """As of ``WriterLease``."""
+        first, self._next_seq = self._next_seq, self._next_seq + count
+        return first
+
+    async def next_turns(self, conversations: Iterable[str]) -> dict[str, int]:
+        """As of ``WriterLease``; what is not remembered is read."""
+        turns: dict[str, int] = {}
+        for conversation in conversations:
+            turn = self._turns.get(conversation)
+            if turn is None:
+                known = await self._sessions.conversation(conversation)
+                turn = 0 if known is None else known.next_turn
+            turns[conversation] = turn
+        return turns
+
+    def took_turns(self, next_turns: Mapping[str, int]) -> None:
+        """As of ``WriterLease``. The conversations written last are remembered."""
+        for conversation, turn in next_turns.items():
+            # The newest stand last.
+            self._turns.pop(conversation, None)
+            self._turns[conversation] = turn
+        while len(self._turns) > _REMEMBERED_TURNS:
+            del self._turns[next(iter(self._turns))]
+
+    def forget_turns(self) -> None:
+        """As of ``WriterLease``."""
+        self._turns.clear()
+
+    def begin_behind(self, seq: int) -> None:
+        """As of ``WriterLease``."""
+        self._next_seq = seq + 1
+
+    def release(self) -> None:
+        """As of ``WriterLease``."""
+        if self._lock is not None:
+            self._lock.release()

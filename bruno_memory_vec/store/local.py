@@ -1,0 +1,259 @@
+"""A store in a folder: LanceDB, Tantivy and SQLite, and one process that writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    EngineError,
+    IndexDamaged,
+    NotAStoreError,
+)
+from bruno_memory_vec.indexers.aio import to_its_end
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
+from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.indexers.text.analysis import Analyser
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.deployment import Parts, analyser_for, close_all, language_of
+from bruno_memory_vec.store.lease import LocalLease
+from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.manifest import Manifest
+from bruno_memory_vec.store.moves import Watch, remove, tidy
+from bruno_memory_vec.store.record import BackgroundRecord
+from bruno_memory_vec.writing.projections import Progress
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
+
+T = TypeVar("T")
+Part = TypeVar("Part", bound=LexicalIndex)
+
+_log = get_logger(__name__)
+
+# Calls that began before a re-embedding's switch end with the vectors they began with. In seconds.
+_REPLACED_ROWS_STAY = 60.0
+
+
+class LocalFolder:
+    """Opens a folder, to write as the only process that does, or to read beside that one."""
+
+    schemes = ("folder",)
+
+    async def open(
+        self, config: MemoryConfig, made_by: Fingerprint, progress: Progress | None
+    ) -> Parts:
+        """As of :class:`~bruno_memory_vec.store.deployment.Deployment`."""
+        language = language_of(config)
+        folder = manifest.folder_of(config.url)
+        assert folder is not None
+        found = await asyncio.to_thread(manifest.read, folder)
+        if found is not None:
+            found.check(made_by, folder)
+            if config.read_only:
+                found.check_readable(folder)
+        elif config.read_only:
+            raise manifest.no_store(folder)
+        lock = None
+        if not config.read_only:
+            lock = await asyncio.to_thread(_lock, folder)
+        try:
+            return await _open(config, made_by, folder, lock, language, progress)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+
+async def _open(
+    config: MemoryConfig,
+    made_by: Fingerprint,
+    folder: Path,
+    lock: WriterLock | None,
+    language: str | None,
+    progress: Progress | None,
+) -> Parts:
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+    from bruno_memory_vec.upkeep.upgrade import upgrade
+
+    # Again, under the lock: another process may have made the store a moment ago.
+    found = await asyncio.to_thread(manifest.read, folder)
+    stored_language = None if found is None else (found.language or "none")
+    wanted = stored_language if language is None or config.read_only else language
+    words = await asyncio.to_thread(analyser_for, wanted)
+    if found is not None and await asyncio.to_thread(_lost_its_rows, folder, found):
+        raise NotAStoreError(
+            f"{folder} has no rows any more, though it had some",
+            fix=f"Restore its `{found.rows}` folder from a backup, or begin anew in another "
+            "folder.",
+        )
+    if found is None:
+        found = Manifest(made_by, words.language)
+        await _to_its_end(found.write, folder)
+    else:
+        found.check(made_by, folder)
+    other_language = words.language != found.language
+    opened: list[Any] = []
+    try:
+        rows = await _open_rows(folder, found, made_by.dimension, config)
+        opened.append(rows)
+        if not config.read_only:
+            await _to_its_end(tidy, folder, found)
+            found = await upgrade(rows, found, folder, progress)
+        lexical = await _opened(
+            _open_lexical, folder / "lexical", words, config.read_only, other_language
+        )
+        opened.append(lexical)
+        if other_language:
+            await _to_its_end(replace(found, language=words.language).write, folder)
+        sessions = await SQLiteSessionStore.open(
+            folder / "sessions.sqlite",
+            config.max_messages,
+            read_only=config.read_only,
+            fsync=config.fsync,
+        )
+    except BaseException:
+        await close_all(opened)
+        raise
+    if lock is None:
+        return Parts(rows, lexical, sessions, None)
+    return Parts(rows, lexical, sessions, LocalLease(sessions, lock), BackgroundRecord(folder))
+
+
+def _lock(folder: Path) -> WriterLock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise manifest.unwritable(folder, error) from error
+    return WriterLock(folder)
+
+
+async def _to_its_end(work: Callable[..., T], *arguments: Any) -> T:
+    """Do work in a thread that changes the folder; the lock is not freed before it has ended."""
+    return await to_its_end(asyncio.to_thread(work, *arguments))
+
+
+async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
+    """Open a part of the store in a thread; where the caller is cancelled, it is closed again."""
+    opened: list[Part] = []
+    try:
+        await _to_its_end(lambda: opened.append(open_part(*arguments)))
+    except asyncio.CancelledError:
+        for part in opened:
+            await part.close()
+        raise
+    return opened[0]
+
+
+def _lost_its_rows(folder: Path, found: Manifest) -> bool:
+    # The sessions are made last, so where they are, there were rows.
+    return (folder / "sessions.sqlite").exists() and not (folder / found.rows).exists()
+
+
+async def _open_rows(
+    folder: Path, found: Manifest, dimension: int, config: MemoryConfig
+) -> RowIndex:
+    from bruno_memory_vec.indexers.lance.index import LanceIndex
+
+    watch = Watch(folder, found)
+    try:
+        rows = await LanceIndex.open(
+            str(folder / found.rows), dimension, read_only=config.read_only, fsync=config.fsync
+        )
+    except EngineError:
+        # Another process may have moved the store on, just now.
+        watch()
+        raise
+    if config.read_only:
+        rows.watch = watch
+    logged = behind_a_log(rows, folder / found.rows, dimension, config)
+    try:
+        await logged.replay()
+    except BaseException:
+        await rows.close()
+        raise
+    return with_a_cache(logged, config)
+
+
+def behind_a_log(
+    rows: VersionedRowIndex, folder: Path, dimension: int, config: MemoryConfig
+) -> WriteAheadLogIndex:
+    """Rows in a folder, behind the log in it."""
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
+
+    schema = row_schema(dimension)
+    return WriteAheadLogIndex(
+        rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync
+    )
+
+
+def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
+    """Rows, with those of users who ask often kept in memory."""
+    from bruno_memory_vec.indexers.lance.cache import CachedIndex
+
+    if config.recall_cache_mb == 0:
+        return rows
+    return CachedIndex(rows, config.recall_cache_mb * 2**20, shared=config.read_only)
+
+
+def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
+    """Open the lexical index; one that is damaged or analysed otherwise is begun anew."""
+    import shutil
+
+    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
+
+    if read_only:
+        try:
+            return TantivyReader(folder, words)
+        except BackendUnavailable as error:
+            # Even to read, Tantivy makes a lock file. Where it may not, the words of the rows are
+            # indexed in memory, as far as they are not yet (Retriever).
+            _log.info("lexical_index_in_memory", reason=str(error))
+            return TantivyIndex(None, words)
+    try:
+        if anew and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
+        try:
+            return TantivyIndex(folder, words)
+        except IndexDamaged as error:
+            _log.warning("lexical_index_rebuilt", reason=str(error))
+            shutil.rmtree(folder)
+            folder.mkdir()
+            return TantivyIndex(folder, words)
+    except OSError as error:
+        raise manifest.unwritable(folder, error) from error
+
+
+@dataclass(slots=True)
+class Replaced:
+    """What a store answered from before it was re-embedded: calls may still be at it."""
+
+    rows: RowIndex
+    embedder: Embedder
+    folder: Path
+    _removing: asyncio.Future[None] | None = None
+
+    def remove_later(self) -> None:
+        """Remove it when the calls that may be at it have ended."""
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            self._removing = loop.create_task(self.remove())
+
+        loop.call_later(_REPLACED_ROWS_STAY, begin)
+
+    async def remove(self) -> None:
+        """Let go of it, and free its space. Removing twice does nothing."""
+        await self.rows.close()
+        if isinstance(self.embedder, CachedEmbedder):
+            await asyncio.to_thread(self.embedder.close)
+        await asyncio.to_thread(remove, self.folder)

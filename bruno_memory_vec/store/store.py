@@ -1,0 +1,156 @@
+"""An open store: its engines, its writer, and how they are brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bruno_memory_vec.access import Owners
+from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.embedders.run import fingerprint_of
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
+from bruno_memory_vec.indexers.schema import row_schema
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.recall import Retriever
+from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.store.deployment import close_all, deployment_of
+from bruno_memory_vec.writing.known_ids import KnownIds
+from bruno_memory_vec.writing.lease import WriterLease
+from bruno_memory_vec.writing.projections import Progress, Projection, Projections
+from bruno_memory_vec.writing.projections.lexical import LexicalProjection
+from bruno_memory_vec.writing.projections.sessions import SessionsProjection
+from bruno_memory_vec.writing.writer import Writer
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.store.local import Replaced
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Store:
+    """The parts of an open memory. Open one with :func:`open_store`."""
+
+    config: MemoryConfig
+    embedder: Embedder
+    rows: RowIndex
+    lexical: LexicalIndex
+    sessions: SessionStore
+    projections: Projections
+    lease: WriterLease | None
+    writer: Writer | None
+    retriever: Retriever
+    owners: Owners
+    #: Ends a re-embedding that is under way, and waits until it has ended.
+    stop_move: Callable[[], Awaitable[None]] | None = None
+    replaced: list[Replaced] = field(default_factory=list)
+
+    def switch(
+        self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
+    ) -> None:
+        """Answer from other rows from now on. Hold the writer's exclusion.
+
+        Args:
+            rows: the same rows, with vectors that ``embedder`` made.
+            embedder: makes the vectors of what comes.
+            folder: their folder. It has no log yet.
+            before: that of the rows up to now. It goes in a minute, or at :meth:`close`.
+        """
+        from bruno_memory_vec.store.local import Replaced, behind_a_log, with_a_cache
+
+        assert self.writer is not None
+        dimension = embedder.fingerprint.dimension
+        fresh = with_a_cache(behind_a_log(rows, folder, dimension, self.config), self.config)
+        replaced = Replaced(self.rows, self.embedder, before)
+        self.replaced.append(replaced)
+        replaced.remove_later()
+        self.writer.switch(fresh, embedder, row_schema(dimension))
+        self.rows, self.embedder = fresh, embedder
+        # A new one: a recall that has begun ends with the vectors it began with.
+        timeout = self.config.embed_timeout
+        self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
+
+    async def close(self) -> None:
+        """Finish, flush and let go of everything, even where one part fails."""
+        if self.stop_move is not None:
+            await self.stop_move()
+        parts: list[Callable[[], Any]] = [
+            *(projection.close for projection in self.projections),
+            self.rows.close,
+            *(replaced.remove for replaced in self.replaced),
+        ]
+        if self.writer is not None:
+            parts.insert(0, self.writer.close)
+        failed: Exception | None = None
+        try:
+            for close in parts:
+                try:
+                    await close()
+                except Exception as error:
+                    _log.error("close_failed", error=str(error))
+                    failed = failed or error
+        finally:
+            if self.lease is not None:
+                self.lease.release()
+        if failed is not None:
+            raise failed
+
+
+async def open_store(
+    config: MemoryConfig,
+    embedder: Embedder,
+    progress: Progress | None = None,
+    projections: Sequence[Projection] = (),
+) -> Store:
+    """Open the store that ``config.url`` names, or make it.
+
+    Args:
+        config: the settings.
+        embedder: makes the vectors.
+        progress: told how far long work is.
+        projections: what else follows the rows. A reader has no use for them.
+
+    Raises:
+        StoreError: there is no store, it is locked, or was made by another embedder or version.
+        EngineError: an engine cannot be opened.
+        InvalidInputError: the URL or the language is not known.
+    """
+    # Reading it may load a model, which is not for the event loop.
+    fingerprint = await fingerprint_of(embedder)
+    parts = await deployment_of(config.url).open(config, fingerprint, progress)
+    rows, lexical, sessions, lease = parts.rows, parts.lexical, parts.sessions, parts.lease
+    own = (LexicalProjection(lexical), SessionsProjection(sessions))
+    followers = Projections((*own, *projections))
+    timeout, writer = config.embed_timeout, None
+    try:
+        if lease is not None:
+            await followers.catch_up(rows, progress)
+            # All know of every row by now. A number that was given is never given again, even if
+            # its row is gone.
+            lease.begin_behind(await followers.last_seq())
+            schema = row_schema(fingerprint.dimension)
+            known = KnownIds.unread()
+            writer = Writer(rows, followers, lease, embedder, known, schema, timeout)
+            if parts.keep_problems is not None:
+                writer.keep_problems(parts.keep_problems)
+            writer.learn_ids()
+    except BaseException:
+        await close_all([rows, *followers])
+        if lease is not None:
+            lease.release()
+        raise
+    return Store(
+        config=config,
+        embedder=embedder,
+        rows=rows,
+        lexical=lexical,
+        sessions=sessions,
+        projections=followers,
+        lease=lease,
+        writer=writer,
+        retriever=Retriever(rows, lexical, embedder, writer, timeout),
+        owners=Owners(sessions, config.default_user),
+    )

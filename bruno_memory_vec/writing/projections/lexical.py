@@ -1,0 +1,125 @@
+"""The lexical index as a projection: it holds the words of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from bruno_memory_vec.errors import EngineError
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
+from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
+
+_ROWS_A_COMMIT = 50_000
+_REOPEN = "Close the store and open it again: what is derived is mended from the rows."
+
+
+class LexicalProjection:
+    """Brings rows to a lexical index, and takes them out."""
+
+    name = "lexical"
+
+    def __init__(self, index: LexicalIndex) -> None:
+        self.index = index
+
+    async def standing(self) -> Standing:
+        """As of :class:`Projection`."""
+        await self.index.commit()
+        return Standing(await self.index.last_seq(), await self.index.count())
+
+    async def before(self, change: Change) -> None:
+        """Nothing: it is compared with the rows at the next opening."""
+
+    async def apply(self, change: Change) -> None:
+        """Take the change, to be committed later or by the next search."""
+        self.index.remove(change.removed.tolist())
+        if change.table is not None:
+            self.index.add(change.table.select(list(LEXICAL_COLUMNS)))
+
+    async def settle(self) -> bool:
+        """Commit; readers in other processes wait for it."""
+        await self.index.commit()
+        return self.index.pending > 0
+
+    async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
+        """As of :class:`Projection`.
+
+        Raises:
+            EngineError: it does not hold the rows after a repair.
+        """
+        index = self.index
+        await index.commit()
+        total = await rows.count(Scope.all_users(), RowFilter())
+        done, waiting = await index.count(), 0
+        async for batch in rows.after(await index.last_seq(), list(LEXICAL_COLUMNS)):
+            index.add(pa.Table.from_batches([batch]))
+            done, waiting = done + batch.num_rows, waiting + batch.num_rows
+            if waiting >= _ROWS_A_COMMIT:
+                await index.commit()
+                waiting = 0
+            if progress is not None and batch.num_rows:
+                progress("indexing words", min(done, total), total)
+        await index.commit()
+        if await index.count() != total or not await self._holds_the_newest(rows):
+            await self._mend(rows, total)
+        return ()
+
+    async def _holds_the_newest(self, rows: RowIndex) -> bool:
+        """Whether the newest row of the index is one of the rows.
+
+        Where rows came and others went, both may be equally many and not the same.
+        """
+        newest = await self.index.last_seq()
+        return (
+            newest < 0
+            or (await rows.read(Scope.all_users(), RowFilter(), ["seq"], seqs=[newest])).num_rows
+            == 1
+        )
+
+    async def _mend(self, rows: RowIndex, total: int) -> None:
+        """Compare both sets of ``seq``, and mend the difference.
+
+        Rows that were deleted or replaced before the index heard of it, or that it lost.
+        """
+        index = self.index
+        truth: set[int] = set()
+        async for batch in rows.after(-1, ["seq"]):
+            truth.update(batch.column("seq").to_pylist())
+        held = set((await index.seqs()).tolist())
+        index.remove(sorted(held - truth))
+        lost = sorted(truth - held)
+        for start in range(0, len(lost), _ROWS_A_COMMIT):
+            part = lost[start : start + _ROWS_A_COMMIT]
+            index.add(
+                await rows.read(Scope.all_users(), RowFilter(), list(LEXICAL_COLUMNS), seqs=part)
+            )
+            await index.commit()
+        await index.commit()
+        if await index.count() != total:
+            raise EngineError(
+                index.name,
+                "follow the rows",
+                f"it holds {await index.count()} of {total} rows after a repair",
+                fix="Close the store, delete its `lexical` folder and open it again.",
+            )
+
+    async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
+        """As many rows as there are, and none newer."""
+        if stood.count != facts.count:
+            held = f"the word index holds {stood.count:,} rows of {facts.count:,}"
+            return [Problem("words", held, _REOPEN)]
+        if stood.last_seq != facts.last_seq:
+            held = f"the newest row in the word index is seq {stood.last_seq}, and {facts.last_seq}"
+            return [Problem("words", f"{held} in the rows", _REOPEN)]
+        return []
+
+    async def health(self) -> dict[str, Any]:
+        """As of the index."""
+        return await self.index.health()
+
+    async def close(self) -> None:
+        """Commit what waits and let go of the index."""
+        await self.index.close()

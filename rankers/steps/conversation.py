@@ -1,0 +1,59 @@
+"""A row gains from its conversation as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..checks import integer, number
+from ..pool import Pool
+from .step import MAX_WEIGHT, Ask, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPrior:
+    """How much a row gains from its conversation as a whole.
+
+    ``gain = weight * mean of the conversation's best scores`` (three, by the usual setting), of
+    the score so far.
+
+    A question is mostly about one occasion, and several good turns in one conversation are better
+    evidence for it than one. It is a document prior made of passage scores (as in Callan,
+    "Passage-Level Evidence in Document Retrieval", SIGIR 1994); the mean of the best few is not
+    moved by how long the conversation is.
+
+    A conversation with fewer candidates than ``best`` is filled up with zeros: what was not
+    proposed scored low. A row without a conversation gains from its own score, else every memory
+    would stand behind every message.
+
+    Attributes:
+        weight: gain, as a share of the mean of the conversation's best scores.
+        best: how many of them are averaged.
+    """
+
+    name: ClassVar[str] = "conversation"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    weight: float
+    best: int = 3
+
+    def __post_init__(self) -> None:
+        number("weight", self.weight, 0, MAX_WEIGHT)
+        integer("best", self.best, 1, 100)
+
+    def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
+        """The gain, float64 (n,)."""
+        mean = score.astype(np.float64)
+        member = np.flatnonzero(pool.conversation >= 0)
+        if len(member):
+            _, group = np.unique(pool.conversation[member], return_inverse=True)
+            values = score[member]
+            order = np.lexsort((-values, group))
+            ordered = group[order]
+            first = np.searchsorted(ordered, ordered, side="left")
+            best = np.arange(len(ordered)) - first < self.best
+            sums = np.bincount(ordered[best], weights=values[order][best])
+            mean[member] = (sums / self.best)[group]
+        return self.weight * mean

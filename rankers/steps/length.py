@@ -1,0 +1,44 @@
+"""A text gains for saying something at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..checks import number
+from ..pool import Pool
+from .step import MAX_WEIGHT, Ask, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How much a text gains for saying something at all.
+
+    ``gain = weight * words / (words + half_words)``
+
+    A text of two words ("Wow, thanks!") answers little, whatever it matches, and BM25's length
+    normalisation favours it. The gain saturates, so that it tells short from normal, and not
+    normal from long. A rule of our own.
+
+    Attributes:
+        weight: gain of a very long text.
+        half_words: words at which half of it is reached.
+    """
+
+    name: ClassVar[str] = "length"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    weight: float
+    half_words: float
+
+    def __post_init__(self) -> None:
+        number("weight", self.weight, 0, MAX_WEIGHT)
+        number("half_words", self.half_words, 1, 1e6)
+
+    def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
+        """The gain, float64 (n,), 0..weight."""
+        words = np.maximum(pool.words, 0).astype(np.float64)
+        gain: Floats = self.weight * words / (words + self.half_words)
+        return gain

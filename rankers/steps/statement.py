@@ -1,0 +1,36 @@
+"""A text gains that states and does not ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..checks import number
+from ..pool import Pool
+from .step import MAX_WEIGHT, Ask, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """How much a text gains that states and does not ask.
+
+    ``gain = weight * (1 - question_share)``: what asks is seldom what answers. A rule of our own.
+
+    Attributes:
+        weight: gain of a text without a question.
+    """
+
+    name: ClassVar[str] = "statement"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        number("weight", self.weight, 0, MAX_WEIGHT)
+
+    def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
+        """The gain, float64 (n,), 0..weight."""
+        share = np.nan_to_num(pool.question_share.astype(np.float64)).clip(0.0, 1.0)
+        return self.weight * (1.0 - share)

@@ -1,0 +1,98 @@
+"""What a ranking step is, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..adjacency import Adjacency
+from ..pool import Pool
+from ..question import Question
+
+Floats = NDArray[np.float64]
+#: Scores the texts of some rows against the question: indices (m,) to any real scores (m,).
+CrossScore = Callable[[NDArray[np.int64]], NDArray[np.floating]]
+
+#: What a step may need: of the pool its ``vector``, ``texts`` or ``matches``, and of what is asked
+#: the ``cross_score``. It is made only where a step needs it.
+NEEDS = frozenset({"vectors", "texts", "matches", "cross_score"})
+#: Weights are shares of the fused score, whose best is 1.
+MAX_WEIGHT = 10
+#: A multiplier that could double or halve a score would no longer be a nudge.
+MAX_STRENGTH = 0.5
+#: How many of the best rows a step compares with each other: comparing is quadratic, and what is
+#: shown is far less.
+COMPARED = 100
+
+
+class Step(Protocol):
+    """One rule of a ranking: a frozen dataclass, whose fields are its settings.
+
+    It checks its settings in ``__post_init__`` and raises ``ValueError`` with the name of the
+    field at fault. Its docstring has its formula and the source of that.
+
+    Attributes:
+        name: of its signal, and of its table in a profile.
+        needs: what the pool must carry for it, of :data:`NEEDS`.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    def __call__(self, pool: Pool, score: Floats, ask: Ask, /) -> Floats:
+        """What the step adds to the score.
+
+        Args:
+            pool: n candidates.
+            score: float64 (n,), the sum of the signals before this step; not to be changed.
+            ask: what is asked.
+
+        Returns:
+            float64 (n,), finite; zeros where it has nothing to say on this question.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """What the steps of one ranking are given besides the pool.
+
+    Attributes:
+        question: what was read of the question.
+        now: the time to reckon ages from, microseconds since the epoch, UTC.
+        k: how many rows will be shown.
+        fused: float64 (n,), the fusion's score, before any step.
+        signals: by name, float64 (n,), what the fusion and the steps so far have added.
+        cross_score: scores rows by a cross-encoder. Where it is None, the steps that need it do
+            not run.
+    """
+
+    question: Question
+    now: int
+    k: int
+    fused: Floats
+    signals: Mapping[str, Floats] = field(default_factory=dict)
+    cross_score: CrossScore | None = None
+    _around: Adjacency | None = field(default=None, init=False, repr=False)
+
+    def around(self, pool: Pool, distance: int) -> Adjacency:
+        """The turns around each row, up to ``distance`` away; found once for all steps."""
+        # To look up the places costs more than the steps that ask for them.
+        if self._around is None or self._around.distance < distance:
+            self._around = Adjacency(pool.conversation, pool.turn, distance)
+        return self._around
+
+
+def by_factor(score: Floats, factor: Floats) -> Floats:
+    """What multiplying by a factor adds to a score; a factor over 1 never lowers it.
+
+    Args:
+        score: float64 (n,).
+        factor: float64 (n,), around 1.
+    """
+    change: Floats = np.abs(score) * (factor - 1.0)
+    return change
