@@ -33,9 +33,9 @@ from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.recall import RecallRequest
-from bruno_memory_vec.recall.filters import row_filter
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
+from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import (
     Row,

@@ -70,6 +70,21 @@ async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+def without_waiting(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing, in any thread.
+
+    Raises:
+        RuntimeError: it waits for something.
+    """
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError(f"{work!r} waits")
+
+
 def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
     """The items, with a pause after every ``each`` in which another thread may run.
 

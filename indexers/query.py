@@ -112,3 +112,9 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    def without(self, seqs: NDArray[np.int64], limit: int) -> Candidates:
+        """The best ``limit`` of them that are not among ``seqs``."""
+        kept = np.flatnonzero(~np.isin(self.seq, seqs))[:limit]
+        conversations = tuple(self.conversation_id[i] for i in kept.tolist())
+        return Candidates(self.seq[kept], self.score[kept], conversations, self.turn[kept])

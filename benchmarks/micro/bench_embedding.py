@@ -10,7 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.micro import data
 from benchmarks.micro.conftest import Run
 from bruno_memory_vec.embedders import CachedEmbedder, StaticEmbedder, embed_texts
-from bruno_memory_vec.testing.embedder import HashEmbedder
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 
 
 def test_one_question(benchmark: BenchmarkFixture) -> None:

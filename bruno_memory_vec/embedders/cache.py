@@ -171,6 +171,19 @@ def cache_folder(folder: str | Path) -> Path:
     return path
 
 
+async def close_cache(embedder: Embedder) -> None:
+    """Close the file of an embedder's cache, where it has one."""
+    if isinstance(embedder, CachedEmbedder):
+        await asyncio.to_thread(embedder.close)
+
+
+async def cache_health(embedder: Embedder) -> dict[str, Any] | None:
+    """Figures of an embedder's cache; None where it has none."""
+    if isinstance(embedder, CachedEmbedder):
+        return await asyncio.to_thread(embedder.health)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A call: what the cache gave, and what has to be embedded."""

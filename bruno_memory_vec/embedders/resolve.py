@@ -89,7 +89,7 @@ def _named(spec: str) -> Embedder:
     if name == "static":
         return StaticEmbedder(argument or None)
     if name == "hash" and not argument:
-        from bruno_memory_vec.testing.embedder import HashEmbedder  # only tests want it
+        from bruno_memory_vec.embedders.hashing import HashEmbedder  # only tests want it
 
         return HashEmbedder()
     if name == "sentence-transformers" and argument:

@@ -1,132 +1,220 @@
-"""From what the engines propose to the pool that the rankers are given."""
+"""From candidates to hits: what both sides propose, the turns around, the pool, the ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.query import Candidates
-from bruno_memory_vec.indexers.schema import COLUMNS
-from bruno_memory_vec.rankers import Pool, Profile
-from bruno_memory_vec.rankers.fusion import fuse
+from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.indexers.snapshot import Snapshot
+from bruno_memory_vec.rankers import Pool, Question, rank
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall import copies
+from bruno_memory_vec.recall.cross_encoder import cross_score
+from bruno_memory_vec.recall.hits import Hits, columns_of, make_hits
+from bruno_memory_vec.recall.request import RecallRequest
+from bruno_memory_vec.recall.sources import CandidateSource, Loaded, aligned, best_of, texts_of
 from bruno_memory_vec.recall.word_matches import word_matches
 
 _ROLES = {None: NO_ROLE, "user": USER, "assistant": ASSISTANT}
+# float32 rounding: identical texts may come to 0.9999999.
+_ROUNDING = 1e-6
 
 
-def role_number(role: str | None) -> int:
-    """A role as the rankers have it."""
-    return _ROLES.get(role, OTHER_ROLE)
+class ReadQuestion(NamedTuple):
+    """A question, read: its vector (float32 (d,)), what its words find, and what they ask for."""
+
+    vector: NDArray[np.float32]
+    lexical: Candidates
+    question: Question
 
 
-def columns_for(profile: Profile) -> list[str]:
-    """The columns that a recall by the profile reads: all but the vector, which few profiles need.
+class Proposed(NamedTuple):
+    """What both sides propose, of copies the newest, and rows in memory that hold it."""
 
-    A hit is made of nearly all of them.
+    lexical: Candidates
+    semantic: Candidates
+    loaded: Loaded
+
+
+async def propose(
+    source: CandidateSource,
+    request: RecallRequest,
+    lexical: Candidates,
+    find_words: Callable[[int], Candidates],
+) -> Proposed | None:
+    """Candidates of both sides; None where there is none.
+
+    Where copies of messages leave too few, both sides are asked again for more.
+
+    Args:
+        source: proposes by vectors, and has the rows.
+        request: the question.
+        lexical: what the lexical index proposes.
+        find_words: asks the lexical index for so many rows.
     """
-    return [*COLUMNS, "vector"] if profile.rank.needs_vectors else list(COLUMNS)
+    words_limit, meaning_limit = request.lexical_limit, request.semantic_limit
+    times = 1
+    while True:
+        semantic = Candidates.empty()
+        if meaning_limit:
+            semantic = await source.nearest(meaning_limit * times)
+        if not len(lexical) and not len(semantic):
+            return None
+        loaded = await source.load(lexical, semantic)
+        older = _older_copies(loaded, lexical, semantic)
+        if older is None:
+            return Proposed(lexical, semantic, loaded)
+        cut = (
+            len(lexical) == words_limit * times > 0,
+            len(semantic) == meaning_limit * times > 0,
+        )
+        fewer = lexical.without(older, words_limit), semantic.without(older, meaning_limit)
+        missing = (
+            cut[0] and len(fewer[0]) < words_limit,
+            cut[1] and len(fewer[1]) < meaning_limit,
+        )
+        if not any(missing) or times == copies.MOST:
+            # Again: other turns stand around the candidates that are left.
+            return Proposed(*fewer, await source.load(*fewer))
+        times *= copies.MORE
+        if words_limit:
+            lexical = find_words(words_limit * times)
 
 
-def places_around(
-    lexical: Candidates, semantic: Candidates, profile: Profile
-) -> dict[str, list[int]]:
-    """The turns next to the best candidates by the profile's fusion, by conversation."""
-    settings = profile.candidates
-    if settings.neighbours_of == 0 or settings.neighbour_distance == 0:
-        return {}
-    both = [lexical, semantic]
-    seqs, first = np.unique(np.concatenate([side.seq for side in both]), return_index=True)
-    conversations = [c for side in both for c in side.conversation_id]
-    turns = np.concatenate([side.turn for side in both])[first]
-    shares = fuse(_aligned(seqs, lexical), _aligned(seqs, semantic), profile.rank.fusion)
-    score = np.sum(list(shares.values()), axis=0)
-    places: dict[str, set[int]] = {}
-    for i in np.lexsort((-seqs, -score))[: settings.neighbours_of]:
-        conversation, turn = conversations[first[i]], int(turns[i])
-        if conversation is None or turn < 0:
-            continue
-        around = range(turn - settings.neighbour_distance, turn + settings.neighbour_distance + 1)
-        places.setdefault(conversation, set()).update(t for t in around if t >= 0)
-    return {conversation: sorted(turns) for conversation, turns in places.items()}
+def _older_copies(
+    loaded: Loaded, lexical: Candidates, semantic: Candidates
+) -> NDArray[np.int64] | None:
+    """The ``seq`` of candidates of which a newer copy is one too; None where none is a copy."""
+    snapshot = loaded.snapshot
+    if not snapshot.repeated:
+        return None
+    rows, _ = snapshot.find(np.union1d(lexical.seq, semantic.seq))
+    if loaded.matching is not None:
+        rows = rows[loaded.matching[rows]]
+    number = _copy_numbers(snapshot, rows)
+    return None if number is None else copies.older_copies(snapshot.columns["seq"][rows], number)
+
+
+def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    if not snapshot.repeated:
+        return None
+    return copies.numbered(snapshot.table.select(copies.COLUMNS).take(pa.array(rows)))
+
+
+def finish(
+    proposed: Proposed, request: RecallRequest, read: ReadQuestion, uses: Mapping[int, int]
+) -> tuple[Hits, NDArray[np.int64]]:
+    """Rank what is proposed; the best hits, best first, and their ``seq``.
+
+    Args:
+        proposed: the candidates, and their rows in memory.
+        request: what is asked.
+        read: the question, read.
+        uses: by ``seq``, uses that are counted and not yet written.
+    """
+    profile, (snapshot, matching) = request.profile, proposed.loaded
+    by_words, word_score = _located(proposed.loaded, proposed.lexical)
+    by_meaning, meaning_score = _located(proposed.loaded, proposed.semantic)
+    rows = np.union1d(by_words, by_meaning)
+    if not len(rows):
+        return Hits(), rows
+    words = aligned(rows, by_words, word_score)
+    meaning = aligned(rows, by_meaning, meaning_score)
+    if profile.candidates.neighbours_of and profile.candidates.neighbour_distance:
+        best = rows[best_of(rows, words, meaning, profile)]
+        beside = snapshot.beside(best.tolist(), profile.candidates.neighbour_distance)
+        if matching is not None:
+            beside = {row for row in beside if matching[row]}
+        whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
+        words, meaning = aligned(whole, rows, words), aligned(whole, rows, meaning)
+        rows = whole
+    if request.min_similarity > 0:
+        alike = snapshot.vectors[rows] @ read.vector >= request.min_similarity - _ROUNDING
+        rows, words, meaning = rows[alike], words[alike], meaning[alike]
+    pool = make_pool(snapshot, rows, words, meaning, uses, request)
+    ranking = rank(
+        pool,
+        profile.rank,
+        k=request.k,
+        now=micros(request.now),
+        question=read.question,
+        cross_score=cross_score(lambda places: texts_of(snapshot, rows[places]), request),
+    )
+    shown = snapshot.rows(rows[ranking.order], columns_of(pool, ranking.order))
+    return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
+
+
+def _located(
+    loaded: Loaded, candidates: Candidates
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Where candidates stand among rows in memory, and their scores; what is gone is dropped."""
+    rows, found = loaded.snapshot.find(candidates.seq)
+    score = candidates.score[found]
+    if loaded.matching is None:
+        return rows, score
+    kept = loaded.matching[rows]
+    return rows[kept], score[kept]
 
 
 def make_pool(
-    table: pa.Table,
-    lexical: Candidates,
-    semantic: Candidates,
+    snapshot: Snapshot,
+    rows: NDArray[np.int64],
+    words: NDArray[np.float32],
+    meaning: NDArray[np.float32],
     uses: Mapping[int, int],
-    question: str,
-    profile: Profile,
+    request: RecallRequest,
 ) -> Pool:
-    """The pool of the rows in ``table``, which has :func:`columns_for` the profile.
+    """The pool that the rankers are given.
 
     Args:
-        table: the candidates and their neighbours.
-        lexical: what the word index proposed.
-        semantic: what the vector index proposed.
+        snapshot: rows in memory.
+        rows: int64 (n,), which of them are in the pool, ascending.
+        words: float32 (n,), BM25, NaN where the lexical index did not propose the row.
+        meaning: float32 (n,), cosine, NaN where the vectors did not propose it.
         uses: by ``seq``, uses that are counted and not yet written.
-        question: the question's words.
-        profile: whose rankers it is for.
+        request: the question, and the profile whose rankers it is for.
     """
-    seq = table.column("seq").to_numpy()
-    recent = np.zeros(len(seq), np.int64)
+    columns, needs = snapshot.columns, request.profile.rank.needs
+    seq = columns["seq"][rows]
+    count = columns["access_count"][rows]
     if uses:
-        recent[:] = [uses.get(one, 0) for one in seq.tolist()]
-    conversation = table.column("conversation_id").combine_chunks().dictionary_encode()
-    speaker = table.column("speaker").combine_chunks().dictionary_encode()
-    vector = texts = matches = term_weight = None
-    needs = profile.rank.needs
-    if "vectors" in needs:
-        vector = vectors_of(table)
-    if "texts" in needs:
-        texts = table.column("content").to_pylist()
+        count = count + np.fromiter(map(uses.get, seq.tolist(), repeat(0)), np.int64, len(seq))
+    # Numbered anew: the rankers are told of the speakers in the pool only.
+    speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
+    if len(speakers) and speakers[0] < 0:
+        speakers, speaker = speakers[1:], speaker - 1
+    names = (*snapshot.names["role"], None)
+    roles = np.array([_ROLES.get(name, OTHER_ROLE) for name in names], np.int64)
+    matches = term_weight = None
     if "matches" in needs:
-        matches, term_weight = word_matches(question, table.column("content").to_pylist())
+        matches, term_weight = word_matches(request.query, texts_of(snapshot, rows))
     return Pool(
         seq=seq,
-        lexical=_aligned(seq, lexical),
-        semantic=_aligned(seq, semantic),
-        conversation=conversation.indices.fill_null(-1).to_numpy().astype(np.int64),
-        turn=table.column("turn").fill_null(-1).to_numpy(),
-        words=table.column("words").to_numpy(),
-        created_at=table.column("created_at").cast(pa.int64()).to_numpy(),
-        importance=table.column("importance").to_numpy().astype(np.float32),
-        access_count=table.column("access_count").to_numpy() + recent,
-        role=np.array([role_number(role) for role in table.column("role").to_pylist()], np.int64),
-        speaker=speaker.indices.fill_null(-1).to_numpy().astype(np.int64),
-        speakers=tuple(speaker.dictionary.to_pylist()),
-        vector=vector,
-        texts=texts,
+        lexical=words,
+        semantic=meaning,
+        conversation=columns["conversation_id"][rows],
+        turn=columns["turn"][rows],
+        words=columns["words"][rows],
+        created_at=columns["created_at"][rows],
+        importance=columns["importance"][rows].astype(np.float32),
+        access_count=count,
+        role=roles[columns["role"][rows]],
+        speaker=speaker,
+        question_share=columns["question_share"][rows],
+        ends_with_question=columns["ends_with_question"][rows],
+        names_time=columns["names_time"][rows],
+        tells_change=columns["tells_change"][rows],
+        speakers=tuple(snapshot.names["speaker"][code] for code in speakers.tolist()),
+        vector=snapshot.vectors[rows] if "vectors" in needs else None,
+        texts=texts_of(snapshot, rows) if "texts" in needs else None,
         matches=matches,
         term_weight=term_weight,
-        # Rows of a store of the first format have no cues until they are read (upgrade.py).
-        question_share=table.column("question_share").fill_null(0.0).to_numpy(),
-        ends_with_question=table.column("ends_with_question").fill_null(False).to_numpy(),
-        names_time=table.column("names_time").fill_null(False).to_numpy(),
-        tells_change=table.column("tells_change").fill_null(False).to_numpy(),
-        copy_of=copies.numbered(table),
+        copy_of=_copy_numbers(snapshot, rows),
     )
-
-
-def vectors_of(table: pa.Table) -> NDArray[np.float32]:
-    """The column ``vector`` as one array, float32 (n, d)."""
-    column = table.column("vector")
-    flat: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy()
-    return flat.reshape(-1, column.type.list_size)
-
-
-def _aligned(seqs: NDArray[np.int64], candidates: Candidates) -> NDArray[np.float32]:
-    """The candidates' scores in the order of ``seqs``, NaN for what they do not hold."""
-    scores = np.full(len(seqs), np.nan, np.float32)
-    if len(candidates):
-        order = np.argsort(candidates.seq)
-        places = np.searchsorted(candidates.seq, seqs, sorter=order).clip(max=len(order) - 1)
-        found = order[places]
-        held = candidates.seq[found] == seqs
-        scores[held] = candidates.score[found[held]]
-    return scores

@@ -1,12 +1,18 @@
-"""What a recall is asked."""
+"""What a recall is asked: a question, checked, and its filter."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from bruno_core.models.memory import MemoryType
+from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.rankers import Profile
+from bruno_memory_vec.rows import checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +61,35 @@ class RecallRequest:
         """How many candidates the vectors propose; 0 for none."""
         wanted = self.profile.candidates.semantic
         return max(wanted, self.k) if wanted else 0
+
+
+def row_filter(
+    *,
+    alive_at: datetime | None,
+    kinds: Any = None,
+    roles: Any = None,
+    memory_types: Any = None,
+    tags: Any = None,
+    categories: Any = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    min_importance: float = 0.0,
+    min_confidence: float = 0.0,
+) -> RowFilter:
+    """The filter of these arguments; each list may also be a single value.
+
+    Raises:
+        InvalidInputError: an argument is not usable; it names which.
+    """
+    return RowFilter(
+        kinds=checks.names("kinds", kinds, (MESSAGE, MEMORY)),
+        roles=checks.choices("roles", roles, MessageRole),
+        memory_types=checks.choices("memory_types", memory_types, MemoryType),
+        tags=checks.strings("tags", tags),
+        categories=checks.strings("categories", categories),
+        since=None if since is None else checks.moment("since", since),
+        until=None if until is None else checks.moment("until", until),
+        min_importance=checks.unit_interval("min_importance", min_importance),
+        min_confidence=checks.unit_interval("min_confidence", min_confidence),
+        alive_at=alive_at,
+    )

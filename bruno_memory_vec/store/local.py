@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
 from bruno_memory_vec.errors import (
     BackendUnavailable,
@@ -254,6 +254,5 @@ class Replaced:
     async def remove(self) -> None:
         """Let go of it, and free its space. Removing twice does nothing."""
         await self.rows.close()
-        if isinstance(self.embedder, CachedEmbedder):
-            await asyncio.to_thread(self.embedder.close)
+        await close_cache(self.embedder)
         await asyncio.to_thread(remove, self.folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.errors import EmbeddingError, ReadOnlyError, StoreClosedError
 from bruno_memory_vec.indexers.aio import LoopLock
@@ -105,5 +105,4 @@ class LazyStore:
             store, self._store = self._store, None
             if store is not None:
                 await store.close()
-                if isinstance(store.embedder, CachedEmbedder):
-                    await asyncio.to_thread(store.embedder.close)
+                await close_cache(store.embedder)

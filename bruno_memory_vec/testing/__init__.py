@@ -20,15 +20,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.embedders.hashing import HashEmbedder
     from bruno_memory_vec.testing.conformance_engine import RowIndexConformance
     from bruno_memory_vec.testing.conformance_lexical import LexicalIndexConformance
     from bruno_memory_vec.testing.conformance_listing import ListingConformance
     from bruno_memory_vec.testing.conformance_memory import MemoryConformance
     from bruno_memory_vec.testing.conformance_recall import RecallConformance
-    from bruno_memory_vec.testing.embedder import HashEmbedder
 
 _PLACES = {
-    "HashEmbedder": "embedder",
+    "HashEmbedder": "bruno_memory_vec.embedders.hashing",
     "LexicalIndexConformance": "conformance_lexical",
     "ListingConformance": "conformance_listing",
     "MemoryConformance": "conformance_memory",
@@ -58,7 +58,7 @@ def __getattr__(name: str) -> Any:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{place}"), name)
+    value = getattr(import_module(place if "." in place else f"{__name__}.{place}"), name)
     globals()[name] = value
     return value
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
-from bruno_memory_vec.testing.embedder import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
 
 ANA, EVERYONE, ANY = Scope.user("ana"), Scope.all_users(), RowFilter()

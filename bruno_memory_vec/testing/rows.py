@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, row_schema
 from bruno_memory_vec.rows.models import cues
-from bruno_memory_vec.testing.embedder import HashEmbedder
 
 #: The time of the row with ``seq`` 0; each later one is a minute younger.
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)

@@ -22,7 +22,6 @@ from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError, told
 from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
-from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
 from bruno_memory_vec.store.moves import begun, left_over
@@ -32,6 +31,8 @@ from bruno_memory_vec.store.record import (
     last_maintenance,
     readable_size,
 )
+from bruno_memory_vec.store.store import open_store
+from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
 
 OK = "ok"
@@ -136,8 +137,12 @@ async def _guarded(name: str, look: Callable[[], Awaitable[Check]], fix: str = "
 
 async def _other(config: MemoryConfig) -> Check:
     """A store that is no folder: what it says of itself."""
-    async with open_memory(config=config) as memory:
-        report = await memory.health()
+    embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
+    store = await open_store(config, embedder)
+    try:
+        report = await health_of(store, {"maintenance": None}, {})
+    finally:
+        await store.close()
     problems = "; ".join(f"{name}: {text}" for name, text in report["problems"].items())
     return Check("health", PROBLEM if problems else OK, problems or "all parts answer")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.cache import cache_health
 from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import last_maintenance
 from bruno_memory_vec.store.store import Store
@@ -49,8 +49,8 @@ async def health_of(
         wrong["log"] = logged
     if store.writer is not None:
         report["writer"] = store.writer.health()
-    if isinstance(store.embedder, CachedEmbedder):
-        cache = await asyncio.to_thread(store.embedder.health)
+    cache = await cache_health(store.embedder)
+    if cache is not None:
         report["embedding_cache"] = cache
         if cache["problem"] is not None:
             wrong["embedding_cache"] = cache["problem"]

@@ -19,9 +19,9 @@ from benchmarks.retrieval.matrix import Entry, Outcome, ReusingEmbedder, named_e
 from benchmarks.retrieval.paired import summary
 from benchmarks.retrieval.tables import markdown
 from bruno_memory_vec.embedders import StaticEmbedder
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.embedders.sentence_transformers import SentenceTransformerEmbedder
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.testing.embedder import HashEmbedder
 from tests.benchmarks.fixed import Fixed
 
 Run = Callable[..., int]

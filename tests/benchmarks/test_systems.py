@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.retrieval.datasets.base import Turn
 from benchmarks.retrieval.systems import Memory, System, moments
-from bruno_memory_vec.testing.embedder import HashEmbedder
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 NOW = START + timedelta(days=90)

@@ -36,11 +36,6 @@ if __name__ == "__main__":
     import lancedb.query  # noqa: F401
     import tantivy  # noqa: F401
 
-    import bruno_memory_vec.memory
-    import bruno_memory_vec.sessions.sqlite
-    import bruno_memory_vec.store.folder
-    import bruno_memory_vec.testing.embedder  # noqa: F401
-
     print("ready", flush=True)
     line = sys.stdin.readline()
     if line:

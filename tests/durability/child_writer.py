@@ -198,12 +198,6 @@ def bear_children(work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -
     import lancedb.query  # noqa: F401
     import tantivy  # noqa: F401
 
-    import bruno_memory_vec.memory
-    import bruno_memory_vec.sessions.sqlite
-    import bruno_memory_vec.store.local
-    import bruno_memory_vec.store.store
-    import bruno_memory_vec.testing.embedder  # noqa: F401
-
     # lancedb and Python 3.12 warn of forking beside other threads.
     warnings.filterwarnings("ignore", module=__name__)
     print("ready", flush=True)

@@ -21,8 +21,8 @@ from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import EmbeddingError, EngineError, ForeignUserError, StoreClosedError
-from bruno_memory_vec.testing.embedder import HashEmbedder
 from tests.durability.child_writer import word
 from tests.durability.support import ROOT, environment, message, rows_of, turns_of
 

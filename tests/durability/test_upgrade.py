@@ -21,11 +21,11 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import FingerprintError, StoreLockedError, StoreVersionError
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
 from bruno_memory_vec.indexers.schema import CUE_COLUMNS, LOG, SCHEMA_VERSION
 from bruno_memory_vec.store import manifest
-from bruno_memory_vec.testing.embedder import HashEmbedder
 from bruno_memory_vec.upkeep.reembedding.run import reembed
 from tests.durability.support import HERE, Child, message, rows_of
 

@@ -19,8 +19,8 @@ from bruno_memory_vec.embedders import (
     StaticEmbedder,
     resolve_embedder,
 )
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.testing.embedder import HashEmbedder
 
 fingerprints = st.builds(
     Fingerprint,

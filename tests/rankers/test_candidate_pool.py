@@ -1,28 +1,34 @@
-"""From what the engines propose to the pool: bruno_memory_vec/recall/candidate_pool.py."""
+"""From what both sides propose to the pool: bruno_memory_vec/recall/{sources,pool}.py."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec.indexers.query import Candidates
+from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
+from bruno_memory_vec.indexers.snapshot import HeldRows
 from bruno_memory_vec.rankers import (
     CandidateSettings,
     Coverage,
     Duplicates,
+    Pool,
     Profile,
     RankSettings,
     Step,
 )
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall.copies import numbered, older_copies
-from bruno_memory_vec.recall.pool import columns_for, make_pool, places_around
+from bruno_memory_vec.recall.pool import _located, make_pool
 from bruno_memory_vec.recall.profiles import load_profile
+from bruno_memory_vec.recall.request import RecallRequest
+from bruno_memory_vec.recall.sources import Loaded, aligned, turns_around
+from tests.rankers.pools import take
 
 BARE = load_profile("rrf")
 
@@ -56,16 +62,29 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
     return pa.table(data)
 
 
-def test_columns_are_those_that_the_steps_read() -> None:
-    assert columns_for(profile()) == list(COLUMNS)
-    assert columns_for(profile(0, 0, Coverage(1.0))) == list(COLUMNS)
-    assert columns_for(profile(0, 0, Duplicates(0.9))) == [*COLUMNS, "vector"]
+def pool_of(
+    rows: list[dict[str, Any]],
+    lexical: Candidates,
+    semantic: Candidates,
+    uses: dict[int, int],
+    question: str,
+    how: Profile,
+) -> Pool:
+    """The pool of all these rows, as a recall makes it."""
+    snapshot = HeldRows(table(rows, [*COLUMNS, "vector"]), mixed=True).snapshot()
+    words, meaning = (
+        aligned(np.arange(len(snapshot)), *_located(Loaded(snapshot, None), side))
+        for side in (lexical, semantic)
+    )
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    request = RecallRequest(question, Scope.all_users(), RowFilter(), 10, how, now)
+    return make_pool(snapshot, np.arange(len(snapshot)), words, meaning, uses, request)
 
 
 def test_the_turns_around_the_best() -> None:
     lexical = proposed((1, "a", 0, 9.0), (2, "a", 5, 1.0), (3, None, -1, 8.0))
     semantic = proposed((4, "b", 3, 0.9), (1, "a", 0, 0.8))
-    got = places_around(lexical, semantic, profile(3, 1))
+    got = turns_around(lexical, semantic, profile(3, 1))
     # The best three are 1 by both sides, 4, and 3, which has no place. There is no turn -1.
     assert got == {"a": [0, 1], "b": [2, 3, 4]}
 
@@ -73,11 +92,11 @@ def test_the_turns_around_the_best() -> None:
 @pytest.mark.parametrize(("of", "distance"), [(0, 2), (2, 0)])
 def test_no_turns_are_wanted(of: int, distance: int) -> None:
     lexical = proposed((1, "a", 0, 9.0))
-    assert places_around(lexical, Candidates.empty(), profile(of, distance)) == {}
+    assert turns_around(lexical, Candidates.empty(), profile(of, distance)) == {}
 
 
 def test_nothing_is_proposed() -> None:
-    assert places_around(Candidates.empty(), Candidates.empty(), profile(5, 2)) == {}
+    assert turns_around(Candidates.empty(), Candidates.empty(), profile(5, 2)) == {}
 
 
 def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
@@ -118,15 +137,16 @@ def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
         },
         {"seq": 2, "content": "kitten", "vector": [0.0, 0.0]},
     ]
-    got = make_pool(
-        table(rows, columns_for(how)),
+    got = pool_of(
+        rows,
         proposed((5, "b", 0, 3.0), (7, "a", 3, 4.0), (99, "z", 0, 5.0)),
         proposed((9, "a", 4, 0.25)),
         {7: 3, 99: 4},
         "where is the cat?",
         how,
     )
-    assert got.seq.tolist() == [7, 5, 9, 2]
+    assert got.seq.tolist() == [2, 5, 7, 9]
+    got = take(got, np.array([2, 1, 3, 0]))
     assert got.lexical[:2].tolist() == [4.0, 3.0]
     assert np.isnan(got.lexical[2:]).all()
     assert np.isnan(got.semantic).tolist() == [True, True, False, True]
@@ -153,8 +173,8 @@ def test_a_pool_has_what_the_rows_and_the_engines_say() -> None:
 
 
 def test_what_no_step_needs_is_not_made() -> None:
-    got = make_pool(
-        table([{"seq": 1}], columns_for(BARE)),
+    got = pool_of(
+        [{"seq": 1, "vector": [0.0, 0.0]}],
         proposed(),
         Candidates.empty(),
         {},
@@ -169,8 +189,8 @@ def test_what_no_step_needs_is_not_made() -> None:
 
 def test_no_rows() -> None:
     how = profile(0, 0, Duplicates(0.9), Coverage(1.0))
-    got = make_pool(
-        table([], columns_for(how)),
+    got = pool_of(
+        [],
         proposed((1, "a", 0, 1.0)),
         proposed(),
         {1: 1},

@@ -43,7 +43,7 @@ async def alone(order: dict[str, Any], embedders: list[Any]) -> None:
 
 
 async def main(order: dict[str, Any]) -> None:
-    from bruno_memory_vec.testing.embedder import HashEmbedder
+    from bruno_memory_vec.embedders.hashing import HashEmbedder
 
     work = beside_a_load if order["load"] else alone
     await work(order, [HashEmbedder(dimension) for dimension in order["dimensions"]])

@@ -13,13 +13,13 @@ from bruno_core.models.message import Message, MessageRole
 from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rows.models import from_table
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest
-from bruno_memory_vec.testing.embedder import HashEmbedder
 
 OLD, NEW = HashEmbedder(32), HashEmbedder(48)
 EVERYTHING = (Scope.all_users(), RowFilter())

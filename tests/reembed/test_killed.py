@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.testing.embedder import HashEmbedder
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.upkeep.reembedding.run import reembed
 from tests.durability.support import Nursery
 from tests.durability.test_crash import Model

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import (
     BackendUnavailable,
     EmbeddingError,
@@ -23,7 +24,6 @@ from bruno_memory_vec.errors import (
     StoreError,
     StoreLockedError,
 )
-from bruno_memory_vec.testing.embedder import HashEmbedder
 from bruno_memory_vec.upkeep.reembedding.run import reembed
 from tests.reembed.support import (
     NEW,

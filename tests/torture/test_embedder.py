@@ -19,8 +19,8 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.embedders import EmbedKind, Fingerprint
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import EmbeddingError, StoreClosedError
-from bruno_memory_vec.testing.embedder import HashEmbedder
 from bruno_memory_vec.writing.queue import QUEUE_CHARACTERS
 from tests.durability.child_writer import word
 from tests.durability.support import message, rows_of, turns_of

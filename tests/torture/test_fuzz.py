@@ -36,7 +36,7 @@ from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, analyser
 from bruno_memory_vec.rankers.question import read_question
-from bruno_memory_vec.recall.filters import row_filter
+from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.rows.models import cues
 from bruno_memory_vec.testing.rows import memory, message, table
 from tests.torture import fuzz_inputs

@@ -411,7 +411,7 @@ async def test_statistics(memory: VectorMemory) -> None:
 
 
 async def test_what_was_read_from_the_rows_is_not_read_again(memory: VectorMemory) -> None:
-    store = await memory._door.store()
+    store = await memory._lazy.get()
     await memory.store_messages([message("one"), message("rule", "system")], "talk", "ana")
     await memory.clear_history("talk")
     for _ in range(2):

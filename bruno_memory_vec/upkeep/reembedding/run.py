@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
@@ -135,8 +135,7 @@ async def reembed(
         return await reembed_store(store, embedder, progress)
     finally:
         await store.close()
-        if isinstance(store.embedder, CachedEmbedder):
-            await asyncio.to_thread(store.embedder.close)
+        await close_cache(store.embedder)
 
 
 async def reembed_store(
@@ -226,8 +225,7 @@ class _Reembedding:
         try:
             report = await self._run(embedder)
         except BaseException:
-            if isinstance(embedder, CachedEmbedder):
-                await asyncio.to_thread(embedder.close)
+            await close_cache(embedder)
             raise
         return replace(report, seconds=time.perf_counter() - started)
 

@@ -1,4 +1,4 @@
-"""A deterministic embedder for tests: no model, no download, the same vectors everywhere."""
+"""Feature hashing: for tests, the same vectors everywhere, without a model or a download."""
 
 from __future__ import annotations
 
