@@ -12,7 +12,7 @@
         ├── StoreError               the store as a whole cannot be used
         │   ├── NotAStoreError       the folder holds something else, or nothing to read
         │   ├── StoreLockedError     another process (or object) writes to this folder
-        │   ├── StoreVersionError    the store was written by a newer version
+        │   ├── StoreVersionError    another version wrote the store, in another format
         │   ├── FingerprintError     the store's vectors came from another embedder
         │   ├── ReadOnlyError        a write was asked of a reader
         │   └── StoreClosedError     the memory was closed
@@ -130,7 +130,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreVersionError(StoreError):
-    """The store has a newer format, or an older one and was opened to read only."""
+    """The store has another format than this version reads. The message names both."""
 
 
 class FingerprintError(StoreError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -267,6 +267,7 @@ class VectorMemory(MemoryInterface):
         memory_types: MemoryType | str | Sequence[MemoryType | str] | None = None,
         tags: str | Sequence[str] | None = None,
         categories: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str | float | bool] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         min_importance: float = 0.0,
@@ -288,6 +289,9 @@ class VectorMemory(MemoryInterface):
             memory_types: only memories of these types.
             tags: only memories with any of these tags.
             categories: only memories of these categories.
+            metadata: only what has each of these keys, with this text, number or truth value, in
+                a message's ``metadata`` or a memory's ``metadata.custom_fields``. 1 is 1.0, but
+                neither True nor "1".
             since: only what was created at this time or later (naive is UTC).
             until: only what was created before this time (naive is UTC).
             min_importance: 0..1. A message has 0.5, or ``metadata["importance"]``.
@@ -310,6 +314,7 @@ class VectorMemory(MemoryInterface):
             memory_types=memory_types,
             tags=tags,
             categories=categories,
+            metadata=metadata,
             since=since,
             until=until,
             min_importance=min_importance,
@@ -520,6 +525,7 @@ class VectorMemory(MemoryInterface):
         memory_types: MemoryType | str | Sequence[MemoryType | str] | None = None,
         tags: str | Sequence[str] | None = None,
         categories: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str | float | bool] | None = None,
         include_expired: bool = False,
         limit: int | None = 100,
         after: str | None = None,
@@ -531,6 +537,8 @@ class VectorMemory(MemoryInterface):
             memory_types: only of these types.
             tags: only with any of these tags.
             categories: only of these categories.
+            metadata: only with each of these keys and values in ``metadata.custom_fields``, as
+                in :meth:`recall`.
             include_expired: also those past their ``expires_at``.
             limit: how many at most; None for all.
             after: the ``next`` of the page before.
@@ -545,6 +553,7 @@ class VectorMemory(MemoryInterface):
             memory_types=memory_types,
             tags=tags,
             categories=categories,
+            metadata=metadata,
         )
         scope, limit = (
             await self._caller.search_scope(self._owners, user_id),

@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: How a column is compared with a value. See :class:`Condition`.
+Op = Literal["in", "any", "ge", "lt", "alive"]
+
+
+class Condition(NamedTuple):
+    """What a row has to fulfil in one column.
+
+    ====== ===================================== ==========================================
+    op     the row stays where its column        value
+    ====== ===================================== ==========================================
+    in     is one of the values                  a tuple of texts or numbers
+    any    is a list that has one of the values  a tuple of texts
+    ge     is this or more                       a number or a time, as the column has
+    lt     is less than this                     a number or a time, as the column has
+    alive  is null, or later than this           a time
+    ====== ===================================== ==========================================
+
+    A row that has nothing in the column is left out, but by "alive". An engine compiles these
+    operators, for any column of the schema, and knows of no field of a filter. Times are
+    timezone-aware; a column of integers is compared with integers.
+    """
+
+    column: str
+    op: Op
+    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +63,41 @@ class Scope:
             return self
         return replace(self, conversation_id=conversation_id)
 
+    def conditions(self) -> list[Condition]:
+        """What a row of the scope fulfils."""
+        found = []
+        if self.user_id is not None:
+            found.append(Condition("user_id", "in", (self.user_id,)))
+        if self.conversation_id is not None:
+            found.append(Condition("conversation_id", "in", (self.conversation_id,)))
+        return found
+
 
 #: The scope of who works on all rows.
 EVERYONE = Scope.all_users()
 
 
+class On(NamedTuple):
+    """How a field of a filter is a condition: as the value of one on this column.
+
+    With ``each`` every value in the field is a condition by itself.
+    """
+
+    column: str
+    op: Op
+    each: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Which rows of a scope. An empty tuple or None means no condition.
+    """Which rows of a scope. An empty tuple, None or 0 means no condition.
 
     A condition on a column that a row does not have (a role, for a memory)
     leaves the row out.
+
+    Each field says which condition it is, and engines read :meth:`conditions` alone. So a new
+    field is one line here. Its column has to be in the schema, for a word index in
+    ``LEXICAL_COLUMNS``, too.
 
     Attributes:
         kinds: "message", "memory".
@@ -59,19 +111,42 @@ class RowFilter:
         min_confidence: 0..1, inclusive.
         alive_at: leave out rows that have expired at this time (timezone-aware).
         ids: only these ids.
+        metadata: rows that have every one of these pairs of a key and a value, as the column
+            ``metadata_pairs`` has them.
     """
 
-    kinds: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
-    memory_types: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    min_importance: float = 0.0
-    min_confidence: float = 0.0
-    alive_at: datetime | None = None
-    ids: tuple[str, ...] = ()
+    kinds: Annotated[tuple[str, ...], On("kind", "in")] = ()
+    roles: Annotated[tuple[str, ...], On("role", "in")] = ()
+    memory_types: Annotated[tuple[str, ...], On("memory_type", "in")] = ()
+    tags: Annotated[tuple[str, ...], On("tags", "any")] = ()
+    categories: Annotated[tuple[str, ...], On("category", "in")] = ()
+    since: Annotated[datetime | None, On("created_at", "ge")] = None
+    until: Annotated[datetime | None, On("created_at", "lt")] = None
+    min_importance: Annotated[float, On("importance", "ge")] = 0.0
+    min_confidence: Annotated[float, On("confidence", "ge")] = 0.0
+    alive_at: Annotated[datetime | None, On("expires_at", "alive")] = None
+    ids: Annotated[tuple[str, ...], On("id", "in")] = ()
+    metadata: Annotated[tuple[str, ...], On("metadata_pairs", "any", each=True)] = ()
+
+    def conditions(self) -> list[Condition]:
+        """What a row that passes fulfils."""
+        found: list[Condition] = []
+        for name, column, op, each in _asked(type(self)):  # type: ignore[arg-type]  # it is hashable
+            value = getattr(self, name)
+            if not value:
+                continue
+            if each:
+                found.extend(Condition(column, op, (one,)) for one in value)
+            else:
+                found.append(Condition(column, op, value))
+        return found
+
+
+@cache
+def _asked(kind: type) -> tuple[tuple[str, str, Op, bool], ...]:
+    """For each field of a filter its name, its column, its operator and ``each``."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple((name, *hint.__metadata__[0]) for name, hint in hints.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Every search reads every row, so it is for tests, notebooks and small stores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,31 +15,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .query import EVERYONE, Candidates, LexicalQuery, RowFilter, Scope
+from .query import EVERYONE, Candidates, Condition, LexicalQuery, RowFilter, Scope
 from .schema import LEXICAL_COLUMNS, Key, key_of, row_schema
 from .text.analysis import Analyser, inverse_document_frequency
 
 _K1, _B = 1.2, 0.75
 
 
-def matches(row: Mapping[str, Any], scope: Scope, where: RowFilter) -> bool:
-    """What a scope and a filter mean, in plain Python. ``row`` has the columns of the schema."""
-    expires = row["expires_at"]
-    return (
-        (scope.user_id is None or row["user_id"] == scope.user_id)
-        and (scope.conversation_id is None or row["conversation_id"] == scope.conversation_id)
-        and (not where.ids or row["id"] in where.ids)
-        and (not where.kinds or row["kind"] in where.kinds)
-        and (not where.roles or row["role"] in where.roles)
-        and (not where.memory_types or row["memory_type"] in where.memory_types)
-        and (not where.categories or row["category"] in where.categories)
-        and (not where.tags or not set(where.tags).isdisjoint(row["tags"]))
-        and (where.since is None or row["created_at"] >= where.since)
-        and (where.until is None or row["created_at"] < where.until)
-        and row["importance"] >= where.min_importance
-        and row["confidence"] >= where.min_confidence
-        and (where.alive_at is None or expires is None or expires > where.alive_at)
-    )
+#: What each operator means, of what a row has in the column and the value asked for.
+_HOLDS: dict[str, Callable[[Any, Any], bool]] = {
+    "in": lambda held, values: held in values,
+    "any": lambda held, values: held is not None and not set(values).isdisjoint(held),
+    "ge": lambda held, value: held is not None and bool(held >= value),
+    "lt": lambda held, value: held is not None and bool(held < value),
+    "alive": lambda held, value: held is None or bool(held > value),
+}
+
+
+def matches(row: Mapping[str, Any], conditions: Iterable[Condition]) -> bool:
+    """What conditions mean, in plain Python. ``row`` has their columns, times as datetimes."""
+    return all(_HOLDS[op](row[column], value) for column, op, value in conditions)
 
 
 class ReferenceIndex:
@@ -65,10 +60,11 @@ class ReferenceIndex:
     async def delete(
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
     ) -> NDArray[np.int64]:
+        conditions = (*scope.conditions(), *where.conditions())
         gone = [
             key
             for key, row in self._rows.items()
-            if matches(row, scope, where) and (seqs is None or row["seq"] in seqs)
+            if matches(row, conditions) and (seqs is None or row["seq"] in seqs)
         ]
         return np.array([self._rows.pop(key)["seq"] for key in gone], np.int64)
 
@@ -125,7 +121,8 @@ class ReferenceIndex:
         self._rows.clear()
 
     def _matching(self, scope: Scope, where: RowFilter) -> list[dict[str, Any]]:
-        return [row for row in self._rows.values() if matches(row, scope, where)]
+        conditions = (*scope.conditions(), *where.conditions())
+        return [row for row in self._rows.values() if matches(row, conditions)]
 
     def _table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
         schema = pa.schema([self.schema.field(column) for column in columns])
@@ -181,9 +178,10 @@ class ReferenceLexicalIndex:
         idf = {term: self._idf(term, scope) for term in wanted}
         lengths = [len(row["terms"]) for row in self._rows.values()]
         average = sum(lengths) / max(len(lengths), 1)
+        conditions = (*scope.conditions(), *where.conditions())
         rows, scores = [], []
         for row in self._rows.values():
-            if not matches(row, scope, where):
+            if not matches(row, conditions):
                 continue
             counts = Counter(row["terms"])
             norm = _K1 * (1 - _B + _B * len(row["terms"]) / max(average, 1e-9))
@@ -202,8 +200,8 @@ class ReferenceLexicalIndex:
 
     def _idf(self, term: str, scope: Scope) -> float:
         """How telling a term is among the rows of the scope's user."""
-        user = Scope(scope.user_id)
-        rows = [row for row in self._rows.values() if matches(row, user, RowFilter())]
+        user = Scope(scope.user_id).conditions()
+        rows = [row for row in self._rows.values() if matches(row, user)]
         return inverse_document_frequency(len(rows), sum(term in row["terms"] for row in rows))
 
     async def last_seq(self) -> int:

@@ -13,10 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 #: 2 added the cues: what the rankers know of a text without reading it. 3 added the log: rows that
-#: came last may be beside LanceDB's, where an older version would not look for them.
-SCHEMA_VERSION = 3
-#: From this format on a row has the columns that it has now.
-ROWS_VERSION = 2
+#: came last may be beside LanceDB's, where an older version would not look for them. 4 added the
+#: metadata's pairs.
+SCHEMA_VERSION = 4
 
 #: The folder of the log, in that of the rows.
 LOG = "log"
@@ -54,13 +53,15 @@ _FIELDS: tuple[pa.Field, ...] = (
     pa.field("content", pa.string(), nullable=False),
     # Length in words, for the rankers, so that they need not read the content.
     pa.field("words", pa.int64(), nullable=False),
-    # Read from the text when it is stored (rankers/cues.py). Null until an older store's are read.
+    # Read from the text when it is stored (rankers/cues.py).
     pa.field("speaker", pa.string()),
-    pa.field("question_share", pa.float32()),
-    pa.field("ends_with_question", pa.bool_()),
-    pa.field("names_time", pa.bool_()),
-    pa.field("tells_change", pa.bool_()),
+    pa.field("question_share", pa.float32(), nullable=False),
+    pa.field("ends_with_question", pa.bool_(), nullable=False),
+    pa.field("names_time", pa.bool_(), nullable=False),
+    pa.field("tells_change", pa.bool_(), nullable=False),
     pa.field("metadata", pa.string(), nullable=False),
+    # What of the metadata a filter can ask for, as texts (bruno_memory_vec/rows/metadata_pairs.py).
+    pa.field("metadata_pairs", pa.list_(pa.string()), nullable=False),
     # What the columns cannot hold and a round trip must: UTC offsets, a caller's own embedding.
     pa.field("extra", pa.string()),
     pa.field("source", pa.string()),
@@ -81,15 +82,6 @@ _FIELDS: tuple[pa.Field, ...] = (
 #: Every column but the vector, in order.
 COLUMNS: tuple[str, ...] = tuple(field.name for field in _FIELDS)
 
-#: What the rankers know of a text without reading it.
-CUE_COLUMNS: tuple[str, ...] = (
-    "speaker",
-    "question_share",
-    "ends_with_question",
-    "names_time",
-    "tells_change",
-)
-
 #: What a lexical index needs of a row.
 LEXICAL_COLUMNS: tuple[str, ...] = (
     "seq",
@@ -103,6 +95,7 @@ LEXICAL_COLUMNS: tuple[str, ...] = (
     "content",
     "category",
     "tags",
+    "metadata_pairs",
     "importance",
     "confidence",
     "created_at",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .query import Candidates, RowFilter, Scope
+from .query import Candidates, Condition, RowFilter, Scope
 from .schema import COLUMNS, micros
 from .uses import USE_COLUMNS
 
@@ -21,7 +23,22 @@ LOADED = (*COLUMNS, "vector")
 CODED = ("conversation_id", "role", "speaker")
 
 # Arrays that have what the table has; in others something stands for what is missing.
-_COMPLETE = {*USE_COLUMNS, "seq", "created_at", "words", "importance", "confidence"}
+_COMPLETE = {
+    *USE_COLUMNS,
+    "seq",
+    "created_at",
+    "words",
+    "importance",
+    "confidence",
+    "question_share",
+    "ends_with_question",
+    "names_time",
+    "tells_change",
+}
+_COMPARE: dict[str, Any] = {"ge": operator.ge, "lt": operator.lt, "alive": operator.gt}
+_COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive": pc.greater}
+# Times of which the largest number stands for a missing one, so that "later than" finds it.
+_FOREVER = ("expires_at",)
 _FEW = 32
 _NEVER = np.iinfo(np.int64).max
 # Taking rows from many small tables is slow, joining them copies every text: so many may wait.
@@ -39,8 +56,8 @@ class Snapshot:
     Attributes:
         vectors: float32 (n, d).
         columns: by name, (n,): times in microseconds, :data:`CODED` as int64 indices into
-            ``names``, other numbers and truth values as they are; of missing values a ``turn``
-            is -1, ``question_share`` 0, a truth value False.
+            ``names``, other numbers and truth values as they are; a missing ``turn`` is -1, and
+            a missing ``expires_at`` the largest number.
         names: by column of :data:`CODED`, the texts that its numbers stand for.
         codes: the same the other way round.
         places: for each conversation of ``names``, the row of each turn. Rows from n on came
@@ -64,38 +81,42 @@ class Snapshot:
 
     def matching(self, scope: Scope, where: RowFilter) -> NDArray[np.bool_] | None:
         """Which rows the scope and the filter let pass, bool (n,); None where they all do."""
+        asked = scope.conditions()
+        if not self.mixed and scope.user_id is not None:
+            asked = asked[1:]  # All rows are the user's: no text of theirs has to be compared.
         parts: list[NDArray[np.bool_]] = []
-        if self.mixed and scope.user_id is not None:
-            parts.append(_is_one_of(self.table.column("user_id"), (scope.user_id,)))
-        if scope.conversation_id is not None:
-            parts.append(self._coded("conversation_id", (scope.conversation_id,)))
-        if where.alive_at is not None:
-            alive = self.columns["expires_at"] > micros(where.alive_at)
-            if not alive.all():
-                parts.append(alive)
-        if where.since is not None:
-            parts.append(self.columns["created_at"] >= micros(where.since))
-        if where.until is not None:
-            parts.append(self.columns["created_at"] < micros(where.until))
-        if where.roles:
-            parts.append(self._coded("role", where.roles))
-        for name, values in (
-            ("id", where.ids),
-            ("kind", where.kinds),
-            ("memory_type", where.memory_types),
-            ("category", where.categories),
-        ):
-            if values:
-                parts.append(_is_one_of(self.table.column(name), values))
-        if where.tags:
-            parts.append(_has_any(self.table.column("tags"), where.tags))
-        for name, least in (
-            ("importance", where.min_importance),
-            ("confidence", where.min_confidence),
-        ):
-            if least > 0:
-                parts.append(self.columns[name] >= least)
+        for condition in (*asked, *where.conditions()):
+            part = self._fulfils(condition)
+            # Nearly always nothing has expired, and without a mask a search copies nothing.
+            if condition.op != "alive" or not part.all():
+                parts.append(part)
         return np.logical_and.reduce(parts) if parts else None
+
+    def _fulfils(self, asked: Condition) -> NDArray[np.bool_]:
+        """Which rows fulfil a condition, bool (n,).
+
+        From the arrays where a column is one and nothing is missing in it, else from the table.
+        """
+        name, op, value = asked
+        if op == "any":
+            return _has_any(self.table.column(name), value)
+        if name in _COMPLETE or (op == "alive" and name in _FOREVER):
+            held = self.columns[name]
+            if op == "in":
+                return np.isin(held, [_number(one) for one in value])
+            found: NDArray[np.bool_] = _COMPARE[op](held, _number(value))
+            return found
+        if op == "in" and name in CODED:
+            codes = self.codes[name]
+            return np.isin(self.columns[name], [codes[one] for one in value if one in codes])
+        column = self.table.column(name)
+        if op == "in":
+            return _is_one_of(column, value)
+        bound = _number(value)
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        compared = _COMPARE_TABLE[op](column, bound)
+        return np.asarray(pc.fill_null(compared, op == "alive"), np.bool_)
 
     def nearest(
         self, vector: NDArray[np.float32], matching: NDArray[np.bool_] | None, limit: int
@@ -213,10 +234,6 @@ class Snapshot:
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
-
-    def _coded(self, column: str, values: Iterable[str]) -> NDArray[np.bool_]:
-        codes = self.codes[column]
-        return np.isin(self.columns[column], [codes[value] for value in values if value in codes])
 
 
 class _Growing:
@@ -443,11 +460,10 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         "expires_at": column("expires_at", _NEVER),
         "importance": column("importance"),
         "confidence": column("confidence"),
-        # Rows of a store of the first format have no cues until they are read.
-        "question_share": column("question_share", 0.0),
-        "ends_with_question": column("ends_with_question", False),
-        "names_time": column("names_time", False),
-        "tells_change": column("tells_change", False),
+        "question_share": column("question_share"),
+        "ends_with_question": column("ends_with_question"),
+        "names_time": column("names_time"),
+        "tells_change": column("tells_change"),
         # Arrow's memory may not be written to.
         "access_count": column("access_count").copy(),
         "last_accessed": column("last_accessed").copy(),
@@ -469,14 +485,19 @@ def _as_column(vectors: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
 
 
-def _is_one_of(column: Any, values: Iterable[str]) -> NDArray[np.bool_]:
-    return np.asarray(pc.is_in(column, pa.array(values, pa.string())), np.bool_)
+def _number(value: Any) -> Any:
+    """A time as the arrays have it; a number as it is."""
+    return micros(value) if isinstance(value, datetime) else value
 
 
-def _has_any(column: pa.ChunkedArray, tags: Iterable[str]) -> NDArray[np.bool_]:
-    """Which lists hold one of ``tags``."""
+def _is_one_of(column: Any, values: Iterable[Any]) -> NDArray[np.bool_]:
+    return np.asarray(pc.is_in(column, pa.array(values, column.type)), np.bool_)
+
+
+def _has_any(column: pa.ChunkedArray, values: Iterable[str]) -> NDArray[np.bool_]:
+    """Which lists hold one of ``values``."""
     lists = column.combine_chunks()
     having = np.zeros(len(lists), np.bool_)
     owners = pc.list_parent_indices(lists).to_numpy()
-    having[owners[_is_one_of(pc.list_flatten(lists), tags)]] = True
+    having[owners[_is_one_of(pc.list_flatten(lists), values)]] = True
     return having

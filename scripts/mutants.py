@@ -56,7 +56,7 @@ MODULES: dict[str, dict[str, str]] = {
     "sessions": {
         "bruno_memory_vec/sessions/cache.py": "unit/test_hot_cache",
         "bruno_memory_vec/sessions/sqlite.py": "unit/test_sessions unit/test_hot_cache "
-        "unit/test_sessions_connection unit/test_newer_schemas",
+        "unit/test_sessions_connection unit/test_other_formats",
         "bruno_memory_vec/sessions/sqlite_connection.py": "unit/test_sessions_connection "
         "unit/test_sessions",
         "bruno_memory_vec/sessions/sqlite_statements.py": "unit/test_sessions unit/test_hot_cache",
@@ -64,7 +64,8 @@ MODULES: dict[str, dict[str, str]] = {
     },
     "access": {
         "bruno_memory_vec/rows/checks.py": "unit/test_access unit/test_validation",
-        "bruno_memory_vec/recall/filters.py": "unit/test_access",
+        "bruno_memory_vec/recall/request.py": "unit/test_access",
+        "bruno_memory_vec/rows/metadata_pairs.py": "unit/test_metadata_pairs",
         "bruno_memory_vec/conversations/conversations.py": "unit/test_access unit/test_kinds",
         "bruno_memory_vec/access.py": "unit/test_access unit/test_kinds "
         "assistant/test_recalled_notes",

@@ -9,6 +9,10 @@ locomo     the LoCoMo benchmark's ``locomo10.json``
 auto       one of these, told from the first two lines
 =========  ========================================================================
 
+Another package adds a format by an entry point of the group ``bruno_memory_vec.readers``: its name
+is the format's, and it is a function such as :func:`bruno_memory_vec.portability.jsonl.turns`. It
+is used where the format is named, not by "auto".
+
 A file may be good in most places and bad in some. So a reader yields a :class:`Turn` for each
 message it can use and a :class:`BadLine` for each it cannot, and goes on. Nothing is stored here.
 """
@@ -16,6 +20,7 @@ message it can use and a :class:`BadLine` for each it cannot, and goes on. Nothi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO, get_args
 
@@ -23,15 +28,17 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import detect, jsonl, locomo, openai
 from bruno_memory_vec.portability.records import BadLine, Defaults, Turn, why_not_stored
 
-__all__ = ["BadLine", "Format", "Turn", "read"]
+__all__ = ["READERS", "BadLine", "Format", "Turn", "formats", "read"]
 
 Format = Literal["auto", "jsonl", "openai", "locomo"]
+#: The entry points of readers of other packages.
+READERS = "bruno_memory_vec.readers"
 
 
 def read(
     source: str | Path | TextIO | BinaryIO,
     *,
-    format: Format = "auto",  # noqa: A002 - the word users know; the builtin is not needed here
+    format: Format | str = "auto",  # noqa: A002 - the word users know; the builtin is not needed here
     conversation_id: str | None = None,
     user_id: str | None = None,
 ) -> Iterator[Turn | BadLine]:
@@ -56,9 +63,10 @@ def read(
             folder, broken JSON document. Raised at the call where it can be seen at once, else
             with the first item.
     """
-    if format not in get_args(Format):
+    known = formats()
+    if format not in known:
         raise InvalidInputError(
-            "format", f"{format!r} is unknown", fix=f"Use one of: {', '.join(get_args(Format))}"
+            "format", f"{format!r} is unknown", fix=f"Use one of: {', '.join(known)}"
         )
     for name, value in (("conversation_id", conversation_id), ("user_id", user_id)):
         problem = None if value is None else why_not_stored(value)
@@ -68,8 +76,13 @@ def read(
     return _read(source, format, Defaults(conversation_id, user_id, detect.name_of(source)))
 
 
+def formats() -> list[str]:
+    """The formats that :func:`read` knows, those of other packages last."""
+    return [*get_args(Format), *sorted(entry.name for entry in entry_points(group=READERS))]
+
+
 def _read(
-    source: str | Path | TextIO | BinaryIO, chosen: Format, defaults: Defaults
+    source: str | Path | TextIO | BinaryIO, chosen: str, defaults: Defaults
 ) -> Iterator[Turn | BadLine]:
     with detect.open_lines(source) as lines:
         if not lines.head(1):
@@ -79,6 +92,9 @@ def _read(
             yield from jsonl.turns(lines, defaults)
         elif kind == "locomo":
             yield from locomo.turns(lines.document(), defaults)
+        elif kind not in get_args(Format):
+            (entry,) = entry_points(group=READERS, name=kind)
+            yield from entry.load()(lines, defaults)
         elif detect.is_line_by_line(lines):
             yield from openai.turns_of_lines(lines, defaults)
         else:

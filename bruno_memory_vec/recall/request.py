@@ -75,6 +75,7 @@ def row_filter(
     until: datetime | None = None,
     min_importance: float = 0.0,
     min_confidence: float = 0.0,
+    metadata: Any = None,
 ) -> RowFilter:
     """The filter of these arguments; each list may also be a single value.
 
@@ -92,4 +93,5 @@ def row_filter(
         min_importance=checks.unit_interval("min_importance", min_importance),
         min_confidence=checks.unit_interval("min_confidence", min_confidence),
         alive_at=alive_at,
+        metadata=checks.metadata("metadata", metadata),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
@@ -13,10 +13,13 @@ from uuid import UUID
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.rows import tagged_json as jsonable
+from bruno_memory_vec.rows.metadata_pairs import pair
 
 LARGEST_LIMIT = 1000
 _LONGEST_ID = 1024
 _LONGEST_SHOWN = 100
+# Each is a condition of its own in every engine.
+_MOST_KEYS = 64
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -194,6 +197,37 @@ def question(field: str, value: Any) -> str:
 def strings(field: str, values: Any) -> tuple[str, ...]:
     """Tags or categories, one or many."""
     return tuple(label(field, value) for value in _several(values))
+
+
+def metadata(field: str, value: Any) -> tuple[str, ...]:
+    """Keys of metadata with the values they have to have, as pairs of rows; None for none."""
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(
+            field, f"expected a dict, not {type(value).__name__}", fix="Give a dict."
+        )
+    if len(value) > _MOST_KEYS:
+        raise InvalidInputError(
+            field, f"has {len(value)} keys", fix=f"Ask for at most {_MOST_KEYS}."
+        )
+    found = []
+    for key, one in value.items():
+        if not isinstance(key, str):
+            raise InvalidInputError(
+                field, f"has a key {_shown(key)} that is no text", fix="Use str keys."
+            )
+        if not isinstance(one, (str, int, float)):
+            raise InvalidInputError(
+                field,
+                f"{_shown(key)} is a {type(one).__name__}, by which no row is found",
+                fix="Give each key a str, an int, a float or a bool.",
+            )
+        for text in (key, one):
+            if isinstance(text, str):
+                storable_text(field, text, blank=True)
+        found.append(pair(key, one))
+    return tuple(found)
 
 
 def _several(values: Any) -> Iterable[Any]:

@@ -32,6 +32,7 @@ from bruno_memory_vec.rows.checks import (
     storable_text,
     unit_interval,
 )
+from bruno_memory_vec.rows.metadata_pairs import pairs_of
 
 #: A row on its way in: a value for each column but ``vector``. Times are microseconds, UTC.
 Row = dict[str, Any]
@@ -91,6 +92,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
         "words": count_words(content),
         **cues(content, message.metadata),
         "metadata": metadata,
+        "metadata_pairs": pairs_of(message.metadata),
         "extra": extra,
         "source": None,
         "category": None,
@@ -162,6 +164,7 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "words": count_words(content),
         **cues(content, metadata.custom_fields),
         "metadata": json_dict("memory.metadata.custom_fields", metadata.custom_fields),
+        "metadata_pairs": pairs_of(metadata.custom_fields),
         "extra": None,
         "source": storable_text("memory.metadata.source", metadata.source, blank=True),
         "category": None

@@ -9,7 +9,6 @@ own ``pyproject.toml``, and nothing here changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -22,6 +21,7 @@ from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress
 
@@ -44,14 +44,14 @@ class Parts:
         lexical: finds rows by their words.
         sessions: sessions, owners, hot context.
         lease: the right to write; None for a reader.
-        keep_problems: told of what fails in the background, to keep it for other processes.
+        record: where upkeep is recorded for other processes; None where nothing is kept.
     """
 
     rows: RowIndex
     lexical: LexicalIndex
     sessions: SessionStore
     lease: WriterLease | None
-    keep_problems: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+    record: UpkeepRecord | None = None
 
 
 class Deployment(Protocol):
@@ -81,7 +81,7 @@ class Deployment(Protocol):
 
 
 def deployment_of(url: str) -> Deployment:
-    """The deployment that opens stores of a URL.
+    """The deployment that opens stores of a URL: of a path, or ``file://``, the folder.
 
     Raises:
         InvalidInputError: none is installed for its scheme.
@@ -95,7 +95,7 @@ def deployment_of(url: str) -> Deployment:
         raise InvalidInputError(
             "url",
             f"the scheme {scheme!r} is not known",
-            fix="Give a folder, file:///a/folder or one of "
+            fix="Give a folder, file:///a/folder or "
             f"{', '.join(f'{name}://' for name in known if name != FOLDER)}.",
         ) from None
     return made

@@ -28,7 +28,7 @@ from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.moves import Watch, remove, tidy
-from bruno_memory_vec.store.record import BackgroundRecord
+from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -58,15 +58,13 @@ class LocalFolder:
         found = await asyncio.to_thread(manifest.read, folder)
         if found is not None:
             found.check(made_by, folder)
-            if config.read_only:
-                found.check_readable(folder)
         elif config.read_only:
             raise manifest.no_store(folder)
         lock = None
         if not config.read_only:
             lock = await asyncio.to_thread(_lock, folder)
         try:
-            return await _open(config, made_by, folder, lock, language, progress)
+            return await _open(config, made_by, folder, lock, language)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -79,10 +77,8 @@ async def _open(
     folder: Path,
     lock: WriterLock | None,
     language: str | None,
-    progress: Progress | None,
 ) -> Parts:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-    from bruno_memory_vec.upkeep.upgrade import upgrade
 
     # Again, under the lock: another process may have made the store a moment ago.
     found = await asyncio.to_thread(manifest.read, folder)
@@ -107,7 +103,6 @@ async def _open(
         opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
-            found = await upgrade(rows, found, folder, progress)
         lexical = await _opened(
             _open_lexical, folder / "lexical", words, config.read_only, other_language
         )
@@ -123,9 +118,8 @@ async def _open(
     except BaseException:
         await close_all(opened)
         raise
-    if lock is None:
-        return Parts(rows, lexical, sessions, None)
-    return Parts(rows, lexical, sessions, LocalLease(sessions, lock), BackgroundRecord(folder))
+    lease = None if lock is None else LocalLease(sessions, lock)
+    return Parts(rows, lexical, sessions, lease, FolderRecord(folder))
 
 
 def _lock(folder: Path) -> WriterLock:

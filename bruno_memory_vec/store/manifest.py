@@ -19,7 +19,7 @@ from bruno_memory_vec.errors import (
     NotAStoreError,
     StoreVersionError,
 )
-from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES
 
 FILE = "store.json"
@@ -62,19 +62,6 @@ class Manifest:
                 f"bruno-memory-vec reembed --store {shlex.quote(str(folder))} --embedder NAME.",
             )
 
-    def check_readable(self, folder: Path) -> None:
-        """Refuse to read an older format as it is: only a writer may bring it up to this one.
-
-        Raises:
-            StoreVersionError: naming both.
-        """
-        if self.schema < ROWS_VERSION:
-            raise StoreVersionError(
-                f"{folder} has the format {self.schema}, older than {ROWS_VERSION}",
-                fix="Open it once without read_only, or run bruno-memory-vec doctor --repair; "
-                "either upgrades it.",
-            )
-
     def write(self, folder: Path) -> None:
         """Write it as one: a reader sees the old file or the new one, never a half.
 
@@ -113,13 +100,11 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def folder_of(url: str) -> Path | None:
-    """The folder that a url names; None for a store that is kept in memory.
+    """The folder that a url names; None where its scheme is another deployment's.
 
     Raises:
-        InvalidInputError: the url names no folder, or its scheme is not known.
+        InvalidInputError: the url names no folder.
     """
-    if url == IN_MEMORY:
-        return None
     if "\0" in url:
         raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
     scheme, separator, rest = url.partition("://")
@@ -127,11 +112,7 @@ def folder_of(url: str) -> Path | None:
         return Path(url).expanduser()
     if scheme == "file":
         return Path(url2pathname(rest))
-    raise InvalidInputError(
-        "url",
-        f"the scheme {scheme!r} is not known",
-        fix=f"Give a folder, file:///a/folder or {IN_MEMORY}.",
-    )
+    return None
 
 
 def read(folder: Path) -> Manifest | None:
@@ -139,7 +120,7 @@ def read(folder: Path) -> Manifest | None:
 
     Raises:
         NotAStoreError: there is something, and it is no store of ours.
-        StoreVersionError: a newer version of this package wrote it.
+        StoreVersionError: another version of this package wrote it, in another format.
         BackendUnavailable: the folder cannot be read.
     """
     try:
@@ -183,6 +164,13 @@ def read(folder: Path) -> Manifest | None:
             f"{folder} has the format {schema}, newer than {SCHEMA_VERSION}, which this version "
             f"({__version__}) reads; it was written by {data.get('written_by')}",
             fix="Upgrade with: pip install -U bruno-memory-vec",
+        )
+    if schema < SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"{folder} has the format {schema}, older than {SCHEMA_VERSION}, which this version "
+            f"({__version__}) reads; it was written by {data.get('written_by')}",
+            fix="Read it with the version that wrote it, and store its messages and memories "
+            "anew with this one, in another folder.",
         )
     language, rows = data.get("language"), data.get("rows", ROWS)
     try:

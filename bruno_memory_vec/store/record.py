@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bruno_memory_vec.errors import BackendUnavailable
 from bruno_memory_vec.logs import get_logger
@@ -66,18 +66,32 @@ def readable_size(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write a report of upkeep beside the rows.
+class UpkeepRecord(Protocol):
+    """Where a store keeps what its upkeep found, for other processes."""
 
-    Raises:
-        BackendUnavailable: it cannot be written.
-    """
-    with _recording:
-        write_whole(folder / FILE, json.dumps(record, indent=2))
+    async def footprint(self) -> Footprint:
+        """What the store takes."""
+        ...
+
+    async def last(self) -> dict[str, Any] | None:
+        """The last report, as ``MaintenanceReport.to_dict`` made it; None where there is none."""
+        ...
+
+    async def keep(self, report: Mapping[str, Any]) -> None:
+        """Keep a report.
+
+        Raises:
+            BackendUnavailable: it cannot be written.
+        """
+        ...
+
+    async def keep_problems(self, problems: Mapping[str, str]) -> None:
+        """Keep what fails out of a caller's sight, by the name of the work, and nothing else."""
+        ...
 
 
-class BackgroundRecord:
-    """Keeps in ``maintenance.json`` what fails out of a caller's sight.
+class FolderRecord:
+    """An :class:`UpkeepRecord` in a store's folder: ``maintenance.json``.
 
     So the doctor of a store that is closed, or open elsewhere, knows of it.
 
@@ -88,13 +102,29 @@ class BackgroundRecord:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def __call__(self, problems: Mapping[str, str]) -> None:
-        """Keep these, by the name of the work, and no others."""
+    async def footprint(self) -> Footprint:
+        """As of :class:`UpkeepRecord`."""
+        return await asyncio.to_thread(footprint, self._folder)
+
+    async def last(self) -> dict[str, Any] | None:
+        """As of :class:`UpkeepRecord`."""
+        return await asyncio.to_thread(last_maintenance, self._folder)
+
+    async def keep(self, report: Mapping[str, Any]) -> None:
+        """As of :class:`UpkeepRecord`."""
+        await asyncio.to_thread(self._write, report)
+
+    async def keep_problems(self, problems: Mapping[str, str]) -> None:
+        """As of :class:`UpkeepRecord`."""
         try:
             await asyncio.to_thread(self._keep, of_background(problems))
         except BackendUnavailable as error:
             # Where the disk is full, this file is as well. The writer's health() has it all.
             _log.error("background_problems_not_recorded", error=str(error))
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        with _recording:
+            write_whole(self._folder / FILE, json.dumps(record, indent=2))
 
     def _keep(self, told: dict[str, str]) -> None:
         with _recording:

@@ -17,6 +17,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.deployment import close_all, deployment_of
+from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress, Projection, Projections
@@ -44,6 +45,7 @@ class Store:
     writer: Writer | None
     retriever: Retriever
     owners: Owners
+    record: UpkeepRecord | None = None
     #: Ends a re-embedding that is under way, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
@@ -134,8 +136,8 @@ async def open_store(
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
             writer = Writer(rows, followers, lease, embedder, known, schema, timeout)
-            if parts.keep_problems is not None:
-                writer.keep_problems(parts.keep_problems)
+            if parts.record is not None:
+                writer.keep_problems(parts.record.keep_problems)
             writer.learn_ids()
     except BaseException:
         await close_all([rows, *followers])
@@ -153,4 +155,5 @@ async def open_store(
         writer=writer,
         retriever=Retriever(rows, lexical, embedder, writer, timeout),
         owners=Owners(sessions, config.default_user),
+        record=parts.record,
     )

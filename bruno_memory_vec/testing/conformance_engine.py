@@ -33,7 +33,9 @@ from bruno_memory_vec.testing.engine_suite import (
     CONDITION_IDS,
     CONDITIONS,
     EVERYONE,
+    PLACE_CONDITIONS,
     ROWS,
+    TEXT_CONDITIONS,
     EngineSuite,
     by_seq,
     check_shape,
@@ -184,6 +186,17 @@ class RowIndexConformance(EngineSuite):
         assert sorted(found.seq.tolist()) == sorted(wanted)
         around = await index.read(scope, where, ["seq"], seqs=range(50), turns={"bo's": [0]})
         assert sorted(around.column("seq").to_pylist()) == sorted(wanted)
+
+    async def test_a_filter_on_any_other_column(self, index: RowIndex) -> None:
+        """A field of a filter is named in one place, which is no engine."""
+        for where, wanted in (*PLACE_CONDITIONS, *TEXT_CONDITIONS):
+            scanned = await index.read(EVERYONE, where, ["seq"])
+            assert set(scanned.column("seq").to_pylist()) == wanted, where
+            found = await index.search(self.vector("hotel"), EVERYONE, where, 100)
+            assert set(found.seq.tolist()) == wanted, where
+            own = {seq for seq in wanted if ROWS[seq]["user_id"] == "ana"}
+            found = await index.search(self.vector("hotel"), ANA, where, 100)
+            assert set(found.seq.tolist()) == own, where
 
     async def test_search_is_by_cosine_best_first(self, index: RowIndex) -> None:
         question = self.vector("a quiet hotel")

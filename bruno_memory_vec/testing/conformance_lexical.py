@@ -34,6 +34,7 @@ from bruno_memory_vec.testing.engine_suite import (
     CONDITION_IDS,
     CONDITIONS,
     EVERYONE,
+    PLACE_CONDITIONS,
     ROWS,
     EngineSuite,
     check_shape,
@@ -107,6 +108,12 @@ class LexicalIndexConformance(EngineSuite):
         assert sorted(found.seq.tolist()) == sorted(wanted)
         if len(found):
             check_shape(found)
+
+    async def test_a_filter_on_any_other_column(self, index: LexicalIndex) -> None:
+        """A field of a filter is named in one place, which is no engine."""
+        for where, wanted in PLACE_CONDITIONS:
+            found = await index.search(LexicalQuery("hotel"), EVERYONE, where, 100)
+            assert set(found.seq.tolist()) == wanted, where
 
     async def test_conditions_change_no_score(self, index: LexicalIndex) -> None:
         every = index.search(LexicalQuery("hotel pool"), ANA, ANY, 100)

@@ -121,6 +121,69 @@ class RecallConformance(MemoryConformance):
         names = {str(record.id): name for name, record in stored.items()}
         assert {names[hit.id] for hit in hits} == wanted
 
+    async def test_metadata_is_compared_exactly(self, memory: Any) -> None:
+        """Of a message's metadata and of a memory's custom fields: 1 is 1.0, not True, not "1"."""
+        values: dict[str, Any] = {
+            "one": 1,
+            "one as a float": 1.0,
+            "true": True,
+            "digit": "1",
+            "no number": float("nan"),
+            "nothing": None,
+            "nested": ["1", 1],
+            "deeper": {"n": 1},
+            "long": "x" * 100_000,
+            "quoted": 'it\'s "1"',
+        }
+        for name, value in values.items():
+            told = said(f"zebra {name}", metadata={"n": value, "project": "zoo"})
+            await memory.store_message(told, "talk", user_id="ana")
+            custom = {"n": value, "project": "farm"}
+            await memory.store_memory(noted(f"zebra {name}", custom_fields=custom))
+        await memory.store_message(said("zebra of bo", metadata={"n": 1}), "bo's", user_id="bo")
+
+        async def found(**metadata: Any) -> list[str]:
+            hits = await memory.recall("zebra", user_id="ana", k=100, metadata=metadata)
+            return sorted(hit.content.removeprefix("zebra ") for hit in hits)
+
+        for value, wanted in (
+            (1, ["one", "one as a float"]),
+            (1.0, ["one", "one as a float"]),
+            (True, ["true"]),
+            ("1", ["digit"]),
+            (float("nan"), []),
+            (0, []),
+            (False, []),
+            ("", []),
+            ("x" * 100_000, ["long"]),
+            ("x" * 99_999, []),
+            ('it\'s "1"', ["quoted"]),
+        ):
+            assert await found(n=value) == sorted(2 * wanted), value
+            assert await found(n=value, project="zoo") == wanted, value
+            assert await found(n=value, project="Zoo") == [], value
+            listed = await memory.list_memories("ana", metadata={"n": value, "project": "farm"})
+            assert sorted(entry.content for entry in listed) == [f"zebra {n}" for n in wanted]
+        assert await found(missing="x") == []
+        assert len(await found()) == 2 * len(values)
+
+    async def test_metadata_that_changes_is_found_as_it_is(self, memory: Any) -> None:
+        entry = noted("the zebra", custom_fields={"project": "zoo"})
+        await memory.store_memory(entry)
+        entry.metadata.custom_fields["project"] = "farm"
+        await memory.store_memory(entry)
+        assert await memory.recall("zebra", user_id="ana", metadata={"project": "zoo"}) == []
+        (hit,) = await memory.recall("zebra", user_id="ana", metadata={"project": "farm"})
+        assert hit.record == entry
+
+    async def test_metadata_that_cannot_be_asked_for(self, memory: Any) -> None:
+        for bad in ("x", ["x"], {"a": None}, {"a": [1]}, {"a": {"b": 1}}, {1: "x"}):
+            with pytest.raises(InvalidInputError, match="metadata") as refused:
+                await memory.recall("zebra", user_id="ana", metadata=bad)
+            assert refused.value.field == "metadata"
+            with pytest.raises(InvalidInputError, match="metadata"):
+                await memory.list_memories("ana", metadata=bad)
+
     async def test_recall_gives_k(self, memory: Any) -> None:
         await memory.store_messages([said(f"zebra {i}") for i in range(30)], "zoo", user_id="ana")
         for k in (1, 7, 30):

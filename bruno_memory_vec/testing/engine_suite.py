@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import numpy as np
@@ -12,24 +13,45 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.embedders.hashing import HashEmbedder
-from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
+from bruno_memory_vec.indexers.query import Candidates, On, RowFilter, Scope
+from bruno_memory_vec.rows.metadata_pairs import pairs_of
 from bruno_memory_vec.testing.rows import START, memory, message, table
 
 ANA, EVERYONE, ANY = Scope.user("ana"), Scope.all_users(), RowFilter()
 
 #: One row of each sort, told apart by ``seq``.
 ROWS: tuple[dict[str, Any], ...] = (
-    message(0, "We stayed at the Hotel Aurora in Lisbon"),
-    message(1, "Which hotel was it, and was the hotel good?", role="assistant"),
+    message(
+        0,
+        "We stayed at the Hotel Aurora in Lisbon",
+        metadata_pairs=pairs_of({"project": "it's", "year": 2024, "draft": True}),
+    ),
+    message(
+        1,
+        "Which hotel was it, and was the hotel good?",
+        role="assistant",
+        metadata_pairs=pairs_of({"project": "it's", "year": "2024", "draft": 1}),
+    ),
     message(2, "The hotel had a pool", conversation_id="pool", turn=0, role="system"),
     memory(3, "Ana likes a quiet hotel", tags=["travel", "it's"], category="taste"),
     memory(4, "The hotel key is 4711", memory_type="short_term", importance=0.9, confidence=0.2),
     memory(5, "Hotel bill was paid", expires_at=START + timedelta(days=1), tags=["travel"]),
     message(6, "Bo was in a hotel too", user_id="bo", conversation_id="bo's", turn=0),
-    memory(7, "Bo hates the hotel", user_id="bo", tags=["travel"]),
+    memory(
+        7,
+        "Bo hates the hotel",
+        user_id="bo",
+        tags=["travel"],
+        metadata_pairs=pairs_of({"project": "it's", "year": 2024.0, "note": "long " * 100}),
+    ),
     # Bo's message with the id of one of Ana's.
     message(8, "Bo saw a hotel", user_id="bo", conversation_id="bo's", turn=1, id=str(UUID(int=0))),
 )
+
+
+def _having(**metadata: Any) -> RowFilter:
+    return RowFilter(metadata=tuple(pairs_of(metadata)))
+
 
 #: A scope and a filter, and which of ``ROWS`` they let through.
 CONDITIONS: tuple[tuple[str, Scope, RowFilter, set[int]], ...] = (
@@ -56,8 +78,73 @@ CONDITIONS: tuple[tuple[str, Scope, RowFilter, set[int]], ...] = (
     ("ids", ANA, RowFilter(ids=(str(UUID(int=0)), str(UUID(int=6)))), {0}),
     ("several", ANA, RowFilter(kinds=("memory",), tags=("travel",), categories=("taste",)), {3}),
     ("a contradiction", ANA, RowFilter(kinds=("memory",), roles=("user",)), set()),
+    ("metadata", EVERYONE, _having(project="it's"), {0, 1, 7}),
+    ("metadata, a number", EVERYONE, _having(year=2024), {0, 7}),
+    ("metadata, a text of digits", EVERYONE, _having(year="2024"), {1}),
+    ("metadata, a truth value", EVERYONE, _having(draft=True), {0}),
+    ("metadata, all of it", ANA, _having(project="it's", year=2024.0, draft=True), {0}),
+    ("metadata, a long text", EVERYONE, _having(note="long " * 100), {7}),
+    ("metadata, part of a text", EVERYONE, _having(note="long " * 99), set()),
+    ("metadata, another key", EVERYONE, _having(name="it's"), set()),
+    ("metadata, an injection", EVERYONE, _having(project="' OR '1'='1"), set()),
 )
 CONDITION_IDS = [name for name, *_ in CONDITIONS]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFilter(RowFilter):
+    """Fields that ``RowFilter`` does not have, on columns that every index has: a line each."""
+
+    turns: Annotated[tuple[int, ...], On("turn", "in")] = ()
+    from_turn: Annotated[int | None, On("turn", "ge")] = None
+    before_turn: Annotated[int | None, On("turn", "lt")] = None
+    places: Annotated[tuple[str, ...], On("conversation_id", "in")] = ()
+    written: Annotated[tuple[int, ...], On("seq", "in")] = ()
+    max_importance: Annotated[float | None, On("importance", "lt")] = None
+    created: Annotated[datetime | None, On("created_at", "alive")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextFilter(RowFilter):
+    """The same on columns that a lexical index does not need."""
+
+    sources: Annotated[tuple[str, ...], On("source", "in")] = ()
+    min_words: Annotated[int, On("words", "ge")] = 0
+    lengths: Annotated[tuple[int, ...], On("words", "in")] = ()
+    edited_since: Annotated[datetime | None, On("updated_at", "ge")] = None
+    edited_before: Annotated[datetime | None, On("updated_at", "lt")] = None
+    said_by: Annotated[tuple[str, ...], On("speaker", "in")] = ()
+    asks: Annotated[tuple[bool, ...], On("ends_with_question", "in")] = ()
+    unused_since: Annotated[datetime | None, On("last_accessed", "lt")] = None
+
+
+#: As ``CONDITIONS``, of fields that no engine can have heard of.
+PLACE_CONDITIONS: tuple[tuple[RowFilter, set[int]], ...] = (
+    (PlaceFilter(turns=(1,)), {1, 8}),
+    (PlaceFilter(turns=(0, 1)), {0, 1, 2, 6, 8}),
+    # A memory has no turn, so no comparison holds.
+    (PlaceFilter(from_turn=1), {1, 8}),
+    (PlaceFilter(from_turn=-5), {0, 1, 2, 6, 8}),
+    (PlaceFilter(before_turn=1), {0, 2, 6}),
+    (PlaceFilter(before_turn=2**61), {0, 1, 2, 6, 8}),
+    (PlaceFilter(places=("pool", "bo's")), {2, 6, 8}),
+    (PlaceFilter(written=(2, 3, 99), kinds=("memory",)), {3}),
+    (PlaceFilter(max_importance=0.9), {0, 1, 2, 3, 5, 6, 7, 8}),
+    (PlaceFilter(max_importance=1), set(range(9))),
+    (PlaceFilter(created=START + timedelta(minutes=6)), {7, 8}),
+)
+TEXT_CONDITIONS: tuple[tuple[RowFilter, set[int]], ...] = (
+    (TextFilter(sources=("test",)), {3, 4, 5, 7}),
+    (TextFilter(sources=("x", "it's")), set()),
+    (TextFilter(min_words=6), {0, 1, 6}),
+    (TextFilter(min_words=5, kinds=("message",)), {0, 1, 2, 6}),
+    (TextFilter(lengths=(4, 8)), {0, 5, 7, 8}),
+    (TextFilter(edited_since=START + timedelta(minutes=7)), {7, 8}),
+    (TextFilter(edited_before=START + timedelta(minutes=1)), {0}),
+    (TextFilter(said_by=("nobody",)), set()),
+    (TextFilter(asks=(True,)), {1}),
+    (TextFilter(unused_since=START + timedelta(minutes=2)), {0, 1}),
+)
 
 
 class EngineSuite:

@@ -38,6 +38,7 @@ def message(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
         "words": len(content.split()),
         **cues(content, {}),
         "metadata": "{}",
+        "metadata_pairs": [],
         "extra": None,
         "source": None,
         "category": None,

@@ -21,7 +21,7 @@ from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError, told
-from bruno_memory_vec.indexers.schema import LOG, ROWS_VERSION, row_schema
+from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
 from bruno_memory_vec.store.moves import begun, left_over
@@ -98,7 +98,7 @@ async def diagnose_store(
         "" if config.embedder == "static" else f" --embedder {shlex.quote(config.embedder)}"
     )
     checks = [
-        _folder(folder, found, repair),
+        _folder(folder, found),
         _lock(folder),
         await _guarded("embedder", lambda: _embedder(config, folder, found)),
     ]
@@ -147,11 +147,8 @@ async def _other(config: MemoryConfig) -> Check:
     return Check("health", PROBLEM if problems else OK, problems or "all parts answer")
 
 
-def _folder(folder: Path, found: Manifest, repair: str) -> Check:
+def _folder(folder: Path, found: Manifest) -> Check:
     about = f"{folder} is a store of format {found.schema}, word stems: {found.language or 'none'}"
-    if found.schema < ROWS_VERSION:
-        older = f"{about}, older than {ROWS_VERSION}: it cannot be read until it is upgraded"
-        return Check("folder", PROBLEM, older, repair)
     if not os.access(folder, os.W_OK):
         return Check("folder", NOTE, f"{about}; it may only be read")
     return Check("folder", OK, about)

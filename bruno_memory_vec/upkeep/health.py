@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.cache import cache_health
-from bruno_memory_vec.store.manifest import folder_of
-from bruno_memory_vec.store.record import last_maintenance
 from bruno_memory_vec.store.store import Store
 
 
@@ -34,9 +31,8 @@ async def health_of(
         "embedder": str(store.embedder.fingerprint),
         **about,
     }
-    folder = folder_of(store.config.url)
-    if report.get("maintenance") is None and folder is not None:
-        report["maintenance"] = await asyncio.to_thread(last_maintenance, folder)
+    if report.get("maintenance") is None and store.record is not None:
+        report["maintenance"] = await store.record.last()
     parts: dict[str, Any] = {"rows": store.rows}
     parts.update((projection.name, projection) for projection in store.projections)
     for name, part in parts.items():

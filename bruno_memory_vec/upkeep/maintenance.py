@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
@@ -13,14 +12,11 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, told
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import (
     BACKGROUND,
     FILE,
     MAINTAIN_PROBLEM,
-    footprint,
     of_background,
-    write_record,
 )
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.verification import verify
@@ -216,8 +212,7 @@ async def measure(store: Store) -> Figures:
         EngineError: an engine does not answer.
     """
     rows = await store.rows.health()
-    folder = folder_of(store.config.url)
-    disk = None if folder is None else await asyncio.to_thread(footprint, folder)
+    disk = None if store.record is None else await store.record.footprint()
     return Figures(
         rows=rows["rows"],
         words=await store.lexical.count(),
@@ -234,15 +229,14 @@ async def measure(store: Store) -> Figures:
 
 async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
     """Write the report beside the rows; one that cannot be written has a problem more."""
-    folder = folder_of(store.config.url)
-    if folder is None:
+    if store.record is None:
         return report
     record = report.to_dict()
     assert store.writer is not None
     if background := of_background(store.writer.problems):
         record[BACKGROUND] = background
     try:
-        await asyncio.to_thread(write_record, folder, record)
+        await store.record.keep(record)
     except BackendUnavailable as error:
         problem = Problem(FILE, *told(error))
         return replace(report, problems=(*report.problems, problem))

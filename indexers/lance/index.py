@@ -21,7 +21,7 @@ from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
 from .sync import Sync
-from .table import add_missing_columns, errors, import_lancedb, no_rows, unborn
+from .table import errors, import_lancedb, no_rows, unborn
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -121,7 +121,6 @@ class LanceIndex:
                 sync=Sync(Path(path) / f"{_TABLE}.lance") if fsync else None,
             )
             if not read_only:
-                await add_missing_columns(table, index.schema)
                 await index._upkeep.make_scalar_indexes()
             await index._upkeep.look_for_ann()
             found = (await table.schema()).field("vector").type

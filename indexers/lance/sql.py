@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from ..query import RowFilter, Scope
+from ..query import Condition, RowFilter, Scope
 from ..schema import micros
 
 
@@ -33,36 +34,38 @@ def moment(value: datetime) -> str:
     return f"arrow_cast({micros(value)}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
+def literal(value: Any) -> str:
+    """A text, a time, a truth value or a number as a literal."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(float(value) if isinstance(value, float) else int(value))
+
+
 def conditions(scope: Scope, where: RowFilter) -> str | None:
     """What a row has to fulfil, or None where every row does."""
-    parts: list[str] = []
-    if scope.user_id is not None:
-        parts.append(f"user_id = {text(scope.user_id)}")
-    if scope.conversation_id is not None:
-        parts.append(f"conversation_id = {text(scope.conversation_id)}")
-    if where.ids:
-        parts.append(f"id IN ({texts(where.ids)})")
-    if where.kinds:
-        parts.append(f"kind IN ({texts(where.kinds)})")
-    if where.roles:
-        parts.append(f"role IN ({texts(where.roles)})")
-    if where.memory_types:
-        parts.append(f"memory_type IN ({texts(where.memory_types)})")
-    if where.categories:
-        parts.append(f"category IN ({texts(where.categories)})")
-    if where.tags:
-        parts.append(f"array_has_any(tags, [{texts(where.tags)}])")
-    if where.since is not None:
-        parts.append(f"created_at >= {moment(where.since)}")
-    if where.until is not None:
-        parts.append(f"created_at < {moment(where.until)}")
-    if where.min_importance > 0:
-        parts.append(f"importance >= {float(where.min_importance)!r}")
-    if where.min_confidence > 0:
-        parts.append(f"confidence >= {float(where.min_confidence)!r}")
-    if where.alive_at is not None:
-        parts.append(f"(expires_at IS NULL OR expires_at > {moment(where.alive_at)})")
+    parts = [_condition(one) for one in (*scope.conditions(), *where.conditions())]
     return " AND ".join(parts) or None
+
+
+def _condition(asked: Condition) -> str:
+    """One condition. A comparison with null is not true, so it leaves the row out."""
+    column, op, value = asked
+    if op == "in" and len(value) == 1:
+        return f"{column} = {literal(value[0])}"
+    if op == "in":
+        return f"{column} IN ({', '.join(map(literal, value))})"
+    if op == "any":
+        return f"array_has_any({column}, [{', '.join(map(literal, value))}])"
+    if op == "ge":
+        return f"{column} >= {literal(value)}"
+    if op == "lt":
+        return f"{column} < {literal(value)}"
+    assert op == "alive"
+    return f"({column} IS NULL OR {column} > {literal(value)})"
 
 
 def after(seq: int, scope: Scope) -> str:

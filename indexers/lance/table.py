@@ -6,14 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import Any
 
 from ..errors import BackendUnavailable, EngineError
-
-if TYPE_CHECKING:
-    from lancedb.table import AsyncTable
 
 
 def import_lancedb() -> Any:
@@ -29,14 +24,6 @@ def unborn(path: str, table: str) -> bool:
     """Whether a table's maker was killed before its first commit, so that it never was one."""
     folder = Path(path) / f"{table}.lance"
     return not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
-
-
-async def add_missing_columns(table: AsyncTable, schema: pa.Schema) -> None:
-    """Columns that an older format did not have, null in every row."""
-    held = set((await table.schema()).names)
-    missing = [field for field in schema if field.name not in held]
-    if missing:
-        await table.add_columns(pa.schema(missing))
 
 
 def no_rows(path: str) -> BackendUnavailable:

@@ -22,7 +22,7 @@ from ..aio import LoopLock, in_breaths
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
-from .query import NEVER, TOKENIZER, QueryBuilder, build_schema
+from .query import EXPIRY, INTEGERS, MISSING, TOKENIZER, QueryBuilder, build_schema
 
 if TYPE_CHECKING:
     import tantivy
@@ -83,7 +83,7 @@ class TantivyIndex:
     # Writing
 
     def add(self, rows: pa.Table) -> None:
-        if rows.column("expires_at").null_count < rows.num_rows:
+        if rows.column(EXPIRY).null_count < rows.num_rows:
             self._expiring = True
         self._changes.append(rows)
         self._pending += rows.num_rows
@@ -156,16 +156,16 @@ class TantivyIndex:
             self._writer = None
 
     def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
-        for name in ("created_at", "expires_at"):
-            place = rows.schema.get_field_index(name)
-            rows = rows.set_column(place, name, rows.column(name).cast(pa.int64()))
+        for place, name in enumerate(rows.column_names):
+            if pa.types.is_timestamp(rows.schema.field(name).type):
+                rows = rows.set_column(place, name, rows.column(name).cast(pa.int64()))
         # Arrow makes Python objects of a whole batch without letting another thread run.
         for batch in in_breaths(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
             for row in batch.to_pylist():
                 fields = {name: value for name, value in row.items() if value is not None}
                 fields["content"] = self._analyser.prepare(row["content"])
-                fields.setdefault("expires_at", NEVER)
-                fields.setdefault("turn", -1)
+                for name in INTEGERS:
+                    fields.setdefault(name, MISSING)
                 writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
 
     # Reading
@@ -196,6 +196,7 @@ class TantivyIndex:
             conversations: list[str | None] = [None] * len(hits)
             if places:
                 turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
+                turn[turn == MISSING] = -1
                 conversations = [
                     searcher.doc(address).get_first("conversation_id") for address in addresses
                 ]

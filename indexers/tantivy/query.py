@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..query import LexicalQuery, RowFilter, Scope
-from ..schema import micros
+import pyarrow as pa
+
+from ..query import Condition, LexicalQuery, RowFilter, Scope
+from ..schema import LEXICAL_COLUMNS, micros, row_schema
 from ..text.analysis import Analyser, inverse_document_frequency
 
 if TYPE_CHECKING:
     import tantivy
 
 TOKENIZER = "bruno"
-#: Stands for "does not expire", so that a range finds it.
-NEVER = 2**62
+#: Stands for a number or a time that a row does not have: a range finds it, or leaves it out.
+MISSING = 2**62
 # A pasted document as a question: its rarest words carry it; a thousand cost more than they add.
 _MOST_QUERY_TERMS = 64
 # Two words that are each in more than this share of all rows, and in more than a few, say little as
 # a phrase, and it has to be looked for in the positions of all those rows.
 _COMMON, _FEW = 0.02, 1_000
-_LISTS = (
-    ("kinds", "kind"),
-    ("roles", "role"),
-    ("memory_types", "memory_type"),
-    ("tags", "tags"),
-    ("categories", "category"),
-    ("ids", "id"),
+#: The column of which the index knows whether any row has something in it (``some_expire``).
+EXPIRY = "expires_at"
+_TYPES: dict[str, pa.DataType] = {field.name: field.type for field in row_schema(1)}
+#: The columns that are integers here: of what is missing :data:`MISSING` stands in them.
+INTEGERS = frozenset(
+    name
+    for name in LEXICAL_COLUMNS
+    if pa.types.is_integer(_TYPES[name]) or pa.types.is_timestamp(_TYPES[name])
 )
 
 
@@ -59,11 +63,16 @@ class QueryBuilder:
         if not words:
             return None
         make, occur = self._tantivy.Query, self._tantivy.Occur
-        own = [(occur.Must, part) for part in self._scope(scope)]
+        own = [(occur.Must, self._condition(asked)) for asked in scope.conditions()]
         if own:
             words = [make.boolean_query([(occur.Must, word), *own]) for word in words]
         anyone: tantivy.Query = make.boolean_query([(occur.Should, word) for word in words])
-        filters = [(occur.Must, part) for part in self._filters(where, some_expire)]
+        filters = [
+            (occur.Must, self._condition(asked))
+            for asked in where.conditions()
+            # It would read a field of every row that has a word of the question.
+            if some_expire or asked.op != "alive" or asked.column != EXPIRY
+        ]
         if filters:
             anyone = make.boolean_query([(occur.Must, anyone), *filters])
         return anyone
@@ -117,7 +126,7 @@ class QueryBuilder:
         if scope.user_id is None:
             return everyone, everyone
         total = searcher.doc_freq("user_id", scope.user_id)
-        user = self._exactly("user_id", scope.user_id)
+        user = self._condition(Condition("user_id", "in", (scope.user_id,)))
         own = {}
         for term in everyone:
             having = make.term_query(self._schema, "content", term, "basic")
@@ -128,59 +137,59 @@ class QueryBuilder:
                 own[term] = inverse_document_frequency(total, n)
         return everyone, own
 
-    def _scope(self, scope: Scope) -> Iterator[tantivy.Query]:
-        if scope.user_id is not None:
-            yield self._exactly("user_id", scope.user_id)
-        if scope.conversation_id is not None:
-            yield self._exactly("conversation_id", scope.conversation_id)
-
-    def _filters(self, where: RowFilter, some_expire: bool) -> Iterator[tantivy.Query]:
-        """A filter as queries that add nothing to a score."""
-        make, kind = self._tantivy.Query, self._tantivy.FieldType
-        for attribute, field in _LISTS:
-            values = getattr(where, attribute)
-            if values:
-                query = make.term_set_query(self._schema, field, list(values))
-                yield make.const_score_query(query, 0.0)
-        if where.since is not None:
-            yield self._range("created_at", kind.Integer, micros(where.since), None)
-        if where.until is not None:
-            yield self._range("created_at", kind.Integer, None, micros(where.until) - 1)
-        if where.alive_at is not None and some_expire:
-            yield self._range("expires_at", kind.Integer, micros(where.alive_at) + 1, None)
-        if where.min_importance > 0:
-            yield self._range("importance", kind.Float, float(where.min_importance), None)
-        if where.min_confidence > 0:
-            yield self._range("confidence", kind.Float, float(where.min_confidence), None)
+    def _condition(self, asked: Condition) -> tantivy.Query:
+        """A condition as a query that adds nothing to a score."""
+        make = self._tantivy.Query
+        column, op, value = asked
+        if op in ("in", "any"):
+            if len(value) == 1:
+                query = make.term_query(self._schema, column, _number(value[0]), "basic")
+            else:
+                query = make.term_set_query(self._schema, column, list(map(_number, value)))
+        elif column in INTEGERS:
+            bound = _number(value)
+            low, high = {
+                "ge": (bound, MISSING - 1),
+                "lt": (None, bound - 1),
+                "alive": (bound + 1, None),
+            }[op]
+            kind = self._tantivy.FieldType.Integer
+            query = make.range_query(self._schema, column, kind, low, high)
+        else:
+            kind, bound = self._tantivy.FieldType.Float, float(value)
+            if op == "ge":
+                query = make.range_query(self._schema, column, kind, bound, None)
+            else:
+                query = make.range_query(
+                    self._schema, column, kind, None, bound, include_upper=False
+                )
+        same: tantivy.Query = make.const_score_query(query, 0.0)
+        return same
 
     def some_expire(self, searcher: tantivy.Searcher) -> bool:
         """Whether any row expires at some time. It reads that field of every row."""
-        expiring = self._range("expires_at", self._tantivy.FieldType.Integer, None, NEVER - 1)
+        expiring = self._condition(Condition(EXPIRY, "lt", MISSING))
         found: Any = searcher.search(expiring, 1, count=False)
         return bool(found.hits)
 
-    def _exactly(self, field: str, value: str) -> Any:
-        query = self._tantivy.Query.term_query(self._schema, field, value, "basic")
-        return self._tantivy.Query.const_score_query(query, 0.0)
 
-    def _range(self, field: str, kind: Any, low: Any, high: Any) -> Any:
-        query = self._tantivy.Query.range_query(self._schema, field, kind, low, high)
-        return self._tantivy.Query.const_score_query(query, 0.0)
+def _number(value: Any) -> Any:
+    """A time as the index has it; a number or a text as it is."""
+    return micros(value) if isinstance(value, datetime) else value
 
 
 def build_schema(tantivy: Any) -> Any:
-    """The fields of a document; ``seq`` names the row."""
+    """The fields of a document: a column each. ``seq`` names the row."""
     builder = tantivy.SchemaBuilder()
-    builder.add_integer_field("seq", indexed=True, fast=True)
-    builder.add_integer_field("turn", fast=True)
-    builder.add_integer_field("created_at", indexed=True, fast=True)
-    builder.add_integer_field("expires_at", indexed=True, fast=True)
-    builder.add_float_field("importance", indexed=True, fast=True)
-    builder.add_float_field("confidence", indexed=True, fast=True)
-    for name in ("id", "kind", "user_id", "role", "memory_type", "category", "tags"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    builder.add_text_field(
-        "conversation_id", stored=True, tokenizer_name="raw", index_option="basic"
-    )
-    builder.add_text_field("content", tokenizer_name=TOKENIZER, index_option="position")
+    for name in LEXICAL_COLUMNS:
+        if name == "content":
+            builder.add_text_field(name, tokenizer_name=TOKENIZER, index_option="position")
+        elif name in INTEGERS:
+            builder.add_integer_field(name, indexed=True, fast=True)
+        elif pa.types.is_floating(_TYPES[name]):
+            builder.add_float_field(name, indexed=True, fast=True)
+        else:
+            # Texts and lists of texts. Hits say in which conversation they are.
+            stored = name == "conversation_id"
+            builder.add_text_field(name, stored=stored, tokenizer_name="raw", index_option="basic")
     return builder.build()

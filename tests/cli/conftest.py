@@ -72,7 +72,11 @@ def store(tmp_path: Path, run: Callable[..., Done], lines: Callable[..., Path]) 
     """The options that name a small store of two users."""
     options = ["--store", str(tmp_path / "store"), "--embedder", "hash"]
     file = lines(
-        said("We found a guesthouse in Alfama", timestamp="2025-10-03T18:50:00Z"),
+        said(
+            "We found a guesthouse in Alfama",
+            timestamp="2025-10-03T18:50:00Z",
+            metadata={"project": "trip", "year": 2025, "by": "a=b"},
+        ),
         said("Did you book it?", role="assistant", timestamp="2025-10-03T18:51:00Z"),
         said("Yes, three nights with breakfast", timestamp="2025-10-03T18:52:00Z"),
         said("The dentist moved to Gloucester Road", "teeth", "ben", timestamp="2026-05-09"),

@@ -73,6 +73,10 @@ def test_one_user_never_sees_anothers(run: Run, store: list[str]) -> None:
         (["--since", "2025-10-03T18:52:00Z"], ["Yes, three nights with breakfast"]),
         (["--until", "2025-10-03T18:51"], ["We found a guesthouse in Alfama"]),
         (["--kind", "memory"], []),
+        (["--metadata", "project=trip"], ["We found a guesthouse in Alfama"]),
+        (["-m", "project=trip", "-m", "year=2025.0"], ["We found a guesthouse in Alfama"]),
+        (["--metadata", 'year="2025"'], []),
+        (["--metadata", "by=a=b"], ["We found a guesthouse in Alfama"]),
         (["--conversation", "trip", "--role", "assistant"], ["Did you book it?"]),
     ],
 )
@@ -81,6 +85,33 @@ def test_filters(run: Run, store: list[str], more: list[str], expected: list[str
     done = run("recall", query, "--user", "ana", "--json", *more, *store)
     assert [hit["content"] for hit in done.json["hits"]] == expected
     assert done.code == (0 if expected else 3)
+
+
+def test_metadata_is_json_where_it_can_be() -> None:
+    for text, value in {
+        "x": "x",
+        "1": 1,
+        "1.0": 1.0,
+        "true": True,
+        '"true"': "true",
+        "": "",
+        "null": "null",
+        "[1]": "[1]",
+        "NaN": "NaN",
+        "9" * 5_000: "9" * 5_000,
+        "[" * 100_000: "[" * 100_000,
+    }.items():
+        assert options.metadata([f"k={text}"]) == {"k": value}
+    assert options.metadata([]) == {}
+
+
+def test_metadata_that_cannot_be_read(run: Run, store: list[str]) -> None:
+    done = run("recall", "x", "--user", "ana", "--metadata", "project", *store)
+    assert done.code == 2
+    assert "KEY=VALUE" in done.err
+    twice = run("recall", "x", "--user", "ana", "-m", "a=1", "-m", "a=2", *store)
+    assert twice.code == 2
+    assert "twice" in twice.err
 
 
 def test_nothing_found(run: Run, store: list[str]) -> None:

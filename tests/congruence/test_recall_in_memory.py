@@ -49,6 +49,9 @@ WHERE: list[dict[str, Any]] = [
     {"include_expired": True, "k": 200},
     {"min_similarity": 0.35},
     {"categories": "nobody's"},
+    {"metadata": {"speaker": "Ana"}},
+    {"metadata": {"speaker": "Ben", "importance": 0.9}, "k": 3},
+    {"metadata": {"place": 1}, "kinds": "memory"},
 ]
 METADATA: list[dict[str, Any]] = [{}, {"speaker": "Ana"}, {"speaker": "Ben", "importance": 0.9}]
 _RRF = load_profile("rrf")
@@ -94,6 +97,7 @@ async def fill(memory: VectorMemory, rng: random.Random) -> None:
                     tags=rng.choice([[], ["home"], ["home", "work"]]),
                     importance=rng.random(),
                     confidence=rng.choice([0.5, 1.0]),
+                    custom_fields=rng.choice([{}, {"place": 1}, {"place": True}]),
                 ),
             )
         )

@@ -37,6 +37,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, key_of
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.indexers.uses import count_uses
+from bruno_memory_vec.rows.metadata_pairs import pairs_of
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
 from tests.amounts import amount
@@ -47,6 +48,7 @@ WORDS = "hotel hotels Lisbon café cafe what the 東京 東京都 O'Neill %_ run
 USERS = ("ana", "b'o", "cy")
 CONVERSATIONS = ("one", "t\\wo", "thr'ee")
 TAGS = ("red", "gr'een", "")
+METADATA = tuple(pairs_of({"n": 1, "t": "it's", "b": True}))
 MOMENTS = tuple(START + timedelta(hours=hours) for hours in range(5))
 
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
@@ -80,6 +82,7 @@ filters = st.builds(
     min_confidence=st.sampled_from((0.0, 0.0, 0.9)),
     alive_at=maybe(MOMENTS),
     ids=some(tuple(str(UUID(int=i)) for i in range(6))),
+    metadata=some(METADATA),
 )
 
 
@@ -140,6 +143,7 @@ class Engines(Machine):
                 expires_at=data.draw(maybe(MOMENTS)),
                 importance=data.draw(st.sampled_from((0.0, 0.3, 0.5, 1.0))),
                 confidence=data.draw(st.sampled_from((0.5, 0.9, 1.0))),
+                metadata_pairs=list(data.draw(some(METADATA))),
             )
             if make is message:
                 row["conversation_id"] = data.draw(st.sampled_from(CONVERSATIONS))

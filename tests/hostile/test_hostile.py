@@ -282,6 +282,10 @@ async def test_unknown_ids_are_not_found(memory: Any, unknown: Any) -> None:
         ("tags", [5]),
         ("tags", "a\ud800"),
         ("categories", [None]),
+        *(
+            ("metadata", bad)
+            for bad in ("a=b", {"a": None}, {"a": ["b"]}, {1: "b"}, {"a": "\ud800"})
+        ),
         *((field, m) for field in ("since", "until", "now") for m in ("2024", 5, 5.0, [1])),
         ("since", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))),
         *(("min_importance", x) for x in (-0.1, 1.1, float("nan"), "high", True, None)),

@@ -82,6 +82,8 @@ async def test_only_the_vectors_change(folder: Path) -> None:
         assert await semantic(memory, "number 7 was said otherwise") == (
             "number 7 was said otherwise"
         )
+        (hit,) = await memory.recall("number", user_id="ana", metadata={"n": 7})
+        assert hit.record.metadata == {"n": 7}
         assert (await memory.health())["status"] == "ok"
         # It goes on as a store does: rows come after those that are there.
         await memory.store_message(messages(1, 9000)[0], "talk", "ana")

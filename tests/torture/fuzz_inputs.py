@@ -72,6 +72,10 @@ def _mostly(right: st.SearchStrategy[Any], wild: st.SearchStrategy[Any]) -> st.S
     return st.integers(0, 7).flatmap(lambda number: wild if number == 7 else right)
 
 
+def _numbers() -> st.SearchStrategy[Any]:
+    return st.one_of(st.booleans(), st.integers(), st.floats())
+
+
 def arguments() -> st.SearchStrategy[dict[str, Any]]:
     """Arguments of a recall's filter: what is right, what is nearly so, and anything else."""
     moments = st.one_of(kept.moments(), st.sampled_from([datetime.min, datetime.max]))
@@ -87,6 +91,7 @@ def arguments() -> st.SearchStrategy[dict[str, Any]]:
         "until": moments,
         "min_importance": fractions,
         "min_confidence": fractions,
+        "metadata": st.dictionaries(names(), st.one_of(names(), _numbers()), max_size=3),
     }
     wild = st.one_of(
         st.sampled_from([float("nan"), float("inf"), True, 2**70, -1, "", b"user", {"user": 1}]),

@@ -229,7 +229,8 @@ def test_word_search(torture: Torture, watchdog: Watchdog, tmp_path: Path) -> No
                 where = row_filter(alive_at=None, **arguments)
                 query = LexicalQuery(text, drop, weight)
                 found = index.search(query, scope, where, 20)
-                assert all(matches(rows[seq], scope, where) for seq in found.seq.tolist())
+                asked = (*scope.conditions(), *where.conditions())
+                assert all(matches(rows[seq], asked) for seq in found.seq.tolist())
                 assert np.isfinite(found.score).all()
 
             for variant in fuzz_inputs.variants(text):
@@ -262,7 +263,8 @@ def test_filters(torture: Torture, watchdog: Watchdog, tmp_path: Path) -> None:
             def scan() -> None:
                 where = row_filter(alive_at=now, **arguments)
                 found = run(index.read(scope, where, ["seq"]))
-                wanted = [row["seq"] for row in rows if matches(row, scope, where)]
+                asked = (*scope.conditions(), *where.conditions())
+                wanted = [row["seq"] for row in rows if matches(row, asked)]
                 assert sorted(found.column("seq").to_pylist()) == wanted
 
             watchdog.run((scope, arguments), scan)

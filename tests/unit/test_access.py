@@ -532,6 +532,7 @@ UNUSABLE: tuple[tuple[str, Any], ...] = (
     *((name, "x" * 1_025) for name in ("user_id", "conversation_id", "tags", "categories")),
     *((name, bad) for name in ("tags", "categories") for bad in (7, [None], ["a", "\ud800"])),
     *((name, bad) for name in ("since", "until", "now") for bad in ("today", 7, START.date())),
+    *(("metadata", bad) for bad in (7, "a", [("a", 1)], {"a": None}, {"a": [1]}, {1: 1})),
     ("since", datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))),
     ("until", datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))),
     *((name, "king") for name in ("kinds", "roles", "memory_types")),
@@ -580,6 +581,8 @@ FILTERS: dict[str, tuple[dict[str, Any], str]] = {
     "before it expired": ({"now": START + timedelta(hours=4)}, "asked fact gone old said told"),
     "similarity": ({"min_similarity": 0.99}, "said"),
     "nothing": ({"tags": [], "roles": (), "kinds": None}, "asked fact old said told"),
+    "metadata": ({"metadata": {"project": "x"}}, "fact said"),
+    "all of the metadata": ({"metadata": {"project": "x", "n": 1.0}}, "fact"),
     "several": ({"tags": ["red", "blue"], "categories": "taste"}, "old"),
 }
 
@@ -590,9 +593,17 @@ async def test_each_filter(memory: VectorMemory, given: dict[str, Any], wanted: 
         [("said", "user"), ("asked", "user"), ("told", "assistant")]
     ):
         at = (START + timedelta(hours=hour)).replace(tzinfo=None)
-        await memory.store_message(message(text, role, timestamp=at), "talk", "ana")
+        about = {"project": "x" if text == "said" else "y"}
+        told = message(text, role, timestamp=at, metadata=about)
+        await memory.store_message(told, "talk", "ana")
+    custom = {"project": "x", "n": 1}
     made: list[tuple[str, MemoryType, dict[str, Any], dict[str, Any]]] = [
-        ("fact", MemoryType.FACT, {"tags": ["red"], "importance": 0.9}, {}),
+        (
+            "fact",
+            MemoryType.FACT,
+            {"tags": ["red"], "importance": 0.9, "custom_fields": custom},
+            {},
+        ),
         (
             "old",
             MemoryType.SEMANTIC,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated, Optional
 
 import typer
@@ -30,6 +31,9 @@ _EPILOG = """Exit codes: 0 all is well; 1 an error, told on stderr with what to 
 
 Every option can be asked of a command: bruno-memory-vec recall --help. Settings come from
 BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL."""
+
+#: The entry points of commands of other packages: a typer function each, by the command's name.
+COMMANDS = "bruno_memory_vec.commands"
 
 app = typer.Typer(
     name="bruno-memory-vec",
@@ -82,4 +86,6 @@ def run() -> None:
         if reconfigure is not None:
             # A terminal that cannot show a character shows a mark in its place.
             reconfigure(errors="replace")
+    for entry in entry_points(group=COMMANDS):
+        app.command(entry.name)(entry.load())
     app()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated, Optional
+from typing import Annotated, Any, NoReturn, Optional
 
 import typer
 
@@ -48,6 +50,28 @@ def moment(text: str) -> datetime:
             f"{text!r} is no date: write 2026-03-01 or 2026-03-01T18:30:00Z"
         ) from None
     return value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
+
+
+def metadata(pairs: Iterable[str]) -> dict[str, str | float | bool]:
+    """``KEY=VALUE`` texts as a dict. A value that is JSON of a text, a number or a truth value is
+    that; any other is the text itself."""
+    found: dict[str, str | float | bool] = {}
+    for text in pairs:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{text!r} has no value: write KEY=VALUE, as in project=x")
+        if key in found:
+            raise typer.BadParameter(f"{key!r} is given twice, and a row has one value of it")
+        try:
+            parsed: Any = json.loads(value, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            parsed = value
+        found[key] = parsed if isinstance(parsed, (str, int, float)) else value
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 Store = Annotated[

@@ -16,6 +16,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     Role,
     Store,
     User,
+    metadata,
     moment,
 )
 from bruno_memory_vec.surfaces.cli.running import MISUSED, NOTHING_FOUND, CliError, Out, execute
@@ -46,6 +47,15 @@ def recall(
         Optional[List[Role]],
         typer.Option("--role", help="Only what these said; may be given several times."),
     ] = None,
+    pairs: Annotated[
+        Optional[List[str]],
+        typer.Option(
+            "--metadata",
+            "-m",
+            metavar="KEY=VALUE",
+            help="Only what has this in its metadata; given several times, all of them.",
+        ),
+    ] = None,
     since: Annotated[
         Optional[datetime],
         typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
@@ -62,8 +72,11 @@ def recall(
     """Find what was said before, and see why it was found.
 
     Without --user, a store of one user is searched; of several, say whose. TIME is ISO 8601,
-    such as 2026-03-01, in UTC unless it names an offset.
+    such as 2026-03-01, in UTC unless it names an offset. VALUE is JSON where it can be read as a
+    text, a number, true or false, else the text as it stands: year=2026 is a number, and
+    year='"2026"' a text.
     """
+    wanted = metadata(pairs or ())
 
     async def work(out: Out) -> int:
         from bruno_memory_vec import ALL_USERS
@@ -90,6 +103,7 @@ def recall(
                 conversation_id=conversation,
                 kinds=[one.value for one in kind or ()],
                 roles=[one.value for one in role or ()],
+                metadata=wanted,
                 since=since,
                 until=until,
             )

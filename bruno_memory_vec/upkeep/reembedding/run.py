@@ -34,7 +34,7 @@ from bruno_memory_vec.errors import (
     StoreError,
 )
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import ROWS_VERSION, SCHEMA_VERSION
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store import moves as files
@@ -333,8 +333,7 @@ class _Reembedding:
 
 
 def _goes_on(begun: Begun, fingerprint: Fingerprint) -> bool:
-    same_rows = begun.schema in range(ROWS_VERSION, SCHEMA_VERSION + 1)
-    return begun.fingerprint == fingerprint and same_rows
+    return begun.fingerprint == fingerprint and begun.schema == SCHEMA_VERSION
 
 
 def _manifest(folder: Path) -> Manifest:

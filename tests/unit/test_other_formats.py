@@ -1,4 +1,4 @@
-"""A store that a newer version has written is refused as it is, and says what to do."""
+"""A store of another version's format is refused as it is, and says what to do."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import open_memory
+from bruno_memory_vec import diagnose_store, open_memory
 from bruno_memory_vec.errors import StoreVersionError
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 
 READING = pytest.mark.parametrize("read_only", [False, True])
 
@@ -60,6 +61,20 @@ async def test_the_rows(folder: Path, by: int, read_only: bool) -> None:
     assert f"format {schema}" in told
     assert "9.9" in told
     assert "pip install -U" in told
+
+
+@READING
+@pytest.mark.parametrize("schema", [0, SCHEMA_VERSION - 1])
+async def test_rows_of_an_older_format(folder: Path, schema: int, read_only: bool) -> None:
+    path = folder / "store.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**data, "schema": schema, "written_by": "0.0.9"}), encoding="utf-8")
+    told = await refused(folder, read_only=read_only)
+    assert f"format {schema}, older than {SCHEMA_VERSION}" in told
+    assert "written by 0.0.9" in told
+    assert "store its messages and memories anew" in told
+    with pytest.raises(StoreVersionError, match="anew"):
+        await diagnose_store(str(folder), embedder="hash")
 
 
 @pytest.mark.parametrize("schema", [None, "4", 1.5, []])

@@ -1,0 +1,106 @@
+"""What another package adds by an entry point, and no file of this one changes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bruno_core.models.message import Message
+
+import bruno_memory_vec
+from bruno_memory_vec import open_memory
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability import Turn, formats, read
+from tests.extending.conftest import Install
+
+ROOT = Path(bruno_memory_vec.__file__).parent.parent
+
+DEPLOYMENT = '''
+"""Stores of which a session store of one's own counts what it is told."""
+from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
+from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+from bruno_memory_vec.store.deployment import Parts, analyser_for, language_of
+from bruno_memory_vec.store.lease import LocalLease
+
+applied = []
+
+
+class Counting(SQLiteSessionStore):
+    async def apply(self, turns, last_seq):
+        applied.append((len(turns), last_seq))
+        await super().apply(turns, last_seq)
+
+
+class Mine:
+    schemes = ("mine",)
+
+    async def open(self, config, made_by, progress):
+        sessions = await Counting.open(":memory:", config.max_messages)
+        lexical = ReferenceLexicalIndex(analyser_for(language_of(config)))
+        return Parts(ReferenceIndex(made_by.dimension), lexical, sessions, LocalLease(sessions))
+'''
+
+READER = '''
+"""One message a line: who says it, a tab, and what."""
+from bruno_core.models.message import Message
+from bruno_memory_vec.portability import Turn
+
+
+def turns(lines, defaults):
+    for line in lines:
+        role, _, text = line.data.decode().strip().partition("\\t")
+        yield Turn("tabs", defaults.user_id, Message(role=role, content=text), line.number)
+'''
+
+COMMAND = '''
+import typer
+
+
+def greet(name: str = "nobody") -> None:
+    """Greet somebody."""
+    typer.echo(f"hello {name}")
+'''
+
+
+async def test_a_deployment_with_a_session_store_of_its_own(install: Install) -> None:
+    with pytest.raises(InvalidInputError, match="'mine' is not known"):
+        await open_memory("mine://anything", embedder="hash")
+    install(DEPLOYMENT, {"bruno_memory_vec.deployments": "mine = plugin:Mine"})
+    async with open_memory("mine://anything", embedder="hash") as memory:
+        await memory.store_message(Message(role="user", content="the red boat"), "talk", "ana")
+        assert [hit.content for hit in await memory.recall("boat", user_id="ana")] == [
+            "the red boat"
+        ]
+        assert (await memory.health())["status"] == "ok"
+        assert (await memory.maintain()).ok
+    assert sys.modules["plugin"].applied == [(1, 0)]
+
+
+def test_a_reader_of_another_format(install: Install, tmp_path: Path) -> None:
+    file = tmp_path / "talk.tabs"
+    file.write_text("user\tWhere is the boat?\nassistant\tIn the harbour.\n", encoding="utf-8")
+    with pytest.raises(InvalidInputError, match="'tabs' is unknown"):
+        read(file, format="tabs")
+    install(READER, {"bruno_memory_vec.readers": "tabs = plugin:turns"})
+    assert formats()[-1] == "tabs"
+    found = list(read(file, format="tabs", user_id="ana"))
+    assert [(one.user_id, one.message.content) for one in found if isinstance(one, Turn)] == [
+        ("ana", "Where is the boat?"),
+        ("ana", "In the harbour."),
+    ]
+
+
+def test_a_command(install: Install) -> None:
+    site = install(COMMAND, {"bruno_memory_vec.commands": "greet = plugin:greet"})
+    done = subprocess.run(
+        [sys.executable, "-m", "bruno_memory_vec", "greet", "--name", "Ana"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(site), str(ROOT)))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("hello Ana\n", 0), done.stderr
