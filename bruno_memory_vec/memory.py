@@ -342,7 +342,7 @@ class VectorMemory(MemoryInterface):
         conversation_id = await (await self._owners()).resolve(conversation_id)
         scope = self._caller.scope.within(conversation_id)
         where = RowFilter(kinds=(MESSAGE,))
-        found = await store.rows.scan(scope, where, COLUMNS, order_by="turn", limit=limit)
+        found = await store.rows.read(scope, where, COLUMNS, order_by="turn", limit=limit)
         return await read_all(found, to_message)
 
     async def search_messages(
@@ -378,7 +378,7 @@ class VectorMemory(MemoryInterface):
             return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
         scope = Scope.user(self._caller.acting_for_named(query.user_id))
         at = None if query.include_expired else datetime.now(timezone.utc)
-        found = await (await self._lazy.get()).rows.scan(
+        found = await (await self._lazy.get()).rows.read(
             scope,
             row_filter(alive_at=at, **filters),
             COLUMNS,

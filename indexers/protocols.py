@@ -1,16 +1,20 @@
 """What the memory asks of an engine.
 
-``VectorIndex`` keeps the rows and finds them by vector. ``LexicalIndex`` finds
-them by words and can be rebuilt from the rows. Both name a row by its ``seq``
-and never answer without a ``Scope``.
+``RowIndex`` keeps the rows and finds them by vector. ``LexicalIndex`` finds them by
+words and can be rebuilt from the rows. Both name a row by its ``seq`` and never answer
+without a ``Scope``. Every engine has all of their members.
+
+What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
+:class:`Flushes`, :class:`Compacts`, :class:`HoldsRows`, :class:`Refreshes`. An engine has
+it by having its methods. Ask for one with :func:`~.forwarding.capability`, which looks
+through wrappers, and never for an engine by its name.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +23,7 @@ from numpy.typing import NDArray
 from .query import EVERYONE, Candidates, LexicalQuery, RowFilter, Scope
 
 if TYPE_CHECKING:
-    from .user_rows import UserRows
+    from .snapshot import Snapshot
 
 
 @dataclass(slots=True)
@@ -32,7 +36,7 @@ class Maintenance:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class VectorIndex(Protocol):
+class RowIndex(Protocol):
     """Keeps the rows and searches them by vector. Calls that write come one at a time."""
 
     @property
@@ -40,19 +44,32 @@ class VectorIndex(Protocol):
         """The engine's name, as errors and ``health()`` give it."""
         ...
 
-    async def append(self, rows: pa.Table) -> None:
-        """Add rows whose keys are new, as one commit. The schema is ``row_schema(d)``."""
-        ...
-
-    async def replace(self, rows: pa.Table) -> None:
+    async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         """Add rows, or put them in the place of those with the same key (``schema.KEYS``).
 
         Rows of one kind are one commit.
+
+        Args:
+            rows: their schema is ``row_schema(d)``.
+            all_new: no row has the key of a stored one, so that none has to be looked for, and
+                all are one commit.
         """
         ...
 
-    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
-        """Delete what matches and return the ``seq`` of each deleted row, int64 (n,)."""
+    async def update(self, rows: pa.Table) -> None:
+        """Set columns of rows that exist, as one commit: ``seq`` and the columns to set."""
+        ...
+
+    async def delete(
+        self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
+        """Delete what matches and return the ``seq`` of each deleted row, int64 (n,).
+
+        Args:
+            scope: whose rows.
+            where: which of them.
+            seqs: of these only those with one of these ``seq``; None for no such condition.
+        """
         ...
 
     async def search(
@@ -61,34 +78,32 @@ class VectorIndex(Protocol):
         """The ``limit`` rows nearest to ``vector`` (float32 (d,)), by cosine similarity."""
         ...
 
-    async def around(
-        self,
-        scope: Scope,
-        where: RowFilter,
-        seqs: Sequence[int],
-        places: Mapping[str, Sequence[int]],
-        columns: Sequence[str],
-    ) -> pa.Table:
-        """Rows named by ``seqs``, and rows at ``places`` (conversation id to turns).
-
-        Neighbours come from the engine, so that a filter holds for them too.
-        """
-        ...
-
-    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """The named rows that still exist, in any order."""
-        ...
-
-    async def scan(
+    async def read(
         self,
         scope: Scope,
         where: RowFilter,
         columns: Sequence[str],
         *,
+        seqs: Sequence[int] | None = None,
+        turns: Mapping[str, Sequence[int]] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        """What matches; with ``order_by``, the largest first, of equals the newest."""
+        """Columns of the rows that match.
+
+        With ``seqs`` or ``turns``, even empty ones, only of the rows that these name. A scope
+        and a filter hold for them too, so neighbours of a hit are asked for here.
+
+        Args:
+            scope: whose rows.
+            where: which of them.
+            columns: in this order.
+            seqs: rows by their ``seq``.
+            turns: rows by their turn, of each conversation id.
+            order_by: the largest of this column first, of equals the newest; rows without a value
+                last. None: in any order.
+            limit: at most so many.
+        """
         ...
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
@@ -101,35 +116,54 @@ class VectorIndex(Protocol):
         """Every row of the scope written after ``seq``, in batches, in no particular order."""
         ...
 
-    def in_memory(self, scope: Scope) -> bool:
-        """Whether :meth:`held` has a scope's rows at hand."""
-        ...
-
-    async def held(self, scope: Scope) -> UserRows | None:
-        """Every row of the scope's user, in memory; None where only a search is to answer.
-
-        They may be read for this. What they show is as new as a search would be.
-        """
-        ...
-
     async def last_seq(self) -> int:
         """The largest ``seq`` in the rows, -1 where there are none."""
         ...
 
+    async def health(self) -> dict[str, Any]:
+        """Figures about the engine; raises an :class:`EngineError` where it does not work."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the engine. Closing twice does nothing."""
+        ...
+
+
+# What some engines can do
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """Says whether the rows have changed, whoever changes them."""
+
     async def version(self) -> int:
-        """A number that every change of the rows changes, whoever makes it."""
+        """A number that every change of the rows changes."""
         ...
 
-    async def fill(self, rows: pa.Table) -> None:
-        """Set columns of rows that exist, as one commit: ``seq`` and the columns to set."""
-        ...
 
-    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
-        """Add to the access counts of rows (``seq`` to how many), last accessed ``at``."""
-        ...
+class VersionedRowIndex(RowIndex, Versioned, Protocol):
+    """A ``RowIndex`` that is ``Versioned``."""
+
+
+@runtime_checkable
+class Flushes(Protocol):
+    """Stores rows in a log first, and later where they stay."""
 
     async def flush(self) -> None:
-        """Bring rows that were stored, and only logged so far, to where they stay."""
+        """Bring what is only logged to where it stays."""
+        ...
+
+
+@runtime_checkable
+class Compacts(Protocol):
+    """Needs upkeep now and then to stay small and quick."""
+
+    def due(self, *, at_rest: bool = False) -> bool:
+        """Whether enough has been written for :meth:`maintain` to pay.
+
+        Args:
+            at_rest: nothing is being written just now, so that less is enough.
+        """
         ...
 
     async def maintain(self, *, keep_none: bool = False) -> Maintenance:
@@ -140,20 +174,29 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def due(self) -> bool:
-        """Whether enough has been written for :meth:`maintain` to pay."""
+
+@runtime_checkable
+class HoldsRows(Protocol):
+    """Keeps rows of some users in memory, as arrays."""
+
+    def holds(self, scope: Scope) -> bool:
+        """Whether the rows of the scope's user are in memory already."""
         ...
 
-    def untidy(self) -> bool:
-        """Whether :meth:`maintain` would pay now that nothing is written."""
+    async def snapshot(self, scope: Scope) -> Snapshot | None:
+        """Every row of the scope's user, as new as a search would be. They may be read for this.
+
+        None where they are too many, or the scope is of all users: search instead.
+        """
         ...
 
-    async def health(self) -> dict[str, Any]:
-        """Figures about the engine; raises an :class:`EngineError` where it does not work."""
-        ...
 
-    async def close(self) -> None:
-        """Let go of the engine. Closing twice does nothing."""
+@runtime_checkable
+class Refreshes(Protocol):
+    """A ``LexicalIndex`` that another process writes."""
+
+    async def refresh(self) -> None:
+        """See what the other process has committed."""
         ...
 
 
@@ -174,11 +217,6 @@ class LexicalIndex(Protocol):
         ...
 
     @property
-    def own(self) -> bool:
-        """Whether it lives in this object alone, so that nobody else brings it new rows."""
-        ...
-
-    @property
     def pending(self) -> int:
         """How many changes wait for :meth:`commit`."""
         ...
@@ -187,20 +225,7 @@ class LexicalIndex(Protocol):
         """Make every change so far searchable and durable."""
         ...
 
-    async def refresh(self) -> None:
-        """See what another process has committed (readers)."""
-        ...
-
-    async def search(
-        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
-        """The ``limit`` best rows by BM25, its terms weighed by the rows of the scope's user.
-
-        A text without a word finds nothing.
-        """
-        ...
-
-    def find(
+    def search(
         self,
         query: LexicalQuery,
         scope: Scope,
@@ -209,9 +234,17 @@ class LexicalIndex(Protocol):
         *,
         places: bool = True,
     ) -> Candidates:
-        """The same as :meth:`search`, blocking; may be called in any thread.
+        """The ``limit`` best rows by BM25, its terms weighed by the rows of the scope's user.
 
-        Without ``places`` the conversations and turns are not looked up: None and -1.
+        A text without a word finds nothing. It blocks, and may be called in any thread.
+
+        Args:
+            query: the words.
+            scope: whose rows.
+            where: which of them.
+            limit: at most so many.
+            places: whether the conversations and turns are asked for; without, they may be None
+                and -1.
         """
         ...
 

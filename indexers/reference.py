@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .protocols import Maintenance
 from .query import EVERYONE, Candidates, Condition, LexicalQuery, RowFilter, Scope
 from .schema import LEXICAL_COLUMNS, Key, key_of, row_schema
 from .text.analysis import Analyser, inverse_document_frequency
@@ -40,43 +38,35 @@ def matches(row: Mapping[str, Any], conditions: Iterable[Condition]) -> bool:
 
 
 class ReferenceIndex:
-    """A ``VectorIndex`` that compares the question with every row of its scope."""
+    """A ``RowIndex`` that compares the question with every row of its scope."""
 
     name = "reference"
 
     def __init__(self, dimension: int) -> None:
         self.schema = row_schema(dimension)
         self._rows: dict[Key, dict[str, Any]] = {}
-        self._version = 0
 
-    async def append(self, rows: pa.Table) -> None:
-        await self.replace(rows)
-
-    async def replace(self, rows: pa.Table) -> None:
-        self._version += 1
+    async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         vectors = rows.column("vector").combine_chunks().flatten().to_numpy()
         vectors = vectors.reshape(rows.num_rows, -1)
         for row, vector in zip(rows.drop_columns(["vector"]).to_pylist(), vectors, strict=True):
             self._rows[key_of(row)] = {**row, "vector": vector.copy()}
 
-    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
-        self._version += 1
-        conditions = (*scope.conditions(), *where.conditions())
-        gone = [key for key, row in self._rows.items() if matches(row, conditions)]
-        return np.array([self._rows.pop(key)["seq"] for key in gone], np.int64)
-
-    async def fill(self, rows: pa.Table) -> None:
-        self._version += 1
+    async def update(self, rows: pa.Table) -> None:
         changes = {row["seq"]: row for row in rows.to_pylist()}
         for row in self._rows.values():
             row.update(changes.get(row["seq"], {}))
 
-    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
-        self._version += 1
-        for row in self._rows.values():
-            if row["seq"] in uses:
-                row["access_count"] += uses[row["seq"]]
-                row["last_accessed"] = at.astimezone(timezone.utc)
+    async def delete(
+        self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
+        conditions = (*scope.conditions(), *where.conditions())
+        gone = [
+            key
+            for key, row in self._rows.items()
+            if matches(row, conditions) and (seqs is None or row["seq"] in seqs)
+        ]
+        return np.array([self._rows.pop(key)["seq"] for key in gone], np.int64)
 
     async def search(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
@@ -85,35 +75,26 @@ class ReferenceIndex:
         scores = [float(np.dot(row["vector"], vector)) for row in rows]
         return _best(rows, scores, limit)
 
-    async def around(
-        self,
-        scope: Scope,
-        where: RowFilter,
-        seqs: Sequence[int],
-        places: Mapping[str, Sequence[int]],
-        columns: Sequence[str],
-    ) -> pa.Table:
-        wanted = {int(seq) for seq in seqs}
-        rows = [
-            row
-            for row in self._matching(scope, where)
-            if row["seq"] in wanted or row["turn"] in places.get(row["conversation_id"] or "", ())
-        ]
-        return self._table(rows, columns)
-
-    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        return await self.around(scope, RowFilter(), seqs, {}, columns)
-
-    async def scan(
+    async def read(
         self,
         scope: Scope,
         where: RowFilter,
         columns: Sequence[str],
         *,
+        seqs: Sequence[int] | None = None,
+        turns: Mapping[str, Sequence[int]] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
         rows = self._matching(scope, where)
+        if seqs is not None or turns is not None:
+            named, places = set(seqs or ()), turns or {}
+            rows = [
+                row
+                for row in rows
+                if row["seq"] in named
+                or row["turn"] in places.get(row["conversation_id"] or "", ())
+            ]
         if order_by is not None:
             rows.sort(
                 key=lambda row: (row[order_by] is not None, row[order_by], row["seq"]), reverse=True
@@ -132,27 +113,6 @@ class ReferenceIndex:
 
     async def last_seq(self) -> int:
         return max((row["seq"] for row in self._rows.values()), default=-1)
-
-    def in_memory(self, scope: Scope) -> bool:
-        return False
-
-    async def held(self, scope: Scope) -> None:
-        return None
-
-    async def version(self) -> int:
-        return self._version
-
-    async def flush(self) -> None:
-        """Nothing waits."""
-
-    def due(self) -> bool:
-        return False
-
-    def untidy(self) -> bool:
-        return False
-
-    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
-        return Maintenance()
 
     async def health(self) -> dict[str, Any]:
         return {"engine": self.name, "rows": len(self._rows)}
@@ -189,10 +149,6 @@ class ReferenceLexicalIndex:
         self._changes.append([int(seq) for seq in seqs])
 
     @property
-    def own(self) -> bool:
-        return True
-
-    @property
     def pending(self) -> int:
         return sum(len(change) for change in self._changes)
 
@@ -207,15 +163,7 @@ class ReferenceLexicalIndex:
                 row["terms"] = self._analyser.terms(row["content"])
                 self._rows[row["seq"]] = row
 
-    async def refresh(self) -> None:
-        """Nothing to see: the index lives in this object alone."""
-
-    async def search(
-        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
-        return self.find(query, scope, where, limit)
-
-    def find(
+    def search(
         self,
         query: LexicalQuery,
         scope: Scope,

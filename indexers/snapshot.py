@@ -1,4 +1,4 @@
-"""Rows in memory, as they were at one moment: exact search, neighbours, columns as arrays."""
+"""Rows in memory, as arrays: :class:`HeldRows` grow, a :class:`Snapshot` is how they once were."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .query import Candidates, Condition, RowFilter, Scope
-from .schema import micros
+from .schema import COLUMNS, micros
+from .uses import USE_COLUMNS
 
-#: What changes in a row that stays: the arrays are right, the table is as it was read.
-CHANGING = ("access_count", "last_accessed")
+#: The columns that :class:`HeldRows` are made of.
+LOADED = (*COLUMNS, "vector")
 #: Columns of few different texts: kept as numbers, -1 for null.
 CODED = ("conversation_id", "role", "speaker")
 
 # Arrays that have what the table has; in others something stands for what is missing.
 _COMPLETE = {
-    *CHANGING,
+    *USE_COLUMNS,
     "seq",
     "created_at",
     "words",
@@ -39,10 +40,15 @@ _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive"
 # Times of which the largest number stands for a missing one, so that "later than" finds it.
 _FOREVER = ("expires_at",)
 _FEW = 32
+_NEVER = np.iinfo(np.int64).max
+# Taking rows from many small tables is slow, joining them copies every text: so many may wait.
+_LOOSE_TABLES = 16
+# What a row costs beside its columns: the entries of its place and id, and its numbers as arrays.
+_ROW_OVERHEAD = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RowsView:
+class Snapshot:
     """Rows in the order of their ``seq``, for any thread. Later changes leave it as it is.
 
     Only access counts are shared with what it was made from, and go on being counted.
@@ -55,7 +61,7 @@ class RowsView:
         names: by column of :data:`CODED`, the texts that its numbers stand for.
         codes: the same the other way round.
         places: for each conversation of ``names``, the row of each turn. Rows from n on came
-            later, and are not for this view.
+            later, and are not of this snapshot.
         table: all other columns.
         mixed: whether the rows may be of several users.
         repeated: whether some rows may have one id: a message may be in several conversations.
@@ -180,27 +186,29 @@ class RowsView:
                 wanted.update(row for turn in turns if (row := held.get(turn, count)) < count)
         return wanted
 
-    def around(
+    def read(
         self,
         scope: Scope,
         where: RowFilter,
-        seqs: Sequence[int],
-        places: Mapping[str, Sequence[int]],
         columns: Sequence[str],
+        *,
+        seqs: Sequence[int] | None = None,
+        turns: Mapping[str, Sequence[int]] | None = None,
     ) -> pa.Table:
-        """Rows by ``seq``, and rows at ``places`` (conversation id to turns)."""
-        named, _ = self.find(np.asarray(seqs, np.int64))
-        rows = np.array(sorted({*named.tolist(), *self.at(places)}), np.int64)
+        """Columns of the rows that match, by ``seq``; the arguments are those of ``RowIndex``."""
         matching = self.matching(scope, where)
-        if matching is not None:
-            rows = rows[matching[rows]]
-        return self.taken(rows, columns)
+        if seqs is None and turns is None:
+            rows = np.arange(len(self)) if matching is None else np.flatnonzero(matching)
+            return self.taken(rows, columns)
+        named, _ = self.find(np.asarray(() if seqs is None else seqs, np.int64))
+        rows = np.array(sorted({*named.tolist(), *self.at(turns or {})}), np.int64)
+        return self.taken(rows if matching is None else rows[matching[rows]], columns)
 
     def taken(self, rows: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Some rows as a table of these columns."""
-        plain = [name for name in columns if name not in ("vector", *CHANGING)]
+        plain = [name for name in columns if name not in ("vector", *USE_COLUMNS)]
         taken = self.table.select(plain).take(pa.array(rows))
-        for name in CHANGING:
+        for name in USE_COLUMNS:
             if name in columns:
                 field = self.table.schema.field(name)
                 values = pa.array(self.columns[name][rows]).cast(field.type)
@@ -226,6 +234,251 @@ class RowsView:
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
+
+
+class _Growing:
+    """An array that grows at its end without being copied each time."""
+
+    def __init__(self, values: NDArray[Any], used: int | None = None) -> None:
+        self._held = values
+        self._count = len(values) if used is None else used
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """What it holds. Later additions leave what was returned as it is."""
+        return self._held[: self._count]
+
+    def add(self, values: NDArray[Any]) -> None:
+        end = self._count + len(values)
+        if end > len(self._held):
+            length = max(end, self._count * 3 // 2 + 16)
+            room = np.empty((length, *self._held.shape[1:]), self._held.dtype)
+            room[: self._count] = self.values
+            self._held = room
+        self._held[self._count : end] = values
+        self._count = end
+
+
+class Gathered:
+    """Many rows of one user, taken part by part: no second copy of them is ever in memory.
+
+    Args:
+        count: how many rows are expected; there may be more or fewer.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._expected = count
+        self._vectors: _Growing | None = None
+        self._tables: list[pa.Table] = []
+        self._count = 0
+        #: About how many bytes :meth:`rows` will take.
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take a part (:data:`LOADED`). It may be called in any thread, one at a time."""
+        table = pa.Table.from_batches([batch])
+        vectors = _vectors(table)
+        if self._vectors is None:
+            room = np.empty((self._expected, vectors.shape[1]), np.float32)
+            self._vectors = _Growing(room, used=0)
+        self._vectors.add(vectors)
+        table = table.drop_columns(["vector"])
+        self._tables.append(table)
+        self._count += len(vectors)
+        self.nbytes += _size(table) + vectors.nbytes
+
+    def rows(self) -> HeldRows:
+        """What was taken. There has to be some."""
+        assert self._vectors is not None
+        table = pa.concat_tables(self._tables)
+        self._tables = []
+        return HeldRows(table, vectors=self._vectors.values)
+
+
+class HeldRows:
+    """Rows of one user, or of several, in the order of ``seq``, which may become more.
+
+    A search takes time and memory in proportion to their number: for n rows of d
+    values a vector, n * d multiplications and about n * (4 * d + 500) bytes.
+
+    Args:
+        table: the rows, with the columns :data:`LOADED`.
+        mixed: the rows may be of several users.
+        vectors: float32 (n, d), where ``table`` has all columns but these. Not copied.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        *,
+        mixed: bool = False,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._mixed = mixed
+        if vectors is None:
+            vectors = _vectors(table)
+            table = table.drop_columns(["vector"])
+        seq = table.column("seq").to_numpy()
+        if (np.diff(seq) <= 0).any():
+            order = np.argsort(seq, kind="stable")
+            table, vectors = table.take(pa.array(order)), vectors[order]
+        self._vector = _Growing(vectors)
+        table = table.combine_chunks()
+        self._tables = [table]
+        self._joined: pa.Table | None = table
+        self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
+        self._names: dict[str, list[str]] = {name: [] for name in CODED}
+        self._places: list[dict[int, int]] = []
+        numbers = {**_numbers(table), **self._coded(table)}
+        self._columns = {name: _Growing(values) for name, values in numbers.items()}
+        self._take_places(0)
+        self._id_hashes: set[int] = set()
+        self._repeated = False
+        self._take_ids(table)
+        self._snapshot: Snapshot | None = None
+        #: About how many bytes it takes.
+        self.nbytes = _size(table) + self._vector.values.nbytes
+
+    def __len__(self) -> int:
+        return len(self._vector.values)
+
+    def snapshot(self) -> Snapshot:
+        """The rows as they are now, to be read in any thread."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(
+                vectors=self._vector.values,
+                columns={name: held.values for name, held in self._columns.items()},
+                names=self._names,
+                codes=self._codes,
+                places=self._places,
+                table=self._table(),
+                mixed=self._mixed,
+                repeated=self._repeated,
+            )
+        return self._snapshot
+
+    # Changes
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows (:data:`LOADED`) that came after all others."""
+        self._snapshot = None
+        first = len(self)
+        self._tables.append(table.drop_columns(["vector"]))
+        self._joined = None
+        self._vector.add(_vectors(table))
+        for name, values in {**_numbers(table), **self._coded(table)}.items():
+            self._columns[name].add(values)
+        self._take_places(first)
+        self._take_ids(table)
+        self.nbytes += _size(table)
+
+    def without(self, seqs: NDArray[np.int64]) -> HeldRows:
+        """The same without some rows; itself where it has none of them."""
+        snapshot = self.snapshot()
+        gone = np.isin(snapshot.columns["seq"], seqs)
+        if not gone.any():
+            return self
+        return HeldRows(snapshot.taken(np.flatnonzero(~gone), LOADED), mixed=self._mixed)
+
+    def set_uses(self, rows: pa.Table) -> None:
+        """Set columns of :data:`USE_COLUMNS`, of those ``seq`` that are here."""
+        snapshot = self.snapshot()
+        places, found = snapshot.find(rows.column("seq").to_numpy())
+        for name in set(USE_COLUMNS) & set(rows.column_names):
+            values = rows.column(name)
+            if pa.types.is_timestamp(values.type):
+                values = values.cast(pa.int64())
+            snapshot.columns[name][places] = values.to_numpy()[found]
+
+    # How it is held
+
+    def _table(self) -> pa.Table:
+        if self._joined is None:
+            self._joined = pa.concat_tables(self._tables)
+            if len(self._tables) > _LOOSE_TABLES:
+                self._joined = self._joined.combine_chunks()
+                self._tables = [self._joined]
+        return self._joined
+
+    def _coded(self, table: pa.Table) -> dict[str, NDArray[Any]]:
+        """The columns :data:`CODED` as numbers; new texts get the next ones."""
+        found = {}
+        for name in CODED:
+            encoded = table.column(name).combine_chunks().dictionary_encode()
+            if isinstance(encoded, pa.ChunkedArray):
+                encoded = encoded.combine_chunks()
+            codes, names = self._codes[name], self._names[name]
+            of = []
+            for text in encoded.dictionary.to_pylist():
+                if text not in codes:
+                    codes[text] = len(names)
+                    names.append(text)
+                of.append(codes[text])
+            # The last one is what an index of -1 finds: null.
+            numbers = np.array([*of, -1], np.int64)
+            found[name] = numbers[encoded.indices.fill_null(-1).to_numpy()]
+        return found
+
+    def _take_ids(self, table: pa.Table) -> None:
+        """Notice ids that come a second time. Equal hashes of two ids only cost a closer look."""
+        before = len(self._id_hashes)
+        self._id_hashes.update(map(hash, table.column("id").to_pylist()))
+        self._repeated |= len(self._id_hashes) - before < len(table)
+
+    def _take_places(self, first: int) -> None:
+        while len(self._places) < len(self._names["conversation_id"]):
+            self._places.append({})
+        conversations = self._columns["conversation_id"].values[first:].tolist()
+        turns = self._columns["turn"].values[first:].tolist()
+        for row, (code, turn) in enumerate(zip(conversations, turns, strict=True), first):
+            if code >= 0 and turn >= 0:
+                self._places[code][turn] = row
+
+
+def _size(table: pa.Table) -> int:
+    nbytes: int = table.nbytes
+    return nbytes + _ROW_OVERHEAD * int(table.num_rows)
+
+
+def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
+    def column(name: str, missing: Any = None) -> NDArray[Any]:
+        values = table.column(name)
+        if pa.types.is_timestamp(values.type):
+            values = values.cast(pa.int64())
+        values = values if missing is None else values.fill_null(missing)
+        held: NDArray[Any] = values.to_numpy()
+        return held
+
+    return {
+        "seq": column("seq"),
+        "turn": column("turn", -1),
+        "words": column("words"),
+        "created_at": column("created_at"),
+        "expires_at": column("expires_at", _NEVER),
+        "importance": column("importance"),
+        "confidence": column("confidence"),
+        "question_share": column("question_share"),
+        "ends_with_question": column("ends_with_question"),
+        "names_time": column("names_time"),
+        "tells_change": column("tells_change"),
+        # Arrow's memory may not be written to.
+        "access_count": column("access_count").copy(),
+        "last_accessed": column("last_accessed").copy(),
+    }
+
+
+def _vectors(table: pa.Table) -> NDArray[np.float32]:
+    column = table.column("vector")
+    values = np.empty((len(column), column.type.list_size), np.float32)
+    at = 0
+    # Part by part: joined by Arrow, they would be in memory twice more.
+    for part in column.chunks:
+        values[at : at + len(part)] = part.flatten().to_numpy().reshape(len(part), values.shape[1])
+        at += len(part)
+    return values
 
 
 def _as_column(vectors: NDArray[Any]) -> pa.Array:

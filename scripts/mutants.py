@@ -71,13 +71,10 @@ MODULES: dict[str, dict[str, str]] = {
         "assistant/test_recalled_notes",
     },
     "log": {
-        "indexers/lance/log_records.py": "unit/test_row_log unit/test_log_parts",
         "indexers/lance/write_ahead_log.py": "unit/test_row_log unit/test_log_parts "
         "durability/test_names_synced",
-        "indexers/lance/log_reader.py": "unit/test_log_parts",
-        "indexers/lance/memtable.py": "unit/test_log_parts",
-        "indexers/lance/flusher.py": "unit/test_log_parts unit/test_row_log",
-        "indexers/lance/logged.py": "unit/test_log_parts unit/test_row_log",
+        "indexers/lance/memtable.py": "unit/test_log_parts unit/test_row_log",
+        "indexers/lance/write_ahead_log_index.py": "unit/test_log_parts unit/test_row_log",
     },
     "context": {
         "bruno_memory_vec/conversations/context.py": "unit/test_context "
@@ -91,8 +88,9 @@ TUNING = set(
     "_ROWS_ON_THE_LOOP _CHARACTERS_ON_THE_LOOP _MODELS_ON_THE_LOOP _REMEMBERED_TURNS "
     "_REMEMBERED_OWNERS _BATCH_ROWS _QUIET_TURNS QUEUE_ROWS QUEUE_CHARACTERS _ANSWERS_AT_ONCE "
     "LEXICAL_DELAY _USES_BEFORE_FLUSH _REST _ROWS_A_COMMIT _RECENT _FEW _WEIGHTS PAUSE LONGEST "
-    "AGAIN _AGAIN _TRIES _JOINED_ON_THE_LOOP _BYTES_ON_THE_LOOP LOGGED_ROWS LOGGED_BYTES TAIL_ROWS "
-    "TAIL_BYTES _CHARACTERS_A_TOKEN _BLANK _MOST_CHARACTERS _MOST_CONTEXTS".split()
+    "AGAIN _AGAIN _TRIES _JOINED_ON_THE_LOOP _BYTES_ON_THE_LOOP LOGGED_ROWS LOGGED_BYTES "
+    "MEMTABLE_ROWS MEMTABLE_BYTES _CHARACTERS_A_TOKEN _BLANK _MOST_CHARACTERS "
+    "_MOST_CONTEXTS".split()
 )
 
 _SWAPS = {

@@ -45,7 +45,7 @@ def lance(run: Run, rows: pa.Table, tmp_path_factory: Any) -> Iterator[LanceInde
 
 async def _filled(folder: Path, rows: pa.Table) -> LanceIndex:
     index = await LanceIndex.open(str(folder), rows.schema.field("vector").type.list_size)
-    await index.append(rows)
+    await index.upsert(rows, all_new=True)
     await index.maintain()
     return index
 
@@ -85,7 +85,7 @@ def test_around(benchmark: BenchmarkFixture, run: Run, lance: LanceIndex) -> Non
         f"{ONE.user_id}-{number % 18}": [turn + number // 18 * 20 for turn in (3, 4, 5, 6, 7)]
         for number in range(20)
     }
-    found = benchmark(lambda: run(lance.around(ONE, ANY, seqs, places, columns)))
+    found = benchmark(lambda: run(lance.read(ONE, ANY, columns, seqs=seqs, turns=places)))
     assert found.num_rows > 200
 
 
@@ -93,7 +93,7 @@ def test_fetch(benchmark: BenchmarkFixture, run: Run, lance: LanceIndex) -> None
     """Ten whole rows."""
     benchmark.group = "lancedb, read"
     seqs = list(range(5, 1000, 100))
-    found = benchmark(lambda: run(lance.fetch(ONE, seqs, COLUMNS)))
+    found = benchmark(lambda: run(lance.read(ONE, ANY, COLUMNS, seqs=seqs)))
     assert found.num_rows == 10
 
 
@@ -113,9 +113,10 @@ def test_write(
     benchmark.group = f"lancedb, {how}"
     index = run(_filled(tmp_path, rows))
     fresh = _fresh(texts, vectors, many)
-    write = getattr(index, how)
     benchmark.pedantic(  # type: ignore[no-untyped-call]
-        lambda table: run(write(table)), setup=lambda: ((fresh(),), {}), rounds=_ROUNDS
+        lambda table: run(index.upsert(table, all_new=how == "append")),
+        setup=lambda: ((fresh(),), {}),
+        rounds=_ROUNDS,
     )
     written = run(index.count(EVERYONE, ANY)) - data.ROWS
     run(index.close())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders import embed_texts
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.recall.profiles import load_profile
 
@@ -60,7 +60,7 @@ async def ann_recall(memory: VectorMemory, asked: Sequence[Asked]) -> dict[str, 
 
 
 async def _nearest(
-    rows: VectorIndex, vectors: NDArray[np.float32], scopes: Sequence[Scope]
+    rows: RowIndex, vectors: NDArray[np.float32], scopes: Sequence[Scope]
 ) -> list[NDArray[np.int64]]:
     """The ``seq`` of the ten rows nearest to each vector within its scope, nearest first."""
     best = [_Best() for _ in scopes]
@@ -71,7 +71,7 @@ async def _nearest(
             async for batch in rows.after(-1, ["seq", "vector"]):
                 _offer(best, own, vectors, pa.Table.from_batches([batch]))
         else:
-            _offer(best, own, vectors, await rows.scan(scope, RowFilter(), ["seq", "vector"]))
+            _offer(best, own, vectors, await rows.read(scope, RowFilter(), ["seq", "vector"]))
     return [one.seq for one in best]
 
 

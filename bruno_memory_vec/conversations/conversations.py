@@ -80,7 +80,7 @@ class Conversations:
         return [to_message(row) for row in rows]
 
     async def _last_turns(self, user_id: str, conversation_id: str) -> list[Row]:
-        found = await self._store.rows.scan(
+        found = await self._store.rows.read(
             Scope.user(user_id).within(conversation_id),
             RowFilter(kinds=(MESSAGE,)),
             COLUMNS,
@@ -156,7 +156,7 @@ class Conversations:
         rows = self._store.rows
         scope = Scope.user(user_id)
         columns = ("conversation_id", "created_at")
-        messages = await rows.scan(scope, RowFilter(kinds=(MESSAGE,)), columns)
+        messages = await rows.read(scope, RowFilter(kinds=(MESSAGE,)), columns)
         first = last = None
         if messages.num_rows:
             span = pc.min_max(messages.column("created_at")).as_py()

@@ -15,7 +15,7 @@ from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
 from bruno_memory_vec.rows.models import Row, from_table, read_all, to_memory, to_message, utc
@@ -95,7 +95,7 @@ class ConversationTurn:
     message: Message
 
 
-async def list_users(rows: VectorIndex) -> list[UserSummary]:
+async def list_users(rows: RowIndex) -> list[UserSummary]:
     """Every user with a row, the one with most messages first. Reads all rows, a few columns."""
     counts: dict[str, list[int]] = {}
     spans: dict[str, tuple[int, int]] = {}
@@ -130,11 +130,11 @@ async def list_users(rows: VectorIndex) -> list[UserSummary]:
 
 
 async def list_conversations(
-    rows: VectorIndex, scope: Scope, limit: int | None, after: str | None
+    rows: RowIndex, scope: Scope, limit: int | None, after: str | None
 ) -> Page[ConversationSummary]:
     """The conversations of a scope, the one that was spoken in last first."""
     columns = ("user_id", "conversation_id", "turn", "role", "created_at")
-    table = _with_micros(await rows.scan(scope, _SAID, columns))
+    table = _with_micros(await rows.read(scope, _SAID, columns))
     grouped = table.group_by("conversation_id").aggregate(
         [
             ("user_id", "min"),
@@ -156,7 +156,7 @@ async def list_conversations(
         one["conversation_id"]: [opening.get(one["conversation_id"], one["turn_min"])]
         for one in chosen
     }
-    first_words = await rows.around(scope, _SAID, [], turns, ["conversation_id", "content"])
+    first_words = await rows.read(scope, _SAID, ["conversation_id", "content"], turns=turns)
     titles = dict(_pairs(first_words, "content"))
     return Page(
         (
@@ -175,7 +175,7 @@ async def list_conversations(
 
 
 async def read_turns(
-    rows: VectorIndex,
+    rows: RowIndex,
     scope: Scope,
     conversation_id: str,
     from_turn: int | None,
@@ -187,30 +187,30 @@ async def read_turns(
     within = scope.within(conversation_id)
     if newest_first and from_turn is None:
         # The engine knows which are the last ones.
-        found = await rows.scan(within, _SAID, COLUMNS, order_by="turn", limit=limit)
+        found = await rows.read(within, _SAID, COLUMNS, order_by="turn", limit=limit)
     else:
-        held = await rows.scan(within, _SAID, ["turn"])
+        held = await rows.read(within, _SAID, ["turn"])
         turns = sorted(held.column("turn").to_pylist(), reverse=newest_first)
         if from_turn is not None:
             passed = operator.gt if newest_first else operator.lt
             turns = [turn for turn in turns if not passed(turn, from_turn)]
         wanted = {conversation_id: turns[:limit]}
-        found = await rows.around(within, _SAID, [], wanted, COLUMNS)
+        found = await rows.read(within, _SAID, COLUMNS, turns=wanted)
     placed = await read_all(found, _placed)
     return sorted(placed, key=lambda one: one.turn, reverse=newest_first)
 
 
 async def list_memories(
-    rows: VectorIndex, scope: Scope, where: RowFilter, limit: int | None, after: str | None
+    rows: RowIndex, scope: Scope, where: RowFilter, limit: int | None, after: str | None
 ) -> Page[MemoryEntry]:
     """The memories that match, the newest first."""
-    table = _with_micros(await rows.scan(scope, where, ("seq", "user_id", "id", "created_at")))
+    table = _with_micros(await rows.read(scope, where, ("seq", "user_id", "id", "created_at")))
     order = [
         (_Newest(one["created_at"], one["user_id"], one["id"]), one["seq"])
         for one in table.to_pylist()
     ]
     chosen, following = _page(order, limit, after, 2)
-    found = await rows.fetch(scope, chosen, COLUMNS)
+    found = await rows.read(scope, RowFilter(), COLUMNS, seqs=chosen)
     entries = {one.seq: one.memory for one in await read_all(found, _Entry)}
     # One that was deleted just now is left out.
     return Page((entries[seq] for seq in chosen if seq in entries), following)
@@ -302,7 +302,7 @@ def _counted(table: pa.Table, column: str) -> Iterable[tuple[str, int]]:
         yield entry["values"], entry["counts"]
 
 
-async def newest_row(rows: VectorIndex, scope: Scope, where: RowFilter) -> Row | None:
+async def newest_row(rows: RowIndex, scope: Scope, where: RowFilter) -> Row | None:
     """Of the rows that match, the one that was written last."""
-    found = await rows.scan(scope, where, COLUMNS, order_by="seq", limit=1)
+    found = await rows.read(scope, where, COLUMNS, order_by="seq", limit=1)
     return next(iter(from_table(found)), None)

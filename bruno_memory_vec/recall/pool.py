@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
-from bruno_memory_vec.indexers.snapshot import RowsView
+from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.rankers import Pool, Question, rank
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall import copies
@@ -92,20 +92,20 @@ def _older_copies(
     loaded: Loaded, lexical: Candidates, semantic: Candidates
 ) -> NDArray[np.int64] | None:
     """The ``seq`` of candidates of which a newer copy is one too; None where none is a copy."""
-    view = loaded.view
-    if not view.repeated:
+    snapshot = loaded.snapshot
+    if not snapshot.repeated:
         return None
-    rows, _ = view.find(np.union1d(lexical.seq, semantic.seq))
+    rows, _ = snapshot.find(np.union1d(lexical.seq, semantic.seq))
     if loaded.matching is not None:
         rows = rows[loaded.matching[rows]]
-    number = _copy_numbers(view, rows)
-    return None if number is None else copies.older_copies(view.columns["seq"][rows], number)
+    number = _copy_numbers(snapshot, rows)
+    return None if number is None else copies.older_copies(snapshot.columns["seq"][rows], number)
 
 
-def _copy_numbers(view: RowsView, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    if not view.repeated:
+def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    if not snapshot.repeated:
         return None
-    return copies.numbered(view.table.select(copies.COLUMNS).take(pa.array(rows)))
+    return copies.numbered(snapshot.table.select(copies.COLUMNS).take(pa.array(rows)))
 
 
 def finish(
@@ -119,7 +119,7 @@ def finish(
         read: the question, read.
         uses: by ``seq``, uses that are counted and not yet written.
     """
-    profile, (view, matching) = request.profile, proposed.loaded
+    profile, (snapshot, matching) = request.profile, proposed.loaded
     by_words, word_score = _located(proposed.loaded, proposed.lexical)
     by_meaning, meaning_score = _located(proposed.loaded, proposed.semantic)
     rows = np.union1d(by_words, by_meaning)
@@ -129,25 +129,25 @@ def finish(
     meaning = aligned(rows, by_meaning, meaning_score)
     if profile.candidates.neighbours_of and profile.candidates.neighbour_distance:
         best = rows[best_of(rows, words, meaning, profile)]
-        beside = view.beside(best.tolist(), profile.candidates.neighbour_distance)
+        beside = snapshot.beside(best.tolist(), profile.candidates.neighbour_distance)
         if matching is not None:
             beside = {row for row in beside if matching[row]}
         whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
         words, meaning = aligned(whole, rows, words), aligned(whole, rows, meaning)
         rows = whole
     if request.min_similarity > 0:
-        alike = view.vectors[rows] @ read.vector >= request.min_similarity - _ROUNDING
+        alike = snapshot.vectors[rows] @ read.vector >= request.min_similarity - _ROUNDING
         rows, words, meaning = rows[alike], words[alike], meaning[alike]
-    pool = make_pool(view, rows, words, meaning, uses, request)
+    pool = make_pool(snapshot, rows, words, meaning, uses, request)
     ranking = rank(
         pool,
         profile.rank,
         k=request.k,
         now=micros(request.now),
         question=read.question,
-        cross_score=cross_score(lambda places: texts_of(view, rows[places]), request),
+        cross_score=cross_score(lambda places: texts_of(snapshot, rows[places]), request),
     )
-    shown = view.rows(rows[ranking.order], columns_of(pool, ranking.order))
+    shown = snapshot.rows(rows[ranking.order], columns_of(pool, ranking.order))
     return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
 
 
@@ -155,7 +155,7 @@ def _located(
     loaded: Loaded, candidates: Candidates
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Where candidates stand among rows in memory, and their scores; what is gone is dropped."""
-    rows, found = loaded.view.find(candidates.seq)
+    rows, found = loaded.snapshot.find(candidates.seq)
     score = candidates.score[found]
     if loaded.matching is None:
         return rows, score
@@ -164,7 +164,7 @@ def _located(
 
 
 def make_pool(
-    view: RowsView,
+    snapshot: Snapshot,
     rows: NDArray[np.int64],
     words: NDArray[np.float32],
     meaning: NDArray[np.float32],
@@ -174,14 +174,14 @@ def make_pool(
     """The pool that the rankers are given.
 
     Args:
-        view: rows in memory.
+        snapshot: rows in memory.
         rows: int64 (n,), which of them are in the pool, ascending.
         words: float32 (n,), BM25, NaN where the lexical index did not propose the row.
         meaning: float32 (n,), cosine, NaN where the vectors did not propose it.
         uses: by ``seq``, uses that are counted and not yet written.
         request: the question, and the profile whose rankers it is for.
     """
-    columns, needs = view.columns, request.profile.rank.needs
+    columns, needs = snapshot.columns, request.profile.rank.needs
     seq = columns["seq"][rows]
     count = columns["access_count"][rows]
     if uses:
@@ -190,11 +190,11 @@ def make_pool(
     speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
     if len(speakers) and speakers[0] < 0:
         speakers, speaker = speakers[1:], speaker - 1
-    names = (*view.names["role"], None)
+    names = (*snapshot.names["role"], None)
     roles = np.array([_ROLES.get(name, OTHER_ROLE) for name in names], np.int64)
     matches = term_weight = None
     if "matches" in needs:
-        matches, term_weight = word_matches(request.query, texts_of(view, rows))
+        matches, term_weight = word_matches(request.query, texts_of(snapshot, rows))
     return Pool(
         seq=seq,
         lexical=words,
@@ -211,10 +211,10 @@ def make_pool(
         ends_with_question=columns["ends_with_question"][rows],
         names_time=columns["names_time"][rows],
         tells_change=columns["tells_change"][rows],
-        speakers=tuple(view.names["speaker"][code] for code in speakers.tolist()),
-        vector=view.vectors[rows] if "vectors" in needs else None,
-        texts=texts_of(view, rows) if "texts" in needs else None,
+        speakers=tuple(snapshot.names["speaker"][code] for code in speakers.tolist()),
+        vector=snapshot.vectors[rows] if "vectors" in needs else None,
+        texts=texts_of(snapshot, rows) if "texts" in needs else None,
         matches=matches,
         term_weight=term_weight,
-        copy_of=_copy_numbers(view, rows),
+        copy_of=_copy_numbers(snapshot, rows),
     )

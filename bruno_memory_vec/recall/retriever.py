@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.indexers.aio import LoopLock, without_waiting
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
-from bruno_memory_vec.indexers.query import Candidates
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import HoldsRows, LexicalIndex, Refreshes, RowIndex
+from bruno_memory_vec.indexers.query import Candidates, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
-from bruno_memory_vec.indexers.snapshot import RowsView
+from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.rankers import Profile, Question, read_question
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
@@ -45,13 +46,14 @@ class Retriever:
 
     def __init__(
         self,
-        rows: VectorIndex,
+        rows: RowIndex,
         lexical: LexicalIndex,
         embedder: Embedder,
         writer: Writer | None,
         embed_timeout: float | None = None,
     ) -> None:
         self._rows = rows
+        self._held = capability(rows, HoldsRows)
         self._lexical = lexical
         self._embedder = embedder
         self._writer = writer
@@ -70,22 +72,19 @@ class Retriever:
 
     async def _recall(self, request: RecallRequest) -> tuple[Hits, NDArray[np.int64]]:
         light = is_light(self._embedder)
-        if light and self._rows.in_memory(request.scope):
+        held = self._held
+        if light and held is not None and held.holds(request.scope):
             # One visit to a thread for everything: a visit costs more than most of its parts.
-            held = await self._rows.held(request.scope)
-            if held is not None:
-                view = held.view()
-                return await asyncio.to_thread(
-                    lambda: self._from_memory(view, request, self._read(request, places=False))
-                )
+            snapshot = await held.snapshot(request.scope)
+            if snapshot is not None:
+                return await asyncio.to_thread(self._from_memory, snapshot, request)
         # The user's rows may have to be read from disk, which nothing else waits for.
-        read, held = await asyncio.gather(
+        read, snapshot = await asyncio.gather(
             asyncio.to_thread(self._read, request) if light else self._asked(request),
-            self._rows.held(request.scope),
+            self._snapshot(request.scope),
         )
-        if held is not None:
-            view = held.view()
-            return await asyncio.to_thread(self._from_memory, view, request, read)
+        if snapshot is not None:
+            return await asyncio.to_thread(self._from_memory, snapshot, request, read)
         source = EngineSource(self._rows, request, read.vector)
         proposed = await propose(
             source, request, read.lexical, self._find_words(request, places=True)
@@ -94,10 +93,14 @@ class Retriever:
             return Hits(), np.empty(0, np.int64)
         return await asyncio.to_thread(finish, proposed, request, read, self._pending_uses)
 
+    async def _snapshot(self, scope: Scope) -> Snapshot | None:
+        return None if self._held is None else await self._held.snapshot(scope)
+
     def _from_memory(
-        self, view: RowsView, request: RecallRequest, read: ReadQuestion
+        self, snapshot: Snapshot, request: RecallRequest, read: ReadQuestion | None = None
     ) -> tuple[Hits, NDArray[np.int64]]:
-        source = SnapshotSource(view, request, read.vector)
+        read = read or self._read(request, places=False)
+        source = SnapshotSource(snapshot, request, read.vector)
         proposed = without_waiting(
             propose(source, request, read.lexical, self._find_words(request, places=False))
         )
@@ -147,7 +150,7 @@ class Retriever:
     def _find_words(self, request: RecallRequest, *, places: bool) -> Callable[[int], Candidates]:
         """Asks the lexical index for so many rows."""
         query, scope, where = request.lexical_query, request.scope, request.where
-        return lambda limit: self._lexical.find(query, scope, where, limit, places=places)
+        return lambda limit: self._lexical.search(query, scope, where, limit, places=places)
 
     async def _freshen(self, profile: Profile) -> None:
         """Let the word index show every row that is stored."""
@@ -157,7 +160,8 @@ class Retriever:
             if self._lexical.pending:
                 await self._lexical.commit()
             return
-        if self._lexical.own:
+        if not isinstance(self._lexical, Refreshes):
+            # It is this object's alone: nobody else brings it the writer's rows.
             async with self._following:
                 newest = await self._lexical.last_seq()
                 async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import COLUMNS
-from bruno_memory_vec.indexers.snapshot import RowsView
-from bruno_memory_vec.indexers.user_rows import UserRows
+from bruno_memory_vec.indexers.snapshot import HeldRows, Snapshot
 from bruno_memory_vec.rankers import Profile
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.recall.request import RecallRequest
@@ -22,11 +21,11 @@ class Loaded(NamedTuple):
     """Rows in memory, of which candidates and the turns around them are some.
 
     Attributes:
-        view: the rows.
+        snapshot: the rows.
         matching: bool (n,), which of them the scope and the filter let pass; None for all.
     """
 
-    view: RowsView
+    snapshot: Snapshot
     matching: NDArray[np.bool_] | None
 
 
@@ -46,19 +45,21 @@ class SnapshotSource:
     """All rows of the user in memory. Nothing is waited for: run it in a thread.
 
     Args:
-        view: the rows.
+        snapshot: the rows.
         request: the question.
         vector: its vector, float32 (d,).
     """
 
-    def __init__(self, view: RowsView, request: RecallRequest, vector: NDArray[np.float32]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, request: RecallRequest, vector: NDArray[np.float32]
+    ) -> None:
         self._vector = vector
-        self._loaded = Loaded(view, view.matching(request.scope, request.where))
+        self._loaded = Loaded(snapshot, snapshot.matching(request.scope, request.where))
 
     async def nearest(self, limit: int) -> Candidates:
         """As of :class:`CandidateSource`, exactly."""
-        view, matching = self._loaded
-        return view.candidates(*view.nearest(self._vector, matching, limit))
+        snapshot, matching = self._loaded
+        return snapshot.candidates(*snapshot.nearest(self._vector, matching, limit))
 
     async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
         """All of them, whatever is asked for."""
@@ -74,9 +75,7 @@ class EngineSource:
         vector: its vector, float32 (d,).
     """
 
-    def __init__(
-        self, rows: VectorIndex, request: RecallRequest, vector: NDArray[np.float32]
-    ) -> None:
+    def __init__(self, rows: RowIndex, request: RecallRequest, vector: NDArray[np.float32]) -> None:
         self._rows = rows
         self._request = request
         self._vector = vector
@@ -98,11 +97,11 @@ class EngineSource:
             columns.append("vector")
         seqs = np.union1d(lexical.seq, semantic.seq).tolist()
         turns = turns_around(lexical, semantic, request.profile)
-        table = await self._rows.around(request.scope, request.where, seqs, turns, columns)
+        table = await self._rows.read(request.scope, request.where, columns, seqs=seqs, turns=turns)
         vectors = None
         if "vector" not in columns:
             vectors = np.empty((table.num_rows, 0), np.float32)
-        return Loaded(UserRows(table, mixed=True, vectors=vectors).view(), None)
+        return Loaded(HeldRows(table, mixed=True, vectors=vectors).snapshot(), None)
 
 
 def aligned(
@@ -155,7 +154,7 @@ def turns_around(
     return {conversation: sorted(turns) for conversation, turns in wanted.items()}
 
 
-def texts_of(view: RowsView, rows: NDArray[np.int64]) -> list[str]:
+def texts_of(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[str]:
     """The contents of some rows."""
-    texts: list[str] = view.table.column("content").take(pa.array(rows)).to_pylist()
+    texts: list[str] = snapshot.table.column("content").take(pa.array(rows)).to_pylist()
     return texts

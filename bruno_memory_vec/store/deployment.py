@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import SessionStore
@@ -47,7 +47,7 @@ class Parts:
         record: where upkeep is recorded for other processes; None where nothing is kept.
     """
 
-    rows: VectorIndex
+    rows: RowIndex
     lexical: LexicalIndex
     sessions: SessionStore
     lease: WriterLease | None

@@ -18,7 +18,7 @@ from bruno_memory_vec.errors import (
     NotAStoreError,
 )
 from bruno_memory_vec.indexers.aio import to_its_end
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.logs import get_logger
@@ -32,7 +32,7 @@ from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
 T = TypeVar("T")
 Part = TypeVar("Part", bound=LexicalIndex)
@@ -154,7 +154,7 @@ def _lost_its_rows(folder: Path, found: Manifest) -> bool:
 
 async def _open_rows(
     folder: Path, found: Manifest, dimension: int, config: MemoryConfig
-) -> VectorIndex:
+) -> RowIndex:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
 
     watch = Watch(folder, found)
@@ -178,16 +178,18 @@ async def _open_rows(
 
 
 def behind_a_log(
-    rows: VectorIndex, folder: Path, dimension: int, config: MemoryConfig
-) -> LoggedIndex:
+    rows: VersionedRowIndex, folder: Path, dimension: int, config: MemoryConfig
+) -> WriteAheadLogIndex:
     """Rows in a folder, behind the log in it."""
-    from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
     schema = row_schema(dimension)
-    return LoggedIndex(rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync)
+    return WriteAheadLogIndex(
+        rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync
+    )
 
 
-def with_a_cache(rows: VectorIndex, config: MemoryConfig) -> VectorIndex:
+def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
     """Rows, with those of users who ask often kept in memory."""
     from bruno_memory_vec.indexers.lance.cache import CachedIndex
 
@@ -200,11 +202,11 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
     """Open the lexical index; one that is damaged or analysed otherwise is begun anew."""
     import shutil
 
-    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
 
     if read_only:
         try:
-            return TantivyIndex(folder, words, read_only=True)
+            return TantivyReader(folder, words)
         except BackendUnavailable as error:
             # Even to read, Tantivy makes a lock file. Where it may not, the words of the rows are
             # indexed in memory, as far as they are not yet (Retriever).
@@ -229,7 +231,7 @@ def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) ->
 class Replaced:
     """What a store answered from before it was re-embedded: calls may still be at it."""
 
-    rows: VectorIndex
+    rows: RowIndex
     embedder: Embedder
     folder: Path
     _removing: asyncio.Future[None] | None = None

@@ -11,7 +11,7 @@ from bruno_memory_vec.access import Owners
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
@@ -37,7 +37,7 @@ class Store:
 
     config: MemoryConfig
     embedder: Embedder
-    rows: VectorIndex
+    rows: RowIndex
     lexical: LexicalIndex
     sessions: SessionStore
     projections: Projections
@@ -50,7 +50,9 @@ class Store:
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
 
-    def switch(self, rows: VectorIndex, embedder: Embedder, folder: Path, before: Path) -> None:
+    def switch(
+        self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
+    ) -> None:
         """Answer from other rows from now on. Hold the writer's exclusion.
 
         Args:
@@ -63,15 +65,15 @@ class Store:
 
         assert self.writer is not None
         dimension = embedder.fingerprint.dimension
-        rows = with_a_cache(behind_a_log(rows, folder, dimension, self.config), self.config)
+        fresh = with_a_cache(behind_a_log(rows, folder, dimension, self.config), self.config)
         replaced = Replaced(self.rows, self.embedder, before)
         self.replaced.append(replaced)
         replaced.remove_later()
-        self.writer.switch(rows, embedder, row_schema(dimension))
-        self.rows, self.embedder = rows, embedder
+        self.writer.switch(fresh, embedder, row_schema(dimension))
+        self.rows, self.embedder = fresh, embedder
         # A new one: a recall that has begun ends with the vectors it began with.
         timeout = self.config.embed_timeout
-        self.retriever = Retriever(rows, self.lexical, embedder, self.writer, timeout)
+        self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
 
     async def close(self) -> None:
         """Finish, flush and let go of everything, even where one part fails."""

@@ -2,7 +2,7 @@
 
 ====================================  ==========================================================
 :class:`HashEmbedder`                 vectors without a model or a download
-:class:`VectorIndexConformance`       what a ``VectorIndex`` has to do
+:class:`RowIndexConformance`          what a ``RowIndex`` has to do
 :class:`LexicalIndexConformance`      what a ``LexicalIndex`` has to do
 :class:`MemoryConformance`            what bruno-core's ``MemoryInterface`` and its guide promise
 :class:`RecallConformance`            what ``VectorMemory`` adds: recall, views, bulk writes
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bruno_memory_vec.embedders.hashing import HashEmbedder
-    from bruno_memory_vec.testing.conformance_engine import VectorIndexConformance
+    from bruno_memory_vec.testing.conformance_engine import RowIndexConformance
     from bruno_memory_vec.testing.conformance_lexical import LexicalIndexConformance
     from bruno_memory_vec.testing.conformance_listing import ListingConformance
     from bruno_memory_vec.testing.conformance_memory import MemoryConformance
@@ -33,7 +33,7 @@ _PLACES = {
     "ListingConformance": "conformance_listing",
     "MemoryConformance": "conformance_memory",
     "RecallConformance": "conformance_recall",
-    "VectorIndexConformance": "conformance_engine",
+    "RowIndexConformance": "conformance_engine",
 }
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
     "ListingConformance",
     "MemoryConformance",
     "RecallConformance",
-    "VectorIndexConformance",
+    "RowIndexConformance",
 ]
 
 if "pytest" in sys.modules:

@@ -75,19 +75,18 @@ class LexicalIndexConformance(EngineSuite):
         return self.rows(*rows).select(list(LEXICAL_COLUMNS))
 
     async def test_empty_answers_everything_with_nothing(self, empty: LexicalIndex) -> None:
-        assert len(await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 0
+        assert len(empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 0
         assert (await empty.count(), await empty.last_seq()) == (0, -1)
         assert (await empty.seqs()).tolist() == []
         await empty.commit()
-        await empty.refresh()
 
     async def test_changes_wait_for_the_commit(self, empty: LexicalIndex) -> None:
         empty.add(self.lexical_rows(*ROWS[:2]))
         assert empty.pending > 0
-        assert len(await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 0
+        assert len(empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 0
         await empty.commit()
         assert empty.pending == 0
-        assert len(await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 2
+        assert len(empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5)) == 2
 
     async def test_changes_are_pending_until_they_can_be_searched(
         self, empty: LexicalIndex
@@ -97,7 +96,7 @@ class LexicalIndexConformance(EngineSuite):
         committing = asyncio.create_task(empty.commit())
         while empty.pending:  # noqa: ASYNC110 - a protocol of few methods has no event for it
             await asyncio.sleep(0)
-        found = await empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5_000)
+        found = empty.search(LexicalQuery("hotel"), EVERYONE, ANY, 5_000)
         await committing
         assert len(found) == 2_000
 
@@ -105,7 +104,7 @@ class LexicalIndexConformance(EngineSuite):
     async def test_conditions(
         self, index: LexicalIndex, _: str, scope: Scope, where: RowFilter, wanted: set[int]
     ) -> None:
-        found = await index.search(LexicalQuery("hotel"), scope, where, 100)
+        found = index.search(LexicalQuery("hotel"), scope, where, 100)
         assert sorted(found.seq.tolist()) == sorted(wanted)
         if len(found):
             check_shape(found)
@@ -117,10 +116,10 @@ class LexicalIndexConformance(EngineSuite):
             assert set(found.seq.tolist()) == wanted, where
 
     async def test_conditions_change_no_score(self, index: LexicalIndex) -> None:
-        every = await index.search(LexicalQuery("hotel pool"), ANA, ANY, 100)
+        every = index.search(LexicalQuery("hotel pool"), ANA, ANY, 100)
         scores = dict(zip(every.seq.tolist(), every.score.tolist(), strict=True))
         where = RowFilter(kinds=("message",), since=START, min_importance=0.1, alive_at=START)
-        found = await index.search(LexicalQuery("hotel pool"), ANA.within("talk"), where, 100)
+        found = index.search(LexicalQuery("hotel pool"), ANA.within("talk"), where, 100)
         np.testing.assert_allclose(found.score, [scores[seq] for seq in found.seq.tolist()])
 
     @pytest.mark.parametrize(
@@ -143,8 +142,8 @@ class LexicalIndexConformance(EngineSuite):
         query = LexicalQuery(text, phrase_weight=phrase_weight)
         # How telling a word is follows from the rows of the user asked for.
         for scope in (EVERYONE, ANA, BO, ANA.within("talk"), EVERYONE.within("bo's")):
-            wanted = await oracle.search(query, scope, ANY, 100)
-            found = await index.search(query, scope, ANY, 100)
+            wanted = oracle.search(query, scope, ANY, 100)
+            found = index.search(query, scope, ANY, 100)
             assert sorted(found.seq.tolist()) == sorted(wanted.seq.tolist())
             scores = dict(zip(wanted.seq.tolist(), wanted.score.tolist(), strict=True))
             np.testing.assert_allclose(
@@ -152,8 +151,8 @@ class LexicalIndexConformance(EngineSuite):
             )
 
     async def test_the_limit_keeps_the_best(self, index: LexicalIndex) -> None:
-        every = await index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 100)
-        few = await index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 2)
+        every = index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 100)
+        few = index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 2)
         assert few.score.tolist() == every.score.tolist()[:2]
         assert few.seq[0] == 3
 
@@ -161,13 +160,13 @@ class LexicalIndexConformance(EngineSuite):
         near = [message(seq, "exactly this", user_id="bo") for seq in range(60)]
         empty.add(self.lexical_rows(*near, message(60, "this among many other words, exactly")))
         await empty.commit()
-        found = await empty.search(LexicalQuery("exactly this"), ANA, ANY, 1)
+        found = empty.search(LexicalQuery("exactly this"), ANA, ANY, 1)
         assert found.seq.tolist() == [60]
 
     async def test_removed_rows_are_gone(self, index: LexicalIndex) -> None:
         index.remove([0, 1, 99])
         await index.commit()
-        found = await index.search(LexicalQuery("hotel"), ANA, ANY, 100)
+        found = index.search(LexicalQuery("hotel"), ANA, ANY, 100)
         assert sorted(found.seq.tolist()) == [2, 3, 4, 5]
         assert await index.count() == len(ROWS) - 2
         assert sorted((await index.seqs()).tolist()) == [2, 3, 4, 5, 6, 7, 8]
@@ -187,7 +186,7 @@ class LexicalIndexConformance(EngineSuite):
     async def test_a_text_without_a_word_finds_nothing(
         self, index: LexicalIndex, text: str
     ) -> None:
-        found = await index.search(LexicalQuery(text), EVERYONE, ANY, 5)
+        found = index.search(LexicalQuery(text), EVERYONE, ANY, 5)
         assert len(found) == 0
 
     @pytest.mark.parametrize(
@@ -201,7 +200,7 @@ class LexicalIndexConformance(EngineSuite):
         ],
     )
     async def test_syntax_means_nothing(self, index: LexicalIndex, text: str) -> None:
-        found = await index.search(LexicalQuery(text), EVERYONE, ANY, 100)
+        found = index.search(LexicalQuery(text), EVERYONE, ANY, 100)
         assert set(found.seq.tolist()) == set(range(9))
 
     async def test_question_words_are_dropped_unless_alone(self, empty: LexicalIndex) -> None:
@@ -209,15 +208,15 @@ class LexicalIndexConformance(EngineSuite):
         empty.add(self.lexical_rows(*rows))
         await empty.commit()
         search = empty.search
-        found = await search(LexicalQuery("what did the Lisbon"), ANA, ANY, 5)
+        found = search(LexicalQuery("what did the Lisbon"), ANA, ANY, 5)
         assert found.seq.tolist() == [1]
         kept = LexicalQuery("what did the Lisbon", drop_stopwords=False)
-        assert sorted((await search(kept, ANA, ANY, 5)).seq.tolist()) == [0, 1]
-        assert (await search(LexicalQuery("what did the"), ANA, ANY, 5)).seq.tolist() == [0]
+        assert sorted((search(kept, ANA, ANY, 5)).seq.tolist()) == [0, 1]
+        assert (search(LexicalQuery("what did the"), ANA, ANY, 5)).seq.tolist() == [0]
 
     async def test_a_very_long_question(self, index: LexicalIndex) -> None:
         text = " ".join(f"word{i}" for i in range(1_500)) + " quiet"
-        found = await index.search(LexicalQuery(text, phrase_weight=0.3), ANA, ANY, 5)
+        found = index.search(LexicalQuery(text, phrase_weight=0.3), ANA, ANY, 5)
         assert found.seq.tolist() == [3]
 
     async def test_health_names_the_engine_and_counts(self, index: LexicalIndex) -> None:
@@ -230,7 +229,7 @@ class LexicalIndexConformance(EngineSuite):
         again = await self.make_index()
         try:
             assert await again.count() == (len(ROWS) + 1 if self.persistent else 0)
-            found = await again.search(LexicalQuery("late"), ANA, ANY, 5)
+            found = again.search(LexicalQuery("late"), ANA, ANY, 5)
             assert found.seq.tolist() == ([60] if self.persistent else [])
         finally:
             await again.close()

@@ -184,12 +184,12 @@ async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Chec
 @asynccontextmanager
 async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any]:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
-    from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+    from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
     path, dimension = folder / found.rows, found.fingerprint.dimension
     try:
         inner = await LanceIndex.open(str(path), dimension, read_only=True)
-        rows = LoggedIndex(inner, path / LOG, row_schema(dimension), read_only=True)
+        rows = WriteAheadLogIndex(inner, path / LOG, row_schema(dimension), read_only=True)
     except BrunoError as error:
         # Without sessions, the store was being made when its process was stopped.
         begun = (folder / SESSIONS).exists()
@@ -222,11 +222,11 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
 
 async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
     from bruno_memory_vec.indexers.query import RowFilter, Scope
-    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+    from bruno_memory_vec.indexers.tantivy.index import TantivyReader
     from bruno_memory_vec.indexers.text.analysis import analyser
 
-    def opened() -> TantivyIndex:
-        return TantivyIndex(folder / "lexical", analyser(found.language), read_only=True)
+    def opened() -> TantivyReader:
+        return TantivyReader(folder / "lexical", analyser(found.language))
 
     index = await asyncio.to_thread(opened)
     try:

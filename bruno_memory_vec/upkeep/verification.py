@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
-from bruno_memory_vec.indexers.query import Scope
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.known_ids import hash_ids
@@ -77,7 +77,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     if len(twice) or len(shared):
         suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])
         columns = (*KEY_COLUMNS, "seq", "turn")
-        found = await rows.fetch(Scope.all_users(), suspects.tolist(), columns)
+        found = await rows.read(Scope.all_users(), RowFilter(), columns, seqs=suspects.tolist())
         problems.extend(_twice(found.to_pylist()))
     problems.extend(seen.problems())
     return problems

@@ -23,9 +23,11 @@ import pyarrow.compute as pc
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
 from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import Compacts, Flushes, Maintenance, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
+from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table
 from bruno_memory_vec.writing.background import Background, runs
@@ -75,7 +77,7 @@ class Writer:
 
     def __init__(
         self,
-        rows: VectorIndex,
+        rows: RowIndex,
         projections: Projections,
         lease: WriterLease,
         embedder: Embedder,
@@ -101,7 +103,7 @@ class Writer:
         self._background = Background()
         self._written_at = 0.0
         # A flush is a commit, after which upkeep may be due.
-        self._flushing = Flushing(self._background, lambda: self._rows.flush(), self._look_after)
+        self._flushing = Flushing(self._background, self._flush_rows, self._look_after)
         self._closed = False
 
     def learn_ids(self) -> None:
@@ -130,7 +132,7 @@ class Writer:
         """Held while rows change; hold it to read what has to stay as it is."""
         return self._committing
 
-    def switch(self, rows: VectorIndex, embedder: Embedder, schema: pa.Schema) -> None:
+    def switch(self, rows: RowIndex, embedder: Embedder, schema: pa.Schema) -> None:
         """Write to other rows from now on, and embed for them. Hold :attr:`exclusive`."""
         self._rows, self._embedder, self._schema = rows, embedder, schema
 
@@ -183,7 +185,7 @@ class Writer:
         if scope.conversation_id is not None:
             return [scope.conversation_id]
         said = replace(where, kinds=(MESSAGE,))
-        found = await self._rows.scan(scope, said, ["conversation_id"])
+        found = await self._rows.read(scope, said, ["conversation_id"])
         conversations: list[str] = pc.unique(found.column("conversation_id")).to_pylist()
         return conversations
 
@@ -213,7 +215,7 @@ class Writer:
         if uses:
             try:
                 async with self._committing:
-                    await to_its_end(self._rows.touch(uses, datetime.now(timezone.utc)))
+                    await to_its_end(count_uses(self._rows, uses, datetime.now(timezone.utc)))
             except BaseException:
                 self._uses.update(uses)
                 raise
@@ -226,7 +228,7 @@ class Writer:
         await self.flush_uses()
         for projection in self._projections:
             await projection.standing()
-        await self._rows.maintain()
+        await self._maintain_rows()
         self.problems.clear()
 
     async def close(self) -> None:
@@ -242,13 +244,28 @@ class Writer:
         # All is stored, whatever fails: the next opening flushes and compacts.
         work = FLUSH
         try:
-            await self._rows.flush()
+            await self._flush_rows()
             work = _COMPACT
-            if self._rows.untidy():
-                await self._rows.maintain(keep_none=True)
+            if self._is_due(at_rest=True):
+                await self._maintain_rows(keep_none=True)
         except EngineError as error:
             self._background.failed(work, error)
         await self._background.tell()
+
+    # Upkeep, of an engine that needs it
+
+    async def _flush_rows(self) -> None:
+        flushes = capability(self._rows, Flushes)
+        if flushes is not None:
+            await flushes.flush()
+
+    def _is_due(self, *, at_rest: bool = False) -> bool:
+        compacts = capability(self._rows, Compacts)
+        return compacts is not None and compacts.due(at_rest=at_rest)
+
+    async def _maintain_rows(self, *, keep_none: bool = False) -> Maintenance:
+        compacts = capability(self._rows, Compacts)
+        return Maintenance() if compacts is None else await compacts.maintain(keep_none=keep_none)
 
     # The task
 
@@ -315,7 +332,7 @@ class Writer:
         change = Change(first_seq + len(batch) - 1, table, batch, replaced)
         await self._projections.before(change)
         self._uncertain = True
-        await to_its_end(self._rows.replace(table) if stored else self._rows.append(table))
+        await to_its_end(self._rows.upsert(table, all_new=not stored))
         failed = await self._projections.apply(change)
         if failed:
             # The rows are stored, and they are the truth: the callers are told so. What is derived
@@ -338,7 +355,7 @@ class Writer:
     async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Stored]:
         """Which rows of a batch are stored already, and where."""
         columns = (*KEY_COLUMNS, "seq", "turn")
-        found = await self._rows.scan(Scope.all_users(), RowFilter(ids=ids), columns)
+        found = await self._rows.read(Scope.all_users(), RowFilter(ids=ids), columns)
 
         def read() -> dict[Key, Stored]:
             places = ((key_of(row), row) for row in from_table(found))
@@ -355,7 +372,7 @@ class Writer:
         self._look_after()
 
     def _look_after(self) -> None:
-        if self._rows.due():
+        if self._is_due():
             self._background.start(_COMPACT, self._compact)
         else:
             self._background.start_later(_REST, _TIDY, self._tidy)
@@ -370,7 +387,7 @@ class Writer:
         """Compact what is too little for a compaction amid writing, when nothing is written."""
         if time.monotonic() - self._written_at < _REST:
             self._background.start_later(_REST, _TIDY, self._tidy)
-        elif self._rows.untidy():
+        elif self._is_due(at_rest=True):
             self._background.start(_COMPACT, self._compact)
 
     async def _flush_and_compact(self) -> None:
@@ -380,8 +397,8 @@ class Writer:
 
     async def _compact(self) -> None:
         started = time.perf_counter()
-        done = await self._rows.maintain()
+        done = await self._maintain_rows()
         _log.debug("compacted", seconds=time.perf_counter() - started, **done.details)
-        if self._rows.untidy():
+        if self._is_due(at_rest=True):
             # Versions that were too young to go, or what was written meanwhile.
             self._background.start_later(_REST, _TIDY, self._tidy)

@@ -1,4 +1,4 @@
-"""A vector index that keeps the rows of users who ask often in memory."""
+"""In front of an index: the rows of users who ask often, in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -15,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..protocols import Maintenance, VectorIndex
-from ..query import EVERYONE, Candidates, RowFilter, Scope
-from ..user_rows import LOADED, Gathered, UserRows
+from ..forwarding import ForwardingRowIndex
+from ..protocols import VersionedRowIndex
+from ..query import Candidates, RowFilter, Scope
+from ..snapshot import LOADED, Gathered, HeldRows, Snapshot
+from ..uses import USE_COLUMNS
 from .allocator import give_back
 
 #: Users with more rows than this are left to the engine.
@@ -36,7 +37,7 @@ _BEFORE_GIVING_BACK = 0.1
 _ROWS_ON_THE_LOOP = 500
 
 
-class CachedIndex:
+class CachedIndex(ForwardingRowIndex):
     """Another index, and in front of it the rows of the users who asked last.
 
     The first question of a user reads all of that user's rows, which takes as long as
@@ -50,12 +51,13 @@ class CachedIndex:
             the next.
     """
 
-    def __init__(self, inner: VectorIndex, budget: int, *, shared: bool = False) -> None:
-        self.inner = inner
+    def __init__(self, inner: VersionedRowIndex, budget: int, *, shared: bool = False) -> None:
+        super().__init__(inner)
+        self._version = inner.version
         self._budget = budget
         self._shared = shared
         self._seen: int | None = None
-        self._users: OrderedDict[str, UserRows] = OrderedDict()
+        self._users: OrderedDict[str, HeldRows] = OrderedDict()
         self._bytes = 0
         self._background: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
@@ -64,16 +66,12 @@ class CachedIndex:
         self._giving_back = False
         # Who is being read, and what had ended when that began: how many changes, and which version
         # another process had made.
-        self._loading: dict[str, tuple[asyncio.Task[UserRows | None], tuple[int, int | None]]] = {}
+        self._loading: dict[str, tuple[asyncio.Task[HeldRows | None], tuple[int, int | None]]] = {}
         # Users that the engine answers for, and until when.
         self._large: OrderedDict[str, float] = OrderedDict()
         # What is read while a change is under way is not kept.
         self._begun = self._ended = 0
         self._hits = self._misses = 0
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
 
     # Changes: the engine first, then what is kept of it
 
@@ -89,19 +87,28 @@ class CachedIndex:
         finally:
             self._ended += 1
 
-    async def append(self, rows: pa.Table) -> None:
+    async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         async with self._changing(lambda: self._forget(rows)):
-            await self.inner.append(rows)
-            self._add(rows)
+            await self.inner.upsert(rows, all_new=all_new)
+            if all_new:
+                self._add(rows)
+            else:
+                self._forget(rows)
 
-    async def replace(self, rows: pa.Table) -> None:
-        async with self._changing(lambda: self._forget(rows)):
-            await self.inner.replace(rows)
-            self._forget(rows)
-
-    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
+    async def update(self, rows: pa.Table) -> None:
         async with self._changing(self.clear):
-            gone = await self.inner.delete(scope, where)
+            await self.inner.update(rows)
+            if {"seq", *USE_COLUMNS}.issuperset(rows.column_names):
+                for held in self._users.values():
+                    held.set_uses(rows)
+            else:
+                self.clear()
+
+    async def delete(
+        self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
+        async with self._changing(self.clear):
+            gone = await self.inner.delete(scope, where, seqs=seqs)
             if scope.user_id is None:
                 self._large.clear()
             else:
@@ -109,17 +116,6 @@ class CachedIndex:
             for user in list(self._users) if scope.user_id is None else [scope.user_id]:
                 self._remove(user, gone)
         return gone
-
-    async def fill(self, rows: pa.Table) -> None:
-        async with self._changing(self.clear):
-            await self.inner.fill(rows)
-            self.clear()
-
-    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
-        async with self._changing(self.clear):
-            await self.inner.touch(uses, at)
-            for rows in self._users.values():
-                rows.count_uses(uses, at)
 
     # Reading
 
@@ -133,74 +129,41 @@ class CachedIndex:
             finally:
                 # It has read the vectors of a large scope, and freed them.
                 self._give_back_soon()
-        view = rows.view()
+        snapshot = rows.snapshot()
 
         def search() -> Candidates:
-            return view.candidates(*view.nearest(vector, view.matching(scope, where), limit))
+            matching = snapshot.matching(scope, where)
+            return snapshot.candidates(*snapshot.nearest(vector, matching, limit))
 
         many = len(rows) > _SEARCHED_ON_THE_LOOP
         return await asyncio.to_thread(search) if many else search()
 
-    async def around(
-        self,
-        scope: Scope,
-        where: RowFilter,
-        seqs: Sequence[int],
-        places: Mapping[str, Sequence[int]],
-        columns: Sequence[str],
-    ) -> pa.Table:
-        rows = await self._rows_of(scope)
-        if rows is None:
-            return await self.inner.around(scope, where, seqs, places, columns)
-        return rows.view().around(scope, where, seqs, places, columns)
-
-    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        return await self.around(scope, RowFilter(), seqs, {}, columns)
-
-    async def scan(
+    async def read(
         self,
         scope: Scope,
         where: RowFilter,
         columns: Sequence[str],
         *,
+        seqs: Sequence[int] | None = None,
+        turns: Mapping[str, Sequence[int]] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        return await self.inner.scan(scope, where, columns, order_by=order_by, limit=limit)
+        few_are_named = seqs is not None or turns is not None
+        if few_are_named and order_by is None and limit is None:
+            rows = await self._rows_of(scope)
+            if rows is not None:
+                return rows.snapshot().read(scope, where, columns, seqs=seqs, turns=turns)
+        return await self.inner.read(
+            scope, where, columns, seqs=seqs, turns=turns, order_by=order_by, limit=limit
+        )
 
-    async def count(self, scope: Scope, where: RowFilter) -> int:
-        return await self.inner.count(scope, where)
-
-    def after(
-        self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
-    ) -> AsyncIterator[pa.RecordBatch]:
-        return self.inner.after(seq, columns, scope)
-
-    async def last_seq(self) -> int:
-        return await self.inner.last_seq()
-
-    def in_memory(self, scope: Scope) -> bool:
+    def holds(self, scope: Scope) -> bool:
         return scope.user_id in self._users
 
-    async def held(self, scope: Scope) -> UserRows | None:
-        return await self._rows_of(scope)
-
-    async def version(self) -> int:
-        return await self.inner.version()
-
-    # Upkeep
-
-    async def flush(self) -> None:
-        await self.inner.flush()
-
-    async def maintain(self, *, keep_none: bool = False) -> Maintenance:
-        return await self.inner.maintain(keep_none=keep_none)
-
-    def due(self) -> bool:
-        return self.inner.due()
-
-    def untidy(self) -> bool:
-        return self.inner.untidy()
+    async def snapshot(self, scope: Scope) -> Snapshot | None:
+        rows = await self._rows_of(scope)
+        return None if rows is None else rows.snapshot()
 
     async def health(self) -> dict[str, Any]:
         return {
@@ -231,7 +194,7 @@ class CachedIndex:
         self._bytes = 0
         self._large.clear()
 
-    async def _rows_of(self, scope: Scope) -> UserRows | None:
+    async def _rows_of(self, scope: Scope) -> HeldRows | None:
         """The rows of a scope's user; None where the engine is to answer."""
         user = scope.user_id
         if user is None:
@@ -241,7 +204,7 @@ class CachedIndex:
                 self._load_later(user)
             return None
         if self._shared:
-            version = await self.inner.version()
+            version = await self._version()
             if version != self._seen:
                 self.clear()
                 self._seen = version
@@ -300,7 +263,7 @@ class CachedIndex:
         if not task.cancelled():
             self._problem = None if task.exception() is None else str(task.exception())
 
-    async def _load(self, user: str, *, whole: bool = False) -> UserRows | None:
+    async def _load(self, user: str, *, whole: bool = False) -> HeldRows | None:
         begun, ended, seen = self._begun, self._ended, self._seen
         scope = Scope.user(user)
         if whole:
@@ -312,7 +275,7 @@ class CachedIndex:
             rows = await asyncio.to_thread(gathered.rows)
         else:
             limit = ROWS_AT_ONCE
-            table = await self.inner.scan(scope, RowFilter(), LOADED, limit=limit + 1)
+            table = await self.inner.read(scope, RowFilter(), LOADED, limit=limit + 1)
             if table.num_rows > limit:
                 self._load_later(user)
                 return None
@@ -320,7 +283,7 @@ class CachedIndex:
                 self._leave(user)
                 return None
             many = table.num_rows > _ROWS_ON_THE_LOOP
-            rows = await asyncio.to_thread(UserRows, table) if many else UserRows(table)
+            rows = await asyncio.to_thread(HeldRows, table) if many else HeldRows(table)
         self._read += len(rows)
         if self._read > _READ_BEFORE_GIVING_BACK:
             self._give_back_soon()
@@ -345,14 +308,14 @@ class CachedIndex:
         while len(self._large) > _MOST_LARGE:
             self._large.popitem(last=False)
 
-    def _loaded(self, user: str, task: asyncio.Task[UserRows | None]) -> None:
+    def _loaded(self, user: str, task: asyncio.Task[HeldRows | None]) -> None:
         if self._loading.get(user, (None, None))[0] is task:
             del self._loading[user]
         if not task.cancelled():
             # Read here, for where every caller was cancelled and no one else does.
             task.exception()
 
-    def _keep(self, user: str, rows: UserRows) -> None:
+    def _keep(self, user: str, rows: HeldRows) -> None:
         """Keep rows, as the ones asked for last, as long as there is room."""
         self._drop(user)
         if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
@@ -361,7 +324,8 @@ class CachedIndex:
         while self._bytes > self._budget:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
-                # Read again at once, it would push out the others, and they it.
+                # If it were read again at its next question, it would push others out, and theirs
+                # would push it out again.
                 self._leave(gone, time.monotonic() + _AGAIN)
             self._drop(gone)
 

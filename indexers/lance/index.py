@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,9 +20,8 @@ from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
-from .errors import errors
-from .opening import import_lancedb, no_rows, unborn
 from .sync import Sync
+from .table import errors, import_lancedb, no_rows, unborn
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ _PROBED = 0.32
 
 
 class LanceIndex:
-    """A :class:`~bruno_memory_vec.indexers.protocols.VectorIndex` in a LanceDB folder.
+    """A :class:`~bruno_memory_vec.indexers.protocols.RowIndex` in a LanceDB folder.
 
     Open one with :meth:`open`. Writing calls must come one at a time; a search
     may run beside them.
@@ -147,7 +146,13 @@ class LanceIndex:
         self._upkeep.committed(rows)
         await self._upkeep.synced()
 
-    async def append(self, rows: pa.Table) -> None:
+    async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
+        if all_new:
+            await self._append(rows)
+        else:
+            await self._merge(rows)
+
+    async def _append(self, rows: pa.Table) -> None:
         # Appends and compaction do not conflict. But what a compaction removes may be the only
         # durable copy until the commit that came after it is synced.
         async with self._changing if self._upkeep.syncs else nullcontext():
@@ -156,7 +161,7 @@ class LanceIndex:
                 await self._adding.run(lambda: self._table.add(rows))
             await self._committed(rows.num_rows)
 
-    async def replace(self, rows: pa.Table) -> None:
+    async def _merge(self, rows: pa.Table) -> None:
         async def merge() -> None:
             for kind, key in KEYS.items():
                 of_kind = rows.filter(pc.equal(rows.column("kind"), kind))
@@ -174,8 +179,21 @@ class LanceIndex:
                 await on_own_loop(rows.num_rows, merge)
         await self._committed()
 
-    async def delete(self, scope: Scope, where: RowFilter) -> NDArray[np.int64]:
-        condition = sql.conditions(scope, where) or "true"
+    async def update(self, rows: pa.Table) -> None:
+        async with self._changing:
+            self._upkeep.check_sync()
+            with errors("update rows", self._path):
+                merge = self._table.merge_insert("seq").when_matched_update_all()
+                await on_own_loop(rows.num_rows, lambda: merge.execute(rows))
+        await self._committed()
+
+    async def delete(
+        self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
+        if seqs is not None and not len(seqs):
+            return np.empty(0, np.int64)
+        named = None if seqs is None else sql.named(seqs, {})
+        condition = sql.both(named, sql.conditions(scope, where)) or "true"
         async with self._changing:
             self._upkeep.check_sync()
             with errors("delete rows", self._path):
@@ -183,43 +201,8 @@ class LanceIndex:
                 if found.num_rows:
                     await self._table.delete(condition)
                     await self._committed()
-        seqs: NDArray[np.int64] = found.column("seq").to_numpy()
-        return seqs
-
-    async def discard(self, seqs: Sequence[int]) -> None:
-        """Delete rows by ``seq``, as one commit, whosever they are."""
-        async with self._changing:
-            self._upkeep.check_sync()
-            with errors("delete rows", self._path):
-                await self._table.delete(f"seq IN ({sql.numbers(seqs)})")
-        await self._committed()
-
-    async def fill(self, rows: pa.Table) -> None:
-        async with self._changing:
-            self._upkeep.check_sync()
-            with errors("fill columns", self._path):
-                merge = self._table.merge_insert("seq").when_matched_update_all()
-                await on_own_loop(rows.num_rows, lambda: merge.execute(rows))
-        await self._committed()
-
-    async def touch(self, uses: Mapping[int, int], at: datetime) -> None:
-        if not uses:
-            return
-        columns = ["seq", "access_count", "last_accessed"]
-        async with self._changing:
-            self._upkeep.check_sync()
-            with errors("count accesses", self._path):
-                query = self._table.query().where(f"seq IN ({sql.numbers(list(uses))})")
-                found = await query.select(columns).to_arrow()
-                if not found.num_rows:
-                    return
-                more = pa.array([uses[seq] for seq in found.column("seq").to_pylist()], pa.int64())
-                counts = pc.add(found.column("access_count"), more)
-                times = pa.array([at] * found.num_rows, found.schema.field("last_accessed").type)
-                counted = found.set_column(1, "access_count", counts)
-                counted = counted.set_column(2, "last_accessed", times)
-                await self._table.merge_insert("seq").when_matched_update_all().execute(counted)
-        await self._committed()
+        gone: NDArray[np.int64] = found.column("seq").to_numpy()
+        return gone
 
     # Reading
 
@@ -260,37 +243,43 @@ class LanceIndex:
         count = self._read("count rows", lambda: self._table.count_rows(condition))
         return int(await count) > _EXACT_ROWS
 
-    async def around(
-        self,
-        scope: Scope,
-        where: RowFilter,
-        seqs: Sequence[int],
-        places: Mapping[str, Sequence[int]],
-        columns: Sequence[str],
-    ) -> pa.Table:
-        named = sql.named(seqs, places)
-        if named is None:
-            return self._nothing(columns)
-        return await self._select(sql.both(named, sql.conditions(scope, where)), columns)
-
-    async def fetch(self, scope: Scope, seqs: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        return await self.around(scope, RowFilter(), seqs, {}, columns)
-
-    async def scan(
+    async def read(
         self,
         scope: Scope,
         where: RowFilter,
         columns: Sequence[str],
         *,
+        seqs: Sequence[int] | None = None,
+        turns: Mapping[str, Sequence[int]] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        def select() -> Awaitable[pa.Table]:
-            condition = sql.conditions(scope, where)
-            return self._select(condition, columns, order_by=order_by, limit=limit)
+        from lancedb.query import ColumnOrdering
+
+        named = None
+        if seqs is not None or turns is not None:
+            named = sql.named(() if seqs is None else seqs, turns or {})
+            if named is None:
+                return pa.schema([self.schema.field(column) for column in columns]).empty_table()
+
+        async def run() -> pa.Table:
+            query = self._table.query().select(list(columns))
+            condition = sql.both(named, sql.conditions(scope, where))
+            if condition is not None:
+                query = query.where(condition)
+            if order_by is not None:
+                query = query.order_by(
+                    [
+                        ColumnOrdering(column_name=name, ascending=False, nulls_first=False)
+                        for name in dict.fromkeys((order_by, "seq"))
+                    ]
+                )
+            if limit is not None:
+                query = query.limit(limit)
+            return await query.to_arrow()
 
         # A condition that names many ids takes long to write and to parse.
-        return await on_own_loop(len(where.ids), select)
+        return await on_own_loop(len(where.ids), lambda: self._read("read rows", run))
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
         condition = sql.conditions(scope, where)
@@ -314,44 +303,11 @@ class LanceIndex:
             self._upkeep.streams -= 1
 
     async def last_seq(self) -> int:
-        newest = await self._select(None, ["seq"], order_by="seq", limit=1)
+        newest = await self.read(EVERYONE, RowFilter(), ["seq"], order_by="seq", limit=1)
         return int(newest.column("seq")[0].as_py()) if newest.num_rows else -1
-
-    def in_memory(self, scope: Scope) -> bool:
-        return False
-
-    async def held(self, scope: Scope) -> None:
-        return None
 
     async def version(self) -> int:
         return int(await self._read("name its version", lambda: self._table.version()))
-
-    async def _select(
-        self,
-        condition: str | None,
-        columns: Sequence[str],
-        *,
-        order_by: str | None = None,
-        limit: int | None = None,
-    ) -> pa.Table:
-        from lancedb.query import ColumnOrdering
-
-        async def run() -> pa.Table:
-            query = self._table.query().select(list(columns))
-            if condition is not None:
-                query = query.where(condition)
-            if order_by is not None:
-                query = query.order_by(
-                    [
-                        ColumnOrdering(column_name=name, ascending=False, nulls_first=False)
-                        for name in dict.fromkeys((order_by, "seq"))
-                    ]
-                )
-            if limit is not None:
-                query = query.limit(limit)
-            return await query.to_arrow()
-
-        return await self._read("read rows", run)
 
     async def _read(self, operation: str, run: Any) -> Any:
         """Run a query. A reader's version may be cleaned away under it: look again, then."""
@@ -369,19 +325,10 @@ class LanceIndex:
                     raise
         raise AssertionError("unreachable")
 
-    def _nothing(self, columns: Sequence[str]) -> pa.Table:
-        return pa.schema([self.schema.field(column) for column in columns]).empty_table()
-
     # Upkeep
 
-    async def flush(self) -> None:
-        """Nothing waits: each write is a commit."""
-
-    def due(self) -> bool:
-        return not self._read_only and self._upkeep.due()
-
-    def untidy(self) -> bool:
-        return not self._read_only and self._upkeep.untidy()
+    def due(self, *, at_rest: bool = False) -> bool:
+        return not self._read_only and self._upkeep.due(at_rest=at_rest)
 
     async def maintain(self, *, keep_none: bool = False) -> Maintenance:
         async with self._maintaining:

@@ -1,29 +1,50 @@
-"""The tail: rows of the log that the engine may not have yet, in memory, and answers of both."""
+"""Rows that are logged and not flushed, in memory: one's own, or those of a process that writes.
+
+A :class:`Memtable` is rows of the log in memory. :class:`Memtables` is the writing side: it logs
+rows, keeps them, and flushes them to the engine. :class:`LogFollower` is the reading side: it
+reads the log of another process.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from ..aio import LoopLock
-from ..query import Candidates, RowFilter, Scope
-from ..snapshot import RowsView
-from ..user_rows import UserRows
+from ..aio import LoopLock, to_its_end
+from ..errors import BackendUnavailable, EngineError
+from ..protocols import RowIndex
+from ..query import EVERYONE, RowFilter
+from ..snapshot import HeldRows, Snapshot
+from .write_ahead_log import Header, Segment, WriteAheadLog, read_segment, segments, unavailable
 
+#: A larger append goes to the engine at once: logged first, its rows would be written twice.
+LOGGED_ROWS, LOGGED_BYTES = 512, 4 * 2**20
+#: What may wait to be flushed. A flush begins at half of it; at all of it an append waits.
+MEMTABLE_ROWS, MEMTABLE_BYTES = 2048, 16 * 2**20
+
+# More than this is written in a thread; less takes less time than a visit to one.
+_BYTES_ON_THE_LOOP = 64 * 2**10
 # Joining more tables than this takes longer than the event loop has.
 _JOINED_ON_THE_LOOP = 64
+# After a failed flush, how long until another one that nobody waits for, in seconds.
+_AGAIN = 1.0
+# A segment is removed when the engine has its rows, at most about once in a second.
+_TRIES = 20
 
 
-class Part:
-    """Rows that were logged, and the segments that they are in.
+class Memtable:
+    """Rows that were logged, and the segments of the log that they are in.
 
-    They are made ready to be searched when somebody asks, since most never are: they are in the
+    They are made ready to be searched when somebody asks. Most never are: they are in the
     engine a second or two later.
     """
 
@@ -35,12 +56,12 @@ class Part:
         self.nbytes = 0
         #: The ``seq`` of the first and of the last row; -1 for none.
         self.first = self.last = -1
-        #: Whether the engine may have some of the rows already, and whether it has all.
-        self.begun = self.landed = False
+        #: Whether the engine may have some of the rows, and whether it has them all.
+        self.flush_begun = self.flushed = False
         self._tables: list[pa.Table] = []
         # Those that are not in _ready yet.
         self._waiting: list[pa.Table] = []
-        self._ready: UserRows | None = None
+        self._ready: HeldRows | None = None
         self._joining = LoopLock()
 
     def add(self, rows: pa.Table, path: Path, nbytes: int) -> None:
@@ -55,7 +76,7 @@ class Part:
         self._tables.append(rows)
         self._waiting.append(rows)
 
-    async def view(self) -> RowsView:
+    async def snapshot(self) -> Snapshot:
         """The rows as they are now. There is at least one."""
         if len(self._waiting) > _JOINED_ON_THE_LOOP:
             async with self._joining:
@@ -66,11 +87,11 @@ class Part:
         if self._waiting:
             fresh, self._waiting = _join(self._waiting), []
             if self._ready is None:
-                self._ready = UserRows(fresh, mixed=True)
+                self._ready = HeldRows(fresh, mixed=True)
             else:
                 self._ready.add(fresh)
         assert self._ready is not None
-        return self._ready.view()
+        return self._ready.snapshot()
 
     def table(self) -> pa.Table:
         """The rows as they were logged. In any thread, when no more are added."""
@@ -81,72 +102,401 @@ def _join(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks()
 
 
-# Answers of the tail
+class Memtables:
+    """The writing side of a log: the memtable that takes rows, and the one that is being flushed.
+
+    Appends and changes of rows come one after the other. A flush runs beside appends.
+
+    Args:
+        inner: the engine.
+        folder: the log's.
+        schema: of the rows.
+        fsync: an append returns when it would survive a power cut.
+    """
+
+    def __init__(self, inner: RowIndex, folder: Path, schema: pa.Schema, *, fsync: bool) -> None:
+        self._inner = inner
+        self._folder = folder
+        self._schema = schema
+        self._log = WriteAheadLog(folder, schema, fsync=fsync)
+        # Rows are added to _active. _immutable takes none any more, and its segments are complete.
+        self._active = Memtable()
+        self._immutable: Memtable | None = None
+        # _order is held while rows are given their place in the log, or are changed; _flushing
+        # while _immutable is flushed. Who holds _order may wait for _flushing, never the other way
+        # round.
+        self._order = LoopLock()
+        self._flushing = LoopLock()
+        # The largest seq that there is, in the log or in the engine.
+        self._newest = -1
+        self._flushing_beside: asyncio.Task[None] | None = None
+        self._failed_at = -_AGAIN
+        #: Why the last flush failed; None where it did not.
+        self.problem: str | None = None
+        #: Another number whenever rows have left the memtables.
+        self.epoch = 0
+        #: Another number after each append to the log.
+        self.appends = 0
+
+    @property
+    def memtables(self) -> list[Memtable]:
+        """Those that have rows, the oldest rows first."""
+        both = (self._immutable, self._active)
+        return [memtable for memtable in both if memtable is not None and memtable.rows]
+
+    @property
+    def flush_begun(self) -> bool:
+        """Whether the engine may have some of their rows."""
+        return self._immutable is not None and self._immutable.flush_begun
+
+    @property
+    def segments(self) -> int:
+        """How many files of the log hold them."""
+        return len(self._active.paths) + (len(self._immutable.paths) if self._immutable else 0)
+
+    async def open(self) -> None:
+        """Flush what an earlier process logged and did not flush.
+
+        Where the engine refuses it now, it stays in the log, and :attr:`problem` says why.
+
+        Raises:
+            EngineError: the log cannot be read, or holds rows of another shape.
+        """
+        self._newest = await self._inner.last_seq()
+        found = await asyncio.to_thread(self._read)
+        if not found:
+            return
+        memtable = self._immutable = Memtable()
+        for segment in found:
+            # A kill cuts short only the newest segment. A segment without a header never had a row.
+            cut = segment.torn and segment.header is not None and segment is not found[-1]
+            if segment.damaged or cut:
+                memtable.damaged.add(segment.path)
+            memtable.paths.append(segment.path)
+            for rows in segment.rows:
+                # Rows were flushed in the order of the log, so the engine has all up to its newest.
+                fresh = rows.filter(pc.greater(rows.column("seq"), self._newest))
+                if fresh.num_rows:
+                    memtable.add(fresh, segment.path, fresh.nbytes)
+        self._newest = max(self._newest, memtable.last)
+        memtable.flushed = not memtable.rows
+        memtable.flush_begun = True
+        try:
+            await to_its_end(self._flush_immutable())
+        except EngineError:
+            # The rows can be read, and are as safe as they were. The next append begins another
+            # segment, so this one is not the newest any more, and must not look cut short.
+            self._log.avoid(memtable.paths)
+            if found[-1].torn and found[-1].header is not None:
+                await asyncio.to_thread(self._log.mend, found[-1])
+
+    def _read(self) -> list[Segment]:
+        found = [read_segment(path) for path in segments(self._folder)]
+        for segment in found:
+            header = segment.header
+            if header is not None and not header.schema.equals(self._schema):
+                raise EngineError(
+                    "write-ahead log",
+                    "open",
+                    f"{segment.path} holds rows of another shape than the store",
+                    fix="Open the store with the version and the embedder that wrote to it.",
+                )
+        return found
+
+    # Appending
+
+    async def append(self, rows: pa.Table) -> None:
+        """Log rows; many of them go to the engine instead.
+
+        Raises:
+            EngineError: they were not stored; where they are many, perhaps they were.
+        """
+        if not rows.num_rows:
+            return
+        # nbytes would be exact, and take some 100 µs more.
+        size = rows.get_total_buffer_size()
+        logged = self._is_logged(rows, size)
+        # Without a wait there is nothing that a cancelled caller could cut in two.
+        at_once = logged and size <= _BYTES_ON_THE_LOOP and not self._log.syncs
+        if at_once and self._has_room(rows, size) and not self._order.locked():
+            rows = self._shaped(rows)
+            self._add(rows, *self._log.append(rows))
+        else:
+            await to_its_end(self._append(rows, size))
+        if 2 * self._active.rows >= MEMTABLE_ROWS or 2 * self._bytes() >= MEMTABLE_BYTES:
+            self._flush_beside()
+
+    async def _append(self, rows: pa.Table, size: int) -> None:
+        async with self._order:
+            if not self._is_logged(rows, size):
+                await self._flush_all()
+                await self._inner.upsert(rows, all_new=True)
+                self.saw(rows)
+                return
+            if not self._has_room(rows, size):
+                await self._flush_all()
+            rows = self._shaped(rows)
+            self._add(rows, *await asyncio.to_thread(self._log.append, rows))
+
+    def _add(self, rows: pa.Table, path: Path, nbytes: int) -> None:
+        self._active.add(rows, path, nbytes)
+        self._newest = self._active.last
+        self.appends += 1
+
+    def _shaped(self, rows: pa.Table) -> pa.Table:
+        if rows.schema.equals(self._schema):
+            return rows
+        return rows.select(self._schema.names).cast(self._schema)
+
+    def _is_logged(self, rows: pa.Table, size: int) -> bool:
+        """Whether rows are few, and newer than all others: else a replay would not find them."""
+        if rows.num_rows > LOGGED_ROWS or size > LOGGED_BYTES:
+            return False
+        seqs = rows.column("seq").to_numpy()
+        return bool(seqs[0] > self._newest) and bool((np.diff(seqs) > 0).all())
+
+    def _has_room(self, rows: pa.Table, size: int) -> bool:
+        held = sum(memtable.rows for memtable in self.memtables)
+        return held + rows.num_rows <= MEMTABLE_ROWS and self._bytes() + size <= MEMTABLE_BYTES
+
+    def _bytes(self) -> int:
+        return sum(memtable.nbytes for memtable in self.memtables)
+
+    def saw(self, rows: pa.Table) -> None:
+        """Take note of the ``seq`` of rows that go past the log."""
+        if rows.num_rows:
+            self._newest = max(self._newest, pc.max(rows.column("seq")).as_py())
+
+    # Flushing
+
+    @asynccontextmanager
+    async def flushed(self) -> AsyncIterator[None]:
+        """The engine has every row, and nothing is appended meanwhile.
+
+        Raises:
+            EngineError: it does not take them.
+        """
+        async with self._order:
+            await self._flush_all()
+            yield
+
+    async def flush(self) -> None:
+        """Bring to the engine what is logged now. Appends go on meanwhile.
+
+        Raises:
+            EngineError: it does not take them. They are stored all the same.
+        """
+        await to_its_end(self._flush())
+
+    async def _flush(self) -> None:
+        newest = self._active.last if self._active.rows else self._newest
+        while self._immutable is not None or any(
+            memtable.first <= newest for memtable in self.memtables
+        ):
+            async with self._order:
+                self._switch()
+            await self._flush_immutable()
+
+    async def _flush_all(self) -> None:
+        """Bring everything to the engine. :attr:`_order` is held."""
+        while self._active.rows or self._immutable is not None:
+            self._switch()
+            await self._flush_immutable()
+
+    def _switch(self) -> None:
+        """Let a new memtable take rows, unless the one before the active one is not flushed yet."""
+        if self._immutable is None and self._active.rows:
+            self._log.rotate()
+            self._immutable, self._active = self._active, Memtable()
+
+    async def _flush_immutable(self) -> None:
+        """Bring the immutable memtable to the engine as one commit, and remove its segments."""
+        async with self._flushing:
+            memtable = self._immutable
+            if memtable is None:
+                return
+            try:
+                if not memtable.flushed:
+                    rows = await asyncio.to_thread(memtable.table)
+                    if memtable.flush_begun:
+                        # Nobody knows how an earlier attempt ended.
+                        rows = await self._missing(rows)
+                    memtable.flush_begun = True
+                    if rows.num_rows:
+                        await self._inner.upsert(rows, all_new=True)
+                    memtable.flushed = True
+                damaged = frozenset(memtable.damaged)
+                await asyncio.to_thread(self._log.remove, memtable.paths, damaged)
+            except BaseException as error:
+                self.problem, self._failed_at = str(error), time.monotonic()
+                raise
+            self._immutable = None
+            self.epoch += 1
+            self.problem = None
+
+    async def _missing(self, rows: pa.Table) -> pa.Table:
+        """Those that the engine does not have."""
+        seqs = rows.column("seq").to_pylist()
+        held = await self._inner.read(EVERYONE, RowFilter(), ["seq"], seqs=seqs)
+        known = pc.is_in(rows.column("seq"), held.column("seq").combine_chunks())
+        return rows.filter(pc.invert(known))
+
+    def _flush_beside(self) -> None:
+        """Flush in the background, unless that is under way or has just failed."""
+        task = self._flushing_beside
+        here = asyncio.get_running_loop()
+        if task is not None and not task.done() and task.get_loop() is here:
+            return
+
+        async def flush() -> None:
+            try:
+                await self.flush()
+            except Exception as error:
+                # The rows are stored. health() tells it, and an append without room raises it.
+                self.problem = str(error)
+
+        if self.problem is None or time.monotonic() - self._failed_at >= _AGAIN:
+            self._flushing_beside = asyncio.create_task(flush())
+
+    async def close(self) -> None:
+        """Flush, if the engine takes it, and let go of the log. Closing twice does nothing."""
+        try:
+            await self.flush()
+        except EngineError as error:
+            # All is stored; the next opening flushes it.
+            self.problem = str(error)
+        task = self._flushing_beside
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([task])
+        self._log.close()
 
 
-def nearest(
-    tail: Sequence[RowsView],
-    vector: NDArray[np.float32],
-    scope: Scope,
-    where: RowFilter,
-    limit: int,
-) -> list[Candidates]:
-    """The nearest rows of each part."""
-    return [
-        view.candidates(*view.nearest(vector, view.matching(scope, where), limit)) for view in tail
-    ]
+# Another process's
+
+# A file's name, size, time of its last change, and number.
+_Status = tuple[str, int, int, int]
 
 
-def matching(
-    tail: Sequence[RowsView], scope: Scope, where: RowFilter, columns: Sequence[str]
-) -> list[pa.Table]:
-    """Every row of each part that a scope and a filter let pass."""
-    found = []
-    for view in tail:
-        mask = view.matching(scope, where)
-        rows = np.arange(len(view)) if mask is None else np.flatnonzero(mask)
-        found.append(view.taken(rows, columns))
-    return found
+@dataclass(slots=True)
+class _Followed:
+    """A segment, as far as it was read."""
+
+    memtable: Memtable
+    header: Header | None
+    end: int
+    damaged: int
+    status: _Status
 
 
-# Answers of both. A row may be in both: it has come into the engine while the engine was asked.
+class LogFollower:
+    """The memtables of a store that another process writes, read from its log.
 
+    A refresh lists the log's folder. A segment that has grown is read whole, and only what is
+    new of it is parsed.
 
-def merged_candidates(ours: Sequence[Candidates], theirs: Candidates, limit: int) -> Candidates:
-    """The best of both, best first, of equals the newest; ``ours`` names no row twice."""
-    ours = [found for found in ours if len(found)]
-    if not ours:
-        return theirs
-    seq = np.concatenate([found.seq for found in ours])
-    known = np.isin(theirs.seq, seq)
-    conversations = [name for found in ours for name in found.conversation_id]
-    conversations += [
-        name for name, twice in zip(theirs.conversation_id, known, strict=True) if not twice
-    ]
-    seq = np.concatenate([seq, theirs.seq[~known]])
-    score = np.concatenate([*(found.score for found in ours), theirs.score[~known]])
-    turn = np.concatenate([*(found.turn for found in ours), theirs.turn[~known]])
-    order = np.lexsort((-seq, -score))[:limit]
-    named = tuple(conversations[i] for i in order.tolist())
-    return Candidates(seq[order], score[order], named, turn[order])
+    Args:
+        folder: the log's; it need not be there.
+    """
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._followed: dict[str, _Followed] = {}
+        self._seen: tuple[_Status, ...] = ()
+        self._reading = LoopLock()
+        #: Another number whenever rows have left the memtables.
+        self.epoch = 0
 
-def merged_rows(ours: Sequence[pa.Table], theirs: pa.Table) -> pa.Table:
-    """The rows of both, once each; all have the same columns, of which ``seq`` is one."""
-    ours = [found for found in ours if found.num_rows]
-    if not ours:
-        return theirs
-    fresh = pa.concat_tables(ours)
-    if not theirs.num_rows:
-        return fresh.cast(theirs.schema)
-    known = pc.is_in(theirs.column("seq"), fresh.column("seq").combine_chunks())
-    if pc.any(known).as_py():
-        theirs = theirs.filter(pc.invert(known))
-    return pa.concat_tables([theirs, fresh.cast(theirs.schema)])
+    @property
+    def state(self) -> object:
+        """Differs where the log differed."""
+        return self._seen
 
+    @property
+    def memtables(self) -> list[Memtable]:
+        """What was read, the oldest rows first; only memtables with rows."""
+        return [one.memtable for one in self._followed.values() if one.memtable.rows]
 
-def largest(rows: pa.Table, order_by: str, limit: int | None) -> pa.Table:
-    """Rows, the largest ``order_by`` first, of equals the newest; those without one last."""
-    keys = [(name, "descending") for name in dict.fromkeys((order_by, "seq"))]
-    order = pc.sort_indices(rows, sort_keys=keys)  # nothing comes last by default
-    return rows.take(order[:limit] if limit is not None else order)
+    @property
+    def segments(self) -> int:
+        """How many files of the log hold them."""
+        return len(self._followed)
+
+    @property
+    def problem(self) -> str | None:
+        """What could not be read, and should be."""
+        named = [name for name, one in self._followed.items() if one.damaged]
+        if not named:
+            return None
+        return f"part of the write-ahead log cannot be read: {', '.join(named)} in {self._folder}"
+
+    async def refresh(self) -> None:
+        """See what is in the log now.
+
+        Raises:
+            BackendUnavailable: it cannot be read.
+        """
+        if self._listing() == self._seen:
+            return
+        async with self._reading:
+            for _ in range(_TRIES):
+                now = self._listing()
+                if now == self._seen:
+                    return
+                try:
+                    read = await asyncio.to_thread(self._read, now)
+                except FileNotFoundError:
+                    # Its rows are in the engine by now, which is read after this.
+                    continue
+                self._take(now, read)
+                return
+        raise BackendUnavailable(
+            "write-ahead log",
+            "read",
+            f"{self._folder} changes faster than it can be read",
+            fix="Try again.",
+        )
+
+    def _listing(self) -> tuple[_Status, ...]:
+        found = []
+        for path in segments(self._folder):
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise unavailable("read", path, error) from error
+            found.append((path.name, status.st_size, status.st_mtime_ns, status.st_ino))
+        return tuple(found)
+
+    def _read(self, now: tuple[_Status, ...]) -> dict[str, Segment]:
+        read = {}
+        for status in now:
+            known = self._followed.get(status[0])
+            if known is None:
+                read[status[0]] = read_segment(self._folder / status[0])
+            elif known.status != status:
+                # One that is shorter than what was read of it was cut back, and is read anew.
+                goes_on = known.header is not None and status[1] >= known.end
+                read[status[0]] = read_segment(
+                    self._folder / status[0], known.header, known.end if goes_on else 0
+                )
+        return read
+
+    def _take(self, now: tuple[_Status, ...], read: dict[str, Segment]) -> None:
+        followed: dict[str, _Followed] = {}
+        for status in now:
+            name = status[0]
+            known, found = self._followed.pop(name, None), read.get(name)
+            if found is not None:
+                if known is None or not found.begin or found.begin != known.end:
+                    self.epoch += known is not None
+                    known = _Followed(Memtable(), None, 0, 0, status)
+                for rows in found.rows:
+                    known.memtable.add(rows, found.path, rows.nbytes)
+                known.header, known.end = found.header, found.end
+                known.damaged, known.status = known.damaged + found.damaged, status
+            assert known is not None
+            followed[name] = known
+        # Segments that are still in _followed were removed from the folder.
+        self.epoch += bool(self._followed)
+        self._followed, self._seen = followed, now

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import BackendUnavailable, EngineError
 from ..schema import KEY_COLUMNS
-from .errors import errors
+from .table import errors
 
 #: Where :func:`step_back` keeps what it puts aside, in the folder of the rows.
 ASIDE = "set-aside"

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import EngineError
 from ..protocols import Maintenance
 from .allocator import give_back
-from .errors import errors
 from .sync import Sync
+from .table import errors
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
@@ -91,13 +91,11 @@ class Upkeep:
         self.commits += 1
         self._rows += rows
 
-    def due(self) -> bool:
-        """Whether enough has been written for a run to pay."""
+    def due(self, *, at_rest: bool) -> bool:
+        """Whether a run pays; ``at_rest``: nothing is being written, so that less is enough."""
+        if at_rest:
+            return self.commits >= _COMMITS_AT_REST or self._versions() >= _VERSIONS_AT_REST
         return self.commits >= _COMMITS + self._rows % _FULL_FRAGMENT // _ROWS_A_COMMIT
-
-    def untidy(self) -> bool:
-        """Whether a run would pay now that nothing is written."""
-        return self.commits >= _COMMITS_AT_REST or self._versions() >= _VERSIONS_AT_REST
 
     async def compact(self, *, keep_none: bool = False) -> None:
         """Compact, drop old versions, and take new rows into the indexes.

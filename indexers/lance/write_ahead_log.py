@@ -1,42 +1,72 @@
-"""The row log: rows that were acknowledged and are not in the engine yet, in files.
+"""The write-ahead log: rows that were acknowledged and are not in the engine yet, in files.
 
 A file (a segment) bears the ``seq`` of its first row as its name, and no name is given
-twice. Rows are appended to the newest one; a segment goes when all its rows are in
-the engine. A killed process leaves at worst the last record of the newest segment
-cut short: that one was never acknowledged. Anything else that cannot be read is
-damage: it is told, and its file is kept aside.
+twice. Rows are appended to the newest one; a segment is removed when all its rows are in
+the engine. A killed process leaves at worst the last record of the newest segment cut
+short: that one was never acknowledged. Anything else that cannot be read is damage: it is
+told, and its file is kept aside.
 
-What ``fsync`` promises: when :meth:`RowLog.append` returns, the rows are on the disk and
-the file's name is, too.
+What ``fsync`` promises: when :meth:`WriteAheadLog.append` returns, the rows are on the disk
+and the file's name is, too.
+
+A segment's bytes are a header, and records of Arrow rows behind it::
+
+    header   magic, format, length and crc32 of the schema, the file's marker, Arrow's schema
+    record   marker, length, crc32 of the rows, crc32 of these; an Arrow record batch, 8 bytes 255
+
+All parts begin at a multiple of 8. The marker is random, so that behind a damaged
+record the next one is found, and no text that somebody stores can look like one.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import threading
+import zlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 
 import pyarrow as pa
 
 from ..errors import BackendUnavailable, EngineError
-from .log_records import (
-    Header,
-    NewerFormat,
-    header_cut_short,
-    make_header,
-    make_record,
-    read_header,
-    read_records,
-)
 
 #: Added to the name of a segment of which something could not be read.
 ASIDE = ".damaged"
 
 _SUFFIX = ".log"
 _POSIX = os.name == "posix"
+
+# Of the bytes.
+_FORMAT = 1
+
+_MAGIC = b"bmv-log\n"
+_ALIGNMENT = 8
+_MARKER = 8
+_HEADER = struct.Struct("<8sIII4x8s")
+_RECORD = struct.Struct("<8sIII4x")
+_CRCED = struct.Struct("<8sII")
+# A power cut may leave the end of a file blank that had grown and was not synced. Rows may end with
+# as many zeros (the vector of a text without a known word), so a record ends with something else.
+_BLANK = 512
+_END = b"\xff" * _ALIGNMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes:
+        marker: 8 bytes with which each of its records begins.
+        schema: of its rows.
+        end: where its first record begins.
+    """
+
+    marker: bytes
+    schema: pa.Schema
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +135,26 @@ def read_segment(path: Path, header: Header | None = None, begin: int = 0) -> Se
     """
     try:
         data = memoryview(path.read_bytes())
-        now = read_header(data)
+        now = _read_header(data)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise unavailable("read", path, error) from error
-    except NewerFormat as error:
+    except _NewerFormat as error:
         raise EngineError(
-            "row log", "read", f"{path}: {error}", fix="Upgrade this package.", cause=error
+            "write-ahead log", "read", f"{path}: {error}", fix="Upgrade this package.", cause=error
         ) from error
     if now is None:
-        short = header_cut_short(data)
+        short = _header_cut_short(data)
         return Segment(path, (), 0, None, 0 if short else len(data), short)
     same = header is not None and header.marker == now.marker and begin <= len(data)
     begin = begin if same else 0
-    found = read_records(data, now, begin)
+    found = _read_records(data, now, begin)
     rows = tuple(pa.Table.from_batches([batch]) for batch in found.batches)
     return Segment(path, rows, found.end, now, found.damaged, found.torn, begin)
 
 
-class RowLog:
+class WriteAheadLog:
     """The log's writing end. Its calls block, and are done one at a time.
 
     One that an event loop has left behind in a thread may meet one of the next loop.
@@ -155,26 +185,26 @@ class RowLog:
         """Whether an append waits for the disk."""
         return self._fsync
 
-    def append(self, rows: pa.Table, first_seq: int) -> tuple[Path, int]:
-        """Add rows; returns the segment that they are in, and how many bytes they take.
+    def append(self, rows: pa.Table) -> tuple[Path, int]:
+        """Add rows, at least one; returns the segment that they are in, and the bytes they take.
 
         Raises:
             BackendUnavailable: they could not be written, and the log is as it was.
         """
         with self._busy:
-            return self._append(rows, first_seq)
+            return self._append(rows)
 
-    def _append(self, rows: pa.Table, first_seq: int) -> tuple[Path, int]:
+    def _append(self, rows: pa.Table) -> tuple[Path, int]:
         self._check()
         try:
             if self._file is None:
-                self._path = self._fresh(first_seq)
+                self._path = self._fresh(rows.column("seq")[0].as_py())
                 self._begin(self._path)
             file, header = self._file, self._header
             assert file is not None
             assert header is not None
             self._cut_back()
-            record = make_record(header.marker, rows)
+            record = _make_record(header.marker, rows)
             self._cut = True
             _write(file, record)
             self._sync(file.fileno())
@@ -264,7 +294,7 @@ class RowLog:
     def _begin(self, path: Path) -> None:
         made = not self._folder.is_dir()
         self._folder.mkdir(exist_ok=True)
-        header, data = make_header(self._schema)
+        header, data = _make_header(self._schema)
         # Without a buffer, so that what was written is with the system. One that is there was
         # begun by a call that failed.
         file = FileIO(str(path), "w")
@@ -297,7 +327,7 @@ class RowLog:
             # The system may have dropped what it could not write, and would say of the next sync
             # that all is well.
             raise BackendUnavailable(
-                "row log",
+                "write-ahead log",
                 "make rows durable",
                 str(error),
                 fix=f"Check the disk of {self._folder}, then close the memory and open it again: "
@@ -337,9 +367,144 @@ def _write(file: FileIO, data: bytes) -> None:
 def unavailable(operation: str, path: Path, error: OSError) -> BackendUnavailable:
     """The error for a log that cannot be read or written."""
     return BackendUnavailable(
-        "row log",
+        "write-ahead log",
         operation,
         f"{path}: {error.strerror or error}",
         fix=f"Check that {path.parent} has free space and may be read and written.",
         cause=error,
     )
+
+
+# The bytes of a segment
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was read of a file.
+
+    Attributes:
+        batches: the rows of each whole record, in order.
+        end: where the last whole record ends.
+        damaged: bytes that no kill explains: rows may be lost.
+        torn: whether a write that was cut short follows ``end``.
+    """
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    end: int = 0
+    damaged: int = 0
+    torn: bool = False
+
+
+class _NewerFormat(Exception):
+    """A later version of this package wrote the file."""
+
+
+def _make_header(schema: pa.Schema) -> tuple[Header, bytes]:
+    """The header of a new file, and its bytes."""
+    marker = os.urandom(_MARKER)
+    said = _padded(schema.serialize().to_pybytes())
+    data = _HEADER.pack(_MAGIC, _FORMAT, len(said), zlib.crc32(said, _seed(marker)), marker) + said
+    return Header(marker, schema, len(data)), data
+
+
+def _make_record(marker: bytes, rows: pa.Table) -> bytes:
+    """The bytes of one record; ``rows`` has at least one row."""
+    (batch,) = rows.combine_chunks().to_batches()
+    said = _padded(batch.serialize().to_pybytes()) + _END
+    crc = zlib.crc32(said)
+    return _RECORD.pack(marker, len(said), crc, _head_crc(marker, len(said), crc)) + said
+
+
+def _read_header(data: memoryview) -> Header | None:
+    """The header of a file; None where it is cut short or damaged.
+
+    Raises:
+        _NewerFormat: it has another format than :data:`_FORMAT`.
+    """
+    if len(data) < _HEADER.size:
+        return None
+    magic, number, length, crc, marker = _HEADER.unpack_from(data)
+    said = bytes(data[_HEADER.size : _HEADER.size + length])
+    if magic != _MAGIC or len(said) < length or zlib.crc32(said, _seed(marker)) != crc:
+        return None
+    if number != _FORMAT:
+        raise _NewerFormat(f"its format is {number}, not {_FORMAT}")
+    return Header(marker, pa.ipc.read_schema(pa.py_buffer(said)), _HEADER.size + length)
+
+
+def _header_cut_short(data: memoryview) -> bool:
+    """Whether a file without a header is one whose maker was stopped: no row was ever in it."""
+    if len(data) < _HEADER.size or not bytes(data).strip(b"\0"):
+        return True
+    magic, _, length, _, _ = _HEADER.unpack_from(data)
+    short: bool = magic == _MAGIC and len(data) < _HEADER.size + length
+    return short or bytes(data).endswith(bytes(_BLANK))
+
+
+def _read_records(data: memoryview, header: Header, begin: int = 0) -> _Found:
+    """Every whole record from ``begin`` on (default: from the first)."""
+    at = begin or header.end
+    found = _Found(end=at)
+    while at < len(data):
+        end = _whole(data, header.marker, at)
+        if end is None:
+            behind = _next_whole(data, header.marker, at + _ALIGNMENT)
+            if behind is None:
+                break
+            found.damaged += behind - at
+            at = behind
+            continue
+        # A copy of their own: its address suits Arrow, and it goes when these rows go.
+        said = pa.py_buffer(bytes(data[at + _RECORD.size : end]))
+        found.batches.append(pa.ipc.read_record_batch(said, header.schema))
+        found.end = at = end
+    if found.end < len(data):
+        if _cut_short(data, header.marker, found.end):
+            found.torn = True
+        else:
+            found.damaged += len(data) - found.end
+    return found
+
+
+def _whole(data: memoryview, marker: bytes, at: int) -> int | None:
+    """Where the whole record at ``at`` ends; None where there is none."""
+    if at + _RECORD.size > len(data):
+        return None
+    its_marker, length, crc, head_crc = _RECORD.unpack_from(data, at)
+    end: int = at + _RECORD.size + length
+    if its_marker != marker or _head_crc(marker, length, crc) != head_crc or end > len(data):
+        return None
+    return end if zlib.crc32(data[at + _RECORD.size : end]) == crc else None
+
+
+def _next_whole(data: memoryview, marker: bytes, at: int) -> int | None:
+    rest = data.obj if isinstance(data.obj, bytes) and len(data.obj) == len(data) else bytes(data)
+    while (at := rest.find(marker, at)) >= 0:
+        if _whole(data, marker, at) is not None:
+            return at
+        at += 1
+    return None
+
+
+def _cut_short(data: memoryview, marker: bytes, at: int) -> bool:
+    """Whether what begins at ``at`` is a write that a kill or a power cut stopped."""
+    rest = bytes(data[at:])
+    if not rest.strip(b"\0") or rest.endswith(bytes(_BLANK)):
+        return True
+    if len(rest) < _RECORD.size:
+        return marker.startswith(rest[:_MARKER])
+    its_marker, length, crc, head_crc = _RECORD.unpack_from(rest)
+    good: bool = its_marker == marker and _head_crc(marker, length, crc) == head_crc
+    return good and _RECORD.size + int(length) > len(rest)
+
+
+def _head_crc(marker: bytes, length: int, crc: int) -> int:
+    return zlib.crc32(_CRCED.pack(marker, length, crc))
+
+
+def _seed(marker: bytes) -> int:
+    return zlib.crc32(marker)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _ALIGNMENT)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,6 @@ class TantivyIndex:
     Args:
         path: an existing folder, or None to keep the index in memory.
         analyser: how text becomes terms. The index must be rebuilt for another one.
-        read_only: take no writer lock; :meth:`refresh` sees another process's commits.
 
     Raises:
         IndexDamaged: the folder holds an index that cannot be opened.
@@ -45,10 +44,10 @@ class TantivyIndex:
     """
 
     name = "tantivy"
+    # A reader takes no writer's lock.
+    _read_only: ClassVar[bool] = False
 
-    def __init__(
-        self, path: str | Path | None, analyser: Analyser, *, read_only: bool = False
-    ) -> None:
+    def __init__(self, path: str | Path | None, analyser: Analyser) -> None:
         import tantivy
 
         self._tantivy = tantivy
@@ -57,7 +56,6 @@ class TantivyIndex:
         self._schema = build_schema(tantivy)
         self._query = QueryBuilder(tantivy, self._schema, analyser)
         self._writer: tantivy.IndexWriter | None = None
-        self._read_only = read_only
         self._closed = False
         self._changes: list[pa.Table | list[int]] = []
         self._pending = 0
@@ -68,17 +66,17 @@ class TantivyIndex:
         self._uncertain = False
         # Whether a row expires. A reader would have to look again at every refresh, so it asks each
         # row.
-        self._expiring = read_only
+        self._expiring = self._read_only
         # The same of the rows that were found at the first search; None before that.
         self._expiring_found: bool | None = None
         with self._errors("open"):
-            if read_only and self._path is not None:
+            if self._read_only and self._path is not None:
                 self._index = tantivy.Index.open(self._path)
             else:
                 self._index = tantivy.Index(self._schema, self._path)
             self._index.register_tokenizer(TOKENIZER, analyser.tokenizer)
             self._index.config_reader("manual")
-            if not read_only:
+            if not self._read_only:
                 self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
             self._index.reload()
 
@@ -94,10 +92,6 @@ class TantivyIndex:
         if len(seqs):
             self._changes.append([int(seq) for seq in seqs])
             self._pending += len(seqs)
-
-    @property
-    def own(self) -> bool:
-        return self._path is None
 
     @property
     def pending(self) -> int:
@@ -176,16 +170,7 @@ class TantivyIndex:
 
     # Reading
 
-    async def refresh(self) -> None:
-        with self._errors("refresh"):
-            await asyncio.to_thread(self._index.reload)
-
-    async def search(
-        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
-        return await asyncio.to_thread(self.find, query, scope, where, limit)
-
-    def find(
+    def search(
         self,
         query: LexicalQuery,
         scope: Scope,
@@ -318,6 +303,23 @@ class TantivyIndex:
             fix=f"Check that {self._path or 'memory'} has free space and may be written.",
             cause=cause,
         )
+
+
+class TantivyReader(TantivyIndex):
+    """A Tantivy folder that another process may be writing.
+
+    Args:
+        path: the folder.
+        analyser: that of the writer.
+
+    Raises: as :class:`TantivyIndex`.
+    """
+
+    _read_only = True
+
+    async def refresh(self) -> None:
+        with self._errors("refresh"):
+            await asyncio.to_thread(self._index.reload)
 
 
 _NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")

@@ -15,7 +15,7 @@ import pytest
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
-from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.tantivy.index import TantivyReader
 from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.upkeep import diagnosis
@@ -66,7 +66,7 @@ def take_turns(folder: Path, *seqs: int) -> None:
         rows = await LanceIndex.open(str(folder / "rows"), HashEmbedder().fingerprint.dimension)
         fields = [rows.schema.field(name) for name in ("seq", "turn")]
         none = [{"seq": seq, "turn": None} for seq in seqs]
-        await rows.fill(pa.Table.from_pylist(none, schema=pa.schema(fields)))
+        await rows.update(pa.Table.from_pylist(none, schema=pa.schema(fields)))
         await rows.close()
 
     asyncio.run(work())
@@ -83,8 +83,8 @@ def test_messages_without_a_turn(run: Run, store: list[str], folder: Path) -> No
     # The word index, the contexts and the next turn know of it.
     lexical = run("recall", "guesthouse", "--user", "ana", "--profile", "lexical", "--json", *store)
     assert [(hit["turn"], hit["content"]) for hit in lexical.json["hits"]][:1] == [(3, SAID[0])]
-    words = TantivyIndex(folder / "lexical", analyser("english"), read_only=True)
-    found = words.find(LexicalQuery("guesthouse"), Scope.user("ana"), RowFilter(), 1)
+    words = TantivyReader(folder / "lexical", analyser("english"))
+    found = words.search(LexicalQuery("guesthouse"), Scope.user("ana"), RowFilter(), 1)
     assert found.turn.tolist() == [3]
     assert shown(folder) == [text for _, text in placed]
     run("ingest", "-", *store, stdin=_line(said("More")))

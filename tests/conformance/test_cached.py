@@ -15,12 +15,13 @@ from bruno_memory_vec.indexers.lance.cache import CachedIndex
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
-from bruno_memory_vec.testing import VectorIndexConformance
+from bruno_memory_vec.indexers.uses import count_uses
+from bruno_memory_vec.testing import RowIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY
 from bruno_memory_vec.testing.rows import START, message
 
 
-class TestCachedLance(VectorIndexConformance):
+class TestCachedLance(RowIndexConformance):
     async def make_index(self) -> CachedIndex:
         inner = await LanceIndex.open(str(self.folder / "rows"), self.dimension)
         return CachedIndex(inner, 2**20)
@@ -37,22 +38,26 @@ class TestCachedLance(VectorIndexConformance):
             np.testing.assert_allclose(kept.score, read.score, atol=1e-6)
             seqs = kept.seq.tolist()
             columns = list(COLUMNS)
-            ours = await index.fetch(ANA, seqs, columns)
-            theirs = await index.inner.fetch(ANA, seqs, columns)
+            ours = await index.read(ANA, ANY, columns, seqs=seqs)
+            theirs = await index.inner.read(ANA, ANY, columns, seqs=seqs)
             assert ours.sort_by("seq").to_pylist() == theirs.sort_by("seq").to_pylist()
 
         await agree()
-        assert index.in_memory(ANA)
-        await index.append(self.rows(message(20, "a new hotel"), message(21, "x", user_id="bo")))
+        assert index.holds(ANA)
+        await index.upsert(
+            self.rows(message(20, "a new hotel"), message(21, "x", user_id="bo")), all_new=True
+        )
         await agree()
-        await index.touch({20: 3, 0: 1, 21: 5}, START)
+        await count_uses(index, {20: 3, 0: 1, 21: 5}, START)
         await agree()
         await index.delete(ANA, RowFilter(kinds=("memory",)))
         await agree()
-        await index.replace(self.rows(message(22, "another hotel", id=str(UUID(int=0)))))
+        await index.upsert(
+            self.rows(message(22, "another hotel", id=str(UUID(int=0)))), all_new=False
+        )
         await agree()
         for seq in range(30, 60):
-            await index.append(self.rows(message(seq, f"hotel number {seq}")))
+            await index.upsert(self.rows(message(seq, f"hotel number {seq}")), all_new=True)
             await agree()
         assert (await index.health())["cache"]["hits"] > 30
 
@@ -60,33 +65,34 @@ class TestCachedLance(VectorIndexConformance):
         self, empty: CachedIndex, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cached, "MOST_ROWS", 3)
-        await empty.append(self.rows(*(message(seq) for seq in range(3))))
+        await empty.upsert(self.rows(*(message(seq) for seq in range(3))), all_new=True)
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 3
-        assert empty.in_memory(ANA)
-        await empty.append(self.rows(message(3)))
-        assert not empty.in_memory(ANA)
+        assert empty.holds(ANA)
+        await empty.upsert(self.rows(message(3)), all_new=True)
+        assert not empty.holds(ANA)
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 4
-        assert not empty.in_memory(ANA)
+        assert not empty.holds(ANA)
         # Fewer again, they are kept again.
         await empty.delete(ANA, RowFilter(ids=(str(UUID(int=0)), str(UUID(int=1)))))
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 2
-        assert empty.in_memory(ANA)
+        assert empty.holds(ANA)
 
     async def test_who_asked_longest_ago_makes_room(self, empty: CachedIndex) -> None:
         users = [f"user {n}" for n in range(40)]
-        await empty.append(
-            self.rows(*(message(n, "y" * 50_000, user_id=user) for n, user in enumerate(users)))
+        await empty.upsert(
+            self.rows(*(message(n, "y" * 50_000, user_id=user) for n, user in enumerate(users))),
+            all_new=True,
         )
         for user in users:
             await empty.search(self.vector("hotel"), Scope.user(user), ANY, 5)
         health = (await empty.health())["cache"]
         assert 0 < health["bytes"] <= health["budget"]
         assert 0 < health["users"] < len(users)
-        assert empty.in_memory(Scope.user(users[-1]))
-        assert not empty.in_memory(Scope.user(users[0]))
+        assert empty.holds(Scope.user(users[-1]))
+        assert not empty.holds(Scope.user(users[0]))
 
     async def test_what_is_read_beside_a_change_is_not_kept(self, empty: CachedIndex) -> None:
-        await empty.append(self.rows(message(0, "hotel one")))
+        await empty.upsert(self.rows(message(0, "hotel one")), all_new=True)
 
         async def ask() -> None:
             for _ in range(20):
@@ -94,12 +100,12 @@ class TestCachedLance(VectorIndexConformance):
 
         async def write() -> None:
             for seq in range(1, 20):
-                await empty.append(self.rows(message(seq, f"hotel {seq}")))
+                await empty.upsert(self.rows(message(seq, f"hotel {seq}")), all_new=True)
 
         async def write_and_ask(first: int) -> None:
             for seq in range(first, first + 20):
                 await lock.acquire()  # changes come one at a time
-                await empty.append(self.rows(message(seq, f"hotel {seq}")))
+                await empty.upsert(self.rows(message(seq, f"hotel {seq}")), all_new=True)
                 lock.release()
                 found = await empty.search(self.vector("hotel"), ANA, ANY, 999)
                 assert seq in found.seq.tolist()
@@ -115,8 +121,8 @@ class TestCachedLance(VectorIndexConformance):
         inner = await LanceIndex.open(folder, self.dimension, read_only=True)
         reader = CachedIndex(inner, 2**20, shared=True)
         before = len(await reader.search(self.vector("hotel"), ANA, ANY, 99))
-        assert reader.in_memory(ANA)
-        await index.append(self.rows(message(40, "one more hotel")))
+        assert reader.holds(ANA)
+        await index.upsert(self.rows(message(40, "one more hotel")), all_new=True)
         assert len(await reader.search(self.vector("hotel"), ANA, ANY, 99)) == before + 1
         await reader.close()
 
@@ -128,7 +134,7 @@ class TestCachedLance(VectorIndexConformance):
         inner = await LanceIndex.open(folder, self.dimension, read_only=True)
         reader = CachedIndex(inner, 2**20, shared=True)
         read, go_on = asyncio.Event(), asyncio.Event()
-        scan = inner.scan
+        scan = inner.read
 
         async def slow(*args: Any, **options: Any) -> pa.Table:
             found = await scan(*args, **options)
@@ -136,11 +142,11 @@ class TestCachedLance(VectorIndexConformance):
             await go_on.wait()
             return found
 
-        inner.scan = slow  # type: ignore[method-assign]
-        first = asyncio.create_task(reader.fetch(ANA, [40], ["seq"]))
+        inner.read = slow  # type: ignore[method-assign]
+        first = asyncio.create_task(reader.read(ANA, ANY, ["seq"], seqs=[40]))
         await read.wait()
-        await index.append(self.rows(message(40, "one more hotel")))
-        second = asyncio.create_task(reader.fetch(ANA, [40], ["seq"]))
+        await index.upsert(self.rows(message(40, "one more hotel")), all_new=True)
+        second = asyncio.create_task(reader.read(ANA, ANY, ["seq"], seqs=[40]))
         await asyncio.wait([second], timeout=1)
         go_on.set()
         assert ((await first).num_rows, (await second).num_rows) == (0, 1)
@@ -151,19 +157,21 @@ class TestCachedLance(VectorIndexConformance):
     ) -> None:
         monkeypatch.setattr(cached, "ROWS_AT_ONCE", 5)
         monkeypatch.setattr(cached, "_SEARCHED_ON_THE_LOOP", 5)
-        await empty.append(self.rows(*(message(seq, f"hotel {seq}") for seq in range(9))))
+        await empty.upsert(
+            self.rows(*(message(seq, f"hotel {seq}") for seq in range(9))), all_new=True
+        )
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 9
         for _ in range(12_000):
             await asyncio.sleep(0.01)
-            if empty.in_memory(ANA):
+            if empty.holds(ANA):
                 break
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 9
-        assert empty.in_memory(ANA)
-        held, plain = await empty.held(ANA), await empty.inner.scan(ANA, ANY, list(COLUMNS))
+        assert empty.holds(ANA)
+        held, plain = await empty.snapshot(ANA), await empty.inner.read(ANA, ANY, list(COLUMNS))
         assert held is not None
-        taken = held.view().taken(np.arange(9), COLUMNS)
+        taken = held.taken(np.arange(9), COLUMNS)
         assert taken.to_pylist() == plain.sort_by("seq").to_pylist()
-        await empty.append(self.rows(message(9)))
+        await empty.upsert(self.rows(message(9)), all_new=True)
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 10
         assert (await empty.health())["cache"]["hits"] == 3
         # One that has more rows than may be kept is left to the engine.
@@ -172,4 +180,4 @@ class TestCachedLance(VectorIndexConformance):
         for _ in range(20):
             assert len(await empty.search(self.vector("hotel"), ANA, ANY, 99)) == 10
             await asyncio.sleep(0.01)
-        assert not empty.in_memory(ANA)
+        assert not empty.holds(ANA)

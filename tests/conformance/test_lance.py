@@ -6,12 +6,12 @@ import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from bruno_memory_vec.testing import VectorIndexConformance
+from bruno_memory_vec.testing import RowIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANY, EVERYONE, ROWS
 from bruno_memory_vec.testing.rows import message
 
 
-class TestLance(VectorIndexConformance):
+class TestLance(RowIndexConformance):
     async def make_index(self) -> LanceIndex:
         return await LanceIndex.open(str(self.folder / "rows"), self.dimension)
 
@@ -27,7 +27,7 @@ class TestLance(VectorIndexConformance):
     async def test_a_reader_sees_new_commits(self, index: LanceIndex) -> None:
         reader = await LanceIndex.open(str(self.folder / "rows"), self.dimension, read_only=True)
         assert await reader.count(EVERYONE, ANY) == len(ROWS)
-        await index.append(self.rows(message(50, "new")))
+        await index.upsert(self.rows(message(50, "new")), all_new=True)
         await index.maintain()
         assert await reader.count(EVERYONE, ANY) == len(ROWS) + 1
         assert not reader.due()
@@ -37,7 +37,7 @@ class TestLance(VectorIndexConformance):
         assert not empty.due()
         for seq in range(32):
             assert not empty.due()
-            await empty.append(self.rows(message(seq)))
+            await empty.upsert(self.rows(message(seq)), all_new=True)
         assert empty.due()
         done = await empty.maintain()
         assert done.details["fragments_removed"] == 32

@@ -52,10 +52,10 @@ def _bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 async def index(tmp_path: Path) -> AsyncIterator[LanceIndex]:
     """Two users' rows: many of Ana's, few of Bo's, behind an index of all of them."""
     opened = await LanceIndex.open(str(tmp_path / "rows"), DIMENSION)
-    await opened.append(rows(0, ROWS - SMALL))
+    await opened.upsert(rows(0, ROWS - SMALL), all_new=True)
     await opened.maintain()
     assert await ann(opened) is None, "one row too few"
-    await opened.append(rows(ROWS - SMALL, SMALL, "bo", seed=2))
+    await opened.upsert(rows(ROWS - SMALL, SMALL, "bo", seed=2), all_new=True)
     await opened.maintain()
     yield opened
     await opened.close()
@@ -72,7 +72,7 @@ async def nearest(
     index: LanceIndex, question: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
 ) -> list[int]:
     """The true nearest rows, by comparing all."""
-    found = await index.scan(scope, where, ["seq", "vector"])
+    found = await index.read(scope, where, ["seq", "vector"])
     held = np.stack(found.column("vector").to_numpy())
     order = np.argsort(-(held @ question), kind="stable")[:limit]
     return [int(seq) for seq in found.column("seq").to_numpy()[order]]
@@ -113,7 +113,7 @@ async def test_it_finds_nearly_all_of_the_nearest(index: LanceIndex) -> None:
 async def test_scores_are_cosines(index: LanceIndex) -> None:
     question = vectors(1, 9)[0]
     found = await index.search(question, EVERYONE, ANY, 20)
-    held = await index.fetch(EVERYONE, found.seq.tolist(), ["seq", "vector"])
+    held = await index.read(EVERYONE, ANY, ["seq", "vector"], seqs=found.seq.tolist())
     cosine = dict(
         zip(
             held.column("seq").to_pylist(),
@@ -147,7 +147,9 @@ async def test_large_scopes_use_it_and_small_ones_are_compared_row_by_row(
 async def test_a_user_finds_only_own_rows(index: LanceIndex) -> None:
     question = vectors(1, 11)[0]
     # Nobody's rows are nearer than this one, which is Bo's.
-    await index.append(table([message(9_000, user_id="bo")], DIMENSION, question[None]))
+    await index.upsert(
+        table([message(9_000, user_id="bo")], DIMENSION, question[None]), all_new=True
+    )
     await index.maintain()
     found = await index.search(question, ANA, ANY, 30)
     assert len(found) == 30
@@ -159,7 +161,9 @@ async def test_a_user_finds_only_own_rows(index: LanceIndex) -> None:
 async def test_rows_that_came_since_are_found_at_once(index: LanceIndex) -> None:
     for user, seq in (("ana", 5_000), ("bo", 5_001)):
         question = vectors(1, seq)[0]
-        await index.append(table([message(seq, user_id=user)], DIMENSION, question[None]))
+        await index.upsert(
+            table([message(seq, user_id=user)], DIMENSION, question[None]), all_new=True
+        )
         for scope in (EVERYONE, Scope.user(user)):
             assert (await index.search(question, scope, ANY, 1)).seq.tolist() == [seq]
     built = await ann(index)
@@ -174,13 +178,13 @@ async def test_rows_that_came_since_are_found_at_once(index: LanceIndex) -> None
 async def test_rows_that_are_gone_are_not_found(index: LanceIndex) -> None:
     question = vectors(1, 13)[0]
     best = (await index.search(question, ANA, ANY, 5)).seq.tolist()
-    await index.discard(best[:2])
+    await index.delete(EVERYONE, ANY, seqs=best[:2])
     again = (await index.search(question, ANA, ANY, 3)).seq.tolist()
     assert again == best[2:]
     # The same row with another vector, which it is found by from now on.
     changed = {**message(best[2], conversation_id="ana's"), "seq": 7_777}
     opposite = table([changed], DIMENSION, -question[None])
-    await index.replace(opposite)
+    await index.upsert(opposite, all_new=False)
     assert best[2] not in (await index.search(question, ANA, ANY, 5)).seq.tolist()
     assert (await index.search(-question, ANA, ANY, 1)).seq.tolist() == [7_777]
 
@@ -190,10 +194,10 @@ async def test_it_is_trained_again_when_the_rows_have_grown(index: LanceIndex) -
     assert before > 0
     # The power of two up to the root of the rows.
     assert (before, ROWS) == (32, 2_000)
-    await index.append(rows(10_000, 1_900, seed=3))
+    await index.upsert(rows(10_000, 1_900, seed=3), all_new=True)
     await index.maintain()
     assert index._upkeep.partitions == 32, "not yet"
-    await index.append(rows(20_000, 200, seed=4))
+    await index.upsert(rows(20_000, 200, seed=4), all_new=True)
     await index.maintain()
     assert index._upkeep.partitions == 64
     built = await ann(index)
@@ -213,7 +217,7 @@ async def test_it_is_found_again(index: LanceIndex, tmp_path: Path) -> None:
 
 async def test_below_the_bound_nothing_is_built(tmp_path: Path) -> None:
     opened = await LanceIndex.open(str(tmp_path / "rows"), DIMENSION)
-    await opened.append(rows(0, EXACT + 1))
+    await opened.upsert(rows(0, EXACT + 1), all_new=True)
     await opened.maintain()
     assert await ann(opened) is None
     assert await recall(opened, EVERYONE, questions=5) == 1.0

@@ -69,11 +69,11 @@ async def test_a_thousand_words_are_not_all_looked_for() -> None:
     index.add(table(rows, 8).select(list(LEXICAL_COLUMNS)))
     await index.commit()
     query = LexicalQuery(" ".join((*COMMON, *RARE)), phrase_weight=0.5)
-    found = await index.search(query, EVERYONE, ANY, 1_000)
+    found = index.search(query, EVERYONE, ANY, 1_000)
     terms = {rows[seq]["content"] for seq in found.seq.tolist()}
     assert set(RARE) < terms
     assert len(terms) == 64
     few = LexicalQuery(" ".join((*COMMON[:61], *RARE)))
-    found = await index.search(few, EVERYONE, ANY, 1_000)
+    found = index.search(few, EVERYONE, ANY, 1_000)
     assert len(found) == 2 * 61 + len(RARE), "as many words as this are all looked for"
     await index.close()

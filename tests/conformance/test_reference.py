@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
-from bruno_memory_vec.testing import LexicalIndexConformance, VectorIndexConformance
+from bruno_memory_vec.testing import LexicalIndexConformance, RowIndexConformance
 
 
-class TestReference(VectorIndexConformance):
+class TestReference(RowIndexConformance):
     persistent = False
 
     async def make_index(self) -> ReferenceIndex:

@@ -9,7 +9,7 @@ import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, IndexDamaged
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter
-from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
 from bruno_memory_vec.testing import LexicalIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY
 from bruno_memory_vec.testing.rows import START, message
@@ -30,12 +30,12 @@ class TestTantivy(LexicalIndexConformance):
             TantivyIndex(self.folder, self.analyser)
 
     async def test_a_reader_sees_commits_after_a_refresh(self, index: TantivyIndex) -> None:
-        reader = TantivyIndex(self.folder, self.analyser, read_only=True)
+        reader = TantivyReader(self.folder, self.analyser)
         index.add(self.lexical_rows(message(70, "unheard of")))
         await index.commit()
-        assert len(await reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 0
+        assert len(reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 0
         await reader.refresh()
-        assert len(await reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
+        assert len(reader.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
         await reader.close()
 
     async def test_a_row_that_expires_comes_while_the_first_search_looks_for_one(self) -> None:
@@ -51,14 +51,14 @@ class TestTantivy(LexicalIndexConformance):
 
         index._query.some_expire = look  # type: ignore[method-assign]
         alive = RowFilter(alive_at=START + timedelta(days=1))
-        assert len(await index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
+        assert len(index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
         await index.commit()
-        assert len(await index.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
-        assert len(await index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
+        assert len(index.search(LexicalQuery("unheard"), ANA, ANY, 5)) == 1
+        assert len(index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
         await index.close()
 
     async def test_a_reader_takes_no_changes(self, index: TantivyIndex) -> None:
-        reader = TantivyIndex(self.folder, self.analyser, read_only=True)
+        reader = TantivyReader(self.folder, self.analyser)
         reader.add(self.lexical_rows(message(70)))
         with pytest.raises(EngineError, match="Open it to write"):
             await reader.commit()

@@ -202,27 +202,32 @@ async def test_uses_that_are_not_written_yet_count(tmp_path: Path) -> None:
         assert again[0].signals["use"] > 0.0
 
 
-async def test_a_row_that_came_after_the_view_is_not_in_it(tmp_path: Path) -> None:
+async def test_a_row_that_came_after_a_snapshot_is_not_in_it(tmp_path: Path) -> None:
     """The arrays grow in place; what was taken from them before stays as it was."""
+    from bruno_memory_vec.indexers.forwarding import capability
+    from bruno_memory_vec.indexers.protocols import HoldsRows
     from bruno_memory_vec.indexers.query import RowFilter, Scope
 
     async with open_memory(tmp_path / "store") as memory:
         await fill(memory, random.Random(3))
         await memory.recall("cat", user_id="ana")
         store = await memory._lazy.get()
-        held = await store.rows.held(Scope.user("ana"))
+        held = capability(store.rows, HoldsRows)
         assert held is not None
-        view = held.view()
-        count, last = len(view), int(view.columns["seq"][-1])
-        row = view.find(view.columns["seq"][view.columns["turn"] == 39])[0]
+        snapshot = await held.snapshot(Scope.user("ana"))
+        assert snapshot is not None
+        count, last = len(snapshot), int(snapshot.columns["seq"][-1])
+        row = snapshot.find(snapshot.columns["seq"][snapshot.columns["turn"] == 39])[0]
         message = Message(role=MessageRole.USER, content="One more.")
         await memory.store_message(message, "c0", user_id="ana")
-        assert len(held) == count + 1
-        assert len(view) == count
-        assert int(view.columns["seq"][-1]) == last
-        assert all(other < count for other in view.beside(row.tolist(), 2))
-        assert any(other == count for other in held.view().beside(row.tolist(), 2))
-        found = await store.rows.search(view.vectors[0], Scope.user("ana"), RowFilter(), 500)
+        later = await held.snapshot(Scope.user("ana"))
+        assert later is not None
+        assert len(later) == count + 1
+        assert len(snapshot) == count
+        assert int(snapshot.columns["seq"][-1]) == last
+        assert all(other < count for other in snapshot.beside(row.tolist(), 2))
+        assert any(other == count for other in later.beside(row.tolist(), 2))
+        found = await store.rows.search(snapshot.vectors[0], Scope.user("ana"), RowFilter(), 500)
         assert int(found.seq.max()) > last
 
 

@@ -36,6 +36,7 @@ from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexical
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS, key_of
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import analyser
+from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.rows.metadata_pairs import pairs_of
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
@@ -160,14 +161,14 @@ class Engines(Machine):
         batch = table(rows, DIMENSION)
         if replacing:
             where = RowFilter(ids=tuple({row["id"] for row in rows}))
-            held = self.run(self.oracle.scan(Scope.all_users(), where, COLUMNS)).to_pylist()
+            held = self.run(self.oracle.read(Scope.all_users(), where, COLUMNS)).to_pylist()
             gone = [r["seq"] for r in held if key_of(r) in keys]
-            self.both("replace", batch)
+            self.both("upsert", batch, all_new=False)
             for index in (self.words, self.plain):
                 index.remove(gone)
             self.deleted |= bool(gone)
         else:
-            self.both("append", batch)
+            self.both("upsert", batch, all_new=True)
         for index in (self.words, self.plain):
             index.add(batch.select(list(LEXICAL_COLUMNS)))
 
@@ -183,11 +184,12 @@ class Engines(Machine):
 
     @rule(uses=st.dictionaries(st.integers(0, 30), st.integers(1, 3), max_size=5))
     def touch(self, uses: dict[int, int]) -> None:
-        self.both("touch", uses, MOMENTS[-1])
+        for index in (self.rows, self.oracle):
+            self.run(count_uses(index, uses, MOMENTS[-1]))
 
     @rule()
     def maintain(self) -> None:
-        self.both("maintain")
+        self.run(self.rows.maintain())
 
     @rule(text=texts, scope=scopes, where=filters, limit=st.sampled_from((1, 3, 100)))
     def search(self, text: str, scope: Scope, where: RowFilter, limit: int) -> None:
@@ -210,8 +212,8 @@ class Engines(Machine):
         for index in (self.words, self.plain):
             self.run(index.commit())
         query = LexicalQuery(text, drop_stopwords=drop, phrase_weight=weight)
-        found = self.run(self.words.search(query, scope, where, limit))
-        whole = self.run(self.plain.search(query, scope, where, 10_000))
+        found = self.words.search(query, scope, where, limit)
+        whole = self.plain.search(query, scope, where, 10_000)
         compare(found, whole, limit, exact=not self.deleted)
 
     @rule(
@@ -225,8 +227,8 @@ class Engines(Machine):
     def around(
         self, scope: Scope, where: RowFilter, seqs: list[int], places: dict[str, list[int]]
     ) -> None:
-        same_rows(*self.both("around", scope, where, seqs, places, COLUMNS))
-        same_rows(*self.both("fetch", scope, seqs, ("seq", "content")))
+        same_rows(*self.both("read", scope, where, COLUMNS, seqs=seqs, turns=places))
+        same_rows(*self.both("read", scope, RowFilter(), ("seq", "content"), seqs=seqs))
 
     @rule(
         scope=scopes,
@@ -236,11 +238,11 @@ class Engines(Machine):
     )
     def scan(self, scope: Scope, where: RowFilter, order: str | None, limit: int | None) -> None:
         if order is None:
-            found, wanted = self.both("scan", scope, where, [*COLUMNS, "vector"])
+            found, wanted = self.both("read", scope, where, [*COLUMNS, "vector"])
             same_rows(found, wanted)
             return
         columns = ["seq", "content"] if order == "seq" else ["seq", order]
-        found, wanted = self.both("scan", scope, where, columns, order_by=order, limit=limit)
+        found, wanted = self.both("read", scope, where, columns, order_by=order, limit=limit)
         # Of rows with an equal value either may come first.
         assert found.column(order).to_pylist() == wanted.column(order).to_pylist()
         if order == "seq" or limit is None:

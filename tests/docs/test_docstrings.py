@@ -12,8 +12,8 @@ import bruno_memory_vec
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bruno_memory_vec", "indexers", "rankers")
 # Their methods are those of a protocol, whose docstrings they keep.
-ENGINES = {"LanceIndex", "TantivyIndex", "ReferenceIndex", "ReferenceLexicalIndex"}
-ENGINES |= {"SQLiteSessionStore", "CachedIndex", "LoggedIndex"}
+ENGINES = {"LanceIndex", "TantivyIndex", "TantivyReader", "ReferenceIndex", "ReferenceLexicalIndex"}
+ENGINES |= {"SQLiteSessionStore", "ForwardingRowIndex", "CachedIndex", "WriteAheadLogIndex"}
 
 
 def modules() -> Iterator[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 from tests.durability.child_writer import Load, bear_children, open_load
 
 _STEPS = {
-    "rows": ("append", "replace", "delete"),
+    "rows": ("delete",),
     "sessions": ("apply", "mark_stale", "refill"),
 }
 # On the way of logged rows to the engine: blocking steps of the log, and the engine's.
@@ -28,15 +28,28 @@ class Crossings:
     def __init__(self, deadly: int) -> None:
         self._left = deadly
 
-    def watch(self, engine: Any, name: str, called: str | None = None) -> None:
-        """Count the crossings of a method from now on, called so where they are told."""
-        called = called or name
+    def watch_upsert(self, rows: Any, appends: str, replaces: str | None) -> None:
+        """Count the crossings of a row index's upsert, called so where they are told."""
+        upsert: Callable[..., Awaitable[None]] = rows.upsert
+
+        async def crossed(table: Any, *, all_new: bool) -> None:
+            called = appends if all_new else replaces
+            if called is not None:
+                self._cross(f"before {called}")
+            await upsert(table, all_new=all_new)
+            if called is not None:
+                self._cross(f"after {called}")
+
+        rows.upsert = crossed
+
+    def watch(self, engine: Any, name: str) -> None:
+        """Count the crossings of a method from now on."""
         step: Callable[..., Awaitable[Any]] = getattr(engine, name)
 
         async def crossed(*arguments: Any) -> Any:
-            self._cross(f"before {called}")
+            self._cross(f"before {name}")
             result = await step(*arguments)
-            self._cross(f"after {called}")
+            self._cross(f"after {name}")
             return result
 
         setattr(engine, name, crossed)
@@ -44,8 +57,8 @@ class Crossings:
     def watch_log(self, rows: Any) -> None:
         """Count the crossings of what happens between the log and LanceDB from now on."""
         logged = rows.inner
-        self.watch(logged.inner, "append", "land")
-        log = logged._backlog._log
+        self.watch_upsert(logged.inner, "land", None)
+        log = logged._memtables._log
         for name in _LOG_STEPS:
             self._watch_blocking(log, name)
 
@@ -85,6 +98,7 @@ async def main(order: dict[str, Any]) -> None:
     for engine, names in _STEPS.items():
         for name in names:
             crossings.watch(getattr(store, engine), name)
+    crossings.watch_upsert(store.rows, "append", "replace")
     crossings.watch_log(store.rows)
     await load.put([load.message(str(go.id))], "ana", "ana-1", single=True)  # a copy there
     await load.memory.get_context("ana", "ana-0")
@@ -93,7 +107,7 @@ async def main(order: dict[str, Any]) -> None:
     await load.memory.get_context("ana", "ana-1")  # filled again from the rows
     await load.put([load.message()], "ana", "ana-1", single=True)
     await load.put([load.message()], "ana", "ana-0", single=True)
-    await store.rows.flush()
+    await store.rows.inner.flush()
     await load.put([load.message()], "ana", "ana-1", single=True)
     print("done", flush=True)
     await asyncio.sleep(600)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from bruno_memory_vec.indexers.lance.logged import LoggedIndex
+from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.testing.rows import message, table
 
@@ -20,7 +20,7 @@ DIMENSION = 8
 
 async def main(folder: Path) -> None:
     inner = await LanceIndex.open(str(folder), DIMENSION)
-    index = LoggedIndex(inner, folder / LOG, row_schema(DIMENSION))
+    index = WriteAheadLogIndex(inner, folder / LOG, row_schema(DIMENSION))
     await index.replay()
     print("open", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -28,7 +28,7 @@ async def main(folder: Path) -> None:
     told = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
     flushing: asyncio.Task[None] | None = None
     while not told.done():
-        await index.append(table([message(seq, f"number {seq}")], DIMENSION))
+        await index.upsert(table([message(seq, f"number {seq}")], DIMENSION), all_new=True)
         print(seq, flush=True)
         seq += 1
         if dice.random() < 0.1 and (flushing is None or flushing.done()):

@@ -31,7 +31,7 @@ def message(text: str, role: str = "user", **fields: Any) -> Message:
 async def rows_of(memory: VectorMemory) -> list[dict[str, Any]]:
     """Every row of the store but its vector, straight from the engine."""
     store = await memory._lazy.get()
-    return list(from_table(await store.rows.scan(Scope.all_users(), RowFilter(), COLUMNS)))
+    return list(from_table(await store.rows.read(Scope.all_users(), RowFilter(), COLUMNS)))
 
 
 async def turns_of(memory: VectorMemory, conversation_id: str) -> list[tuple[int, str]]:

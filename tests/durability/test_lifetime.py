@@ -161,21 +161,21 @@ def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
     script = """
         from pathlib import Path
 
-        from bruno_memory_vec.indexers.lance import LanceIndex
-        from bruno_memory_vec.indexers.logged import LoggedIndex
+        from bruno_memory_vec.indexers.lance.index import LanceIndex
+        from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
         from bruno_memory_vec.indexers.query import RowFilter, Scope
         from bruno_memory_vec.indexers.schema import LOG, row_schema
         from bruno_memory_vec.testing.rows import message, table
 
         async def write(folder, turns):
-            index = LoggedIndex(
+            index = WriteAheadLogIndex(
                 await LanceIndex.open(str(folder), 8), folder / LOG, row_schema(8)
             )
             await index.replay()
             for seq in range(5):
-                await index.append(table([message(seq)], 8))
+                await index.upsert(table([message(seq)], 8), all_new=True)
             asyncio.ensure_future(index.flush())
-            while not index._backlog.landing:
+            while not index._memtables.flush_begun:
                 await asyncio.sleep(0)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -337,8 +337,8 @@ class Fault:
         self.on = False
         real = getattr(engine, name)
 
-        async def call(*arguments: Any) -> Any:
-            result = await real(*arguments)
+        async def call(*arguments: Any, **named: Any) -> Any:
+            result = await real(*arguments, **named)
             if self.on:
                 raise EngineError("lancedb", name, "the answer got lost", fix="Try again.")
             return result
@@ -352,7 +352,7 @@ async def test_a_commit_that_fails_after_it_was_made(
     """The rows are there although the engine said no: nothing may be given their turns."""
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         await memory.store_message(message("one"), "talk", "ana")
-        fault = Fault((await memory._lazy.get()).rows, "append", monkeypatch)
+        fault = Fault((await memory._lazy.get()).rows, "upsert", monkeypatch)
         fault.on = True
         with pytest.raises(EngineError):
             await memory.store_message(message("two"), "talk", "ana")
@@ -402,15 +402,15 @@ async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
 
 
 async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemory) -> None:
-    store = await memory._lazy.get()
-    await store.rows.flush()
-    before, version = (await memory.health())["rows"], await store.rows.version()
+    rows = (await memory._lazy.get()).rows.inner
+    await rows.flush()
+    before, version = (await memory.health())["rows"], await rows.version()
     began = time.monotonic()
     for n in range(20):
         await memory.store_message(message(f"m{n}"), "talk", "ana")
-        assert await store.rows.version() != version
-        version = await store.rows.version()
-    await store.rows.flush()
+        assert await rows.version() != version
+        version = await rows.version()
+    await rows.flush()
     after = (await memory.health())["rows"]
     assert after["rows"] - before["rows"] == 20
     # One, and one more for each second that it took.

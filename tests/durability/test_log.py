@@ -14,10 +14,11 @@ import pytest
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from bruno_memory_vec.indexers.lance.logged import LoggedIndex
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
+from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.testing.rows import message as row
 from bruno_memory_vec.testing.rows import table
 from tests.durability.child_logger import DIMENSION
@@ -26,9 +27,9 @@ from tests.durability.support import HERE, Child, message, rows_of
 EVERYTHING = (Scope.all_users(), RowFilter())
 
 
-async def open_logged(folder: Path, **how: bool) -> LoggedIndex:
+async def open_logged(folder: Path, **how: bool) -> WriteAheadLogIndex:
     inner = await LanceIndex.open(str(folder), DIMENSION, **how)
-    index = LoggedIndex(inner, folder / LOG, row_schema(DIMENSION), **how)
+    index = WriteAheadLogIndex(inner, folder / LOG, row_schema(DIMENSION), **how)
     await index.replay()
     return index
 
@@ -37,8 +38,8 @@ def some(*seqs: int) -> Any:
     return table([row(seq, f"number {seq}") for seq in seqs], DIMENSION)
 
 
-async def seqs_of(index: LoggedIndex) -> list[int]:
-    found: list[int] = (await index.scan(*EVERYTHING, ["seq"])).column("seq").to_pylist()
+async def seqs_of(index: WriteAheadLogIndex) -> list[int]:
+    found: list[int] = (await index.read(*EVERYTHING, ["seq"])).column("seq").to_pylist()
     return sorted(found)
 
 
@@ -118,7 +119,7 @@ async def test_rows_that_lancedb_does_not_take_stay(tmp_path: Path) -> None:
     """They can be read, writing goes on, health tells it, and later they get there."""
     folder = tmp_path / "rows"
     index = await open_logged(folder)
-    await index.append(some(0, 1))
+    await index.upsert(some(0, 1), all_new=True)
     # LanceDB cannot write where its folder is a file.
     data = folder / "rows.lance" / "data"
     if data.exists():
@@ -128,14 +129,14 @@ async def test_rows_that_lancedb_does_not_take_stay(tmp_path: Path) -> None:
         await index.flush()
     problem = (await index.health())["log"]["problem"]
     assert problem
-    await index.append(some(2))
+    await index.upsert(some(2), all_new=True)
     assert await seqs_of(index) == [0, 1, 2]
     # What changes rows needs them in LanceDB.
-    for change in (index.delete(*EVERYTHING), index.touch({0: 1}, row(0)["created_at"])):
+    for change in (index.delete(*EVERYTHING), count_uses(index, {0: 1}, row(0)["created_at"])):
         with pytest.raises(EngineError):
             await change
     with pytest.raises(EngineError):
-        await index.replace(some(1))
+        await index.upsert(some(1), all_new=False)
     assert await index.count(*EVERYTHING) == 3
     # Another process that opens it finds the same.
     again = await open_logged(folder)
@@ -156,14 +157,14 @@ async def test_the_bound_holds_while_lancedb_takes_nothing(tmp_path: Path) -> No
     data.touch()
     stored = 0
     for first in range(0, 2048, 256):
-        await index.append(some(*range(first, first + 256)))
+        await index.upsert(some(*range(first, first + 256)), all_new=True)
         stored += 256
     for _ in range(2):
         with pytest.raises(EngineError):
-            await index.append(some(5000))
+            await index.upsert(some(5000), all_new=True)
     assert len(await seqs_of(index)) == stored
     data.unlink()
-    await index.append(some(6000))
+    await index.upsert(some(6000), all_new=True)
     assert len(await seqs_of(index)) == stored + 1
     await index.close()
 
@@ -172,7 +173,7 @@ async def test_a_commit_whose_end_is_not_known_doubles_nothing(tmp_path: Path) -
     """LanceDB has committed, and its sync fails: the rows are in both."""
     folder = tmp_path / "rows"
     index = await open_logged(folder, fsync=True)
-    await index.append(some(0, 1))
+    await index.upsert(some(0, 1), all_new=True)
     # What cannot be synced: fsync refuses devices.
     device = folder / "rows.lance" / "_indices" / "device"
     device.parent.mkdir(exist_ok=True)
@@ -181,7 +182,7 @@ async def test_a_commit_whose_end_is_not_known_doubles_nothing(tmp_path: Path) -
         await index.flush()
     assert await index.inner.count(*EVERYTHING) == 2, "it was not committed: this shows nothing"
     assert await index.count(*EVERYTHING) == 2
-    await index.append(some(2))
+    await index.upsert(some(2), all_new=True)
     assert await seqs_of(index) == [0, 1, 2]
     assert len(segments(folder / LOG)) == 2
     device.unlink()

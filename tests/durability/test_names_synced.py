@@ -49,7 +49,7 @@ async def test_of_the_log_and_of_its_folder(
                 assert folders.holds(path), (number, path)
             # What the first rows were in goes, and the next are in another file.
             store = await memory._lazy.get()
-            await store.rows.flush()
+            await store.rows.inner.flush()
             assert not file.exists()
 
 

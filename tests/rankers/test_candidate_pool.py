@@ -12,7 +12,7 @@ import pytest
 
 from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
-from bruno_memory_vec.indexers.user_rows import UserRows
+from bruno_memory_vec.indexers.snapshot import HeldRows
 from bruno_memory_vec.rankers import (
     CandidateSettings,
     Coverage,
@@ -72,14 +72,14 @@ def pool_of(
     how: Profile,
 ) -> Pool:
     """The pool of all these rows, as a recall makes it."""
-    view = UserRows(table(rows, [*COLUMNS, "vector"]), mixed=True).view()
+    snapshot = HeldRows(table(rows, [*COLUMNS, "vector"]), mixed=True).snapshot()
     words, meaning = (
-        aligned(np.arange(len(view)), *_located(Loaded(view, None), side))
+        aligned(np.arange(len(snapshot)), *_located(Loaded(snapshot, None), side))
         for side in (lexical, semantic)
     )
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     request = RecallRequest(question, Scope.all_users(), RowFilter(), 10, how, now)
-    return make_pool(view, np.arange(len(view)), words, meaning, uses, request)
+    return make_pool(snapshot, np.arange(len(snapshot)), words, meaning, uses, request)
 
 
 def test_the_turns_around_the_best() -> None:

@@ -79,7 +79,7 @@ def fact(text: str, **fields: Any) -> MemoryEntry:
 async def rows_and_vectors(memory: VectorMemory) -> tuple[list[dict[str, Any]], NDArray[Any]]:
     """Every row in the order of ``seq``, and their vectors."""
     rows = (await memory._lazy.get()).rows
-    table = (await rows.scan(*EVERYTHING, [*COLUMNS, "vector"])).sort_by("seq")
+    table = (await rows.read(*EVERYTHING, [*COLUMNS, "vector"])).sort_by("seq")
     vectors = np.array(table.column("vector").to_pylist(), dtype=np.float32)
     return list(from_table(table.select(list(COLUMNS)))), vectors
 

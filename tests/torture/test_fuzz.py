@@ -228,7 +228,7 @@ def test_word_search(torture: Torture, watchdog: Watchdog, tmp_path: Path) -> No
             def search(text: str) -> None:
                 where = row_filter(alive_at=None, **arguments)
                 query = LexicalQuery(text, drop, weight)
-                found = run(index.search(query, scope, where, 20))
+                found = index.search(query, scope, where, 20)
                 asked = (*scope.conditions(), *where.conditions())
                 assert all(matches(rows[seq], asked) for seq in found.seq.tolist())
                 assert np.isfinite(found.score).all()
@@ -256,13 +256,13 @@ def test_filters(torture: Torture, watchdog: Watchdog, tmp_path: Path) -> None:
     rows = corpus()
     with event_loop() as run:
         index = run(LanceIndex.open(str(tmp_path / "rows"), _DIMENSION))
-        run(index.append(table(rows, _DIMENSION)))
+        run(index.upsert(table(rows, _DIMENSION), all_new=True))
         now = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
         def check(scope: Scope, arguments: dict[str, Any]) -> None:
             def scan() -> None:
                 where = row_filter(alive_at=now, **arguments)
-                found = run(index.scan(scope, where, ["seq"]))
+                found = run(index.read(scope, where, ["seq"]))
                 asked = (*scope.conditions(), *where.conditions())
                 wanted = [row["seq"] for row in rows if matches(row, asked)]
                 assert sorted(found.column("seq").to_pylist()) == wanted

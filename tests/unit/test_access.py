@@ -206,11 +206,11 @@ async def test_a_first_write_that_fails_owns_nothing(
     await memory.store_message(message("one"), "anas", "ana")
     store = await memory._lazy.get()
 
-    async def fail(*_: Any) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
         raise EngineError("test", "append", "as asked", fix="None.")
 
     with monkeypatch.context() as failing:
-        failing.setattr(store.rows, "append", fail)
+        failing.setattr(store.rows, "upsert", fail)
         calls = [
             memory.store_message(message("x"), "new", "ana"),
             memory.store_message(message("x"), "anas", "ana"),

@@ -42,7 +42,7 @@ async def memory() -> AsyncIterator[VectorMemory]:
 async def turns(memory: VectorMemory, conversation: str) -> dict[str, int]:
     rows = (await memory._lazy.get()).rows
     scope = Scope.all_users().within(conversation)
-    found = await rows.scan(scope, RowFilter(), ("content", "turn"), order_by="turn")
+    found = await rows.read(scope, RowFilter(), ("content", "turn"), order_by="turn")
     return {row["content"]: row["turn"] for row in found.to_pylist()}
 
 
@@ -53,11 +53,11 @@ class Failing:
         self.when = ""
         inner = getattr(owner, name)
 
-        async def call(*given: Any) -> Any:
+        async def call(*given: Any, **named: Any) -> Any:
             when, self.when = self.when, ""
             if when == "before":
                 raise EngineError("test", "fail", "as asked", fix="None.")
-            result = await inner(*given)
+            result = await inner(*given, **named)
             if when == "after":
                 raise EngineError("test", "fail", "as asked", fix="None.")
             return result
@@ -110,7 +110,7 @@ async def test_a_turn_is_never_given_twice(
     if part == "sessions":
         failing = Failing(store.sessions, "apply", monkeypatch)
     else:
-        failing = Failing(store.rows, "append", monkeypatch)
+        failing = Failing(store.rows, "upsert", monkeypatch)
     for number in range(6):
         failing.when = when if number in (1, 3) else ""
         with contextlib.suppress(EngineError):
@@ -132,13 +132,13 @@ async def test_callers_in_a_loop_share_commits(
 ) -> None:
     rows = (await memory._lazy.get()).rows
     commits: list[int] = []
-    inner = rows.append
+    inner = rows.upsert
 
-    async def append(table: pa.Table) -> None:
+    async def upsert(table: pa.Table, *, all_new: bool) -> None:
         commits.append(table.num_rows)
-        await inner(table)
+        await inner(table, all_new=all_new)
 
-    monkeypatch.setattr(rows, "append", append)
+    monkeypatch.setattr(rows, "upsert", upsert)
 
     async def caller(name: str) -> None:
         for n in range(10):

@@ -53,7 +53,7 @@ class Engines:
 
     async def turns(self, talk: str = "talk") -> dict[int, int]:
         scope = Scope.all_users().within(talk)
-        found = await self.rows.scan(scope, RowFilter(kinds=("message",)), ["seq", "turn"])
+        found = await self.rows.read(scope, RowFilter(kinds=("message",)), ["seq", "turn"])
         return {row["seq"]: row["turn"] for row in found.to_pylist()}
 
 
@@ -70,8 +70,10 @@ async def test_rows_that_nobody_has_heard_of(
 ) -> None:
     monkeypatch.setattr(lexical, "_ROWS_A_COMMIT", at_once)
     monkeypatch.setattr(sessions, "_ROWS_A_COMMIT", at_once)
-    await engines.rows.append(rows(*(message(seq) for seq in range(5)), memory(5)))
-    await engines.rows.append(rows(message(6, conversation_id="other", turn=0, user_id="ben")))
+    await engines.rows.upsert(rows(*(message(seq) for seq in range(5)), memory(5)), all_new=True)
+    await engines.rows.upsert(
+        rows(message(6, conversation_id="other", turn=0, user_id="ben")), all_new=True
+    )
     await engines.follow()
     assert await engines.seqs() == [0, 1, 2, 3, 4, 5, 6]
     assert await engines.sessions.last_seq() == 6
@@ -89,9 +91,11 @@ async def test_rows_that_nobody_has_heard_of(
 
 
 async def test_rows_that_came_since(engines: Engines) -> None:
-    await engines.rows.append(rows(*(message(seq) for seq in range(3))))
+    await engines.rows.upsert(rows(*(message(seq) for seq in range(3))), all_new=True)
     await engines.follow()
-    await engines.rows.append(rows(message(3), message(4, conversation_id="new", turn=0)))
+    await engines.rows.upsert(
+        rows(message(3), message(4, conversation_id="new", turn=0)), all_new=True
+    )
     await engines.follow()
     assert await engines.seqs() == [0, 1, 2, 3, 4]
     assert engines.told[-1] == ("indexing words", 5, 5)
@@ -112,7 +116,7 @@ async def test_the_rows_are_read_once_where_nothing_is_wrong(
         return inner(seq, *given)
 
     monkeypatch.setattr(engines.rows, "after", after)
-    await engines.rows.append(rows(message(0), message(1)))
+    await engines.rows.upsert(rows(message(0), message(1)), all_new=True)
     await engines.follow()
     assert streams == [-1, -1]
     await engines.follow()
@@ -121,7 +125,7 @@ async def test_the_rows_are_read_once_where_nothing_is_wrong(
 
 async def test_changes_that_wait_in_the_word_index_are_made_first(engines: Engines) -> None:
     batch = rows(message(0), message(1))
-    await engines.rows.append(batch)
+    await engines.rows.upsert(batch, all_new=True)
     engines.words.add(batch.select(list(LEXICAL_COLUMNS)))
     await engines.follow()
     assert engines.words.pending == 0
@@ -136,7 +140,7 @@ async def test_words_that_were_lost_and_words_of_rows_that_are_gone(
     monkeypatch.setattr(lexical, "_ROWS_A_COMMIT", at_once)
     monkeypatch.setattr(sessions, "_ROWS_A_COMMIT", at_once)
     every = [message(seq) for seq in range(6)]
-    await engines.rows.append(rows(*every))
+    await engines.rows.upsert(rows(*every), all_new=True)
     await engines.indexed(*every, message(9))
     engines.words.remove([0, 2, 3])
     await engines.follow()
@@ -145,7 +149,7 @@ async def test_words_that_were_lost_and_words_of_rows_that_are_gone(
 
 async def test_as_many_words_as_rows_and_not_the_same(engines: Engines) -> None:
     """One row went and another came, and the index has heard of neither."""
-    await engines.rows.append(rows(message(0), message(1)))
+    await engines.rows.upsert(rows(message(0), message(1)), all_new=True)
     await engines.indexed(message(0), message(7))
     await engines.follow()
     assert await engines.seqs() == [0, 1]
@@ -154,7 +158,7 @@ async def test_as_many_words_as_rows_and_not_the_same(engines: Engines) -> None:
 async def test_an_index_that_cannot_be_mended_is_told(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await engines.rows.append(rows(message(0), message(1)))
+    await engines.rows.upsert(rows(message(0), message(1)), all_new=True)
     monkeypatch.setattr(engines.words, "add", lambda rows: None)
     with pytest.raises(EngineError, match=r"holds 0 of 2 rows after a repair.*lexical"):
         await engines.follow()
@@ -162,16 +166,17 @@ async def test_an_index_that_cannot_be_mended_is_told(
 
 async def test_messages_without_a_turn_are_placed_behind_the_others(engines: Engines) -> None:
     """As they were written, whatever the store's order is; memories are not messages."""
-    await engines.rows.append(rows(message(0), message(1, turn=4)))
+    await engines.rows.upsert(rows(message(0), message(1, turn=4)), all_new=True)
     await engines.follow()
-    await engines.rows.append(
+    await engines.rows.upsert(
         rows(
             message(2, turn=None),
             memory(3, conversation_id="talk"),
             message(4, turn=None),
             message(5, turn=None, conversation_id="new", user_id="ben"),
             message(6, turn=5),
-        )
+        ),
+        all_new=True,
     )
     await engines.follow()
     assert await engines.turns() == {0: 0, 1: 4, 2: 6, 4: 7, 6: 5}
@@ -180,7 +185,7 @@ async def test_messages_without_a_turn_are_placed_behind_the_others(engines: Eng
         known = await engines.sessions.conversation(talk)
         assert known is not None
         assert known.next_turn == next_turn
-    found = engines.words.find(_query(), Scope.all_users(), RowFilter(), 100)
+    found = engines.words.search(_query(), Scope.all_users(), RowFilter(), 100)
     held = dict(zip(found.seq.tolist(), found.turn.tolist(), strict=True))
     assert held == {0: 0, 1: 4, 2: 6, 3: -1, 4: 7, 5: 0, 6: 5}
 
@@ -193,10 +198,10 @@ def _query() -> Any:
 
 async def test_a_turn_that_was_given_already_is_not_given_again(engines: Engines) -> None:
     """The sessions know of turns whose rows are gone."""
-    await engines.rows.append(rows(message(0)))
+    await engines.rows.upsert(rows(message(0)), all_new=True)
     row = message_row(said("gone"), "ana", "talk")
     await engines.sessions.apply([HotTurn("ana", "talk", 8, row)], 0)
-    await engines.rows.append(rows(message(1, turn=None)))
+    await engines.rows.upsert(rows(message(1, turn=None)), all_new=True)
     await engines.follow()
     assert await engines.turns() == {0: 0, 1: 9}
 
@@ -207,13 +212,13 @@ async def test_old_messages_without_a_turn_are_found_when_asked(
 ) -> None:
     monkeypatch.setattr(lexical, "_ROWS_A_COMMIT", at_once)
     monkeypatch.setattr(sessions, "_ROWS_A_COMMIT", at_once)
-    await engines.rows.append(rows(*(message(seq) for seq in range(4))))
-    await engines.rows.append(rows(message(5, conversation_id="other", turn=3)))
+    await engines.rows.upsert(rows(*(message(seq) for seq in range(4))), all_new=True)
+    await engines.rows.upsert(rows(message(5, conversation_id="other", turn=3)), all_new=True)
     await engines.follow()
     assert await _mend(engines) == 0
     other = await engines.sessions.conversation("other")
     for seq in (0, 2):
-        await engines.rows.fill(pa.table({"seq": [seq], "turn": pa.array([None], pa.int64())}))
+        await engines.rows.update(pa.table({"seq": [seq], "turn": pa.array([None], pa.int64())}))
     await engines.follow()
     assert await engines.turns() == {0: None, 1: 1, 2: None, 3: 3}
     assert await _mend(engines) == 2

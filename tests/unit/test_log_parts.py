@@ -12,15 +12,16 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers.lance import flusher as row_backlog
-from bruno_memory_vec.indexers.lance import memtable as row_tail
-from bruno_memory_vec.indexers.lance.logged import LoggedIndex
-from bruno_memory_vec.indexers.lance.write_ahead_log import RowLog, read_segment, segments
+from bruno_memory_vec.indexers.lance import memtable
+from bruno_memory_vec.indexers.lance.write_ahead_log import WriteAheadLog, read_segment, segments
+from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceIndex
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
+from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
+from tests.versioned import VersionedReference
 
 DIMENSION = 8
 SCHEMA = row_schema(DIMENSION)
@@ -42,7 +43,7 @@ def rows(*seqs: int) -> pa.Table:
     return table([row(seq) for seq in seqs], DIMENSION)
 
 
-class Inner(ReferenceIndex):
+class Inner(VersionedReference):
     """The oracle's engine, whose next append can be made to fail, before or after it is done."""
 
     def __init__(self) -> None:
@@ -50,11 +51,14 @@ class Inner(ReferenceIndex):
         self.fails: list[str] = []
         self.commits: list[int] = []
 
-    async def append(self, rows: pa.Table) -> None:
+    async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
+        if not all_new:
+            await super().upsert(rows, all_new=False)
+            return
         when = self.fails.pop(0) if self.fails else ""
         if when == "before":
             raise EngineError("test", "add rows", "as asked", fix="None.")
-        await super().append(rows)
+        await super().upsert(rows, all_new=all_new)
         self.commits.append(rows.num_rows)
         if when == "after":
             raise EngineError("test", "add rows", "as asked, late", fix="None.")
@@ -65,18 +69,18 @@ class Pair:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.inner = folder, Inner()
-        self.index = LoggedIndex(self.inner, folder, SCHEMA)
+        self.index = WriteAheadLogIndex(self.inner, folder, SCHEMA)
         self.oracle = ReferenceIndex(DIMENSION)
 
     async def append(self, *seqs: int) -> None:
-        await self.index.append(rows(*seqs))
-        await self.oracle.append(rows(*seqs))
+        await self.index.upsert(rows(*seqs), all_new=True)
+        await self.oracle.upsert(rows(*seqs), all_new=True)
 
     @property
     def files(self) -> list[str]:
         return [path.name for path in segments(self.folder)]
 
-    async def check(self, index: LoggedIndex | None = None) -> None:
+    async def check(self, index: WriteAheadLogIndex | None = None) -> None:
         """Ask both everything."""
         index, oracle = index or self.index, self.oracle
         for scope in (EVERYONE, ANA, BEN, ANA.within("ana's 0"), Scope.user("cy")):
@@ -93,7 +97,7 @@ class Pair:
         assert (await index.health())["rows"] == held
 
     async def _check(
-        self, index: LoggedIndex, oracle: ReferenceIndex, scope: Scope, where: RowFilter
+        self, index: WriteAheadLogIndex, oracle: ReferenceIndex, scope: Scope, where: RowFilter
     ) -> None:
         assert await index.count(scope, where) == await oracle.count(scope, where)
         for limit in (1, 3, 100):
@@ -107,7 +111,7 @@ class Pair:
         for order, limit in ((None, None), ("seq", 2), ("created_at", 3), ("turn", None)):
             columns = ("content", "user_id") if order else COLUMNS
             tables = [
-                await one.scan(scope, where, columns, order_by=order, limit=limit)
+                await one.read(scope, where, columns, order_by=order, limit=limit)
                 for one in (index, oracle)
             ]
             assert tables[0].column_names == list(columns)
@@ -118,12 +122,15 @@ class Pair:
         places = {"ana's 0": [1, 2, 3, 8], "ben's 1": [1, 4]}
         for columns in (("content",), ("seq", "turn")):
             near = [
-                await one.around(scope, where, [0, 4, 7, 99], places, columns)
+                await one.read(scope, where, columns, seqs=[0, 4, 7, 99], turns=places)
                 for one in (index, oracle)
             ]
             assert near[0].column_names == list(columns)
             assert _sorted(near[0]) == _sorted(near[1])
-            got = [await one.fetch(scope, [1, 6, 7, 8, 99], columns) for one in (index, oracle)]
+            got = [
+                await one.read(scope, ANY, columns, seqs=[1, 6, 7, 8, 99])
+                for one in (index, oracle)
+            ]
             assert _sorted(got[0]) == _sorted(got[1])
 
 
@@ -169,13 +176,13 @@ async def test_rows_that_are_logged_and_rows_that_are_not(pair: Pair) -> None:
 async def test_rows_that_are_in_both(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine has them, and their file is not gone yet."""
     await pair.append(0, 1, 2, 3)
-    assert pair.index._backlog is not None
+    assert pair.index._memtables is not None
     with monkeypatch.context() as failing:
 
         def refuse(*_: Any) -> None:
-            raise BackendUnavailable("row log", "let go of rows", "busy", fix="None.")
+            raise BackendUnavailable("write-ahead log", "let go of rows", "busy", fix="None.")
 
-        failing.setattr(pair.index._backlog._log, "remove", refuse)
+        failing.setattr(pair.index._memtables._log, "remove", refuse)
         with pytest.raises(BackendUnavailable):
             await pair.index.flush()
     assert await pair.inner.count(EVERYONE, ANY) == 4
@@ -213,13 +220,13 @@ async def test_an_engine_that_fails(pair: Pair, when: str) -> None:
 
 async def test_a_flush_takes_what_was_logged_when_it_began(pair: Pair) -> None:
     """Else it would never end beside somebody who stores all the time."""
-    inner, gate = pair.inner.append, asyncio.Event()
+    inner, gate = pair.inner.upsert, asyncio.Event()
 
-    async def append(given: pa.Table) -> None:
-        await inner(given)
+    async def upsert(given: pa.Table, *, all_new: bool) -> None:
+        await inner(given, all_new=all_new)
         await gate.wait()
 
-    pair.inner.append = append  # type: ignore[method-assign]
+    pair.inner.upsert = upsert  # type: ignore[method-assign]
     await pair.append(0, 1)
     flushing = asyncio.ensure_future(pair.index.flush())
     while not pair.inner.commits:  # noqa: ASYNC110  # it has no event for it
@@ -232,7 +239,7 @@ async def test_a_flush_takes_what_was_logged_when_it_began(pair: Pair) -> None:
     await pair.check()
 
 
-@pytest.mark.parametrize("call", ["scan", "search", "count", "after"])
+@pytest.mark.parametrize("call", ["read", "search", "count", "after"])
 async def test_rows_that_leave_the_tail_and_go_while_the_engine_is_asked(
     pair: Pair, call: str
 ) -> None:
@@ -259,8 +266,8 @@ async def test_rows_that_leave_the_tail_and_go_while_the_engine_is_asked(
 
     setattr(pair.inner, call, stream if call == "after" else answer)
     found: list[int]
-    if call == "scan":
-        found = (await pair.index.scan(EVERYONE, ANY, ["seq"])).column("seq").to_pylist()
+    if call == "read":
+        found = (await pair.index.read(EVERYONE, ANY, ["seq"])).column("seq").to_pylist()
     elif call == "search":
         question = HashEmbedder(DIMENSION).embed(["hotel"])[0]
         found = (await pair.index.search(question, EVERYONE, ANY, 9)).seq.tolist()
@@ -284,13 +291,13 @@ async def test_changes_wait_until_the_engine_has_every_row(pair: Pair) -> None:
     await pair.append(4)
     changed = table([{**row(4), "content": "mended", "seq": 12}], DIMENSION)
     for index in (pair.index, pair.oracle):
-        await index.replace(changed)
+        await index.upsert(changed, all_new=False)
     await pair.check()
     assert pair.files == []
     await pair.append(13)
     for one in (pair.index, pair.oracle):
-        await one.touch({13: 2, 12: 1}, START)
-        await one.touch({}, START)
+        await count_uses(one, {13: 2, 12: 1}, START)
+        await count_uses(one, {}, START)
     await pair.check()
     # One change that fails leaves the rows logged, and is not made.
     await pair.append(14)
@@ -314,7 +321,7 @@ async def test_what_a_replay_would_not_find_is_not_logged(
 ) -> None:
     await pair.append(7, 8)
     fresh = [{**row(seq), "id": f"{place:036}"} for place, seq in enumerate(seqs)]
-    await pair.index.append(table(fresh, DIMENSION))
+    await pair.index.upsert(table(fresh, DIMENSION), all_new=True)
     assert pair.inner.commits == [2, len(seqs)], why
     assert pair.files == []
 
@@ -325,7 +332,7 @@ async def test_many_rows_go_to_the_engine_at_once(
 ) -> None:
     await pair.append(0)
     size = rows(1, 2, 4).get_total_buffer_size()
-    monkeypatch.setattr(row_backlog, bound, 3 if bound == "LOGGED_ROWS" else size)
+    monkeypatch.setattr(memtable, bound, 3 if bound == "LOGGED_ROWS" else size)
     await pair.append(1, 2, 4)
     assert pair.inner.commits == []
     await pair.append(5, 6, 7, 8)
@@ -340,12 +347,12 @@ async def test_many_rows_go_to_the_engine_at_once(
 async def test_a_tail_that_is_half_full_is_flushed_beside_appends(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_backlog, "TAIL_ROWS", 8)
+    monkeypatch.setattr(memtable, "MEMTABLE_ROWS", 8)
     await pair.append(0, 1, 2)
-    assert pair.index._backlog is not None
-    assert pair.index._backlog._flushing is None
+    assert pair.index._memtables is not None
+    assert pair.index._memtables._flushing_beside is None
     await pair.append(3)
-    flushing = pair.index._backlog._flushing
+    flushing = pair.index._memtables._flushing_beside
     assert flushing is not None
     await pair.append(4)
     await flushing
@@ -354,17 +361,17 @@ async def test_a_tail_that_is_half_full_is_flushed_beside_appends(
 
 
 async def test_a_full_tail_makes_appends_wait(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_backlog, "TAIL_ROWS", 6)
+    monkeypatch.setattr(memtable, "MEMTABLE_ROWS", 6)
     pair.inner.fails = ["before"] * 3
     await pair.append(0, 1, 2, 4)
-    assert pair.index._backlog is not None
-    assert pair.index._backlog._flushing is not None
-    await pair.index._backlog._flushing
+    assert pair.index._memtables is not None
+    assert pair.index._memtables._flushing_beside is not None
+    await pair.index._memtables._flushing_beside
     # It has failed out of sight; what waits is told, and stays where it is.
     assert "as asked" in (await pair.index.health())["log"]["problem"]
     await pair.append(5, 6)
     with pytest.raises(EngineError, match="as asked"):
-        await pair.index.append(rows(7))
+        await pair.index.upsert(rows(7), all_new=True)
     await pair.check()
     pair.inner.fails = []
     await pair.append(7)
@@ -378,19 +385,19 @@ async def test_a_tail_of_few_and_long_rows_is_full_too(
     pair.inner.fails = ["before"] * 9
     await pair.append(0)
     size = (await pair.index.health())["log"]["bytes"]
-    monkeypatch.setattr(row_backlog, "TAIL_BYTES", 4 * size)
+    monkeypatch.setattr(memtable, "MEMTABLE_BYTES", 4 * size)
     await pair.append(1)
-    assert pair.index._backlog is not None
-    assert pair.index._backlog._flushing is not None, "half of it"
-    await pair.index._backlog._flushing
+    assert pair.index._memtables is not None
+    assert pair.index._memtables._flushing_beside is not None, "half of it"
+    await pair.index._memtables._flushing_beside
     await pair.append(2)
     # What comes is reckoned by its buffers, which are less than its record.
     large = table([{**row(4), "content": "x" * size}], DIMENSION)
     with pytest.raises(EngineError, match="as asked"):
-        await pair.index.append(large)
+        await pair.index.upsert(large, all_new=True)
     await pair.check()
     pair.inner.fails = []
-    await pair.index.append(large)
+    await pair.index.upsert(large, all_new=True)
     assert sum(pair.inner.commits) == 3
 
 
@@ -399,13 +406,13 @@ async def test_closing_brings_what_is_logged(tmp_path: Path) -> None:
     await pair.index.replay()
     await pair.append(0, 1)
     kept: list[pa.Table] = []
-    inner = pair.inner.append
+    inner = pair.inner.upsert
 
-    async def append(given: pa.Table) -> None:
+    async def upsert(given: pa.Table, *, all_new: bool) -> None:
         kept.append(given)
-        await inner(given)
+        await inner(given, all_new=all_new)
 
-    pair.inner.append = append  # type: ignore[method-assign]
+    pair.inner.upsert = upsert  # type: ignore[method-assign]
     await pair.index.close()
     assert [one.num_rows for one in kept] == [2]
     assert pair.files == []
@@ -418,7 +425,7 @@ async def test_a_tail_of_many_records(
     pair: Pair, tables: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many are joined in a thread, while others come."""
-    monkeypatch.setattr(row_tail, "_JOINED_ON_THE_LOOP", 4)
+    monkeypatch.setattr(memtable, "_JOINED_ON_THE_LOOP", 4)
     for seq in range(tables):
         await pair.append(seq)
         if seq % 20 == 0:
@@ -434,12 +441,12 @@ async def test_a_tail_of_many_records(
 
 
 @pytest.fixture
-async def reader(pair: Pair) -> LoggedIndex:
+async def reader(pair: Pair) -> WriteAheadLogIndex:
     """A reader of the same engine and the same log. It closes nothing: both are the writer's."""
-    return LoggedIndex(pair.inner, pair.folder, SCHEMA, read_only=True)
+    return WriteAheadLogIndex(pair.inner, pair.folder, SCHEMA, read_only=True)
 
 
-async def test_a_reader_sees_every_record(pair: Pair, reader: LoggedIndex) -> None:
+async def test_a_reader_sees_every_record(pair: Pair, reader: WriteAheadLogIndex) -> None:
     await pair.check(reader)
     versions = [await reader.version()]
     for seqs in ((0, 1), (2,), (3, 4)):
@@ -458,23 +465,25 @@ async def test_a_reader_sees_every_record(pair: Pair, reader: LoggedIndex) -> No
     assert (log["rows"], log["segments"], log["problem"]) == (1, 1, None)
 
 
-CHANGES: dict[str, Callable[[LoggedIndex], Awaitable[object]]] = {
-    "append": lambda index: index.append(rows(1)),
-    "replace": lambda index: index.replace(rows(1)),
+CHANGES: dict[str, Callable[[WriteAheadLogIndex], Awaitable[object]]] = {
+    "append": lambda index: index.upsert(rows(1), all_new=True),
+    "replace": lambda index: index.upsert(rows(1), all_new=False),
     "delete": lambda index: index.delete(EVERYONE, ANY),
-    "touch": lambda index: index.touch({1: 1}, START),
+    "update": lambda index: index.update(rows(1).select(["seq", "turn"])),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 async def test_a_reader_changes_nothing(
-    reader: LoggedIndex, change: Callable[[LoggedIndex], Awaitable[object]]
+    reader: WriteAheadLogIndex, change: Callable[[WriteAheadLogIndex], Awaitable[object]]
 ) -> None:
     with pytest.raises(EngineError, match="opened to read"):
         await change(reader)
 
 
-async def test_a_reader_of_a_file_that_is_being_written(pair: Pair, reader: LoggedIndex) -> None:
+async def test_a_reader_of_a_file_that_is_being_written(
+    pair: Pair, reader: WriteAheadLogIndex
+) -> None:
     """It sees whole records; the rest of one when that has come; none that was cut back."""
     await pair.append(0, 1)
     (path,) = segments(pair.folder)
@@ -485,7 +494,7 @@ async def test_a_reader_of_a_file_that_is_being_written(pair: Pair, reader: Logg
     whole = path.read_bytes()
 
     async def seen() -> list[int]:
-        found = await reader.scan(EVERYONE, ANY, ["seq"], order_by="seq")
+        found = await reader.read(EVERYONE, ANY, ["seq"], order_by="seq")
         return [int(seq) for seq in found.column("seq").to_pylist()][::-1]
 
     assert await seen() == [0, 1, 2, 3]
@@ -519,21 +528,19 @@ async def test_a_reader_of_a_file_that_is_being_written(pair: Pair, reader: Logg
 
 
 async def test_a_reader_reads_only_what_is_new(
-    pair: Pair, reader: LoggedIndex, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, reader: WriteAheadLogIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pair.append(0, 1)
     assert await reader.count(EVERYONE, ANY) == 2
     begun: list[int] = []
-    from bruno_memory_vec.indexers.lance import log_reader
-
-    inner = log_reader.read_segment
+    inner = memtable.read_segment
 
     def read(path: Path, *given: Any) -> Any:
         found = inner(path, *given)
         begun.append(found.begin)
         return found
 
-    monkeypatch.setattr(log_reader, "read_segment", read)
+    monkeypatch.setattr(memtable, "read_segment", read)
     for _ in range(3):
         assert await reader.count(EVERYONE, ANY) == 2
     assert begun == [], "nothing has changed"
@@ -549,21 +556,19 @@ async def test_a_reader_reads_only_what_is_new(
     assert begun == [size, 0]
 
 
-async def test_many_who_look_at_once(pair: Pair, reader: LoggedIndex) -> None:
+async def test_many_who_look_at_once(pair: Pair, reader: WriteAheadLogIndex) -> None:
     await pair.append(0, 1, 2)
     counts = await asyncio.gather(*(reader.count(EVERYONE, ANY) for _ in range(8)))
     assert set(counts) == {3}
 
 
 async def test_a_file_that_goes_while_it_is_read(
-    pair: Pair, reader: LoggedIndex, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, reader: WriteAheadLogIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are in the engine by then; the reader looks again."""
-    from bruno_memory_vec.indexers.lance import log_reader
-
     await pair.append(0, 1)
     (path,) = segments(pair.folder)
-    inner, tries = log_reader.read_segment, []
+    inner, tries = memtable.read_segment, []
 
     def read(*given: Any) -> Any:
         tries.append(given)
@@ -572,7 +577,7 @@ async def test_a_file_that_goes_while_it_is_read(
         return inner(*given)
 
     with monkeypatch.context() as going:
-        going.setattr(log_reader, "read_segment", read)
+        going.setattr(memtable, "read_segment", read)
         assert await reader.count(EVERYONE, ANY) == 0
     path.with_suffix(".gone").rename(path)
     assert await reader.count(EVERYONE, ANY) == 2
@@ -582,10 +587,10 @@ async def test_a_file_that_goes_while_it_is_read(
 
 
 def logged(folder: Path, *batches: pa.Table) -> Path:
-    log = RowLog(folder, SCHEMA)
-    path, _ = log.append(batches[0], 0)
+    log = WriteAheadLog(folder, SCHEMA)
+    path, _ = log.append(batches[0])
     for batch in batches[1:]:
-        log.append(batch, 0)
+        log.append(batch)
     log.close()
     return path
 
@@ -614,11 +619,11 @@ def test_another_file_under_the_same_name_is_read_from_its_beginning(tmp_path: P
 
 
 def test_names_that_are_to_go_are_not_given_again(tmp_path: Path) -> None:
-    log = RowLog(tmp_path, SCHEMA)
+    log = WriteAheadLog(tmp_path, SCHEMA)
     taken: list[Path] = []
     for _ in range(4):
         log.avoid(list(taken))
-        path, _ = log.append(rows(7), 7)
+        path, _ = log.append(rows(7))
         log.rotate()
         assert path not in taken
         taken.append(path)
@@ -628,7 +633,7 @@ def test_names_that_are_to_go_are_not_given_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_mended(tmp_path: Path) -> None:
-    log = RowLog(tmp_path, SCHEMA)
+    log = WriteAheadLog(tmp_path, SCHEMA)
     found = read_segment(logged(tmp_path, rows(0)))
     found.path.unlink()
     found.path.mkdir()

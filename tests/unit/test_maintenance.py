@@ -64,7 +64,7 @@ async def memory(folder: Path) -> AsyncIterator[VectorMemory]:
 async def smuggle(folder: Path, rows: list[dict[str, Any]], vectors: Any = None) -> None:
     """Put rows into a closed store behind its writer's back."""
     index = await LanceIndex.open(str(folder / "rows"), DIMENSION)
-    await index.append(table(rows, DIMENSION, vectors))
+    await index.upsert(table(rows, DIMENSION, vectors), all_new=True)
     await index.close()
 
 
@@ -86,7 +86,7 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     for number in range(5):
         await memory.store_message(said(f"pear {number}"), "talk 0", "ana")
         # Each a fragment of its own.
-        await (await memory._lazy.get()).rows.flush()
+        await (await memory._lazy.get()).rows.inner.flush()
     report = await memory.maintain(lambda *step: shown.append(step))
     assert report.ok
     assert report.verified
@@ -205,7 +205,7 @@ async def test_a_message_without_a_turn(memory: VectorMemory) -> None:
     store = await memory._lazy.get()
     # In the place of a deleted row, so that the sessions are not behind it.
     lost = table([message_row(0, conversation_id=None, turn=None)], DIMENSION)
-    await store.rows.append(lost)
+    await store.rows.upsert(lost, all_new=True)
     store.lexical.add(lost.select(list(LEXICAL_COLUMNS)))
     problem = only_problem(await memory.maintain())
     assert "1 message without a place" in problem.found
@@ -263,9 +263,9 @@ async def test_a_vector_that_is_no_unit_vector(folder: Path, bad: float) -> None
 async def test_a_missing_vector(folder: Path) -> None:
     index = await LanceIndex.open(str(folder / "rows"), DIMENSION)
     row = {**memory_row(1000), "vector": None}
-    await index.append(table([], DIMENSION, np.empty((0, DIMENSION))).from_pylist(
+    await index.upsert(table([], DIMENSION, np.empty((0, DIMENSION))).from_pylist(
         [row], schema=index.schema
-    ))  # fmt: skip
+    ), all_new=True)  # fmt: skip
     await index.close()
     assert only_problem(await maintained(folder)).part == "vectors"
 
@@ -381,7 +381,7 @@ async def test_a_failed_compaction_is_told_to_the_doctor(
     # Without any record before, and beside one.
     (folder / FILE).unlink(missing_ok=True)
     for maintained_before in (False, True):
-        monkeypatch.setattr(LanceIndex, "due", lambda _: True)
+        monkeypatch.setattr(LanceIndex, "due", lambda _, **__: True)
         memory = await open_memory(str(folder), embedder="hash")
         await memory.store_message(said("one more"), "talk 0", "ana")
         await until(lambda: background_problems(folder))
@@ -392,7 +392,7 @@ async def test_a_failed_compaction_is_told_to_the_doctor(
             assert last_maintenance(folder) is None
             monkeypatch.setattr(LanceIndex, "maintain", fail)
             # So that there is something to compact at close.
-            monkeypatch.setattr(LanceIndex, "untidy", lambda _: True)
+            monkeypatch.setattr(LanceIndex, "due", lambda _, *, at_rest=False: at_rest)
         await memory.close()
         monkeypatch.undo()
         for place, wrong in ((killed, True), (folder, not maintained_before)):
@@ -417,7 +417,7 @@ async def test_what_still_fails_stays_beside_the_report(
         raise EngineError("lancedb", "compact", "the disk is worn", fix="Buy another.")
 
     monkeypatch.setattr(LanceIndex, "maintain", fail)
-    monkeypatch.setattr(LanceIndex, "due", lambda _: True)
+    monkeypatch.setattr(LanceIndex, "due", lambda _, **__: True)
     await memory.store_message(said("one more"), "talk 0", "ana")
     await until(lambda: background_problems(folder))
     report = await memory.maintain()

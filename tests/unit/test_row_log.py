@@ -1,4 +1,4 @@
-"""The row log's files: what is read of them when they were cut, damaged or not to be written."""
+"""The files of the log: what is read of them when they were cut, damaged or not to be written."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers.lance.logged import LoggedIndex
-from bruno_memory_vec.indexers.lance.write_ahead_log import RowLog, read_segment, segments
+from bruno_memory_vec.indexers.lance.write_ahead_log import WriteAheadLog, read_segment, segments
+from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.reference import ReferenceIndex
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.testing.rows import message, table
+from tests.versioned import VersionedReference
 
 DIMENSION = 8
 SCHEMA = row_schema(DIMENSION)
@@ -33,25 +33,25 @@ def rows(*seqs: int, **columns: Any) -> pa.Table:
 
 def logged(folder: Path, *batches: pa.Table, fsync: bool = False) -> list[int]:
     """Log batches, and end as a killed process does; where each of them ends in the file."""
-    log, ends = RowLog(folder, SCHEMA, fsync=fsync), []
+    log, ends = WriteAheadLog(folder, SCHEMA, fsync=fsync), []
     for batch in batches:
-        path, _ = log.append(batch, batch.column("seq")[0].as_py())
+        path, _ = log.append(batch)
         ends.append(path.stat().st_size)
     log.close()
     return ends
 
 
-def kill(index: LoggedIndex) -> None:
+def kill(index: WriteAheadLogIndex) -> None:
     """Let go of its file and do no more, as its process's end would."""
-    assert index._backlog is not None
-    index._backlog._log.rotate()
+    assert index._memtables is not None
+    index._memtables._log.rotate()
 
 
 async def held(folder: Path) -> tuple[list[int], str | None, list[str]]:
     """What a store holds that opens a log: ``seq``, the problem, and the log's files afterwards."""
-    index = LoggedIndex(ReferenceIndex(DIMENSION), folder, SCHEMA)
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), folder, SCHEMA)
     await index.replay()
-    found = await index.scan(*EVERYTHING, ["seq"], order_by="seq")
+    found = await index.read(*EVERYTHING, ["seq"], order_by="seq")
     problem = (await index.health())["log"]["problem"]
     names = sorted(os.listdir(folder))
     return found.column("seq").to_pylist()[::-1], problem, names
@@ -149,8 +149,8 @@ async def test_rows_that_end_with_zeros_are_no_blank_file(tmp_path: Path, where:
     zeros = pa.FixedSizeListArray.from_arrays(pa.array([0.0] * 256, pa.float32()), 256)
     place = wordless.schema.get_field_index("vector")
     wordless = wordless.set_column(place, schema.field("vector"), zeros)
-    log = RowLog(tmp_path, schema)
-    path, _ = log.append(wordless, 1)
+    log = WriteAheadLog(tmp_path, schema)
+    path, _ = log.append(wordless)
     log.close()
     bad = bytearray(path.read_bytes())
     bad[100 if where == "header" else len(bad) - 1500] ^= 1
@@ -162,9 +162,9 @@ async def test_rows_that_end_with_zeros_are_no_blank_file(tmp_path: Path, where:
 
 async def test_rows_that_the_engine_has_are_not_brought_again(tmp_path: Path) -> None:
     logged(tmp_path, rows(1), rows(2, 3), rows(4))
-    inner = ReferenceIndex(DIMENSION)
-    await inner.append(rows(1, 2))
-    index = LoggedIndex(inner, tmp_path, SCHEMA)
+    inner = VersionedReference(DIMENSION)
+    await inner.upsert(rows(1, 2), all_new=True)
+    index = WriteAheadLogIndex(inner, tmp_path, SCHEMA)
     await index.replay()
     assert await inner.count(*EVERYTHING) == 4
     assert await inner.version() == 2
@@ -173,7 +173,7 @@ async def test_rows_that_the_engine_has_are_not_brought_again(tmp_path: Path) ->
 
 async def test_a_log_of_another_store_is_refused(tmp_path: Path) -> None:
     logged(tmp_path, rows(1))
-    index = LoggedIndex(ReferenceIndex(16), tmp_path, row_schema(16))
+    index = WriteAheadLogIndex(VersionedReference(16), tmp_path, row_schema(16))
     with pytest.raises(EngineError, match="another shape"):
         await index.replay()
     assert len(segments(tmp_path)) == 1
@@ -191,55 +191,55 @@ def quota(size: int) -> Iterator[None]:
 
 
 async def test_a_write_that_fails_is_cut_back(tmp_path: Path) -> None:
-    index = LoggedIndex(ReferenceIndex(DIMENSION), tmp_path / "log", SCHEMA)
-    await index.append(rows(1))
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA)
+    await index.upsert(rows(1), all_new=True)
     (path,) = segments(tmp_path / "log")
     size = path.stat().st_size
     for more in (0, 1, 100, 1500):
         with quota(size + more), pytest.raises(BackendUnavailable, match="free space") as failed:
-            await index.append(rows(2))
+            await index.upsert(rows(2), all_new=True)
         assert str(path.parent) in str(failed.value)
         assert path.stat().st_size == size
         assert await index.count(*EVERYTHING) == 1
-    await index.append(rows(3))
+    await index.upsert(rows(3), all_new=True)
     kill(index)
     assert (await held(tmp_path / "log"))[:2] == ([1, 3], None)
 
 
 async def test_a_file_that_cannot_be_begun(tmp_path: Path) -> None:
-    index = LoggedIndex(ReferenceIndex(DIMENSION), tmp_path / "log", SCHEMA)
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA)
     for size in (0, 10, 500):
         with quota(size), pytest.raises(BackendUnavailable, match="free space"):
-            await index.append(rows(1))
+            await index.upsert(rows(1), all_new=True)
         assert segments(tmp_path / "log") == []
     # A disk that is full, as the system says it.
     (tmp_path / "log" / f"{2:020}.log").symlink_to("/dev/full")
     with pytest.raises(BackendUnavailable, match=r"No space left.*free space"):
-        await index.append(rows(2))
-    await index.append(rows(3))
+        await index.upsert(rows(2), all_new=True)
+    await index.upsert(rows(3), all_new=True)
     kill(index)
     assert (await held(tmp_path / "log"))[:2] == ([3], None)
 
 
 async def test_a_failed_sync_is_not_forgotten(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
-    index = LoggedIndex(ReferenceIndex(DIMENSION), tmp_path / "log", SCHEMA, fsync=True)
-    await index.append(rows(1))
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA, fsync=True)
+    await index.upsert(rows(1), all_new=True)
     await index.flush()
     # What cannot be synced: the system refuses devices.
     (tmp_path / "log" / f"{2:020}.log").symlink_to("/dev/null")
     with pytest.raises(BackendUnavailable):
-        await index.append(rows(2))
+        await index.upsert(rows(2), all_new=True)
     with pytest.raises(BackendUnavailable, match="open it again"):
-        await index.append(rows(3))
+        await index.upsert(rows(3), all_new=True)
     assert await index.count(*EVERYTHING) == 1
     kill(index)
 
 
 async def test_closing_leaves_no_file_without_a_row(tmp_path: Path) -> None:
-    index = LoggedIndex(ReferenceIndex(DIMENSION), tmp_path / "log", SCHEMA)
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA)
     with quota(6000), pytest.raises(BackendUnavailable):
-        await index.append(rows(1, metadata="x" * 10_000))
+        await index.upsert(rows(1, metadata="x" * 10_000), all_new=True)
     assert len(segments(tmp_path / "log")) == 1
     await index.close()
     await index.close()
@@ -250,17 +250,17 @@ async def test_the_end_of_a_failed_write_that_cannot_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change of rows is refused with an error of ours, and the next one goes through."""
-    index = LoggedIndex(ReferenceIndex(DIMENSION), tmp_path / "log", SCHEMA)
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA)
     await index.replay()
-    await index.append(rows(1, 2))
+    await index.upsert(rows(1, 2), all_new=True)
     with monkeypatch.context() as failing:
 
         def refuse(*_: Any) -> None:
             raise OSError(5, "Input/output error")
 
-        assert index._backlog is not None
-        failing.setattr(index._backlog._log, "_cut_back", refuse)
-        with pytest.raises(BackendUnavailable, match="row log failed to end a file"):
+        assert index._memtables is not None
+        failing.setattr(index._memtables._log, "_cut_back", refuse)
+        with pytest.raises(BackendUnavailable, match="write-ahead log failed to end a file"):
             await index.delete(*EVERYTHING)
     assert (await index.delete(*EVERYTHING)).tolist() == [1, 2]
     await index.close()
@@ -277,26 +277,26 @@ async def test_no_file_bears_the_name_of_one_that_is_to_go(
     (begun,) = segments(made)
     folder.mkdir()
     (folder / begun.name).write_bytes(begun.read_bytes()[:-50])
-    index = LoggedIndex(ReferenceIndex(DIMENSION), folder, SCHEMA)
-    assert index._backlog is not None
+    index = WriteAheadLogIndex(VersionedReference(DIMENSION), folder, SCHEMA)
+    assert index._memtables is not None
     with monkeypatch.context() as failing:
 
         def refuse(*_: Any) -> None:
-            raise BackendUnavailable("row log", "let go of rows", "busy", fix="")
+            raise BackendUnavailable("write-ahead log", "let go of rows", "busy", fix="")
 
-        failing.setattr(index._backlog._log, "remove", refuse)
+        failing.setattr(index._memtables._log, "remove", refuse)
         await index.replay()
     # The row was never acknowledged, so its number is given again.
-    await index.append(rows(1))
-    await index._backlog._land()
+    await index.upsert(rows(1), all_new=True)
+    await index._memtables._flush_immutable()
     kill(index)
     assert (await held(folder))[0] == [1]
 
 
 def test_a_call_that_an_event_loop_left_behind(tmp_path: Path) -> None:
     """It ends before the next loop's, and what comes then is where it should be."""
-    log = RowLog(tmp_path, SCHEMA, fsync=True)
-    log.append(rows(1), 1)
+    log = WriteAheadLog(tmp_path, SCHEMA, fsync=True)
+    log.append(rows(1))
     sync, slow, syncing = log._sync, threading.Event(), threading.Event()
 
     def wait(handle: int) -> None:
@@ -306,14 +306,14 @@ def test_a_call_that_an_event_loop_left_behind(tmp_path: Path) -> None:
         sync(handle)
 
     log._sync = wait  # type: ignore[method-assign]
-    left = threading.Thread(target=log.append, args=(rows(2), 2))
+    left = threading.Thread(target=log.append, args=(rows(2),))
     left.start()
     assert syncing.wait(120)
     threading.Timer(0.2, slow.set).start()
-    log.append(rows(3), 3)
+    log.append(rows(3))
     left.join()
     log._cut = True
-    log.append(rows(4), 4)
+    log.append(rows(4))
     log.close()
     (path,) = segments(tmp_path)
     found = read_segment(path)

@@ -71,6 +71,12 @@ def failing(owner: Any, name: str, times: int, patch: pytest.MonkeyPatch) -> lis
     return calls
 
 
+def compacts(store: Store, patch: pytest.MonkeyPatch, due: Any, maintain: Any) -> None:
+    """Let the rows of a store in memory need upkeep, as those of a folder do."""
+    patch.setattr(store.rows, "due", due, raising=False)
+    patch.setattr(store.rows, "maintain", maintain, raising=False)
+
+
 async def until(holds: Callable[[], bool]) -> None:
     while not holds():  # noqa: ASYNC110  # what happens out of sight has no event
         await asyncio.sleep(0.002)
@@ -159,7 +165,7 @@ async def test_maintenance_follows_too(
 async def test_rows_that_cannot_be_written(
     memory: VectorMemory, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing(store.rows, "append", 1, monkeypatch)
+    failing(store.rows, "upsert", 1, monkeypatch)
     with pytest.raises(EngineError, match="as asked"):
         await memory.store_message(message("lost"), "talk", "ana")
     assert await rows_of(memory) == []
@@ -268,7 +274,7 @@ async def test_uses_are_counted_once_whatever_fails(
     assert store.writer is not None
     assert dict(store.writer.pending_uses) == {0: 3}
     assert store.writer.health()["uses_to_count"] == 1
-    failing(store.rows, "touch", 1, monkeypatch)
+    failing(store.rows, "update", 1, monkeypatch)
     with pytest.raises(EngineError):
         await store.writer.flush_uses()
     assert dict(store.writer.pending_uses) == {0: 3}
@@ -283,7 +289,13 @@ async def test_many_uses_are_written_in_the_background(
     memory: VectorMemory, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "_USES_BEFORE_FLUSH", 3)
-    maintained = failing(store.rows, "maintain", 0, monkeypatch)
+    maintained: list[bool] = []
+
+    async def maintain(**_: Any) -> Maintenance:
+        maintained.append(True)
+        return Maintenance()
+
+    compacts(store, monkeypatch, lambda **_: False, maintain)
     await memory.store_messages([message(f"text {n}") for n in range(4)], "talk", "ana")
     assert store.writer is not None
     store.writer.use([0, 1])
@@ -351,9 +363,10 @@ async def test_rows_are_compacted_when_that_is_due(
         state.update(due=False, untidy=False)
         return Maintenance()
 
-    monkeypatch.setattr(store.rows, "due", lambda: state["due"])
-    monkeypatch.setattr(store.rows, "untidy", lambda: state["untidy"])
-    monkeypatch.setattr(store.rows, "maintain", maintain)
+    def due(*, at_rest: bool) -> bool:
+        return state["untidy" if at_rest else "due"]
+
+    compacts(store, monkeypatch, due, maintain)
     await memory.store_message(message("neither"), "talk", "ana")
     await asyncio.sleep(0.05)
     assert compacted == []
@@ -378,8 +391,7 @@ async def test_what_a_compaction_leaves_is_done_in_the_next_pause(
         left.pop(0)
         return Maintenance()
 
-    monkeypatch.setattr(store.rows, "untidy", lambda: bool(left) and left[0])
-    monkeypatch.setattr(store.rows, "maintain", maintain)
+    compacts(store, monkeypatch, lambda *, at_rest: at_rest and bool(left) and left[0], maintain)
     await memory.store_message(message("untidy"), "talk", "ana")
     await until(lambda: len(compacted) == 2)
     await asyncio.sleep(0.05)
@@ -574,8 +586,7 @@ async def test_closing_compacts_what_is_untidy(
         compacted.append(given)
         return Maintenance()
 
-    monkeypatch.setattr(store.rows, "untidy", lambda: untidy)
-    monkeypatch.setattr(store.rows, "maintain", maintain)
+    compacts(store, monkeypatch, lambda *, at_rest: at_rest and untidy, maintain)
     await memory.store_message(message("one"), "talk", "ana")
     await memory.close()
     # Nobody reads any more, so no older version is kept.
@@ -599,8 +610,14 @@ async def test_what_fails_at_the_end_is_kept_and_no_error(
 
     assert store.writer is not None
     store.writer.keep_problems(keep)
-    monkeypatch.setattr(store.rows, "untidy", lambda: True)
     await memory.store_message(message("one"), "talk", "ana")
-    failing(store.rows, part, 1, monkeypatch)
+
+    async def fail(**_: Any) -> Maintenance:
+        raise EngineError("test", part, "as asked", fix="None.")
+
+    if part == "flush":
+        monkeypatch.setattr(store.rows, "flush", fail, raising=False)
+    else:
+        compacts(store, monkeypatch, lambda *, at_rest: at_rest, fail)
     await memory.close()
     assert list(told[-1]) == [work]

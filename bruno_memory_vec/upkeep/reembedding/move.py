@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EmbeddingError, StoreClosedError
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.writing.background import to_its_end
@@ -57,7 +57,7 @@ class Move:
     """
 
     def __init__(
-        self, rows: VectorIndex, copy: LanceIndex, embedder: Embedder, progress: Progress | None
+        self, rows: RowIndex, copy: LanceIndex, embedder: Embedder, progress: Progress | None
     ) -> None:
         self._rows = rows
         self._copy = copy
@@ -102,7 +102,7 @@ class Move:
         missing, gone, counted = await asyncio.to_thread(_differences, mine, theirs)
         await self._discard(gone)
         for start in range(0, counted.num_rows, _SEQS_A_STATEMENT):
-            await to_its_end(self._copy.fill(counted.slice(start, _SEQS_A_STATEMENT)))
+            await to_its_end(self._copy.update(counted.slice(start, _SEQS_A_STATEMENT)))
         total, done = mine.num_rows, mine.num_rows - len(missing)
         left = missing
         while len(left):
@@ -132,13 +132,13 @@ class Move:
     async def _discard(self, seqs: NDArray[np.int64]) -> None:
         for start in range(0, len(seqs), _SEQS_A_STATEMENT):
             part = seqs[start : start + _SEQS_A_STATEMENT].tolist()
-            await to_its_end(self._copy.discard(part))
+            await to_its_end(self._copy.delete(Scope.all_users(), RowFilter(), seqs=part))
 
     async def _add(self, seqs: list[int], done: int, total: int) -> None:
         """Embed rows and append them, as one commit."""
         started = time.perf_counter()
         # A row that was deleted in the meantime is not there, and not missed.
-        rows = await self._rows.fetch(Scope.all_users(), seqs, COLUMNS)
+        rows = await self._rows.read(Scope.all_users(), RowFilter(), COLUMNS, seqs=seqs)
         texts = await asyncio.to_thread(lambda: rows.column("content").to_pylist())
         try:
             vectors = await self._embed(texts)
@@ -151,7 +151,7 @@ class Move:
                 cause=error,
             ) from error
         table = await asyncio.to_thread(_with_vectors, rows, vectors, self._schema)
-        await to_its_end(self._copy.append(table))
+        await to_its_end(self._copy.upsert(table, all_new=True))
         self.embedded += rows.num_rows
         self._commits += 1
         if self._commits % _COMMITS_BEFORE_UPKEEP == 0:
@@ -184,7 +184,7 @@ class Move:
             self._progress("re-embedding", done, total)
 
 
-async def _read(index: VectorIndex, columns: Sequence[str]) -> pa.Table:
+async def _read(index: RowIndex, columns: Sequence[str]) -> pa.Table:
     """Columns of every row, in the order of ``seq``."""
     batches = [batch async for batch in index.after(-1, columns)]
     if not batches:

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.protocols import VectorIndex
-from bruno_memory_vec.indexers.query import EVERYONE
+from bruno_memory_vec.indexers.protocols import RowIndex
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
@@ -122,7 +122,7 @@ class Projection(Protocol):
         """Bring to the disk what :meth:`apply` left for later; whether more came meanwhile."""
         ...
 
-    async def catch_up(self, rows: VectorIndex, progress: Progress | None) -> Sequence[int]:
+    async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
         """Follow the rows that it has missed, and forget those that are no more.
 
         Returns:
@@ -172,7 +172,7 @@ class Projections:
                 failed[one.name] = error
         return failed
 
-    async def catch_up(self, rows: VectorIndex, progress: Progress | None = None) -> None:
+    async def catch_up(self, rows: RowIndex, progress: Progress | None = None) -> None:
         """Let all of them know of every row, and of no other.
 
         Raises:
@@ -182,12 +182,12 @@ class Projections:
             await self.rewritten(rows, await one.catch_up(rows, progress), by=one)
 
     async def rewritten(
-        self, rows: VectorIndex, seqs: Sequence[int], by: Projection | None = None
+        self, rows: RowIndex, seqs: Sequence[int], by: Projection | None = None
     ) -> None:
         """Tell all but one of rows whose columns have changed in their place."""
         if not seqs:
             return
-        table = await rows.fetch(EVERYONE, seqs, COLUMNS)
+        table = await rows.read(EVERYONE, RowFilter(), COLUMNS, seqs=seqs)
         change = Change(table=table, removed=np.asarray(seqs, np.int64))
         for one in self._projections:
             if one is not by:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import LexicalIndex, VectorIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
@@ -44,7 +44,7 @@ class LexicalProjection:
         await self.index.commit()
         return self.index.pending > 0
 
-    async def catch_up(self, rows: VectorIndex, progress: Progress | None) -> Sequence[int]:
+    async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
         """As of :class:`Projection`.
 
         Raises:
@@ -67,15 +67,19 @@ class LexicalProjection:
             await self._mend(rows, total)
         return ()
 
-    async def _holds_the_newest(self, rows: VectorIndex) -> bool:
+    async def _holds_the_newest(self, rows: RowIndex) -> bool:
         """Whether the newest row of the index is one of the rows.
 
         Where rows came and others went, both may be equally many and not the same.
         """
         newest = await self.index.last_seq()
-        return newest < 0 or (await rows.fetch(Scope.all_users(), [newest], ["seq"])).num_rows == 1
+        return (
+            newest < 0
+            or (await rows.read(Scope.all_users(), RowFilter(), ["seq"], seqs=[newest])).num_rows
+            == 1
+        )
 
-    async def _mend(self, rows: VectorIndex, total: int) -> None:
+    async def _mend(self, rows: RowIndex, total: int) -> None:
         """Compare both sets of ``seq``, and mend the difference.
 
         Rows that were deleted or replaced before the index heard of it, or that it lost.
@@ -89,7 +93,9 @@ class LexicalProjection:
         lost = sorted(truth - held)
         for start in range(0, len(lost), _ROWS_A_COMMIT):
             part = lost[start : start + _ROWS_A_COMMIT]
-            index.add(await rows.fetch(Scope.all_users(), part, list(LEXICAL_COLUMNS)))
+            index.add(
+                await rows.read(Scope.all_users(), RowFilter(), list(LEXICAL_COLUMNS), seqs=part)
+            )
             await index.commit()
         await index.commit()
         if await index.count() != total:

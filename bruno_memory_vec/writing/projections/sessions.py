@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.schema import MESSAGE, row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
@@ -59,7 +59,7 @@ class SessionsProjection:
         """Nothing waits: each change is a transaction."""
         return False
 
-    async def catch_up(self, rows: VectorIndex, progress: Progress | None) -> Sequence[int]:
+    async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
         """As of :class:`Projection`.
 
         A new message without a turn, which somebody has put in by hand, is given one.
@@ -74,7 +74,7 @@ class SessionsProjection:
             )
         return given
 
-    async def mend_turns(self, rows: VectorIndex) -> Sequence[int]:
+    async def mend_turns(self, rows: RowIndex) -> Sequence[int]:
         """Give every message a turn that has none; returns the ``seq`` of those that had none.
 
         Only somebody who writes into the rows by hand leaves such messages. Opening finds those
@@ -92,7 +92,7 @@ class SessionsProjection:
         await self._sessions.restore(changed, await self._sessions.last_seq())
         return given
 
-    async def _give_turns(self, rows: VectorIndex, found: _Places) -> list[int]:
+    async def _give_turns(self, rows: RowIndex, found: _Places) -> list[int]:
         """Put messages without a turn behind the others of their conversation, in their order."""
         given: list[dict[str, int]] = []
         next_turns: dict[str, int] = {}
@@ -109,7 +109,7 @@ class SessionsProjection:
         columns = pa.schema([schema.field(name) for name in ("seq", "turn")])
         for start in range(0, len(given), _ROWS_A_COMMIT):
             part = given[start : start + _ROWS_A_COMMIT]
-            await rows.fill(pa.Table.from_pylist(part, schema=columns))
+            await rows.update(pa.Table.from_pylist(part, schema=columns))
         return [row["seq"] for row in given]
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
@@ -170,7 +170,7 @@ class _Places:
     unplaced: list[tuple[int, str]] = field(default_factory=list)
 
 
-async def _places_after(rows: VectorIndex, seq: int) -> _Places:
+async def _places_after(rows: RowIndex, seq: int) -> _Places:
     found = _Places(seq)
     turns = found.turns
     columns = ["seq", "kind", "user_id", "conversation_id", "turn"]

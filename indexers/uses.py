@@ -1,0 +1,39 @@
+"""Access counts of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .protocols import RowIndex
+from .query import EVERYONE, RowFilter
+from .schema import TIMESTAMP
+
+#: What using a row changes in it.
+USE_COLUMNS = ("access_count", "last_accessed")
+
+
+async def count_uses(rows: RowIndex, uses: Mapping[int, int], at: datetime) -> None:
+    """Add to the access counts of rows that exist, last accessed ``at``, as one commit.
+
+    No other change may come in between.
+
+    Args:
+        rows: where they are.
+        uses: by ``seq``, how many to add.
+        at: timezone-aware.
+    """
+    if not uses:
+        return
+    columns = ["seq", "access_count"]
+    found = await rows.read(EVERYONE, RowFilter(), columns, seqs=list(uses))
+    if found.num_rows:
+        seqs = found.column("seq")
+        more = pa.array([uses[seq] for seq in seqs.to_pylist()], pa.int64())
+        counts = pc.add(found.column("access_count"), more)
+        times = pa.array([at] * found.num_rows, TIMESTAMP)
+        counted = [seqs, counts, times]
+        await rows.update(pa.Table.from_arrays(counted, names=["seq", *USE_COLUMNS]))
