@@ -41,8 +41,10 @@ _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive"
 _FOREVER = ("expires_at",)
 _FEW = 32
 _NEVER = np.iinfo(np.int64).max
-# Taking rows from many small tables is slow, joining them copies every text: so many may wait.
+# Taking rows from many small tables is slow, joining them copies every text: so many may be loose.
 _LOOSE_TABLES = 16
+# Tables of few rows are made ready together, which takes little more than one of them does.
+_WAITING_TABLES = 64
 # What a row costs beside its columns: the entries of its place and id, and its numbers as arrays.
 _ROW_OVERHEAD = 300
 
@@ -338,15 +340,19 @@ class HeldRows:
         self._id_hashes: set[int] = set()
         self._repeated = False
         self._take_ids(table)
+        # What was added since it was last read. It is made ready when it is read again.
+        self._waiting: list[pa.Table] = []
+        self._count = len(vectors)
         self._snapshot: Snapshot | None = None
         #: About how many bytes it takes.
         self.nbytes = _size(table) + self._vector.values.nbytes
 
     def __len__(self) -> int:
-        return len(self._vector.values)
+        return self._count
 
     def snapshot(self) -> Snapshot:
         """The rows as they are now, to be read in any thread."""
+        self._make_ready()
         if self._snapshot is None:
             self._snapshot = Snapshot(
                 vectors=self._vector.values,
@@ -364,16 +370,11 @@ class HeldRows:
 
     def add(self, table: pa.Table) -> None:
         """Add rows (:data:`LOADED`) that came after all others."""
-        self._snapshot = None
-        first = len(self)
-        self._tables.append(table.drop_columns(["vector"]))
-        self._joined = None
-        self._vector.add(_vectors(table))
-        for name, values in {**_numbers(table), **self._coded(table)}.items():
-            self._columns[name].add(values)
-        self._take_places(first)
-        self._take_ids(table)
-        self.nbytes += _size(table)
+        self._waiting.append(table)
+        self._count += table.num_rows
+        self.nbytes += table.get_total_buffer_size() + _ROW_OVERHEAD * table.num_rows
+        if len(self._waiting) >= _WAITING_TABLES:
+            self._make_ready()
 
     def without(self, seqs: NDArray[np.int64]) -> HeldRows:
         """The same without some rows; itself where it has none of them."""
@@ -394,6 +395,21 @@ class HeldRows:
             snapshot.columns[name][places] = values.to_numpy()[found]
 
     # How it is held
+
+    def _make_ready(self) -> None:
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting).combine_chunks()
+        self._waiting = []
+        self._snapshot = None
+        first = len(self._vector.values)
+        self._tables.append(table.drop_columns(["vector"]))
+        self._joined = None
+        self._vector.add(_vectors(table))
+        for name, values in {**_numbers(table), **self._coded(table)}.items():
+            self._columns[name].add(values)
+        self._take_places(first)
+        self._take_ids(table)
 
     def _table(self) -> pa.Table:
         if self._joined is None:

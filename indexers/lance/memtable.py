@@ -59,10 +59,8 @@ class Memtable:
         #: Whether the engine may have some of the rows, and whether it has them all.
         self.flush_begun = self.flushed = False
         self._tables: list[pa.Table] = []
-        # Those that are not in _ready yet.
-        self._waiting: list[pa.Table] = []
-        self._ready: HeldRows | None = None
-        self._joining = LoopLock()
+        # The same to be searched; None before somebody asks.
+        self._held: HeldRows | None = None
 
     def add(self, rows: pa.Table, path: Path, nbytes: int) -> None:
         """Take rows that came after all others, and that take so many bytes of ``path``."""
@@ -74,24 +72,21 @@ class Memtable:
         self.first = seqs[0].as_py() if self.first < 0 else self.first
         self.last = seqs[-1].as_py()
         self._tables.append(rows)
-        self._waiting.append(rows)
+        if self._held is not None:
+            self._held.add(rows)
 
     async def snapshot(self) -> Snapshot:
         """The rows as they are now. There is at least one."""
-        if len(self._waiting) > _JOINED_ON_THE_LOOP:
-            async with self._joining:
-                many = list(self._waiting)
-                if len(many) > _JOINED_ON_THE_LOOP:
-                    joined = await asyncio.to_thread(_join, many)
-                    self._waiting[: len(many)] = [joined]
-        if self._waiting:
-            fresh, self._waiting = _join(self._waiting), []
-            if self._ready is None:
-                self._ready = HeldRows(fresh, mixed=True)
-            else:
-                self._ready.add(fresh)
-        assert self._ready is not None
-        return self._ready.snapshot()
+        if self._held is None:
+            tables = list(self._tables)
+            many = len(tables) > _JOINED_ON_THE_LOOP
+            held = await asyncio.to_thread(_held, tables) if many else _held(tables)
+            # Others may have asked meanwhile, and rows may have been added.
+            if self._held is None:
+                for rows in self._tables[len(tables) :]:
+                    held.add(rows)
+                self._held = held
+        return self._held.snapshot()
 
     def table(self) -> pa.Table:
         """The rows as they were logged. In any thread, when no more are added."""
@@ -100,6 +95,10 @@ class Memtable:
 
 def _join(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks()
+
+
+def _held(tables: Sequence[pa.Table]) -> HeldRows:
+    return HeldRows(_join(tables), mixed=True)
 
 
 class Memtables:
@@ -118,6 +117,7 @@ class Memtables:
         self._inner = inner
         self._folder = folder
         self._schema = schema
+        self._fsync = fsync
         self._log = WriteAheadLog(folder, schema, fsync=fsync)
         # Rows are added to _active. _immutable takes none any more, and its segments are complete.
         self._active = Memtable()
@@ -217,7 +217,7 @@ class Memtables:
         size = rows.get_total_buffer_size()
         logged = self._is_logged(rows, size)
         # Without a wait there is nothing that a cancelled caller could cut in two.
-        at_once = logged and size <= _BYTES_ON_THE_LOOP and not self._log.syncs
+        at_once = logged and size <= _BYTES_ON_THE_LOOP and not self._fsync
         if at_once and self._has_room(rows, size) and not self._order.locked():
             rows = self._shaped(rows)
             self._add(rows, *self._log.append(rows))

@@ -180,11 +180,6 @@ class WriteAheadLog:
         self._taken: frozenset[Path] = frozenset()
         self._busy = threading.Lock()
 
-    @property
-    def syncs(self) -> bool:
-        """Whether an append waits for the disk."""
-        return self._fsync
-
     def append(self, rows: pa.Table) -> tuple[Path, int]:
         """Add rows, at least one; returns the segment that they are in, and the bytes they take.
 
