@@ -83,11 +83,10 @@ class Snapshot:
 
     def matching(self, scope: Scope, where: RowFilter) -> NDArray[np.bool_] | None:
         """Which rows the scope and the filter let pass, bool (n,); None where they all do."""
-        asked = scope.conditions()
-        if not self.mixed and scope.user_id is not None:
-            asked = asked[1:]  # All rows are the user's: no text of theirs has to be compared.
         parts: list[NDArray[np.bool_]] = []
-        for condition in (*asked, *where.conditions()):
+        for condition in (*scope.conditions(), *where.conditions()):
+            if condition.column == "user_id" and not self.mixed:
+                continue  # All rows are the user's, and to compare as many texts takes a while.
             part = self._fulfils(condition)
             # Nearly always nothing has expired, and without a mask a search copies nothing.
             if condition.op != "alive" or not part.all():
@@ -506,11 +505,15 @@ def _number(value: Any) -> Any:
     return micros(value) if isinstance(value, datetime) else value
 
 
-def _is_one_of(column: Any, values: Iterable[Any]) -> NDArray[np.bool_]:
+def _is_one_of(column: Any, values: Sequence[Any]) -> NDArray[np.bool_]:
+    if len(values) == 1:
+        # Of many texts in half the time.
+        same = pc.equal(column, pa.scalar(values[0], column.type))
+        return np.asarray(pc.fill_null(same, False), np.bool_)
     return np.asarray(pc.is_in(column, pa.array(values, column.type)), np.bool_)
 
 
-def _has_any(column: pa.ChunkedArray, values: Iterable[str]) -> NDArray[np.bool_]:
+def _has_any(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
     """Which lists hold one of ``values``."""
     lists = column.combine_chunks()
     having = np.zeros(len(lists), np.bool_)

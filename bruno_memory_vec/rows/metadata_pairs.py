@@ -32,6 +32,8 @@ def pairs_of(metadata: Mapping[Any, Any]) -> list[str]:
 
     Left out are values other than texts, ints, floats and truth values; and NaN.
     """
+    if not metadata:  # as of most rows
+        return []
     return [
         pair(key, value)
         for key, value in metadata.items()

@@ -22,7 +22,7 @@ from ..aio import LoopLock, in_breaths
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
-from .query import EXPIRY, INTEGERS, MISSING, TOKENIZER, QueryBuilder, build_schema
+from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, build_schema
 
 if TYPE_CHECKING:
     import tantivy
@@ -164,7 +164,7 @@ class TantivyIndex:
             for row in batch.to_pylist():
                 fields = {name: value for name, value in row.items() if value is not None}
                 fields["content"] = self._analyser.prepare(row["content"])
-                for name in INTEGERS:
+                for name in OPTIONAL:
                     fields.setdefault(name, MISSING)
                 writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
 

@@ -27,13 +27,14 @@ _MOST_QUERY_TERMS = 64
 _COMMON, _FEW = 0.02, 1_000
 #: The column of which the index knows whether any row has something in it (``some_expire``).
 EXPIRY = "expires_at"
-_TYPES: dict[str, pa.DataType] = {field.name: field.type for field in row_schema(1)}
-#: The columns that are integers here: of what is missing :data:`MISSING` stands in them.
-INTEGERS = frozenset(
-    name
-    for name in LEXICAL_COLUMNS
-    if pa.types.is_integer(_TYPES[name]) or pa.types.is_timestamp(_TYPES[name])
+_FIELDS = [row_schema(1).field(name) for name in LEXICAL_COLUMNS]
+_INTEGERS = frozenset(
+    field.name
+    for field in _FIELDS
+    if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)
 )
+#: The columns of numbers and times in which :data:`MISSING` may stand.
+OPTIONAL = tuple(field.name for field in _FIELDS if field.nullable and field.name in _INTEGERS)
 
 
 class QueryBuilder:
@@ -146,7 +147,7 @@ class QueryBuilder:
                 query = make.term_query(self._schema, column, _number(value[0]), "basic")
             else:
                 query = make.term_set_query(self._schema, column, list(map(_number, value)))
-        elif column in INTEGERS:
+        elif column in _INTEGERS:
             bound = _number(value)
             low, high = {
                 "ge": (bound, MISSING - 1),
@@ -181,12 +182,13 @@ def _number(value: Any) -> Any:
 def build_schema(tantivy: Any) -> Any:
     """The fields of a document: a column each. ``seq`` names the row."""
     builder = tantivy.SchemaBuilder()
-    for name in LEXICAL_COLUMNS:
+    for field in _FIELDS:
+        name = field.name
         if name == "content":
             builder.add_text_field(name, tokenizer_name=TOKENIZER, index_option="position")
-        elif name in INTEGERS:
+        elif name in _INTEGERS:
             builder.add_integer_field(name, indexed=True, fast=True)
-        elif pa.types.is_floating(_TYPES[name]):
+        elif pa.types.is_floating(field.type):
             builder.add_float_field(name, indexed=True, fast=True)
         else:
             # Texts and lists of texts. Hits say in which conversation they are.
