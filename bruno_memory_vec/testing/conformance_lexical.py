@@ -112,7 +112,7 @@ class LexicalIndexConformance(EngineSuite):
     async def test_a_filter_on_any_other_column(self, index: LexicalIndex) -> None:
         """A field of a filter is named in one place, which is no engine."""
         for where, wanted in PLACE_CONDITIONS:
-            found = await index.search(LexicalQuery("hotel"), EVERYONE, where, 100)
+            found = index.search(LexicalQuery("hotel"), EVERYONE, where, 100)
             assert set(found.seq.tolist()) == wanted, where
 
     async def test_conditions_change_no_score(self, index: LexicalIndex) -> None:
