@@ -46,11 +46,11 @@ from bruno_memory_vec.rows.models import (
     to_memory,
     to_message,
 )
-from bruno_memory_vec.store.opening import LazyStore
+from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
-from bruno_memory_vec.writing.throttle import Throttle
+from bruno_memory_vec.writing.queue import Throttle
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface

@@ -47,7 +47,6 @@ MODULES: dict[str, dict[str, str]] = {
         "bruno_memory_vec/writing/known_ids.py": "properties/test_known_ids unit/test_batches "
         "unit/test_writing",
         "bruno_memory_vec/writing/background.py": "unit/test_background",
-        "bruno_memory_vec/writing/flushing.py": "unit/test_background",
         "bruno_memory_vec/writing/projections/__init__.py": "unit/test_following unit/test_writing",
         "bruno_memory_vec/writing/projections/lexical.py": "unit/test_following",
         "bruno_memory_vec/writing/projections/sessions.py": "unit/test_following unit/test_writing",
@@ -57,10 +56,6 @@ MODULES: dict[str, dict[str, str]] = {
         "bruno_memory_vec/sessions/cache.py": "unit/test_hot_cache",
         "bruno_memory_vec/sessions/sqlite.py": "unit/test_sessions unit/test_hot_cache "
         "unit/test_sessions_connection unit/test_other_formats",
-        "bruno_memory_vec/sessions/sqlite_connection.py": "unit/test_sessions_connection "
-        "unit/test_sessions",
-        "bruno_memory_vec/sessions/sqlite_statements.py": "unit/test_sessions unit/test_hot_cache",
-        "bruno_memory_vec/sessions/stale.py": "unit/test_sessions",
     },
     "access": {
         "bruno_memory_vec/rows/checks.py": "unit/test_access unit/test_validation",

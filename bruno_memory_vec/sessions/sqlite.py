@@ -1,10 +1,11 @@
-"""Sessions and hot context in one SQLite file."""
+"""Sessions and hot context in one SQLite file: the store, its connection, its statements."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,20 +14,12 @@ from uuid import uuid4
 import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
 
-from bruno_memory_vec.errors import EngineError, StoreVersionError
-from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
+from bruno_memory_vec.indexers.aio import LoopLock, in_breaths
 from bruno_memory_vec.rows import tagged_json as jsonable
-from bruno_memory_vec.rows.models import message_from_json
+from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
-from bruno_memory_vec.sessions.sqlite_connection import ENGINE, connect, errors, thread_of, transact
-from bruno_memory_vec.sessions.sqlite_statements import (
-    CONTEXT,
-    SESSIONS,
-    follow,
-    follow_afar,
-    refill,
-)
 
 SCHEMA_VERSION = 1
 # Above this, hot messages are read in a thread.
@@ -377,3 +370,231 @@ class SQLiteSessionStore:
                     return await transact(self._connection, work)
                 finally:
                     self._hot.changed(**changed)
+
+
+async def mark_all_stale(path: Path) -> None:
+    """Say that no conversation's hot messages are true any more: each is read from the rows again.
+
+    Hold the writer's lock. Does nothing where there is no file, or nothing in it yet.
+
+    Args:
+        path: the file of the sessions.
+
+    Raises:
+        BackendUnavailable: it cannot be written, or is damaged.
+    """
+    if not path.exists():  # noqa: ASYNC240  # one look at a local file
+        return
+    with errors("mark all conversations", str(path)):
+        connection = await connect(str(path), read_only=False)
+        try:
+            await connection.execute("PRAGMA busy_timeout = 5000")
+            ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+            if version > 0:
+                await connection.execute("UPDATE conversations SET stale = stale + 1")
+                await connection.commit()
+        finally:
+            await connection.close()
+
+
+ENGINE = "sqlite"
+
+
+@contextmanager
+def errors(operation: str, path: str) -> Iterator[None]:
+    """Give every failure of SQLite our shape."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise BackendUnavailable(
+            ENGINE,
+            operation,
+            str(error),
+            fix=f"Check that the folder of {path} has free space and may be written. If the file "
+            f"is damaged, {_MOVE_AWAY}",
+            cause=error,
+        ) from error
+    except ValueError as error:
+        # aiosqlite says so when its connection is gone. Else the file holds what was never written:
+        # text that is none, or no row where there always is one.
+        gone = "connection" in str(error).lower()
+        raise EngineError(
+            ENGINE,
+            operation,
+            str(error),
+            fix="Open the memory again." if gone else f"{path} is damaged: {_MOVE_AWAY}",
+            cause=error,
+        ) from error
+
+
+_MOVE_AWAY = (
+    "close the store and move it away: it is rebuilt from the rows, without sessions and user "
+    "profiles."
+)
+
+
+def thread_of(connection: aiosqlite.Connection) -> Any:
+    """The thread in which a connection's calls run."""
+    # Older versions of aiosqlite are a thread themselves.
+    return getattr(connection, "_thread", connection)
+
+
+async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
+    """An open connection to a path or a ``file:`` URI."""
+    if not read_only:
+        return await _start(path)
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro"  # noqa: ASYNC240  # reads no file
+    connection = await _start(uri)
+    try:
+        await connection.execute_fetchall("PRAGMA user_version")
+    except sqlite3.OperationalError:
+        await connection.close()
+        # In a folder that may not be written, the file cannot be shared with a writer, and there
+        # is none that could change it.
+        connection = await _start(f"{uri}&immutable=1")
+    return connection
+
+
+async def _start(path: str) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(path, uri=path.startswith("file:"))
+    # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is no
+    # daemon, and would be waited for.
+    thread_of(connection).daemon = True
+    await connection
+    return connection
+
+
+async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Do a whole transaction on the connection's thread, in one visit to it.
+
+    A visit costs as much as a dozen statements, so work of several is not awaited one by one.
+    Where it fails, or its caller is cancelled before it commits, nothing of it stays.
+    """
+    abandoned = False
+
+    def run(database: sqlite3.Connection) -> T:
+        try:
+            result = work(database)
+            if abandoned:
+                database.rollback()
+            else:
+                database.commit()
+        except BaseException:
+            database.rollback()
+            raise
+        return result
+
+    # What aiosqlite's own methods are made of: none of them takes a function.
+    visit: Callable[..., Awaitable[T]] = connection._execute
+    try:
+        return await visit(run, connection._conn)
+    except BaseException:
+        abandoned = True
+        # Behind it in the thread's queue: whoever comes next finds it ended.
+        await connection.rollback()
+        raise
+
+
+CONTEXT = """
+SELECT 0 AS part, user_id, next_turn, stale FROM conversations WHERE conversation_id = :conversation
+UNION ALL
+SELECT 1, payload, current_conversation, 0 FROM users WHERE user_id = :user
+UNION ALL
+SELECT 2, payload, 0, 0 FROM (
+    SELECT payload FROM sessions
+    WHERE conversation_id = :conversation AND is_active = 1 AND user_id = :user
+    ORDER BY started DESC LIMIT 1
+)
+UNION ALL
+SELECT 3, payload, turn, 0 FROM (
+    SELECT payload, turn FROM hot_messages
+    WHERE conversation_id = :conversation ORDER BY turn DESC LIMIT :limit
+)
+"""
+
+SESSIONS = """
+SELECT started, payload FROM sessions
+WHERE (:user IS NULL OR user_id = :user) AND (:active IS NULL OR is_active = :active)
+  AND (:before IS NULL OR started < :before)
+ORDER BY started DESC LIMIT :limit
+"""
+
+
+def follow(
+    database: sqlite3.Connection,
+    turns: Mapping[str, Sequence[HotTurn]],
+    max_messages: int,
+    last_seq: int,
+) -> None:
+    """Follow a commit whose messages are these, by their conversation."""
+    newest = {
+        conversation: sorted(group, key=lambda turn: turn.turn)[-max_messages:]
+        for conversation, group in turns.items()
+    }
+    database.executemany(
+        "INSERT INTO conversations (conversation_id, user_id, next_turn) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET next_turn = max(next_turn, excluded.next_turn)",
+        [
+            (conversation, group[-1].user_id, group[-1].turn + 1)
+            for conversation, group in newest.items()
+        ],
+    )
+    _put_hot(database, [turn for group in newest.values() for turn in group])
+    database.executemany(
+        "DELETE FROM hot_messages WHERE conversation_id = ?1 AND turn < ("
+        "SELECT turn FROM hot_messages WHERE conversation_id = ?1 "
+        "ORDER BY turn DESC LIMIT 1 OFFSET ?2)",
+        [(conversation, max_messages - 1) for conversation in newest],
+    )
+    _set_last_seq(database, last_seq)
+
+
+def follow_afar(
+    database: sqlite3.Connection, conversations: Sequence[tuple[str, str, int]], last_seq: int
+) -> None:
+    """Follow rows of (conversation, owner, next turn), whose messages are not at hand."""
+    database.executemany(
+        "INSERT INTO conversations (conversation_id, user_id, next_turn, stale) "
+        "VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET "
+        "next_turn = max(next_turn, excluded.next_turn), stale = stale + 1",
+        conversations,
+    )
+    _set_last_seq(database, last_seq)
+
+
+def refill(
+    database: sqlite3.Connection,
+    conversation_id: str,
+    turns: Sequence[HotTurn],
+    seen: Conversation,
+) -> None:
+    """Put in a conversation's hot messages anew, unless it has become staler than ``seen``."""
+    ((stale,),) = database.execute(
+        "SELECT stale FROM conversations WHERE conversation_id = ?", (conversation_id,)
+    )
+    if stale != seen.stale:
+        return
+    # Turns stored since the rows were read are hot already, and stay.
+    database.execute(
+        "DELETE FROM hot_messages WHERE conversation_id = ? AND turn < ?",
+        (conversation_id, seen.next_turn),
+    )
+    _put_hot(database, turns)
+    database.execute(
+        "UPDATE conversations SET stale = 0 WHERE conversation_id = ?", (conversation_id,)
+    )
+
+
+def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:
+    # A message that was stored again elsewhere leaves its old place by mark_stale.
+    database.executemany(
+        "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, payload) VALUES (?, ?, ?)",
+        (
+            (turn.conversation_id, turn.turn, message_to_json(turn.row))
+            for turn in in_breaths(turns)
+        ),
+    )
+
+
+def _set_last_seq(database: sqlite3.Connection, last_seq: int) -> None:
+    database.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'last_seq'", (last_seq,))

@@ -11,7 +11,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.resolve import resolve_embedder
-from bruno_memory_vec.sessions.stale import mark_all_stale
+from bruno_memory_vec.sessions.sqlite import mark_all_stale
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.store import open_store

@@ -30,7 +30,7 @@ from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table
-from bruno_memory_vec.writing.background import Background, runs
+from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
 from bruno_memory_vec.writing.commit import (
     Stored,
     embed,
@@ -38,7 +38,6 @@ from bruno_memory_vec.writing.commit import (
     in_thread_if_many,
     prepare,
 )
-from bruno_memory_vec.writing.flushing import FLUSH, Flushing
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Change, Projections

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from bruno_memory_vec.embedders import static, word_pieces
-from bruno_memory_vec.embedders.word_pieces import WordPieces
+from bruno_memory_vec.embedders.static import WordPieces
 from tests.amounts import amount
 
 _WORDS = st.sampled_from(

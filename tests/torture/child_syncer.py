@@ -25,7 +25,7 @@ from bruno_memory_vec import open_memory
 from bruno_memory_vec.indexers.lance import upkeep as lance_upkeep
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
 from bruno_memory_vec.indexers.schema import LOG
-from bruno_memory_vec.writing import flushing
+from bruno_memory_vec.writing import background as flushing
 from tests.durability.support import message, rows_of
 
 # So that versions are removed within the test, but none of the upkeep that removes them.

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.writing import flushing
-from bruno_memory_vec.writing.background import Background, runs
-from bruno_memory_vec.writing.flushing import FLUSH, Flushing
+from bruno_memory_vec.writing import background as flushing
+from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
 
 
 class Clock(asyncio.SelectorEventLoop):

@@ -14,9 +14,7 @@ from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions import sqlite as module
 from bruno_memory_vec.sessions.protocol import Conversation, HotTurn
-from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-from bruno_memory_vec.sessions.sqlite_connection import thread_of
-from bruno_memory_vec.sessions.stale import mark_all_stale
+from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore, mark_all_stale, thread_of
 from tests.durability.support import message
 
 KEPT = 4

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-from bruno_memory_vec.sessions.sqlite_connection import thread_of
+from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore, thread_of
 
 _NORMAL, _FULL = 1, 2
 
