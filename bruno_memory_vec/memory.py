@@ -81,7 +81,7 @@ class VectorMemory(MemoryInterface):
         profile: the recall profile used where a call names none.
         read_only: read beside a process that writes.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
-        progress: told how far a rebuild of the word index has come.
+        progress: told how far a rebuild of the lexical index has come.
         projections: what else follows the rows, see ``bruno_memory_vec.writing.projections``.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
 
@@ -210,7 +210,7 @@ class VectorMemory(MemoryInterface):
         checks.identifier("conversation_id", conversation_id)
         user = self._caller.acting_for(user_id)
         writer = await self._lazy.writer()
-        owners = await self._owners()
+        owners = self._lazy.owners
         conversation_id = await owners.resolve(conversation_id)
         rows = await rows_of(
             "messages", messages, lambda message: message_row(message, "", conversation_id)

@@ -232,7 +232,7 @@ class LexicalIndex(Protocol):
         where: RowFilter,
         limit: int,
         *,
-        places: bool = True,
+        turns: bool = True,
     ) -> Candidates:
         """The ``limit`` best rows by BM25, its terms weighed by the rows of the scope's user.
 

@@ -96,7 +96,7 @@ class RowFilter:
     leaves the row out.
 
     Each field says which condition it is, and engines read :meth:`conditions` alone. So a new
-    field is one line here. Its column has to be in the schema, for a word index in
+    field is one line here. Its column has to be in the schema, for a lexical index in
     ``LEXICAL_COLUMNS``, too.
 
     Attributes:

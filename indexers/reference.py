@@ -170,7 +170,7 @@ class ReferenceLexicalIndex:
         where: RowFilter,
         limit: int,
         *,
-        places: bool = True,
+        turns: bool = True,
     ) -> Candidates:
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         wanted = Counter(terms)

@@ -109,7 +109,7 @@ class CandidateSettings:
     """How many rows each side proposes, and which turns around them join.
 
     Attributes:
-        lexical: rows from the word index; 0 leaves it unasked.
+        lexical: rows from the lexical index; 0 leaves it unasked.
         semantic: rows from the vector index; 0 leaves it unasked.
         neighbours_of: how many of the best fused candidates bring the turns around them.
         neighbour_distance: how many turns away, on both sides.
@@ -131,7 +131,7 @@ class CandidateSettings:
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
-    """How the question is put to the word index.
+    """How the question is put to the lexical index.
 
     Attributes:
         drop_stopwords: leave out question words such as "what" and "did".

@@ -44,7 +44,7 @@ class RecallRequest:
 
     @property
     def lexical_query(self) -> LexicalQuery:
-        """The question for the word index."""
+        """The question for the lexical index."""
         query = self.profile.query
         return LexicalQuery(
             self.query, drop_stopwords=query.drop_stopwords, phrase_weight=query.phrase_weight
@@ -52,7 +52,7 @@ class RecallRequest:
 
     @property
     def lexical_limit(self) -> int:
-        """How many candidates the word index proposes; 0 for none."""
+        """How many candidates the lexical index proposes; 0 for none."""
         wanted = self.profile.candidates.lexical
         return max(wanted, self.k) if wanted else 0
 

@@ -38,7 +38,7 @@ class Retriever:
 
     Args:
         rows: the rows and their vectors.
-        lexical: the word index.
+        lexical: the lexical index.
         embedder: makes the question's vector.
         writer: takes access counts; None for a reader.
         embed_timeout: how long the embedder may take, see :func:`embed_texts`.
@@ -87,7 +87,7 @@ class Retriever:
             return await asyncio.to_thread(self._from_memory, snapshot, request, read)
         source = EngineSource(self._rows, request, read.vector)
         proposed = await propose(
-            source, request, read.lexical, self._find_words(request, places=True)
+            source, request, read.lexical, self._find_words(request, turns=True)
         )
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
@@ -99,10 +99,10 @@ class Retriever:
     def _from_memory(
         self, snapshot: Snapshot, request: RecallRequest, read: ReadQuestion | None = None
     ) -> tuple[Hits, NDArray[np.int64]]:
-        read = read or self._read(request, places=False)
+        read = read or self._read(request, turns=False)
         source = SnapshotSource(snapshot, request, read.vector)
         proposed = without_waiting(
-            propose(source, request, read.lexical, self._find_words(request, places=False))
+            propose(source, request, read.lexical, self._find_words(request, turns=False))
         )
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
@@ -115,7 +115,7 @@ class Retriever:
     async def _asked(self, request: RecallRequest) -> ReadQuestion:
         """The same as :meth:`_read`, for an embedder that takes its time."""
         vector, (lexical, question) = await asyncio.gather(
-            self._vector(request), asyncio.to_thread(self._read_words, request, places=True)
+            self._vector(request), asyncio.to_thread(self._read_words, request, turns=True)
         )
         return ReadQuestion(vector, lexical, question)
 
@@ -128,32 +128,32 @@ class Retriever:
         )[0]
         return vector
 
-    def _read(self, request: RecallRequest, *, places: bool = True) -> ReadQuestion:
+    def _read(self, request: RecallRequest, *, turns: bool = True) -> ReadQuestion:
         """All that the question says. In a thread: it may take long.
 
         Args:
             request: the question.
-            places: look up where the lexical index's rows stand, which an engine has to be told.
+            turns: look up where the lexical index's rows stand, which an engine has to be told.
         """
         vector = np.empty(0, np.float32)
         if request.needs_vector:
             vector = embed_here(self._embedder, [request.query], "query")[0]
-        return ReadQuestion(vector, *self._read_words(request, places=places))
+        return ReadQuestion(vector, *self._read_words(request, turns=turns))
 
-    def _read_words(self, request: RecallRequest, *, places: bool) -> tuple[Candidates, Question]:
+    def _read_words(self, request: RecallRequest, *, turns: bool) -> tuple[Candidates, Question]:
         """What the words find, and what they ask for."""
         question = read_question(request.query, micros(request.now))
         if not request.lexical_limit:
             return Candidates.empty(), question
-        return self._find_words(request, places=places)(request.lexical_limit), question
+        return self._find_words(request, turns=turns)(request.lexical_limit), question
 
-    def _find_words(self, request: RecallRequest, *, places: bool) -> Callable[[int], Candidates]:
+    def _find_words(self, request: RecallRequest, *, turns: bool) -> Callable[[int], Candidates]:
         """Asks the lexical index for so many rows."""
         query, scope, where = request.lexical_query, request.scope, request.where
-        return lambda limit: self._lexical.search(query, scope, where, limit, places=places)
+        return lambda limit: self._lexical.search(query, scope, where, limit, turns=turns)
 
     async def _freshen(self, profile: Profile) -> None:
-        """Let the word index show every row that is stored."""
+        """Let the lexical index show every row that is stored."""
         if profile.candidates.lexical == 0:
             return
         if self._writer is not None:

@@ -210,6 +210,12 @@ class LazyStore:
             self._store.lease.check()
         return self._store
 
+    @property
+    def owners(self) -> Owners:
+        """Who owns which conversation, of the store that is open."""
+        assert self._store is not None
+        return self._store.owners
+
     async def writer(self) -> Writer:
         """The writer of the open store.
 

@@ -235,12 +235,15 @@ async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check
             held = await index.count()
             number = await rows.count(Scope.all_users(), RowFilter())
             if held == number and await index.last_seq() >= await rows.last_seq():
-                return Check("words", OK, f"all {held:,} rows are in the word index")
+                return Check("words", OK, f"all {held:,} rows are in the lexical index")
             await asyncio.sleep(_BETWEEN_LOOKS)
     finally:
         await index.close()
     return Check(
-        "words", PROBLEM, f"the word index holds {held:,} rows of {number:,}, or old ones", repair
+        "words",
+        PROBLEM,
+        f"the lexical index holds {held:,} rows of {number:,}, or old ones",
+        repair,
     )
 
 

@@ -41,7 +41,7 @@ class Figures:
 
     Attributes:
         rows: messages and memories.
-        words: rows in the word index.
+        words: rows in the lexical index.
         fragments: the parts in which the rows are stored; each costs every search a little.
         versions: states of the rows that are still kept for readers.
         files: in the store's folder.
@@ -109,7 +109,7 @@ class MaintenanceReport:
         if self.after.versions is not None and self.after.versions > _FEW_VERSIONS:
             lines.append("the newest versions stay for a while: others may be reading them")
         if self.verified:
-            lines.append("verified: rows, turns, vectors, word index and sessions are in order")
+            lines.append("verified: rows, turns, vectors, lexical index and sessions are in order")
         for problem in self.problems:
             lines.append(f"PROBLEM in {problem.part}: {problem.found.rstrip('.')}. {problem.fix}")
         return "\n".join(lines)
@@ -118,7 +118,7 @@ class MaintenanceReport:
 async def maintain_store(store: Store, progress: Progress | None = None) -> MaintenanceReport:
     """Do all upkeep of an open store now, and look it through.
 
-    The steps: write the access counts that wait, commit the word index, compact the
+    The steps: write the access counts that wait, commit the lexical index, compact the
     rows with their indexes and old versions, verify. A step that fails does not
     keep the others from being done; it is named in the report, in ``health()`` and,
     by ``maintenance.json`` in the store's folder, in ``doctor``.

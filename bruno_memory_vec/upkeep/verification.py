@@ -36,7 +36,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
 
     Checked: no row is there twice, no ``seq`` is; each message has its turn, which
     no other has in its conversation; vectors are finite and, where the embedder
-    says so, of unit length or zero; the word index holds as many rows and none
+    says so, of unit length or zero; the lexical index holds as many rows and none
     newer; the sessions know every row, and give no turn a second time; and so for each projection.
 
     It may run beside writes: it sees the store as it stood when it began. It

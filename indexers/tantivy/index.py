@@ -177,7 +177,7 @@ class TantivyIndex:
         where: RowFilter,
         limit: int,
         *,
-        places: bool = True,
+        turns: bool = True,
     ) -> Candidates:
         with self._errors("search"):
             searcher = self._index.searcher()
@@ -194,7 +194,7 @@ class TantivyIndex:
             order = np.lexsort((-seq, -score))
             turn = np.full(len(hits), -1, np.int64)
             conversations: list[str | None] = [None] * len(hits)
-            if places:
+            if turns:
                 turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
                 turn[turn == MISSING] = -1
                 conversations = [

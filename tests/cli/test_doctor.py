@@ -146,7 +146,7 @@ def test_a_torn_newest_version(run: Run, store: list[str], folder: Path, lines: 
     assert done.code == 0
     assert f"put aside, kept in {folder / 'rows' / 'set-aside' / '1'}" in done.out
     assert "with 4 rows. With fsync=True, nothing" in done.out
-    assert "repaired: 4 rows compacted, 4 in the word index" in done.out
+    assert "repaired: 4 rows compacted, 4 in the lexical index" in done.out
     hits = run("recall", "cut short", "--user", "ana", "--json", *store).json["hits"]
     assert "cut short" not in [hit["content"] for hit in hits]
     # Nothing of it happens twice.

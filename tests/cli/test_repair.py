@@ -80,7 +80,7 @@ def test_messages_without_a_turn(run: Run, store: list[str], folder: Path) -> No
     assert report.json["repaired"] == {"turns_given": 2, "rows": 4, "words": 4}
     placed = list(enumerate([SAID[2], SAID[0], SAID[1]], start=2))
     assert ask(folder, lambda memory: turns_of(memory, "trip")) == placed
-    # The word index, the contexts and the next turn know of it.
+    # The lexical index, the contexts and the next turn know of it.
     lexical = run("recall", "guesthouse", "--user", "ana", "--profile", "lexical", "--json", *store)
     assert [(hit["turn"], hit["content"]) for hit in lexical.json["hits"]][:1] == [(3, SAID[0])]
     words = TantivyReader(folder / "lexical", analyser("english"))

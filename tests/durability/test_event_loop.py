@@ -184,7 +184,7 @@ _NEED_FULL = {_store_again, _recall, _retrieve, _statistics, _clear}
 async def test_the_loop_goes_on_while_a_store_is_opened_and_closed(
     tmp_path: Path, lost: str
 ) -> None:
-    """With the word index or the sessions gone, they are made anew from 10,000 rows."""
+    """With the lexical index or the sessions gone, they are made anew from 10,000 rows."""
     folder = tmp_path / "store"
     async with open_memory(str(folder)) as memory:
         for n in range(10):

@@ -86,7 +86,7 @@ def newest(folder: Path, pattern: str) -> Path:
     return max(paths, key=lambda path: path.stat().st_mtime_ns)
 
 
-# The word index
+# The lexical index
 
 
 @pytest.mark.parametrize(

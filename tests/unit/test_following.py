@@ -44,7 +44,7 @@ class Engines:
         await self.projections.catch_up(self.rows, lambda *seen: self.told.append(seen))
 
     async def indexed(self, *made: dict[str, Any]) -> None:
-        """Let the word index alone know of rows."""
+        """Let the lexical index alone know of rows."""
         self.words.add(rows(*made).select(list(LEXICAL_COLUMNS)))
         await self.words.commit()
 

@@ -29,7 +29,7 @@ def doctor(
 ) -> None:
     """Check a store, and mend it with --repair.
 
-    It looks at the folder, lock, embedder, rows, word index, sessions and disk. It changes
+    It looks at the folder, lock, embedder, rows, lexical index, sessions and disk. It changes
     nothing unless --repair is given, and may run beside a writer.
     """
     execute(json, lambda out: _doctor(out, repair, store, embedder))
@@ -104,7 +104,7 @@ def _print(
     if "rows" in repaired:
         console.print(
             f"repaired: {repaired['rows']:,} rows compacted, "
-            f"{repaired['words']:,} in the word index"
+            f"{repaired['words']:,} in the lexical index"
         )
     marks = {OK: Text("ok", style="green"), NOTE: Text("note", style="yellow")}
     grid = Table.grid(padding=(0, 2, 0, 0))

@@ -109,10 +109,12 @@ class LexicalProjection:
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
         """As many rows as there are, and none newer."""
         if stood.count != facts.count:
-            held = f"the word index holds {stood.count:,} rows of {facts.count:,}"
+            held = f"the lexical index holds {stood.count:,} rows of {facts.count:,}"
             return [Problem("words", held, _REOPEN)]
         if stood.last_seq != facts.last_seq:
-            held = f"the newest row in the word index is seq {stood.last_seq}, and {facts.last_seq}"
+            held = (
+                f"the newest row in the lexical index is seq {stood.last_seq}, and {facts.last_seq}"
+            )
             return [Problem("words", f"{held} in the rows", _REOPEN)]
         return []
 

@@ -65,7 +65,7 @@ class SessionsProjection:
         A new message without a turn, which somebody has put in by hand, is given one.
         """
         followed = await self._sessions.last_seq()
-        found = await _places_after(rows, followed)
+        found = await _positions_after(rows, followed)
         given = await self._give_turns(rows, found) if found.unplaced else []
         if found.newest > followed:
             await self._sessions.restore(
@@ -83,7 +83,7 @@ class SessionsProjection:
         Raises:
             EngineError: an engine failed.
         """
-        found = await _places_after(rows, -1)
+        found = await _positions_after(rows, -1)
         if not found.unplaced:
             return []
         given = await self._give_turns(rows, found)
@@ -92,7 +92,7 @@ class SessionsProjection:
         await self._sessions.restore(changed, await self._sessions.last_seq())
         return given
 
-    async def _give_turns(self, rows: RowIndex, found: _Places) -> list[int]:
+    async def _give_turns(self, rows: RowIndex, found: _Positions) -> list[int]:
         """Put messages without a turn behind the others of their conversation, in their order."""
         given: list[dict[str, int]] = []
         next_turns: dict[str, int] = {}
@@ -161,7 +161,7 @@ def _last_turns(rows: Iterable[Row], most: int) -> list[HotTurn]:
 
 
 @dataclass(slots=True)
-class _Places:
+class _Positions:
     """Where rows stand: the newest ``seq``, and of each conversation its user and last turn."""
 
     newest: int
@@ -170,8 +170,8 @@ class _Places:
     unplaced: list[tuple[int, str]] = field(default_factory=list)
 
 
-async def _places_after(rows: RowIndex, seq: int) -> _Places:
-    found = _Places(seq)
+async def _positions_after(rows: RowIndex, seq: int) -> _Positions:
+    found = _Positions(seq)
     turns = found.turns
     columns = ["seq", "kind", "user_id", "conversation_id", "turn"]
     async for batch in rows.after(seq, columns):
