@@ -243,7 +243,7 @@ class LexicalIndex(Protocol):
             scope: whose rows.
             where: which of them.
             limit: at most so many.
-            places: whether the conversations and turns are asked for; without, they may be None
+            turns: whether the conversations and turns are asked for; without, they may be None
                 and -1.
         """
         ...
