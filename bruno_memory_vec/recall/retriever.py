@@ -159,7 +159,8 @@ class Retriever:
         if self._writer is not None:
             if self._lexical.pending:
                 await self._lexical.commit()
-            return
+            if self._writer.writes_alone:
+                return
         if not isinstance(self._lexical, Refreshes):
             # It is this object's alone: nobody else brings it the writer's rows.
             async with self._following:

@@ -48,6 +48,7 @@ class SQLiteSessionStore:
         self._writing = LoopLock()
         self._closed = False
         self._fsync = False
+        # A file has one process that writes: what that one has read stays true until it changes it.
         self._hot = HotCache(keeps=not read_only)
         # Holds a database in memory when its connection is made anew.
         self._keeper: sqlite3.Connection | None = None

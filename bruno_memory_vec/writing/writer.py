@@ -127,6 +127,11 @@ class Writer:
         self._background.keep = keep
 
     @property
+    def writes_alone(self) -> bool:
+        """Whether no other process brings rows to the store."""
+        return self._lease.exclusive
+
+    @property
     def exclusive(self) -> LoopLock:
         """Held while rows change; hold it to read what has to stay as it is."""
         return self._committing
