@@ -11,7 +11,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.indexers.protocols import VectorIndex
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 
 
@@ -55,7 +55,7 @@ class Trail:
     async def settle(self) -> bool:
         return False
 
-    async def catch_up(self, rows: VectorIndex, progress: Progress | None) -> Sequence[int]:
+    async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
         held = self._held()
         there = {
             seq
