@@ -26,9 +26,10 @@ def modules() -> Iterator[Path]:
 
 def public(body: list[ast.stmt]) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in body:
-        if isinstance(
-            node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        ) and not node.name.startswith("_"):
+        if not isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        overload = any(getattr(one, "id", "") == "overload" for one in node.decorator_list)
+        if not node.name.startswith("_") and not overload:
             yield node
 
 
