@@ -124,7 +124,8 @@ class Mine:
 
     async def open(self, config, made_by, progress):
         sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
-        rows, lexical = Audited(Tidied(made_by.dimension)), ReferenceLexicalIndex(analyser_for(None))
+        lexical = ReferenceLexicalIndex(analyser_for(None))
+        rows = Audited(Tidied(made_by.dimension))
         return Parts(rows, lexical, sessions, LocalLease(sessions))
 """
 
