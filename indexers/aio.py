@@ -52,12 +52,12 @@ class LoopLock:
 async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
     """Await an engine's write; where that is cancelled, the write is let finish first.
 
-    Else its rows could land after the next batch has looked for them, and a turn
-    be given twice.
+    Otherwise its rows could be committed after the next batch has looked for them,
+    and a turn be given twice.
     """
     task = asyncio.ensure_future(write)
-    # Who cancels asyncio.all_tasks() would cut the write itself, and LanceDB may commit all the
-    # same, some milliseconds later.
+    # A program that ends may cancel everything in asyncio.all_tasks(). That must not cancel the
+    # write itself, because LanceDB may commit it all the same, some milliseconds later.
     asyncio._unregister_task(task)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -112,8 +112,8 @@ async def on_own_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
 class Outliving:
     """Calls that can be waited for in a later event loop, where the one that made them has ended.
 
-    What LanceDB was told to add is added, whether anybody still waits for it or not.
-    Who looks for it before that would not find it, and add it again.
+    LanceDB goes on adding rows when the event loop that asked for it has ended. A later
+    loop has to wait for it; else it would not find the rows, and add them again.
     """
 
     def __init__(self) -> None:

@@ -64,12 +64,13 @@ class CachedIndex(ForwardingRowIndex):
         # Rows that were read since memory was given back.
         self._read = 0
         self._giving_back = False
-        # Who is being read, and what had ended when that began: how many changes, and which version
-        # another process had made.
+        # Users whose rows are being read. With each, how many changes had ended when the reading
+        # began, and which version of another process's rows was there.
         self._loading: dict[str, tuple[asyncio.Task[HeldRows | None], tuple[int, int | None]]] = {}
-        # Users that the engine answers for, and until when.
+        # Users whose rows are not kept, so that the engine answers, and until when.
         self._large: OrderedDict[str, float] = OrderedDict()
-        # What is read while a change is under way is not kept.
+        # How many changes have begun, and how many have ended. Rows that were read while one was
+        # under way are not kept.
         self._begun = self._ended = 0
         self._hits = self._misses = 0
 
@@ -127,7 +128,7 @@ class CachedIndex(ForwardingRowIndex):
             try:
                 return await self.inner.search(vector, scope, where, limit)
             finally:
-                # It has read the vectors of a large scope, and freed them.
+                # The engine has read the vectors of a large scope and freed them.
                 self._give_back_soon()
         snapshot = rows.snapshot()
 
@@ -221,10 +222,10 @@ class CachedIndex(ForwardingRowIndex):
             self._loading[user] = loading, now
             loading.add_done_callback(lambda task: self._loaded(user, task))
         elif began != now:
-            # What is being read may be older than a change that has ended, and that its caller
-            # has to see.
+            # A change has ended since that reading began. Its rows may be older than the change,
+            # which this caller has to see.
             return None
-        # A caller that is cancelled leaves the others their rows.
+        # Others may wait for the same reading, so a cancelled caller does not cancel it.
         return await asyncio.shield(loading)
 
     def _load_later(self, user: str) -> None:
@@ -235,7 +236,7 @@ class CachedIndex(ForwardingRowIndex):
     async def _load_whole(self, user: str) -> None:
         await self._load(user, whole=True)
         if user in self._users:
-            # Else it changed meanwhile, or there is no room: a later question tries again.
+            # Otherwise it changed meanwhile, or there is no room; a later question tries again.
             self._large.pop(user, None)
 
     def _give_back_soon(self) -> None:
@@ -289,7 +290,7 @@ class CachedIndex(ForwardingRowIndex):
             self._give_back_soon()
         if begun == ended == self._begun and seen == self._seen:
             self._keep(user, rows)
-        # Else they are as the engine had them at one moment: true for this question only.
+        # Otherwise the rows have changed since: they answer this question and are not kept.
         return rows
 
     async def _gather(self, scope: Scope) -> Gathered | None:
@@ -312,7 +313,8 @@ class CachedIndex(ForwardingRowIndex):
         if self._loading.get(user, (None, None))[0] is task:
             del self._loading[user]
         if not task.cancelled():
-            # Read here, for where every caller was cancelled and no one else does.
+            # Where every caller was cancelled, nobody else looks at the exception, and asyncio
+            # would complain.
             task.exception()
 
     def _keep(self, user: str, rows: HeldRows) -> None:

@@ -3,7 +3,7 @@
 A power cut may leave a newest version that is torn: an empty manifest, or one
 that names files which never reached the disk. LanceDB then opens nothing at
 all, though the version before is whole. With ``fsync`` on, what is torn was
-never acknowledged (``lance_sync``). Without it, or where a file was damaged or
+never acknowledged (``sync``). Without it, or where a file was damaged or
 deleted later, rows that were acknowledged may be lost by going back: so it is
 done only when asked for, and what is put aside is kept.
 """

@@ -10,7 +10,7 @@ What it cannot promise: the order in which LanceDB's own files reach the disk
 before it is called. A power cut between a commit and the end of its sync may
 leave a newest manifest that is torn, or that names files which are. None of
 that was acknowledged, and the version before it is whole; until the newest one
-is put aside the table cannot be opened (``lance_recovery``).
+is put aside the table cannot be opened (``recovery``).
 
 For the same reason no old version may be removed before the one that replaces
 it was synced: its files may be the only durable ones.

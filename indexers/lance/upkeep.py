@@ -26,7 +26,7 @@ from .table import errors
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
 
-# In the order in which a planner profits most: what every query names first.
+# The columns that every query names come first.
 _BITMAPS = ("user_id", "kind")
 _BTREES = ("seq", "id", "conversation_id", "created_at")
 _LABELS = ("tags",)
