@@ -197,10 +197,11 @@ class LazyStore:
             StoreClosedError: it was closed.
             StoreError, EngineError, EmbeddingError: it cannot be opened.
         """
-        if self._store is None or self._closed:
+        # Before the lock, too: whoever closes holds it until all is written.
+        self._refuse_if_closed()
+        if self._store is None:
             async with self._opening:
-                if self._closed:
-                    raise StoreClosedError("the memory is closed", fix="Open it again.")
+                self._refuse_if_closed()
                 if self._store is None:
                     embedder = await self._resolve_embedder()
                     self._store = await open_store(
@@ -209,6 +210,10 @@ class LazyStore:
         if self._store.lease is not None:
             self._store.lease.check()
         return self._store
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
 
     @property
     def owners(self) -> Owners:

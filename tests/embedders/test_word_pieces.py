@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from bruno_memory_vec.embedders import static, word_pieces
+from bruno_memory_vec.embedders import static
 from bruno_memory_vec.embedders.static import WordPieces
 from tests.amounts import amount
 
@@ -70,7 +70,7 @@ def test_known_words_are_not_cut_again(tokenizer: Tokenizer) -> None:
 
 
 def test_memory_is_bounded(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_pieces, "_MOST_WORDS", 10)
+    monkeypatch.setattr(static, "_MOST_WORDS", 10)
     pieces = WordPieces(tokenizer)
     for start in range(0, 200, 4):
         given = [f"w{n} said x{n}" for n in range(start, start + 4)]
@@ -85,7 +85,7 @@ def test_memory_is_bounded(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 
 def test_threads_share_it(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one replaces what is remembered, another reads on in what it began with."""
-    monkeypatch.setattr(word_pieces, "_MOST_WORDS", 40)
+    monkeypatch.setattr(static, "_MOST_WORDS", 40)
     pieces = WordPieces(tokenizer)
     given = [[f"w{n} and w{n + 1}, w{n % 7}" for n in range(k, k + 9)] for k in range(300)]
     expected = [own(tokenizer, each) for each in given]
