@@ -21,8 +21,6 @@ from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, LEXICAL_COLUMNS
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import analyser
-from bruno_memory_vec.recall.pool import columns_for
-from bruno_memory_vec.recall.profiles import load_profile
 
 ONE = Scope.user(data.user(0))
 EVERYONE = Scope.all_users()
@@ -79,7 +77,7 @@ def test_vector_search(
 def test_around(benchmark: BenchmarkFixture, run: Run, lance: LanceIndex) -> None:
     """150 candidates and the turns around 20 of them, as a recall reads them."""
     benchmark.group = "lancedb, read"
-    columns = columns_for(load_profile("balanced"))
+    columns = list(COLUMNS)
     seqs = list(range(0, 900, 6))
     places = {
         f"{ONE.user_id}-{number % 18}": [turn + number // 18 * 20 for turn in (3, 4, 5, 6, 7)]
@@ -127,12 +125,12 @@ def test_write(
 @pytest.mark.parametrize("scope", [ONE, EVERYONE], ids=["one user", "all users"])
 @pytest.mark.parametrize("phrases", [0.0, 0.3], ids=["words", "words and phrases"])
 def test_word_search(
-    benchmark: BenchmarkFixture, run: Run, tantivy: TantivyIndex, scope: Scope, phrases: float
+    benchmark: BenchmarkFixture, tantivy: TantivyIndex, scope: Scope, phrases: float
 ) -> None:
     """The best 100 by BM25."""
     benchmark.group = "tantivy, search"
     query = LexicalQuery(data.QUESTION, phrase_weight=phrases)
-    found = benchmark(lambda: run(tantivy.search(query, scope, ANY, 100)))
+    found = benchmark(lambda: tantivy.search(query, scope, ANY, 100))
     assert len(found) > 10
 
 

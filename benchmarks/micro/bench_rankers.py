@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro import data
-from bruno_memory_vec.indexers.query import Candidates
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.indexers.snapshot import HeldRows
 from bruno_memory_vec.rankers import (
     STEPS,
     Ask,
@@ -25,8 +26,9 @@ from bruno_memory_vec.rankers import (
 )
 from bruno_memory_vec.rankers.fusion import fuse
 from bruno_memory_vec.recall import word_matches as words
-from bruno_memory_vec.recall.pool import columns_for, make_pool
+from bruno_memory_vec.recall.pool import make_pool
 from bruno_memory_vec.recall.profiles import list_profiles, load_profile
+from bruno_memory_vec.recall.request import RecallRequest
 
 K = 10
 NOW = micros(data.NOW)
@@ -76,15 +78,15 @@ def test_rank(benchmark: BenchmarkFixture, profile: Any, rows: int) -> None:
 def test_make_pool(
     benchmark: BenchmarkFixture, name: str, texts: list[str], vectors: NDArray[np.float32]
 ) -> None:
-    """From Arrow to numpy, 300 rows; for ``accurate`` with the words of their texts."""
+    """From rows in memory, 300 of them; for ``accurate`` with the words of their texts."""
     benchmark.group = "a pool of 300 rows"
     profile = load_profile(name)
-    table = data.rows(texts[:300], vectors[:300]).select(columns_for(profile))
-    seq = np.arange(0, 300, 3)
-    candidates = Candidates(
-        seq, np.linspace(1, 0, 100, dtype=np.float32), ("talk",) * 100, np.arange(100)
-    )
-    pool = benchmark(make_pool, table, candidates, candidates, {}, data.QUESTION, profile)
+    snapshot = HeldRows(data.rows(texts[:300], vectors[:300]), mixed=True).snapshot()
+    score = np.full(300, np.nan, np.float32)
+    score[::3] = np.linspace(1, 0, 100, dtype=np.float32)
+    now = data.NOW
+    request = RecallRequest(data.QUESTION, Scope.all_users(), RowFilter(), K, profile, now)
+    pool = benchmark(make_pool, snapshot, np.arange(300), score, score, {}, request)
     assert len(pool) == 300
 
 
