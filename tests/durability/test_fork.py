@@ -1,0 +1,81 @@
+"""A memory that was open when its process forked: the child's copy touches nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bruno_memory_vec import open_memory
+from tests.durability.support import ROOT, environment
+
+# Far beyond what a busy machine needs: what has not ended by then hangs.
+_HANGS = 60
+
+_SCRIPT = """
+import asyncio, os, sys
+from bruno_core.models.message import Message
+from bruno_memory_vec import open_memory
+from bruno_memory_vec.errors import StoreError
+
+folder, read_only = sys.argv[1], sys.argv[2] == "reader"
+loop = asyncio.new_event_loop()
+
+
+def message(text):
+    return Message(role="user", content=text)
+
+
+async def begin():
+    writer = await open_memory(folder, embedder="hash")
+    await writer.store_message(message("logged"), "talk", "ana")
+    return writer, await open_memory(folder, embedder="hash", read_only=True)
+
+
+async def use(memory):
+    try:
+        await memory.recall("logged", user_id="ana")
+    except StoreError as error:
+        print("after the fork" in str(error), flush=True)
+    await memory.close()
+    print("closed", flush=True)
+
+
+async def end():
+    await writer.store_message(message("later"), "talk", "ana")
+    await reader.close()
+    await writer.close()
+
+
+writer, reader = loop.run_until_complete(begin())
+child = os.fork()
+if child == 0:
+    asyncio.new_event_loop().run_until_complete(use(reader if read_only else writer))
+    os._exit(0)
+os.waitpid(child, 0)
+loop.run_until_complete(end())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("who", ["writer", "reader"])
+async def test_closing_it_in_the_child_leaves_the_parents_store_whole(
+    tmp_path: Path, who: str
+) -> None:
+    folder = str(tmp_path / "store")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _SCRIPT, folder, who],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=_HANGS,
+    )
+    assert told.stdout.split("\n") == ["True", "closed", ""], told.stderr
+    # The child's flush had put the logged row into the engine a second time.
+    async with open_memory(folder, embedder="hash") as memory:
+        assert [m.content for m in await memory.retrieve_messages("talk")] == ["later", "logged"]
+        assert (await memory.maintain()).ok
