@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -66,7 +67,8 @@ async def test_closing_it_in_the_child_leaves_the_parents_store_whole(
     tmp_path: Path, who: str
 ) -> None:
     folder = str(tmp_path / "store")
-    told = subprocess.run(
+    told = await asyncio.to_thread(
+        subprocess.run,
         [sys.executable, "-W", "ignore", "-c", _SCRIPT, folder, who],
         env=environment(),
         cwd=ROOT,
