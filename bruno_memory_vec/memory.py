@@ -308,7 +308,7 @@ class VectorMemory(MemoryInterface):
         """
         at = checks.moment("now", now) if now is not None else datetime.now(timezone.utc)
         where = row_filter(
-            alive_at=None if include_expired else at,
+            alive_at=None if checks.flag("include_expired", include_expired) else at,
             kinds=kinds,
             roles=roles,
             memory_types=memory_types,
@@ -510,12 +510,12 @@ class VectorMemory(MemoryInterface):
         checks.identifier("conversation_id", conversation_id)
         if from_turn is not None:
             from_turn = checks.limit("from_turn", from_turn, largest=2**62, smallest=0)
-        limit = _page_size(limit)
+        limit, newest_first = _page_size(limit), checks.flag("newest_first", newest_first)
         store = await self._lazy.get()
         conversation_id = await (await self._owners()).resolve(conversation_id)
         scope = self._caller.scope
         return await listing.read_turns(
-            store.rows, scope, conversation_id, from_turn, limit, newest_first=bool(newest_first)
+            store.rows, scope, conversation_id, from_turn, limit, newest_first=newest_first
         )
 
     async def list_memories(
@@ -547,8 +547,9 @@ class VectorMemory(MemoryInterface):
             InvalidInputError: an argument is not usable, or nothing says whose.
             ForeignUserError: the view is another user's.
         """
+        expired = checks.flag("include_expired", include_expired)
         where = row_filter(
-            alive_at=None if include_expired else datetime.now(timezone.utc),
+            alive_at=None if expired else datetime.now(timezone.utc),
             kinds=MEMORY,
             memory_types=memory_types,
             tags=tags,
@@ -584,9 +585,10 @@ class VectorMemory(MemoryInterface):
     async def clear_history(self, conversation_id: str, keep_system_messages: bool = True) -> None:
         """Delete a conversation's messages; system messages stay unless asked otherwise."""
         checks.identifier("conversation_id", conversation_id)
+        keep = checks.flag("keep_system_messages", keep_system_messages)
         writer = await self._lazy.writer()
         conversation_id = await (await self._owners()).resolve(conversation_id)
-        where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep_system_messages else ())
+        where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep else ())
         scope = self._caller.scope.within(conversation_id)
         if await (await self._owners()).owned(conversation_id, scope.user_id):
             await writer.delete(scope, where)
@@ -655,6 +657,8 @@ class VectorMemory(MemoryInterface):
             await self._caller.search_scope(self._owners, user_id),
             _page_size(limit),
         )
+        if active is not None:
+            active = checks.flag("active", active)
         conversations = await self._conversations()
         return await conversations.sessions(scope.user_id, active, limit, after)
 

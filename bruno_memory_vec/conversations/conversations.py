@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +19,8 @@ from bruno_memory_vec.rows import checks as validation
 from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store.store import Store
+
+_CURSOR = re.compile("[0-9]{1,18}")
 
 
 class Conversations:
@@ -116,7 +119,8 @@ class Conversations:
         """Sessions of a user, or of everybody, the newest first."""
         before = None
         if after is not None:
-            if not (isinstance(after, str) and after.isdecimal() and after.isascii()):
+            # SQLite's integers have 19 digits at most.
+            if not (isinstance(after, str) and _CURSOR.fullmatch(after)):
                 raise not_a_cursor()
             before = int(after)
         asked = None if limit is None else limit + 1

@@ -246,7 +246,7 @@ class _Newest(tuple[Any, ...]):
             named = len(names) == number_of_names and all(isinstance(name, str) for name in names)
             if type(at) is not int or not named:
                 raise ValueError
-        except (TypeError, ValueError) as error:
+        except (RecursionError, TypeError, ValueError) as error:
             raise not_a_cursor() from error
         return cls(at, *names)
 

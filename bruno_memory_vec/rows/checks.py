@@ -11,6 +11,8 @@ from numbers import Real
 from typing import Any, TypeVar
 from uuid import UUID
 
+import numpy as np
+
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.metadata_pairs import pair
@@ -113,6 +115,15 @@ def unit_interval(field: str, value: Any) -> float:
     if not 0.0 <= value <= 1.0:  # type: ignore[operator]  # typeshed's Real has no order
         raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
     return float(value)
+
+
+def flag(field: str, value: Any) -> bool:
+    """A truth value; numpy's count too, and 0 and 1."""
+    if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
+        raise InvalidInputError(
+            field, f"{_shown(value)} is no truth value", fix="Give True or False."
+        )
+    return bool(value)
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,6 @@ own ``pyproject.toml``, and nothing here changes.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -21,6 +20,7 @@ from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.store.manifest import scheme_of
 from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress
@@ -31,7 +31,6 @@ GROUP = "bruno_memory_vec.deployments"
 #: The name of the deployment of a path without a scheme, and of ``file://``.
 FOLDER = "folder"
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _DEFAULT_LANGUAGE = "english"
 
 
@@ -86,10 +85,11 @@ def deployment_of(url: str) -> Deployment:
     Raises:
         InvalidInputError: none is installed for its scheme.
     """
-    found = _SCHEME.match(url)
-    scheme = FOLDER if found is None or found[1].lower() == "file" else found[1].lower()
+    scheme = scheme_of(url)
     try:
-        made = _named(scheme)
+        if scheme == FOLDER:  # the name of an entry point, and of no scheme
+            raise LookupError(scheme)
+        made = _named(FOLDER if scheme in (None, "file") else scheme)
     except LookupError:
         known = sorted(entry.name for entry in entry_points(group=GROUP))
         raise InvalidInputError(

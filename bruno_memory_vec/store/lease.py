@@ -12,6 +12,20 @@ from bruno_memory_vec.store.lock import WriterLock
 _REMEMBERED_TURNS = 10_000
 
 
+def refuse_after_fork(process: int) -> None:
+    """Refuse to go on in another process than the one that opened the store.
+
+    Raises:
+        StoreError: this is another process.
+    """
+    if os.getpid() != process:
+        raise StoreError(
+            f"the store was opened in process {process} and this is {os.getpid()}: its "
+            "engines do not survive a fork",
+            fix="Open the memory in this process, after the fork.",
+        )
+
+
 class LocalLease:
     """The lease of the one process that writes: counters in memory, a lock on the folder.
 
@@ -31,12 +45,7 @@ class LocalLease:
 
     def check(self) -> None:
         """As of ``WriterLease``."""
-        if os.getpid() != self._process:
-            raise StoreError(
-                f"the store was opened in process {self._process} and this is {os.getpid()}: its "
-                "engines do not survive a fork",
-                fix="Open the memory in this process, after the fork.",
-            )
+        refuse_after_fork(self._process)
 
     async def next_seqs(self, count: int) -> int:
         """As of ``WriterLease``."""

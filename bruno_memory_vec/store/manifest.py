@@ -28,6 +28,8 @@ HOLDER = "writer.json"
 _FORMAT = "bruno-memory-vec"
 IN_MEMORY = "memory://"
 ROWS = "rows"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_LOCAL_FILE = re.compile(r"file://(localhost(?=/))?", re.IGNORECASE)
 _ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
 # What a process that was killed while it made a store may have left behind.
 _DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
@@ -99,20 +101,41 @@ def write_whole(path: Path, text: str) -> None:
         raise unwritable(path.parent, error) from error
 
 
+def scheme_of(url: str) -> str | None:
+    """The scheme of a url in lower case; None for a path. One letter is a drive, and no scheme."""
+    found = _SCHEME.match(url)
+    return None if found is None else found[1].lower()
+
+
 def folder_of(url: str) -> Path | None:
-    """The folder that a url names; None where its scheme is another deployment's.
+    """The folder that a url names, as an absolute path; None where another deployment opens it.
+
+    Absolute, because LanceDB takes a relative ``c:/x`` for a url of its own, and because the
+    process may go to another directory while the store is open.
 
     Raises:
         InvalidInputError: the url names no folder.
     """
-    if "\0" in url:
-        raise InvalidInputError("url", "holds a NUL character", fix="Name a folder.")
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return Path(url).expanduser()
-    if scheme == "file":
-        return Path(url2pathname(rest))
-    return None
+    scheme = scheme_of(url)
+    if scheme not in (None, "file"):
+        return None
+    try:
+        if scheme is None:
+            path = Path(url).expanduser()
+        else:
+            path = Path(url2pathname(_LOCAL_FILE.sub("", url)))
+        path = path.absolute()
+    except RuntimeError as error:  # of expanduser
+        raise InvalidInputError(
+            "url", f"{url!r} is in the home of a user who is not known", fix="Name a folder."
+        ) from error
+    if not url.strip() or any(sign < " " for sign in str(path)):
+        raise InvalidInputError(
+            "url",
+            f"{url!r} is blank or holds a control character",
+            fix="Name a folder by characters that can be seen.",
+        )
+    return path
 
 
 def read(folder: Path) -> Manifest | None:

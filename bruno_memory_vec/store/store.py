@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.deployment import close_all, deployment_of
+from bruno_memory_vec.store.lease import refuse_after_fork
 from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
@@ -60,6 +62,8 @@ class Store:
     #: Ends a re-embedding that is under way, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
+    #: The process that has opened it.
+    process: int = field(default_factory=os.getpid)
 
     def switch(
         self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
@@ -207,6 +211,7 @@ class LazyStore:
                     self._store = await open_store(
                         self.config, embedder, self.progress, self.projections
                     )
+        refuse_after_fork(self._store.process)
         if self._store.lease is not None:
             self._store.lease.check()
         return self._store
@@ -260,6 +265,9 @@ class LazyStore:
 
     async def _close(self) -> None:
         self._closed = True
+        if self._store is not None and self._store.process != os.getpid():
+            # A copy that a fork has made: its files, its lock and what waits are the parent's.
+            return
         async with self._opening:
             store, self._store = self._store, None
             if store is not None:

@@ -191,7 +191,7 @@ def _folder(config: MemoryConfig) -> Path:
     if folder is None:
         raise InvalidInputError(
             "url",
-            f"{manifest.IN_MEMORY} keeps nothing that could be re-embedded",
+            f"{config.url!r} names no folder, and only one can be re-embedded",
             fix="Open a new one with the other embedder, and store its conversations there.",
         )
     return folder

@@ -1,0 +1,86 @@
+"""What a url names: a folder, by a path or ``file://``, or another deployment's store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from bruno_core.models.message import Message
+
+from bruno_memory_vec import diagnose_store, open_memory, reembed, repair_store
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.store.manifest import folder_of, scheme_of
+
+SAID = Message(role="user", content="kept")
+
+
+def test_a_scheme_has_two_letters_and_any_case() -> None:
+    assert scheme_of("FILE:///a") == "file"
+    assert scheme_of("Mine+x://a") == "mine+x"
+    for path in ("C://a", "C:\\a", "./a://b", "://a", "memory:", "a"):
+        assert scheme_of(path) is None, path
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("here", "here"),
+        ("file://here", "here"),
+        ("FILE:///a%20b", "/a b"),
+        ("file://localhost/a", "/a"),
+        ("file://localhosts/a", "localhosts/a"),
+        ("C:x", "C:x"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="written as POSIX has them")
+def test_a_folder_is_absolute(
+    url: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(url) == tmp_path / path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+@pytest.mark.parametrize("url", ["c:x", "memory:", "file:x", "x://", "./s3://x"])
+async def test_what_looks_like_a_url_to_an_engine_is_a_folder(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_memory(url, embedder="hash") as memory:
+        await memory.store_message(SAID, "talk", "ana")
+    async with open_memory(url, embedder="hash") as memory:
+        assert await memory.retrieve_messages("talk") == [SAID]
+
+
+async def test_the_process_may_go_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    async with open_memory("store", embedder="hash") as memory:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        await memory.store_message(SAID, "talk", "ana")
+        assert (await memory.maintain()).ok
+        await memory.store_message(Message(role="user", content="more"), "talk", "ana")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
+        assert len(await memory.retrieve_messages("talk")) == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["folder:///x", "mem://", "memory://x", "~nobody-of-this-name/x", "a\nb", "file:///%00", "  "],
+)
+async def test_others_are_refused_by_name(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError) as refusal:
+        await open_memory(url, embedder="hash")
+    assert refusal.value.field == "url"
+    for call in (diagnose_store(url, embedder="hash"), repair_store(url), reembed(url, "hash")):
+        with pytest.raises(InvalidInputError) as refusal:
+            await call
+        assert refusal.value.field == "url"
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
