@@ -1,4 +1,4 @@
-"""In front of an index: the rows of users who ask often, in memory."""
+"""A cache in front of an index: the rows of recently active users, in memory."""
 
 from __future__ import annotations
 
@@ -21,34 +21,33 @@ from ..snapshot import LOADED, Gathered, HeldRows, Snapshot
 from ..uses import USE_COLUMNS
 from .allocator import give_back
 
-#: Users with more rows than this are left to the engine.
+#: Users with more rows than this are not cached.
 MOST_ROWS = 150_000
-#: Those with more rows than this are read in the background, and the engine answers meanwhile.
+#: Users with more rows than this are read in the background; the engine answers meanwhile.
 ROWS_AT_ONCE = 20_000
-# A user of many rows who could not be kept is read again after so many seconds at the earliest.
+# Seconds before a user of many rows who did not fit is read again.
 _AGAIN = 30.0
-# How many users are remembered as too large to keep.
+# How many users are remembered as not cached.
 _MOST_LARGE = 100_000
 _SEARCHED_ON_THE_LOOP = 20_000
 _READ_BEFORE_GIVING_BACK = 20_000
-# In seconds. It takes some tens of milliseconds, so it is not done for each question.
+# Seconds. Returning memory takes some tens of milliseconds, so it is not done for each search.
 _BEFORE_GIVING_BACK = 0.1
-# Making more rows than this ready takes longer than the event loop has.
+# Preparing more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
 
 
 class CachedIndex(ForwardingRowIndex):
-    """Another index, and in front of it the rows of the users who asked last.
+    """An index with a cache of the rows of the users who asked last.
 
-    The first question of a user reads all of that user's rows, which takes as long as
-    answering it without them; the next ones take none from the engine. What it answers is
-    what the engine would: a change goes through here and reaches both before it returns.
+    A user's first search reads all rows of that user, which takes as long as a search by the
+    engine. Later searches do not need the engine. The answers are those of the engine: changes go
+    through this object and reach both before they return.
 
     Args:
-        inner: has the rows.
-        budget: how many bytes may be kept.
-        shared: another process may change the rows. Nothing is kept from one version of them to
-            the next.
+        inner: the index with the rows.
+        budget: how many bytes may be cached.
+        shared: another process may change the rows. The cache is cleared at each new version.
     """
 
     def __init__(self, inner: VersionedRowIndex, budget: int, *, shared: bool = False) -> None:
@@ -61,23 +60,23 @@ class CachedIndex(ForwardingRowIndex):
         self._bytes = 0
         self._background: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
-        # Rows that were read since memory was given back.
+        # Rows that were read since freed memory was last returned to the system.
         self._read = 0
         self._giving_back = False
-        # Who is being read, and what had ended when that began: how many changes, and which version
-        # another process had made.
+        # By user being read: the task, and the state of the rows when it began (the number of ended
+        # changes, and the version that another process had made).
         self._loading: dict[str, tuple[asyncio.Task[HeldRows | None], tuple[int, int | None]]] = {}
-        # Users that the engine answers for, and until when.
+        # Users that are not cached, and until when (monotonic seconds).
         self._large: OrderedDict[str, float] = OrderedDict()
-        # What is read while a change is under way is not kept.
+        # Changes begun and ended. Rows that are read during a change are not cached.
         self._begun = self._ended = 0
         self._hits = self._misses = 0
 
-    # Changes: the engine first, then what is kept of it
+    # Changes: the engine first, then the cache
 
     @asynccontextmanager
     async def _changing(self, affected: Callable[[], None]) -> AsyncIterator[None]:
-        """A change of the rows; where it fails, nobody knows how far it came."""
+        """Around a change of the rows. If it fails, ``affected`` drops what may be outdated."""
         self._begun += 1
         try:
             yield
@@ -127,7 +126,7 @@ class CachedIndex(ForwardingRowIndex):
             try:
                 return await self.inner.search(vector, scope, where, limit)
             finally:
-                # It has read the vectors of a large scope, and freed them.
+                # The search has read the vectors of a large scope, and freed them.
                 self._give_back_soon()
         snapshot = rows.snapshot()
 
@@ -186,16 +185,16 @@ class CachedIndex(ForwardingRowIndex):
         self.clear()
         await self.inner.close()
 
-    # What is kept
+    # The cache
 
     def clear(self) -> None:
-        """Keep nothing of what was read so far."""
+        """Drop everything from the cache."""
         self._users.clear()
         self._bytes = 0
         self._large.clear()
 
     async def _rows_of(self, scope: Scope) -> HeldRows | None:
-        """The rows of a scope's user; None where the engine is to answer."""
+        """The rows of a scope's user; None where the engine has to answer."""
         user = scope.user_id
         if user is None:
             return None
@@ -221,25 +220,25 @@ class CachedIndex(ForwardingRowIndex):
             self._loading[user] = loading, now
             loading.add_done_callback(lambda task: self._loaded(user, task))
         elif began != now:
-            # What is being read may be older than a change that has ended, and that its caller
-            # has to see.
+            # The rows that are being read may not have a change that has ended since, which this
+            # caller has to see.
             return None
-        # A caller that is cancelled leaves the others their rows.
+        # Other callers wait for the same task, so one cancelled caller must not cancel it.
         return await asyncio.shield(loading)
 
     def _load_later(self, user: str) -> None:
-        """Read a user of many rows while the engine answers."""
+        """Read a user of many rows in the background; the engine answers meanwhile."""
         self._leave(user, time.monotonic() + _AGAIN)
         self._beside(self._load_whole(user))
 
     async def _load_whole(self, user: str) -> None:
         await self._load(user, whole=True)
         if user in self._users:
-            # Else it changed meanwhile, or there is no room: a later question tries again.
+            # Otherwise the rows changed meanwhile or did not fit, and a later search tries again.
             self._large.pop(user, None)
 
     def _give_back_soon(self) -> None:
-        """Give memory back that reading has freed, when what reads now is through."""
+        """Return freed memory to the system soon, when the current reads are likely over."""
         self._read = 0
         if not self._giving_back:
             self._giving_back = True
@@ -253,7 +252,7 @@ class CachedIndex(ForwardingRowIndex):
             self._giving_back = False
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work that no question waits for; where it fails, the engine goes on answering."""
+        """Do work in the background; if it fails, the engine goes on answering."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._done)
@@ -289,11 +288,11 @@ class CachedIndex(ForwardingRowIndex):
             self._give_back_soon()
         if begun == ended == self._begun and seen == self._seen:
             self._keep(user, rows)
-        # Else they are as the engine had them at one moment: true for this question only.
+        # Rows that were read during a change serve this search only.
         return rows
 
     async def _gather(self, scope: Scope) -> Gathered | None:
-        """All rows of a scope, part by part; None where they are too many to be kept."""
+        """All rows of a scope, in batches; None where they are too many for the cache."""
         count = await self.inner.count(scope, RowFilter())
         gathered = Gathered(count)
         async for batch in self.inner.after(-1, LOADED, scope):
@@ -303,7 +302,7 @@ class CachedIndex(ForwardingRowIndex):
         return gathered
 
     def _leave(self, user: str, until: float = inf) -> None:
-        """Leave a user to the engine from now on."""
+        """Do not cache a user until a given time (monotonic seconds)."""
         self._large[user] = until
         while len(self._large) > _MOST_LARGE:
             self._large.popitem(last=False)
@@ -312,11 +311,11 @@ class CachedIndex(ForwardingRowIndex):
         if self._loading.get(user, (None, None))[0] is task:
             del self._loading[user]
         if not task.cancelled():
-            # Read here, for where every caller was cancelled and no one else does.
+            # Retrieved here in case every caller was cancelled; asyncio would log a warning.
             task.exception()
 
     def _keep(self, user: str, rows: HeldRows) -> None:
-        """Keep rows, as the ones asked for last, as long as there is room."""
+        """Cache a user's rows as the most recently used; evict others where there is no room."""
         self._drop(user)
         if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
             self._users[user] = rows
@@ -324,8 +323,8 @@ class CachedIndex(ForwardingRowIndex):
         while self._bytes > self._budget:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
-                # If it were read again at its next question, it would push others out, and theirs
-                # would push it out again.
+                # Reading this many rows again at the next search would evict other users, whose
+                # next searches would evict this one.
                 self._leave(gone, time.monotonic() + _AGAIN)
             self._drop(gone)
 
@@ -348,7 +347,7 @@ class CachedIndex(ForwardingRowIndex):
                 continue
             own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
             self._drop(user)
-            # Many are read again when they are asked for, in a thread.
+            # Many new rows are not added on the event loop; the next search reads the user again.
             if own.num_rows <= _ROWS_ON_THE_LOOP:
                 kept.add(own)
                 self._keep(user, kept)
@@ -358,7 +357,8 @@ class CachedIndex(ForwardingRowIndex):
         if kept is None:
             return
         if len(kept) > _ROWS_ON_THE_LOOP:
-            # Reading them again is done in a thread.
+            # Removing rows from so many would block the event loop; the next search reads the user
+            # again, in a thread.
             self._drop(user)
         else:
             self._keep(user, kept.without(seqs))
