@@ -1,4 +1,5 @@
-"""What asyncio lacks: locks across loops, threads, and work that must not be cut in two."""
+"""Helpers for asyncio: locks across loops, work in threads, and writes that must not be cancelled
+halfway."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ _ROWS_ON_THE_LOOP = 64
 class LoopLock:
     """An ``asyncio.Lock`` of the running loop.
 
-    ``asyncio.Lock`` belongs to the first loop in which it was waited for. A
-    memory may be used in one ``asyncio.run`` after another, whose loops follow
-    each other and never run at once, so each loop has a lock of its own.
+    ``asyncio.Lock`` belongs to the first loop in which it was waited for. A memory may be used
+    in one ``asyncio.run`` after another. Their loops never run at the same time, so a lock for
+    each loop is enough.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class LoopLock:
 
 
 async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
-    """Await an engine's write; where that is cancelled, the write is let finish first.
+    """Await an engine's write; on cancellation, wait for the write to end and then raise.
 
     Otherwise its rows could be committed after the next batch has looked for them,
     and a turn be given twice.
@@ -71,10 +72,10 @@ async def to_its_end(write: Coroutine[Any, Any, T]) -> T:
 
 
 def without_waiting(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nothing, in any thread.
+    """The result of a coroutine that never waits. Any thread may call this.
 
     Raises:
-        RuntimeError: it waits for something.
+        RuntimeError: the coroutine waits for something.
     """
     try:
         work.send(None)
@@ -86,11 +87,11 @@ def without_waiting(work: Coroutine[Any, Any, T]) -> T:
 
 
 def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
-    """The items, with a pause after every ``each`` in which another thread may run.
+    """The items; after every ``each`` of them, other threads get a chance to run.
 
-    A thread that waits for the interpreter gets it after 5 ms at best
-    (``sys.getswitchinterval``), and two busy threads may pass it to each other
-    first. One that gives it up by itself lets the event loop go on at once.
+    Python takes the interpreter lock from a busy thread only after 5 ms
+    (``sys.getswitchinterval``), and two busy threads may pass it to each other first. A thread
+    that releases the lock itself lets the event loop continue at once.
     """
     for number, item in enumerate(items, 1):
         yield item
@@ -99,7 +100,7 @@ def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
 
 
 async def on_own_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
-    """Run a call about this many rows; a big one on a loop of its own in a thread."""
+    """Run a call about this many rows; a large one runs on its own event loop in a thread."""
     if rows <= _ROWS_ON_THE_LOOP:
         return await call()
 
@@ -110,7 +111,7 @@ async def on_own_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
 
 
 class Outliving:
-    """Calls that can be waited for in a later event loop, where the one that made them has ended.
+    """Calls that a later event loop can wait for, after the loop that made them has ended.
 
     LanceDB goes on adding rows when the event loop that asked for it has ended. A later
     loop has to wait for it; else it would not find the rows, and add them again.
@@ -120,7 +121,7 @@ class Outliving:
         self._under_way: dict[Future[Any], asyncio.AbstractEventLoop] = {}
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call, on a loop of its own in a thread."""
+        """Make a call, on its own event loop in a thread."""
         future: Future[T] = Future()
         # From now on it cannot be cancelled.
         future.set_running_or_notify_cancel()
@@ -142,7 +143,7 @@ class Outliving:
         return await asyncio.wrap_future(future)
 
     async def ended(self) -> None:
-        """Wait for what earlier loops have left behind."""
+        """Wait for the calls of earlier loops that are still running."""
         here = asyncio.get_running_loop()
         left = [future for future, loop in list(self._under_way.items()) if loop is not here]
         if left:

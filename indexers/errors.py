@@ -1,7 +1,7 @@
 """Errors raised by the engines.
 
-They stand apart from ``bruno_memory_vec.errors`` because the engines import
-nothing of the package above them; that module shows the whole tree.
+They are separate from ``bruno_memory_vec.errors`` because the engines import nothing from that
+package. Its docstring shows the whole tree of errors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class EngineError(bruno.MemoryError):
 
 
 class BackendUnavailable(EngineError):
-    """The engine cannot be reached: a server is away, a folder cannot be read or written."""
+    """The engine cannot be reached: a server is down, a folder cannot be read or written."""
 
 
 class IndexDamaged(EngineError):

@@ -1,4 +1,4 @@
-"""An engine in front of another one: the base of wrappers, and capabilities found through them."""
+"""The base class of wrappers around an engine, and the look-up of capabilities through wrappers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Capability = TypeVar("Capability")
 
 
 class ForwardingRowIndex:
-    """A ``RowIndex`` that asks another one. A wrapper overrides what it changes.
+    """A ``RowIndex`` that forwards every call to another one. Subclasses override some.
 
     Args:
-        inner: what is asked.
+        inner: the index that gets the calls.
     """
 
     def __init__(self, inner: RowIndex) -> None:
@@ -79,7 +79,7 @@ class ForwardingRowIndex:
 
 
 def capability(rows: RowIndex, kind: type[Capability]) -> Capability | None:
-    """What has a capability: an index, else the outermost of those that it wraps, else None.
+    """The outermost index with a capability, from ``rows`` inwards; None where none has it.
 
     Args:
         rows: an index, which may be a :class:`ForwardingRowIndex`.

@@ -1,13 +1,13 @@
-"""What the memory asks of an engine.
+"""The protocols of the engines.
 
 ``RowIndex`` keeps the rows and finds them by vector. ``LexicalIndex`` finds them by
-words and can be rebuilt from the rows. Both name a row by its ``seq`` and never answer
-without a ``Scope``. Every engine has all of their members.
+words and can be rebuilt from the rows. Both identify a row by its ``seq`` and need a ``Scope``
+for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
-:class:`Flushes`, :class:`Compacts`, :class:`HoldsRows`, :class:`Refreshes`. An engine has
-it by having its methods. Ask for one with :func:`~.forwarding.capability`, which looks
-through wrappers, and never for an engine by its name.
+:class:`Flushes`, :class:`Compacts`, :class:`HoldsRows`, :class:`Refreshes`. An engine has a
+capability if it has its methods. Look for one with :func:`~.forwarding.capability`, which looks
+through wrappers; never compare an engine's name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Maintenance:
-    """What an engine's last upkeep did, for ``health()``."""
+    """The result of an engine's last upkeep, for ``health()``."""
 
     runs: int = 0
     seconds: float = 0.0
@@ -37,7 +37,7 @@ class Maintenance:
 
 
 class RowIndex(Protocol):
-    """Keeps the rows and searches them by vector. Calls that write come one at a time."""
+    """Keeps the rows and searches them by vector. Callers make one writing call at a time."""
 
     @property
     def name(self) -> str:
@@ -45,14 +45,14 @@ class RowIndex(Protocol):
         ...
 
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
-        """Add rows, or put them in the place of those with the same key (``schema.KEYS``).
+        """Add rows, replacing those with the same key (``schema.KEYS``).
 
         Rows of one kind are one commit.
 
         Args:
             rows: their schema is ``row_schema(d)``.
-            all_new: no row has the key of a stored one, so that none has to be looked for, and
-                all are one commit.
+            all_new: no stored row has the key of one of these. Then none is looked up, and all
+                rows are one commit.
         """
         ...
 
@@ -68,7 +68,7 @@ class RowIndex(Protocol):
         Args:
             scope: whose rows.
             where: which of them.
-            seqs: of these only those with one of these ``seq``; None for no such condition.
+            seqs: only rows with one of these ``seq``; None for no such condition.
         """
         ...
 
@@ -91,8 +91,8 @@ class RowIndex(Protocol):
     ) -> pa.Table:
         """Columns of the rows that match.
 
-        With ``seqs`` or ``turns``, even empty ones, only of the rows that these name. A scope
-        and a filter hold for them too, so neighbours of a hit are asked for here.
+        With ``seqs`` or ``turns``, even empty ones, only of the rows that these name. The scope
+        and the filter apply to them too.
 
         Args:
             scope: whose rows.
@@ -125,19 +125,19 @@ class RowIndex(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the engine. Closing twice does nothing."""
+        """Close the engine. Closing twice does nothing."""
         ...
 
 
-# What some engines can do
+# Capabilities of some engines
 
 
 @runtime_checkable
 class Versioned(Protocol):
-    """Says whether the rows have changed, whoever changes them."""
+    """Shows whether the rows have changed, by this or another process."""
 
     async def version(self) -> int:
-        """A number that every change of the rows changes."""
+        """A number that changes with every change of the rows."""
         ...
 
 
@@ -147,22 +147,22 @@ class VersionedRowIndex(RowIndex, Versioned, Protocol):
 
 @runtime_checkable
 class Flushes(Protocol):
-    """Stores rows in a log first, and later where they stay."""
+    """Stores rows in a write-ahead log first, and flushes them later."""
 
     async def flush(self) -> None:
-        """Bring what is only logged to where it stays."""
+        """Flush the logged rows to the underlying index."""
         ...
 
 
 @runtime_checkable
 class Compacts(Protocol):
-    """Needs upkeep now and then to stay small and quick."""
+    """Needs regular upkeep to stay small and fast."""
 
     def due(self, *, at_rest: bool = False) -> bool:
         """Whether enough has been written for :meth:`maintain` to pay.
 
         Args:
-            at_rest: nothing is being written just now, so that less is enough.
+            at_rest: nothing is being written now, so fewer writes are enough.
         """
         ...
 
@@ -170,7 +170,7 @@ class Compacts(Protocol):
         """Compact, refresh the indexes and drop old versions.
 
         Args:
-            keep_none: drop all of them, as nobody may be reading one any more.
+            keep_none: drop all old versions; there must be no reader.
         """
         ...
 
@@ -180,13 +180,13 @@ class HoldsRows(Protocol):
     """Keeps rows of some users in memory, as arrays."""
 
     def holds(self, scope: Scope) -> bool:
-        """Whether the rows of the scope's user are in memory already."""
+        """Whether the rows of the scope's user are in memory now."""
         ...
 
     async def snapshot(self, scope: Scope) -> Snapshot | None:
-        """Every row of the scope's user, as new as a search would be. They may be read for this.
+        """Every row of the scope's user, as current as a search; read now if not in memory.
 
-        None where they are too many, or the scope is of all users: search instead.
+        None where they are too many, or the scope covers all users; then use ``search``.
         """
         ...
 
@@ -196,12 +196,12 @@ class Refreshes(Protocol):
     """A ``LexicalIndex`` that another process writes."""
 
     async def refresh(self) -> None:
-        """See what the other process has committed."""
+        """Make the other process's commits visible."""
         ...
 
 
 class LexicalIndex(Protocol):
-    """Finds rows by words (BM25). Derived from the rows."""
+    """Finds rows by words (BM25). It is derived from the rows."""
 
     @property
     def name(self) -> str:
@@ -209,11 +209,11 @@ class LexicalIndex(Protocol):
         ...
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows (``LEXICAL_COLUMNS``) to be indexed at the next :meth:`commit`."""
+        """Add rows (``LEXICAL_COLUMNS``) at the next :meth:`commit`."""
         ...
 
     def remove(self, seqs: Sequence[int]) -> None:
-        """Take rows out at the next :meth:`commit`."""
+        """Remove rows at the next :meth:`commit`."""
         ...
 
     @property
@@ -234,17 +234,16 @@ class LexicalIndex(Protocol):
         *,
         turns: bool = True,
     ) -> Candidates:
-        """The ``limit`` best rows by BM25, its terms weighed by the rows of the scope's user.
+        """The ``limit`` best rows by BM25, with the term weights of the rows of the scope's user.
 
-        A text without a word finds nothing. It blocks, and may be called in any thread.
+        A query without a word finds nothing. This blocks, and any thread may call it.
 
         Args:
             query: the words.
             scope: whose rows.
             where: which of them.
             limit: at most so many.
-            turns: whether the conversations and turns are asked for; without, they may be None
-                and -1.
+            turns: whether conversations and turns are needed; if not, they may be None and -1.
         """
         ...
 
@@ -265,5 +264,5 @@ class LexicalIndex(Protocol):
         ...
 
     async def close(self) -> None:
-        """Commit what waits and let go. Closing twice does nothing."""
+        """Commit pending changes and close. Closing twice does nothing."""
         ...

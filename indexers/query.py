@@ -1,4 +1,4 @@
-"""What is asked of an engine: whose rows, which of them, by what words; and what it proposes."""
+"""The queries of an engine (scope, filter, lexical query), and the candidates it proposes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Op = Literal["in", "any", "ge", "lt", "alive"]
 
 
 class Condition(NamedTuple):
-    """What a row has to fulfil in one column.
+    """A condition on one column of a row.
 
     ====== ===================================== ==========================================
-    op     the row stays where its column        value
+    op     a row matches where its column        value
     ====== ===================================== ==========================================
     in     is one of the values                  a tuple of texts or numbers
     any    is a list that has one of the values  a tuple of texts
@@ -27,9 +27,9 @@ class Condition(NamedTuple):
     alive  is null, or later than this           a time
     ====== ===================================== ==========================================
 
-    A row that has nothing in the column is left out, but by "alive". An engine compiles these
-    operators, for any column of the schema, and knows of no field of a filter. Times are
-    timezone-aware; a column of integers is compared with integers.
+    A row with null in the column matches only "alive". Engines implement these operators for any
+    column of the schema, and do not depend on the fields of a filter. Times are timezone-aware; a
+    column of integers is compared with integers.
     """
 
     column: str
@@ -41,7 +41,7 @@ class Condition(NamedTuple):
 class Scope:
     """Whose rows a call may see. Make one with :meth:`user` or :meth:`all_users`.
 
-    Engines apply it before ranking, so a row outside it never takes a place.
+    Engines apply it before ranking, so rows outside it do not count towards a limit.
     """
 
     user_id: str | None
@@ -54,7 +54,7 @@ class Scope:
 
     @classmethod
     def all_users(cls) -> Scope:
-        """Every row of the store. Spelled out, so that it is never an oversight."""
+        """Every row of the store. It must be named, so that nobody gets it by omission."""
         return cls(None)
 
     def within(self, conversation_id: str | None) -> Scope:
@@ -64,7 +64,7 @@ class Scope:
         return replace(self, conversation_id=conversation_id)
 
     def conditions(self) -> list[Condition]:
-        """What a row of the scope fulfils."""
+        """The conditions that the rows of the scope fulfil."""
         found = []
         if self.user_id is not None:
             found.append(Condition("user_id", "in", (self.user_id,)))
@@ -73,14 +73,14 @@ class Scope:
         return found
 
 
-#: The scope of who works on all rows.
+#: The scope of all rows.
 EVERYONE = Scope.all_users()
 
 
 class On(NamedTuple):
-    """How a field of a filter is a condition: as the value of one on this column.
+    """The condition that a field of a filter stands for; the field holds its value.
 
-    With ``each`` every value in the field is a condition by itself.
+    With ``each``, every value in the field is a condition of its own.
     """
 
     column: str
@@ -92,12 +92,11 @@ class On(NamedTuple):
 class RowFilter:
     """Which rows of a scope. An empty tuple, None or 0 means no condition.
 
-    A condition on a column that a row does not have (a role, for a memory)
-    leaves the row out.
+    A condition on a column that a row does not have (a role, for a memory) leaves the row out.
 
-    Each field says which condition it is, and engines read :meth:`conditions` alone. So a new
-    field is one line here. Its column has to be in the schema, for a lexical index in
-    ``LEXICAL_COLUMNS``, too.
+    Each field declares its condition, and engines only use :meth:`conditions`. So a new field is
+    one line here. Its column has to be in the schema and, for a lexical index, in
+    ``LEXICAL_COLUMNS``.
 
     Attributes:
         kinds: "message", "memory".
@@ -111,8 +110,8 @@ class RowFilter:
         min_confidence: 0..1, inclusive.
         alive_at: leave out rows that have expired at this time (timezone-aware).
         ids: only these ids.
-        metadata: rows that have every one of these pairs of a key and a value, as the column
-            ``metadata_pairs`` has them.
+        metadata: rows that have all of these key-value pairs, written as in the column
+            ``metadata_pairs``.
     """
 
     kinds: Annotated[tuple[str, ...], On("kind", "in")] = ()
@@ -129,7 +128,7 @@ class RowFilter:
     metadata: Annotated[tuple[str, ...], On("metadata_pairs", "any", each=True)] = ()
 
     def conditions(self) -> list[Condition]:
-        """What a row that passes fulfils."""
+        """The conditions that a matching row fulfils."""
         found: list[Condition] = []
         for name, column, op, each in _asked(type(self)):  # type: ignore[arg-type]  # it is hashable
             value = getattr(self, name)
@@ -144,14 +143,14 @@ class RowFilter:
 
 @cache
 def _asked(kind: type) -> tuple[tuple[str, str, Op, bool], ...]:
-    """For each field of a filter its name, its column, its operator and ``each``."""
+    """The name, column, operator and ``each`` of every field of a filter class."""
     hints = get_type_hints(kind, include_extras=True)
     return tuple((name, *hint.__metadata__[0]) for name, hint in hints.items())
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalQuery:
-    """A question for a lexical index. ``text`` is analysed, never parsed.
+    """A query of a lexical index. ``text`` is analysed; it has no query syntax.
 
     Attributes:
         text: the user's words, in any form.
@@ -166,10 +165,10 @@ class LexicalQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What one engine proposes, best first.
+    """The rows that one engine proposes, best first.
 
     Attributes:
-        seq: int64 (n,), names the rows.
+        seq: int64 (n,), identifies the rows.
         score: float32 (n,), BM25 or cosine similarity.
         conversation_id: n conversation ids, None for a row without one.
         turn: int64 (n,), -1 for a row without one.
@@ -182,14 +181,14 @@ class Candidates:
 
     @classmethod
     def empty(cls) -> Candidates:
-        """No candidate."""
+        """Candidates with n = 0."""
         return cls(np.empty(0, np.int64), np.empty(0, np.float32), (), np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.seq)
 
     def without(self, seqs: NDArray[np.int64], limit: int) -> Candidates:
-        """The best ``limit`` of them that are not among ``seqs``."""
+        """The best ``limit`` candidates that are not in ``seqs``."""
         kept = np.flatnonzero(~np.isin(self.seq, seqs))[:limit]
         conversations = tuple(self.conversation_id[i] for i in kept.tolist())
         return Candidates(self.seq[kept], self.score[kept], conversations, self.turn[kept])

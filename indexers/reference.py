@@ -1,7 +1,7 @@
-"""Brute force in numpy and plain BM25: the oracle the engines are tested against.
+"""Reference engines, in brute-force numpy and plain BM25, to test the other engines against.
 
-It also serves ``memory://`` stores: nothing is kept when the process ends.
-Every search reads every row, so it is for tests, notebooks and small stores.
+They also serve ``memory://`` stores, which end with the process. Every search reads every row, so
+they are for tests, notebooks and small stores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .text.analysis import Analyser, inverse_document_frequency
 _K1, _B = 1.2, 0.75
 
 
-#: What each operator means, of what a row has in the column and the value asked for.
+#: Each operator, as a function of the row's value in the column and the condition's value.
 _HOLDS: dict[str, Callable[[Any, Any], bool]] = {
     "in": lambda held, values: held in values,
     "any": lambda held, values: held is not None and not set(values).isdisjoint(held),
@@ -33,7 +33,7 @@ _HOLDS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def matches(row: Mapping[str, Any], conditions: Iterable[Condition]) -> bool:
-    """What conditions mean, in plain Python. ``row`` has their columns, times as datetimes."""
+    """Whether a row fulfils conditions. ``row`` has their columns, with times as datetimes."""
     return all(_HOLDS[op](row[column], value) for column, op, value in conditions)
 
 
@@ -88,12 +88,12 @@ class ReferenceIndex:
     ) -> pa.Table:
         rows = self._matching(scope, where)
         if seqs is not None or turns is not None:
-            named, places = set(seqs or ()), turns or {}
+            named_seqs, named_turns = set(seqs or ()), turns or {}
             rows = [
                 row
                 for row in rows
-                if row["seq"] in named
-                or row["turn"] in places.get(row["conversation_id"] or "", ())
+                if row["seq"] in named_seqs
+                or row["turn"] in named_turns.get(row["conversation_id"] or "", ())
             ]
         if order_by is not None:
             rows.sort(
@@ -132,7 +132,7 @@ class ReferenceIndex:
 class ReferenceLexicalIndex:
     """A ``LexicalIndex``: BM25 (k1 = 1.2, b = 0.75) over exact document lengths.
 
-    Terms are weighed by the rows of the user asked for, lengths by all rows.
+    Term weights come from the rows of the scope's user, the average length from all rows.
     """
 
     name = "reference"
@@ -199,7 +199,7 @@ class ReferenceLexicalIndex:
         return _best(rows, scores, limit)
 
     def _idf(self, term: str, scope: Scope) -> float:
-        """How telling a term is among the rows of the scope's user."""
+        """The inverse document frequency of a term among the rows of the scope's user."""
         user = Scope(scope.user_id).conditions()
         rows = [row for row in self._rows.values() if matches(row, user)]
         return inverse_document_frequency(len(rows), sum(term in row["terms"] for row in rows))
@@ -225,7 +225,7 @@ def _saturated(count: int, norm: float) -> float:
 
 
 def _best(rows: Sequence[Mapping[str, Any]], scores: Sequence[float], limit: int) -> Candidates:
-    """The highest scores first; of equals, what was written last."""
+    """The best rows by score; of equal scores, the row that was written last."""
     score = np.array(scores, np.float32)
     seq = np.array([row["seq"] for row in rows], np.int64)
     order = np.lexsort((-seq, -score))[:limit]

@@ -1,6 +1,6 @@
 """The row: one message or one memory, with its embedding.
 
-The rows are the truth of a store. Tantivy, the hot context and every cache are
+The rows are the source of truth of a store. The lexical index, the hot context and every cache are
 derived from them and can be rebuilt.
 """
 
@@ -12,12 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-#: 2 added the cues: what the rankers know of a text without reading it. 3 added the log: rows that
-#: came last may be beside LanceDB's, where an older version would not look for them. 4 added the
-#: metadata's pairs.
+#: 2 added the cues, by which the rankers know a text without reading it. 3 added the write-ahead
+#: log: an older version would miss the rows that are only there. 4 added the metadata's pairs.
 SCHEMA_VERSION = 4
 
-#: The folder of the log, in that of the rows.
+#: The folder of the write-ahead log, in that of the rows.
 LOG = "log"
 
 MESSAGE = "message"
@@ -27,8 +26,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-#: What identifies a row of each kind. One user's ids say nothing about another's. A message may be
-#: in several conversations (a branch, a shared system message): it is a row in each of them.
+#: The columns that identify a row of each kind. Two users may have the same id. A message that is
+#: in several conversations (a branch, a shared system message) is one row in each of them.
 KEYS = {
     MESSAGE: ("kind", "user_id", "conversation_id", "id"),
     MEMORY: ("kind", "user_id", "id"),
@@ -37,7 +36,7 @@ KEYS = {
 #: The columns that :func:`key_of` reads.
 KEY_COLUMNS = ("kind", "user_id", "conversation_id", "id")
 
-#: What identifies a row: its kind, its user, for a message its conversation, and its id.
+#: A row's key: its kind, its user, for a message its conversation, and its id.
 Key = tuple[str, str, "str | None", str]
 
 _FIELDS: tuple[pa.Field, ...] = (
@@ -60,9 +59,9 @@ _FIELDS: tuple[pa.Field, ...] = (
     pa.field("names_time", pa.bool_(), nullable=False),
     pa.field("tells_change", pa.bool_(), nullable=False),
     pa.field("metadata", pa.string(), nullable=False),
-    # What of the metadata a filter can ask for, as texts (bruno_memory_vec/rows/metadata_pairs.py).
+    # The metadata that a filter can compare, as texts (bruno_memory_vec/rows/metadata_pairs.py).
     pa.field("metadata_pairs", pa.list_(pa.string()), nullable=False),
-    # What the columns cannot hold and a round trip must: UTC offsets, a caller's own embedding.
+    # Data for a lossless round trip that no column holds: UTC offsets, a caller's own embedding.
     pa.field("extra", pa.string()),
     pa.field("source", pa.string()),
     pa.field("category", pa.string()),
@@ -82,7 +81,7 @@ _FIELDS: tuple[pa.Field, ...] = (
 #: Every column but the vector, in order.
 COLUMNS: tuple[str, ...] = tuple(field.name for field in _FIELDS)
 
-#: What a lexical index needs of a row.
+#: The columns that a lexical index needs.
 LEXICAL_COLUMNS: tuple[str, ...] = (
     "seq",
     "id",
@@ -104,7 +103,7 @@ LEXICAL_COLUMNS: tuple[str, ...] = (
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
-    """What identifies a row, which has :data:`KEY_COLUMNS`."""
+    """The key of a row that has :data:`KEY_COLUMNS`."""
     conversation = row["conversation_id"] if row["kind"] == MESSAGE else None
     return row["kind"], row["user_id"], conversation, row["id"]
 

@@ -1,4 +1,4 @@
-"""Rows in memory, as arrays: :class:`HeldRows` grow, a :class:`Snapshot` is how they once were."""
+"""Rows in memory, as arrays: :class:`HeldRows` grow, a :class:`Snapshot` does not change."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .uses import USE_COLUMNS
 
 #: The columns that :class:`HeldRows` are made of.
 LOADED = (*COLUMNS, "vector")
-#: Columns of few different texts: kept as numbers, -1 for null.
+#: Columns with few different texts, stored as numbers; -1 for null.
 CODED = ("conversation_id", "role", "speaker")
 
-# Arrays that have what the table has; in others something stands for what is missing.
+# Columns whose arrays have exactly the table's values. In the others a number stands for null.
 _COMPLETE = {
     *USE_COLUMNS,
     "seq",
@@ -37,36 +37,38 @@ _COMPLETE = {
 }
 _COMPARE: dict[str, Any] = {"ge": operator.ge, "lt": operator.lt, "alive": operator.gt}
 _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive": pc.greater}
-# Times of which the largest number stands for a missing one, so that "later than" finds it.
+# Times in which the largest int64 stands for null, so that "later than" matches it.
 _FOREVER = ("expires_at",)
 _FEW = 32
 _NEVER = np.iinfo(np.int64).max
-# Taking rows from many small tables is slow, joining them copies every text: so many may be loose.
+# Taking rows from many small tables is slow, but joining them copies every text. So up to this many
+# tables stay separate.
 _LOOSE_TABLES = 16
-# Tables of few rows are made ready together, which takes little more than one of them does.
+# Up to this many added tables wait to be prepared: doing it for all takes hardly longer than for
+# one.
 _WAITING_TABLES = 64
-# What a row costs beside its columns: the entries of its place and id, and its numbers as arrays.
+# Bytes of a row besides its columns: the entries for its turn and id, and its numbers in arrays.
 _ROW_OVERHEAD = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Rows in the order of their ``seq``, for any thread. Later changes leave it as it is.
+    """Rows in the order of their ``seq``. It does not change, so any thread may use it.
 
-    Only access counts are shared with what it was made from, and go on being counted.
+    Only the access counts are shared with the :class:`HeldRows` it was made from, and may change.
 
     Attributes:
         vectors: float32 (n, d).
         columns: by name, (n,): times in microseconds, :data:`CODED` as int64 indices into
             ``names``, other numbers and truth values as they are; a missing ``turn`` is -1, and
             a missing ``expires_at`` the largest number.
-        names: by column of :data:`CODED`, the texts that its numbers stand for.
-        codes: the same the other way round.
-        places: for each conversation of ``names``, the row of each turn. Rows from n on came
-            later, and are not of this snapshot.
+        names: by column of :data:`CODED`, the text of each number.
+        codes: by column of :data:`CODED`, the number of each text.
+        places: for each conversation of ``names``, the row of each turn. Rows from n on were
+            added later and are not in this snapshot.
         table: all other columns.
-        mixed: whether the rows may be of several users.
-        repeated: whether some rows may have one id: a message may be in several conversations.
+        mixed: whether the rows may belong to several users.
+        repeated: whether an id may occur twice, since a message may be in several conversations.
     """
 
     vectors: NDArray[np.float32]
@@ -82,13 +84,13 @@ class Snapshot:
         return len(self.vectors)
 
     def matching(self, scope: Scope, where: RowFilter) -> NDArray[np.bool_] | None:
-        """Which rows the scope and the filter let pass, bool (n,); None where they all do."""
+        """Which rows match the scope and the filter, bool (n,); None where all do."""
         parts: list[NDArray[np.bool_]] = []
         for condition in (*scope.conditions(), *where.conditions()):
             if condition.column == "user_id" and not self.mixed:
-                continue  # All rows are the user's, and to compare as many texts takes a while.
+                continue  # All rows are the user's, and comparing so many texts takes time.
             part = self._fulfils(condition)
-            # Nearly always nothing has expired, and without a mask a search copies nothing.
+            # Nearly always nothing has expired. Without a mask, a search copies no vectors.
             if condition.op != "alive" or not part.all():
                 parts.append(part)
         return np.logical_and.reduce(parts) if parts else None
@@ -96,7 +98,8 @@ class Snapshot:
     def _fulfils(self, asked: Condition) -> NDArray[np.bool_]:
         """Which rows fulfil a condition, bool (n,).
 
-        From the arrays where a column is one and nothing is missing in it, else from the table.
+        It is computed from the column's array where there is one without nulls, else from the
+        table.
         """
         name, op, value = asked
         if op == "any":
@@ -122,29 +125,29 @@ class Snapshot:
     def nearest(
         self, vector: NDArray[np.float32], matching: NDArray[np.bool_] | None, limit: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The ``limit`` matching rows nearest to ``vector``, exactly: which, and their cosine.
+        """The indices of the ``limit`` matching rows nearest to ``vector``, and their cosines.
 
-        Of equal ones the newest comes first. It takes n * d multiplications.
+        The search is exact, with n * d multiplications. Of equal rows the newest comes first.
         """
-        # einsum stays on its thread: a threaded product of this size waits longer for its
-        # threads, on a busy machine, than it computes.
+        # einsum uses one thread. On a busy machine a threaded product of this size waits longer for
+        # its threads than it computes.
         score: NDArray[np.float32] = np.einsum("ij,j->i", self.vectors, vector)
         at = None
         if matching is not None:
             at = np.flatnonzero(matching)
             score = score[at]
         if limit < len(score):
-            # All that tie with the last one wanted stay, so that the newest of them win.
+            # Keep all rows that tie with the last one, so that the newest of them are chosen.
             least = np.partition(score, len(score) - limit)[len(score) - limit]
             best = np.flatnonzero(score >= least)
         else:
             best = np.arange(len(score))
-        # Rows are in the order of seq, so the last of equals is the newest.
+        # Rows are in the order of seq, so the newest of equal rows has the largest index.
         best = best[np.lexsort((-best, -score[best]))][:limit]
         return (best if at is None else at[best]), score[best]
 
     def candidates(self, rows: NDArray[np.int64], score: NDArray[np.float32]) -> Candidates:
-        """Rows and their scores, as an engine proposes them."""
+        """Rows and their scores as :class:`Candidates`."""
         names = self.names["conversation_id"]
         codes = self.columns["conversation_id"][rows].tolist()
         conversations = tuple(None if code < 0 else names[code] for code in codes)
@@ -153,13 +156,13 @@ class Snapshot:
         )
 
     def find(self, seqs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Where the rows with these ``seq`` are, and which of ``seqs`` are here."""
+        """The indices of the rows with these ``seq``, and which of ``seqs`` were found."""
         held = self.columns["seq"]
-        places = np.searchsorted(held, seqs)
+        positions = np.searchsorted(held, seqs)
         found = np.zeros(len(seqs), np.bool_)
-        inside = places < len(held)
-        found[inside] = held[places[inside]] == seqs[inside]
-        return places[found], found
+        inside = positions < len(held)
+        found[inside] = held[positions[inside]] == seqs[inside]
+        return positions[found], found
 
     def beside(self, rows: Iterable[int], distance: int) -> set[int]:
         """The rows up to ``distance`` turns away from each of ``rows``, in its conversation."""
@@ -196,7 +199,7 @@ class Snapshot:
         seqs: Sequence[int] | None = None,
         turns: Mapping[str, Sequence[int]] | None = None,
     ) -> pa.Table:
-        """Columns of the rows that match, by ``seq``; the arguments are those of ``RowIndex``."""
+        """Columns of the rows that match, in the order of ``seq``; arguments as of ``RowIndex``."""
         matching = self.matching(scope, where)
         if seqs is None and turns is None:
             rows = np.arange(len(self)) if matching is None else np.flatnonzero(matching)
@@ -231,14 +234,14 @@ class Snapshot:
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.int64())
         if len(rows) <= _FEW:
-            # Value by value: for a few rows that takes half of what a table of them does.
+            # For a few rows, reading each value takes half the time of making a table of them.
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
 
 
 class _Growing:
-    """An array that grows at its end without being copied each time."""
+    """An array to which values can be appended without a copy each time."""
 
     def __init__(self, values: NDArray[Any], used: int | None = None) -> None:
         self._held = values
@@ -246,7 +249,7 @@ class _Growing:
 
     @property
     def values(self) -> NDArray[Any]:
-        """What it holds. Later additions leave what was returned as it is."""
+        """The values. The returned array does not change when more are appended."""
         return self._held[: self._count]
 
     def add(self, values: NDArray[Any]) -> None:
@@ -261,7 +264,7 @@ class _Growing:
 
 
 class Gathered:
-    """Many rows of one user, taken part by part: no second copy of them is ever in memory.
+    """Many rows of one user, added in batches so that memory never holds a second copy of them.
 
     Args:
         count: how many rows are expected; there may be more or fewer.
@@ -279,7 +282,7 @@ class Gathered:
         return self._count
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take a part (:data:`LOADED`). It may be called in any thread, one at a time."""
+        """Add a batch (:data:`LOADED`). Any thread may call it, one at a time."""
         table = pa.Table.from_batches([batch])
         vectors = _vectors(table)
         if self._vectors is None:
@@ -292,7 +295,7 @@ class Gathered:
         self.nbytes += _size(table) + vectors.nbytes
 
     def rows(self) -> HeldRows:
-        """What was taken. There has to be some."""
+        """The rows that were added; at least one."""
         assert self._vectors is not None
         table = pa.concat_tables(self._tables)
         self._tables = []
@@ -300,14 +303,14 @@ class Gathered:
 
 
 class HeldRows:
-    """Rows of one user, or of several, in the order of ``seq``, which may become more.
+    """Rows of one or several users, in the order of ``seq``. More rows may be added.
 
     A search takes time and memory in proportion to their number: for n rows of d
     values a vector, n * d multiplications and about n * (4 * d + 500) bytes.
 
     Args:
         table: the rows, with the columns :data:`LOADED`.
-        mixed: the rows may be of several users.
+        mixed: the rows may belong to several users.
         vectors: float32 (n, d), where ``table`` has all columns but these. Not copied.
     """
 
@@ -332,14 +335,14 @@ class HeldRows:
         self._joined: pa.Table | None = table
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
         self._names: dict[str, list[str]] = {name: [] for name in CODED}
-        self._places: list[dict[int, int]] = []
+        self._turn_rows: list[dict[int, int]] = []
         numbers = {**_numbers(table), **self._coded(table)}
         self._columns = {name: _Growing(values) for name, values in numbers.items()}
         self._take_places(0)
         self._id_hashes: set[int] = set()
         self._repeated = False
         self._take_ids(table)
-        # What was added since it was last read. It is made ready when it is read again.
+        # Tables added since the last snapshot; they are prepared for the next one.
         self._waiting: list[pa.Table] = []
         self._count = len(vectors)
         self._snapshot: Snapshot | None = None
@@ -350,7 +353,7 @@ class HeldRows:
         return self._count
 
     def snapshot(self) -> Snapshot:
-        """The rows as they are now, to be read in any thread."""
+        """The rows as they are now; any thread may read the snapshot."""
         self._make_ready()
         if self._snapshot is None:
             self._snapshot = Snapshot(
@@ -358,7 +361,7 @@ class HeldRows:
                 columns={name: held.values for name, held in self._columns.items()},
                 names=self._names,
                 codes=self._codes,
-                places=self._places,
+                places=self._turn_rows,
                 table=self._table(),
                 mixed=self._mixed,
                 repeated=self._repeated,
@@ -368,7 +371,7 @@ class HeldRows:
     # Changes
 
     def add(self, table: pa.Table) -> None:
-        """Add rows (:data:`LOADED`) that came after all others."""
+        """Add rows (:data:`LOADED`) that are newer than all others."""
         self._waiting.append(table)
         self._count += table.num_rows
         self.nbytes += table.get_total_buffer_size() + _ROW_OVERHEAD * table.num_rows
@@ -376,7 +379,7 @@ class HeldRows:
             self._make_ready()
 
     def without(self, seqs: NDArray[np.int64]) -> HeldRows:
-        """The same without some rows; itself where it has none of them."""
+        """A copy without some rows; ``self`` where it has none of them."""
         snapshot = self.snapshot()
         gone = np.isin(snapshot.columns["seq"], seqs)
         if not gone.any():
@@ -384,16 +387,16 @@ class HeldRows:
         return HeldRows(snapshot.taken(np.flatnonzero(~gone), LOADED), mixed=self._mixed)
 
     def set_uses(self, rows: pa.Table) -> None:
-        """Set columns of :data:`USE_COLUMNS`, of those ``seq`` that are here."""
+        """Set :data:`USE_COLUMNS` of the rows with these ``seq``; others are ignored."""
         snapshot = self.snapshot()
-        places, found = snapshot.find(rows.column("seq").to_numpy())
+        positions, found = snapshot.find(rows.column("seq").to_numpy())
         for name in set(USE_COLUMNS) & set(rows.column_names):
             values = rows.column(name)
             if pa.types.is_timestamp(values.type):
                 values = values.cast(pa.int64())
-            snapshot.columns[name][places] = values.to_numpy()[found]
+            snapshot.columns[name][positions] = values.to_numpy()[found]
 
-    # How it is held
+    # Internals
 
     def _make_ready(self) -> None:
         if not self._waiting:
@@ -419,7 +422,7 @@ class HeldRows:
         return self._joined
 
     def _coded(self, table: pa.Table) -> dict[str, NDArray[Any]]:
-        """The columns :data:`CODED` as numbers; new texts get the next ones."""
+        """The columns :data:`CODED` as numbers; new texts get new numbers."""
         found = {}
         for name in CODED:
             encoded = table.column(name).combine_chunks().dictionary_encode()
@@ -432,25 +435,25 @@ class HeldRows:
                     codes[text] = len(names)
                     names.append(text)
                 of.append(codes[text])
-            # The last one is what an index of -1 finds: null.
+            # Null has the index -1, which finds the last entry.
             numbers = np.array([*of, -1], np.int64)
             found[name] = numbers[encoded.indices.fill_null(-1).to_numpy()]
         return found
 
     def _take_ids(self, table: pa.Table) -> None:
-        """Notice ids that come a second time. Equal hashes of two ids only cost a closer look."""
+        """Note whether an id occurs twice. Equal hashes of different ids only cost time."""
         before = len(self._id_hashes)
         self._id_hashes.update(map(hash, table.column("id").to_pylist()))
         self._repeated |= len(self._id_hashes) - before < len(table)
 
     def _take_places(self, first: int) -> None:
-        while len(self._places) < len(self._names["conversation_id"]):
-            self._places.append({})
+        while len(self._turn_rows) < len(self._names["conversation_id"]):
+            self._turn_rows.append({})
         conversations = self._columns["conversation_id"].values[first:].tolist()
         turns = self._columns["turn"].values[first:].tolist()
         for row, (code, turn) in enumerate(zip(conversations, turns, strict=True), first):
             if code >= 0 and turn >= 0:
-                self._places[code][turn] = row
+                self._turn_rows[code][turn] = row
 
 
 def _size(table: pa.Table) -> int:
@@ -479,7 +482,7 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         "ends_with_question": column("ends_with_question"),
         "names_time": column("names_time"),
         "tells_change": column("tells_change"),
-        # Arrow's memory may not be written to.
+        # A copy, because Arrow's memory is read-only.
         "access_count": column("access_count").copy(),
         "last_accessed": column("last_accessed").copy(),
     }
@@ -489,7 +492,7 @@ def _vectors(table: pa.Table) -> NDArray[np.float32]:
     column = table.column("vector")
     values = np.empty((len(column), column.type.list_size), np.float32)
     at = 0
-    # Part by part: joined by Arrow, they would be in memory twice more.
+    # Chunk by chunk: if Arrow joined them, memory would hold them two more times.
     for part in column.chunks:
         values[at : at + len(part)] = part.flatten().to_numpy().reshape(len(part), values.shape[1])
         at += len(part)
@@ -501,20 +504,20 @@ def _as_column(vectors: NDArray[Any]) -> pa.Array:
 
 
 def _number(value: Any) -> Any:
-    """A time as the arrays have it; a number as it is."""
+    """A time in microseconds, as in the arrays; a number unchanged."""
     return micros(value) if isinstance(value, datetime) else value
 
 
 def _is_one_of(column: Any, values: Sequence[Any]) -> NDArray[np.bool_]:
     if len(values) == 1:
-        # Of many texts in half the time.
+        # For many texts this takes half the time of is_in.
         same = pc.equal(column, pa.scalar(values[0], column.type))
         return np.asarray(pc.fill_null(same, False), np.bool_)
     return np.asarray(pc.is_in(column, pa.array(values, column.type)), np.bool_)
 
 
 def _has_any(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
-    """Which lists hold one of ``values``."""
+    """Which lists contain one of ``values``."""
     lists = column.combine_chunks()
     having = np.zeros(len(lists), np.bool_)
     owners = pc.list_parent_indices(lists).to_numpy()

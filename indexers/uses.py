@@ -12,19 +12,19 @@ from .protocols import RowIndex
 from .query import EVERYONE, RowFilter
 from .schema import TIMESTAMP
 
-#: What using a row changes in it.
+#: The columns that change when a row is used.
 USE_COLUMNS = ("access_count", "last_accessed")
 
 
 async def count_uses(rows: RowIndex, uses: Mapping[int, int], at: datetime) -> None:
-    """Add to the access counts of rows that exist, last accessed ``at``, as one commit.
+    """Add to the access counts of existing rows, and set their last access, as one commit.
 
-    No other change may come in between.
+    The caller makes sure that no other change runs meanwhile.
 
     Args:
-        rows: where they are.
+        rows: the index of the rows.
         uses: by ``seq``, how many to add.
-        at: timezone-aware.
+        at: the time of the last access, timezone-aware.
     """
     if not uses:
         return

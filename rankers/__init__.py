@@ -1,4 +1,4 @@
-"""Ranking in pure numpy: a pool of candidates in, an order with its reasons out."""
+"""Ranking in pure numpy: from a pool of candidates to an order, with each step's signal."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ def number(field: str, value: Any, low: float, high: float) -> None:
     """Refuse what is not a finite number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{field} must be a number, not {_shown(value)}")
-    # Not a number compares false; an integer of any size compares right.
+    # NaN compares false with everything; Python compares integers of any size exactly.
     if not low <= value <= high:
         raise ValueError(f"{field} must be from {low:g} to {high:g}, not {_shown(value)}")
 
@@ -29,13 +29,13 @@ def flag(field: str, value: Any) -> None:
 
 
 def part(field: str, value: Any, kind: type, *, optional: bool = False) -> None:
-    """Refuse what is not of ``kind`` (or None, where that switches a step off)."""
+    """Refuse what is not a ``kind``; with ``optional``, None is allowed."""
     if not (isinstance(value, kind) or (optional and value is None)):
         raise ValueError(f"{field} must be a {kind.__name__}, not {_shown(value)}")
 
 
 def _shown(value: Any) -> str:
-    """A value as an error names it: never an error itself."""
+    """A value as text for an error message; never raises."""
     try:
         return repr(value)
     except ValueError:  # an int of thousands of digits

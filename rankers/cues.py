@@ -1,6 +1,6 @@
-"""What a text shows of itself: who speaks, how much of it asks, whether it names a time.
+"""Cues of a text: who speaks, how much of it is questions, whether it names a time.
 
-Read once, when a row is stored, so that a recall needs no text to rank by them.
+They are read once, when a row is stored, so that a recall can rank by them without the text.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Longer texts are read from both ends: they say there who speaks and whether they end by asking.
+#: Of longer texts only the beginning and the end are read: the speaker's name stands at the
+#: beginning, and a closing question at the end.
 MAX_CHARS = 4_000
 
 # "Ana: I moved to Porto": one to three capitalised words before a colon, ...
@@ -18,7 +19,8 @@ _HEADINGS = frozenset(
     "note notes todo url ps p.s re fwd subject question answer warning error tip tips step example "
     "update edit summary else try default result input output".split()
 )
-# Sentences end at marks that white space follows ("3.5" and "a.b" do not), or at a line's end.
+# A sentence ends at a mark followed by white space (so not inside "3.5" or "a.b"), or at a line's
+# end.
 _SENTENCE = re.compile(r"[.!?…]{1,8}[\"'”’)»\]*_~`]{0,8}(?=\s)|[\n。！？؟]+")
 _ASKS = "?？؟"
 _LONGEST_CAPTION = 400
@@ -35,7 +37,7 @@ _TIMES = (
 _TIME_WORDS = frozenset(f"{_MONTHS} {_DAYS} {_TIMES}".split())
 _WORD = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
-# "may" is a month beside a preposition or a number only ("this may be wrong").
+# "may" is a month only beside a preposition or a number ("this may be wrong").
 _DATE = re.compile(
     r"\b(?:(?:19|20)\d\d|\d{1,2}[:h]\d\d|\d{1,2} ?[ap]\.?m"
     r"|\d{1,2}(?:st|nd|rd|th)?(?: of)? may|may \d{1,4}(?:st|nd|rd|th)?)\b"
@@ -43,7 +45,7 @@ _DATE = re.compile(
 _IN_MAY = re.compile(
     r"\b(?:in|of|by|since|until|during|before|after|early|late|last|next|mid) may\b"
 )
-# What is said when a thing begins, ends, or takes another's place.
+# Words that say that something begins, ends or replaces something else.
 _CHANGE_WORDS = frozenset(
     """
     now nowadays anymore instead since starting started starts began begun stopped quit gave
@@ -58,7 +60,7 @@ _CHANGE = re.compile(
     r"|turn(?:s|ed) out|after all|went up|up to|down to|back to|at last|done with|over to"
     r"|(?:went|going) with|(?:last|this) (?:week|month)|today|yesterday)\b)"
 )
-# What these phrases begin with: to look for one of them takes a tenth of the time.
+# First words of these phrases. Looking for one of them first takes a tenth of the time.
 _CHANGE_BEGINS = frozenset(
     """
     new no any used these from as end ends ended turn turns turned after went up down back at done
@@ -69,14 +71,14 @@ _CHANGE_BEGINS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Cues:
-    """What a text shows of itself.
+    """Cues of a text.
 
     Attributes:
-        speaker: whose name stands before it ("Ana: ..."), None where none does.
+        speaker: the name that the text begins with ("Ana: ..."), None where there is none.
         question_share: the share of its words that stand in questions, 0..1.
         ends_with_question: whether its last sentence asks.
         names_time: whether it names a time: a date, a weekday, "last week".
-        tells_change: whether it tells that something is otherwise now: "moved", "no longer".
+        tells_change: whether it says that something has changed: "moved", "no longer".
     """
 
     speaker: str | None
@@ -90,7 +92,7 @@ def read_cues(text: str) -> Cues:
     """Read a text's cues. English words for times and changes; question marks of any script.
 
     Takes a few microseconds for a chat turn. Of a text longer than
-    :data:`MAX_CHARS` characters the two ends are read.
+    :data:`MAX_CHARS` characters only the beginning and the end are read.
     """
     if len(text) > MAX_CHARS:
         text = text[: MAX_CHARS // 2] + "\n" + text[-MAX_CHARS // 2 :]
@@ -125,7 +127,7 @@ def _names_time(lower: str, words: list[str]) -> bool:
 
 
 def _to_last_word(text: str) -> str:
-    """Without what stands behind its last word or question mark: emoji, "[image: a cat]"."""
+    """The text up to its last word or question mark, without a trailing emoji or image note."""
     while text:
         end = len(text)
         while end and not (text[end - 1].isalnum() or text[end - 1] in _ASKS + "]"):

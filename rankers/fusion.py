@@ -1,8 +1,8 @@
-"""One score from the lexical and the semantic one.
+"""Fusion: one score from the lexical and the semantic score.
 
-Every function here takes float arrays (n,) with NaN where a side did not propose the
-row, and gives float64 (n,): 0 for a row that was not proposed, and for the best of a
-side 1 (about 1 by "dbsf" and "zscore").
+Every function here takes float arrays (n,) with NaN where a side did not propose the row. It
+returns float64 (n,): 0 for a row that was not proposed, 1 for the best row of a side (about 1
+for "dbsf" and "zscore").
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ FusionMethod = Literal["convex", "rrf", "dbsf", "zscore", "lexical", "semantic"]
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How the two sides' scores become one.
+    """How the lexical and the semantic score become one.
 
     Attributes:
-        method: "convex", "rrf", "dbsf" or "zscore" for both sides; "lexical" or "semantic" for
+        method: "convex", "rrf", "dbsf" or "zscore" use both sides; "lexical" or "semantic" use
             one alone.
         semantic_weight: share of the vector side, 0..1; the lexical side has the rest.
             Not used by "lexical" and "semantic".
@@ -66,11 +66,11 @@ def fuse(
 def rrf(
     lexical: NDArray[np.floating], semantic: NDArray[np.floating], semantic_weight: float, k: int
 ) -> dict[str, Floats]:
-    """``(1 - w) * (k + 1) / (k + rank)`` by words, the same with ``w`` by meaning.
+    """Lexical: ``(1 - w) * (k + 1) / (k + rank)``; semantic: the same with ``w`` for ``1 - w``.
 
     Reciprocal rank fusion: Cormack, Clarke, Büttcher, SIGIR 2009, with weights. The
-    factor ``k + 1`` does not change the order; it puts the best possible score at 1,
-    where the other methods have it. Equal scores share the better rank.
+    factor ``k + 1`` does not change the order; it scales the best possible score to 1, as
+    the other methods do. Equal scores share the better rank.
     """
     return {
         "lexical": (1.0 - semantic_weight) * _reciprocal(lexical, k),
@@ -81,11 +81,10 @@ def rrf(
 def min_max(score: NDArray[np.floating]) -> Floats:
     """``(s - min) / (max - min)`` over the proposed rows; 1 for all where all are equal.
 
-    Unchanged by any shift or positive scale of the scores, so it needs to know
-    nothing of the engine or the embedder that made them. The weighted sum of two sides
-    scaled so is convex combination: Bruch, Gai, Ingber, "An Analysis of Fusion Functions
-    for Hybrid Retrieval", ACM TOIS 2023: fusing scores keeps how much better one row is
-    than the next, which fusing ranks throws away.
+    A shift or a positive scale of the scores does not change the result, so it works for any
+    engine and embedder. The weighted sum of two sides scaled this way is convex combination
+    (Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS
+    2023). Unlike fusing ranks, it keeps how much better one row is than the next.
     """
     return _scaled(score, lambda s: (s - s.min()) / (s.max() - s.min()))
 
@@ -94,7 +93,7 @@ def three_sigma(score: NDArray[np.floating]) -> Floats:
     """``(s - (mean - 3 std)) / (6 std)``, cut to 0..1; 1 for all where all are equal.
 
     Distribution-based score fusion (Mazzeschi, "Distribution-Based Score Fusion", 2023),
-    as Qdrant has it: one outlier does not press all others together, as it does in min-max.
+    as in Qdrant. Unlike in min-max, one outlier does not compress the range of all others.
     """
     return _scaled(score, lambda s: ((s - s.mean() + 3 * s.std()) / (6 * s.std())).clip(0.0, 1.0))
 
@@ -103,8 +102,8 @@ def z_score(score: NDArray[np.floating]) -> Floats:
     """``(s - min) / (3 std)``; 1 for all where all are equal.
 
     Standard scores (Montague and Aslam, "Relevance Score Normalization for Metasearch", CIKM
-    2001), shifted so that a row that was not proposed counts as the worst that was; not
-    bounded, a third of a standard score so that a good row comes to about 1.
+    2001), shifted so that the worst proposed row gets 0, like a row that was not proposed, and
+    divided by 3 so that a good row gets about 1. Not bounded.
     """
     return _scaled(score, lambda s: (s - s.min()) / (3 * s.std()))
 
@@ -114,7 +113,7 @@ def _scaled(score: NDArray[np.floating], scale: Callable[[Floats], Floats]) -> F
     proposed = np.isfinite(score)
     if proposed.any():
         values = score[proposed].astype(np.float64)
-        # Equal scores may have a tiny spread by rounding, which is no scale to divide by.
+        # Rounding can give equal scores a tiny spread, which must not be divided by.
         equal = values.max() - values.min() <= 1e-12 * max(1.0, float(np.abs(values).max()))
         scaled[proposed] = 1.0 if equal else scale(values)
     return scaled

@@ -27,16 +27,16 @@ def rank(
 ) -> Ranking:
     """Put a pool in order by every step that the settings switch on.
 
-    First the fusion, then the steps in the order of :data:`.steps.STEPS`, each from the score
-    that those before it have made. What a step adds to the score is its signal, so the signals
-    sum to the score. Of equal scores the row that was written later (higher ``seq``) comes first.
+    First the fusion, then the steps in the order of :data:`.steps.STEPS`. Each step starts from
+    the score so far, and what it adds is its signal, so the signals sum to the score. Of rows with
+    equal scores, the one written later (higher ``seq``) comes first.
 
     Args:
         pool: n candidates.
         settings: which steps run, and their numbers.
         k: how many to return, at most n.
-        now: the time to reckon ages from, microseconds since the epoch, UTC.
-        question: what the steps that read it are given.
+        now: the time that ages are computed from, microseconds since the epoch, UTC.
+        question: for the steps that read it.
         cross_score: a cross-encoder's scores; without it the steps that need it are off.
 
     Raises:
@@ -49,8 +49,8 @@ def rank(
     ask = Ask(question, now, k, score, signals, cross_score)
     for step in settings.steps:
         if isinstance(step, Learned):
-            # It weighs what each step before it gave, and not only their sum, so it is no signal of
-            # its own: a hit goes on saying what each step gave.
+            # This step multiplies each earlier signal by a factor. It has no signal of its own, so
+            # that a hit still shows what each step contributed.
             ask.signals = signals = step.weigh(signals)
             score = _sum(signals, len(pool))
         elif cross_score is not None or "cross_score" not in step.needs:

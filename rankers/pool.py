@@ -1,4 +1,4 @@
-"""What the rankers are given and what they give back."""
+"""The input and the output of a ranking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_ROLE, USER, ASSISTANT, OTHER_ROLE = -1, 0, 1, 2
 #: A day, in the unit of ``Pool.created_at``.
 DAY = 86_400_000_000
 
-# Not one entry a row.
+# Attributes of a pool that do not have one entry for each row, or are optional.
 _ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", "copy_of")
 
 
@@ -21,8 +21,8 @@ _ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", "copy_of")
 class Pool:
     """Candidates, one entry each; every array has shape (n,), in any order.
 
-    An entry that neither side proposed (NaN in ``lexical`` and ``semantic``) is
-    there because it stands next to a good one; its own score is 0.
+    A row that neither side proposed (NaN in ``lexical`` and ``semantic``) is there because it
+    is next to a good candidate; its own fused score is 0.
 
     Attributes:
         seq: identity of the row, and the order in which rows were written.
@@ -35,19 +35,19 @@ class Pool:
         importance: 0..1; NaN counts as neutral.
         access_count: how often the row was recalled.
         role: NO_ROLE, USER, ASSISTANT or OTHER_ROLE.
-        speaker: index into ``speakers``, -1 where nobody is named.
+        speaker: index into ``speakers``, -1 where no speaker is named.
         question_share: share of its words that stand in questions, 0..1; NaN counts as 0.
         ends_with_question: whether its last sentence asks.
         names_time: whether its text names a time.
-        tells_change: whether its text tells that something is otherwise now.
+        tells_change: whether its text says that something has changed.
         speakers: the names of the speakers in the pool.
         vector: float32 (n, d), unit rows; None where no step needs it.
         texts: n texts; None where no step needs them.
-        matches: float32 (n, t), how well each word of the question is found in each
+        matches: float32 (n, t), how well each of the t words of the question matches each
             text, 0..1; None where no step needs it.
-        term_weight: float64 (t,), how much each of those words counts; with ``matches``.
-        copy_of: int64 (n,), equal for rows that are copies of each other, of which a ranking
-            shows the best; None where no row has one.
+        term_weight: float64 (t,), the weight of each of those words; given with ``matches``.
+        copy_of: int64 (n,), the same number for rows that are copies of each other. A ranking
+            shows the best copy. None where there are no copies.
 
     Raises:
         ValueError: an array or ``texts`` is not of the length of ``seq``, or ``matches`` and

@@ -1,4 +1,4 @@
-"""What a question says of its answer, besides its words: who, when, whether now."""
+"""Cues of a question: whom it asks about, which time, and whether it asks about now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from .time_expressions import Period, find_periods
 
-# Courtesies name "you" and "me" without asking about either.
+# Polite phrases contain "you" and "me" without asking about either.
 _COURTESY = re.compile(
     r"(?:^|[.,;!?] )\W{0,3}(?:hey,? |hi,? |so,? |ok,? |and |please,? )?(?:"
     r"(?:can|could|would|will) you (?:please |still |also |just )?(?:help me )?\w+(?: me)?"
@@ -17,13 +17,13 @@ _COURTESY = re.compile(
     r"|\bi (?:can't|cannot|don't) (?:remember|recall)\b|\bi (?:forgot|wonder|was wondering)\b"
     r"|\bdo i remember (?:right|correctly)\b|\bas far as you know\b|\bthank you\b"
 )
-# Of several, the first says whose words are wanted: "what did I tell you", "what did you tell me".
+# The first of several pronouns decides: "what did I tell you", "what did you tell me".
 _PRONOUN = re.compile(r"\b(?:(you|your|yours)|(?:i|my|me|mine|myself|we|our|ours|i'm|i've|i'd))\b")
 _WHEN = re.compile(
     r"^\W*when\b|\bwhen (?:did|was|were|is|are|am|do|does|will|has|have|had|would|should)\b"
     r"|\b(?:what|which) (?:date|day|week|month|year|time|season)\b|\bhow long\b|\bsince when\b"
 )
-# What makes a question one about the past, and what makes it one about now all the same.
+# Words that make it a question about the past, and words that still make it one about now.
 _PAST = re.compile(
     r"\b(?:did|was|were|had|used to|before|first|originally|earlier|previous|previously"
     r"|former|formerly|ago|last|old|back then|at the time|initially|yesterday|when i|until"
@@ -46,7 +46,7 @@ class Question:
             None where they do not say.
         asks_when: whether it asks for a time.
         periods: the times that it names.
-        asks_now: whether the user asks for how things of their own stand now ("Where do I work?").
+        asks_now: whether the user asks about their present situation ("Where do I work?").
     """
 
     text: str
@@ -66,11 +66,11 @@ class Question:
 
 
 def read_question(text: str, now: int) -> Question:
-    """Read a question. English; another language's gives no cue, and no harm.
+    """Read the cues of an English question. Other languages give no cue, which changes nothing.
 
     Args:
         text: the question.
-        now: the time to reckon from, microseconds since 1970, UTC.
+        now: the time that relative times refer to, microseconds since 1970, UTC.
     """
     lower = text[:_MAX_CHARS].lower().replace("’", "'")
     asked = _COURTESY.sub(" ", lower)

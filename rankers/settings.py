@@ -1,6 +1,6 @@
-"""The numbers behind a ranking, as frozen values that were checked once.
+"""The settings of a ranking, as frozen dataclasses that check their fields.
 
-Every class raises ``ValueError`` with the name of the field at fault.
+Every class raises ``ValueError`` with the name of the wrong field.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class RankSettings:
 
     Attributes:
         fusion: how the two sides become one.
-        steps: those that are on, given in any order; kept in the order of :data:`STEPS`, in which
-            they run.
+        steps: the steps that are on, in any order. They are stored in the order of
+            :data:`STEPS`, in which they run.
     """
 
     fusion: Fusion
@@ -58,7 +58,7 @@ class RankSettings:
         return next((step for step in self.steps if step.name == name), None)
 
     def with_steps(self, *steps: Step) -> RankSettings:
-        """A copy in which these steps are on, each in place of the one of its name."""
+        """A copy in which these steps are on; each replaces the step of the same name."""
         names = {step.name for step in steps}
         kept = [step for step in self.steps if step.name not in names]
         return RankSettings(self.fusion, (*kept, *steps))
@@ -71,7 +71,7 @@ class RankSettings:
 
     @property
     def needs(self) -> frozenset[str]:
-        """All that the steps need (:data:`.steps.step.NEEDS`)."""
+        """Everything that the steps need, from :data:`.steps.step.NEEDS`."""
         return frozenset().union(*(step.needs for step in self.steps))
 
     @property
@@ -81,11 +81,11 @@ class RankSettings:
 
     @property
     def needs_texts(self) -> bool:
-        """Whether the texts themselves are read, for a step or by it."""
+        """Whether the texts themselves have to be read."""
         return not self.needs.isdisjoint(("texts", "matches", "cross_score"))
 
     def _check_factors(self, learned: Learned) -> None:
-        """Refuse a factor for a signal that is not there when the signals are weighed."""
+        """Refuse a factor for a signal that does not exist when the learned step runs."""
         names = [step.name for step in self.steps]
         given = set(names[: names.index(learned.name)])
         sides = {self.fusion.method} & {"lexical", "semantic"} or {"lexical", "semantic"}
@@ -106,13 +106,13 @@ def _named(which: str | type[Step]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CandidateSettings:
-    """How many rows each side proposes, and which turns around them join.
+    """How many rows each side proposes, and which turns around them join the pool.
 
     Attributes:
-        lexical: rows from the lexical index; 0 leaves it unasked.
-        semantic: rows from the vector index; 0 leaves it unasked.
-        neighbours_of: how many of the best fused candidates bring the turns around them.
-        neighbour_distance: how many turns away, on both sides.
+        lexical: rows from the lexical index; with 0 it is not searched.
+        semantic: rows from the vector index; with 0 it is not searched.
+        neighbours_of: for how many of the best fused candidates the turns around them join.
+        neighbour_distance: up to how many turns away, in both directions.
     """
 
     lexical: int
@@ -131,7 +131,7 @@ class CandidateSettings:
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
-    """How the question is put to the lexical index.
+    """How the lexical index is queried.
 
     Attributes:
         drop_stopwords: leave out question words such as "what" and "did".

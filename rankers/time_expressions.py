@@ -11,10 +11,10 @@ from itertools import islice
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # reckoned in UTC throughout
 _DAY = timedelta(days=1)
-# A question is one or two sentences; a pasted page is not read to its end for a date.
+# A question is one or two sentences; of a pasted page only the beginning is searched for dates.
 _MAX_CHARS = 1_000
 _MAX_PERIODS = 4
-# Each takes half a millisecond.
+# At most so many expressions are parsed: each takes half a millisecond.
 _MAX_PARSED = 6
 
 _MONTH = (
@@ -27,14 +27,14 @@ _UNIT = r"(?:day|week|month|year)"
 _NUMBER = r"(?:\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _YEAR = r"(?:19|20)\d\d"
 
-# What dateparser is shown. It reads "we" as Wednesday and "the two" as a day, so it is never
-# shown a whole question; and most questions name no time, and then nothing is parsed.
+# What is passed to dateparser. It reads "we" as Wednesday and "the two" as a day, so it never gets
+# a whole question. Most questions name no time, and then it is not called at all.
 _PARSED = re.compile(
     rf"\b{_YEAR}-\d\d-\d\d\b"
     rf"|\b{_NTH} (?:of )?{_MONTH}(?:,? {_YEAR})?"
     rf"|\b{_MONTH} {_NTH}\b(?:,? {_YEAR})?"
     rf"|\b{_MONTH},? (?:of )?{_YEAR}\b"
-    # "may" and "march" are words of other meanings too.
+    # "may" and "march" also have other meanings.
     rf"|(?<=\bin ){_MONTH}|(?<=\blast ){_MONTH}|(?<=\bduring ){_MONTH}"
     r"|\b(?:january|february|april|june|july|august|september|october|november|december)\b"
     rf"|\b(?:yesterday|today|(?:last|this) (?:week|month|year)|(?:last|on) {_WEEKDAY})\b"
@@ -48,12 +48,12 @@ _WEEKEND = re.compile(r"\b(last|this|the) weekend\b|\b(last) night\b")
 _LATEST = re.compile(
     rf"\b(?:last|past) (few|couple of|{_NUMBER}) ({_UNIT})s?\b|\b(recently|lately|these days)\b"
 )
-# "Before May" is every time but May.
+# "Before May" does not mean May.
 _NOT_THEN = re.compile(
     r"\b(?:before|after|until|till|since|than|by|prior to)"
     r"(?:\s+(?:the|in|last|early|late|mid))*\s*$"
 )
-# The first month of each, where most people live: the northern half of the globe.
+# The first month of each, in the northern hemisphere, where most people live.
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 _WORDS = {
@@ -66,7 +66,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of time: from ``start`` to before ``end``, microseconds since 1970, UTC."""
+    """A period: from ``start`` up to, but not including, ``end``; microseconds since 1970, UTC."""
 
     start: int
     end: int
@@ -75,21 +75,21 @@ class Period:
 def find_periods(text: str, now: int) -> tuple[Period, ...]:
     """The periods that an English question names, in the order of their words.
 
-    Dates, months, years, weekdays and "two weeks ago" are resolved by dateparser,
-    into the past; seasons (of the northern half of the globe), weekends and "the
-    last few days" here. What follows "before", "after", "since" or "until" is left
-    out. At most four are returned.
+    Dates, months, years, weekdays and "two weeks ago" are resolved by dateparser, always
+    to a time in the past; seasons (of the northern hemisphere), weekends and "the last few
+    days" are resolved here. Times after "before", "after", "since" or "until" are ignored.
+    At most four are returned.
 
     Args:
         text: the question.
-        now: the time to reckon from, microseconds since 1970, UTC.
+        now: the time that relative times refer to, microseconds since 1970, UTC.
     """
     lower = text[:_MAX_CHARS].lower()
     try:
         base = _EPOCH + timedelta(microseconds=now)
         found = sorted(_found(lower, base), key=lambda item: item[0])
     except (OverflowError, ValueError):
-        # A `now` at either end of the calendar leaves no room to reckon in.
+        # `now` is so close to year 1 or 9999 that a period would lie outside the calendar.
         return ()
     periods = [
         Period(_micros(start), _micros(end))
@@ -100,9 +100,9 @@ def find_periods(text: str, now: int) -> tuple[Period, ...]:
 
 
 def _found(lower: str, base: datetime) -> Iterator[tuple[int, datetime, datetime]]:
-    """Where each expression stands, its start and its end."""
+    """The position of each expression in the text, and the start and end of its period."""
     today = base.replace(hour=0, minute=0, second=0, microsecond=0)
-    # "The winter of 2022" is not the whole of 2022.
+    # "The winter of 2022" must not also count as the year 2022.
     seasons = [match.span() for match in _SEASON.finditer(lower) if match[3]]
     for match in islice(_PARSED.finditer(lower), _MAX_PARSED):
         if any(start < match.end() <= end for start, end in seasons):
@@ -110,11 +110,11 @@ def _found(lower: str, base: datetime) -> Iterator[tuple[int, datetime, datetime
         period = _resolve(match[0], today)
         if period is not None:
             if lower[: match.start()].endswith("last ") and period[1] > today:
-                # In May "last May" is the one before.
+                # In May, "last May" is that of the year before.
                 period = (_year_before(period[0]), _year_before(period[1]))
             yield match.start(), *period
     for match in _SEASON.finditer(lower):
-        # "We fall in love": a season stands beside a preposition or a year.
+        # Only beside a preposition or a year is it a season, unlike in "we fall in love".
         if match[1] or match[3]:
             yield match.start(), *_season(match[2], match[1], match[3], today)
     for match in _WEEKEND.finditer(lower):
@@ -138,7 +138,7 @@ def _season(
     if year is None and begin > today:
         begin = _year_before(begin)
     if before == "last " and year is None and today < _season_end(begin):
-        # In July "last summer" is the summer of the year before.
+        # In July, "last summer" is that of the year before.
         begin = _year_before(begin)
     return begin, _season_end(begin)
 

@@ -1,9 +1,9 @@
-"""What a store is made of, and which deployment makes it: found by the scheme of its URL.
+"""The engines of a store, and the deployment that opens them, chosen by the scheme of the URL.
 
-A deployment is a class with :class:`Deployment`'s methods, named by an entry point of the group
-``bruno_memory_vec.deployments`` whose name is the scheme (``folder`` for a path without one). The
-folder and ``memory://`` are the first two; another package adds ``mine://`` by such a line in its
-own ``pyproject.toml``, and nothing here changes.
+A deployment is a class with :class:`Deployment`'s methods. It is registered as an entry point of
+the group ``bruno_memory_vec.deployments`` whose name is the scheme (``folder`` for a path without
+one). This package has ``folder`` and ``memory``; another package adds ``mine://`` by an entry point
+in its own ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Parts:
     """The engines of an open store.
 
     Attributes:
-        rows: the truth.
-        lexical: finds rows by their words.
+        rows: the rows and their vectors.
+        lexical: the lexical index.
         sessions: sessions, owners, hot context.
         lease: the right to write; None for a reader.
-        record: where upkeep is recorded for other processes; None where nothing is kept.
+        record: where upkeep is recorded for other processes; None for a store in memory.
     """
 
     rows: RowIndex
@@ -64,12 +64,12 @@ class Deployment(Protocol):
     ) -> Parts:
         """Open the engines of the store that ``config.url`` names, or make it.
 
-        What fails to open leaves nothing open and nothing locked.
+        If it fails, nothing stays open or locked.
 
         Args:
             config: the settings.
-            made_by: the embedder of the store's vectors, which the store has to agree with.
-            progress: told how far long work is.
+            made_by: the fingerprint of the embedder; the store must have the same.
+            progress: called with the progress of long work.
 
         Raises:
             StoreError: there is no store, it is locked, or another embedder made it.
@@ -80,7 +80,7 @@ class Deployment(Protocol):
 
 
 def deployment_of(url: str) -> Deployment:
-    """The deployment that opens stores of a URL: of a path, or ``file://``, the folder.
+    """The deployment of a URL. For a path or ``file://`` it is the folder.
 
     Raises:
         InvalidInputError: none is installed for its scheme.
@@ -110,7 +110,7 @@ def _named(scheme: str) -> Deployment:
 
 
 def language_of(config: MemoryConfig) -> str | None:
-    """The language asked for; None where none was, "none" where there is to be no stemming.
+    """The language in the settings: None if not set, "none" for no stemming.
 
     Raises:
         InvalidInputError: there is no stemmer for it.
@@ -125,13 +125,13 @@ def language_of(config: MemoryConfig) -> str | None:
 
 
 def analyser_for(language: str | None) -> Analyser:
-    """The analyser of a language, of English where none is named. Loading it takes a moment."""
+    """The analyser of a language, of English for None. The first call for it blocks."""
     language = language or _DEFAULT_LANGUAGE
     return analyser(None if language == "none" else language)
 
 
 async def close_all(parts: Any) -> None:
-    """Close parts that were opened, the last first, after another has failed to open."""
+    """Close parts, the last one first, after another part has failed to open."""
     for part in reversed(parts):
         try:
             await part.close()

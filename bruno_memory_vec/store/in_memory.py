@@ -1,4 +1,4 @@
-"""``memory://``: a store that is kept in this object alone."""
+"""``memory://``: a store that lives as long as its object."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InMemory:
             raise InvalidInputError(
                 "read_only", f"{IN_MEMORY} has nothing to read", fix="Open it to write."
             )
-        words = await asyncio.to_thread(analyser_for, language)
+        analyser = await asyncio.to_thread(analyser_for, language)
         sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
         rows = ReferenceIndex(made_by.dimension)
-        return Parts(rows, ReferenceLexicalIndex(words), sessions, LocalLease(sessions))
+        return Parts(rows, ReferenceLexicalIndex(analyser), sessions, LocalLease(sessions))

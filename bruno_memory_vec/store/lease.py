@@ -27,11 +27,11 @@ def refuse_after_fork(process: int) -> None:
 
 
 class LocalLease:
-    """The lease of the one process that writes: counters in memory, a lock on the folder.
+    """The lease of the only process that writes: counters in memory, a lock on the folder.
 
     Args:
-        sessions: where the next turns are read that are not remembered.
-        lock: what keeps other processes out; None for a store that no other process can reach.
+        sessions: gives the next turns that are not in memory.
+        lock: the lock that keeps other processes out; None for a store in memory.
     """
 
     exclusive = True
@@ -53,7 +53,7 @@ class LocalLease:
         return first
 
     async def next_turns(self, conversations: Iterable[str]) -> dict[str, int]:
-        """As of ``WriterLease``; what is not remembered is read."""
+        """As of ``WriterLease``; turns that are not in memory are read."""
         turns: dict[str, int] = {}
         for conversation in conversations:
             turn = self._turns.get(conversation)
@@ -64,9 +64,9 @@ class LocalLease:
         return turns
 
     def took_turns(self, next_turns: Mapping[str, int]) -> None:
-        """As of ``WriterLease``. The conversations written last are remembered."""
+        """As of ``WriterLease``. The most recently written conversations stay in memory."""
         for conversation, turn in next_turns.items():
-            # The newest stand last.
+            # The most recently written conversations come last.
             self._turns.pop(conversation, None)
             self._turns[conversation] = turn
         while len(self._turns) > _REMEMBERED_TURNS:

@@ -39,12 +39,12 @@ Part = TypeVar("Part", bound=LexicalIndex)
 
 _log = get_logger(__name__)
 
-# Calls that began before a re-embedding's switch end with the vectors they began with. In seconds.
+# Seconds that the old rows stay after a re-embedding, for calls that began before the switch.
 _REPLACED_ROWS_STAY = 60.0
 
 
 class LocalFolder:
-    """Opens a folder, to write as the only process that does, or to read beside that one."""
+    """Opens a folder, to write as its only writer, or to read beside the writer."""
 
     schemes = ("folder",)
 
@@ -80,11 +80,11 @@ async def _open(
 ) -> Parts:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
-    # Again, under the lock: another process may have made the store a moment ago.
+    # Read again under the lock, because another process may have just made the store.
     found = await asyncio.to_thread(manifest.read, folder)
     stored_language = None if found is None else (found.language or "none")
     wanted = stored_language if language is None or config.read_only else language
-    words = await asyncio.to_thread(analyser_for, wanted)
+    analyser = await asyncio.to_thread(analyser_for, wanted)
     if found is not None and await asyncio.to_thread(_lost_its_rows, folder, found):
         raise NotAStoreError(
             f"{folder} has no rows any more, though it had some",
@@ -92,11 +92,11 @@ async def _open(
             "folder.",
         )
     if found is None:
-        found = Manifest(made_by, words.language)
+        found = Manifest(made_by, analyser.language)
         await _to_its_end(found.write, folder)
     else:
         found.check(made_by, folder)
-    other_language = words.language != found.language
+    other_language = analyser.language != found.language
     opened: list[Any] = []
     try:
         rows = await _open_rows(folder, found, made_by.dimension, config)
@@ -104,11 +104,11 @@ async def _open(
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
         lexical = await _opened(
-            _open_lexical, folder / "lexical", words, config.read_only, other_language
+            _open_lexical, folder / "lexical", analyser, config.read_only, other_language
         )
         opened.append(lexical)
         if other_language:
-            await _to_its_end(replace(found, language=words.language).write, folder)
+            await _to_its_end(replace(found, language=analyser.language).write, folder)
         sessions = await SQLiteSessionStore.open(
             folder / "sessions.sqlite",
             config.max_messages,
@@ -131,12 +131,15 @@ def _lock(folder: Path) -> WriterLock:
 
 
 async def _to_its_end(work: Callable[..., T], *arguments: Any) -> T:
-    """Do work in a thread that changes the folder; the lock is not freed before it has ended."""
+    """Do work in a thread that changes the folder, and wait for its end even if cancelled.
+
+    So the lock is not released while the folder still changes.
+    """
     return await to_its_end(asyncio.to_thread(work, *arguments))
 
 
 async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
-    """Open a part of the store in a thread; where the caller is cancelled, it is closed again."""
+    """Open a part of the store in a thread; if the caller is cancelled, close it again."""
     opened: list[Part] = []
     try:
         await _to_its_end(lambda: opened.append(open_part(*arguments)))
@@ -148,7 +151,7 @@ async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
 
 
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:
-    # The sessions are made last, so where they are, there were rows.
+    # The sessions are made last, so if they exist, the rows once did.
     return (folder / "sessions.sqlite").exists() and not (folder / found.rows).exists()
 
 
@@ -163,7 +166,7 @@ async def _open_rows(
             str(folder / found.rows), dimension, read_only=config.read_only, fsync=config.fsync
         )
     except EngineError:
-        # Another process may have moved the store on, just now.
+        # Raises FingerprintError if another process has just moved the store.
         watch()
         raise
     if config.read_only:
@@ -180,7 +183,7 @@ async def _open_rows(
 def behind_a_log(
     rows: VersionedRowIndex, folder: Path, dimension: int, config: MemoryConfig
 ) -> WriteAheadLogIndex:
-    """Rows in a folder, behind the log in it."""
+    """The index of a folder with the write-ahead log in front of it."""
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
     schema = row_schema(dimension)
@@ -190,7 +193,7 @@ def behind_a_log(
 
 
 def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
-    """Rows, with those of users who ask often kept in memory."""
+    """The index with the cache in front of it, unless the cache is off."""
     from bruno_memory_vec.indexers.lance.cache import CachedIndex
 
     if config.recall_cache_mb == 0:
@@ -198,38 +201,38 @@ def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
     return CachedIndex(rows, config.recall_cache_mb * 2**20, shared=config.read_only)
 
 
-def _open_lexical(folder: Path, words: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
-    """Open the lexical index; one that is damaged or analysed otherwise is begun anew."""
+def _open_lexical(folder: Path, analyser: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
+    """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any."""
     import shutil
 
     from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
 
     if read_only:
         try:
-            return TantivyReader(folder, words)
+            return TantivyReader(folder, analyser)
         except BackendUnavailable as error:
-            # Even to read, Tantivy makes a lock file. Where it may not, the words of the rows are
-            # indexed in memory, as far as they are not yet (Retriever).
+            # Tantivy makes a lock file even to read. Where it cannot, Retriever indexes the rows in
+            # memory.
             _log.info("lexical_index_in_memory", reason=str(error))
-            return TantivyIndex(None, words)
+            return TantivyIndex(None, analyser)
     try:
         if anew and folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(exist_ok=True)
         try:
-            return TantivyIndex(folder, words)
+            return TantivyIndex(folder, analyser)
         except IndexDamaged as error:
             _log.warning("lexical_index_rebuilt", reason=str(error))
             shutil.rmtree(folder)
             folder.mkdir()
-            return TantivyIndex(folder, words)
+            return TantivyIndex(folder, analyser)
     except OSError as error:
         raise manifest.unwritable(folder, error) from error
 
 
 @dataclass(slots=True)
 class Replaced:
-    """What a store answered from before it was re-embedded: calls may still be at it."""
+    """The rows and embedder of a store before a re-embedding; running calls may still use them."""
 
     rows: RowIndex
     embedder: Embedder
@@ -237,7 +240,7 @@ class Replaced:
     _removing: asyncio.Future[None] | None = None
 
     def remove_later(self) -> None:
-        """Remove it when the calls that may be at it have ended."""
+        """Remove them when the calls that may use them have ended."""
         loop = asyncio.get_running_loop()
 
         def begin() -> None:
@@ -246,7 +249,7 @@ class Replaced:
         loop.call_later(_REPLACED_ROWS_STAY, begin)
 
     async def remove(self) -> None:
-        """Let go of it, and free its space. Removing twice does nothing."""
+        """Close them, and remove the folder. Removing twice does nothing."""
         await self.rows.close()
         await close_cache(self.embedder)
         await asyncio.to_thread(remove, self.folder)

@@ -1,4 +1,4 @@
-"""One writing process a folder, held by a lock whose holder an error can name."""
+"""The lock of a folder's writer; errors can name the process that holds it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import filelock
 from bruno_memory_vec.errors import StoreLockedError
 from bruno_memory_vec.store.manifest import HOLDER, LOCK, unwritable
 
-# The holder signs behind taking the lock; on a busy machine that may be a while. In seconds.
+# Seconds to wait until a new holder has written its name, which it does after taking the lock.
 _SIGNED_WITHIN = 1.0
 _BETWEEN_LOOKS = 0.01
 
 
 class WriterLock:
-    """Holds a folder's lock until :meth:`release`, or until the process ends, however it ends.
+    """Holds a folder's lock until :meth:`release`, or until the process ends in any way.
 
     Raises:
         StoreLockedError: another writer holds it; the message names its process.
@@ -31,7 +31,7 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self._holder = folder / HOLDER
-        # Released from whichever thread closes the memory.
+        # Not thread-local: any thread may close the memory.
         self._lock = filelock.FileLock(folder / LOCK, timeout=0, thread_local=False)
         self._acquire(folder)
         me = {
@@ -46,7 +46,7 @@ class WriterLock:
             raise unwritable(folder, error) from error
 
     def _acquire(self, folder: Path) -> None:
-        """Take the lock. Who holds it may not have signed yet, and is given a moment to."""
+        """Take the lock. If another process holds it, wait shortly until it has signed."""
         until = time.monotonic() + _SIGNED_WITHIN
         while True:
             try:
@@ -66,7 +66,7 @@ class WriterLock:
             time.sleep(_BETWEEN_LOOKS)
 
     def _holder_on_file(self) -> dict[str, Any] | None:
-        """Who has signed; None where nobody has, or somebody is about to."""
+        """The holder that has signed; None where there is none yet."""
         try:
             holder = json.loads(self._holder.read_text(encoding="utf-8"))
             return {name: holder[name] for name in ("pid", "host", "since")}
@@ -74,9 +74,9 @@ class WriterLock:
             return None
 
     def release(self) -> None:
-        """Give the folder free. Releasing twice does nothing."""
+        """Release the lock. Releasing twice does nothing."""
         if self._lock.is_locked:
-            with suppress(OSError):  # the name is a courtesy; the lock is what counts
+            with suppress(OSError):  # the name only serves error messages
                 self._holder.unlink(missing_ok=True)
             self._lock.release()
 
@@ -88,7 +88,7 @@ def _described(holder: dict[str, Any] | None) -> str:
 
 
 def _ended(holder: dict[str, Any]) -> bool:
-    """Whether the process that signed is known to be gone: it was killed, and the name stayed."""
+    """Whether the process that signed does not run any more: it was killed without releasing."""
     if os.name != "posix" or holder["host"] != socket.gethostname():
         return False
     try:
@@ -96,5 +96,5 @@ def _ended(holder: dict[str, Any]) -> bool:
     except ProcessLookupError:
         return True
     except (OSError, ValueError, TypeError, OverflowError):
-        return False  # it is another user's, or no number that a process has
+        return False  # another user's process, or no valid process number
     return False

@@ -1,4 +1,4 @@
-"""``store.json``: what a folder is, and what made its vectors and its words."""
+"""The manifest ``store.json``: a store's format, embedder and language."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ ROWS = "rows"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LOCAL_FILE = re.compile(r"file://(localhost(?=/))?", re.IGNORECASE)
 _ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
-# What a process that was killed while it made a store may have left behind.
+# Files that a process may leave if it is killed while it makes a store.
 _DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a store says of itself.
+    """The manifest of a store.
 
     Attributes:
         fingerprint: the embedder of its vectors.
         language: the stemmer of its lexical index, None for none.
         schema: the version of its row format.
-        rows: the folder of its rows, in its own; another one after each re-embedding.
+        rows: the name of the folder of its rows; a re-embedding changes it.
     """
 
     fingerprint: Fingerprint
@@ -65,7 +65,7 @@ class Manifest:
             )
 
     def write(self, folder: Path) -> None:
-        """Write it as one: a reader sees the old file or the new one, never a half.
+        """Write it atomically: a reader sees the old file or the new one.
 
         Raises:
             BackendUnavailable: the folder cannot be written.
@@ -85,7 +85,7 @@ class Manifest:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file as one: a reader sees the old text or the new one, never a half.
+    """Write a file atomically: a reader sees the old text or the new one.
 
     Raises:
         BackendUnavailable: the folder cannot be written.
@@ -139,10 +139,10 @@ def folder_of(url: str) -> Path | None:
 
 
 def read(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None where there is nothing yet, so that a store can be made.
+    """The manifest of a folder; None for an empty or missing folder, where a store can be made.
 
     Raises:
-        NotAStoreError: there is something, and it is no store of ours.
+        NotAStoreError: the folder has content that is no store of ours.
         StoreVersionError: another version of this package wrote it, in another format.
         BackendUnavailable: the folder cannot be read.
     """
@@ -211,7 +211,7 @@ def read(folder: Path) -> Manifest | None:
 
 
 def no_store(folder: Path) -> NotAStoreError:
-    """The refusal of a folder in which there is no store."""
+    """The error for a folder without a store."""
     return NotAStoreError(
         f"there is no store in {folder}", fix="Open it once without read_only to make it."
     )

@@ -1,8 +1,8 @@
-"""The folders of a store's rows: which counts, which is being made, and which is left over.
+"""The folders of a store's rows: the current one, the one being made, and old ones.
 
-``store.json`` names the folder that counts, so writing it is the switch from one
-embedder to another. ``reembed.json`` names the folder of a move that has begun. A
-folder of rows that neither names is left over from an earlier move.
+``store.json`` names the current folder, so writing it is the switch from one embedder to another.
+``reembed.json`` names the folder of a move that has begun. A folder of rows that neither names is
+left over from an earlier move.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NUMBERED = re.compile(rf"{ROWS}-([1-9][0-9]*)")
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A move that has begun and may be gone on with.
+    """A move that has begun and can be continued.
 
     Attributes:
         rows: the folder of the rows with their new vectors.
@@ -43,7 +43,7 @@ class Begun:
 
 
 def begun(folder: Path, found: Manifest) -> Begun | None:
-    """The move that has begun in a store; None where there is none, or where it is at its end.
+    """The move that has begun in a store; None where there is none, or it has ended.
 
     Raises:
         BackendUnavailable: the folder cannot be read.
@@ -58,7 +58,7 @@ def begun(folder: Path, found: Manifest) -> Begun | None:
             "folder", "read", str(error), fix=f"Check that {folder} may be read.", cause=error
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, InvalidInputError) as error:
-        # What it names is left over then; only time is lost.
+        # The folder that it named then counts as left over; only time is lost.
         _log.warning("reembed_state_unreadable", file=str(folder / FILE), error=str(error))
         return None
     known = isinstance(move.rows, str) and _NUMBERED.fullmatch(move.rows)
@@ -66,7 +66,7 @@ def begun(folder: Path, found: Manifest) -> Begun | None:
 
 
 def begin(folder: Path, found: Manifest, fingerprint: Fingerprint) -> Begun:
-    """Write down that a move begins, into a folder that is not there yet.
+    """Record that a move begins, with a folder that does not exist yet.
 
     Raises:
         BackendUnavailable: the folder cannot be written.
@@ -80,7 +80,7 @@ def begin(folder: Path, found: Manifest, fingerprint: Fingerprint) -> Begun:
 
 
 def forget(folder: Path) -> None:
-    """No move has begun any more; the folder that it named is left over, or the one that counts."""
+    """Remove the record of a move; its folder is left over then, or has become the current one."""
     try:
         (folder / FILE).unlink(missing_ok=True)
     except OSError as error:
@@ -102,7 +102,7 @@ def left_over(folder: Path, found: Manifest) -> list[Path]:
 
 
 def tidy(folder: Path, found: Manifest) -> None:
-    """Remove what is left over. Hold the writer's lock, and know that the rows can be read."""
+    """Remove old folders. The caller holds the writer's lock, and has opened the current rows."""
     if begun(folder, found) is None:
         forget(folder)
     for path in left_over(folder, found):
@@ -110,9 +110,9 @@ def tidy(folder: Path, found: Manifest) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder of rows that nothing needs; what cannot be is left to the next opening."""
+    """Remove a folder of rows that is not needed; if that fails, the next opening tries again."""
     try:
-        # That the store has other rows is on the disk before these go.
+        # The new store.json must be on the disk before the old rows are removed.
         _settle_names(path.parent)
         if path.exists():
             shutil.rmtree(path)
@@ -121,10 +121,10 @@ def remove(path: Path) -> None:
 
 
 def settle(path: Path, settled: set[Path]) -> None:
-    """Have the system put a folder's files on the disk, but for those in ``settled``; adds them.
+    """Sync a folder's files to the disk, except those in ``settled``, to which it adds them.
 
-    A store's files are not synced one by one: a power cut costs the newest writes. A move
-    replaces all rows, so here it would cost all of them.
+    Usually a store's files are not synced, and a power cut may cost the newest writes. A move
+    replaces all rows, so without a sync it could cost all of them.
 
     Raises:
         BackendUnavailable: the folder cannot be written.
@@ -142,7 +142,7 @@ def settle(path: Path, settled: set[Path]) -> None:
 
 
 def _settle_names(folder: Path) -> None:
-    """Have the system put a folder's list of names on the disk; Windows does so by itself."""
+    """Sync a folder's list of names to the disk; Windows does so by itself."""
     if os.name == "posix":
         _sync(folder, os.O_RDONLY)
 
@@ -156,9 +156,9 @@ def _sync(path: Path, flags: int) -> None:
 
 
 class Watch:
-    """Tells a reader when the store's rows are no longer those that it has open.
+    """Raises an error where the store has other rows than those that a reader has open.
 
-    It costs a look at the time of ``store.json`` for each read.
+    It checks the time of ``store.json`` for each read.
     """
 
     def __init__(self, folder: Path, found: Manifest) -> None:
@@ -167,7 +167,7 @@ class Watch:
         self._seen: tuple[int, int, int] | None = None
 
     def __call__(self) -> None:
-        """Return where all is as it was.
+        """Return if nothing has changed.
 
         Raises:
             FingerprintError: another process has moved the store to another embedder.
@@ -175,7 +175,7 @@ class Watch:
         try:
             status = (self._folder / manifest.FILE).stat()
         except OSError:
-            return  # what can be read of the rows is told by reading them
+            return  # reading the rows raises its own error
         seen = (status.st_mtime_ns, status.st_ino, status.st_size)
         if seen == self._seen:
             return

@@ -1,4 +1,4 @@
-"""What a store's folder takes, and the record in it of its upkeep (``maintenance.json``)."""
+"""The size of a store's folder, and the record of its upkeep (``maintenance.json``)."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from bruno_memory_vec.store.manifest import write_whole
 _log = get_logger(__name__)
 
 FILE = "maintenance.json"
-#: Before the names of problems that maintain() has found.
+#: Prefix of the names of problems that maintain() has found.
 MAINTAIN_PROBLEM = "maintain: "
-#: Where the record keeps what failed in the background.
+#: The key in the record of the failures of background work.
 BACKGROUND = "background"
-# Background work and maintain() may write the record at once.
+# Held while the record is written, which background work and maintain() may do at the same time.
 _recording = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a store's folder takes.
+    """The size of a store's folder.
 
     Attributes:
-        files: how many.
-        bytes: their sizes together.
-        versions: how many of them are versions of the rows.
+        files: how many files.
+        bytes: their total size.
+        versions: how many of the files are versions of the rows.
     """
 
     files: int
@@ -43,16 +43,16 @@ class Footprint:
 
 
 def footprint(folder: Path) -> Footprint:
-    """Count a folder's files. It may be written meanwhile."""
+    """Count a folder's files. Another process may write meanwhile."""
     files = size = versions = 0
     for path, _, names in os.walk(folder):
-        # LanceDB's: a small file for each commit that has not been cleaned away.
+        # LanceDB has a small file for each version that was not removed yet.
         versions += len(names) if os.path.basename(path) == "_versions" else 0
         for name in names:
             try:
                 size += os.stat(os.path.join(path, name)).st_size
             except FileNotFoundError:
-                continue  # cleaned away just now
+                continue  # removed meanwhile
             files += 1
     return Footprint(files, size, versions)
 
@@ -67,10 +67,10 @@ def readable_size(size: float) -> str:
 
 
 class UpkeepRecord(Protocol):
-    """Where a store keeps what its upkeep found, for other processes."""
+    """Keeps the results of a store's upkeep for other processes."""
 
     async def footprint(self) -> Footprint:
-        """What the store takes."""
+        """The size of the store."""
         ...
 
     async def last(self) -> dict[str, Any] | None:
@@ -86,14 +86,14 @@ class UpkeepRecord(Protocol):
         ...
 
     async def keep_problems(self, problems: Mapping[str, str]) -> None:
-        """Keep what fails out of a caller's sight, by the name of the work, and nothing else."""
+        """Replace the recorded failures of background work by these, by the name of the work."""
         ...
 
 
 class FolderRecord:
     """An :class:`UpkeepRecord` in a store's folder: ``maintenance.json``.
 
-    So the doctor of a store that is closed, or open elsewhere, knows of it.
+    So ``doctor`` can show it for a store that is closed, or open in another process.
 
     Args:
         folder: the store's.
@@ -119,7 +119,7 @@ class FolderRecord:
         try:
             await asyncio.to_thread(self._keep, of_background(problems))
         except BackendUnavailable as error:
-            # Where the disk is full, this file is as well. The writer's health() has it all.
+            # If the disk is full, this fails too. The writer's health() still has the problems.
             _log.error("background_problems_not_recorded", error=str(error))
 
     def _write(self, record: Mapping[str, Any]) -> None:
@@ -138,12 +138,12 @@ class FolderRecord:
 
 
 def of_background(problems: Mapping[str, str]) -> dict[str, str]:
-    """The problems of background work; those that maintain() found are in its report."""
+    """The problems of background work, without those that maintain() found."""
     return {name: text for name, text in problems.items() if not name.startswith(MAINTAIN_PROBLEM)}
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """The record as it is; empty where there is none that can be read."""
+    """The record; empty where there is none, or it cannot be read."""
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -152,7 +152,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def background_problems(folder: Path) -> dict[str, str]:
-    """What failed out of a caller's sight in the last process that wrote, by the work's name."""
+    """The failures of background work in the last writing process, by the name of the work."""
     found = _read(folder).get(BACKGROUND)
     if not isinstance(found, dict):
         return {}
@@ -162,8 +162,8 @@ def background_problems(folder: Path) -> dict[str, str]:
 def last_maintenance(folder: Path) -> dict[str, Any] | None:
     """The last report of a store in a folder, as :meth:`MaintenanceReport.to_dict` made it.
 
-    What has failed in the background since is in it under "background", where something has. None
-    where there was none, or its file cannot be read: it is a record, and nothing rests on it.
+    Failures of background work since then are in it under "background". None where there is no
+    report, or its file cannot be read: nothing depends on it.
     """
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))

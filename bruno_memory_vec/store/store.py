@@ -1,4 +1,4 @@
-"""An open store: how its engines are brought together, opened at first use, and closed."""
+"""An open store: opens its engines at first use, connects them, and closes them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Store:
     retriever: Retriever
     owners: Owners
     record: UpkeepRecord | None = None
-    #: Ends a re-embedding that is under way, and waits until it has ended.
+    #: Stops a running re-embedding, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
     #: The process that has opened it.
@@ -68,13 +68,13 @@ class Store:
     def switch(
         self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
     ) -> None:
-        """Answer from other rows from now on. Hold the writer's exclusion.
+        """Use another copy of the rows from now on. The caller holds ``Writer.exclusive``.
 
         Args:
             rows: the same rows, with vectors that ``embedder`` made.
-            embedder: makes the vectors of what comes.
-            folder: their folder. It has no log yet.
-            before: that of the rows up to now. It goes in a minute, or at :meth:`close`.
+            embedder: makes the vectors from now on.
+            folder: the folder of ``rows``. It has no write-ahead log yet.
+            before: the folder of the rows until now; removed in a minute, or at :meth:`close`.
         """
         from bruno_memory_vec.store.local import Replaced, behind_a_log, with_a_cache
 
@@ -86,12 +86,12 @@ class Store:
         replaced.remove_later()
         self.writer.switch(fresh, embedder, row_schema(dimension))
         self.rows, self.embedder = fresh, embedder
-        # A new one: a recall that has begun ends with the vectors it began with.
+        # A new retriever, so that a running recall ends with the vectors that it began with.
         timeout = self.config.embed_timeout
         self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
 
     async def close(self) -> None:
-        """Finish, flush and let go of everything, even where one part fails."""
+        """Finish, flush and close all parts, even if one of them fails."""
         if self.stop_move is not None:
             await self.stop_move()
         parts: list[Callable[[], Any]] = [
@@ -127,35 +127,35 @@ async def open_store(
     Args:
         config: the settings.
         embedder: makes the vectors.
-        progress: told how far long work is.
-        projections: what else follows the rows. A reader has no use for them.
+        progress: called with the progress of long work.
+        projections: further projections of the rows. A reader does not use them.
 
     Raises:
         StoreError: there is no store, it is locked, or was made by another embedder or version.
         EngineError: an engine cannot be opened.
         InvalidInputError: the URL or the language is not known.
     """
-    # Reading it may load a model, which is not for the event loop.
+    # Reading the fingerprint may load a model, so it is done in a thread.
     fingerprint = await fingerprint_of(embedder)
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, lexical, sessions, lease = parts.rows, parts.lexical, parts.sessions, parts.lease
     own = (LexicalProjection(lexical), SessionsProjection(sessions))
-    followers = Projections((*own, *projections))
+    all_projections = Projections((*own, *projections))
     timeout, writer = config.embed_timeout, None
     try:
         if lease is not None:
-            await followers.catch_up(rows, progress)
-            # All know of every row by now. A number that was given is never given again, even if
-            # its row is gone.
-            lease.begin_behind(await followers.last_seq())
+            await all_projections.catch_up(rows, progress)
+            # The projections' last seq, not the rows': a seq is never given again, even if its row
+            # was deleted.
+            lease.begin_behind(await all_projections.last_seq())
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
-            writer = Writer(rows, followers, lease, embedder, known, schema, timeout)
+            writer = Writer(rows, all_projections, lease, embedder, known, schema, timeout)
             if parts.record is not None:
                 writer.keep_problems(parts.record.keep_problems)
             writer.learn_ids()
     except BaseException:
-        await close_all([rows, *followers])
+        await close_all([rows, *all_projections])
         if lease is not None:
             lease.release()
         raise
@@ -165,7 +165,7 @@ async def open_store(
         rows=rows,
         lexical=lexical,
         sessions=sessions,
-        projections=followers,
+        projections=all_projections,
         lease=lease,
         writer=writer,
         retriever=Retriever(rows, lexical, embedder, writer, timeout),
@@ -176,13 +176,13 @@ async def open_store(
 
 @dataclass(slots=True)
 class LazyStore:
-    """Shared by a memory and its views.
+    """A store that is opened at first use, shared by a memory and its views.
 
     Attributes:
         config: how to open it.
-        embedder: an embedder, or what :func:`resolve_embedder` makes one of.
-        progress: told how far long work of the opening has come.
-        projections: what else follows the rows.
+        embedder: an embedder, or an argument of :func:`resolve_embedder`.
+        progress: called with the progress of long work while opening.
+        projections: further projections of the rows.
     """
 
     config: MemoryConfig
@@ -222,7 +222,7 @@ class LazyStore:
 
     @property
     def owners(self) -> Owners:
-        """Who owns which conversation, of the store that is open."""
+        """The owners of conversations in the open store."""
         assert self._store is not None
         return self._store.owners
 
@@ -230,7 +230,7 @@ class LazyStore:
         """The writer of the open store.
 
         Raises:
-            ReadOnlyError: the store was opened to read.
+            ReadOnlyError: the store was opened read-only.
         """
         writer = (await self.get()).writer
         if writer is None:
@@ -255,9 +255,9 @@ class LazyStore:
             ) from error
 
     async def close(self) -> None:
-        """Close the store, if it was ever opened. What is closed stays closed.
+        """Close the store, if it was opened. It cannot be opened again.
 
-        A caller that is cancelled leaves the closing itself to finish; calling again waits for it.
+        If the caller is cancelled, the closing itself completes; calling again waits for it.
         """
         if self._closing is None or self._closing.cancelled():
             self._closing = asyncio.ensure_future(self._close())

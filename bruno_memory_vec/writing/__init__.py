@@ -1,1 +1,1 @@
-"""The write path: group commit, and what follows the rows."""
+"""The write path: group commit, and the projections of the rows."""

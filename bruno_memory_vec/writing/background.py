@@ -1,4 +1,4 @@
-"""Work that no caller waits for, and when logged rows go to the engine."""
+"""Background work, and when logged rows are flushed to the engine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _log = get_logger(__name__)
 
 
 def runs(task: asyncio.Future[Any] | None) -> bool:
-    """Whether a task is under way; one of an earlier event loop never will be again."""
+    """Whether a task is running in this event loop; a task of an ended loop never runs again."""
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
 
 def _is_the_programs_end(error: Exception) -> bool:
-    """Whether work stopped because the program ends without ``close()``, and its threads with it.
+    """Whether work stopped because the program exits without ``close()``.
 
-    No failure: the next opening does what is left. asyncio and ``concurrent.futures`` give no
-    other sign than this text.
+    That is no failure: the next opening does what is left. asyncio and ``concurrent.futures``
+    show it only by the text of their error.
     """
     return isinstance(error, RuntimeError) and "shutdown" in str(error)
 
@@ -37,9 +37,9 @@ class Background:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, tuple[asyncio.TimerHandle, asyncio.AbstractEventLoop]] = {}
         self._closed = False
-        #: What went wrong out of a caller's sight, by the name of the work. Empty is healthy.
+        #: Failures of background work, by the name of the work. Empty is healthy.
         self.problems: dict[str, str] = {}
-        #: Told of the problems where they have changed, to keep them for other processes.
+        #: Called with the problems when they have changed, to keep them for other processes.
         self.keep: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
 
     def failed(self, name: str, error: Exception) -> None:
@@ -48,12 +48,12 @@ class Background:
         _log.error("background_work_failed", work=name, error=str(error))
 
     async def tell(self) -> None:
-        """Let the problems be kept as they are now."""
+        """Call :attr:`keep` with the current problems."""
         if self.keep is not None:
             await self.keep(self.problems)
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Begin work, unless work of this name is under way."""
+        """Begin work, unless work of this name is running."""
         if self._closed or runs(self._tasks.get(name)):
             return
 
@@ -73,7 +73,7 @@ class Background:
         self._tasks[name] = asyncio.create_task(run(), name=f"bruno-memory: {name}")
 
     def start_later(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Begin work in a while, unless that is arranged already."""
+        """Begin work after some seconds, unless work of this name is scheduled already."""
         loop = asyncio.get_running_loop()
         _, its_loop = self._timers.get(name, (None, None))
         if its_loop is loop:
@@ -86,32 +86,32 @@ class Background:
         self._timers[name] = (loop.call_later(seconds, ring), loop)
 
     def refuse(self) -> None:
-        """Start nothing more."""
+        """Start no more work."""
         self._closed = True
         for timer, _ in self._timers.values():
             timer.cancel()
 
     @property
     def under_way(self) -> list[asyncio.Task[None]]:
-        """The tasks that run now."""
+        """The running tasks."""
         return [task for task in self._tasks.values() if runs(task)]
 
 
 #: The name of the work, as ``health()`` gives it.
 FLUSH = "bring logged rows to the engine"
 
-# In seconds: since the last write, since the first that the engine does not have, and after a
-# failure.
+# When to flush, in seconds: after the last write; at the latest, after the oldest write that is not
+# flushed; after a failed flush.
 PAUSE, LONGEST, AGAIN = 1.0, 2.0, 5.0
 
 
 class Flushing:
-    """Flushes an index in the background, some time after it was written to.
+    """Flushes an index in the background, some time after a write.
 
     Args:
-        background: does the work.
-        flush: brings what is logged to the engine.
-        flushed: called after each flush that succeeded.
+        background: runs the flushes.
+        flush: flushes the logged rows to the engine.
+        flushed: called after each successful flush.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class Flushing:
         self._flush = flush
         self._flushed = flushed
         self._newest = 0.0
-        # When rows were first logged since the engine had all of them; 0 for none.
+        # When the oldest row that is not flushed was logged (loop time); 0 where there is none.
         self._oldest = 0.0
 
     def written(self) -> None:
-        """Something was written now."""
+        """Note that something was written now."""
         self._newest = time.monotonic()
         self._oldest = self._oldest or self._newest
         self._background.start_later(PAUSE, FLUSH, self._run)
@@ -147,6 +147,6 @@ class Flushing:
             self._background.start_later(AGAIN, FLUSH, self._run)
             raise
         if self._oldest:
-            # It came while that ran, and its own timer may have found it running.
+            # Rows were written during the flush, and their own timer may have found it running.
             self._background.start_later(PAUSE, FLUSH, self._run)
         self._flushed()

@@ -1,4 +1,4 @@
-"""What a commit works out about its rows: which count, their vectors, their positions."""
+"""The steps of a commit: which rows count, their vectors, their ``seq`` and turns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts
 
 T = TypeVar("T")
 
-# Below these, a thread costs more than the work it takes off the event loop. It is 5 ms at most,
-# and three times that where the embedder has met none of the words.
+# Below these, switching to a thread costs more than the work itself: at most 5 ms, and three times
+# that where none of the words is in the embedder's memory.
 _ROWS_ON_THE_LOOP = 128
 _CHARACTERS_ON_THE_LOOP = 16_000
 
 
 class Batch(NamedTuple):
-    """What a commit needs to know of its rows."""
+    """The rows of a commit, and what it needs to know about them."""
 
     latest: dict[Key, Row]
     rows: list[Row]
@@ -37,28 +37,29 @@ class Batch(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """Where a stored row stands; a memory has no turn."""
+    """The ``seq`` and turn of a stored row; a memory has no turn."""
 
     seq: int
     turn: int | None
 
 
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
-    """Look rows over, before they are embedded."""
-    # Of several with the same key, the last counts; it stands where the first stood.
+    """Find the rows that count, and their ids, before they are embedded."""
+    # Of rows with the same key the last one counts, at the position of the first.
     latest = {key_of(row): row for row in in_breaths(rows)}
     batch = list(latest.values())
     hashes = hash_texts([row["id"] for row in batch])
-    talks = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
+    conversations = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
     ids = {row["id"] for row in batch}
     perhaps = tuple(ids) if known.any_hashed(hashes) else ()
-    return Batch(latest, batch, [row["content"] for row in batch], hashes, talks, ids, perhaps)
+    texts = [row["content"] for row in batch]
+    return Batch(latest, batch, texts, hashes, conversations, ids, perhaps)
 
 
 async def embed(
     embedder: Embedder, texts: Sequence[str], timeout: float | None
 ) -> NDArray[np.float32]:
-    """The vectors of rows; made here and now where that takes less than a visit to a thread."""
+    """The vectors of texts; on this thread where that is faster than switching to another."""
     if is_light(embedder) and are_few(texts):
         return embed_here(embedder, texts, "document")
     return await embed_texts(embedder, texts, "document", timeout)
@@ -72,7 +73,7 @@ def give_positions(
 ) -> None:
     """Set ``seq`` and ``turn`` of each row; a message that is stored again keeps its turn.
 
-    ``next_turns`` has the next free turns afterwards.
+    ``next_turns`` is updated to the next free turns.
     """
     for offset, (key, row) in enumerate(in_breaths(latest.items())):
         row["seq"] = first_seq + offset
@@ -87,10 +88,10 @@ def give_positions(
 
 
 def are_few(texts: Sequence[str]) -> bool:
-    """Whether work on rows of these texts is for the event loop."""
+    """Whether rows of these texts are few enough to work on in the event loop."""
     return len(texts) <= _ROWS_ON_THE_LOOP and sum(map(len, texts)) <= _CHARACTERS_ON_THE_LOOP
 
 
 async def in_thread_if_many(rows: int, work: Callable[[], T]) -> T:
-    """Do pure Python work, in a thread where it is about many rows."""
+    """Do pure Python work; in a thread if it is for many rows."""
     return work() if rows <= _ROWS_ON_THE_LOOP else await asyncio.to_thread(work)

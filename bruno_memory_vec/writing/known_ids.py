@@ -1,7 +1,7 @@
-"""Which ids a store may hold already, answered in memory.
+"""A set in memory of the ids that may be stored already.
 
-Adding a row costs LanceDB a tenth of replacing one, so the writer wants to know
-that an id is new without asking. A false "maybe" only costs the slower way.
+Adding a row costs LanceDB a tenth of replacing one, so the writer has to know without a read that
+an id is new. A false "maybe stored" only costs time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def hash_texts(ids: Sequence[str]) -> NDArray[np.uint64]:
-    """The same of a list; of a few at a fifth of the cost."""
+    """As :func:`hash_ids`, for a list of texts; for a few of them at a fifth of the cost."""
     if len(ids) > _FEW:
         return hash_ids(pa.array(ids, pa.string()))
     sums = [sum(map(mul, id_.encode(), _WEIGHTS_AS_INTS)) & _MASK for id_ in ids]
@@ -44,20 +44,20 @@ def hash_texts(ids: Sequence[str]) -> NDArray[np.uint64]:
 
 
 class KnownIds:
-    """A set of hashes: 8 bytes for most, a little more for the newest."""
+    """A set of hashes of ids. Most take 8 bytes, the newest a little more."""
 
     def __init__(self) -> None:
         self._complete = True
-        # Sorted parts of bounded length: merging them into one would take ever longer.
+        # Sorted parts of bounded length: merging into one array would take longer and longer.
         self._parts: list[NDArray[np.uint64]] = []
         self._recent: set[int] = set()
 
     def add(self, ids: pa.StringArray | pa.ChunkedArray) -> None:
-        """Take ids that are stored, or are about to be."""
+        """Add ids that are stored or are about to be."""
         self.add_hashed(hash_ids(ids))
 
     def add_hashed(self, hashes: NDArray[np.uint64]) -> None:
-        """The same, by their hashes."""
+        """As :meth:`add`, by their hashes."""
         if len(hashes) > _RECENT:
             self._parts.append(np.sort(hashes))
             return
@@ -68,15 +68,15 @@ class KnownIds:
 
     @classmethod
     def unread(cls) -> KnownIds:
-        """That of a store whose ids have yet to be read: every id may be stored, until then."""
+        """The set for a store whose ids were not read yet: until then, any id may be stored."""
         known = cls()
         known._complete = False
         return known
 
     def complete(self, hashes: Sequence[NDArray[np.uint64]]) -> None:
-        """Take the hashes of all ids that were stored when the store was opened.
+        """Add the hashes of all ids that were stored when the store was opened.
 
-        Others may add and ask meanwhile, in other threads.
+        Other threads may add ids and call :meth:`any` meanwhile.
         """
         if hashes:
             self._parts.append(np.sort(np.concatenate(hashes)))
@@ -87,13 +87,13 @@ class KnownIds:
         return self.any_hashed(hash_ids(ids))
 
     def any_hashed(self, hashes: NDArray[np.uint64]) -> bool:
-        """The same, by their hashes."""
+        """As :meth:`any`, by their hashes."""
         if not self._complete:
             return len(hashes) > 0
         if not self._recent.isdisjoint(hashes.tolist()):
             return True
         for part in self._parts:
-            places = np.searchsorted(part, hashes).clip(max=len(part) - 1)
-            if (part[places] == hashes).any():
+            positions = np.searchsorted(part, hashes).clip(max=len(part) - 1)
+            if (part[positions] == hashes).any():
                 return True
         return False

@@ -1,4 +1,4 @@
-"""Who may write to a store, and who numbers its rows and turns."""
+"""The lease: the right to write to a store and to number its rows and turns."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Protocol
 
 
 class WriterLease(Protocol):
-    """The right to write. A writer that has it numbers what it writes by it."""
+    """The right to write to a store. It gives the writer the ``seq`` and turns of its rows."""
 
     @property
     def exclusive(self) -> bool:
         """Whether no other process writes.
 
-        Where others do, nothing may be remembered of the store without asking for its version.
+        If others do, cached knowledge of the store is valid only for one version of it.
         """
         ...
 
     def check(self) -> None:
-        """Refuse to go on where the lease does not hold here any more.
+        """Refuse to go on where this process does not hold the lease any more.
 
         Raises:
             StoreError: this is another process than the one that opened the store.
@@ -26,9 +26,9 @@ class WriterLease(Protocol):
         ...
 
     async def next_seqs(self, count: int) -> int:
-        """Take ``count`` positions in the write order, and return the first.
+        """Reserve ``count`` numbers of the write order (``seq``), and return the first.
 
-        A commit that fails may have been made all the same, so what was taken is never given again.
+        A number is never given again, since a commit that failed may have been stored anyway.
         """
         ...
 
@@ -37,17 +37,17 @@ class WriterLease(Protocol):
         ...
 
     def took_turns(self, next_turns: Mapping[str, int]) -> None:
-        """A commit has taken turns: these are the next free ones now."""
+        """Note the next free turns after a commit."""
         ...
 
     def forget_turns(self) -> None:
-        """It is not known how a commit ended: read the turns again."""
+        """Read the next turns anew; call it after a commit with an unknown outcome."""
         ...
 
     def begin_behind(self, seq: int) -> None:
-        """The store holds rows up to here: the first position to give is behind it."""
+        """Give only numbers greater than ``seq``, up to which the store has rows."""
         ...
 
     def release(self) -> None:
-        """Give the right up. Releasing twice does nothing."""
+        """Give up the lease. Releasing twice does nothing."""
         ...

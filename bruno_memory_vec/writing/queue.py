@@ -1,4 +1,4 @@
-"""Many callers at once: how many are let through, and what waits to be written."""
+"""Limits for many concurrent callers: a throttle for calls, and the queue of writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from operator import itemgetter
 
 from bruno_memory_vec.rows.models import Row
 
-# Each call that is let through works for some 50 microseconds before it waits for something.
+# A call works for some 50 microseconds before it first awaits.
 _CALLS_A_TURN = 32
 
 
 class Throttle:
-    """Lets a bounded number of calls through at each turn of the event loop, in their order."""
+    """Lets a bounded number of calls through in each iteration of the event loop, in order."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -23,10 +23,10 @@ class Throttle:
         self._turning = False
 
     async def wait(self) -> None:
-        """Go on at once, or at a later turn of the loop where this one has been busy."""
+        """Return at once, or in a later iteration if this one has let enough calls through."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            # A new loop after another: whoever waited in that one is gone with it.
+            # A new event loop: the callers that waited in the earlier one have ended with it.
             self._loop, self._waiting, self._turning, self._this_turn = loop, deque(), False, 0
         if not self._turning:
             self._turning = True
@@ -52,11 +52,11 @@ class Throttle:
 
 # More rows than this in one commit make later callers wait long; one call may still exceed it.
 _BATCH_ROWS = 4096
-# So many turns of the event loop after which nobody comes any more.
+# The queue stops gathering after so many iterations of the event loop without a new request.
 _QUIET_TURNS = 3
-#: How many rows may wait or be in work. Eight commits' worth: more would only take memory.
+#: How many rows may be queued or in a commit: eight commits' worth. More would only take memory.
 QUEUE_ROWS = 8 * _BATCH_ROWS
-#: How many characters of content, for where rows are few and long.
+#: The same limit in characters of content, for few rows of long texts.
 QUEUE_CHARACTERS = 64 * 2**20
 
 
@@ -75,9 +75,9 @@ class Request:
 class WriteQueue:
     """Requests in the order in which their callers came.
 
-    A request counts from :meth:`put` to :meth:`finished`. Where it would not fit, its caller
-    waits in :meth:`put`, and everyone who comes later behind it. A request that is larger than
-    the queue enters when it is empty.
+    A request counts against the limits from :meth:`put` to :meth:`finished`. If it does not fit,
+    its caller waits in :meth:`put`, and later callers wait behind it. A request that is larger
+    than the limits enters when the queue is empty.
     """
 
     def __init__(self) -> None:
@@ -95,9 +95,9 @@ class WriteQueue:
         return len(self._waiting)
 
     async def put(self, request: Request) -> None:
-        """Queue a request, when there is room for it.
+        """Queue a request as soon as there is room for it.
 
-        A caller that is cancelled before that has queued nothing.
+        If the caller is cancelled before that, nothing is queued.
         """
         if not self._waiting and self._fits(request):
             self._enter(request)
@@ -108,7 +108,7 @@ class WriteQueue:
             await gate
         except asyncio.CancelledError:
             if gate.done() and not gate.cancelled():
-                # It was let in at the same moment; nobody waits for its end any more.
+                # The request was queued at the same moment. Its caller does not wait any more.
                 request.done.cancel()
                 raise
             self._waiting = deque(pair for pair in self._waiting if pair[1] is not gate)
@@ -116,9 +116,9 @@ class WriteQueue:
             raise
 
     async def gather(self) -> None:
-        """Let callers in who are on their way: a commit costs the same for one row as for some.
+        """Wait a few iterations for more requests: one commit of several rows costs as much as one.
 
-        Who was answered just now, and stores in a loop, is back some turns later.
+        A caller that stores in a loop sends its next request some iterations after its answer.
         """
         came, quiet = 1, 0
         while quiet < _QUIET_TURNS and len(self) > 1:
@@ -129,7 +129,7 @@ class WriteQueue:
     def take(self) -> list[Request]:
         """The requests of the next commit: at least one, and as many as one commit should hold.
 
-        What nobody waits for any more is left out, unless that is all there is.
+        Cancelled requests at the head of the queue are dropped, except the last one.
         """
         while len(self._requests) > 1 and self._requests[0].done.cancelled():
             self._drop()
@@ -144,14 +144,14 @@ class WriteQueue:
         self.finished([self._requests.popleft()])
 
     def finished(self, requests: list[Request]) -> None:
-        """Requests that were taken are through, however they ended."""
+        """Note that requests that were taken have ended, successfully or not."""
         for request in requests:
             self.rows -= len(request.rows)
             self._characters -= request.characters
         self._let_in()
 
     def give_up(self) -> list[Request]:
-        """Empty the queue; returns what waited in it."""
+        """Empty the queue; returns its requests and those that waited for room."""
         left = [*self._requests, *(request for request, _ in self._waiting)]
         for _, gate in self._waiting:
             if not gate.done() and not gate.get_loop().is_closed():
@@ -179,8 +179,8 @@ class WriteQueue:
                 self._waiting.popleft()
             elif self._fits(request):
                 self._waiting.popleft()
-                # Entered here and not when its caller wakes, so that nobody is overtaken and a
-                # writer that is about to stop still sees it.
+                # Queued here and not when its caller wakes, so that no later request overtakes it
+                # and a writer that is about to stop still sees it.
                 self._enter(request)
                 gate.set_result(None)
             else:

@@ -1,9 +1,9 @@
 """The write path: one task, group commit, rows first.
 
-Callers put rows into a queue and wait. A task takes what is there as one
-batch: embed, give each row its place (``seq`` and ``turn``), commit the rows,
-then let the lexical index and the sessions follow. Calls that arrive meanwhile
-are the next batch, so a lone caller pays one commit and a hundred share one.
+Callers put rows into a queue and wait. A task takes the queued rows as one batch: it embeds them,
+gives each row its ``seq`` and turn, commits the rows, and then applies the commit to the
+projections. Calls that arrive meanwhile form the next batch, so that many concurrent callers share
+one commit.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 _log = get_logger(__name__)
 
 _ANSWERS_AT_ONCE = 64
-# How long the lexical index may stay behind when nobody searches: readers wait no longer than this.
+# Seconds after which the lexical index is committed when nothing searches here. Readers in other
+# processes wait at most that long.
 LEXICAL_DELAY = 0.5
-# Counting a use writes the row anew, so uses are gathered: until this many rows have some, or the
+# Counting a use rewrites the row, so uses are gathered until this many rows have some, or the
 # memory is maintained or closed. The rankers see them at once (pending_uses).
 _USES_BEFORE_FLUSH = 20_000
 
-# Nothing was written for so long, in seconds: a good time to compact.
+# Seconds without a write after which the rows are compacted.
 _REST = 3.0
 
 _WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy up"
@@ -62,14 +63,14 @@ T = TypeVar("T")
 
 
 class Writer:
-    """Writes rows in their order. One for each open store.
+    """Writes rows in the order of the calls. There is one for each open store.
 
     Args:
-        rows: where the truth is.
-        projections: follow the rows.
-        lease: the right to write, and the numbers of rows and turns.
+        rows: the rows.
+        projections: kept up to date with the rows.
+        lease: the right to write; it numbers rows and turns.
         embedder: makes the vectors.
-        known: ids that may be stored already; asked only where the lease is exclusive.
+        known: ids that may be stored already; used only if the lease is exclusive.
         schema: the rows' Arrow schema.
         embed_timeout: how long the embedder may take, see :func:`embed_texts`.
     """
@@ -95,8 +96,8 @@ class Writer:
         self._draining: asyncio.Task[None] | None = None
         self._committing = LoopLock()
         self._uses: Counter[int] = Counter()
-        # Whether a commit was begun whose end is not known: its rows may be there, and unknown to
-        # what is derived from them.
+        # Whether the outcome of a commit is unknown: its rows may be stored, but not in the
+        # projections.
         self._uncertain = False
         self._deleting: set[asyncio.Future[int]] = set()
         self._background = Background()
@@ -106,7 +107,7 @@ class Writer:
         self._closed = False
 
     def learn_ids(self) -> None:
-        """Read what ids are stored, in the background; until then each write looks for its own."""
+        """Read the stored ids in the background; until then, each write looks up its own."""
         self._background.start("read the ids that are stored", self._learn_ids)
 
     async def _learn_ids(self) -> None:
@@ -119,11 +120,11 @@ class Writer:
 
     @property
     def problems(self) -> dict[str, str]:
-        """What went wrong out of a caller's sight, by the name of the work. Empty is healthy."""
+        """Failures of background work, by the name of the work. Empty is healthy."""
         return self._background.problems
 
     def keep_problems(self, keep: Callable[[Mapping[str, str]], Awaitable[None]]) -> None:
-        """Let ``keep`` be told of :attr:`problems` where they have changed, and at the end."""
+        """Call ``keep`` with :attr:`problems` when they have changed, and at the end."""
         self._background.keep = keep
 
     @property
@@ -133,17 +134,17 @@ class Writer:
 
     @property
     def exclusive(self) -> LoopLock:
-        """Held while rows change; hold it to read what has to stay as it is."""
+        """A lock that is held while rows change. Hold it to keep the rows from changing."""
         return self._committing
 
     def switch(self, rows: RowIndex, embedder: Embedder, schema: pa.Schema) -> None:
-        """Write to other rows from now on, and embed for them. Hold :attr:`exclusive`."""
+        """Use another index and embedder from now on. The caller holds :attr:`exclusive`."""
         self._rows, self._embedder, self._schema = rows, embedder, schema
 
     async def write(self, rows: list[Row]) -> None:
-        """Store rows as one commit; returns when they will survive the process being killed.
+        """Store rows as one commit; returns when they would survive a kill of the process.
 
-        Where as much waits as the queue may hold, the caller waits for room first.
+        If the queue is full, the caller first waits for room.
 
         Raises:
             EmbeddingError, EngineError: nothing of ``rows`` was stored.
@@ -160,10 +161,10 @@ class Writer:
         await request.done
 
     async def delete(self, scope: Scope, where: RowFilter) -> int:
-        """Delete rows, and tell everything derived from them. Returns how many went."""
+        """Delete rows, also from the projections. Returns how many were deleted."""
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
-        # A caller that is cancelled leaves the deletion itself to finish.
+        # If the caller is cancelled, the deletion itself still completes.
         task = asyncio.ensure_future(self._delete(scope, where))
         self._deleting.add(task)
         task.add_done_callback(self._deleting.discard)
@@ -194,18 +195,18 @@ class Writer:
         return conversations
 
     def use(self, seqs: Sequence[int]) -> None:
-        """Count an access to rows. Written later, in one go: recall itself never writes."""
+        """Count an access to rows. The counts are written later, since a recall never writes."""
         self._uses.update(seqs)
         if len(self._uses) >= _USES_BEFORE_FLUSH:
             self._background.start("count accesses", self._flush_and_compact)
 
     @property
     def pending_uses(self) -> Mapping[int, int]:
-        """Uses that are not in the rows yet: ``seq`` to how many."""
+        """Uses that are not written yet: by ``seq``, how many."""
         return self._uses
 
     def health(self) -> dict[str, Any]:
-        """Figures of what waits to be written."""
+        """Figures about pending writes."""
         return {
             "queued_rows": self._queue.rows,
             "queue_bound": QUEUE_ROWS,
@@ -214,7 +215,7 @@ class Writer:
         }
 
     async def flush_uses(self) -> None:
-        """Write the access counts that wait."""
+        """Write the pending access counts."""
         uses, self._uses = self._uses, Counter()
         if uses:
             try:
@@ -225,7 +226,7 @@ class Writer:
                 raise
 
     async def maintain(self) -> None:
-        """Bring everything derived up to date and compact the rows."""
+        """Bring the projections up to date and compact the rows."""
         if self._uncertain:
             async with self._committing:
                 await self._follow()
@@ -236,7 +237,7 @@ class Writer:
         self.problems.clear()
 
     async def close(self) -> None:
-        """Finish what was asked, write what waits, and accept nothing more."""
+        """Finish the queued writes, write what is pending, and accept nothing more."""
         self._closed = True
         self._background.refuse()
         tasks = (self._draining, *self._background.under_way, *self._deleting)
@@ -245,7 +246,7 @@ class Writer:
             await asyncio.wait(running)
         await self.flush_uses()
         self.problems.pop(_COMPACT, None)
-        # All is stored, whatever fails: the next opening flushes and compacts.
+        # A failure here loses nothing: the next opening flushes and compacts.
         work = FLUSH
         try:
             await self._flush_rows()
@@ -256,7 +257,7 @@ class Writer:
             self._background.failed(work, error)
         await self._background.tell()
 
-    # Upkeep, of an engine that needs it
+    # Flush and upkeep, if the engine has these capabilities
 
     async def _flush_rows(self) -> None:
         flushes = capability(self._rows, Flushes)
@@ -281,7 +282,7 @@ class Writer:
                 requests = self._queue.take()
                 await self._commit_all(requests)
             except BaseException as error:
-                # The task is being cancelled: nobody may be left waiting for it.
+                # The task ends, so every caller that still waits gets an error.
                 for request in [*requests, *self._queue.give_up()]:
                     if not request.done.done():
                         request.done.set_exception(
@@ -295,7 +296,7 @@ class Writer:
             self._queue.finished(requests)
 
     async def _commit_all(self, requests: list[Request]) -> None:
-        """Commit requests as one batch; where that fails, each by itself."""
+        """Commit requests as one batch; if that fails, commit each one separately."""
         try:
             async with self._committing:
                 await self._commit([row for request in requests for row in request.rows])
@@ -307,11 +308,11 @@ class Writer:
                 requests[0].done.set_exception(error)
             return
         for number, request in enumerate(requests):
-            # A caller that was cancelled has its rows stored all the same, and no one to tell.
+            # The future is done if its caller was cancelled; the rows are stored all the same.
             if not request.done.done():
                 request.done.set_result(None)
             if number % _ANSWERS_AT_ONCE == _ANSWERS_AT_ONCE - 1:
-                # Each answer wakes a caller, and a thousand at once would hold the event loop.
+                # Each answer wakes a caller; a thousand at once would block the event loop.
                 await asyncio.sleep(0)
 
     async def _commit(self, rows: Sequence[Row]) -> None:
@@ -332,15 +333,15 @@ class Writer:
             return to_table(batch, vectors, self._schema)
 
         table = await in_thread_if_many(len(batch), build)
-        replaced = np.array([place.seq for place in stored.values()], np.int64)
+        replaced = np.array([row.seq for row in stored.values()], np.int64)
         change = Change(first_seq + len(batch) - 1, table, batch, replaced)
         await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))
         failed = await self._projections.apply(change)
         if failed:
-            # The rows are stored, and they are the truth: the callers are told so. What is derived
-            # follows before the next write.
+            # The rows are stored, so the write succeeds. The projections catch up before the next
+            # write.
             for name, error in failed.items():
                 self.problems[f"{_FOLLOWING}{name}"] = str(error)
         else:
@@ -349,7 +350,7 @@ class Writer:
         self._afterwards()
 
     async def _follow(self) -> None:
-        """Mend what a write whose end is not known may have left behind."""
+        """Catch up after a write whose outcome is unknown."""
         self._lease.forget_turns()
         await self._projections.catch_up(self._rows)
         self._uncertain = False
@@ -357,17 +358,17 @@ class Writer:
             self.problems.pop(f"{_FOLLOWING}{projection.name}", None)
 
     async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Stored]:
-        """Which rows of a batch are stored already, and where."""
+        """The rows of a batch that are stored already, with their ``seq`` and turn."""
         columns = (*KEY_COLUMNS, "seq", "turn")
         found = await self._rows.read(Scope.all_users(), RowFilter(ids=ids), columns)
 
         def read() -> dict[Key, Stored]:
-            places = ((key_of(row), row) for row in from_table(found))
-            return {key: Stored(row["seq"], row["turn"]) for key, row in places if key in latest}
+            keyed = ((key_of(row), row) for row in from_table(found))
+            return {key: Stored(row["seq"], row["turn"]) for key, row in keyed if key in latest}
 
         return await in_thread_if_many(found.num_rows, read)
 
-    # Work that no caller waits for
+    # Background work
 
     def _afterwards(self) -> None:
         self._written_at = time.monotonic()
@@ -384,11 +385,11 @@ class Writer:
     async def _settle(self) -> None:
         more = [await projection.settle() for projection in self._projections]
         if any(more):
-            # It came while that ran, and nothing else would bring it in.
+            # Rows that came during the commit need another one.
             self._background.start_later(LEXICAL_DELAY, _WORDS, self._settle)
 
     async def _tidy(self) -> None:
-        """Compact what is too little for a compaction amid writing, when nothing is written."""
+        """Compact while nothing is written; less is enough for that than during writes."""
         if time.monotonic() - self._written_at < _REST:
             self._background.start_later(_REST, _TIDY, self._tidy)
         elif self._is_due(at_rest=True):
@@ -396,7 +397,7 @@ class Writer:
 
     async def _flush_and_compact(self) -> None:
         await self.flush_uses()
-        # The rows that were written anew are in no scalar index until this.
+        # Rewritten rows are in no scalar index until a compaction.
         await self._compact()
 
     async def _compact(self) -> None:
@@ -404,5 +405,5 @@ class Writer:
         done = await self._maintain_rows()
         _log.debug("compacted", seconds=time.perf_counter() - started, **done.details)
         if self._is_due(at_rest=True):
-            # Versions that were too young to go, or what was written meanwhile.
+            # Some versions were too young to be removed, or rows were written meanwhile.
             self._background.start_later(_REST, _TIDY, self._tidy)

@@ -1,4 +1,4 @@
-"""Memory that was freed, given back to the system."""
+"""Returns freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 
 
 def give_back() -> None:
-    """Give what this process has freed back to the system, where its allocators can.
+    """Return freed memory to the operating system, where the allocators support that.
 
-    Reading rows takes and frees much memory in many threads, and glibc keeps the pieces for each
-    of them: hundreds of MiB, without this. It takes some tens of milliseconds and blocks; call it
-    in a thread.
+    Reading rows allocates and frees much memory in many threads, and glibc keeps the freed memory
+    for each thread: hundreds of MiB. This takes some tens of milliseconds and blocks; call it in a
+    thread.
     """
     pa.default_memory_pool().release_unused()
     trim = _malloc_trim()

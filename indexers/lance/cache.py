@@ -1,4 +1,4 @@
-"""In front of an index: the rows of users who ask often, in memory."""
+"""A cache in front of an index: the rows of recently active users, in memory."""
 
 from __future__ import annotations
 
@@ -21,34 +21,33 @@ from ..snapshot import LOADED, Gathered, HeldRows, Snapshot
 from ..uses import USE_COLUMNS
 from .allocator import give_back
 
-#: Users with more rows than this are left to the engine.
+#: Users with more rows than this are not cached.
 MOST_ROWS = 150_000
-#: Those with more rows than this are read in the background, and the engine answers meanwhile.
+#: Users with more rows than this are read in the background; the engine answers meanwhile.
 ROWS_AT_ONCE = 20_000
-# A user of many rows who could not be kept is read again after so many seconds at the earliest.
+# Seconds before a user of many rows who did not fit is read again.
 _AGAIN = 30.0
-# How many users are remembered as too large to keep.
+# How many users are remembered as not cached.
 _MOST_LARGE = 100_000
 _SEARCHED_ON_THE_LOOP = 20_000
 _READ_BEFORE_GIVING_BACK = 20_000
-# In seconds. It takes some tens of milliseconds, so it is not done for each question.
+# Seconds. Returning memory takes some tens of milliseconds, so it is not done for each search.
 _BEFORE_GIVING_BACK = 0.1
-# Making more rows than this ready takes longer than the event loop has.
+# Preparing more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
 
 
 class CachedIndex(ForwardingRowIndex):
-    """Another index, and in front of it the rows of the users who asked last.
+    """An index with a cache of the rows of the users who asked last.
 
-    The first question of a user reads all of that user's rows, which takes as long as
-    answering it without them; the next ones take none from the engine. What it answers is
-    what the engine would: a change goes through here and reaches both before it returns.
+    A user's first search reads all rows of that user, which takes as long as a search by the
+    engine. Later searches do not need the engine. The answers are those of the engine: changes go
+    through this object and reach both before they return.
 
     Args:
-        inner: has the rows.
-        budget: how many bytes may be kept.
-        shared: another process may change the rows. Nothing is kept from one version of them to
-            the next.
+        inner: the index with the rows.
+        budget: how many bytes may be cached.
+        shared: another process may change the rows. The cache is cleared at each new version.
     """
 
     def __init__(self, inner: VersionedRowIndex, budget: int, *, shared: bool = False) -> None:
@@ -61,7 +60,7 @@ class CachedIndex(ForwardingRowIndex):
         self._bytes = 0
         self._background: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
-        # Rows that were read since memory was given back.
+        # Rows that were read since freed memory was last returned to the system.
         self._read = 0
         self._giving_back = False
         # Users whose rows are being read. With each, how many changes had ended when the reading
@@ -74,11 +73,11 @@ class CachedIndex(ForwardingRowIndex):
         self._begun = self._ended = 0
         self._hits = self._misses = 0
 
-    # Changes: the engine first, then what is kept of it
+    # Changes: the engine first, then the cache
 
     @asynccontextmanager
     async def _changing(self, affected: Callable[[], None]) -> AsyncIterator[None]:
-        """A change of the rows; where it fails, nobody knows how far it came."""
+        """Around a change of the rows. If it fails, ``affected`` drops what may be outdated."""
         self._begun += 1
         try:
             yield
@@ -187,16 +186,16 @@ class CachedIndex(ForwardingRowIndex):
         self.clear()
         await self.inner.close()
 
-    # What is kept
+    # The cache
 
     def clear(self) -> None:
-        """Keep nothing of what was read so far."""
+        """Drop everything from the cache."""
         self._users.clear()
         self._bytes = 0
         self._large.clear()
 
     async def _rows_of(self, scope: Scope) -> HeldRows | None:
-        """The rows of a scope's user; None where the engine is to answer."""
+        """The rows of a scope's user; None where the engine has to answer."""
         user = scope.user_id
         if user is None:
             return None
@@ -229,7 +228,7 @@ class CachedIndex(ForwardingRowIndex):
         return await asyncio.shield(loading)
 
     def _load_later(self, user: str) -> None:
-        """Read a user of many rows while the engine answers."""
+        """Read a user of many rows in the background; the engine answers meanwhile."""
         self._leave(user, time.monotonic() + _AGAIN)
         self._beside(self._load_whole(user))
 
@@ -240,7 +239,7 @@ class CachedIndex(ForwardingRowIndex):
             self._large.pop(user, None)
 
     def _give_back_soon(self) -> None:
-        """Give memory back that reading has freed, when what reads now is through."""
+        """Return freed memory to the system soon, when the current reads are likely over."""
         self._read = 0
         if not self._giving_back:
             self._giving_back = True
@@ -254,7 +253,7 @@ class CachedIndex(ForwardingRowIndex):
             self._giving_back = False
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work that no question waits for; where it fails, the engine goes on answering."""
+        """Do work in the background; if it fails, the engine goes on answering."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._done)
@@ -294,7 +293,7 @@ class CachedIndex(ForwardingRowIndex):
         return rows
 
     async def _gather(self, scope: Scope) -> Gathered | None:
-        """All rows of a scope, part by part; None where they are too many to be kept."""
+        """All rows of a scope, in batches; None where they are too many for the cache."""
         count = await self.inner.count(scope, RowFilter())
         gathered = Gathered(count)
         async for batch in self.inner.after(-1, LOADED, scope):
@@ -304,7 +303,7 @@ class CachedIndex(ForwardingRowIndex):
         return gathered
 
     def _leave(self, user: str, until: float = inf) -> None:
-        """Leave a user to the engine from now on."""
+        """Do not cache a user until a given time (monotonic seconds)."""
         self._large[user] = until
         while len(self._large) > _MOST_LARGE:
             self._large.popitem(last=False)
@@ -318,7 +317,7 @@ class CachedIndex(ForwardingRowIndex):
             task.exception()
 
     def _keep(self, user: str, rows: HeldRows) -> None:
-        """Keep rows, as the ones asked for last, as long as there is room."""
+        """Cache a user's rows as the most recently used; evict others where there is no room."""
         self._drop(user)
         if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
             self._users[user] = rows
@@ -326,8 +325,8 @@ class CachedIndex(ForwardingRowIndex):
         while self._bytes > self._budget:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
-                # If it were read again at its next question, it would push others out, and theirs
-                # would push it out again.
+                # Reading this many rows again at the next search would evict other users, whose
+                # next searches would evict this one.
                 self._leave(gone, time.monotonic() + _AGAIN)
             self._drop(gone)
 
@@ -350,7 +349,7 @@ class CachedIndex(ForwardingRowIndex):
                 continue
             own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
             self._drop(user)
-            # Many are read again when they are asked for, in a thread.
+            # Many new rows are not added on the event loop; the next search reads the user again.
             if own.num_rows <= _ROWS_ON_THE_LOOP:
                 kept.add(own)
                 self._keep(user, kept)
@@ -360,7 +359,8 @@ class CachedIndex(ForwardingRowIndex):
         if kept is None:
             return
         if len(kept) > _ROWS_ON_THE_LOOP:
-            # Reading them again is done in a thread.
+            # Removing rows from so many would block the event loop; the next search reads the user
+            # again, in a thread.
             self._drop(user)
         else:
             self._keep(user, kept.without(seqs))

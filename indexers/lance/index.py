@@ -31,14 +31,14 @@ T = TypeVar("T")
 
 _TABLE = "rows"
 _TRIES_OF_A_READER = 3
-# LanceDB would keep whatever it has read of its indexes, up to some gigabytes.
+# Without limits LanceDB would cache up to some gigabytes of its indexes.
 _INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 64 * 2**20, 32 * 2**20
 
-# Up to this many rows a search compares the question with each of them. An approximate index finds
-# too little in a scope that is a small part of it: with a tenth of a million rows, what it takes to
-# find nine in ten of the nearest takes as long as comparing all.
+# Up to this many matching rows a search is exact. An approximate index has low recall in a scope
+# that is a small part of it: for a tenth of a million rows, reaching a recall of 0.9 takes as long
+# as comparing all of them.
 _EXACT_ROWS = 120_000
-# The share of its partitions that a search looks into: recall@10 is 0.96 over a million rows.
+# The share of the partitions that a search probes: recall@10 is 0.96 over a million rows.
 _PROBED = 0.32
 
 
@@ -69,7 +69,7 @@ class LanceIndex:
         self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
         self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync)
-        # Compaction and any change of existing rows conflict in LanceDB; appends do not.
+        # In LanceDB, compaction conflicts with any change of existing rows, but not with appends.
         self._changing = LoopLock()
         self._maintaining = LoopLock()
         self._adding = Outliving()
@@ -82,20 +82,20 @@ class LanceIndex:
 
         Args:
             path: a folder.
-            dimension: values a vector.
-            read_only: beside another process that writes.
-            fsync: a write returns when it would survive a power cut.
+            dimension: length of a vector.
+            read_only: read beside another process that writes.
+            fsync: a write returns only when it would survive a power cut.
 
         Raises:
             BackendUnavailable: the folder cannot be read or written, or holds no rows to read.
             EngineError: the rows have another vector length than ``dimension``.
         """
-        # The first import takes a second or two, which the event loop must not wait for.
+        # The first import takes one or two seconds, which would block the event loop.
         lancedb = await asyncio.to_thread(import_lancedb)
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
             raise no_rows(path)
         with errors("open", path):
-            # A writer is the only one to write, so it never has to look for others' commits.
+            # The writer is the only one, so it never has to check for commits of others.
             interval = timedelta(0) if read_only else None
             session = lancedb.Session(_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES)
             database = await lancedb.connect_async(
@@ -153,8 +153,8 @@ class LanceIndex:
             await self._merge(rows)
 
     async def _append(self, rows: pa.Table) -> None:
-        # Appends and compaction do not conflict. But what a compaction removes may be the only
-        # durable copy until the commit that came after it is synced.
+        # Appends and compaction do not conflict. But with fsync, a file that compaction removes may
+        # be the only durable copy until the later commit is synced.
         async with self._changing if self._upkeep.syncs else nullcontext():
             self._upkeep.check_sync()
             with errors("add rows", self._path):
@@ -213,8 +213,8 @@ class LanceIndex:
         approximate = self._upkeep.ann is not None and await self._is_large(condition)
 
         async def run() -> pa.Table:
-            # Vectors have unit length, so the dot product is the cosine; unlike cosine, it is
-            # defined for the zero vector of a text without a known word.
+            # Vectors have unit length, so the dot product is the cosine. Unlike LanceDB's cosine it
+            # is defined for zero vectors, which texts without a known token have.
             query = self._table.query().nearest_to(vector).distance_type("dot")
             if condition is not None:
                 query = query.where(condition)
@@ -239,7 +239,7 @@ class LanceIndex:
         )
 
     async def _is_large(self, condition: str | None) -> bool:
-        """Whether too many rows fulfil a condition to be compared one by one."""
+        """Whether too many rows fulfil a condition for an exact search."""
         count = self._read("count rows", lambda: self._table.count_rows(condition))
         return int(await count) > _EXACT_ROWS
 
@@ -310,7 +310,7 @@ class LanceIndex:
         return int(await self._read("name its version", lambda: self._table.version()))
 
     async def _read(self, operation: str, run: Any) -> Any:
-        """Run a query. A reader's version may be cleaned away under it: look again, then."""
+        """Run a query. For a reader, the writer may have removed the version: then try again."""
         await self._adding.ended()
         for attempt in range(_TRIES_OF_A_READER):
             self.watch()
@@ -334,7 +334,7 @@ class LanceIndex:
         async with self._maintaining:
             async with self._changing:
                 await self._upkeep.compact(keep_none=keep_none)
-            # Takes long in a large store, and nothing has to wait for it.
+            # Not under the lock: it takes long in a large store, and no write has to wait for it.
             return await self._upkeep.index_vectors()
 
     async def health(self) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Rows that are logged and not flushed, in memory: one's own, or those of a process that writes.
+"""Memtables: rows that are in the write-ahead log and not yet in the engine, in memory.
 
-A :class:`Memtable` is rows of the log in memory. :class:`Memtables` is the writing side: it logs
-rows, keeps them, and flushes them to the engine. :class:`LogFollower` is the reading side: it
-reads the log of another process.
+:class:`Memtables` is the writing side: it logs rows, keeps them in memory, and flushes them to
+the engine. :class:`LogFollower` is the reading side: it reads the log of another process.
 """
 
 from __future__ import annotations
@@ -26,31 +25,31 @@ from ..query import EVERYONE, RowFilter
 from ..snapshot import HeldRows, Snapshot
 from .write_ahead_log import Header, Segment, WriteAheadLog, read_segment, segments, unavailable
 
-#: A larger append goes to the engine at once: logged first, its rows would be written twice.
+#: A larger append goes to the engine at once, so that its rows are not written twice.
 LOGGED_ROWS, LOGGED_BYTES = 512, 4 * 2**20
-#: What may wait to be flushed. A flush begins at half of it; at all of it an append waits.
+#: The most that the memtables hold. A flush begins at half of it; when it is full, appends wait.
 MEMTABLE_ROWS, MEMTABLE_BYTES = 2048, 16 * 2**20
 
-# More than this is written in a thread; less takes less time than a visit to one.
+# More than this is written in a thread; less takes less time than switching to a thread.
 _BYTES_ON_THE_LOOP = 64 * 2**10
-# Joining more tables than this takes longer than the event loop has.
+# Joining more tables than this would block the event loop for too long.
 _JOINED_ON_THE_LOOP = 64
-# After a failed flush, how long until another one that nobody waits for, in seconds.
+# Seconds after a failed flush before the next one in the background.
 _AGAIN = 1.0
-# A segment is removed when the engine has its rows, at most about once in a second.
+# Attempts to read the log while segments disappear. A flush removes them about once a second.
 _TRIES = 20
 
 
 class Memtable:
     """Rows that were logged, and the segments of the log that they are in.
 
-    They are made ready to be searched when somebody asks. Most never are: they are in the
-    engine a second or two later.
+    The arrays for a search are built when the first search needs them. Mostly none does: the rows
+    are in the engine one or two seconds later.
     """
 
     def __init__(self) -> None:
         self.paths: list[Path] = []
-        #: Segments of ``paths`` of which something could not be read.
+        #: Segments of ``paths`` that could not be read completely.
         self.damaged: set[Path] = set()
         self.rows = 0
         self.nbytes = 0
@@ -59,11 +58,11 @@ class Memtable:
         #: Whether the engine may have some of the rows, and whether it has them all.
         self.flush_begun = self.flushed = False
         self._tables: list[pa.Table] = []
-        # The same to be searched; None before somebody asks.
+        # The same rows as arrays; None until a search needs them.
         self._held: HeldRows | None = None
 
     def add(self, rows: pa.Table, path: Path, nbytes: int) -> None:
-        """Take rows that came after all others, and that take so many bytes of ``path``."""
+        """Add rows newer than all others; they take ``nbytes`` bytes of the segment ``path``."""
         if path not in self.paths:
             self.paths.append(path)
         self.rows += rows.num_rows
@@ -76,12 +75,12 @@ class Memtable:
             self._held.add(rows)
 
     async def snapshot(self) -> Snapshot:
-        """The rows as they are now. There is at least one."""
+        """The rows as they are now. There must be at least one."""
         if self._held is None:
             tables = list(self._tables)
             many = len(tables) > _JOINED_ON_THE_LOOP
             held = await asyncio.to_thread(_held, tables) if many else _held(tables)
-            # Others may have asked meanwhile, and rows may have been added.
+            # Another task may have built it meanwhile, and rows may have been added.
             if self._held is None:
                 for rows in self._tables[len(tables) :]:
                     held.add(rows)
@@ -89,7 +88,7 @@ class Memtable:
         return self._held.snapshot()
 
     def table(self) -> pa.Table:
-        """The rows as they were logged. In any thread, when no more are added."""
+        """The rows as they were logged. Any thread may call it, once no more rows are added."""
         return _join(self._tables)
 
 
@@ -102,15 +101,15 @@ def _held(tables: Sequence[pa.Table]) -> HeldRows:
 
 
 class Memtables:
-    """The writing side of a log: the memtable that takes rows, and the one that is being flushed.
+    """The writing side of a log: the active memtable, and the one that is being flushed.
 
-    Appends and changes of rows come one after the other. A flush runs beside appends.
+    Appends and changes of rows run one at a time. A flush runs beside appends.
 
     Args:
         inner: the engine.
         folder: the log's.
         schema: of the rows.
-        fsync: an append returns when it would survive a power cut.
+        fsync: an append returns only when it would survive a power cut.
     """
 
     def __init__(self, inner: RowIndex, folder: Path, schema: pa.Schema, *, fsync: bool) -> None:
@@ -119,34 +118,33 @@ class Memtables:
         self._schema = schema
         self._fsync = fsync
         self._log = WriteAheadLog(folder, schema, fsync=fsync)
-        # Rows are added to _active. _immutable takes none any more, and its segments are complete.
+        # Rows are added to _active. _immutable takes no more rows, and its segments are complete.
         self._active = Memtable()
         self._immutable: Memtable | None = None
-        # _order is held while rows are given their place in the log, or are changed; _flushing
-        # while _immutable is flushed. Who holds _order may wait for _flushing, never the other way
-        # round.
+        # _order is held while rows are appended to the log or changed; _flushing is held while
+        # _immutable is flushed. To avoid a deadlock, _order is never taken under _flushing.
         self._order = LoopLock()
         self._flushing = LoopLock()
-        # The largest seq that there is, in the log or in the engine.
+        # The largest seq in the log and the engine.
         self._newest = -1
         self._flushing_beside: asyncio.Task[None] | None = None
         self._failed_at = -_AGAIN
         #: Why the last flush failed; None where it did not.
         self.problem: str | None = None
-        #: Another number whenever rows have left the memtables.
+        #: Changes whenever rows have left the memtables.
         self.epoch = 0
-        #: Another number after each append to the log.
+        #: Changes with each append to the log.
         self.appends = 0
 
     @property
     def memtables(self) -> list[Memtable]:
-        """Those that have rows, the oldest rows first."""
+        """The memtables that have rows, the oldest rows first."""
         both = (self._immutable, self._active)
         return [memtable for memtable in both if memtable is not None and memtable.rows]
 
     @property
     def flush_begun(self) -> bool:
-        """Whether the engine may have some of their rows."""
+        """Whether the engine may have some of the memtables' rows."""
         return self._immutable is not None and self._immutable.flush_begun
 
     @property
@@ -155,9 +153,9 @@ class Memtables:
         return len(self._active.paths) + (len(self._immutable.paths) if self._immutable else 0)
 
     async def open(self) -> None:
-        """Flush what an earlier process logged and did not flush.
+        """Flush rows that an earlier process logged and did not flush.
 
-        Where the engine refuses it now, it stays in the log, and :attr:`problem` says why.
+        If the engine refuses them, they stay in the log, and :attr:`problem` says why.
 
         Raises:
             EngineError: the log cannot be read, or holds rows of another shape.
@@ -168,13 +166,14 @@ class Memtables:
             return
         memtable = self._immutable = Memtable()
         for segment in found:
-            # A kill cuts short only the newest segment. A segment without a header never had a row.
+            # A killed process leaves only the newest segment incomplete. A segment without a header
+            # never had a row.
             cut = segment.torn and segment.header is not None and segment is not found[-1]
             if segment.damaged or cut:
                 memtable.damaged.add(segment.path)
             memtable.paths.append(segment.path)
             for rows in segment.rows:
-                # Rows were flushed in the order of the log, so the engine has all up to its newest.
+                # Rows are flushed in the order of the log, so the engine has all up to its newest.
                 fresh = rows.filter(pc.greater(rows.column("seq"), self._newest))
                 if fresh.num_rows:
                     memtable.add(fresh, segment.path, fresh.nbytes)
@@ -184,8 +183,8 @@ class Memtables:
         try:
             await to_its_end(self._flush_immutable())
         except EngineError:
-            # The rows can be read, and are as safe as they were. The next append begins another
-            # segment, so this one is not the newest any more, and must not look cut short.
+            # The rows are still in the log and can be read. The next append begins another segment;
+            # in this one, which is then not the newest, an incomplete end would look like damage.
             self._log.avoid(memtable.paths)
             if found[-1].torn and found[-1].header is not None:
                 await asyncio.to_thread(self._log.mend, found[-1])
@@ -206,17 +205,18 @@ class Memtables:
     # Appending
 
     async def append(self, rows: pa.Table) -> None:
-        """Log rows; many of them go to the engine instead.
+        """Log rows; a large append goes to the engine instead.
 
         Raises:
-            EngineError: they were not stored; where they are many, perhaps they were.
+            EngineError: the rows were not logged. Of a large append it is not known whether the
+                engine has stored them.
         """
         if not rows.num_rows:
             return
-        # nbytes would be exact, and take some 100 µs more.
+        # Not nbytes, which is exact but takes some 100 µs more.
         size = rows.get_total_buffer_size()
         logged = self._is_logged(rows, size)
-        # Without a wait there is nothing that a cancelled caller could cut in two.
+        # This branch never awaits, so cancellation cannot interrupt it.
         at_once = logged and size <= _BYTES_ON_THE_LOOP and not self._fsync
         if at_once and self._has_room(rows, size) and not self._order.locked():
             rows = self._shaped(rows)
@@ -249,7 +249,7 @@ class Memtables:
         return rows.select(self._schema.names).cast(self._schema)
 
     def _is_logged(self, rows: pa.Table, size: int) -> bool:
-        """Whether rows are few, and newer than all others: else a replay would not find them."""
+        """Whether to log rows: few ones, newer than all others. A replay skips older rows."""
         if rows.num_rows > LOGGED_ROWS or size > LOGGED_BYTES:
             return False
         seqs = rows.column("seq").to_numpy()
@@ -263,7 +263,7 @@ class Memtables:
         return sum(memtable.nbytes for memtable in self.memtables)
 
     def saw(self, rows: pa.Table) -> None:
-        """Take note of the ``seq`` of rows that go past the log."""
+        """Note the ``seq`` of rows that went to the engine without the log."""
         if rows.num_rows:
             self._newest = max(self._newest, pc.max(rows.column("seq")).as_py())
 
@@ -271,20 +271,20 @@ class Memtables:
 
     @asynccontextmanager
     async def flushed(self) -> AsyncIterator[None]:
-        """The engine has every row, and nothing is appended meanwhile.
+        """Inside it, the engine has every row and nothing is appended.
 
         Raises:
-            EngineError: it does not take them.
+            EngineError: the engine does not take the rows.
         """
         async with self._order:
             await self._flush_all()
             yield
 
     async def flush(self) -> None:
-        """Bring to the engine what is logged now. Appends go on meanwhile.
+        """Flush the rows that are in the memtables now. Appends go on meanwhile.
 
         Raises:
-            EngineError: it does not take them. They are stored all the same.
+            EngineError: the engine does not take them. They stay in the log.
         """
         await to_its_end(self._flush())
 
@@ -298,19 +298,19 @@ class Memtables:
             await self._flush_immutable()
 
     async def _flush_all(self) -> None:
-        """Bring everything to the engine. :attr:`_order` is held."""
+        """Flush everything. The caller holds :attr:`_order`."""
         while self._active.rows or self._immutable is not None:
             self._switch()
             await self._flush_immutable()
 
     def _switch(self) -> None:
-        """Let a new memtable take rows, unless the one before the active one is not flushed yet."""
+        """Begin a new active memtable, unless the immutable one is not flushed yet."""
         if self._immutable is None and self._active.rows:
             self._log.rotate()
             self._immutable, self._active = self._active, Memtable()
 
     async def _flush_immutable(self) -> None:
-        """Bring the immutable memtable to the engine as one commit, and remove its segments."""
+        """Flush the immutable memtable as one commit, and remove its segments."""
         async with self._flushing:
             memtable = self._immutable
             if memtable is None:
@@ -319,7 +319,7 @@ class Memtables:
                 if not memtable.flushed:
                     rows = await asyncio.to_thread(memtable.table)
                     if memtable.flush_begun:
-                        # Nobody knows how an earlier attempt ended.
+                        # An earlier attempt failed; the engine may have committed it anyway.
                         rows = await self._missing(rows)
                     memtable.flush_begun = True
                     if rows.num_rows:
@@ -335,14 +335,14 @@ class Memtables:
             self.problem = None
 
     async def _missing(self, rows: pa.Table) -> pa.Table:
-        """Those that the engine does not have."""
+        """The rows that the engine does not have."""
         seqs = rows.column("seq").to_pylist()
         held = await self._inner.read(EVERYONE, RowFilter(), ["seq"], seqs=seqs)
         known = pc.is_in(rows.column("seq"), held.column("seq").combine_chunks())
         return rows.filter(pc.invert(known))
 
     def _flush_beside(self) -> None:
-        """Flush in the background, unless that is under way or has just failed."""
+        """Flush in the background, unless a flush is running or has just failed."""
         task = self._flushing_beside
         here = asyncio.get_running_loop()
         if task is not None and not task.done() and task.get_loop() is here:
@@ -352,18 +352,18 @@ class Memtables:
             try:
                 await self.flush()
             except Exception as error:
-                # The rows are stored. health() tells it, and an append without room raises it.
+                # The rows are in the log. health() reports it, and an append without room raises.
                 self.problem = str(error)
 
         if self.problem is None or time.monotonic() - self._failed_at >= _AGAIN:
             self._flushing_beside = asyncio.create_task(flush())
 
     async def close(self) -> None:
-        """Flush, if the engine takes it, and let go of the log. Closing twice does nothing."""
+        """Flush, if the engine takes the rows, and close the log. Closing twice does nothing."""
         try:
             await self.flush()
         except EngineError as error:
-            # All is stored; the next opening flushes it.
+            # The rows are in the log; the next opening flushes them.
             self.problem = str(error)
         task = self._flushing_beside
         if task is not None and task.get_loop() is asyncio.get_running_loop():
@@ -371,7 +371,7 @@ class Memtables:
         self._log.close()
 
 
-# Another process's
+# The log of another process
 
 # A file's name, size, time of its last change, and number.
 _Status = tuple[str, int, int, int]
@@ -379,7 +379,7 @@ _Status = tuple[str, int, int, int]
 
 @dataclass(slots=True)
 class _Followed:
-    """A segment, as far as it was read."""
+    """A segment of another process, as far as it was read."""
 
     memtable: Memtable
     header: Header | None
@@ -391,11 +391,11 @@ class _Followed:
 class LogFollower:
     """The memtables of a store that another process writes, read from its log.
 
-    A refresh lists the log's folder. A segment that has grown is read whole, and only what is
-    new of it is parsed.
+    A refresh lists the log's folder. A segment that has grown is read whole, and only its new part
+    is parsed.
 
     Args:
-        folder: the log's; it need not be there.
+        folder: the log's; it need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -403,17 +403,17 @@ class LogFollower:
         self._followed: dict[str, _Followed] = {}
         self._seen: tuple[_Status, ...] = ()
         self._reading = LoopLock()
-        #: Another number whenever rows have left the memtables.
+        #: Changes whenever rows have left the memtables.
         self.epoch = 0
 
     @property
     def state(self) -> object:
-        """Differs where the log differed."""
+        """A value that changes whenever the log does."""
         return self._seen
 
     @property
     def memtables(self) -> list[Memtable]:
-        """What was read, the oldest rows first; only memtables with rows."""
+        """The memtables that have rows, the oldest rows first."""
         return [one.memtable for one in self._followed.values() if one.memtable.rows]
 
     @property
@@ -423,14 +423,14 @@ class LogFollower:
 
     @property
     def problem(self) -> str | None:
-        """What could not be read, and should be."""
+        """Which segments are damaged; None where none is."""
         named = [name for name, one in self._followed.items() if one.damaged]
         if not named:
             return None
         return f"part of the write-ahead log cannot be read: {', '.join(named)} in {self._folder}"
 
     async def refresh(self) -> None:
-        """See what is in the log now.
+        """Read what is new in the log.
 
         Raises:
             BackendUnavailable: it cannot be read.
@@ -445,7 +445,7 @@ class LogFollower:
                 try:
                     read = await asyncio.to_thread(self._read, now)
                 except FileNotFoundError:
-                    # Its rows are in the engine by now, which is read after this.
+                    # A segment is gone: its rows are in the engine, which is read after this.
                     continue
                 self._take(now, read)
                 return
@@ -475,7 +475,7 @@ class LogFollower:
             if known is None:
                 read[status[0]] = read_segment(self._folder / status[0])
             elif known.status != status:
-                # One that is shorter than what was read of it was cut back, and is read anew.
+                # A segment that is shorter than what was read was truncated, and is read anew.
                 goes_on = known.header is not None and status[1] >= known.end
                 read[status[0]] = read_segment(
                     self._folder / status[0], known.header, known.end if goes_on else 0
@@ -497,6 +497,6 @@ class LogFollower:
                 known.damaged, known.status = known.damaged + found.damaged, status
             assert known is not None
             followed[name] = known
-        # Segments that are still in _followed were removed from the folder.
+        # What is left in _followed are segments that were removed from the folder.
         self.epoch += bool(self._followed)
         self._followed, self._seen = followed, now

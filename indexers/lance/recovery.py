@@ -1,4 +1,4 @@
-"""Back to a LanceDB table's last whole version, where the newest one cannot be read.
+"""Goes back to a LanceDB table's last readable version, where the newest one cannot be read.
 
 A power cut may leave a newest version that is torn: an empty manifest, or one
 that names files which never reached the disk. LanceDB then opens nothing at
@@ -23,30 +23,31 @@ from ..errors import BackendUnavailable, EngineError
 from ..schema import KEY_COLUMNS
 from .table import errors
 
-#: Where :func:`step_back` keeps what it puts aside, in the folder of the rows.
+#: The folder, inside that of the rows, where :func:`step_back` keeps what it puts aside.
 ASIDE = "set-aside"
 
 _TABLE = "rows.lance"
 _VERSIONS = "_versions"
-# Where the rows of a version are, and which of them it has deleted.
+# The folders of a table with the rows of its versions, and with the rows they have deleted.
 _OF_ROWS = ("data", "_deletions")
-# LanceDB names version n so that the newest comes first in a listing.
+# LanceDB names the manifest of version n by 2**64 - 1 - n, so that the newest is listed first.
 _NEWEST_NAME = 2**64 - 1
 _MAGIC = b"LANC"
-# Each may mean reading all rows. A damage that so many versions share is no torn commit.
+# How many versions are tried: each may take a read of all rows, and damage that so many versions
+# share is no torn commit.
 _TRIES = 20
-# An append may have written its file before a compaction beside it was committed.
+# A running append may have written its file before the whole version was committed.
 _WRITTEN_BEFORE_NS = 60 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A version that can be read from end to end.
+    """A version whose rows can all be read.
 
     Attributes:
         version: its number.
         rows: how many it holds.
-        unreadable: the manifests of the newer versions, newest first; empty where it is the newest.
+        unreadable: the manifests of the newer versions, newest first; empty if there are none.
     """
 
     version: int
@@ -60,9 +61,9 @@ class Whole:
 
 
 async def newest_whole(folder: Path) -> Whole | None:
-    """The newest version whose rows can all be read; None where there is none. Changes nothing.
+    """The newest version whose rows can all be read; None where there is none.
 
-    It reads every value of every row once.
+    It changes nothing, and reads every value of every row once.
 
     Args:
         folder: the folder of the rows (``.../rows``).
@@ -85,12 +86,12 @@ async def newest_whole(folder: Path) -> Whole | None:
 def step_back(folder: Path, whole: Whole) -> Path:
     """Put all newer versions aside, so that ``whole`` is the newest.
 
-    Hold the writer's lock, and have no table open. What is derived from the rows
-    may hold rows that are gone then: bring it up to them, and mark every hot context stale.
+    The caller holds the writer's lock and has no table open. Projections may still hold rows that
+    are gone now: they have to catch up, and every hot context has to be marked stale.
 
     Returns:
-        The folder that keeps them: their manifests, and the files of rows that were
-        written since ``whole`` was.
+        The folder that keeps them: their manifests, and the files of rows that were written
+        after ``whole``.
 
     Raises:
         BackendUnavailable: the folder cannot be written.
@@ -98,7 +99,7 @@ def step_back(folder: Path, whole: Whole) -> Path:
     with _os_errors("put a torn version aside", folder):
         aside = _new_folder(folder / ASIDE)
         _keep_rows(folder / _TABLE, aside, whole)
-        # The newest first: stopped half-way, it can be begun again.
+        # The newest first, so that a process killed halfway can do it again.
         for manifest in whole.unreadable:
             manifest.replace(aside / manifest.name)
         for changed in (aside, aside.parent, folder, folder / _TABLE / _VERSIONS):
@@ -107,7 +108,7 @@ def step_back(folder: Path, whole: Whole) -> Path:
 
 
 def _new_folder(parent: Path) -> Path:
-    """One of its own each time: LanceDB gives the numbers of versions that are gone again."""
+    """A new folder for each call, since LanceDB reuses the numbers of removed versions."""
     parent.mkdir(exist_ok=True)
     taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
     fresh = parent / str(max(taken, default=0) + 1)
@@ -116,9 +117,10 @@ def _new_folder(parent: Path) -> Path:
 
 
 def _keep_rows(table: Path, aside: Path, whole: Whole) -> None:
-    """Keep the files that the newer versions wrote: LanceDB removes what no version names.
+    """Keep the files of the newer versions, since LanceDB removes files that no version names.
 
-    A torn manifest does not say which these are, so their age does. A few more may be kept.
+    A torn manifest does not name its files, so they are chosen by their age. A few more may be
+    kept.
     """
     manifest = table / _VERSIONS / f"{_NEWEST_NAME - whole.version}.manifest"
     since = manifest.stat().st_mtime_ns - _WRITTEN_BEFORE_NS
@@ -135,10 +137,10 @@ def _keep_rows(table: Path, aside: Path, whole: Whole) -> None:
 
 def _link(path: Path, copy: Path) -> None:
     try:
-        # It takes no space, and LanceDB never changes a file.
+        # A link takes no space, and LanceDB never changes a file.
         copy.hardlink_to(path)
     except OSError:
-        # Not every file system has links.
+        # Not every file system supports hard links.
         shutil.copy2(path, copy)
 
 
@@ -152,7 +154,7 @@ def _manifests(folder: Path) -> list[Path]:
 
 
 def _looks_whole(manifest: Path) -> bool:
-    """Whether a manifest has its end. LanceDB takes one of zeros for a table without columns."""
+    """Whether a manifest is complete. LanceDB reads one of zeros as a table without columns."""
     with _os_errors("read a version", manifest), manifest.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(_MAGIC)))
@@ -188,10 +190,10 @@ async def _count(table: Any) -> int | None:
     return rows
 
 
-def _show_one_version(folder: Path, manifest: Path, view: Path) -> None:
-    """Make a folder that shows LanceDB one version: it always looks at the newest one first."""
+def _show_one_version(folder: Path, manifest: Path, target: Path) -> None:
+    """Make a folder with one version only, since LanceDB always reads the newest one first."""
     with _os_errors("look at a version", folder):
-        table = view / _TABLE
+        table = target / _TABLE
         (table / _VERSIONS).mkdir(parents=True)
         (table / _VERSIONS / manifest.name).symlink_to(manifest.absolute())
         for part in (folder / _TABLE).iterdir():

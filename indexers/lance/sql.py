@@ -35,7 +35,7 @@ def moment(value: datetime) -> str:
 
 
 def literal(value: Any) -> str:
-    """A text, a time, a truth value or a number as a literal."""
+    """The SQL literal of a text, a time, a truth value or a number."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, datetime):
@@ -46,13 +46,13 @@ def literal(value: Any) -> str:
 
 
 def conditions(scope: Scope, where: RowFilter) -> str | None:
-    """What a row has to fulfil, or None where every row does."""
+    """The SQL of a scope and a filter, or None where every row matches."""
     parts = [_condition(one) for one in (*scope.conditions(), *where.conditions())]
     return " AND ".join(parts) or None
 
 
 def _condition(asked: Condition) -> str:
-    """One condition. A comparison with null is not true, so it leaves the row out."""
+    """The SQL of a condition. A comparison with null is not true, so the row is left out."""
     column, op, value = asked
     if op == "in" and len(value) == 1:
         return f"{column} = {literal(value[0])}"
@@ -76,17 +76,17 @@ def after(seq: int, scope: Scope) -> str:
 
 
 def both(*parts: str | None) -> str | None:
-    """The conditions that are not None, all of which have to hold."""
+    """All conditions that are not None, joined by AND; None where there is none."""
     present = [f"({part})" for part in parts if part is not None]
     return " AND ".join(present) or None
 
 
-def named(seqs: Sequence[int], places: Mapping[str, Sequence[int]]) -> str | None:
+def named(seqs: Sequence[int], by_conversation: Mapping[str, Sequence[int]]) -> str | None:
     """Rows by ``seq``, or by conversation and turn. None where nothing is named."""
     parts = [f"seq IN ({numbers(seqs)})"] if len(seqs) else []
     parts.extend(
         f"(conversation_id = {text(conversation)} AND turn IN ({numbers(turns)}))"
-        for conversation, turns in places.items()
+        for conversation, turns in by_conversation.items()
         if len(turns)
     )
     return " OR ".join(parts) or None

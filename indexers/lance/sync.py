@@ -1,10 +1,13 @@
-"""fsync for LanceDB's local commits, which make none themselves.
+"""fsync for LanceDB's local commits; LanceDB does not sync them itself.
 
-LanceDB writes the files of a commit, then the manifest that names them, and
-returns. A killed process loses none of it; a power cut may. :class:`Sync` is
-called after a commit and before its acknowledgement.
+LanceDB writes the files of a commit, then the manifest that names them, and returns. That
+survives a killed process, but not a power cut. :class:`Sync` is called after a commit and before
+its acknowledgement, so that an acknowledged write survives a power cut too.
 
-What that promises: a write that was acknowledged survives a power cut.
+It does not control in which order LanceDB's files reach the disk before it is called. A power cut
+between a commit and the end of its sync may leave a newest manifest that is torn, or that names
+torn files. That commit was not acknowledged, and the version before it is whole; but the table
+cannot be opened until the newest version is put aside (:mod:`.recovery`).
 
 What it cannot promise: the order in which LanceDB's own files reach the disk
 before it is called. A power cut between a commit and the end of its sync may
@@ -25,20 +28,20 @@ from pathlib import Path
 
 from ..errors import BackendUnavailable
 
-# LanceDB reads neither at opening if it is torn or gone. Transactions reconcile a commit with
-# others that are under way, and after a power cut there are none; the hint only saves a listing.
+# LanceDB can open a table without these, and with torn ones. Transactions reconcile concurrent
+# commits, of which there are none after a power cut; the hint only saves a listing.
 _NOT_NEEDED = {"_transactions", "latest_version_hint.json"}
 _VERSIONS = "_versions"
 _WINDOWS = os.name == "nt"
-# Windows syncs only what it may write.
+# Windows can sync a file only if it is open for writing.
 _FLAGS = os.O_RDWR if _WINDOWS else os.O_RDONLY
 
 
 class Sync:
     """Makes a table's files durable. Thread-safe; its calls block.
 
-    It finds new files by listing the table's folders, which takes about 2 µs an
-    entry: compaction and its clean-up keep them to hundreds.
+    It finds new files by listing the table's folders, at about 2 µs for each entry. Compaction
+    keeps the number of entries in the hundreds.
 
     Args:
         table: the table's folder (``.../rows.lance``), which exists.
@@ -49,21 +52,21 @@ class Sync:
         self._files: set[str] = set()
         self._folders: set[str] = set()
         self._failure: OSError | None = None
-        # An append may be committed while a compaction is.
+        # An append and a compaction may be committed at the same time.
         self._lock = threading.Lock()
 
     def check(self) -> None:
         """Refuse to go on after a failed sync. Call it before a commit.
 
         Raises:
-            BackendUnavailable: an earlier sync failed. The system may have dropped what it could
-                not write, and another fsync would say that all is well.
+            BackendUnavailable: an earlier sync failed. The system may have dropped the data that it
+                could not write, and the next fsync would succeed all the same.
         """
         if self._failure is not None:
             raise _not_durable(self._table, self._failure) from self._failure
 
     def commit(self) -> None:
-        """Return when all that the table holds now is durable, with the names that lead to it.
+        """Return when all files of the table are durable, with the folders that name them.
 
         Raises:
             BackendUnavailable: a file cannot be opened or synced.
@@ -75,7 +78,7 @@ class Sync:
                 self._sync(files, folders)
             except OSError as error:
                 raise _not_durable(self._table, error) from error
-            # What was removed meanwhile is forgotten with it.
+            # The new sets also drop the files that were removed meanwhile.
             self._files, self._folders = files, folders
 
     def _present(self) -> tuple[set[str], set[str]]:
@@ -83,7 +86,7 @@ class Sync:
         folders = {str(self._table)}
         waiting = [str(self._table)]
         while waiting:
-            # Clean-up may remove a folder under the listing.
+            # Clean-up may remove a folder while it is listed.
             with suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     if entry.name in _NOT_NEEDED or _unfinished(entry.name):
@@ -97,16 +100,16 @@ class Sync:
 
     def _sync(self, files: set[str], folders: set[str]) -> None:
         new_files, new_folders = files - self._files, folders - self._folders
-        # Manifests last, so that what they name is durable before them where that is up to us.
+        # Manifests last, so that the files they name are durable before them.
         for path in sorted(new_files, key=lambda path: (_in_versions(path), path)):
             self._fsync(path)
         if _WINDOWS:
             return
         changed = {os.path.dirname(path) for path in new_files | new_folders}
         if not self._folders:
-            # The first time, the names of all folders above it too: they may be new as well.
+            # The first time also the folders above the table, which may be new as well.
             changed |= {str(folder) for folder in self._table.parents}
-        # From the bottom up: a name is of use where the folder that bears it has one.
+        # The deepest folders first, so that a durable name never leads to an incomplete folder.
         for folder in sorted(changed, key=len, reverse=True):
             self._fsync(folder)
 
@@ -117,7 +120,7 @@ class Sync:
             return  # cleaned up since it was listed
         except PermissionError:
             if Path(path) in self._table.parents:
-                return  # a folder that this process may not read, it did not make
+                return  # this process did not make a folder that it may not read
             raise
         try:
             os.fsync(handle)
@@ -129,7 +132,7 @@ class Sync:
 
 
 def _unfinished(name: str) -> bool:
-    """Whether it is a file that LanceDB has yet to give its name."""
+    """Whether it is a temporary file, which LanceDB has not renamed yet."""
     return name.startswith(".tmp") or "#" in name
 
 

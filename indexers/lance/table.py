@@ -1,4 +1,4 @@
-"""LanceDB and its table as we use them: opened in our way, failing in our way."""
+"""Opening LanceDB and its table, and turning its failures into our errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import BackendUnavailable, EngineError
 
 
 def import_lancedb() -> Any:
-    """LanceDB, with the parts of it that are used. The first time takes a second or two."""
+    """Import LanceDB and the parts of it that are used. The first time takes 1 to 2 seconds."""
     import lancedb
     import lancedb.index
     import lancedb.query
@@ -21,7 +21,7 @@ def import_lancedb() -> Any:
 
 
 def unborn(path: str, table: str) -> bool:
-    """Whether a table's maker was killed before its first commit, so that it never was one."""
+    """Whether a table has no commit: the process that made it was killed before the first one."""
     folder = Path(path) / f"{table}.lance"
     return not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
 
@@ -38,7 +38,7 @@ def no_rows(path: str) -> BackendUnavailable:
 
 @contextmanager
 def errors(operation: str, path: str) -> Iterator[None]:
-    """Give every failure of LanceDB our shape."""
+    """Turn every failure of LanceDB into an :class:`EngineError`."""
     try:
         yield
     except EngineError:
@@ -69,10 +69,10 @@ def errors(operation: str, path: str) -> Iterator[None]:
 
 # LanceDB repeats the whole statement, which may name thousands of rows.
 _LONGEST_PROBLEM = 500
-# LanceDB ends its messages with the place in its own source.
+# LanceDB ends its messages with a file and line of its own source.
 _SOURCE_PLACE = re.compile(r",? */\S+\.rs:\d+:\d+$")
 
-# How the Rust of LanceDB fails on files that are not what it wrote.
+# The exceptions of a Rust panic, which LanceDB raises on files that it did not write.
 _PANICS = ("PanicException", "RustPanic")
 _UNAVAILABLE = (
     "no space",

@@ -1,8 +1,8 @@
 """LanceDB's upkeep: compaction, old versions, and the indexes' lifecycle.
 
-LanceDB does none of it by itself. Each commit is a fragment and a version, and
-every search pays for their number. Compaction writes the newest fragment anew,
-up to a million rows, so it waits for more commits where that fragment is large.
+LanceDB does none of it by itself. Each commit adds a fragment and a version, and their number
+makes every search slower. Compaction rewrites the newest fragment, up to a million rows, so it
+waits for more commits where that fragment is large.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ _BITMAPS = ("user_id", "kind")
 _BTREES = ("seq", "id", "conversation_id", "created_at")
 _LABELS = ("tags",)
 
-# How many commits are compacted at once: so many, and one more for each four thousand rows that are
-# written anew with them. A commit is some four files.
+# Compaction waits for so many commits, and one more for each four thousand rows that it has to
+# rewrite. A commit is about four files.
 _COMMITS = 32
 _ROWS_A_COMMIT = 4_000
 #: LanceDB leaves a fragment of this many rows as it is.
 _FULL_FRAGMENT = 2**20
-# While nothing is written, fewer will do; below these it is not worth the rows that move.
+# While nothing is written, so many commits are enough.
 _COMMITS_AT_REST = 24
 _VERSIONS_AT_REST = 48
-# A query that began before a compaction may read the old files this long.
+# A query that began before a compaction can read the old files for this long.
 _KEEP_VERSIONS = timedelta(seconds=10)
-# While rows are streamed, by a copy of the store say, nothing is removed under the stream.
+# While rows are streamed (for a copy of the store, for example), their versions are kept.
 _KEEP_FOR_STREAMS = timedelta(days=1)
 _KEEP_ALL = timedelta(days=36_500)
-# One pass may leave something for the next, seldom more.
+# One compaction may leave work for a second one, seldom for more.
 _MOST_PASSES = 5
-# LanceDB warns of zero.
+# Not zero, for which LanceDB logs a warning.
 _KEEP_NONE = timedelta(milliseconds=1)
 
 #: From this many rows on, the vectors get an approximate index.
 ANN_ROWS = 150_000
-# Trained anew when the best number of partitions is this many times what it was.
+# The index is trained again when the best number of partitions has grown by this factor.
 _RETRAIN = 2
 _ANN = "vector_ivf_"
 
 
 class Upkeep:
-    """What keeps a table small and quick. One for each open table that is written.
+    """Keeps a table small and fast. There is one for each table that is open for writing.
 
     Args:
         table: gives the table.
         path: its database's folder.
         rows: how many rows it has.
-        commits: how many commits it has seen since it was compacted.
-        sync: makes its files durable; None where that is not asked for.
+        commits: how many commits were made since it was compacted.
+        sync: makes its files durable; None without fsync.
     """
 
     def __init__(
@@ -83,16 +83,16 @@ class Upkeep:
         self.commits = commits
         self.streams = 0
         self.last = Maintenance()
-        #: The approximate index: its name, None where there is none.
+        #: Name of the approximate index; None where there is none.
         self.ann: str | None = None
 
     def committed(self, rows: int = 0) -> None:
-        """A commit was made, of so many new rows."""
+        """Note a commit with this many new rows."""
         self.commits += 1
         self._rows += rows
 
     def due(self, *, at_rest: bool) -> bool:
-        """Whether a run pays; ``at_rest``: nothing is being written, so that less is enough."""
+        """Whether compaction pays. It takes fewer commits ``at_rest``, when nothing is written."""
         if at_rest:
             return self.commits >= _COMMITS_AT_REST or self._versions() >= _VERSIONS_AT_REST
         return self.commits >= _COMMITS + self._rows % _FULL_FRAGMENT // _ROWS_A_COMMIT
@@ -101,7 +101,7 @@ class Upkeep:
         """Compact, drop old versions, and take new rows into the indexes.
 
         Args:
-            keep_none: drop every version but the newest; nobody may be reading.
+            keep_none: drop every version but the newest; there must be no reader.
         """
         commits, started = self.commits, time.perf_counter()
         keep = _KEEP_NONE if keep_none else _KEEP_VERSIONS
@@ -110,8 +110,8 @@ class Upkeep:
         with self._noting_failure("compact"):
             table = self._table()
             if self._sync is not None:
-                # What is removed may be the only durable copy until its successor is synced, so
-                # nothing is removed before no more successor comes.
+                # An old version may be the only durable copy until its successor is synced, so
+                # versions are removed only after the last one is.
                 self.check_sync()
                 for _ in range(_MOST_PASSES):
                     version = await table.version()
@@ -142,13 +142,13 @@ class Upkeep:
                 yield
         except EngineError as error:
             self.last.error = str(error)
-            # Wait for as many commits again, rather than fail at every single one.
+            # The next attempt waits for as many commits again, rather than failing at each one.
             self.commits = 0
             raise
 
     @property
     def partitions(self) -> int:
-        """How many the approximate index has, 0 where there is none."""
+        """The number of partitions of the approximate index, 0 where there is none."""
         return 0 if self.ann is None else int(self.ann.removeprefix(_ANN))
 
     @property
@@ -162,14 +162,14 @@ class Upkeep:
             self._sync.check()
 
     async def synced(self) -> None:
-        """Return when what was committed is durable, if that was asked for."""
+        """With fsync, return when what was committed is durable."""
         if self._sync is not None:
             await asyncio.to_thread(self._sync.commit)
 
     # Indexes
 
     async def make_scalar_indexes(self) -> None:
-        """Make those that are not there: all in a new table, some where its maker was killed."""
+        """Make the missing scalar indexes: all of a new table, or what a killed process left."""
         from lancedb.index import Bitmap, BTree, LabelList
 
         wanted: dict[str, Any] = {
@@ -188,7 +188,7 @@ class Upkeep:
         self.ann = next((name for name in names if name.startswith(_ANN)), None)
 
     async def index_vectors(self) -> Maintenance:
-        """Build the approximate index where it is missing, or has grown too coarse."""
+        """Build the approximate index where it is missing or has too few partitions."""
         from lancedb.index import IvfFlat
 
         wanted = 2 ** (round(sqrt(self._rows)).bit_length() - 1)
@@ -206,7 +206,7 @@ class Upkeep:
         return self.last
 
     async def describe(self) -> list[dict[str, Any]]:
-        """Each index: its columns, kind, and how many rows it has and lacks."""
+        """Each index: its columns, its kind, and how many rows are in it and not in it."""
         table, found = self._table(), []
         for index in await self._indexes():
             stats = await table.index_stats(index.name)

@@ -1,21 +1,21 @@
-"""The write-ahead log: rows that were acknowledged and are not in the engine yet, in files.
+"""The write-ahead log: files with the rows that were acknowledged and are not in the engine yet.
 
-A file (a segment) bears the ``seq`` of its first row as its name, and no name is given
-twice. Rows are appended to the newest one; a segment is removed when all its rows are in
-the engine. A killed process leaves at worst the last record of the newest segment cut
-short: that one was never acknowledged. Anything else that cannot be read is damage: it is
-told, and its file is kept aside.
+The log consists of segments, one file each. A segment's name is the ``seq`` of its first row;
+no name is used twice. Rows are appended to the newest segment; a segment is removed when all
+its rows are in the engine. A killed process leaves at worst an incomplete record at the end of
+the newest segment, which was never acknowledged. Anything else that cannot be read is damage:
+it is reported, and the file is kept aside.
 
-What ``fsync`` promises: when :meth:`WriteAheadLog.append` returns, the rows are on the disk
-and the file's name is, too.
+With ``fsync``, both the rows and the file's name are on the disk when
+:meth:`WriteAheadLog.append` returns.
 
-A segment's bytes are a header, and records of Arrow rows behind it::
+A segment is a header, followed by records of Arrow rows::
 
     header   magic, format, length and crc32 of the schema, the file's marker, Arrow's schema
     record   marker, length, crc32 of the rows, crc32 of these; an Arrow record batch, 8 bytes 255
 
-All parts begin at a multiple of 8. The marker is random, so that behind a damaged
-record the next one is found, and no text that somebody stores can look like one.
+All parts begin at a multiple of 8. The marker finds the next record after a damaged one. It is
+random, so that no stored text can look like a record.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import pyarrow as pa
 
 from ..errors import BackendUnavailable, EngineError
 
-#: Added to the name of a segment of which something could not be read.
+#: Added to the name of a damaged segment.
 ASIDE = ".damaged"
 
 _SUFFIX = ".log"
@@ -48,20 +48,20 @@ _MARKER = 8
 _HEADER = struct.Struct("<8sIII4x8s")
 _RECORD = struct.Struct("<8sIII4x")
 _CRCED = struct.Struct("<8sII")
-# A power cut may leave the end of a file blank that had grown and was not synced. Rows may end with
-# as many zeros (the vector of a text without a known word), so a record ends with something else.
+# After a power cut, the end of a file that was not synced may be zeros. Rows may end with as many
+# zeros too (the vector of a text without a known token), so each record ends with bytes 255.
 _BLANK = 512
 _END = b"\xff" * _ALIGNMENT
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself.
+    """The header of a segment.
 
     Attributes:
-        marker: 8 bytes with which each of its records begins.
+        marker: the 8 bytes at the beginning of each record.
         schema: of its rows.
-        end: where its first record begins.
+        end: where the header ends and the first record begins, in bytes.
     """
 
     marker: bytes
@@ -71,16 +71,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What one file holds.
+    """The content of a segment.
 
     Attributes:
         path: the file.
-        rows: of each whole record, in order.
-        end: where the last whole record ends; 0 where it has no header.
+        rows: the rows of each whole record, in order.
+        end: where the last whole record ends, in bytes; 0 where it has no header.
         header: None where it has none.
-        damaged: bytes that cannot be read and that no kill explains.
-        torn: whether it ends with a write that was cut short.
-        begin: where reading began; 0 for the whole file.
+        damaged: number of bytes that cannot be read and that a killed process does not explain.
+        torn: whether it ends with an incomplete write.
+        begin: where reading began, in bytes; 0 for the whole file.
     """
 
     path: Path
@@ -93,7 +93,7 @@ class Segment:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The log's files, oldest first; none where there is no log.
+    """The paths of the log's segments, oldest first; empty where there is no log.
 
     Raises:
         BackendUnavailable: the folder cannot be read.
@@ -102,7 +102,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def set_aside(folder: Path) -> list[Path]:
-    """Segments that were damaged, and are kept.
+    """The paths of damaged segments, which are kept aside.
 
     Raises:
         BackendUnavailable: the folder cannot be read.
@@ -125,8 +125,9 @@ def read_segment(path: Path, header: Header | None = None, begin: int = 0) -> Se
 
     Args:
         path: the file.
-        header: its header, where it was read before; ``begin`` counts only if it still has it.
-        begin: read only what comes behind this many bytes.
+        header: its header, if it was read before; ``begin`` is ignored if the file has
+            another header.
+        begin: read only what comes after this many bytes.
 
     Raises:
         FileNotFoundError: it is gone.
@@ -155,14 +156,15 @@ def read_segment(path: Path, header: Header | None = None, begin: int = 0) -> Se
 
 
 class WriteAheadLog:
-    """The log's writing end. Its calls block, and are done one at a time.
+    """Writes the log. Its calls block, and run one at a time.
 
-    One that an event loop has left behind in a thread may meet one of the next loop.
+    They are locked, because a call that an ended event loop has left in a thread may still be
+    running when the next loop makes one.
 
     Args:
-        folder: where the segments are; made when the first one is.
+        folder: where the segments are; made with the first one.
         schema: of the rows.
-        fsync: an append returns when it would survive a power cut.
+        fsync: an append returns only when it would survive a power cut.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema, *, fsync: bool = False) -> None:
@@ -172,19 +174,19 @@ class WriteAheadLog:
         self._file: FileIO | None = None
         self._path = folder
         self._header: Header | None = None
-        # Where the last whole record ends.
+        # Where the last whole record ends, in bytes.
         self._end = 0
-        # Something of a failed write may be behind that.
+        # Whether a failed write may have left bytes after it.
         self._cut = False
         self._failed_sync: OSError | None = None
         self._taken: frozenset[Path] = frozenset()
         self._busy = threading.Lock()
 
     def append(self, rows: pa.Table) -> tuple[Path, int]:
-        """Add rows, at least one; returns the segment that they are in, and the bytes they take.
+        """Append at least one row; returns the segment, and the number of bytes in it.
 
         Raises:
-            BackendUnavailable: they could not be written, and the log is as it was.
+            BackendUnavailable: the rows could not be written, and the log is as it was.
         """
         with self._busy:
             return self._append(rows)
@@ -206,14 +208,14 @@ class WriteAheadLog:
             self._cut = False
         except OSError as error:
             with suppress(OSError):
-                # Else it is done before the next write.
+                # If that fails, it is done before the next write.
                 self._cut_back()
             raise unavailable("add rows", self._path, error) from error
         self._end += len(record)
         return self._path, len(record)
 
     def rotate(self) -> None:
-        """The next append begins a new segment.
+        """Let the next append begin a new segment.
 
         Raises:
             BackendUnavailable: the end of a failed write could not be removed.
@@ -229,7 +231,7 @@ class WriteAheadLog:
                     file.close()
 
     def mend(self, found: Segment) -> None:
-        """Cut a write that was cut short off the end of a segment.
+        """Remove an incomplete write from the end of a segment.
 
         Raises:
             BackendUnavailable: it cannot be written.
@@ -242,17 +244,17 @@ class WriteAheadLog:
             raise unavailable("mend", found.path, error) from error
 
     def avoid(self, paths: list[Path]) -> None:
-        """Give no new segment the name of one of these, which are to go later.
+        """Give no new segment the name of one of these, which will be removed later.
 
-        One without a whole row has the number that the next row may get.
+        A segment without a whole row may be named by the ``seq`` that the next row gets.
         """
         self._taken = frozenset(paths)
 
     def remove(self, paths: list[Path], damaged: frozenset[Path] = frozenset()) -> None:
-        """Let segments go, oldest first; those that are damaged are kept under another name.
+        """Remove segments, oldest first; damaged ones are kept under another name.
 
         Raises:
-            BackendUnavailable: they are still there.
+            BackendUnavailable: some could not be removed.
         """
         for path in paths:
             try:
@@ -263,26 +265,26 @@ class WriteAheadLog:
             except OSError as error:
                 raise unavailable("let go of rows", path, error) from error
         if self._fsync and paths:
-            # A row that is deleted next must not come back with its segment after a power cut.
+            # If a power cut brought the segment back, a row deleted meanwhile would come back too.
             try:
                 self._sync_folder(self._folder)
             except OSError as error:
                 raise unavailable("let go of rows", self._folder, error) from error
 
     def close(self) -> None:
-        """Let go of the newest segment. Closing twice does nothing."""
+        """Close the newest segment. Closing twice does nothing."""
         file, header = self._file, self._header
         self.rotate()
         if file is not None and header is not None and self._end == header.end:
             with suppress(OSError):
-                # It has no row; the next opening removes it.
+                # If it fails: the segment has no row, and the next opening removes it.
                 os.unlink(file.name)
 
     def _fresh(self, first_seq: int) -> Path:
         path, number = self._folder / f"{first_seq:020}{_SUFFIX}", 0
         while path in self._taken:
             number += 1
-            # Sorted behind the one without a number.
+            # Such a name sorts after the one without a number.
             path = self._folder / f"{first_seq:020}_{number}{_SUFFIX}"
         return path
 
@@ -290,8 +292,8 @@ class WriteAheadLog:
         made = not self._folder.is_dir()
         self._folder.mkdir(exist_ok=True)
         header, data = _make_header(self._schema)
-        # Without a buffer, so that what was written is with the system. One that is there was
-        # begun by a call that failed.
+        # Without a buffer, so that a write reaches the system at once. A file that exists already
+        # was begun by a call that failed, and is overwritten.
         file = FileIO(str(path), "w")
         try:
             _write(file, data)
@@ -303,13 +305,13 @@ class WriteAheadLog:
         except BaseException:
             file.close()
             with suppress(OSError):
-                # What is left of it is blank or cut short, and read as nothing.
+                # If it stays, its incomplete header is read as no row.
                 path.unlink()
             raise
         self._file, self._header, self._end, self._cut = file, header, len(data), False
 
     def _cut_back(self, file: FileIO | None = None) -> None:
-        """Remove what a failed write may have left."""
+        """Truncate the segment after its last whole record."""
         file = file or self._file
         if self._cut and file is not None:
             file.truncate(self._end)
@@ -319,8 +321,8 @@ class WriteAheadLog:
     def _check(self) -> None:
         if self._failed_sync is not None:
             error = self._failed_sync
-            # The system may have dropped what it could not write, and would say of the next sync
-            # that all is well.
+            # The system may have dropped the data that it could not write, and the next sync would
+            # succeed all the same.
             raise BackendUnavailable(
                 "write-ahead log",
                 "make rows durable",
@@ -341,7 +343,7 @@ class WriteAheadLog:
 
     def _sync_folder(self, folder: Path) -> None:
         if not _POSIX:
-            return  # Windows keeps names by itself
+            return  # Windows makes names durable by itself
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -355,7 +357,7 @@ class WriteAheadLog:
 def _write(file: FileIO, data: bytes) -> None:
     left = memoryview(data)
     while left:
-        # A full disk or a quota takes a part; the rest is the error.
+        # A full disk takes only a part; writing the rest then raises the error.
         left = left[file.write(left) or 0 :]
 
 
@@ -375,13 +377,13 @@ def unavailable(operation: str, path: Path, error: OSError) -> BackendUnavailabl
 
 @dataclass(slots=True)
 class _Found:
-    """What was read of a file.
+    """The records of a file.
 
     Attributes:
         batches: the rows of each whole record, in order.
-        end: where the last whole record ends.
-        damaged: bytes that no kill explains: rows may be lost.
-        torn: whether a write that was cut short follows ``end``.
+        end: where the last whole record ends, in bytes.
+        damaged: number of bytes that cannot be read and that a killed process does not explain.
+        torn: whether an incomplete write follows ``end``.
     """
 
     batches: list[pa.RecordBatch] = field(default_factory=list)
@@ -411,7 +413,7 @@ def _make_record(marker: bytes, rows: pa.Table) -> bytes:
 
 
 def _read_header(data: memoryview) -> Header | None:
-    """The header of a file; None where it is cut short or damaged.
+    """The header of a file; None where it is incomplete or damaged.
 
     Raises:
         _NewerFormat: it has another format than :data:`_FORMAT`.
@@ -428,7 +430,7 @@ def _read_header(data: memoryview) -> Header | None:
 
 
 def _header_cut_short(data: memoryview) -> bool:
-    """Whether a file without a header is one whose maker was stopped: no row was ever in it."""
+    """Whether writing the header of a file was interrupted, so that no row was ever in it."""
     if len(data) < _HEADER.size or not bytes(data).strip(b"\0"):
         return True
     magic, _, length, _, _ = _HEADER.unpack_from(data)
@@ -449,7 +451,7 @@ def _read_records(data: memoryview, header: Header, begin: int = 0) -> _Found:
             found.damaged += behind - at
             at = behind
             continue
-        # A copy of their own: its address suits Arrow, and it goes when these rows go.
+        # A copy: it is aligned as Arrow needs it, and is freed with these rows.
         said = pa.py_buffer(bytes(data[at + _RECORD.size : end]))
         found.batches.append(pa.ipc.read_record_batch(said, header.schema))
         found.end = at = end
@@ -482,7 +484,7 @@ def _next_whole(data: memoryview, marker: bytes, at: int) -> int | None:
 
 
 def _cut_short(data: memoryview, marker: bytes, at: int) -> bool:
-    """Whether what begins at ``at`` is a write that a kill or a power cut stopped."""
+    """Whether the bytes from ``at`` on are a write that a kill or a power cut interrupted."""
     rest = bytes(data[at:])
     if not rest.strip(b"\0") or rest.endswith(bytes(_BLANK)):
         return True

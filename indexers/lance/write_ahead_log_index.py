@@ -1,10 +1,9 @@
-"""In front of an index: a write-ahead log, so that a small write is one record of a file.
+"""A write-ahead log in front of an index, so that a small write is one record in a file.
 
-LanceDB pays for each commit, whatever its size: some milliseconds, a fragment, a version.
-So small appends are logged and kept in memory, and reach the index together, a second or two
-later (:meth:`WriteAheadLogIndex.flush`). What is asked meanwhile is answered from both.
-Everything but an append waits until the index has every row, so that the log never says
-anything about a row but that it came.
+A LanceDB commit of any size costs some milliseconds, a fragment and a version. So small appends
+are logged and kept in memtables, and are flushed to the index together, one or two seconds later
+(:meth:`WriteAheadLogIndex.flush`). Until then, reads combine the memtables and the index. Updates
+and deletions flush first, so that the log holds nothing but appended rows.
 """
 
 from __future__ import annotations
@@ -30,22 +29,22 @@ from .write_ahead_log import set_aside
 T = TypeVar("T")
 U = TypeVar("U")
 
-# Rows leave the memtables about once in a second. The last answer is as the rows were, but for a
-# row that was replaced in that very moment.
+# A read is repeated if a flush ended meanwhile, at most so many times; flushes end about once a
+# second. The last answer is used anyway: only a row that was replaced at that moment may be wrong.
 _TRIES = 5
 
 
 class WriteAheadLogIndex(ForwardingRowIndex):
-    """Another index, and in front of it a log of the rows that came last.
+    """An index with a write-ahead log in front of it.
 
     Where there may be a log already, :meth:`replay` has to be called first.
 
     Args:
-        inner: has the rows.
-        folder: the log's folder, in an existing one.
+        inner: the index.
+        folder: the log's folder; its parent exists.
         schema: of the rows.
-        read_only: another process writes them.
-        fsync: a write returns when it would survive a power cut.
+        read_only: another process writes the rows.
+        fsync: a write returns only when it would survive a power cut.
     """
 
     def __init__(
@@ -67,9 +66,9 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         self._version = 0
 
     async def replay(self) -> None:
-        """Flush what an earlier process logged and did not flush; nothing for a reader.
+        """Flush rows that an earlier process logged and did not flush; a reader does nothing.
 
-        Where the index does not take it, it stays in the log, and ``health()`` tells it.
+        If the index does not take them, they stay in the log, and ``health()`` reports it.
 
         Raises:
             EngineError: the log cannot be read.
@@ -103,7 +102,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         return await self._when_flushed(lambda: self.inner.delete(scope, where, seqs=seqs))
 
     async def _when_flushed(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Change rows when the index has them all."""
+        """Flush all rows, then change rows in the index."""
         memtables = self._writing()
 
         async def run() -> T:
@@ -116,10 +115,10 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         if self._memtables is not None:
             await self._memtables.flush()
 
-    # Reading: the memtables first, then the index, which may have got their rows meanwhile
+    # Reading: the memtables first, then the index, to which their rows may be flushed meanwhile
 
     async def _look(self) -> tuple[int, list[Snapshot]]:
-        """The memtables' epoch, and their rows as they are now."""
+        """The memtables' epoch, and a snapshot of each."""
         source = self._follower or self._writing()
         if self._follower is not None:
             await self._follower.refresh()
@@ -127,7 +126,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         return epoch, [await memtable.snapshot() for memtable in source.memtables]
 
     async def _stayed(self, epoch: int) -> bool:
-        """Whether no row was flushed since: one that was may be changed in the index by now."""
+        """Whether no memtable was flushed since; a flushed row may have changed in the index."""
         if self._follower is None:
             return self._writing().epoch == epoch
         await self._follower.refresh()
@@ -136,11 +135,11 @@ class WriteAheadLogIndex(ForwardingRowIndex):
     async def _both(
         self, own: Callable[[Snapshot], T], theirs: Callable[[], Awaitable[U]]
     ) -> tuple[list[T], U]:
-        """What each memtable answers, and what the index does."""
+        """The answers of each memtable and of the index."""
         left = _TRIES
         while True:
-            epoch, memtables = await self._look()
-            ours = [own(snapshot) for snapshot in memtables]
+            epoch, snapshots = await self._look()
+            ours = [own(snapshot) for snapshot in snapshots]
             found = await theirs()
             left -= 1
             if not ours or not left or await self._stayed(epoch):
@@ -207,7 +206,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
             batches = self.inner.after(seq, asked, scope)
             first = await anext(batches, None)
             left -= 1
-            # From its first batch on, a stream is of one version.
+            # From its first batch on, a stream reads one version.
             if not memtables or not left or await self._stayed(epoch):
                 break
         ours = [snapshot.read(scope, RowFilter(), asked) for snapshot in memtables]
@@ -260,7 +259,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         health = await self.inner.health()
         writing = self._memtables
         if writing is not None and writing.epoch == epoch and not writing.flush_begun:
-            # No need to ask an index that may be damaged for each row.
+            # An estimate, so that a damaged index does not have to be searched for each row.
             health["rows"] += sum(memtable.rows for memtable in memtables)
         elif memtables:
             health["rows"] = await self.count(EVERYONE, RowFilter())
@@ -297,11 +296,11 @@ def _seqs(snapshot: Snapshot, scope: Scope, where: RowFilter) -> NDArray[np.int6
     return seqs if matching is None else seqs[matching]
 
 
-# Answers of both. A row may be in both: it was flushed while the index was asked.
+# Merging both answers. A row that was flushed meanwhile may be in both.
 
 
 def _merged_candidates(ours: Sequence[Candidates], theirs: Candidates, limit: int) -> Candidates:
-    """The best of both, best first, of equals the newest; ``ours`` names no row twice."""
+    """The best of both, best first, of equals the newest; no row is twice in ``ours``."""
     ours = [found for found in ours if len(found)]
     if not ours:
         return theirs
@@ -334,7 +333,7 @@ def _merged_rows(ours: Sequence[pa.Table], theirs: pa.Table) -> pa.Table:
 
 
 def _largest(rows: pa.Table, order_by: str, limit: int | None) -> pa.Table:
-    """Rows, the largest ``order_by`` first, of equals the newest; those without one last."""
+    """Rows by ``order_by``, the largest first, of equals the newest; nulls last."""
     keys = [(name, "descending") for name in dict.fromkeys((order_by, "seq"))]
-    order = pc.sort_indices(rows, sort_keys=keys)  # nothing comes last by default
+    order = pc.sort_indices(rows, sort_keys=keys)  # nulls come last by default
     return rows.take(order[:limit] if limit is not None else order)

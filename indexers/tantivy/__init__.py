@@ -1,1 +1,1 @@
-"""Tantivy: rows found by their words (BM25), in a folder or in memory."""
+"""Tantivy: the lexical index (BM25), in a folder or in memory."""

@@ -1,8 +1,7 @@
 """Tantivy: BM25 over the rows' text, in a folder or in memory.
 
-A derived index. It follows the rows lazily and is told apart from them by
-``seq``, a fast integer field, so a hit costs no read of the document store but
-the conversation's id.
+It is derived from the rows and brought up to date lazily. ``seq`` is a fast integer field, so that
+a hit reads nothing from the document store but the conversation's id.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class TantivyIndex:
 
     Args:
         path: an existing folder, or None to keep the index in memory.
-        analyser: how text becomes terms. The index must be rebuilt for another one.
+        analyser: splits text into terms. With another analyser the index has to be rebuilt.
 
     Raises:
         IndexDamaged: the folder holds an index that cannot be opened.
@@ -44,7 +43,7 @@ class TantivyIndex:
     """
 
     name = "tantivy"
-    # A reader takes no writer's lock.
+    # A reader does not take the writer's lock.
     _read_only: ClassVar[bool] = False
 
     def __init__(self, path: str | Path | None, analyser: Analyser) -> None:
@@ -59,15 +58,15 @@ class TantivyIndex:
         self._closed = False
         self._changes: list[pa.Table | list[int]] = []
         self._pending = 0
-        # One thread at a time changes the index; searches go on beside it.
+        # One thread at a time changes the index; searches need no lock.
         self._lock = threading.Lock()
         self._committing = LoopLock()
-        # Whether a commit was begun whose end is not known.
+        # Whether a commit failed, so that it is not known what it has committed.
         self._uncertain = False
-        # Whether a row expires. A reader would have to look again at every refresh, so it asks each
-        # row.
+        # Whether a row that was added here expires. A reader would have to check at every refresh,
+        # so it always assumes that one does.
         self._expiring = self._read_only
-        # The same of the rows that were found at the first search; None before that.
+        # Whether a row that was there at the first search expires; None before that search.
         self._expiring_found: bool | None = None
         with self._errors("open"):
             if self._read_only and self._path is not None:
@@ -98,19 +97,19 @@ class TantivyIndex:
         return self._pending
 
     async def commit(self) -> None:
-        # A caller that is cancelled leaves the commit itself to finish.
+        # If the caller is cancelled, the commit itself still completes.
         await asyncio.shield(asyncio.ensure_future(self._commit_waiting()))
 
     async def _commit_waiting(self) -> None:
         async with self._committing:
-            # Taken here, on the loop that adds them, so that none slips in while a thread reads.
+            # Taken on the event loop, where changes are added, and not in the thread.
             changes, self._changes = self._changes, []
             anew, self._uncertain = self._uncertain, True
             try:
                 await asyncio.to_thread(self._commit, changes, anew)
             except BaseException:
-                # Nothing is lost: the rows hold it all, and the changes wait for the next try,
-                # which does not know how far this one came.
+                # The changes stay pending for the next attempt, which does not know what this one
+                # has committed.
                 self._changes = changes + self._changes
                 raise
             self._uncertain = False
@@ -147,19 +146,19 @@ class TantivyIndex:
         return self._writer
 
     def _take_back(self, writer: tantivy.IndexWriter) -> None:
-        """Forget what a failed commit had added, so that the next try begins from the last one."""
+        """Roll back a failed commit, so that the next attempt begins from the last good one."""
         try:
             with self._errors("take a commit back"):
                 writer.rollback()
         except EngineError:
-            # Its lock is free once it is gone; the next try opens another.
+            # The writer's lock is released with it; the next attempt opens another writer.
             self._writer = None
 
     def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
-        for place, name in enumerate(rows.column_names):
+        for position, name in enumerate(rows.column_names):
             if pa.types.is_timestamp(rows.schema.field(name).type):
-                rows = rows.set_column(place, name, rows.column(name).cast(pa.int64()))
-        # Arrow makes Python objects of a whole batch without letting another thread run.
+                rows = rows.set_column(position, name, rows.column(name).cast(pa.int64()))
+        # Arrow converts a whole batch to Python objects without releasing the interpreter lock.
         for batch in in_breaths(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
             for row in batch.to_pylist():
                 fields = {name: value for name, value in row.items() if value is not None}
@@ -205,11 +204,11 @@ class TantivyIndex:
         )
 
     def _some_expire(self, searcher: tantivy.Searcher) -> bool:
-        """Whether any row expires. Where none does, no row has to be asked."""
+        """Whether any row expires. If none does, the query needs no condition on it."""
         if self._expiring:
             return True
         if self._expiring_found is None:
-            # Not into the other one: a row that expires may be added meanwhile.
+            # Not stored in _expiring, which add() may set meanwhile.
             self._expiring_found = self._query.some_expire(searcher)
         return self._expiring_found
 
@@ -261,12 +260,12 @@ class TantivyIndex:
             self._closed = True
             writer, self._writer = self._writer, None
             if writer is not None:
-                # Frees the folder's lock before it returns, not when the garbage is collected.
+                # This releases the folder's lock now, not when the garbage is collected.
                 writer.wait_merging_threads()
 
     @contextmanager
     def _errors(self, operation: str) -> Iterator[None]:
-        """Give every failure of Tantivy our shape."""
+        """Turn every failure of Tantivy into an :class:`EngineError`."""
         try:
             yield
         except EngineError:
@@ -279,7 +278,7 @@ class TantivyIndex:
                 raise self._failed(EngineError, operation, problem, error) from error
             raise self._damaged(operation, problem, error) from error
         except BaseException as error:
-            # Tantivy's Rust panics on files that are not what it wrote.
+            # Tantivy panics on files that it did not write.
             if type(error).__name__ != "PanicException":
                 raise
             raise self._damaged(operation, str(error), None) from error
@@ -310,7 +309,7 @@ class TantivyReader(TantivyIndex):
 
     Args:
         path: the folder.
-        analyser: that of the writer.
+        analyser: the writer's.
 
     Raises: as :class:`TantivyIndex`.
     """

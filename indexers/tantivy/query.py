@@ -1,4 +1,4 @@
-"""Questions and filters as Tantivy queries. Text is analysed, never parsed."""
+"""Lexical queries and filters as Tantivy queries. Text is analysed; it has no query syntax."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     import tantivy
 
 TOKENIZER = "bruno"
-#: Stands for a number or a time that a row does not have: a range finds it, or leaves it out.
+#: Stands for null in a number or a time, so that a range can include or exclude it.
 MISSING = 2**62
-# A pasted document as a question: its rarest words carry it; a thousand cost more than they add.
+# Of a very long question, such as a pasted document, only the rarest words are used: a thousand
+# words cost more than they add.
 _MOST_QUERY_TERMS = 64
-# Two words that are each in more than this share of all rows, and in more than a few, say little as
-# a phrase, and it has to be looked for in the positions of all those rows.
+# No phrase is made of two words that are each in more than this share of all rows and in more than
+# this number of rows: it says little, and the positions in all those rows would have to be read.
 _COMMON, _FEW = 0.02, 1_000
-#: The column of which the index knows whether any row has something in it (``some_expire``).
+#: The column of which the index knows whether any row has a value (``some_expire``).
 EXPIRY = "expires_at"
 _FIELDS = [row_schema(1).field(name) for name in LEXICAL_COLUMNS]
 _INTEGERS = frozenset(
@@ -33,7 +34,7 @@ _INTEGERS = frozenset(
     for field in _FIELDS
     if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)
 )
-#: The columns of numbers and times in which :data:`MISSING` may stand.
+#: The columns of numbers and times that may hold :data:`MISSING`.
 OPTIONAL = tuple(field.name for field in _FIELDS if field.nullable and field.name in _INTEGERS)
 
 
@@ -54,11 +55,11 @@ class QueryBuilder:
         *,
         some_expire: bool = True,
     ) -> tantivy.Query | None:
-        """A question within a scope and a filter; None where nothing can match.
+        """A query within a scope and a filter; None where nothing can match.
 
-        The scope stands beside each word and not once beside all of them. So Tantivy jumps to the
-        user's rows in each word's list; else it would read the lists whole, to join them first.
-        Without ``some_expire`` no row of the index has a time at which it expires.
+        The scope is added to each word instead of once to all of them. So Tantivy skips to the
+        user's rows in each word's posting list; otherwise it would read and join the whole lists.
+        If ``some_expire`` is false, no row of the index expires.
         """
         words = self._words(query, scope, searcher)
         if not words:
@@ -71,7 +72,7 @@ class QueryBuilder:
         filters = [
             (occur.Must, self._condition(asked))
             for asked in where.conditions()
-            # It would read a field of every row that has a word of the question.
+            # Left out where it can be: it reads a field of every row that has a word of the query.
             if some_expire or asked.op != "alive" or asked.column != EXPIRY
         ]
         if filters:
@@ -81,7 +82,7 @@ class QueryBuilder:
     def _words(
         self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher
     ) -> list[tantivy.Query]:
-        """The question's terms, any of which may match, and its adjacent pairs as phrases."""
+        """The query's terms, of which any may match, and its adjacent pairs as phrases."""
         make = self._tantivy.Query
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         counts = Counter(terms)
@@ -112,11 +113,11 @@ class QueryBuilder:
     def _idf(
         self, frequency: Mapping[str, int], scope: Scope, searcher: tantivy.Searcher
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """How telling each term is, among all rows and among the scope's user's own.
+        """The inverse document frequency of each term, in all rows and in the scope's user's rows.
 
-        Tantivy weighs terms by all rows. A boost by the ratio of the two makes it
-        weigh them by the user's: what others have stored then hardly moves a user's
-        scores, and more is found. Terms that the user does not have are left out.
+        Tantivy weighs terms by all rows. A boost by the ratio of the two makes it weigh them by
+        the user's rows: other users' rows then hardly change the scores, and recall is better.
+        Terms that the user does not have are left out.
         """
         make, must = self._tantivy.Query, self._tantivy.Occur.Must
         everyone = {
@@ -168,19 +169,19 @@ class QueryBuilder:
         return same
 
     def some_expire(self, searcher: tantivy.Searcher) -> bool:
-        """Whether any row expires at some time. It reads that field of every row."""
+        """Whether any row expires. It reads that field of every row."""
         expiring = self._condition(Condition(EXPIRY, "lt", MISSING))
         found: Any = searcher.search(expiring, 1, count=False)
         return bool(found.hits)
 
 
 def _number(value: Any) -> Any:
-    """A time as the index has it; a number or a text as it is."""
+    """A time in microseconds, as in the index; a number or a text unchanged."""
     return micros(value) if isinstance(value, datetime) else value
 
 
 def build_schema(tantivy: Any) -> Any:
-    """The fields of a document: a column each. ``seq`` names the row."""
+    """The fields of a document, one for each column. ``seq`` identifies the row."""
     builder = tantivy.SchemaBuilder()
     for field in _FIELDS:
         name = field.name
@@ -191,7 +192,7 @@ def build_schema(tantivy: Any) -> Any:
         elif pa.types.is_floating(field.type):
             builder.add_float_field(name, indexed=True, fast=True)
         else:
-            # Texts and lists of texts. Hits say in which conversation they are.
+            # Texts and lists of texts. Candidates need the id of their conversation.
             stored = name == "conversation_id"
             builder.add_text_field(name, stored=stored, tokenizer_name="raw", index_option="basic")
     return builder.build()

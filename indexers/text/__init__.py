@@ -1,1 +1,1 @@
-"""Text to terms, the same for every engine."""
+"""Analysis of text into terms, the same for every engine."""

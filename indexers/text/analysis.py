@@ -1,4 +1,4 @@
-"""From text to terms, the same for every lexical engine.
+"""Analysis of text into terms, the same for every lexical index.
 
 Unicode words, lower case, accents folded, optionally stemmed. Scripts that are
 written without spaces (Chinese, Japanese, Thai, ...) and Korean become
@@ -26,9 +26,9 @@ LANGUAGES: frozenset[str] = frozenset(
 )
 
 _WORD = r"[\p{L}\p{M}\p{N}]+"
-# Longer than any word a person writes, short enough that tantivy never drops it silently.
+# Longer than any real word, and short enough that Tantivy does not drop the term silently.
 _LONGEST_TERM = 255
-# Analysis holds the interpreter while it runs; a longer text at once would be felt by every task.
+# Analysis holds the interpreter lock; analysing a longer text at once would delay every task.
 _CHARACTERS_AT_ONCE = 20_000
 _UNSPACED = re.compile(
     "["
@@ -44,7 +44,7 @@ _UNSPACED = re.compile(
 
 
 def clean(text: str) -> str:
-    """Text that any engine can take: lone surrogates become U+FFFD."""
+    """The text with lone surrogates replaced by U+FFFD, which any engine can take."""
     if text.isascii():
         return text
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
@@ -71,7 +71,7 @@ class Analyser:
 
     @property
     def name(self) -> str:
-        """Names the analysis, so that an index made by another one can be told apart."""
+        """Identifies the analysis, so that an index made by another one can be recognised."""
         return f"unicode-1/{self.language or 'none'}"
 
     @property
@@ -80,7 +80,7 @@ class Analyser:
         return self._documents
 
     def prepare(self, text: str) -> str:
-        """A document's text as :attr:`tokenizer` wants it."""
+        """A document's text, prepared for :attr:`tokenizer`."""
         if text.isascii():
             return text
         return _UNSPACED.sub(_document_grams, _normal(text))
@@ -93,7 +93,7 @@ class Analyser:
     def question(self, text: str, *, drop_stopwords: bool) -> list[str]:
         """The terms of a question, in order, repeats included.
 
-        Where dropping the stop-words leaves nothing, they are kept.
+        If only stop words are left, they are kept.
         """
         if not text.isascii():
             text = _UNSPACED.sub(_question_grams, _normal(text))
@@ -105,18 +105,18 @@ class Analyser:
 
 
 def _normal(text: str) -> str:
-    """NFKC, in a time that grows with the text.
+    """NFKC, in linear time.
 
-    Python sorts the marks on a letter by insertion, so a letter with 100,000 marks
-    holds the interpreter for half a minute. Unicode's own remedy is a joiner after
-    each thirtieth (UAX #15, "Stream-Safe Text Format"); no language needs as many.
+    Python sorts the marks on a letter by insertion, so a letter with 100,000 marks would hold the
+    interpreter lock for half a minute. As in UAX #15, "Stream-Safe Text Format", a joiner is put
+    after every thirtieth mark; no language needs as many.
     """
     return unicodedata.normalize("NFKC", _many_marks().sub("\\g<0>\u034f", clean(text)))
 
 
 @lru_cache(maxsize=1)
 def _many_marks() -> re.Pattern[str]:
-    """Thirty marks before another, where a mark is what normalisation may move."""
+    """Matches thirty marks before another one; marks are characters that NFKC may reorder."""
     marks = []
     for code in range(0x300, 0x20000):
         character = chr(code)
@@ -140,7 +140,7 @@ def inverse_document_frequency(documents: int, having: int) -> float:
 
 @lru_cache(maxsize=8)
 def analyser(language: str | None) -> Analyser:
-    """One shared analyser a language."""
+    """The shared analyser of a language."""
     return Analyser(language)
 
 
@@ -161,7 +161,7 @@ def _build(language: str | None, *, stopwords: bool) -> tantivy.TextAnalyzer:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A long text in parts, cut at white space where there is some."""
+    """The parts of a long text, cut at white space where possible."""
     start = 0
     while len(text) - start > _CHARACTERS_AT_ONCE:
         end = start + _CHARACTERS_AT_ONCE
@@ -178,7 +178,7 @@ def _bigrams(run: str) -> list[str]:
 
 def _document_grams(match: re.Match[str]) -> str:
     run = match.group()
-    # Single characters too: a one-character question has no bigram to match.
+    # Single characters too, because a question of one character has no bigram.
     return f" {' '.join([*_bigrams(run), *run])} "
 
 

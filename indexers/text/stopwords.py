@@ -1,12 +1,11 @@
-"""English function and question words that say nothing about what is asked.
+"""English stop words: function and question words that say nothing about the subject.
 
-They are left out of questions, never out of the index. In a question ("what did
-she say about the ...") they match almost every turn, and their many small weights
-add up to noise. In the index they stay: a question of nothing but such words
-("who am I?") must still find something, and a later change of this list must not
-make an existing index wrong.
+They are left out of questions, but not out of the index. In a question ("what did she say about
+the ...") they match almost every turn, and their many small weights add up to noise. They stay in
+the index, because a question of only such words ("who am I?") must still find something, and so
+that a later change of this list does not make an existing index wrong.
 
-Lower case, without accents, as words leave the tokenizer. It splits at the
+They are in lower case, without accents, like the tokenizer's output. It splits at the
 apostrophe ("what's", "didn't"), so the pieces ("s", "didn", "t") are listed too.
 Words that also name something a person may ask for ("may", "will", "us", "like",
 "first", "last", "no") are not.
@@ -29,7 +28,7 @@ _PREPOSITIONS = (
 )
 _CONJUNCTIONS = "and or but if than then so because while"
 _ADVERBS = "there here just also too very ever any some such each both own same other"
-# What the tokenizer leaves of contractions, and how they are typed without the apostrophe.
+# The pieces into which the tokenizer splits contractions, and contractions without the apostrophe.
 _PIECES = (
     "s t d m ll re ve don doesn didn isn aren wasn weren hasn haven hadn couldn wouldn shouldn "
     "ain whats whos wheres whens hows dont doesnt didnt isnt wasnt"

@@ -1,4 +1,4 @@
-"""The steps of a ranking after its fusion, one a file, and the order in which they run."""
+"""The steps of a ranking after its fusion, one in each file, and the order in which they run."""
 
 from __future__ import annotations
 
@@ -53,49 +53,49 @@ __all__ = [
 ]
 
 _IN_ORDER: tuple[type[Step], ...] = (
-    # What a row gains from the turns around it and from its conversation, ...
+    # Gains from the turns around a row and from its conversation.
     Neighbours,
     Answers,
     ConversationPrior,
     Coverage,
-    # ... and from what it shows of itself.
+    # Gains from the row's own cues.
     Speaker,
     Length,
     Statement,
     TimeMention,
     TimeNamed,
-    # Weighs all gains; a step behind it starts from the score that it makes.
+    # Weighs all signals before it; the steps after it start from the resulting score.
     Learned,
     Feedback,
     Current,
-    # Bounded nudges.
+    # Small, bounded factors.
     Recency,
     Importance,
     Use,
-    # These compare the best rows with each other, so they come when it is known which those are.
+    # These compare the best rows with each other, so the score must be nearly final.
     Update,
     CrossEncoder,
     Duplicates,
-    # Last, since it chooses k rows one by one: what came behind would depend on how many are asked.
+    # Last, because it chooses k rows one by one: a step after it would depend on k.
     Diversity,
 )
 #: Each step's class by its name, in the order in which the steps run.
 STEPS: dict[str, type[Step]] = {step.name: step for step in _IN_ORDER}
 
-# A step's signal stands beside the fusion's, and its table beside a profile's others.
+# Names that a step must not have: the fusion's signals, and a profile's other tables and keys.
 _TAKEN = frozenset({"lexical", "semantic", "description", "candidates", "query", "fusion"})
 
 Registered = TypeVar("Registered", bound=Step)
 
 
 def register_step(step: type[Registered], *, before: str) -> type[Registered]:
-    """Make a step of your own known: to `RankSettings`, and as a table to profiles in TOML.
+    """Register a step of your own, for `RankSettings` and for TOML profiles.
 
     Call it once, when your module is imported; a second call with the same class changes nothing.
 
     Args:
         step: a frozen dataclass that is a :class:`Step`.
-        before: the name of the step before which it runs. A signal that comes before "learned"
+        before: the name of the step before which it runs. A signal of a step before "learned"
             counts there only if a factor was trained for it.
 
     Raises:

@@ -20,15 +20,15 @@ class Answers:
     ``gain(i) = weight * exp(-words(i) / fade_words) * fused(turn - 1) *
     ends_with_question(turn - 1)``
 
-    The turn after a question answers it: the first pair part of an adjacency pair makes the
-    second relevant (Schegloff and Sacks, "Opening up closings", 1973). Who is asked the same
-    question later wants the second part.
+    The turn after a question usually answers it: the first part of an adjacency pair makes the
+    second relevant (Schegloff and Sacks, "Opening up closings", 1973). A later question that is
+    like the first part asks for the second.
 
     Rows without a conversation or a turn gain nothing.
 
     Attributes:
         weight: gain of an empty turn, as a share of the asking turn's score.
-        fade_words: the gain falls by e with every so many words of the turn that gains.
+        fade_words: number of words of the gaining turn after which the gain has fallen by e.
     """
 
     name: ClassVar[str] = "answers"

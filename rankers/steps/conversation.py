@@ -16,17 +16,17 @@ from .step import MAX_WEIGHT, Ask, Floats
 class ConversationPrior:
     """How much a row gains from its conversation as a whole.
 
-    ``gain = weight * mean of the conversation's best scores`` (three, by the usual setting), of
-    the score so far.
+    ``gain = weight * mean of the conversation's best scores`` (usually the best three), of the
+    score so far.
 
     A question is mostly about one occasion, and several good turns in one conversation are better
     evidence for it than one. It is a document prior made of passage scores (as in Callan,
-    "Passage-Level Evidence in Document Retrieval", SIGIR 1994); the mean of the best few is not
-    moved by how long the conversation is.
+    "Passage-Level Evidence in Document Retrieval", SIGIR 1994); the mean of the best few does not
+    depend on the length of the conversation.
 
-    A conversation with fewer candidates than ``best`` is filled up with zeros: what was not
-    proposed scored low. A row without a conversation gains from its own score, else every memory
-    would stand behind every message.
+    Where a conversation has fewer candidates than ``best``, zeros take the place of the missing
+    ones, since rows that were not proposed scored low. A row without a conversation gains from
+    its own score; otherwise every memory would rank below every message.
 
     Attributes:
         weight: gain, as a share of the mean of the conversation's best scores.

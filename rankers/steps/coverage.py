@@ -1,4 +1,4 @@
-"""A turn gains where it and those around it hold every word of the question."""
+"""A turn gains where it and the turns around it contain all words of the question."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much a turn gains where it and the turns around it hold all words of the question.
+    """How much a turn gains where it and the turns around it contain all words of the question.
 
     ``gain = weight * sum over terms of term_weight * m / sum of term_weight``
 
     ``m`` is the largest of the term's match in the turn itself, ``before`` times that in the turn
     before, ``before**2`` times that two turns before and ``after`` times that in the turn after.
-    BM25 adds up whatever matches; this asks that everything is there, at least nearby:
+    BM25 adds up whatever matches; this rewards that all words are there, at least nearby:
     coordination level matching over a window of the conversation. Matches are soft
     (:attr:`Pool.matches`), after the translation language model of Berger and Lafferty,
     "Information Retrieval as Statistical Translation", SIGIR 1999.
 
     Attributes:
-        weight: gain of a turn that holds them all itself.
-        before: a word in the turn before counts so much, 0..1; one turn further, this squared.
-        after: a word in the turn after counts so much, 0..1.
+        weight: gain of a turn that contains them all itself.
+        before: weight of a word in the turn before, 0..1; two turns before, this squared.
+        after: weight of a word in the turn after, 0..1.
     """
 
     name: ClassVar[str] = "coverage"

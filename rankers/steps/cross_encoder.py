@@ -24,9 +24,9 @@ class CrossEncoder:
 
     Attributes:
         model: a sentence-transformers cross-encoder: its name, or its folder.
-        weight: gain of the row that it puts first.
+        weight: gain of the row that it scores highest.
         best: how many of the best rows it reads.
-        batch_size: how many it reads at once.
+        batch_size: how many texts are in one forward pass.
     """
 
     name: ClassVar[str] = "cross_encoder"

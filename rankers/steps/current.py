@@ -1,4 +1,4 @@
-"""Newer rows gain where the user asks for how things stand now."""
+"""Newer rows gain where the user asks about their present situation."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """How much newer rows gain where the user asks for how things of their own stand now.
+    """How much newer rows gain where the user asks about their present situation.
 
     ``gain(i) = closeness(i) * (1 - question_share(i)) * newness(i) *
     (weight + change_weight * tells_change(i))``, for a user's rows and memories; 0 for other
     rows and for any other question. A rule of our own.
 
-    ``newness`` is the row's place in the pool by day, from 0 for the oldest to 1 for the newest
-    (rows of one day share the middle of their places: a turn does not correct what was said a
-    minute before by being the last), so that it does not depend on how long the memory reaches
-    back. ``closeness`` is ``sqrt((score - s) / (best - s))``, cut to 0..1, where ``s`` is the score
-    of the row of rank ``among`` (0 where there are fewer): among rows that answer about as well,
-    the newer is more likely true, and a row that answers badly does not answer better for being
-    new. Of an old and a new statement of one fact the new one often has fewer of the question's
-    words ("going with 55 then"), which is what this makes up for.
+    ``newness`` is the row's rank in the pool by day, from 0 for the oldest to 1 for the newest.
+    It is a rank, so it does not depend on how far back the memory goes. Rows of one day share the
+    middle of their ranks, because a turn seldom corrects what was said a minute before.
+
+    ``closeness`` is ``sqrt((score - s) / (best - s))``, cut to 0..1, where ``s`` is the score of
+    the row of rank ``among`` (0 where there are fewer). Among rows that answer about as well, the
+    newer is more likely true; a row that answers badly gains nothing for being new. The new
+    statement of a fact often has fewer of the question's words than the old one ("going with 55
+    then"), and the gain makes up for that.
 
     Attributes:
         weight: gain of the newest and best row.
-        change_weight: more for a row that tells of a change.
-        among: the gain falls to 0 at the row of this rank.
+        change_weight: additional gain of a row that says that something has changed.
+        among: rank of the row at which the gain reaches 0.
     """
 
     name: ClassVar[str] = "current"
@@ -58,7 +59,7 @@ class Current:
         span = best - low
         if span <= 0:
             return nothing
-        # Cut before the division, which a span that is nearly 0 would make overflow.
+        # Cut before the division, which would overflow where span is nearly 0.
         closeness = np.sqrt((score - low).clip(0.0, span) / span)
         day = pool.created_at // DAY
         days = np.sort(day)
@@ -67,8 +68,8 @@ class Current:
         newness = (older + not_newer - 1) / 2 / (len(pool) - 1)
         share = np.nan_to_num(pool.question_share.astype(np.float64)).clip(0.0, 1.0)
         weight = self.weight + self.change_weight * pool.tells_change
-        # What the user's things are is told by the user; an answer full of advice tells of changes
-        # too.
+        # Users state their own situation; the assistant's advice mentions changes too, but is no
+        # statement of it.
         own: Floats = np.where((pool.role == USER) | (pool.role == NO_ROLE), weight, 0.0)
         gain: Floats = closeness * (1.0 - share) * newness * own
         return gain

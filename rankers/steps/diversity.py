@@ -1,4 +1,4 @@
-"""A row loses what the rows above it have said already."""
+"""A row loses for being like the rows ranked above it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .step import Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """Maximal marginal relevance: a row loses what the rows above it have said already.
+    """Maximal marginal relevance: a row loses for being like the rows ranked above it.
 
     Rows are chosen one by one (Carbonell and Goldstein, SIGIR 1998), each the best by
     ``score - weight * best score * max(0, largest cosine to those chosen)``. As many are chosen as
-    are shown; what is not chosen loses as the next one would.
+    are shown. The other rows lose what they would lose if they were chosen next.
 
     Attributes:
-        weight: loss of a row that is the same as one above it, as a share of the best score.
+        weight: loss of a row that is identical to one above it, as a share of the best score.
     """
 
     name: ClassVar[str] = "diversity"

@@ -1,4 +1,4 @@
-"""Of rows that say the same one stays where it is."""
+"""Of rows with nearly the same vector, one keeps its rank and the others go to the end."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Of rows that say the same, one stays where it is, and the others go to the end.
+    """Of rows with nearly the same vector, one keeps its rank and the others go to the end.
 
-    Rows are taken best first; one is folded into a row that was kept before it if their cosine is
-    at least ``similarity``. A folded row's score becomes the lowest of all less 1, so it is shown
-    only where there is nothing else. A rule of our own.
+    Rows are taken best first. A row is a duplicate if its cosine to a row kept before it is at
+    least ``similarity``. The score of a duplicate becomes the lowest of all minus 1, so it is
+    shown only where there is nothing else. A rule of our own.
 
     Attributes:
-        similarity: cosine from which two rows say the same, 0..1.
+        similarity: cosine from which two rows are duplicates, 0..1.
     """
 
     name: ClassVar[str] = "duplicates"

@@ -19,12 +19,12 @@ class Feedback:
 
     ``gain = weight * minmax(cosine(row, centroid of the best rows))``
 
-    Pseudo-relevance feedback by vectors (Rocchio, 1971): the best rows are taken for relevant,
-    weighed by their scores, and what is like them gains.
+    Pseudo-relevance feedback by vectors (Rocchio, 1971): the best rows are assumed to be relevant,
+    weighed by their scores, and rows like them gain.
 
     Attributes:
         weight: gain of the row that is most like them.
-        best: how many of the best rows are taken for relevant.
+        best: how many of the best rows are assumed to be relevant.
     """
 
     name: ClassVar[str] = "feedback"

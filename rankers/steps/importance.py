@@ -1,4 +1,4 @@
-"""Rows that were called important before others, a little."""
+"""Rows of high importance gain a little, those of low importance lose a little."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..checks import number
 from ..pool import Pool
 from .step import MAX_STRENGTH, Ask, Floats, by_factor
 
-#: The importance that changes nothing: the middle of its range, which messages get by
-#: default. bruno-core's default for memories is 1.0, so those are raised by ``strength``.
+#: The importance that changes nothing: the middle of its range, and the default of messages.
+#: bruno-core's default for memories is 1.0, so those are raised by ``strength``.
 NEUTRAL_IMPORTANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """Rows that were called important before others, a little.
+    """How much a row's importance changes its score.
 
     ``factor = 1 + strength * (importance - 0.5) / 0.5``, from 1 - strength to 1 + strength.
 
-    Linear in the number the caller gave, as in Park et al., "Generative Agents", UIST 2023,
-    around :data:`NEUTRAL_IMPORTANCE`. NaN is neutral; numbers outside 0..1 are cut.
+    Linear in the importance that the caller gave, as in Park et al., "Generative Agents", UIST
+    2023, around :data:`NEUTRAL_IMPORTANCE`. NaN is neutral; values outside 0..1 are cut.
 
     Attributes:
         strength: the score changes by at most this share, 0..0.5.
@@ -43,6 +43,6 @@ class Importance:
         return by_factor(score, self.factor(pool.importance))
 
     def factor(self, importance: NDArray[np.floating]) -> Floats:
-        """What the score is multiplied by, float64 (n,), for importances 0..1."""
+        """The factor of the score, float64 (n,), for importances 0..1."""
         given = np.where(np.isnan(importance), NEUTRAL_IMPORTANCE, importance).astype(np.float64)
         return 1.0 + self.strength * (given.clip(0.0, 1.0) - NEUTRAL_IMPORTANCE) / 0.5

@@ -20,12 +20,12 @@ class Learned:
     ``score = sum over signals of factor * signal``, a linear ranking function trained listwise
     (Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", ICML 2007:
     ListNet's top-one cross entropy; ``scripts/train_ranker.py``). A signal without a factor is
-    left out. Being linear, it still says what each signal gave.
+    left out. The model is linear, so a hit still shows what each signal contributed.
 
     Attributes:
-        factors: by signal, what its value is multiplied by; for signals that the steps before it
-            give (`RankSettings` refuses others).
-        file: where they were read from; says nothing to the ranking.
+        factors: by signal, its factor. Only signals of the steps before it are allowed;
+            `RankSettings` refuses others.
+        file: where they were read from; not used by the ranking.
     """
 
     name: ClassVar[str] = "learned"
@@ -45,14 +45,14 @@ class Learned:
             number(f"factors.{signal}", factor, -1e3, 1e3)
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
-        """What weighing the signals anew adds to their sum, float64 (n,)."""
+        """The weighed sum of the signals minus their plain sum, float64 (n,)."""
         change = np.negative(score)
         for part in self.weigh(ask.signals).values():
             change += part
         return change
 
     def weigh(self, signals: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Each signal times its factor, in their order; one without a factor is left out.
+        """Each signal times its factor, in the same order; one without a factor is left out.
 
         Args:
             signals: by name, float64 (n,).

@@ -1,4 +1,4 @@
-"""A text gains for saying something at all."""
+"""A text gains for not being very short."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How much a text gains for saying something at all.
+    """How much a text gains for not being very short.
 
     ``gain = weight * words / (words + half_words)``
 
     A text of two words ("Wow, thanks!") answers little, whatever it matches, and BM25's length
-    normalisation favours it. The gain saturates, so that it tells short from normal, and not
-    normal from long. A rule of our own.
+    normalisation favours it. The gain saturates, so that it separates short texts from normal
+    ones, but not normal ones from long ones. A rule of our own.
 
     Attributes:
         weight: gain of a very long text.
-        half_words: words at which half of it is reached.
+        half_words: number of words at which half of the weight is reached.
     """
 
     name: ClassVar[str] = "length"

@@ -24,17 +24,17 @@ class Neighbours:
     different turns ("Where did you stay?" - "At Ana's."). So each turn gains a part of the scores
     of the turns next to it: score regularisation (Diaz, "Regularizing ad hoc retrieval scores",
     CIKM 2005) with adjacency as the graph. The gain falls with the length of the turn that
-    receives it: a long answer says itself what it is about, a short one ("Yes, last May!") leans
-    on what is around it.
+    gains: a long answer names its subject itself, a short one ("Yes, last May!") depends on the
+    turns around it.
 
-    Rows without a conversation or a turn gain nothing. Of several rows in one place the best
+    Rows without a conversation or a turn gain nothing. Of several rows of the same turn the best
     counts.
 
     Attributes:
         weight: gain of an empty turn from a turn one away, as a share of that turn's score.
-        fade_words: the gain falls by e with every so many words of the turn that gains.
+        fade_words: number of words of the gaining turn after which the gain has fallen by e.
         distance: how many turns away still count.
-        decay: each counts so much of the one before it, 0..1.
+        decay: weight of each further turn, as a share of the one before it, 0..1.
     """
 
     name: ClassVar[str] = "neighbours"
@@ -64,6 +64,6 @@ class Neighbours:
 
 
 def fade(words: NDArray[np.int64], fade_words: float) -> Floats:
-    """``exp(-words / fade_words)``: how far a text of this length leans on those around it."""
+    """``exp(-words / fade_words)``: how much a text of this length depends on those around it."""
     share: Floats = np.exp(-np.maximum(words, 0) / fade_words)
     return share

@@ -1,4 +1,4 @@
-"""Newer rows before older ones, a little."""
+"""Newer rows gain a little, older rows lose a little."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .step import MAX_STRENGTH, Ask, Floats, by_factor
 
 @dataclass(frozen=True, slots=True)
 class Recency:
-    """Newer rows before older ones, a little.
+    """How much a row's age changes its score.
 
     ``factor = 1 + strength * (2 * 2**(-age / half_life) - 1)``, from 1 + strength to 1 - strength.
 
     Exponential decay of recency as in Park et al., "Generative Agents", UIST 2023, but bounded
-    below: an unbounded decay would make old facts impossible to find, which is what a memory is
-    for. At an age of one half-life the factor is 1. A row from the future counts as new.
+    below: with an unbounded decay old facts could not be found at all. At an age of one
+    half-life the factor is 1. A row from the future counts as new.
 
     Attributes:
         strength: the score changes by at most this share, 0..0.5.
@@ -43,6 +43,6 @@ class Recency:
         return by_factor(score, self.factor(pool.created_at, ask.now))
 
     def factor(self, created_at: NDArray[np.int64], now: int) -> Floats:
-        """What the score is multiplied by, float64 (n,); both times in microseconds."""
+        """The factor of the score, float64 (n,); both times in microseconds."""
         age = np.maximum(float(now) - created_at.astype(np.float64), 0.0) / DAY
         return 1.0 + self.strength * (2.0 * np.exp2(-age / self.half_life_days) - 1.0)

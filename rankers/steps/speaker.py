@@ -1,4 +1,4 @@
-"""A row gains whose speaker the question asks about."""
+"""A row gains if the question asks about its speaker."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """How much a row gains whose speaker the question asks about.
+    """How much a row gains if the question asks about its speaker.
 
-    ``weight`` for a row of whom the question asks about, half of it where that is not known.
+    ``weight`` for a row of the speaker that the question asks about, half of it for a row whose
+    speaker is not known.
 
-    A speaker whose name stands in the question ("What did Ana order?") is whom it asks about;
-    else the pronouns say whose words are wanted: "my" the user's, "you" the assistant's. The
-    pronouns decide too where the question names every speaker there is. Rows without a role
-    (memories) are about the user. A question without either changes nothing. A rule of our own.
+    If the question names a speaker ("What did Ana order?"), it asks about that one. If it names
+    none, or all of them, the pronouns decide: "my" asks about the user, "you" about the
+    assistant. Rows without a role (memories) count as the user's. A question without names and
+    pronouns changes nothing. A rule of our own.
 
     Attributes:
         weight: the gain.

@@ -1,4 +1,4 @@
-"""A text gains that states and does not ask."""
+"""A text gains for being a statement rather than a question."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """How much a text gains that states and does not ask.
+    """How much a text gains for being a statement rather than a question.
 
-    ``gain = weight * (1 - question_share)``: what asks is seldom what answers. A rule of our own.
+    ``gain = weight * (1 - question_share)``: a question seldom answers a question. A rule of our
+    own.
 
     Attributes:
         weight: gain of a text without a question.

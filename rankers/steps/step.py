@@ -1,4 +1,4 @@
-"""What a ranking step is, and what it is given."""
+"""The protocol of a ranking step, and its arguments."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Floats = NDArray[np.float64]
 #: Scores the texts of some rows against the question: indices (m,) to any real scores (m,).
 CrossScore = Callable[[NDArray[np.int64]], NDArray[np.floating]]
 
-#: What a step may need: of the pool its ``vector``, ``texts`` or ``matches``, and of what is asked
-#: the ``cross_score``. It is made only where a step needs it.
+#: What a step may need: the pool's ``vector``, ``texts`` or ``matches``, or ``Ask.cross_score``.
+#: Each is made only where a step needs it.
 NEEDS = frozenset({"vectors", "texts", "matches", "cross_score"})
 #: Weights are shares of the fused score, whose best is 1.
 MAX_WEIGHT = 10
-#: A multiplier that could double or halve a score would no longer be a nudge.
+#: A larger multiplier could double or halve a score, which is no small change any more.
 MAX_STRENGTH = 0.5
-#: How many of the best rows a step compares with each other: comparing is quadratic, and what is
-#: shown is far less.
+#: How many of the best rows a step compares with each other. Comparing takes quadratic time, and
+#: far fewer rows are shown.
 COMPARED = 100
 
 
@@ -33,11 +33,11 @@ class Step(Protocol):
     """One rule of a ranking: a frozen dataclass, whose fields are its settings.
 
     It checks its settings in ``__post_init__`` and raises ``ValueError`` with the name of the
-    field at fault. Its docstring has its formula and the source of that.
+    wrong field. Its docstring has its formula and the formula's source.
 
     Attributes:
         name: of its signal, and of its table in a profile.
-        needs: what the pool must carry for it, of :data:`NEEDS`.
+        needs: what it needs, from :data:`NEEDS`.
     """
 
     name: ClassVar[str]
@@ -49,10 +49,10 @@ class Step(Protocol):
         Args:
             pool: n candidates.
             score: float64 (n,), the sum of the signals before this step; not to be changed.
-            ask: what is asked.
+            ask: the question, and what the steps before this one gave.
 
         Returns:
-            float64 (n,), finite; zeros where it has nothing to say on this question.
+            float64 (n,), finite; zeros where the step does not apply to this question.
         """
         ...
 
@@ -62,8 +62,8 @@ class Ask:
     """What the steps of one ranking are given besides the pool.
 
     Attributes:
-        question: what was read of the question.
-        now: the time to reckon ages from, microseconds since the epoch, UTC.
+        question: the cues of the question.
+        now: the time that ages are computed from, microseconds since the epoch, UTC.
         k: how many rows will be shown.
         fused: float64 (n,), the fusion's score, before any step.
         signals: by name, float64 (n,), what the fusion and the steps so far have added.
@@ -80,8 +80,8 @@ class Ask:
     _around: Adjacency | None = field(default=None, init=False, repr=False)
 
     def around(self, pool: Pool, distance: int) -> Adjacency:
-        """The turns around each row, up to ``distance`` away; found once for all steps."""
-        # To look up the places costs more than the steps that ask for them.
+        """The turns around each row, up to ``distance`` away."""
+        # Kept for all steps: building it costs more than the steps that use it.
         if self._around is None or self._around.distance < distance:
             self._around = Adjacency(pool.conversation, pool.turn, distance)
         return self._around

@@ -1,4 +1,4 @@
-"""A text gains that names a time, where the question asks when."""
+"""A text gains for naming a time, where the question asks when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class TimeMention:
-    """How much a text gains that names a time, where the question asks when.
+    """How much a text gains for naming a time, where the question asks when.
 
     ``weight`` for a text that names one, where the question asks for one ("When ..."); 0 for any
     other question. A rule of our own.

@@ -1,4 +1,4 @@
-"""A row gains that was written in a time that the question names."""
+"""A row gains for being written in or near a period that the question names."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .step import MAX_WEIGHT, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class TimeNamed:
-    """How much a row gains that was written in a time that the question names.
+    """How much a row gains for being written in or near a period that the question names.
 
-    ``gain = weight * closeness`` of the row's time to the times that the question names.
+    ``gain = weight * closeness`` of the row's time to the periods that the question names.
 
     Closeness is 1 inside a named period, ``exp(-gap / after)`` after it and
-    ``exp(-gap / before)`` before it, the best over all periods: what happened is told then or in
-    the days after, seldom before. ``after`` is ``after_days`` and half the period's own length: a
-    month is talked of for longer than a day. After the temporal prior of Li and Croft,
-    "Time-based language models", CIKM 2003. It never excludes a row.
+    ``exp(-gap / before)`` before it, the best over all periods: people speak of an event on the
+    day or in the days after, seldom before. ``after`` is ``after_days`` plus half the period's
+    length, since people speak of a month for longer than of a day. After the temporal prior of Li
+    and Croft, "Time-based language models", CIKM 2003. It never excludes a row.
 
     Attributes:
-        weight: gain of a row from within it.
-        after_days: the gain falls by e in so many days after it (and half its own length).
-        before_days: the gain falls by e in so many days before it.
+        weight: gain of a row inside the period.
+        after_days: days after the period (plus half its length) in which the gain falls by e.
+        before_days: days before the period in which the gain falls by e.
     """
 
     name: ClassVar[str] = "time_named"

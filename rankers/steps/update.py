@@ -1,4 +1,4 @@
-"""An older row loses to a newer one that speaks of the same."""
+"""An older row loses where a newer row has a similar vector and a similar score."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .step import COMPARED, MAX_STRENGTH, Ask, Floats
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """How much an older row loses to a newer one that speaks of the same.
+    """How much an older row loses to a newer one on the same subject.
 
     ``loss(i) = -strength * score(i) * max over newer j of likeness(i, j)``, where ``j`` was
-    written at least a day later, comes near to ``i`` (``score(j) >= near * score(i)``), and
-    ``likeness`` rises from 0 at ``similarity`` to 1 at a cosine of 1. A fact that changed is told
-    again in like words; of two tellings that answer about as well, the newer is true. Where the
-    older answers much better, nothing is lost. A rule of our own.
+    written at least a day later, scores nearly as well (``score(j) >= near * score(i)``), and
+    ``likeness`` rises from 0 at ``similarity`` to 1 at a cosine of 1. A fact that changed is
+    stated again in similar words; of two statements that answer about as well, the newer is more
+    likely true. Where the older one answers much better, it loses nothing. A rule of our own.
 
     Attributes:
         strength: an older row loses at most this share of its score, 0..0.5.
-        similarity: cosine from which two rows speak of the same, -1..1.
-        near: a newer row counts whose score is at least this share of the older one's, 0..1.
+        similarity: cosine from which two rows are on the same subject, -1..1.
+        near: a newer row counts if its score is at least this share of the older one's, 0..1.
     """
 
     name: ClassVar[str] = "update"

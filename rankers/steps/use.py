@@ -1,4 +1,4 @@
-"""Rows that were recalled often before others, a little."""
+"""Rows that were recalled often gain a little."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .step import MAX_STRENGTH, Ask, Floats, by_factor
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Rows that were recalled often before others, a little.
+    """How much a row gains for being recalled often.
 
     ``factor = 1 + strength * min(1, log1p(count) / log1p(saturation))``, from 1 to 1 + strength.
 
     Logarithmic in the number of uses, after the base-level learning of ACT-R (Anderson and
-    Schooler, "Reflections of the Environment in Memory", 1991), and capped, so that what is
-    recalled often does not crowd out the rest for good.
+    Schooler, "Reflections of the Environment in Memory", 1991), and capped, so that rows that are
+    recalled often do not displace the others for good.
 
     Attributes:
         strength: the score grows by at most this share, 0..0.5.
-        saturation: the access count from which it grows no more.
+        saturation: the access count at which the factor reaches its maximum.
     """
 
     name: ClassVar[str] = "use"
@@ -44,7 +44,7 @@ class Use:
         return by_factor(score, self.factor(pool.access_count))
 
     def factor(self, access_count: NDArray[np.int64]) -> Floats:
-        """What the score is multiplied by, float64 (n,)."""
+        """The factor of the score, float64 (n,)."""
         count = np.maximum(access_count, 0).astype(np.float64)
         share = np.log1p(count) / math.log1p(self.saturation)
         factor: Floats = 1.0 + self.strength * np.minimum(1.0, share)

@@ -1,9 +1,9 @@
-"""What is derived from the rows, and how it follows them: the protocol, and the one list.
+"""Projections: what is derived from the rows, and kept up to date with them.
 
-The rows are the truth. A projection can be rebuilt from them at any time, so it is never in the
-way of a write or of an opening: the writer tells it of each change, and where it has missed some,
-it catches up. The lexical index and the sessions are the first two. Another one (an audit trail,
-say) is an object with these methods, given to ``VectorMemory(projections=[...])``.
+The rows are the source of truth. A projection can be rebuilt from them at any time, so its failure
+never prevents a write or an opening. The writer calls it for each change; where it has missed
+some, it catches up. The lexical index and the sessions are projections. Another one (an audit
+trail, for example) is an object with these methods, given to ``VectorMemory(projections=[...])``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _NOTHING = np.empty(0, np.int64)
 
 
 class Progress(Protocol):
-    """Told how far long work has come, for a progress bar."""
+    """A callback that reports the progress of long work."""
 
     def __call__(self, work: str, done: int, total: int) -> None:
-        """``done`` of ``total`` rows of ``work`` are through."""
+        """``done`` of ``total`` rows of ``work`` are done."""
         ...
 
 
@@ -40,12 +40,12 @@ class Change:
     """One commit of the rows.
 
     Attributes:
-        last_seq: the largest ``seq`` that the commit has given; None where it gave none.
-        table: the rows that were added or put in the place of others, with all their columns;
-            None for a deletion.
-        rows: the same as the writer has them, in their order.
-        removed: int64 (n,), the ``seq`` of rows that are gone, or that others are in place of.
-        conversations: those that have lost a message.
+        last_seq: the largest ``seq`` of the commit's rows; None where it added none.
+        table: the rows that were added or that replaced others, with all columns; None for a
+            deletion.
+        rows: the same rows as dicts, in the same order.
+        removed: int64 (n,), the ``seq`` of rows that were deleted or replaced.
+        conversations: the conversations that have lost a message.
     """
 
     last_seq: int | None = None
@@ -57,10 +57,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a projection stands.
+    """The state of a projection.
 
     Attributes:
-        last_seq: up to which row it has followed, -1 for none.
+        last_seq: the ``seq`` of the last row that it has applied, -1 for none.
         count: how many rows it holds; None where it does not hold rows.
     """
 
@@ -70,12 +70,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """What a pass over all rows has found, for projections to be compared with.
+    """The result of a pass over all rows, to compare projections with.
 
     Attributes:
         count: how many rows there are.
         last_seq: the largest ``seq``, -1 for none.
-        last_turns: of each conversation, the last turn that a message has.
+        last_turns: by conversation, the turn of its last message.
     """
 
     count: int
@@ -85,10 +85,10 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a store, or what upkeep could not do.
+    """A problem of a store, or of its upkeep.
 
     Attributes:
-        part: the step or the part of the store.
+        part: the part of the store, or the step of the upkeep.
         found: what is wrong.
         fix: what to do about it.
     """
@@ -99,39 +99,39 @@ class Problem:
 
 
 class Projection(Protocol):
-    """Follows the rows. Calls come one at a time, but for ``health``."""
+    """Something derived from the rows. Except for ``health``, calls come one at a time."""
 
     @property
     def name(self) -> str:
-        """What ``health()`` calls it."""
+        """Its name in ``health()``."""
         ...
 
     async def standing(self) -> Standing:
-        """Where it stands, with what waits in it committed."""
+        """Its state, after committing what is pending."""
         ...
 
     async def before(self, change: Change) -> None:
-        """A commit is about to be made. What has to hold where the process is killed behind it."""
+        """Called before a commit, to store what must hold if the process is killed after it."""
         ...
 
     async def apply(self, change: Change) -> None:
-        """A commit was made. Blocking work is left for later, or done in a thread."""
+        """Called after a commit. It must not block: slow work is left to :meth:`settle`."""
         ...
 
     async def settle(self) -> bool:
-        """Bring to the disk what :meth:`apply` left for later; whether more came meanwhile."""
+        """Store what :meth:`apply` left for later; returns whether more came meanwhile."""
         ...
 
     async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
-        """Follow the rows that it has missed, and forget those that are no more.
+        """Apply the rows that it has missed, and drop those that do not exist any more.
 
         Returns:
-            The ``seq`` of rows whose columns it had to mend on the way; others are told of them.
+            The ``seq`` of rows whose columns it had to repair; the other projections apply these.
         """
         ...
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
-        """What is wrong with it, as it stood when the rows were read."""
+        """Its problems. ``stood`` is its state from when the rows were read for ``facts``."""
         ...
 
     async def health(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class Projection(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it. Closing twice does nothing."""
+        """Close it. Closing twice does nothing."""
         ...
 
 
@@ -153,16 +153,16 @@ class Projections:
         return iter(self._projections)
 
     async def last_seq(self) -> int:
-        """The largest ``seq`` that any of them has heard of, -1 for none."""
+        """The largest ``seq`` that any of them has applied, -1 for none."""
         return max([(await one.standing()).last_seq for one in self._projections], default=-1)
 
     async def before(self, change: Change) -> None:
-        """Tell all of them that a commit is about to be made."""
+        """Call all of them before a commit."""
         for one in self._projections:
             await one.before(change)
 
     async def apply(self, change: Change) -> dict[str, Exception]:
-        """Tell all of them of a commit. Returns what failed, by name: the rows are stored."""
+        """Call all of them after a commit. Returns the failures by name; the rows are stored."""
         failed: dict[str, Exception] = {}
         for one in self._projections:
             try:
@@ -173,10 +173,10 @@ class Projections:
         return failed
 
     async def catch_up(self, rows: RowIndex, progress: Progress | None = None) -> None:
-        """Let all of them know of every row, and of no other.
+        """Bring all of them up to date with the rows.
 
         Raises:
-            EngineError: an engine failed, or one of them does not hold the rows after a repair.
+            EngineError: an engine failed, or one of them does not match the rows after a repair.
         """
         for one in self._projections:
             await self.rewritten(rows, await one.catch_up(rows, progress), by=one)
@@ -184,7 +184,7 @@ class Projections:
     async def rewritten(
         self, rows: RowIndex, seqs: Sequence[int], by: Projection | None = None
     ) -> None:
-        """Tell all but one of rows whose columns have changed in their place."""
+        """Apply rows whose columns have changed (same ``seq``) to all projections but ``by``."""
         if not seqs:
             return
         table = await rows.read(EVERYONE, RowFilter(), COLUMNS, seqs=seqs)

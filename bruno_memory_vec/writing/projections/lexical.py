@@ -1,4 +1,4 @@
-"""The lexical index as a projection: it holds the words of every row."""
+"""The lexical index as a projection of the rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REOPEN = "Close the store and open it again: what is derived is mended from the
 
 
 class LexicalProjection:
-    """Brings rows to a lexical index, and takes them out."""
+    """Adds rows to a lexical index, and removes them."""
 
     name = "lexical"
 
@@ -31,16 +31,16 @@ class LexicalProjection:
         return Standing(await self.index.last_seq(), await self.index.count())
 
     async def before(self, change: Change) -> None:
-        """Nothing: it is compared with the rows at the next opening."""
+        """Does nothing: the index is compared with the rows at the next opening."""
 
     async def apply(self, change: Change) -> None:
-        """Take the change, to be committed later or by the next search."""
+        """Add the change, which is committed later or by the next search."""
         self.index.remove(change.removed.tolist())
         if change.table is not None:
             self.index.add(change.table.select(list(LEXICAL_COLUMNS)))
 
     async def settle(self) -> bool:
-        """Commit; readers in other processes wait for it."""
+        """Commit, so that readers in other processes see the change."""
         await self.index.commit()
         return self.index.pending > 0
 
@@ -48,7 +48,7 @@ class LexicalProjection:
         """As of :class:`Projection`.
 
         Raises:
-            EngineError: it does not hold the rows after a repair.
+            EngineError: the index does not match the rows after a repair.
         """
         index = self.index
         await index.commit()
@@ -68,9 +68,9 @@ class LexicalProjection:
         return ()
 
     async def _holds_the_newest(self, rows: RowIndex) -> bool:
-        """Whether the newest row of the index is one of the rows.
+        """Whether the newest row of the index still exists.
 
-        Where rows came and others went, both may be equally many and not the same.
+        Equal counts prove nothing where some rows were added and others deleted.
         """
         newest = await self.index.last_seq()
         return (
@@ -80,9 +80,9 @@ class LexicalProjection:
         )
 
     async def _mend(self, rows: RowIndex, total: int) -> None:
-        """Compare both sets of ``seq``, and mend the difference.
+        """Compare both sets of ``seq``, and repair the difference.
 
-        Rows that were deleted or replaced before the index heard of it, or that it lost.
+        It comes from deleted or replaced rows that the index still has, or from rows that it lost.
         """
         index = self.index
         truth: set[int] = set()
@@ -107,7 +107,7 @@ class LexicalProjection:
             )
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
-        """As many rows as there are, and none newer."""
+        """Check that the index has as many rows as there are, and none newer."""
         if stood.count != facts.count:
             held = f"the lexical index holds {stood.count:,} rows of {facts.count:,}"
             return [Problem("words", held, _REOPEN)]
@@ -123,5 +123,5 @@ class LexicalProjection:
         return await self.index.health()
 
     async def close(self) -> None:
-        """Commit what waits and let go of the index."""
+        """Commit pending changes and close the index."""
         await self.index.close()

@@ -1,4 +1,4 @@
-"""The sessions as a projection: owners, turn counters and the hot context follow the rows."""
+"""The sessions as a projection: owners, next turns and the hot context of the conversations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SESSIONS_ANEW = (
 
 
 class SessionsProjection:
-    """Keeps a session store in step with the rows."""
+    """Keeps a session store up to date with the rows."""
 
     name = "sessions"
 
@@ -39,16 +39,16 @@ class SessionsProjection:
         return Standing(await self._sessions.last_seq())
 
     async def before(self, change: Change) -> None:
-        """Conversations that are about to lose a message are marked stale.
+        """Mark conversations that are about to lose a message as stale.
 
-        Before and after: a refill that read the rows in between must not count as true, and a
-        process killed behind the commit would leave nothing that says so.
+        It is done before the commit, in case the process is killed after it, and again after it,
+        in case a refill has read the rows in between.
         """
         for conversation in change.conversations:
             await self._sessions.mark_stale(conversation)
 
     async def apply(self, change: Change) -> None:
-        """Counters, owners and the last messages of each conversation."""
+        """Update next turns, owners and the last messages of each conversation."""
         for conversation in change.conversations:
             await self._sessions.mark_stale(conversation)
         if change.last_seq is not None:
@@ -56,13 +56,13 @@ class SessionsProjection:
             await self._sessions.apply(hot, change.last_seq)
 
     async def settle(self) -> bool:
-        """Nothing waits: each change is a transaction."""
+        """Does nothing: each change is a transaction."""
         return False
 
     async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
         """As of :class:`Projection`.
 
-        A new message without a turn, which somebody has put in by hand, is given one.
+        A new message without a turn, written into the rows by other means, is given one.
         """
         followed = await self._sessions.last_seq()
         found = await _positions_after(rows, followed)
@@ -75,10 +75,10 @@ class SessionsProjection:
         return given
 
     async def mend_turns(self, rows: RowIndex) -> Sequence[int]:
-        """Give every message a turn that has none; returns the ``seq`` of those that had none.
+        """Give a turn to every message that has none; returns the ``seq`` of these messages.
 
-        Only somebody who writes into the rows by hand leaves such messages. Opening finds those
-        that are new; this reads all rows. Hold the writer's exclusion.
+        Only a program that writes into the rows directly leaves such messages. Opening finds the
+        new ones; this method reads all rows. The caller holds ``Writer.exclusive``.
 
         Raises:
             EngineError: an engine failed.
@@ -87,13 +87,13 @@ class SessionsProjection:
         if not found.unplaced:
             return []
         given = await self._give_turns(rows, found)
-        talks = {conversation for _, conversation in found.unplaced}
-        changed = [(talk, found.turns[talk][0], found.turns[talk][1] + 1) for talk in talks]
+        conversations = {conversation for _, conversation in found.unplaced}
+        changed = [(one, found.turns[one][0], found.turns[one][1] + 1) for one in conversations]
         await self._sessions.restore(changed, await self._sessions.last_seq())
         return given
 
     async def _give_turns(self, rows: RowIndex, found: _Positions) -> list[int]:
-        """Put messages without a turn behind the others of their conversation, in their order."""
+        """Give messages without a turn the next turns of their conversation, by ``seq``."""
         given: list[dict[str, int]] = []
         next_turns: dict[str, int] = {}
         for seq, conversation in sorted(found.unplaced):
@@ -113,10 +113,10 @@ class SessionsProjection:
         return [row["seq"] for row in given]
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
-        """It knows every row, and gives no turn a second time."""
+        """Check that the sessions have applied every row, and would give no turn twice."""
         problems = []
         if stood.last_seq < facts.last_seq:
-            # It may be ahead: the newest rows may have been deleted.
+            # The sessions may be ahead, since the newest rows may have been deleted.
             behind = f"the sessions know of the rows up to seq {stood.last_seq}, of "
             problems.append(Problem("sessions", f"{behind}{facts.last_seq}", _REOPEN))
         taken: list[tuple[str, int, int]] = []
@@ -142,7 +142,7 @@ class SessionsProjection:
         return await self._sessions.health()
 
     async def close(self) -> None:
-        """Let go of the session store."""
+        """Close the session store."""
         await self._sessions.close()
 
 
@@ -155,14 +155,14 @@ def _last_turns(rows: Iterable[Row], most: int) -> list[HotTurn]:
     return [
         HotTurn(row["user_id"], conversation, row["turn"], row)
         for conversation, group in said.items()
-        # By turn, not as they came: earlier turns may be stored again after newer ones.
+        # By turn and not by seq: an earlier turn may be stored again after newer ones.
         for row in sorted(group, key=itemgetter("turn"))[-most:]
     ]
 
 
 @dataclass(slots=True)
 class _Positions:
-    """Where rows stand: the newest ``seq``, and of each conversation its user and last turn."""
+    """The newest ``seq``, and the user and last turn of each conversation."""
 
     newest: int
     turns: dict[str, tuple[str, int]] = field(default_factory=dict)
