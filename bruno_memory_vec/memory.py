@@ -50,6 +50,7 @@ from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
+from bruno_memory_vec.writing.projections.guarded import checked
 from bruno_memory_vec.writing.queue import Throttle
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class VectorMemory(MemoryInterface):
         ranking = config.profile if profile is None or isinstance(profile, str) else profile
         self._caller = Caller()
         self._profile = load_profile(ranking)
-        self._lazy = LazyStore(config, chosen, progress, tuple(projections))
+        self._lazy = LazyStore(config, chosen, progress, checked("projections", projections))
         self._throttle = Throttle()
         self._context_recall = ContextRecall(config, self._profile)
         self._shared = _Shared()

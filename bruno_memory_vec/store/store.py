@@ -30,6 +30,7 @@ from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress, Projection, Projections
+from bruno_memory_vec.writing.projections.guarded import Guarded
 from bruno_memory_vec.writing.projections.lexical import LexicalProjection
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 from bruno_memory_vec.writing.writer import Writer
@@ -140,11 +141,11 @@ async def open_store(
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, lexical, sessions, lease = parts.rows, parts.lexical, parts.sessions, parts.lease
     own = (LexicalProjection(lexical), SessionsProjection(sessions))
-    followers = Projections((*own, *projections))
+    followers = Projections(own, [Guarded(one) for one in projections])
     timeout, writer = config.embed_timeout, None
     try:
         if lease is not None:
-            await followers.catch_up(rows, progress)
+            behind = await followers.catch_up(rows, progress)
             # All know of every row by now. A number that was given is never given again, even if
             # its row is gone.
             lease.begin_behind(await followers.last_seq())
@@ -153,6 +154,7 @@ async def open_store(
             writer = Writer(rows, followers, lease, embedder, known, schema, timeout)
             if parts.record is not None:
                 writer.keep_problems(parts.record.keep_problems)
+            writer.behind(behind)
             writer.learn_ids()
     except BaseException:
         await close_all([rows, *followers])
