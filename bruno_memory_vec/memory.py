@@ -19,7 +19,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller, Owners
-from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.conversations import listing
 from bruno_memory_vec.conversations.context import ContextRecall
 from bruno_memory_vec.conversations.conversations import Conversations
@@ -779,20 +779,7 @@ def _settings(
         given["profile"] = profile
     if read_only is not None:
         given["read_only"] = read_only
-    if isinstance(config, BrunoMemoryConfig):
-        config = MemoryConfig.from_bruno(config)
-    if config is not None and not isinstance(config, MemoryConfig):
-        raise InvalidInputError(
-            "config", f"is a {type(config).__name__}", fix="Give a MemoryConfig."
-        )
-    if config is None:
-        config = MemoryConfig.build(**given)
-    elif given:
-        raise InvalidInputError(
-            "config",
-            f"was given beside {', '.join(sorted(given))}",
-            fix="Give either a config or single settings.",
-        )
+    config = one_config(config, given)
     checks.identifier("default_user", config.default_user)
     return config
 
