@@ -211,18 +211,18 @@ class VectorMemory(MemoryInterface):
         checks.identifier("conversation_id", conversation_id)
         user = self._caller.acting_for(user_id)
         writer = await self._lazy.writer()
-        owners = self._lazy.owners
-        conversation_id = await owners.resolve(conversation_id)
+        owners, named = self._lazy.owners, conversation_id
+        conversation_id = await owners.resolve(named)
         rows = await rows_of(
             "messages", messages, lambda message: message_row(message, "", conversation_id)
         )
         if not rows:
             return
-        owner, fresh = await owners.claim(conversation_id, user, messages)
-        for row in rows:
-            row["user_id"] = owner
-        contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
-        async with owners.freed_on_failure([(conversation_id, owner)] if fresh else []):
+        async with owners.writing([conversation_id]):
+            owner, _ = await owners.claim(conversation_id, user, messages, named=named)
+            for row in rows:
+                row["user_id"] = owner
+            contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
             if contexts:
                 retriever = (await self._lazy.get()).retriever
                 recalling = self._context_recall.fill(retriever, contexts, owner, messages[-1])
