@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Final
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.rows.checks import identifier
 from bruno_memory_vec.sessions.protocol import SessionStore
@@ -134,6 +135,11 @@ class Owners:
         self._default_user = default_user
         # An owner never changes, so it can be remembered.
         self._owners: OrderedDict[str, str] = OrderedDict()
+        # How many writes are under way in each conversation, and those that one of them has bound
+        # while none has succeeded yet.
+        self._under_way: Counter[str] = Counter()
+        self._unproven: dict[str, str] = {}
+        self._binding = LoopLock()
 
     async def owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, None for one that has not begun."""
@@ -159,7 +165,12 @@ class Owners:
         return key
 
     async def claim(
-        self, conversation_id: str, user_id: str | None, messages: Sequence[Message] = ()
+        self,
+        conversation_id: str,
+        user_id: str | None,
+        messages: Sequence[Message] = (),
+        *,
+        named: str | None = None,
     ) -> tuple[str, bool]:
         """The user whose conversation this is, bound now if it was nobody's.
 
@@ -168,6 +179,8 @@ class Owners:
             user_id: who writes; None where the caller did not say. Then ``messages`` may name
                 the user in their metadata, and otherwise it is the default user's.
             messages: what is about to be written.
+            named: how the caller has named it, where that is a session's id: a refusal does not
+                tell what conversation another user's session has.
 
         Returns:
             The owner, and whether this call has bound it.
@@ -176,36 +189,71 @@ class Owners:
             ForeignUserError: it belongs to somebody else than ``user_id``.
             InvalidInputError: the messages name several users.
         """
-        owner = await self.owner(conversation_id)
+        owner = self._owners.get(conversation_id)
+        if owner is None:
+            async with self._binding:
+                owner = await self.owner(conversation_id)
         fresh = owner is None
         if owner is None:
             claimed_by = user_id or _named_in(messages) or self._default_user
-            bound = await self._sessions.bind(conversation_id, claimed_by)
-            owner = self._remember(conversation_id, bound)
+            async with self._binding:
+                bound = await self._sessions.bind(conversation_id, claimed_by)
+                owner = self._remember(conversation_id, bound)
+                if conversation_id in self._under_way:
+                    self._unproven[conversation_id] = owner
         if user_id is not None and owner != user_id:
-            raise foreign_conversation(conversation_id, user_id)
+            raise foreign_conversation(named or conversation_id, user_id)
         return owner, fresh
 
     @asynccontextmanager
     async def claimed(self, owners: Mapping[str, str]) -> AsyncIterator[None]:
         """Bind conversations to their owners; what was free is free again if the write fails."""
-        fresh: list[tuple[str, str]] = []
-        async with self.freed_on_failure(fresh):
+        async with self.writing(owners):
             for conversation_id, owner in owners.items():
-                if (await self.claim(conversation_id, owner))[1]:
-                    fresh.append((conversation_id, owner))
+                await self.claim(conversation_id, owner)
             yield
 
     @asynccontextmanager
-    async def freed_on_failure(self, bound: Iterable[tuple[str, str]]) -> AsyncIterator[None]:
-        """Take bindings back whose first write fails: nothing was said, so they are nobody's."""
+    async def writing(self, conversations: Iterable[str]) -> AsyncIterator[None]:
+        """A write is under way in conversations, which are claimed within.
+
+        What it binds is nobody's again where it fails, for nothing was said: but only when no
+        other write is under way there, which counts on the owner that it found.
+        """
+        within = tuple(conversations)
+        self._under_way.update(within)
         try:
             yield
         except Exception:
-            for conversation_id, owner in bound:
-                await self._sessions.release(conversation_id, owner)
-                self._owners.pop(conversation_id, None)
             raise
+        except BaseException:
+            self._prove(within)  # a write whose caller is cancelled may be stored all the same
+            raise
+        else:
+            self._prove(within)
+        finally:
+            self._under_way.subtract(within)
+            for conversation_id in within:
+                if not self._under_way[conversation_id]:
+                    del self._under_way[conversation_id]
+            for conversation_id in within:
+                await self._free(conversation_id)
+
+    def _prove(self, conversations: Iterable[str]) -> None:
+        for conversation_id in conversations:
+            self._unproven.pop(conversation_id, None)
+
+    async def _free(self, conversation_id: str) -> None:
+        """Make a conversation nobody's in which every write has failed."""
+        if conversation_id not in self._unproven or conversation_id in self._under_way:
+            return
+        async with self._binding:
+            if conversation_id in self._under_way:
+                return  # it came just now, and answers for it
+            owner = self._unproven.pop(conversation_id, None)
+            if owner is not None:
+                self._owners.pop(conversation_id, None)
+                await self._sessions.release(conversation_id, owner)
 
     async def collect(self, owners: dict[str, str], conversation_id: str, user_id: str) -> None:
         """Note who will own a conversation, as :meth:`claimed` takes it.

@@ -105,3 +105,26 @@ class MemoryConfig(BaseSettings):
         if config.embedding_model:
             values["embedder"] = config.embedding_model
         return cls.build(**values)
+
+
+def one_config(config: Any, given: dict[str, Any]) -> MemoryConfig:
+    """A config that was given whole, or one of single settings.
+
+    Raises:
+        InvalidInputError: both were given, or something else, or a setting is not usable.
+    """
+    if config is None:
+        return MemoryConfig.build(**given)
+    if isinstance(config, BrunoMemoryConfig):
+        config = MemoryConfig.from_bruno(config)
+    if not isinstance(config, MemoryConfig):
+        raise InvalidInputError(
+            "config", f"is a {type(config).__name__}", fix="Give a MemoryConfig."
+        )
+    if given:
+        raise InvalidInputError(
+            "config",
+            f"was given beside {', '.join(sorted(given))}",
+            fix="Give either a config or single settings.",
+        )
+    return config

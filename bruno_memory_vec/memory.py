@@ -19,7 +19,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller, Owners
-from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.conversations import listing
 from bruno_memory_vec.conversations.context import ContextRecall
 from bruno_memory_vec.conversations.conversations import Conversations
@@ -50,6 +50,7 @@ from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
+from bruno_memory_vec.writing.projections.guarded import checked
 from bruno_memory_vec.writing.queue import Throttle
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class VectorMemory(MemoryInterface):
         ranking = config.profile if profile is None or isinstance(profile, str) else profile
         self._caller = Caller()
         self._profile = load_profile(ranking)
-        self._lazy = LazyStore(config, chosen, progress, tuple(projections))
+        self._lazy = LazyStore(config, chosen, progress, checked("projections", projections))
         self._throttle = Throttle()
         self._context_recall = ContextRecall(config, self._profile)
         self._shared = _Shared()
@@ -210,18 +211,18 @@ class VectorMemory(MemoryInterface):
         checks.identifier("conversation_id", conversation_id)
         user = self._caller.acting_for(user_id)
         writer = await self._lazy.writer()
-        owners = self._lazy.owners
-        conversation_id = await owners.resolve(conversation_id)
+        owners, named = self._lazy.owners, conversation_id
+        conversation_id = await owners.resolve(named)
         rows = await rows_of(
             "messages", messages, lambda message: message_row(message, "", conversation_id)
         )
         if not rows:
             return
-        owner, fresh = await owners.claim(conversation_id, user, messages)
-        for row in rows:
-            row["user_id"] = owner
-        contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
-        async with owners.freed_on_failure([(conversation_id, owner)] if fresh else []):
+        async with owners.writing([conversation_id]):
+            owner, _ = await owners.claim(conversation_id, user, messages, named=named)
+            for row in rows:
+                row["user_id"] = owner
+            contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
             if contexts:
                 retriever = (await self._lazy.get()).retriever
                 recalling = self._context_recall.fill(retriever, contexts, owner, messages[-1])
@@ -778,20 +779,7 @@ def _settings(
         given["profile"] = profile
     if read_only is not None:
         given["read_only"] = read_only
-    if isinstance(config, BrunoMemoryConfig):
-        config = MemoryConfig.from_bruno(config)
-    if config is not None and not isinstance(config, MemoryConfig):
-        raise InvalidInputError(
-            "config", f"is a {type(config).__name__}", fix="Give a MemoryConfig."
-        )
-    if config is None:
-        config = MemoryConfig.build(**given)
-    elif given:
-        raise InvalidInputError(
-            "config",
-            f"was given beside {', '.join(sorted(given))}",
-            fix="Give either a config or single settings.",
-        )
+    config = one_config(config, given)
     checks.identifier("default_user", config.default_user)
     return config
 

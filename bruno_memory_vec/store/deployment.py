@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast
 
 from bruno_memory_vec.config import MemoryConfig
@@ -31,6 +31,10 @@ GROUP = "bruno_memory_vec.deployments"
 #: The name of the deployment of a path without a scheme, and of ``file://``.
 FOLDER = "folder"
 
+_OURS = (
+    EntryPoint(FOLDER, "bruno_memory_vec.store.local:LocalFolder", GROUP),
+    EntryPoint("memory", "bruno_memory_vec.store.in_memory:InMemory", GROUP),
+)
 _DEFAULT_LANGUAGE = "english"
 
 
@@ -91,7 +95,7 @@ def deployment_of(url: str) -> Deployment:
             raise LookupError(scheme)
         made = _named(FOLDER if scheme in (None, "file") else scheme)
     except LookupError:
-        known = sorted(entry.name for entry in entry_points(group=GROUP))
+        known = sorted({entry.name for entry in (*entry_points(group=GROUP), *_OURS)})
         raise InvalidInputError(
             "url",
             f"the scheme {scheme!r} is not known",
@@ -103,9 +107,19 @@ def deployment_of(url: str) -> Deployment:
 
 @cache
 def _named(scheme: str) -> Deployment:
-    for entry in entry_points(group=GROUP):
+    # Ours last: a copy of the sources that nobody installed has no entry points.
+    for entry in (*entry_points(group=GROUP), *_OURS):
         if entry.name == scheme:
-            return cast("Deployment", entry.load()())
+            try:
+                return cast("Deployment", entry.load()())
+            except Exception as error:  # whatever another package raises
+                raise InvalidInputError(
+                    "url",
+                    f"the deployment {entry.value!r} of the scheme {scheme!r} cannot be loaded: "
+                    f"{type(error).__name__}: {error}",
+                    fix="Mend or reinstall the package that has it.",
+                    cause=error,
+                ) from error
     raise LookupError(scheme)
 
 

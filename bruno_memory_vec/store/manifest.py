@@ -167,7 +167,7 @@ def read(folder: Path) -> Manifest | None:
                 )
             return None
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (RecursionError, ValueError) as error:
         raise NotAStoreError(
             f"{folder / FILE} cannot be read: {error}",
             fix="Restore it from a backup; the other files of the store are not touched.",

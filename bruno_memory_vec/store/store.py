@@ -30,6 +30,7 @@ from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress, Projection, Projections
+from bruno_memory_vec.writing.projections.guarded import Guarded
 from bruno_memory_vec.writing.projections.lexical import LexicalProjection
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 from bruno_memory_vec.writing.writer import Writer
@@ -140,19 +141,20 @@ async def open_store(
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, lexical, sessions, lease = parts.rows, parts.lexical, parts.sessions, parts.lease
     own = (LexicalProjection(lexical), SessionsProjection(sessions))
-    all_projections = Projections((*own, *projections))
+    followers = Projections(own, [Guarded(one) for one in projections])
     timeout, writer = config.embed_timeout, None
     try:
         if lease is not None:
-            await all_projections.catch_up(rows, progress)
-            # The projections' last seq, not the rows': a seq is never given again, even if its row
-            # was deleted.
-            lease.begin_behind(await all_projections.last_seq())
+            behind = await followers.catch_up(rows, progress)
+            # All know of every row by now. A number that was given is never given again, even if
+            # its row is gone.
+            lease.begin_behind(await followers.last_seq())
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
             writer = Writer(rows, all_projections, lease, embedder, known, schema, timeout)
             if parts.record is not None:
                 writer.keep_problems(parts.record.keep_problems)
+            writer.behind(behind)
             writer.learn_ids()
     except BaseException:
         await close_all([rows, *all_projections])

@@ -16,7 +16,7 @@ from typing import Any
 import filelock
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
@@ -85,9 +85,8 @@ async def diagnose_store(
         NotAStoreError: there is no store.
         InvalidInputError: a setting is not usable.
     """
-    if config is None:
-        named = {} if url is None else {"url": str(url)}
-        config = MemoryConfig.build(**named, **settings)
+    named = {} if url is None else {"url": str(url)}
+    config = one_config(config, {**named, **settings})
     folder = folder_of(config.url)
     if folder is None:
         return [await _other(config)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.sessions.sqlite import mark_all_stale
 from bruno_memory_vec.store import manifest
@@ -96,9 +96,8 @@ async def repair_store(
             ``error.details["stepped_back"]`` is the :class:`SteppedBack`.
         InvalidInputError: a setting is not usable.
     """
-    if config is None:
-        named = {} if url is None else {"url": str(url)}
-        config = MemoryConfig.build(**named, **settings)
+    named = {} if url is None else {"url": str(url)}
+    config = one_config(config, {**named, **settings})
     folder = manifest.folder_of(config.url)
     stepped = None
     if folder is not None:

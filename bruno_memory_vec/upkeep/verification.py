@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.errors import told
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.known_ids import hash_ids
-from bruno_memory_vec.writing.projections import Problem, Progress, RowFacts
+from bruno_memory_vec.writing.projections import Problem, Progress, Projection, RowFacts, Standing
 
 WORK = "verifying the rows"
 
@@ -52,7 +54,13 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     assert store.writer is not None
     async with store.writer.exclusive:
         rows, fingerprint = store.rows, store.embedder.fingerprint
-        stood = [(projection, await projection.standing()) for projection in store.projections]
+        stood: list[tuple[Projection, Standing]] = []
+        silent: list[Problem] = []
+        for one in store.projections:
+            try:
+                stood.append((one, await one.standing()))
+            except BrunoError as error:
+                silent.append(Problem(one.name, *told(error)))
         newest = await rows.last_seq()
         total = int((await rows.health())["rows"])
         # Begun under the lock: from its first batch on, the pass is of this one version.
@@ -68,11 +76,12 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
         if progress is not None and batch.num_rows:
             progress(WORK, done, total)
     facts = RowFacts(done, newest, last_turns)
-    problems = [
-        problem
-        for projection, standing in stood
-        for problem in await projection.compare(facts, standing)
-    ]
+    problems = silent
+    for projection, standing in stood:
+        try:
+            problems.extend(await projection.compare(facts, standing))
+        except BrunoError as error:
+            problems.append(Problem(projection.name, *told(error)))
     twice, shared = await asyncio.to_thread(seen.suspects)
     if len(twice) or len(shared):
         suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])

@@ -175,10 +175,11 @@ class Writer:
             self._lease.check()
             uncertain, self._uncertain = self._uncertain, True
             change = Change(conversations=await self._conversations_of(scope, where))
-            await self._projections.before(change)
+            failed = await self._projections.before(change)
             gone = await to_its_end(self._rows.delete(scope, where))
-            failed = await self._projections.apply(replace(change, removed=gone))
-            self._uncertain = uncertain or bool(failed)
+            failed |= await self._projections.apply(replace(change, removed=gone))
+            self._uncertain = uncertain
+            self.behind(failed)
         if len(gone):
             self._afterwards()
         return len(gone)
@@ -231,10 +232,10 @@ class Writer:
             async with self._committing:
                 await self._follow()
         await self.flush_uses()
-        for projection in self._projections:
-            await projection.standing()
+        await self._projections.last_seq()  # with what waits in them committed
         await self._maintain_rows()
-        self.problems.clear()
+        for name in [name for name in self.problems if not name.startswith(_FOLLOWING)]:
+            del self.problems[name]
 
     async def close(self) -> None:
         """Finish the queued writes, write what is pending, and accept nothing more."""
@@ -335,27 +336,32 @@ class Writer:
         table = await in_thread_if_many(len(batch), build)
         replaced = np.array([row.seq for row in stored.values()], np.int64)
         change = Change(first_seq + len(batch) - 1, table, batch, replaced)
-        await self._projections.before(change)
+        failed = await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))
-        failed = await self._projections.apply(change)
+        failed |= await self._projections.apply(change)
+        self._uncertain = False
         if failed:
-            # The rows are stored, so the write succeeds. The projections catch up before the next
-            # write.
-            for name, error in failed.items():
-                self.problems[f"{_FOLLOWING}{name}"] = str(error)
+            # The rows are stored, and they are the truth: the callers are told so.
+            self.behind(failed)
         else:
-            self._uncertain = False
             self._lease.took_turns(next_turns)
         self._afterwards()
 
     async def _follow(self) -> None:
         """Catch up after a write whose outcome is unknown."""
         self._lease.forget_turns()
-        await self._projections.catch_up(self._rows)
+        failed = await self._projections.catch_up(self._rows)
         self._uncertain = False
         for projection in self._projections:
             self.problems.pop(f"{_FOLLOWING}{projection.name}", None)
+        self.behind(failed)
+
+    def behind(self, failed: Mapping[str, Exception]) -> None:
+        """What is derived has missed something: it follows before the next write."""
+        for name, error in failed.items():
+            self.problems[f"{_FOLLOWING}{name}"] = str(error)
+        self._uncertain = self._uncertain or bool(failed)
 
     async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Stored]:
         """The rows of a batch that are stored already, with their ``seq`` and turn."""

@@ -83,3 +83,10 @@ def test_where_it_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "store.json").chmod(0)
     with pytest.raises(BackendUnavailable, match="may be read"):
         manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": ' + "9" * 5000 + "}", "\ufeff{}"])
+def test_what_json_cannot_read_is_no_store(text: str, tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text(text, encoding="utf-8")
+    with pytest.raises(NotAStoreError, match="cannot be read"):
+        manifest.read(tmp_path)

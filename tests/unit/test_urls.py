@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bruno_core.models.message import Message
 
-from bruno_memory_vec import diagnose_store, open_memory, reembed, repair_store
+from bruno_memory_vec import MemoryConfig, diagnose_store, open_memory, reembed, repair_store
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.store import deployment
 from bruno_memory_vec.store.manifest import folder_of, scheme_of
 
 SAID = Message(role="user", content="kept")
@@ -84,3 +88,34 @@ async def test_others_are_refused_by_name(
             await call
         assert refusal.value.field == "url"
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+
+
+@pytest.mark.parametrize("call", [diagnose_store, repair_store])
+async def test_a_config_is_one_and_alone(call: Any, tmp_path: Path) -> None:
+    config = MemoryConfig(url=str(tmp_path))
+    for arguments in ({"config": "x"}, {"config": config, "url": "y"}):
+        with pytest.raises(InvalidInputError) as refusal:
+            await call(**arguments)
+        assert refusal.value.field == "config"
+
+
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
+    found: list[EntryPoint] = []
+    monkeypatch.setattr(deployment, "entry_points", lambda group: found)
+    deployment._named.cache_clear()
+    yield found
+    deployment._named.cache_clear()
+
+
+async def test_sources_that_nobody_installed(entries: list[EntryPoint], tmp_path: Path) -> None:
+    for url in (str(tmp_path / "store"), "memory://"):
+        async with open_memory(url, embedder="hash"):
+            pass
+
+
+async def test_a_deployment_that_cannot_be_loaded(entries: list[EntryPoint]) -> None:
+    entries.append(EntryPoint("mine", "no_such_module:Mine", deployment.GROUP))
+    with pytest.raises(InvalidInputError, match="no_such_module") as refusal:
+        await open_memory("mine://x", embedder="hash")
+    assert refusal.value.field == "url"

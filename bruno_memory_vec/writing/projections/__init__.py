@@ -8,14 +8,16 @@ trail, for example) is an object with these methods, given to ``VectorMemory(pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS
@@ -23,6 +25,8 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
 
 _log = get_logger(__name__)
+
+T = TypeVar("T")
 
 _NOTHING = np.empty(0, np.int64)
 
@@ -144,42 +148,61 @@ class Projection(Protocol):
 
 
 class Projections:
-    """The projections of one store, driven together."""
+    """The projections of one store, driven together.
 
-    def __init__(self, projections: Sequence[Projection]) -> None:
-        self._projections = tuple(projections)
+    Args:
+        own: those without which a store does not work.
+        others: a user's, guarded (``projections.guarded``). What they raise is kept for
+            ``health()`` and stops nothing: they catch up before the next write.
+    """
+
+    def __init__(self, own: Sequence[Projection], others: Sequence[Projection] = ()) -> None:
+        self._own = tuple(own)
+        self._others = tuple(others)
 
     def __iter__(self) -> Iterator[Projection]:
-        return iter(self._projections)
+        yield from self._own
+        yield from self._others
 
     async def last_seq(self) -> int:
-        """The largest ``seq`` that any of them has applied, -1 for none."""
-        return max([(await one.standing()).last_seq for one in self._projections], default=-1)
+        """The largest ``seq`` that any of them has heard of, -1 for none."""
+        heard = [(await one.standing()).last_seq for one in self._own]
+        for one in self._others:
+            with suppress(EngineError):
+                heard.append((await one.standing()).last_seq)
+        return max(heard, default=-1)
 
-    async def before(self, change: Change) -> None:
-        """Call all of them before a commit."""
-        for one in self._projections:
-            await one.before(change)
+    async def before(self, change: Change) -> dict[str, Exception]:
+        """Tell all of them that a commit is about to be made. Returns which of a user's failed."""
+        for own in self._own:
+            await own.before(change)
+        failed: dict[str, Exception] = {}
+        for one in self._others:
+            await _kept(one, one.before(change), failed)
+        return failed
 
     async def apply(self, change: Change) -> dict[str, Exception]:
         """Call all of them after a commit. Returns the failures by name; the rows are stored."""
         failed: dict[str, Exception] = {}
-        for one in self._projections:
-            try:
-                await one.apply(change)
-            except Exception as error:
-                _log.error("projection_behind", projection=one.name, error=str(error))
-                failed[one.name] = error
+        for one in self:
+            await _kept(one, one.apply(change), failed)
         return failed
 
-    async def catch_up(self, rows: RowIndex, progress: Progress | None = None) -> None:
-        """Bring all of them up to date with the rows.
+    async def catch_up(
+        self, rows: RowIndex, progress: Progress | None = None
+    ) -> dict[str, Exception]:
+        """Let all of them know of every row, and of no other. Returns which of a user's failed.
 
         Raises:
             EngineError: an engine failed, or one of them does not match the rows after a repair.
         """
-        for one in self._projections:
-            await self.rewritten(rows, await one.catch_up(rows, progress), by=one)
+        for own in self._own:
+            await self.rewritten(rows, await own.catch_up(rows, progress), by=own)
+        failed: dict[str, Exception] = {}
+        for one in self._others:
+            given = await _kept(one, one.catch_up(rows, progress), failed)
+            await self.rewritten(rows, given or (), by=one)
+        return failed
 
     async def rewritten(
         self, rows: RowIndex, seqs: Sequence[int], by: Projection | None = None
@@ -189,7 +212,21 @@ class Projections:
             return
         table = await rows.read(EVERYONE, RowFilter(), COLUMNS, seqs=seqs)
         change = Change(table=table, removed=np.asarray(seqs, np.int64))
-        for one in self._projections:
+        for own in self._own:
+            if own is not by:
+                await own.apply(change)
+                await own.settle()
+        for one in self._others:
             if one is not by:
-                await one.apply(change)
-                await one.settle()
+                await _kept(one, one.apply(change), {})
+                await _kept(one, one.settle(), {})
+
+
+async def _kept(one: Projection, call: Awaitable[T], failed: dict[str, Exception]) -> T | None:
+    """What a call gives; None where it fails, which is then in ``failed``."""
+    try:
+        return await call
+    except Exception as error:
+        _log.error("projection_behind", projection=one.name, error=str(error))
+        failed.setdefault(one.name, error)
+        return None
