@@ -141,14 +141,14 @@ async def open_store(
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, lexical, sessions, lease = parts.rows, parts.lexical, parts.sessions, parts.lease
     own = (LexicalProjection(lexical), SessionsProjection(sessions))
-    followers = Projections(own, [Guarded(one) for one in projections])
+    all_projections = Projections(own, [Guarded(one) for one in projections])
     timeout, writer = config.embed_timeout, None
     try:
         if lease is not None:
-            behind = await followers.catch_up(rows, progress)
+            behind = await all_projections.catch_up(rows, progress)
             # All know of every row by now. A number that was given is never given again, even if
             # its row is gone.
-            lease.begin_behind(await followers.last_seq())
+            lease.begin_behind(await all_projections.last_seq())
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
             writer = Writer(rows, all_projections, lease, embedder, known, schema, timeout)
