@@ -266,7 +266,7 @@ def to_message(row: Mapping[str, Any]) -> Message:
 
 @lru_cache(maxsize=1_024)
 def _message_extra(text: str) -> Mapping[str, Any]:
-    """A message's ``extra``. It is cached, since nearly all are one of a few texts: only read it."""
+    """A message's ``extra``. Cached, since nearly all are one of a few texts: only read it."""
     extra: dict[str, Any] = jsonable.loads(text)
     return extra
 
