@@ -1,4 +1,4 @@
-"""Sessions, users, and the context handed to an assistant."""
+"""Sessions, users, and the context of an assistant."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def bars(out: Out) -> Iterator[Progress | None]:
         yield report
 
 
-# Who is in a store
+# The users of a store
 
 
 def nobody(user_id: str, users: Sequence[UserSummary]) -> NoReturn:
