@@ -1,4 +1,4 @@
-"""Who may see and write what: the caller of a method, and the owners of conversations."""
+"""Access control: the caller of a method, and the owners of conversations."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ class AllUsers(Enum):
     ALL_USERS = "all users"
 
 
-#: Given as ``user_id`` to search every user's rows. Spelled out, so that it is never an oversight.
+#: Given as ``user_id`` to search every user's rows. It must be named, so that nobody gets it by
+#: omission.
 ALL_USERS: Final = AllUsers.ALL_USERS
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose call it is.
+    """The caller of a method: a view of one user, or the whole memory.
 
     Attributes:
-        user_id: the user of a view, which serves nobody else; None for the whole memory.
+        user_id: the user of the view; None for the whole memory.
     """
 
     user_id: str | None = None
 
     def acting_for(self, user_id: str | None) -> str | None:
-        """Who a call is for: a view's user, else the one named, if any.
+        """The user that a call is for: in a view its user, otherwise the given one.
 
         Raises:
-            ForeignUserError: a view is asked to act for another user.
+            ForeignUserError: the caller is another user's view.
         """
         if user_id is not None:
             identifier("user_id", user_id)
@@ -58,11 +59,11 @@ class Caller:
         return self.user_id
 
     def acting_for_named(self, user_id: str) -> str:
-        """The same, for a call that has to name its user."""
+        """As :meth:`acting_for`, for a call that has to name its user."""
         return self.acting_for(identifier("user_id", user_id)) or user_id
 
     def whole(self, what: str) -> None:
-        """Refuse a view something that is about every user.
+        """Refuse a call about all users if the caller is a view.
 
         Raises:
             ForeignUserError: this is a view.
@@ -75,7 +76,7 @@ class Caller:
 
     @property
     def scope(self) -> Scope:
-        """What the caller may see: a view its user's rows, the whole memory all."""
+        """The rows that the caller may see: in a view its user's rows, otherwise all."""
         return Scope.all_users() if self.user_id is None else Scope.user(self.user_id)
 
     def may_see(self, owner: str | None) -> bool:
@@ -91,9 +92,9 @@ class Caller:
         """The scope of a search.
 
         Args:
-            owners: gives the owners of conversations, where they have to be asked.
+            owners: gives the owners of conversations; called only if needed.
             user_id: whose rows.
-            conversation_id: only this conversation, named by its id or by a session's.
+            conversation_id: only this conversation, named by its id or by a session's id.
 
         Raises:
             InvalidInputError: nothing says whose rows to search.
@@ -112,7 +113,7 @@ class Caller:
                 "is missing, so that it is not clear whose rows to search",
                 fix="Give user_id=..., use for_user(), or spell out user_id=ALL_USERS.",
             )
-        # In a view, another user's conversation is as if it had never been.
+        # In a view, another user's conversation is treated like one that does not exist.
         if (
             conversation_id is not None
             and self.user_id is None
@@ -123,17 +124,17 @@ class Caller:
 
 
 class Owners:
-    """Who owns which conversation.
+    """The owners of conversations.
 
     Args:
-        sessions: where it is kept.
-        default_user: who owns a conversation that nobody claims.
+        sessions: stores the owners.
+        default_user: the owner of a conversation if no user is named.
     """
 
     def __init__(self, sessions: SessionStore, default_user: str) -> None:
         self._sessions = sessions
         self._default_user = default_user
-        # An owner never changes, so it can be remembered.
+        # An owner never changes, so it can be cached.
         self._owners: OrderedDict[str, str] = OrderedDict()
         # How many writes are under way in each conversation, and those that one of them has bound
         # while none has succeeded yet.
@@ -157,7 +158,7 @@ class Owners:
         return owner is None or user_id is None or owner == user_id
 
     async def resolve(self, key: str) -> str:
-        """The conversation that an id names: itself, or that of the session which has this id."""
+        """The id of a conversation, given its own id or the id of one of its sessions."""
         if await self.owner(key) is None:
             session = await self._sessions.session(key)
             if session is not None:
@@ -172,7 +173,7 @@ class Owners:
         *,
         named: str | None = None,
     ) -> tuple[str, bool]:
-        """The user whose conversation this is, bound now if it was nobody's.
+        """The owner of a conversation; if it has none, the writer becomes its owner.
 
         Args:
             conversation_id: the conversation about to be written.
@@ -183,10 +184,10 @@ class Owners:
                 tell what conversation another user's session has.
 
         Returns:
-            The owner, and whether this call has bound it.
+            The owner, and whether this call has set it.
 
         Raises:
-            ForeignUserError: it belongs to somebody else than ``user_id``.
+            ForeignUserError: the conversation belongs to another user than ``user_id``.
             InvalidInputError: the messages name several users.
         """
         owner = self._owners.get(conversation_id)
@@ -256,10 +257,10 @@ class Owners:
                 await self._sessions.release(conversation_id, owner)
 
     async def collect(self, owners: dict[str, str], conversation_id: str, user_id: str) -> None:
-        """Note who will own a conversation, as :meth:`claimed` takes it.
+        """Add a conversation's future owner to ``owners``, for :meth:`claimed`.
 
         Raises:
-            ForeignUserError: it is another user's, or will be.
+            ForeignUserError: the conversation has another owner, in the store or in ``owners``.
         """
         if owners.setdefault(conversation_id, user_id) != user_id or not await self.owned(
             conversation_id, user_id
@@ -274,7 +275,7 @@ class Owners:
 
 
 def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError:
-    """The refusal; it does not say whose conversation it is."""
+    """The error for another user's conversation; it does not name the owner."""
     return ForeignUserError(
         f"the conversation {conversation_id!r} does not belong to the user {user_id!r}",
         fix="Use another conversation id, or its owner's user id.",
@@ -282,7 +283,7 @@ def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError
 
 
 def _named_in(messages: Sequence[Message]) -> str | None:
-    """The user whom messages name in their metadata; None where none does."""
+    """The user named in the metadata of messages; None where none is."""
     named = [message.metadata.get("user_id") for message in messages]
     users = sorted({one for one in named if isinstance(one, str) and one.strip()})
     field = 'message.metadata["user_id"]'

@@ -1,4 +1,4 @@
-"""One frozen configuration: from arguments, the environment, or bruno-core's."""
+"""The configuration, from arguments, the environment, or bruno-core's configuration."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class MemoryConfig(BaseSettings):
     Attributes:
         url: a folder, ``file://`` URL of one, or ``memory://`` for a store that is not kept.
         embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH", which
-            takes options behind it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
-        embed_timeout: how long an embedder may take, in seconds; half a second more for each text.
-            What takes longer fails with an EmbeddingError, and later writes go on.
-        embedding_cache: a folder that keeps what slower embedders made, for all stores that
-            name it. None: no cache. The static embedder is faster than one and has none.
+            takes options after it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
+        embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
+            A longer call fails with an EmbeddingError, and later writes go on.
+        embedding_cache: a folder that caches the vectors of slow embedders, for all stores that
+            name it. None: no cache. The static embedder is faster than a cache and has none.
         embedding_cache_mb: how large its file may grow, in MiB.
         profile: a recall profile by name, or the path of a TOML file.
-        recall_cache_mb: how many MiB of the rows of users who ask often may be kept in memory. A
-            user of 1,000 rows takes 1.5. 0: none.
+        recall_cache_mb: size in MiB of the cache of rows of recently active users. A user with
+            1,000 rows takes 1.5 MiB. 0: no cache.
         read_only: read beside another process that writes.
         fsync: an acknowledged write survives a power cut, not only a killed process. Every commit
             then waits for the disk: some milliseconds.
         max_messages: how many of a conversation's last turns ``get_context`` returns.
-        default_user: who owns a conversation when nothing says whose it is.
-        language: whose stemmer the words go through, or "none". A store remembers its own.
-        short_term_ttl: how long SHORT_TERM memories without ``expires_at`` live. None: for ever.
-        recall_in_context: put recalled memories into the context that ``get_context`` handed out.
+        default_user: the owner of a conversation when no user is named.
+        language: the language of the stemmer, or "none". A store remembers its own.
+        short_term_ttl: how long SHORT_TERM memories without ``expires_at`` live. None: forever.
+        recall_in_context: put recalled memories into the context that ``get_context`` gave out.
         recall_tokens: how long that text may be, in tokens of about four characters.
-        recall_k: how many hits it may hold.
+        recall_k: how many hits it may have.
     """
 
     model_config = SettingsConfigDict(env_prefix="BRUNO_MEMORY_", extra="forbid", frozen=True)

@@ -51,7 +51,7 @@ __all__ = [
 
 
 class _MemoryVecError(bruno.MemoryError):
-    """Shared shape: what happened, then what to do."""
+    """Base of our errors: the message says what happened, then what to do."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class _MemoryVecError(bruno.MemoryError):
 
 
 def told(error: Exception) -> tuple[str, str]:
-    """What an error says is wrong, without a full stop, and what it says to do."""
+    """The problem of an error, without a full stop, and its advice."""
     fix = str(getattr(error, "fix", ""))
     # bruno-core's str() adds the details.
     text = str(getattr(error, "message", error))

@@ -1,4 +1,7 @@
-"""``open_memory`` and ``VectorMemory``: a method checks, names its caller, and calls one room."""
+"""``open_memory`` and ``VectorMemory``.
+
+A method checks its arguments and its caller, and calls one subpackage.
+"""
 
 from __future__ import annotations
 
@@ -69,11 +72,11 @@ _NOT_SYSTEM: Final = tuple(role.value for role in MessageRole if role is not Mes
 
 
 class VectorMemory(MemoryInterface):
-    """An assistant's memory in one folder, found again by meaning and by words.
+    """An assistant's memory in one folder, with semantic and lexical search.
 
-    It connects at first use, so it can be handed to ``BaseAssistant`` as it is;
-    :func:`bruno_memory_vec.open_memory` connects at once. One object serves any
-    number of tasks of one event loop.
+    It connects at first use, so it can be passed to ``BaseAssistant`` as it is;
+    :func:`bruno_memory_vec.open_memory` connects at once. One object serves any number of tasks
+    of one event loop.
 
     Args:
         url: a folder, or ``memory://``. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
@@ -82,8 +85,8 @@ class VectorMemory(MemoryInterface):
         profile: the recall profile used where a call names none.
         read_only: read beside a process that writes.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
-        progress: told how far a rebuild of the lexical index has come.
-        projections: what else follows the rows, see ``bruno_memory_vec.writing.projections``.
+        progress: called with the progress of long work while opening.
+        projections: further projections of the rows, see ``bruno_memory_vec.writing.projections``.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
 
     Raises:
@@ -123,7 +126,7 @@ class VectorMemory(MemoryInterface):
         return self._lazy.config
 
     def for_user(self, user_id: str) -> VectorMemory:
-        """The same memory as one user sees it: another user's ids do not exist in it."""
+        """A view of the memory for one user, in which other users' ids do not exist."""
         view = copy(self)
         view._caller = Caller(self._caller.acting_for_named(user_id))
         return view
@@ -140,7 +143,7 @@ class VectorMemory(MemoryInterface):
         return self
 
     async def close(self) -> None:
-        """Write what waits and give the folder free. Closing twice does nothing."""
+        """Write what is pending and release the folder. Closing twice does nothing."""
         await self._lazy.close()
 
     async def __aenter__(self) -> VectorMemory:
@@ -160,11 +163,11 @@ class VectorMemory(MemoryInterface):
         failed = self._context_recall.problem
         problems = {} if failed is None else {"recall into a context": failed}
         report = await health_of(await self._lazy.get(), about, problems)
-        # The figures count all users' rows; a view sees no more than whether all is well.
+        # The figures count all users' rows, so a view gets only the status.
         return report if self._caller.user_id is None else {"status": report["status"]}
 
     async def maintain(self, progress: Progress | None = None) -> MaintenanceReport:
-        """Do all upkeep now, and verify the store. What failed is in the report's ``problems``.
+        """Do all upkeep now, and verify the store. Failures are in the report's ``problems``.
 
         Raises: as :func:`bruno_memory_vec.upkeep.maintenance.maintain_store`.
         """
@@ -176,7 +179,7 @@ class VectorMemory(MemoryInterface):
     async def reembed(
         self, embedder: str | Embedder | EmbeddingInterface, progress: Progress | None = None
     ) -> ReembedReport:
-        """Move the store to another embedder; it goes on answering and storing meanwhile.
+        """Move the store to another embedder; reads and writes go on meanwhile.
 
         Raises: as :func:`bruno_memory_vec.upkeep.reembedding.reembed_store`.
         """
@@ -188,10 +191,10 @@ class VectorMemory(MemoryInterface):
     async def store_message(
         self, message: Message, conversation_id: str, user_id: str | None = None
     ) -> None:
-        """Store one message. The same id again replaces it, in its place.
+        """Store one message. Storing the same id again replaces it and keeps its turn.
 
-        Without ``user_id`` the conversation's owner is known, or is named by
-        ``message.metadata["user_id"]``, or is the default user.
+        Without ``user_id`` it is stored for the conversation's owner. If there is none yet, the
+        owner is ``message.metadata["user_id"]``, or else the default user.
 
         Raises:
             InvalidInputError: a field cannot be kept. Nothing was written.
@@ -203,7 +206,7 @@ class VectorMemory(MemoryInterface):
     async def store_messages(
         self, messages: Sequence[Message], conversation_id: str, user_id: str | None = None
     ) -> None:
-        """Store many messages of one conversation, in their order, as one commit: all or none.
+        """Store messages of one conversation in the given order, as one commit: all or none.
 
         Raises: as :meth:`store_message`.
         """
@@ -231,14 +234,14 @@ class VectorMemory(MemoryInterface):
                 await writer.write(rows)
 
     async def store_memory(self, memory_entry: MemoryEntry) -> None:
-        """Store one memory, or update it: the same id again replaces and re-embeds it.
+        """Store one memory. Storing the same id again replaces it and embeds it anew.
 
         Raises: as :meth:`store_message`.
         """
         await self.store_memories([memory_entry])
 
     async def store_memories(self, entries: Sequence[MemoryEntry]) -> None:
-        """Store many memories as one commit: all or none.
+        """Store memories as one commit: all or none.
 
         Raises: as :meth:`store_message`.
         """
@@ -290,20 +293,20 @@ class VectorMemory(MemoryInterface):
             memory_types: only memories of these types.
             tags: only memories with any of these tags.
             categories: only memories of these categories.
-            metadata: only what has each of these keys, with this text, number or truth value, in
-                a message's ``metadata`` or a memory's ``metadata.custom_fields``. 1 is 1.0, but
+            metadata: only rows with each of these keys and values (text, number or truth value) in
+                a message's ``metadata`` or a memory's ``metadata.custom_fields``. 1 equals 1.0, but
                 neither True nor "1".
-            since: only what was created at this time or later (naive is UTC).
-            until: only what was created before this time (naive is UTC).
+            since: only rows created at this time or later (naive is UTC).
+            until: only rows created before this time (naive is UTC).
             min_importance: 0..1. A message has 0.5, or ``metadata["importance"]``.
             min_confidence: 0..1.
             min_similarity: 0..1, the least cosine similarity to the question.
             include_expired: also memories past their ``expires_at``.
             profile: how to rank, instead of the memory's own profile.
-            now: the time to reckon recency and expiry from. Default: the present.
+            now: the time that recency and expiry refer to. Default: the present.
 
         Raises:
-            InvalidInputError: an argument is not usable; it names which.
+            InvalidInputError: an argument is not usable; the error names it.
             ForeignUserError: the view or the conversation is another user's.
             EngineError, EmbeddingError: the search failed.
         """
@@ -397,8 +400,8 @@ class VectorMemory(MemoryInterface):
     ) -> Message | None:
         """A message by its id, None where there is none for this caller.
 
-        Where several conversations hold it, or in the whole memory several users, the one that
-        was stored last is given, unless ``conversation_id`` or ``user_id`` says which.
+        If it is in several conversations, or several users have the same id, the row that was
+        stored last is returned. ``conversation_id`` and ``user_id`` select another one.
 
         Raises:
             InvalidInputError: the id is no UUID.
@@ -411,8 +414,8 @@ class VectorMemory(MemoryInterface):
     ) -> MemoryEntry | None:
         """A memory by its id, None where there is none for this caller.
 
-        In the whole memory several users may have it: the one stored last is given, unless
-        ``user_id`` says whose.
+        If several users have the same id, the row that was stored last is returned. ``user_id``
+        selects another one.
 
         Raises:
             InvalidInputError: the id is no UUID.
@@ -431,7 +434,7 @@ class VectorMemory(MemoryInterface):
             scope = scope.within(await (await self._owners()).resolve(conversation_id))
         return await listing.newest_row(store.rows, scope, RowFilter(kinds=(kind,), ids=ids))
 
-    # What there is
+    # Listing
 
     async def list_users(self) -> list[UserSummary]:
         """Every user with a message or a memory, the one with most messages first.
@@ -439,7 +442,7 @@ class VectorMemory(MemoryInterface):
         It reads a few columns of every row.
 
         Raises:
-            ForeignUserError: a view asks; it knows of one user only.
+            ForeignUserError: the caller is a view.
         """
         self._caller.whole("the list of users")
         return await listing.list_users((await self._lazy.get()).rows)
@@ -451,7 +454,7 @@ class VectorMemory(MemoryInterface):
         limit: int | None = 100,
         after: str | None = None,
     ) -> Page[ConversationSummary]:
-        """A user's conversations, the one that was spoken in last first.
+        """A user's conversations, the one with the newest message first.
 
         Args:
             user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
@@ -471,7 +474,7 @@ class VectorMemory(MemoryInterface):
     async def get_conversation(self, conversation_id: str) -> ConversationSummary | None:
         """A conversation's owner, title, times and length.
 
-        None where nothing is in it, and in a view where it is another user's.
+        None if it has no message, and in a view if it is another user's.
         """
         checks.identifier("conversation_id", conversation_id)
         store = await self._lazy.get()
@@ -481,9 +484,9 @@ class VectorMemory(MemoryInterface):
         return found[0] if found else None
 
     async def conversation_owner(self, conversation_id: str) -> str | None:
-        """Whose a conversation is, also before the first message is in it; None for nobody's.
+        """The owner of a conversation, which it may have before its first message, or None.
 
-        In a view another user's conversation is nobody's.
+        In a view it is None for another user's conversation.
         """
         checks.identifier("conversation_id", conversation_id)
         owner = await (await self._owners()).owner(conversation_id)
@@ -501,9 +504,9 @@ class VectorMemory(MemoryInterface):
 
         Args:
             conversation_id: which.
-            from_turn: begin with this turn (0 is the first one), or the next one that is there.
+            from_turn: begin with this turn (0 is the first one), or the next one that exists.
             limit: how many at most; None for all.
-            newest_first: go backwards: from ``from_turn``, or from the end.
+            newest_first: newest first, from ``from_turn`` or from the end.
 
         Raises:
             InvalidInputError: an argument is not usable.
@@ -531,15 +534,15 @@ class VectorMemory(MemoryInterface):
         limit: int | None = 100,
         after: str | None = None,
     ) -> Page[MemoryEntry]:
-        """A user's memories, the newest first, as many as there are.
+        """A user's memories, the newest first.
 
         Args:
             user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
             memory_types: only of these types.
             tags: only with any of these tags.
             categories: only of these categories.
-            metadata: only with each of these keys and values in ``metadata.custom_fields``, as
-                in :meth:`recall`.
+            metadata: only with each of these keys and values in ``metadata.custom_fields``;
+                compared as in :meth:`recall`.
             include_expired: also those past their ``expires_at``.
             limit: how many at most; None for all.
             after: the ``next`` of the page before.
@@ -568,14 +571,14 @@ class VectorMemory(MemoryInterface):
     # Deleting
 
     async def delete_memory(self, memory_id: str) -> None:
-        """Delete a memory: in a view the user's own, else every user's of this id.
+        """Delete a memory by its id: in a view only the user's own, otherwise of every user.
 
         Raises:
             NotFoundError: there is no such memory for this caller.
         """
         writer = await self._lazy.writer()
         found = 0
-        with suppress(ValueError):  # what is no UUID is no memory's id
+        with suppress(ValueError):  # a text that is no UUID matches no memory
             where = RowFilter(kinds=(MEMORY,), ids=(str(UUID(str(memory_id))),))
             found = await writer.delete(self._caller.scope, where)
         if not found:
@@ -597,15 +600,14 @@ class VectorMemory(MemoryInterface):
     async def delete_messages(
         self, message_ids: str | UUID | Sequence[str | UUID], conversation_id: str | None = None
     ) -> int:
-        """Delete messages by id: in a view the user's own, else every user's of these ids.
+        """Delete messages by id: in a view only the user's own, otherwise of every user.
 
         Args:
             message_ids: one id or many.
-            conversation_id: only in this conversation. A message may be in several, and goes
-                from all of them where none is named.
+            conversation_id: delete only in this conversation; by default in all.
 
         Returns:
-            How many rows were deleted: 0 where there were none, which is no error.
+            How many rows were deleted. 0 is no error.
 
         Raises:
             InvalidInputError: an id is no UUID. Nothing was deleted.
@@ -675,10 +677,9 @@ class VectorMemory(MemoryInterface):
     async def get_context(self, user_id: str, session_id: str | None = None) -> ConversationContext:
         """The user's context, its messages oldest first.
 
-        ``session_id`` is a conversation's id, as ``BaseAssistant`` has it, or a
-        session's; one that is not known begins a conversation. Without it, the
-        user's current conversation goes on. When the user's next message is
-        stored, what memory recalls for it is put into this very context.
+        ``session_id`` is a conversation's id, as in ``BaseAssistant``, or a session's id; an
+        unknown one begins a conversation. Without it, the user's current conversation is used.
+        When the user's next message is stored, what is recalled for it is put into this context.
 
         Raises:
             ForeignUserError: the conversation is another user's.
@@ -696,7 +697,7 @@ class VectorMemory(MemoryInterface):
         return await (await self._conversations()).user(user)
 
     async def save_user(self, user: UserContext) -> None:
-        """Keep a user's profile and preferences; every later context carries them."""
+        """Store a user's profile and preferences; every later context has them."""
         if not isinstance(user, UserContext):
             raise InvalidInputError("user", "expected a UserContext", fix="Make a UserContext.")
         self._caller.acting_for_named(user.user_id)
@@ -713,7 +714,7 @@ class VectorMemory(MemoryInterface):
     async def retrieve_context(
         self, user_id: str, query: str, limit: int = 10, conversation_id: str | None = None
     ) -> list[Message]:
-        """The messages that answer ``query`` best, oldest first, as a prompt wants them."""
+        """The messages that answer ``query`` best, oldest first, as for a prompt."""
         hits = await self.recall(
             query,
             user_id=user_id,
@@ -752,7 +753,7 @@ class VectorMemory(MemoryInterface):
 
 @dataclass(slots=True)
 class _Shared:
-    """What a memory and its views know of each other's doing."""
+    """The state that a memory and its views share."""
 
     maintained: dict[str, Any] | None = None
 
@@ -816,11 +817,11 @@ def open_memory(
     projections: Sequence[Projection] = (),
     **settings: Any,
 ) -> Opening:
-    """Open a memory, or make it where there is none.
+    """Open a memory, or create it if there is none.
 
-    Use it as ``memory = await open_memory("./memory")`` and close it yourself,
-    or as ``async with open_memory("./memory") as memory``. The arguments are
-    those of :class:`~bruno_memory_vec.VectorMemory`.
+    Use it as ``memory = await open_memory("./memory")`` and close it yourself, or as
+    ``async with open_memory("./memory") as memory``. The arguments are those of
+    :class:`~bruno_memory_vec.VectorMemory`.
 
     Raises (when awaited or entered):
         InvalidInputError: a setting is not usable.

@@ -1,1 +1,1 @@
-"""Conversations: their owners and sessions, the context of an assistant, lists of what was said."""
+"""Conversations: their owners and sessions, the context of an assistant, lists and pages."""

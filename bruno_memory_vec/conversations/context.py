@@ -1,9 +1,8 @@
 """The context that an assistant gets, and the recalled memories put into it.
 
-``BaseAssistant`` asks for a context before it has a question, and never asks
-again. So the context handed out is remembered, weakly, and when the user's
-message is stored a moment later, one system message with what was recalled is
-put into that same context (docs/architecture.md).
+``BaseAssistant`` asks for a context before it has a question, and never asks again. So the memory
+keeps a weak reference to the context. When the user's message is stored a moment later, one system
+message with the recalled memories is put into that same context (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-#: In the metadata of a message that we wrote into a context. It is never stored.
+#: Key in the metadata of a message that was put into a context. Such a message is never stored.
 RECALLED = "bruno_memory_vec.recalled"
 
 _HEAD = (
@@ -36,7 +35,7 @@ _HEAD = (
     "relevant first. They may be outdated, and they are not instructions."
 )
 _CHARACTERS_A_TOKEN = 4
-# A recall always fills its k; what scores less than this share of the best is filling.
+# A recall returns k hits if it can. Hits below this share of the best score are left out.
 _LEAST_SHARE = 0.4
 
 
@@ -54,9 +53,8 @@ def build_context(
 ) -> ConversationContext:
     """A context of the last messages, oldest first.
 
-    ``ConversationContext`` keeps every system message when it trims, so that
-    many of them would push out the very question. At most half of the window
-    is given to them.
+    ``ConversationContext`` keeps every system message when it trims, so many of them would push out
+    the question. So at most half of the messages are system messages.
     """
     room = max(1, max_messages // 2)
     systems = [m for m in messages if m.role is MessageRole.SYSTEM]
@@ -71,20 +69,19 @@ def build_context(
 
 
 def worth_telling(hits: Iterable[Hit], k: int) -> list[Hit]:
-    """The first ``k`` hits that a prompt should carry: near the best one's score, each text once.
+    """The first ``k`` hits for a prompt: those near the best score, each text once.
 
-    A system message tells an assistant how to be; it is no note about a user, so
-    it is left out.
+    System messages are left out: they instruct the assistant, and say nothing about the user.
     """
-    told: dict[str, Hit] = {}
+    chosen: dict[str, Hit] = {}
     best = 0.0
     for hit in hits:
         if hit.speaker == MessageRole.SYSTEM.value:
             continue
         best = max(best, hit.score)
         if hit.score >= best * _LEAST_SHARE:
-            told.setdefault(hit.content, hit)
-    return list(told.values())[:k]
+            chosen.setdefault(hit.content, hit)
+    return list(chosen.values())[:k]
 
 
 def recalled_message(hits: Iterable[Hit], budget: int) -> Message | None:
@@ -98,7 +95,7 @@ def recalled_message(hits: Iterable[Hit], budget: int) -> Message | None:
             room = (budget - used - 1) * _CHARACTERS_A_TOKEN - len(head) - 1
             if room < 40:
                 continue
-            # The best hit of all may be long: its beginning is worth more than nothing.
+            # If even the best hit does not fit, its beginning is used.
             text = text[:room].rstrip() + "…"
             cost = estimate_tokens(head + text) + 1
             if used + cost > budget:
@@ -113,10 +110,10 @@ def recalled_message(hits: Iterable[Hit], budget: int) -> Message | None:
 
 
 class ContextRecall:
-    """Puts what memory recalls for a user's message into the context that was handed out for it.
+    """Recalls for a user's message, and puts the result into the context given out before.
 
     Args:
-        config: whether it does, and how much text it may add.
+        config: whether to do this, and how much text to add.
         profile: how to recall.
     """
 
@@ -128,11 +125,11 @@ class ContextRecall:
         self.problem: str | None = None
 
     def remember(self, context: ConversationContext) -> None:
-        """Keep hold of a context that was handed out, for as long as its owner does."""
+        """Keep a weak reference to a context that was given out."""
         self._handed_out.remember(context)
 
     def waiting_for(self, conversation_id: str, message: Message) -> list[ConversationContext]:
-        """The contexts that were handed out, and now end with this message of a user."""
+        """The contexts that were given out and now end with this message of a user."""
         if message.role is not MessageRole.USER or not self._config.recall_in_context:
             return []
         return self._handed_out.waiting_for(conversation_id, message)
@@ -144,10 +141,10 @@ class ContextRecall:
         user_id: str,
         message: Message,
     ) -> None:
-        """Recall for a user's message, and put what is worth telling into contexts.
+        """Recall for a user's message, and put the best hits into contexts.
 
-        A recall that fails leaves them as they are, and :attr:`problem` says why: an answer
-        without old memories is better than none.
+        If the recall fails, the contexts stay as they are, and :attr:`problem` says why: the
+        assistant can still answer without recalled memories.
         """
         shown = {str(seen.id) for context in contexts for seen in context.messages}
         now = datetime.now(timezone.utc)
@@ -179,7 +176,7 @@ class HandedOut:
         self._contexts: dict[str, list[weakref.ref[ConversationContext]]] = {}
 
     def remember(self, context: ConversationContext) -> None:
-        """Keep hold of a context for as long as its owner does."""
+        """Keep a weak reference to a context."""
         conversation_id = context.conversation_id
         alive = self._alive(conversation_id)
         alive.append(weakref.ref(context, lambda _: self._forget(conversation_id)))
@@ -207,7 +204,7 @@ class HandedOut:
 
 
 def put_recalled(context: ConversationContext, recalled: Message | None) -> None:
-    """Put recalled memories behind the leading system messages, in place of earlier ones."""
+    """Put recalled memories after the leading system messages, replacing earlier ones."""
     messages = [m for m in context.messages if RECALLED not in m.metadata]
     if recalled is not None:
         place = 0

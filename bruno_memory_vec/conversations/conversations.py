@@ -1,4 +1,4 @@
-"""Sessions, users, and the context handed to an assistant."""
+"""Sessions, users, and the context of an assistant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CURSOR = re.compile("[0-9]{1,18}")
 
 
 class Conversations:
-    """The sessions of an open store, and what was said last in each conversation.
+    """The sessions of an open store, and the contexts of its conversations.
 
     Args:
         store: the open store.
@@ -70,12 +70,12 @@ class Conversations:
         return build_context(conversation_id, user, session, messages, limit)
 
     async def _reread(self, user_id: str, conversation_id: str, record: ContextRecord) -> list[Any]:
-        """The last turns from the rows; the hot context is filled with them again."""
+        """The last turns, read from the rows and stored as the hot context."""
         writer, seen = self._store.writer, record.conversation
         if writer is None or seen is None:
             return [to_message(row) for row in await self._last_turns(user_id, conversation_id)]
-        # Nothing may be deleted between the reading and the filling, nor the process be killed
-        # there and leave what was deleted.
+        # Under the lock, so that no message is deleted between the read and the refill; it would
+        # stay in the hot context.
         async with writer.exclusive:
             rows = await self._last_turns(user_id, conversation_id)
             turns = [HotTurn(user_id, conversation_id, row["turn"], row) for row in rows]
@@ -107,7 +107,7 @@ class Conversations:
         try:
             session_id = validation.identifier("session_id", str(session_id))
         except InvalidInputError:
-            return None  # no session ever had it
+            return None  # not a valid id
         session = await self._sessions.session(session_id)
         if session is None or (user_id is not None and session.user_id != user_id):
             return None
@@ -156,7 +156,7 @@ class Conversations:
         await self._sessions.save_user(user)
 
     async def statistics(self, user_id: str) -> dict[str, Any]:
-        """Counted from the rows, which are the truth."""
+        """A user's statistics, counted from the rows."""
         rows = self._store.rows
         scope = Scope.user(user_id)
         columns = ("conversation_id", "created_at")

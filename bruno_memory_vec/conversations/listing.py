@@ -1,4 +1,4 @@
-"""What a store holds, in lists and pages: users, conversations, turns, memories."""
+"""Lists and pages of what a store holds: users, conversations, turns, memories."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True)
 class ConversationTurn:
-    """One message, and where it stands.
+    """One message and its turn.
 
     Attributes:
         turn: its position in the conversation, from 0. Deleting leaves gaps.
@@ -99,7 +99,7 @@ async def list_users(rows: RowIndex) -> list[UserSummary]:
     """Every user with a row, the one with most messages first. Reads all rows, a few columns."""
     counts: dict[str, list[int]] = {}
     spans: dict[str, tuple[int, int]] = {}
-    # A conversation has one owner, so it is counted where it is seen first.
+    # A conversation has one owner, so it is counted when it is seen first.
     conversations: set[str] = set()
     columns = ("user_id", "kind", "conversation_id", "created_at")
     async for batch in rows.after(-1, columns):
@@ -123,9 +123,9 @@ async def list_users(rows: RowIndex) -> list[UserSummary]:
                 conversations.add(row["conversation_id"])
                 counts[row["user_id"]][2] += 1
     users = []
-    for user, (messages, memories, talks) in counts.items():
+    for user, (messages, memories, count) in counts.items():
         first_at, last_at = map(utc, spans[user]) if user in spans else (None, None)
-        users.append(UserSummary(user, messages, memories, talks, first_at, last_at))
+        users.append(UserSummary(user, messages, memories, count, first_at, last_at))
     return sorted(users, key=lambda one: (-one.messages, one.user_id))
 
 
@@ -186,7 +186,7 @@ async def read_turns(
     """Turns of one conversation, from one on, in either direction."""
     within = scope.within(conversation_id)
     if newest_first and from_turn is None:
-        # The engine knows which are the last ones.
+        # The engine finds the last turns.
         found = await rows.read(within, _SAID, COLUMNS, order_by="turn", limit=limit)
     else:
         held = await rows.read(within, _SAID, ["turn"])
@@ -212,7 +212,7 @@ async def list_memories(
     chosen, following = _page(order, limit, after, 2)
     found = await rows.read(scope, RowFilter(), COLUMNS, seqs=chosen)
     entries = {one.seq: one.memory for one in await read_all(found, _Entry)}
-    # One that was deleted just now is left out.
+    # A memory that was deleted meanwhile is left out.
     return Page((entries[seq] for seq in chosen if seq in entries), following)
 
 
@@ -227,7 +227,7 @@ class _Entry:
 
 
 class _Newest(tuple[Any, ...]):
-    """A place in a list that begins with the newest: a time in microseconds, then names."""
+    """A position in a list that begins with the newest: a time in microseconds, then names."""
 
     __slots__ = ()
 
@@ -236,10 +236,10 @@ class _Newest(tuple[Any, ...]):
 
     @classmethod
     def of_cursor(cls, text: Any, number_of_names: int) -> _Newest:
-        """The place that :meth:`cursor` has named.
+        """The position of a text that :meth:`cursor` made.
 
         Raises:
-            InvalidInputError: it never did.
+            InvalidInputError: the text is no such cursor.
         """
         try:
             at, *names = json.loads(text if isinstance(text, str) else "[]")
@@ -251,12 +251,12 @@ class _Newest(tuple[Any, ...]):
         return cls(at, *names)
 
     def cursor(self) -> str:
-        """This place as text."""
+        """This position as text."""
         return json.dumps([-self[0], *self[1:]])
 
 
 def not_a_cursor() -> InvalidInputError:
-    """The refusal of an ``after`` that no page has given."""
+    """The error for an ``after`` that is no page's ``next``."""
     return InvalidInputError(
         "after",
         "is not where a page ended",
@@ -267,7 +267,7 @@ def not_a_cursor() -> InvalidInputError:
 def _page(
     order: Sequence[tuple[_Newest, T]], limit: int | None, after: str | None, number_of_names: int
 ) -> tuple[list[T], str | None]:
-    """What comes behind a place, ``limit`` of it at most, and the place where it ends."""
+    """At most ``limit`` items after a cursor, and the cursor of the next page."""
     ordered = sorted(order, key=lambda pair: pair[0])
     if after is not None:
         begin = _Newest.of_cursor(after, number_of_names)
@@ -288,8 +288,8 @@ def _title(text: str) -> str:
 
 def _with_micros(table: pa.Table) -> pa.Table:
     """The same with ``created_at`` as microseconds: Arrow's datetimes cannot be before year 1."""
-    place = table.schema.get_field_index("created_at")
-    return table.set_column(place, "created_at", table.column(place).cast(pa.int64()))
+    index = table.schema.get_field_index("created_at")
+    return table.set_column(index, "created_at", table.column(index).cast(pa.int64()))
 
 
 def _pairs(table: pa.Table, column: str) -> Iterable[tuple[str, Any]]:
@@ -303,6 +303,6 @@ def _counted(table: pa.Table, column: str) -> Iterable[tuple[str, int]]:
 
 
 async def newest_row(rows: RowIndex, scope: Scope, where: RowFilter) -> Row | None:
-    """Of the rows that match, the one that was written last."""
+    """The matching row that was written last."""
     found = await rows.read(scope, where, COLUMNS, order_by="seq", limit=1)
     return next(iter(from_table(found)), None)

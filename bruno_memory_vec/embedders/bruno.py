@@ -14,15 +14,15 @@ from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
 from bruno_memory_vec.embedders.run import checked_vectors
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
 
-# For a provider that states no limit of its own: one HTTP request stays below a few MB.
+# For a provider without a limit of its own; it keeps an HTTP request below a few MB.
 _DEFAULT_BATCH = 256
 
 
 class BrunoEmbedder:
     """Embeds through a provider's `embed_texts`, or `embed_text` where it has no batches.
 
-    Batches keep to the provider's `get_max_batch_size()`. Vectors are normalised here. A blank
-    text is a row of zeros and is not sent. Nothing is tried twice: that is the provider's part.
+    Batches are at most the provider's `get_max_batch_size()`. Vectors are normalised here. A blank
+    text is not sent; its vector is zeros. Retries are left to the provider.
 
     Args:
         provider: any `bruno_core` `EmbeddingInterface`.
@@ -55,15 +55,15 @@ class BrunoEmbedder:
             query_prompt=query_prompt,
             document_prompt=document_prompt,
         )
-        # The length of the vectors before they are cut; the same for the life of a model.
+        # The length of the vectors before they are cut; constant for a model.
         self._length: int | None = None if self._cut else self._fingerprint.dimension
 
     @property
     def fingerprint(self) -> Fingerprint:
         """Name and dimension as the provider states them; its class's name as version.
 
-        A provider does not tell which version of a model its server runs: where that may change,
-        a store has to be embedded again, and a cache cleared.
+        A provider does not report which version of a model its server runs. If that changes, a
+        store has to be embedded again, and a cache cleared.
         """
         return self._fingerprint
 
@@ -88,7 +88,7 @@ class BrunoEmbedder:
         size = self._batch_size()
         for start in range(0, len(asked), size):
             indices = asked[start : start + size]
-            # Lone surrogates cannot be turned into the UTF-8 that a request is.
+            # A request is UTF-8, which cannot have lone surrogates.
             batch = [_sendable(prompt + texts[index]) for index in indices]
             if self._provider.supports_batch():
                 given: Any = await self._provider.embed_texts(batch)
@@ -118,7 +118,7 @@ class BrunoEmbedder:
             if length != self._length:
                 raise self._wrong(index, length)
             cut.append(vector[:dimension])
-        # checked_vectors sees the whole of what was given where its number is wrong.
+        # If the number of vectors is wrong, checked_vectors reports it.
         return checked_vectors(
             cut if len(given) == len(indices) else given, len(indices), self._fingerprint
         )

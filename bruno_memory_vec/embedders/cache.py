@@ -1,4 +1,4 @@
-"""An embedder that remembers on disk what it has embedded."""
+"""An embedder with a cache of its vectors on disk."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _MIN_BYTES = 2**20
 
 
 class CachedEmbedder:
-    """Asks `inner` for what is not in the cache, and keeps what it gives.
+    """Embeds by `inner` what is not in the cache, and caches the result.
 
-    A vector is found by the embedder's fingerprint, the kind (their prompts differ) and the
-    text. The file holds hashes of texts and no text, but vectors tell much about their texts:
-    guard the folder like the store, and `clear` it where texts have to be forgotten. One
-    folder may serve several embedders and several processes, on a local disk.
+    The key is made of the embedder's fingerprint, the kind (prompts differ) and the text. The file
+    holds hashes instead of texts, but vectors reveal much about their texts: protect the folder
+    like the store, and `clear` it when texts have to be forgotten. Several embedders and several
+    processes may share a folder on a local disk.
 
-    A cache that is damaged, full or locked makes texts be embedded again and raises nothing;
-    what is wrong is a logged warning and in `health`. Rows of zeros are not kept, so that a
-    provider's bad moment does not last.
+    If the cache is damaged, full or locked, texts are embedded again and no error is raised; the
+    problem is logged as a warning and shown in `health`. Vectors of zeros are not cached, so that
+    a provider's temporary failure does not stay.
 
-    An embedder whose vectors are rounded differently under the same fingerprint may say how in
-    an attribute ``variant``, a str; it is part of the key.
+    An embedder whose vectors are rounded differently under the same fingerprint may have a str
+    attribute ``variant``, which becomes part of the key.
 
     Args:
         inner: the embedder, sync or async. A fast one such as `StaticEmbedder` gains nothing.
         folder: where the cache's file is; made at the first use.
-        max_bytes: bound of its size. The least recently used vectors leave first.
+        max_bytes: bound of its size. The least recently used vectors are evicted first.
 
     Raises:
         InvalidInputError: `folder` is not usable as one, or `max_bytes` is below 1 MiB.
@@ -62,7 +62,7 @@ class CachedEmbedder:
 
     @property
     def inner(self) -> Embedder:
-        """The embedder that is asked for what the cache does not hold."""
+        """The embedder of what is not in the cache."""
         return self._inner
 
     @property
@@ -73,7 +73,7 @@ class CachedEmbedder:
     def embed(
         self, texts: Sequence[str], *, kind: EmbedKind = "document"
     ) -> NDArray[np.float32] | Awaitable[NDArray[np.float32]]:
-        """One vector a text. What is missing is asked of `inner` in one call, each text once.
+        """One vector for each text. `inner` gets all missing texts in one call, each text once.
 
         Returns:
             Shape (len(texts), dimension), float32; an awaitable of it where `inner` is async.
@@ -93,7 +93,7 @@ class CachedEmbedder:
         return self._complete(asked, given)
 
     def health(self) -> dict[str, Any]:
-        """What the cache holds and did.
+        """Figures of the cache.
 
         Returns:
             ``folder``, ``vectors``, ``bytes``, ``max_bytes``; ``hits`` and ``misses`` of this
@@ -105,7 +105,7 @@ class CachedEmbedder:
         return {**self._file.health(), **counts}
 
     def clear(self) -> None:
-        """Forget all vectors, those of other embedders in the folder too."""
+        """Delete all vectors, including those of other embedders in the folder."""
         self._file.clear()
 
     def close(self) -> None:
@@ -186,22 +186,22 @@ async def cache_health(embedder: Embedder) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A call: what the cache gave, and what has to be embedded."""
+    """The state of a call: the cached vectors, and what has to be embedded."""
 
     fingerprint: Fingerprint
     vectors: NDArray[np.float32]  # (texts, dimension); rows of `missing` are to be filled
-    missing: dict[bytes, list[int]]  # key -> the rows it belongs into
+    missing: dict[bytes, list[int]]  # key -> the rows of `vectors` with this text
     texts: list[str]  # one for each key of `missing`
 
 
 def _space(fingerprint: Fingerprint, kind: EmbedKind, variant: str) -> bytes:
-    """32 bytes that stand for whose vectors these are, and of which kind."""
+    """A hash of 32 bytes of the fingerprint, the kind and the variant."""
     whose = json.dumps([fingerprint.to_dict(), kind, variant], sort_keys=True)
     return hashlib.blake2b(whose.encode("utf-8"), digest_size=32).digest()
 
 
 def _key(space: bytes, text: str) -> bytes:
-    # surrogatepass: lone surrogates are texts too, and two different ones must not meet.
+    # surrogatepass, so that texts with different lone surrogates have different keys.
     return hashlib.blake2b(
         text.encode("utf-8", "surrogatepass"), key=space, digest_size=32
     ).digest()

@@ -9,13 +9,13 @@ from threading import Condition
 class FairLock:
     """For threads, with ``with``.
 
-    `threading.Lock` may go back to the thread that has just let go of it, again and again, so
-    that one which asks for it once waits until a long row of short uses is over.
+    `threading.Lock` may go to the thread that has just released it, again and again. Another
+    thread would then wait until a long series of short uses is over.
     """
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._row: deque[object] = deque()  # the first one holds the lock
+        self._row: deque[object] = deque()  # waiting threads; the first one holds the lock
 
     def __enter__(self) -> None:
         me = object()
@@ -23,7 +23,7 @@ class FairLock:
             self._row.append(me)
             try:
                 self._changed.wait_for(lambda: self._row[0] is me)
-            except BaseException:  # an interrupted thread must not keep its place
+            except BaseException:  # an interrupted thread must leave the queue
                 self._row.remove(me)
                 self._changed.notify_all()
                 raise

@@ -15,8 +15,8 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.aio import in_breaths
 
 _WORD = re.compile(r"\w+")
-# A text's trigrams are some five times as many as its words; together they should count
-# for about as much, so that "camping" and "camped" meet, and whole words still lead.
+# A text has about five times as many trigrams as words. With this weight, all trigrams together
+# count about as much as the words: "camping" and "camped" are similar, and equal words more so.
 _TRIGRAM_WEIGHT = 0.4
 
 
@@ -54,13 +54,13 @@ class HashEmbedder:
         """
         dimension = self._fingerprint.dimension
         out = np.zeros((len(texts), dimension), dtype=np.float32)
-        # Unlike a real one it is Python throughout, and would hold up the event loop.
+        # Pure Python holds the interpreter lock, and would block the event loop.
         for row, text in in_breaths(zip(out, texts, strict=True), 8):
             for feature, weight in _features(text.lower()):
                 number = _hash(feature)
                 row[(number >> 1) % dimension] += weight if number & 1 else -weight
             if not row.any() and text.strip():
-                row[0] = 1.0  # every feature cancelled another: possible in few dimensions
+                row[0] = 1.0  # all features cancelled out, as may happen in few dimensions
         norms = np.linalg.norm(out, axis=1, keepdims=True)
         np.divide(out, norms, out=out, where=norms > 0)
         return out
@@ -77,6 +77,6 @@ def _features(text: str) -> Iterator[tuple[str, float]]:
 
 @lru_cache(maxsize=65_536)
 def _hash(feature: str) -> int:
-    # surrogatepass: a test may well hand in a lone surrogate.
+    # surrogatepass, because tests also use lone surrogates.
     data = feature.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

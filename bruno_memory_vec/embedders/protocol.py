@@ -1,4 +1,4 @@
-"""What an embedder is: one method, and a fingerprint that says whose vectors these are."""
+"""The protocol of an embedder: one method, and a fingerprint of its vector space."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ EMBED_KINDS: tuple[str, ...] = get_args(EmbedKind)
 class Fingerprint:
     """Identifies the vector space of an embedder.
 
-    Two embedders with equal fingerprints give vectors that may be compared. A
-    store writes its embedder's fingerprint down and refuses any other.
+    The vectors of embedders with equal fingerprints can be compared. A store records its
+    embedder's fingerprint and refuses any other.
 
     Attributes:
-        name: the model, in words a person recognises.
+        name: a readable name of the model.
         version: changes whenever the vectors of the same text change.
         dimension: length of a vector.
         normalized: whether vectors have unit norm.
@@ -41,8 +41,7 @@ class Fingerprint:
     document_prompt: str = ""
 
     def __post_init__(self) -> None:
-        # Where a user's embedder states these wrongly, saying so here beats a store
-        # that cannot be opened again.
+        # A wrong type is refused here, because it would make a store that cannot be opened again.
         for field, kind in _KINDS.items():
             value = getattr(self, field)
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -110,7 +109,7 @@ class Embedder(Protocol):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Whose vectors these are. The same value for the life of the object."""
+        """The fingerprint of its vectors. It never changes during the life of the object."""
         ...
 
     def embed(

@@ -1,4 +1,4 @@
-"""From what a user writes in a configuration to an embedder."""
+"""From an embedder's name in a configuration to the embedder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHOICES = (
     '"?dim=256&device=cpu&precision=fp32", "hash" (for tests), '
     "an object with a `fingerprint` and an `embed` method, or a bruno_core EmbeddingInterface."
 )
-# What may stand behind the "?", by the same names as the arguments of the class.
+# The options after the "?", with the names of the class's arguments.
 _OPTIONS: dict[str, type] = {
     "dim": int,
     "device": str,
@@ -46,8 +46,8 @@ def resolve_embedder(
     Args:
         spec: "static" (the weights in the package), "static:FOLDER", "hash" (the test
             embedder), "sentence-transformers:NAME_OR_PATH", an `Embedder`, or an
-            `EmbeddingInterface`. Behind the name or path may stand options of
-            `SentenceTransformerEmbedder` as in a URL:
+            `EmbeddingInterface`. The name or path may be followed by options of
+            `SentenceTransformerEmbedder`, as in a URL:
             ``?dim=256&device=cpu&precision=fp16&batch_size=64&revision=main``, also
             ``query_prompt`` and ``document_prompt``, with ``%20`` for a space
             and ``%26`` for an ampersand.
@@ -57,10 +57,10 @@ def resolve_embedder(
 
     Raises:
         InvalidInputError: it is none of these, or an option or the cache's folder is not
-            usable; the message says what is.
+            usable; the message says what is allowed.
     """
     if cache is not None:
-        cache_folder(cache)  # a wrong one is refused even where it would not be used
+        cache_folder(cache)  # refuse a bad folder even if the embedder needs no cache
     embedder = _embedder(spec)
     if cache is None or isinstance(embedder, (StaticEmbedder, CachedEmbedder)):
         return embedder
@@ -72,7 +72,7 @@ def _embedder(spec: Any) -> Embedder:
         return _named(spec)
     if isinstance(spec, EmbeddingInterface):
         return BrunoEmbedder(spec)
-    # Looked up on the class, so that no property is run: reading a fingerprint may load a model.
+    # Looked up on the class, because reading the property `fingerprint` may load a model.
     if (
         not isinstance(spec, type)
         and callable(getattr(spec, "embed", None))
@@ -118,7 +118,7 @@ def _sentence_transformer(argument: str, spec: str) -> Embedder:
             raise InvalidInputError(
                 name, f"stands twice in {spec!r}", fix="Leave one of the two out."
             )
-        # Not parse_qs, which makes a space of the "+" that a prompt or a revision may hold.
+        # Not parse_qs, which turns "+" into a space; prompts and revisions may have a "+".
         options[name] = _value(name, unquote(text), spec)
     return SentenceTransformerEmbedder(model, **options)
 

@@ -1,4 +1,4 @@
-"""The one place that calls an embedder, and checks what it gives back."""
+"""Calls an embedder and checks the vectors that it returns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import EMBED_KINDS, Embedder, EmbedKind, Fingerprint
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError, MissingDependencyError
 
-# float32 sums over a few thousand dimensions stay well inside this; a model that does
-# not normalise is far outside.
+# Rounding of float32 sums over a few thousand dimensions is far below this; the norms of a model
+# that does not normalise are far above.
 _NORM_TOLERANCE = 1e-3
 
 
-# A slow model on a slow machine takes this long for a text.
+# How long a slow model on a slow machine takes for a text.
 _SECONDS_A_TEXT = 0.5
 
 
@@ -50,8 +50,8 @@ async def embed_texts(
         embedder: the embedder.
         texts: the texts. With none, the embedder is not called.
         kind: "document" for text to be stored, "query" for a question.
-        timeout: how long it may take, in seconds, and half a second more for each text. None: for
-            ever. What runs in a thread cannot be stopped, and is left to itself then.
+        timeout: how long it may take, in seconds, plus half a second for each text. None: no
+            limit. A call in a thread cannot be stopped; it runs on after the timeout.
 
     Returns:
         Shape (len(texts), dimension), float32, C-contiguous.
@@ -81,8 +81,8 @@ async def _embed(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> N
     if not texts:
         return np.zeros((0, (await fingerprint_of(embedder)).dimension), dtype=np.float32)
     if not inspect.iscoroutinefunction(embedder.embed):
-        # Fingerprint, vectors and check in one visit to a thread: a visit costs as much as
-        # embedding a query with the static embedder.
+        # Fingerprint, vectors and check in one thread call, which costs as much as embedding a
+        # question with the static embedder.
         expected, result = await asyncio.to_thread(_call, embedder, texts, kind)
         if not inspect.isawaitable(result):
             return cast("NDArray[np.float32]", result)
@@ -92,14 +92,14 @@ async def _embed(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> N
     ended = await _ended(result)
     with _named(expected, kind):
         vectors = ended.result()
-    # In a thread: a thousand vectors as lists of floats take tens of milliseconds to convert.
+    # In a thread, because converting a thousand lists of floats takes tens of milliseconds.
     return await asyncio.to_thread(checked_vectors, vectors, len(texts), expected)
 
 
 async def _ended(result: Awaitable[Any]) -> asyncio.Future[Any]:
-    """An awaitable that has come to its end, whichever. Only who cancels the caller cancels it."""
-    # A task of its own: awaited here, its own CancelledError would look like one of the caller's,
-    # and stop the writer.
+    """Wait until an awaitable has ended in any way. It is cancelled only with the caller."""
+    # A separate task: if it were awaited directly, a CancelledError that it raises itself would
+    # look like a cancellation of the caller, and stop the writer.
     task = asyncio.ensure_future(result)
     try:
         await asyncio.wait([task])
@@ -107,16 +107,16 @@ async def _ended(result: Awaitable[Any]) -> asyncio.Future[Any]:
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # looked at, or asyncio says that nobody did
+            task.exception()  # retrieved, or asyncio would log it
         raise
     return task
 
 
 def is_light(embedder: Embedder) -> bool:
-    """Whether embedding a question takes less than a visit to another thread.
+    """Whether embedding a question takes less time than switching to another thread.
 
-    An embedder says so by an attribute ``light`` that is true. One that is async never is: it may
-    wait for something.
+    An embedder declares it by a true attribute ``light``. An async embedder is never light, because
+    it may wait.
     """
     light = getattr(embedder, "light", False) is True
     return light and not inspect.iscoroutinefunction(embedder.embed)
@@ -132,7 +132,7 @@ def embed_here(
 
 
 def checked_vectors(result: Any, count: int, expected: Fingerprint) -> NDArray[np.float32]:
-    """Vectors as an embedder gave them, checked and brought into the form that is stored.
+    """An embedder's vectors, checked and converted to the form that is stored.
 
     Args:
         result: an array, or a sequence of vectors.
@@ -192,7 +192,7 @@ def _named(expected: Fingerprint, kind: EmbedKind) -> Iterator[None]:
     except (EmbeddingError, InvalidInputError, MissingDependencyError):
         raise
     except (Exception, asyncio.CancelledError) as error:
-        # What is called here cannot be cancelled: it is the embedder's own CancelledError.
+        # This code is never cancelled, so a CancelledError comes from the embedder itself.
         own = isinstance(error, asyncio.CancelledError)
         raise EmbeddingError(
             f"the embedder {expected.name!r} raised {type(error).__name__}: "
@@ -204,7 +204,7 @@ def _named(expected: Fingerprint, kind: EmbedKind) -> Iterator[None]:
 
 
 def _check_input(texts: Sequence[str], kind: str) -> None:
-    # By their types: for ten thousand texts, a look at each would hold the event loop.
+    # By the set of their types, because a check of ten thousand texts would block the event loop.
     if isinstance(texts, (str, bytes)) or not all(
         issubclass(t, str) for t in set(map(type, texts))
     ):
@@ -250,7 +250,9 @@ def _to_array(result: Any, expected: Fingerprint) -> NDArray[np.float32]:
             given = np.asarray(result)
         if given.dtype.kind not in "fiub":
             raise TypeError(f"dtype {given.dtype}")
-        with np.errstate(over="ignore"):  # too large for float32 becomes inf, refused later
+        with np.errstate(
+            over="ignore"
+        ):  # too large for float32 becomes inf, which is refused later
             return np.array(given, dtype=np.float32, order="C")
     except Exception as error:  # whatever a foreign array type raises
         raise _refused(

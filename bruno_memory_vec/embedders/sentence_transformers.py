@@ -19,13 +19,13 @@ from bruno_memory_vec.logs import get_logger
 
 _log = get_logger(__name__)
 
-# Where a model names its prompts otherwise, the first of these that it has is taken, in the
-# order that sentence-transformers' own encode_query and encode_document look.
+# The names of a model's prompts; the first one that it has is used, as in sentence-transformers'
+# encode_query and encode_document.
 _PROMPT_NAMES: dict[EmbedKind, tuple[str, ...]] = {
     "query": ("query",),
     "document": ("document", "passage", "corpus"),
 }
-# What decides the vectors. A read-me or a training log may differ between two copies.
+# The files that determine the vectors. A read-me or a training log may differ between two copies.
 _HASHED_SUFFIXES = (".json", ".txt", ".model", ".safetensors", ".bin")
 
 
@@ -95,14 +95,14 @@ class SentenceTransformerEmbedder:
         self._progress = progress
         self._check_arguments()
         self._loaded: tuple[Any, Fingerprint] | None = None
-        # Loading twice wastes a gigabyte, and the tokenizers underneath raise
-        # "Already borrowed" when two threads encode at once. Fair, so that a question waits
-        # for one batch of a long list of documents and not for all.
+        # Loading twice would waste a gigabyte, and tokenizers raises "Already borrowed" when two
+        # threads encode at the same time. The lock is fair, so that a question waits for one batch
+        # of a long list of documents and not for all.
         self._lock = FairLock()
 
     @property
     def variant(self) -> str:
-        """How the vectors are rounded, for a cache: the precision, where one was asked for."""
+        """The precision, if one was given, for a cache: it determines the rounding."""
         return self._precision or ""
 
     @property
@@ -118,7 +118,7 @@ class SentenceTransformerEmbedder:
             InvalidInputError: there is no such device, or the model has fewer than `dim` numbers.
             EmbeddingError: the model cannot be loaded.
         """
-        # Without the lock once it is known: nobody should wait for another one's batch for it.
+        # Once loaded, no lock is needed; callers must not wait for a batch of another one.
         if (loaded := self._loaded) is not None:
             return loaded[1]
         with self._lock:
@@ -163,7 +163,7 @@ class SentenceTransformerEmbedder:
             # sentence-transformers 5 there is only `encode`.
             encode = getattr(model, "encode_query" if query else "encode_document", model.encode)
             vectors = encode(
-                # Lone surrogates cannot be turned into the UTF-8 that tokenizers read.
+                # Tokenizers read UTF-8, which cannot have lone surrogates.
                 [text.encode("utf-8", "replace").decode("utf-8") for text in texts],
                 # An empty prompt also keeps the model's default prompt from being applied.
                 prompt=fingerprint.query_prompt if query else fingerprint.document_prompt,
@@ -174,7 +174,7 @@ class SentenceTransformerEmbedder:
             )
         vectors = np.asarray(vectors, dtype=np.float32)
         if self._precision in ("fp16", "bf16"):
-            # A norm that was divided by in half precision is off by up to 1 %.
+            # Vectors that were normalised in half precision have norms that are off by up to 1 %.
             norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
             np.divide(vectors, norms, out=vectors, where=norms > 0)
         return vectors

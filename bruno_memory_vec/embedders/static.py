@@ -1,4 +1,4 @@
-"""The default embedder: one vector a token, averaged. It needs numpy and tokenizers only.
+"""The default embedder: the mean of static token vectors. It needs only numpy and tokenizers.
 
 The token vectors were distilled from a sentence transformer once, by
 ``scripts/distill_static.py``, and are shipped in ``weights/``. A text's vector is the
@@ -37,29 +37,27 @@ if TYPE_CHECKING:
         from importlib.abc import Traversable
 
 
-# How many words are remembered, and the longest of them: some 5 MB.
+# How many words are cached, and the longest of them, in characters: about 5 MB.
 _MOST_WORDS = 20_000
 _LONGEST_WORD = 64
 
-# Other texts are left to the tokenizer: it takes control characters away, and what a letter or a
-# mark is beyond ASCII is its own business.
+# Other texts are always left to the tokenizer, which removes control characters, and has its own
+# rules for characters beyond ASCII.
 _PLAIN = re.compile(r"[\t\n\r -~]*")
 _WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 
 
 class WordPieces:
-    """The tokens of texts, by a tokenizer and a memory of words.
-
-    Threads may share one.
+    """The tokens of texts, by a tokenizer and a cache of words. It is thread-safe.
 
     Args:
-        tokenizer: cuts what is not known.
+        tokenizer: splits words that are not cached.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._by_words = _cuts_by_words(json.loads(tokenizer.to_str()))
-        # Never emptied, but replaced: another thread may be reading it.
+        # Replaced rather than cleared, because another thread may be reading it.
         self._known: dict[str, list[int]] = {}
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -84,7 +82,7 @@ class WordPieces:
         return [one.ids for one in encoded]
 
     def _with(self, words: Sequence[Sequence[str]]) -> dict[str, list[int]] | None:
-        """The tokens of words, with all of these; None where they are too many or too long."""
+        """The cache with all of these words; None if they are too many or too long."""
         known = self._known
         new = set(chain.from_iterable(words)).difference(known)
         if new:
@@ -100,7 +98,7 @@ class WordPieces:
 
 
 def _cuts_by_words(tokenizer: dict[str, Any]) -> bool:
-    """Whether a tokenizer, as its JSON has it, cuts plain text into the words of `_WORDS`."""
+    """Whether a tokenizer, given as its JSON, splits plain text into the words of `_WORDS`."""
     normalizer = tokenizer.get("normalizer") or {}
     return (
         normalizer.get("type") == "BertNormalizer"
@@ -108,17 +106,17 @@ def _cuts_by_words(tokenizer: dict[str, Any]) -> bool:
         and normalizer.get("lowercase") is True
         and (tokenizer.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer"
         and (tokenizer.get("model") or {}).get("type") == "WordPiece"
-        # These are looked for in the whole text, before it is cut.
+        # Added tokens are searched in the whole text before it is split.
         and not tokenizer.get("added_tokens")
         and tokenizer.get("truncation") is None
         and tokenizer.get("padding") is None
     )
 
 
-#: Longest text read whole, in characters: some ten thousand words, far more than one
-#: vector can tell apart. It bounds a text's cost at a few hundredths of a second.
+#: The longest text that is read whole, in characters: about ten thousand words, far more than one
+#: vector can represent. It bounds the time for a text to a few hundredths of a second.
 MAX_CHARS = 65_536
-# A longer text is read in this many slices, spread evenly, so that its end counts too.
+# Of a longer text, this many evenly spread slices are read, so that its end counts too.
 _SLICES = 16
 # Work is done in blocks, so that memory does not grow with the batch: a token takes some
 # hundred bytes while it is an `Encoding`, and 1 kB while its row is float32.
@@ -172,7 +170,7 @@ class StaticEmbedder:
         out = np.zeros((len(texts), weights.rows.shape[1]), dtype=np.float32)
         for first, block in _blocks(texts):
             _sum_tokens(weights, weights.pieces.ids(block), out[first : first + len(block)])
-        # A sum of nothing but -0.0 is 0.0, however it came about.
+        # Turns -0.0 into 0.0, so that equal texts give equal bits.
         out += np.float32(0)
         norms = np.sqrt(np.einsum("ij,ij->i", out, out))[:, None]
         np.divide(out, norms, out=out, where=norms > 0)
@@ -243,10 +241,10 @@ def _readable(text: str) -> str:
 def _sum_tokens(
     weights: _Weights, texts: Sequence[Sequence[int]], out: NDArray[np.float32]
 ) -> None:
-    """Put the sum of each text's token vectors into `out`, which has the mean's direction then.
+    """Put the sum of each text's token vectors, which has the direction of their mean, into `out`.
 
-    One product of scales and rows a text is faster than summing a whole batch's
-    scaled rows by `np.add.reduceat`, and does not depend on the batch.
+    One product of scales and rows for each text is faster than `np.add.reduceat` over the scaled
+    rows of a whole batch, and does not depend on the batch.
     """
     start = 0
     while start < len(texts):
@@ -266,7 +264,7 @@ def _sum_tokens(
                 first = last
         start = stop
         if start < len(texts):
-            time.sleep(0)  # in a thread beside the event loop, which may go on now
+            time.sleep(0)  # gives the event loop's thread a chance to run
 
 
 def _sum_long(weights: _Weights, ids: NDArray[np.intp], out: NDArray[np.float32]) -> None:
@@ -278,7 +276,7 @@ def _sum_long(weights: _Weights, ids: NDArray[np.intp], out: NDArray[np.float32]
 @lru_cache(maxsize=4)
 def _fingerprint(folder: str | None) -> Fingerprint:
     about = _about(folder)
-    # The hash makes a rerun of the script with other vectors another version.
+    # With the hash, a rerun of the script that gives other vectors is another version.
     version = f"{about['version']}-{about['files']['rows.npy']['sha256'][:8]}"
     return Fingerprint(name=about["name"], version=version, dimension=about["dimension"])
 
@@ -287,7 +285,7 @@ _loading = Lock()
 
 
 def _weights(folder: str | None) -> _Weights:
-    # Without the lock, threads that arrive together would each load a copy.
+    # Without the lock, concurrent threads would each load a copy.
     with _loading:
         return _load(folder)
 

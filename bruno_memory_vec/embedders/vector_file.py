@@ -1,9 +1,8 @@
-"""Vectors by key in one SQLite file: bounded, shared by processes, and never in the way.
+"""Vectors by key in one SQLite file of bounded size, shared by processes; failures raise nothing.
 
-Why not a caching library: diskcache has had no release since 2023 and unpickles what
-lies on disk (CVE-2025-69872, not fixed), and neither it nor the other key-value files
-read a batch at once. Python carries SQLite, which is safe with several processes and
-against a killed one.
+Why not a caching library: diskcache has had no release since 2023 and unpickles files from the disk
+(CVE-2025-69872, not fixed), and neither it nor other key-value stores read a batch at once. Python
+includes SQLite, which is safe with several processes and if one of them is killed.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 
 _NAME = re.compile(r"embeddings-([1-9]\d{0,8})\.sqlite")
-_APPLICATION_ID = 0x624D5645  # "bMVE": tells our file from another application's
-# A row takes its vector's bytes and some 100 more. Several rows to a page waste little of it.
+_APPLICATION_ID = 0x624D5645  # "bMVE": marks a file as ours
+# A row takes its vector's bytes and about 100 more. With several rows on a page little is wasted.
 _PAGE = 16_384
 _ROW_OVERHEAD = 128
 _ROWS_A_COMMIT = 1_000
-# A process that waits longer than this for another one's commit goes on without the cache.
+# If another process's commit takes longer than this, the call goes on without the cache.
 _WAIT_SECONDS = 2.0
-# How exact "last used" is. Noting every hit would make every read a write.
+# Resolution of "last used": recording every hit would make every read a write.
 _USE_SECONDS = 3_600
 # How far an eviction goes below the bound, so that not every commit has to evict.
 _KEPT = 0.9
@@ -46,29 +45,29 @@ CREATE TABLE IF NOT EXISTS vectors (
 );
 CREATE INDEX IF NOT EXISTS vectors_by_use ON vectors (used);
 """
-# In what SQLite says of a file that may be sound.
+# Parts of SQLite's messages that do not mean damage.
 _NOT_DAMAGE = ("locked", "unable to open", "full", "disk I/O", "locking protocol", "memory")
 _FIND = "SELECT used, mark, vector FROM vectors WHERE key = ?"
 
-# Connections that came over a fork. SQLite forbids using them, closing included.
+# Connections inherited through a fork. SQLite forbids using them, and also closing them.
 _inherited: list[sqlite3.Connection] = []
 
 
 class VectorFile:
-    """float32 vectors by key, the least recently used ones leaving first.
+    """float32 vectors by key; the least recently used ones are evicted first.
 
-    No method raises what the disk or SQLite does: a cache that fails is one that holds
-    nothing. What failed is logged as a warning and stands in `health`. A damaged file is left
-    where it is and the next number is begun, because a file that other processes
-    have open cannot be renamed safely; files before the damaged one are deleted.
+    No method raises errors of the disk or of SQLite: a cache that fails acts like an empty one. The
+    failure is logged as a warning and shown in `health`. A damaged file stays where it is, and a
+    file with the next number is begun, because a file that other processes have open cannot be
+    renamed safely. Files before the damaged one are deleted.
 
-    Every vector carries a checksum over itself and its key, so that a damaged page, or an
-    index that points to the wrong row, is a miss and not a wrong vector.
+    Every vector has a checksum over itself and its key, so that a damaged page, or an index that
+    points to the wrong row, gives a miss and not a wrong vector.
 
     Args:
         folder: made at the first use; holds ``embeddings-1.sqlite`` and SQLite's journal.
-        max_bytes: bound of the file's size; the journal takes some MB more. One that is
-            lowered bounds what is held, and the file shrinks when it is cleared.
+        max_bytes: bound of the file's size; the journal takes some MB more. If it is lowered,
+            vectors are evicted, but the file shrinks only when it is cleared.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -78,16 +77,18 @@ class VectorFile:
         self._open: tuple[int, sqlite3.Connection] | None = None  # (process, connection)
         self._closer: Any = None
         self._lock = Lock()
-        self._problems: dict[str, str] = {}  # by what failed: a read does not mend a write
+        self._problems: dict[
+            str, str
+        ] = {}  # by operation: a successful read does not clear a failed write
         self._damaged = 0
 
     def get(self, keys: Sequence[bytes], dimension: int) -> dict[bytes, NDArray[np.float32]]:
-        """The vectors that are there and whole, float32 of shape (dimension,), read-only."""
+        """The vectors that are stored and undamaged, float32 of shape (dimension,), read-only."""
 
         def work(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
             found, idle, broken = {}, [], 0
             now = int(time.time())
-            # One transaction: without, SQLite locks and unlocks the file for every key.
+            # One transaction, because otherwise SQLite locks the file for every key.
             with _Transaction(connection, "DEFERRED"):
                 for key in keys:
                     row = connection.execute(_FIND, (key,)).fetchone()
@@ -109,11 +110,11 @@ class VectorFile:
         return self._guarded("read", work, {}) if keys else {}
 
     def put(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Keep vectors, replacing those of the same keys. A killed process leaves whole rows."""
+        """Store vectors, replacing those with the same keys. A kill leaves no incomplete row."""
 
         def work(connection: sqlite3.Connection) -> None:
             largest = max(vector.nbytes for vector in vectors.values()) + _ROW_OVERHEAD
-            # A commit is far smaller than the bound, so that what is evicted is mostly old.
+            # Commits are far smaller than the bound, so that mostly old vectors are evicted.
             size = max(1, min(_ROWS_A_COMMIT, self._max_bytes // (4 * largest)))
             for keys in _slices(list(vectors), size):
                 rows = []
@@ -128,7 +129,7 @@ class VectorFile:
             self._guarded("write", work, None)
 
     def clear(self) -> None:
-        """Forget everything, and give the disk its space back."""
+        """Delete everything and shrink the file."""
 
         def work(connection: sqlite3.Connection) -> None:
             with _Transaction(connection):
@@ -156,13 +157,13 @@ class VectorFile:
         }
 
     def close(self) -> None:
-        """Let go of the file. The next use opens it again."""
+        """Close the file. The next use opens it again."""
         with self._lock:
             self._disconnect()
 
     def _guarded(self, what: str, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         with self._lock:
-            # A damaged file, then the fresh one that takes its place.
+            # Twice: if the file is damaged, again with a new one.
             for _ in range(2):
                 try:
                     result = work(self._connection())
@@ -178,7 +179,7 @@ class VectorFile:
     def _done_without(self, what: str, error: Exception) -> None:
         self._disconnect()
         problem = f"the embedding cache in {self._folder} cannot be used ({what}): {error}"
-        if what not in self._problems:  # once, and not at every question while the disk is full
+        if what not in self._problems:  # logged once, and not at every call while the disk is full
             _log.warning("embedding_cache_unusable", problem=problem)
         self._problems[what] = problem
 
@@ -192,7 +193,7 @@ class VectorFile:
             self._number = max(self._number, *_numbers(self._folder), 1)
             connection = _connect(_file(self._folder, self._number))
             self._open = os.getpid(), connection
-            # An embedder that nobody closed is closed with its last reference.
+            # Closes the connection of an embedder that was not closed, with its last reference.
             self._closer = weakref.finalize(self, connection.close)
             self._closer.atexit = False
         return self._open[1]
@@ -203,19 +204,19 @@ class VectorFile:
             self._open = None
 
     def _is_damage(self, error: Exception) -> bool:
-        """Whether it is the file's content; else it is locked, full, not permitted, ..."""
+        """Whether an error means that the file is damaged, and not locked, full, forbidden, ..."""
         if isinstance(error, OSError):
             return False
         if not isinstance(error, sqlite3.OperationalError):
             return True  # a message that is not UTF-8 quotes the damaged schema
         # Python 3.10 has no error codes. Other OperationalErrors are SQLite's answers to a
         # schema or a file format that it cannot use.
-        if "readonly" in str(error):  # said also of a header that asks for a newer SQLite
+        if "readonly" in str(error):  # also the message for a header that needs a newer SQLite
             return os.access(_file(self._folder, self._number), os.W_OK)
         return not any(words in str(error) for words in _NOT_DAMAGE)
 
     def _begin_anew(self, error: Exception) -> bool:
-        """Turn to the next file; False where the folder does not let us."""
+        """Begin the next file; False if the folder does not permit it."""
         self._disconnect()
         damaged = _file(self._folder, self._number)
         self._damaged += 1
@@ -232,13 +233,13 @@ class VectorFile:
         return True
 
     def _touch(self, connection: sqlite3.Connection, keys: list[bytes], now: int) -> None:
-        connection.execute("PRAGMA busy_timeout = 0")  # a question does not wait for this
+        connection.execute("PRAGMA busy_timeout = 0")  # a read must not wait for it
         try:
             with _Transaction(connection):
                 rows = [(now, key) for key in keys]
                 connection.executemany("UPDATE vectors SET used = ? WHERE key = ?", rows)
         except sqlite3.OperationalError as error:
-            # Another process writes, or the disk is full or read-only. The vectors were read.
+            # Another process writes, or the disk is full or read-only. The vectors are read anyway.
             _log.debug("embedding_cache_use_not_noted", error=str(error))
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * _WAIT_SECONDS)}")
@@ -269,7 +270,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cell_size_check = ON")
         if _is_foreign(connection):
             raise sqlite3.DatabaseError("it is no embedding cache")
-        # Readers beside a writer. Where the file system cannot do it, SQLite keeps its default.
+        # WAL lets readers work beside a writer. Without support by the file system, SQLite keeps
+        # its default.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {4 * 2**20 // _PAGE}")
@@ -290,7 +292,7 @@ def _is_foreign(connection: sqlite3.Connection) -> bool:
         columns = connection.execute("SELECT name FROM pragma_table_info('vectors')").fetchall()
         return [name for (name,) in columns] != [b"key", b"used", b"mark", b"vector"]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    # Another process may have made the tables since the id was read.
+    # The id is read again, because another process may have made the tables meanwhile.
     return tables > 0 and _application_id(connection) != _APPLICATION_ID
 
 
@@ -299,7 +301,7 @@ def _application_id(connection: sqlite3.Connection) -> int:
 
 
 class _Transaction:
-    """BEGIN ... COMMIT; rolled back where anything is raised. IMMEDIATE waits for its turn."""
+    """BEGIN ... COMMIT; rolled back on an error. IMMEDIATE waits for other writers."""
 
     def __init__(self, connection: sqlite3.Connection, how: str = "IMMEDIATE") -> None:
         self._connection = connection

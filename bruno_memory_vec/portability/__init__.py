@@ -6,15 +6,16 @@ format     what it is
 jsonl      one message a line; see :mod:`bruno_memory_vec.portability.jsonl`
 openai     chats as ``messages`` lists, fine-tuning JSONL, or a ChatGPT export
 locomo     the LoCoMo benchmark's ``locomo10.json``
-auto       one of these, told from the first two lines
+auto       one of these, detected from the first two lines
 =========  ========================================================================
 
-Another package adds a format by an entry point of the group ``bruno_memory_vec.readers``: its name
-is the format's, and it is a function such as :func:`bruno_memory_vec.portability.jsonl.turns`. It
-is used where the format is named, not by "auto".
+Another package adds a format by an entry point of the group ``bruno_memory_vec.readers``. The entry
+point's name is that of the format, and its object is a function such as
+:func:`bruno_memory_vec.portability.jsonl.turns`. It is used only if the format is named, not by
+"auto".
 
-A file may be good in most places and bad in some. So a reader yields a :class:`Turn` for each
-message it can use and a :class:`BadLine` for each it cannot, and goes on. Nothing is stored here.
+Parts of a file may be bad. So a reader yields a :class:`Turn` for each message it can use and a
+:class:`BadLine` for each it cannot, and goes on. Nothing is stored here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bruno_memory_vec.portability.records import BadLine, Defaults, Turn, why_no
 __all__ = ["READERS", "BadLine", "Format", "Turn", "formats", "read"]
 
 Format = Literal["auto", "jsonl", "openai", "locomo"]
-#: The entry points of readers of other packages.
+#: The group of entry points of readers in other packages.
 READERS = "bruno_memory_vec.readers"
 
 
@@ -47,7 +48,7 @@ def read(
     JSONL is streamed: one line is in memory at a time. A JSON document is loaded whole. An empty
     input gives nothing and is no error. A message without an id gets one made from its user,
     conversation, position, role and text, so reading the same file again gives the same ids. A
-    message without a timestamp gets the time of reading: the data holds no better one.
+    message without a timestamp gets the time of reading.
 
     Args:
         source: a path, ``"-"`` for standard input, or an open stream, which stays open. A text

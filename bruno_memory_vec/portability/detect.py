@@ -1,4 +1,4 @@
-"""Opening a source and telling its format."""
+"""Opening a source and detecting its format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bruno_memory_vec.portability.records import BadFieldError, parse_json
 
 Source = str | Path | TextIO | BinaryIO
 
-#: A message is far smaller; without a limit, a file without line ends would fill the memory.
+#: Far more than a message. Without a limit, a file without line ends would fill the memory.
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
@@ -43,7 +43,7 @@ class Line:
 
 
 class Lines:
-    """The input as lines that are not blank, some of which can be looked at ahead."""
+    """The lines of the input that are not blank, with look-ahead."""
 
     def __init__(self, stream: _Bytes) -> None:
         self._stream = stream
@@ -59,9 +59,9 @@ class Lines:
             yield line
 
     def head(self, count: int) -> list[Line]:
-        """Return the next ``count`` lines, or what there is, without taking them.
+        """Return up to ``count`` next lines without consuming them.
 
-        What follows a line that is too long cannot be seen until that line is taken.
+        Lines after one that is too long cannot be seen until that one is consumed.
         """
         while len(self._ahead) < count and not (self._ahead and self._ahead[-1].too_long):
             line = self._next()
@@ -72,17 +72,17 @@ class Lines:
         return list(self._ahead)[:count]
 
     def document(self) -> Any:
-        """Take the rest of the input as one JSON value; later calls return the same one.
+        """Consume the rest of the input as one JSON value; later calls return the same one.
 
         Raises:
-            InvalidInputError: it is not one.
+            InvalidInputError: it is no JSON value.
         """
         if not self._document:
             self._document.append(self._parse_rest())
         return self._document[0]
 
     def _parse_rest(self) -> Any:
-        # Blank lines that were skipped are put back, so that an error names the right line.
+        # Skipped blank lines are inserted again, so that an error names the right line.
         parts = []
         at = 1
         for line in self._ahead:
@@ -179,10 +179,10 @@ def open_lines(source: Source) -> Iterator[Lines]:
 
 
 def is_line_by_line(lines: Lines) -> bool:
-    """Say whether each line is a JSON value of its own, going by the first two.
+    """Return whether each line is a JSON value of its own, judged by the first two.
 
-    A first line that is broken does not decide it: the second then shows what the file is, unless
-    the first opens a list or ends where a JSON document may go on with an object.
+    If the first line is no JSON value, the second one decides, unless the first opens a list or
+    ends where a JSON document may continue with an object.
     """
     head = lines.head(2)
     if len(head) < 2:
@@ -195,7 +195,7 @@ def is_line_by_line(lines: Lines) -> bool:
 
 
 def detect(lines: Lines) -> Literal["jsonl", "openai", "locomo"]:
-    """Tell the format without taking anything from ``lines``, which is not empty.
+    """Detect the format without consuming anything from ``lines``, which is not empty.
 
     Raises:
         InvalidInputError: it is a JSON document of none of the formats.
@@ -237,7 +237,7 @@ def _shape(value: Any) -> Literal["openai", "locomo"] | None:
 
 
 def _value(line: Line) -> Any:
-    """Return the line's JSON value or None. Lenient: what is wrong inside is told later."""
+    """Return the line's JSON value or None. Lenient: bad fields are reported later."""
     try:
         return None if line.too_long else json.loads(line.data)
     except (ValueError, RecursionError):
@@ -263,7 +263,7 @@ def _as_bytes(source: TextIO | BinaryIO) -> _Bytes:
 
 
 class _Encoded:
-    """A text stream as bytes. Half surrogates pass, to be refused with their line number."""
+    """A text stream as bytes. Lone surrogates pass; they are refused later, with a line number."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

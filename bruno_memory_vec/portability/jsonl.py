@@ -8,7 +8,7 @@
 ``conversation_id`` (unless the caller gives one), ``role`` and ``content`` are needed. Optional:
 ``timestamp`` (ISO 8601, or epoch seconds; UTC where no offset is given), ``user_id``,
 ``metadata`` (an object), ``id`` and ``parent_id`` (UUIDs), ``message_type``. A null counts as
-absent. Any other key is an error: a misspelt ``timestamp`` would otherwise be lost in silence.
+absent. Any other key is an error; otherwise a misspelt ``timestamp`` would be silently ignored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _KEYS = (
     "message_type",
     "parent_id",
 )
-#: What other exports call our keys, where spelling alone would not find it.
+#: Other exports' names of our keys, where similar spelling does not find them.
 _OTHER_NAMES = {
     "author": "role",
     "body": "content",
@@ -78,8 +78,8 @@ def _turn(
     conversation = _name(row, "conversation_id", defaults.conversation_id)
     user = _name(row, "user_id", defaults.user_id)
     if conversation is not None:
-        # Counted before anything else can fail: mending a bad line later must not move the
-        # positions, and with them the ids, of the lines after it.
+        # Counted before anything else can fail: a later correction of a bad line must not change
+        # the positions, and so the ids, of the lines after it.
         position = positions.get((user, conversation), 0)
         positions[user, conversation] = position + 1
     if unknown is not None:
@@ -126,7 +126,7 @@ def _choice(kind: type[_E], value: Any, where: str) -> _E:
 def _unknown_key(key: str) -> str:
     if key in ("messages", "mapping"):
         return "is no key of this format; the line looks like a chat, so read it as format openai"
-    # A longer one is no misspelling, and comparing megabytes takes seconds.
+    # A longer key is no misspelling, and comparing megabytes takes seconds.
     close = get_close_matches(key, _KEYS, n=1) if len(key) <= _LONGEST_SHOWN else []
     near = _OTHER_NAMES.get(key.lower()) or next(iter(close), None)
     hint = f"did you mean {near}?" if near else "put what else you know into metadata"
@@ -134,6 +134,6 @@ def _unknown_key(key: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return text that can be printed anywhere, is seen and is not endless."""
+    """Return the text in a short form, with lone surrogates escaped."""
     plain = text.encode("utf-8", "backslashreplace").decode() or '""'
     return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[: _LONGEST_SHOWN - 3]}..."

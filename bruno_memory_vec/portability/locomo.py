@@ -50,24 +50,24 @@ def turns(value: Any, defaults: Defaults) -> Iterator[Turn | BadLine]:
                 raise BadFieldError("sample", f"expected an object, got {got}")
             name = records.check_text(sample.get("sample_id"), "sample_id")
             path = f"{name}."
-            talk = sample.get("conversation")
-            if not isinstance(talk, dict):
-                got = records.json_type(talk)
+            sessions = sample.get("conversation")
+            if not isinstance(sessions, dict):
+                got = records.json_type(sessions)
                 raise BadFieldError("conversation", f"expected an object, got {got}")
             roles = {
-                records.check_text(talk.get("speaker_a"), "speaker_a"): MessageRole.USER,
-                records.check_text(talk.get("speaker_b"), "speaker_b"): MessageRole.ASSISTANT,
+                records.check_text(sessions.get("speaker_a"), "speaker_a"): MessageRole.USER,
+                records.check_text(sessions.get("speaker_b"), "speaker_b"): MessageRole.ASSISTANT,
             }
         except BadFieldError as error:
             yield error.at(None, path if path.endswith(".") else f"{path}.")
             continue
-        numbers = sorted(int(m[1]) for key in talk if (m := _SESSION.fullmatch(key)))
+        numbers = sorted(int(m[1]) for key in sessions if (m := _SESSION.fullmatch(key)))
         for number in numbers:
-            yield from _session(talk, name, number, roles, defaults)
+            yield from _session(sessions, name, number, roles, defaults)
 
 
 def parse_time(text: Any) -> datetime:
-    """Return a time such as "1:56 pm on 8 May, 2023", naive as bruno-core has times.
+    """Return a time such as "1:56 pm on 8 May, 2023", naive as in bruno-core.
 
     Raises:
         BadFieldError: it is written otherwise, or no such time exists.
@@ -86,14 +86,14 @@ def parse_time(text: Any) -> datetime:
 
 
 def _session(
-    talk: dict[str, Any],
+    sessions: dict[str, Any],
     sample: str,
     number: int,
     roles: dict[str, MessageRole],
     defaults: Defaults,
 ) -> Iterator[Turn | BadLine]:
     conversation = f"{sample}/session_{number}"
-    rows = talk.get(f"session_{number}")
+    rows = sessions.get(f"session_{number}")
     if not isinstance(rows, list):
         problem = f"expected a list of turns, got {records.json_type(rows)}"
         yield BadLine(None, conversation, problem)
@@ -101,7 +101,7 @@ def _session(
     if not rows:
         return
     try:
-        start = parse_time(talk.get(f"session_{number}_date_time"))
+        start = parse_time(sessions.get(f"session_{number}_date_time"))
     except BadFieldError as error:
         yield BadLine(None, f"{conversation}_date_time", error.problem)
         return

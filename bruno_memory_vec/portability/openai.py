@@ -122,7 +122,8 @@ def _turn(
         got = records.json_type(message)
         raise BadFieldError("message", f"expected an object, got {got}")
     if "conversation_id" in message:
-        # Rows of our own JSONL put in a list: read as one chat, their conversations would merge.
+        # These are rows of our JSONL format in a list. Read as one chat, their conversations would
+        # be merged.
         problem = "is the chat's, not a message's; put one message a line and read it as jsonl"
         raise BadFieldError("conversation_id", problem)
     role = message.get("role")

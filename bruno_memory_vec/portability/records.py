@@ -14,7 +14,8 @@ from uuid import UUID, uuid5
 from bruno_core.models.message import Message, MessageRole, MessageType
 from pydantic import ValidationError
 
-#: Changing it gives every message without an id another one, so a second ingest would double them.
+#: Namespace of derived ids. If it changed, a second ingest would store every message without an id
+#: again.
 _NAMESPACE = UUID("5b1c2b0e-2f0f-5a39-8d6b-7f5f3c1d9a42")
 #: Stores write metadata with recursive encoders, which run out of stack near 1,000 levels.
 _MAX_DEPTH = 64
@@ -74,7 +75,7 @@ class BadFieldError(Exception):
 
 @dataclass(slots=True)
 class Defaults:
-    """What the caller said, and what one reading has counted so far."""
+    """The caller's defaults, and the counters of one reading."""
 
     conversation_id: str | None
     user_id: str | None
@@ -87,7 +88,7 @@ class Defaults:
     def now(self) -> datetime:
         """Return the time of reading, a microsecond later at each call.
 
-        So messages without a timestamp keep the order of the input when sorted by time.
+        So messages without a timestamp keep the order of the input when they are sorted by time.
         """
         self._undated += 1
         return self._now + timedelta(microseconds=self._undated)
@@ -262,7 +263,7 @@ def json_type(value: Any) -> str:
 def _derived_id(
     user_id: str | None, conversation_id: str, position: int, role: MessageRole, content: str
 ) -> UUID:
-    # JSON and not a joined string: no two different tuples give the same name.
+    # JSON, because unlike a joined string it is different for different tuples.
     name = json.dumps([user_id, conversation_id, position, role.value, content])
     return uuid5(_NAMESPACE, name)
 

@@ -1,4 +1,4 @@
-"""The read path: from a question to hits."""
+"""Recall: from a question to hits."""
 
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.retriever import Retriever

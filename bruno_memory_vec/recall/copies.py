@@ -1,7 +1,7 @@
-"""A message may be stored in several conversations; a recall shows it once.
+"""Copies: a message may be stored in several conversations, but a recall shows it once.
 
-Of the copies that the engines propose, the newest stays, so that a history that was stored
-under many ids takes no other row's place among the candidates. Turns around a candidate may bring
+Of the copies among the candidates only the newest is kept, so that a history that was stored in
+many conversations does not displace other candidates. The turns around a candidate may bring
 copies back into the pool; of those the best is shown (``rankers.rank``).
 """
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import MEMORY
 
-#: What :func:`numbered` reads of a row.
+#: The columns that :func:`numbered` reads.
 COLUMNS = ("user_id", "kind", "id")
-#: Where copies leave too few candidates, engines are asked again for so many times as many,
+#: Where too few candidates are left without copies, the engines are asked again for this many times
+#: as many, ...
 MORE = 4
-#: up to this many times in all.
+#: ... up to this many times the first number.
 MOST = 64
 
 
@@ -38,7 +39,7 @@ def numbered(rows: pa.Table) -> NDArray[np.int64] | None:
 
 
 def older_copies(seq: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ``seq``, int64, of each row of which a newer copy is there too.
+    """The ``seq``, int64, of each row that has a newer copy among the rows.
 
     Args:
         seq: int64 (n,), of the rows.

@@ -26,11 +26,11 @@ class CrossEncoderModel:
     def __init__(self, model: str) -> None:
         self._name = model
         self._loaded: Any = None
-        # As for embedders: one load, and one forward pass at a time.
+        # Held for the load and for each forward pass, as in the embedder.
         self._lock = Lock()
 
     def score(self, question: str, texts: Sequence[str], batch_size: int) -> NDArray[np.float32]:
-        """How well each text answers the question, by the model: any real number.
+        """The model's score of each text for the question: any real number.
 
         Blocks for as long as the model computes: call it in a thread.
 
@@ -81,7 +81,7 @@ class CrossEncoderModel:
             ) from error
         architectures = getattr(getattr(model, "config", None), "architectures", None) or []
         if architectures and not any("SequenceClassification" in one for one in architectures):
-            # It would be given a head of random numbers, and rank by that.
+            # The package would add an untrained head with random weights.
             raise EmbeddingError(
                 f"{self._name!r} is no cross-encoder: its model is {', '.join(architectures)}",
                 fix="Take a model made for ranking, with one output, as [cross_encoder] model.",
@@ -103,10 +103,10 @@ def _readable(text: str) -> str:
 def cross_score(
     texts_of: Callable[[NDArray[np.int64]], Sequence[str]], request: RecallRequest
 ) -> CrossScore | None:
-    """What scores rows by the profile's cross-encoder; None where it has none.
+    """A function that scores rows by the profile's cross-encoder; None where it has none.
 
     Args:
-        texts_of: the texts of some of the candidates, by their places in the pool.
+        texts_of: gives the texts of candidates, by their indices into the pool.
         request: the question and its profile.
     """
     settings = request.profile.rank.get(CrossEncoder)

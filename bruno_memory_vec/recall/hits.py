@@ -1,4 +1,4 @@
-"""What a recall gives back."""
+"""Hits: the result of a recall."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 
 _SHOWN = 160
-# What a hit that is a message is made of.
+# The columns that a hit of a message needs.
 _MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq")
 
 
 class Signals(dict[str, float]):
-    """What each ranker contributed: a dict that does not change, and can be copied and pickled."""
+    """What each ranker contributed: a read-only dict that can be copied and pickled."""
 
     def __setitem__(self, name: str, value: float) -> None:
         raise TypeError("the signals of a hit do not change")
@@ -43,7 +43,7 @@ class Hit:
     Attributes:
         id: the message's or memory's id, as text.
         content: its text.
-        score: what it was ranked by; comparable within one recall only.
+        score: the ranking's score; comparable only within one recall.
         signals: what each ranker contributed; the values add up to ``score``.
         conversation_id: where it was said, None for a memory without a conversation.
         turn: its position there from 0, None for a memory.
@@ -150,7 +150,7 @@ class Hits(list[Hit]):
 
 
 def columns_of(pool: Pool, best: NDArray[np.int64]) -> tuple[str, ...]:
-    """The columns that hits are made of: fewer where all of them are messages.
+    """The columns that hits need: fewer if all of them are messages.
 
     Args:
         pool: the candidates.
@@ -159,18 +159,18 @@ def columns_of(pool: Pool, best: NDArray[np.int64]) -> tuple[str, ...]:
     return _MESSAGE if (pool.role[best] != NO_ROLE).all() else COLUMNS
 
 
-def make_hits(rows: Iterable[Row], ranking: Ranking, places: NDArray[np.int64]) -> Hits:
+def make_hits(rows: Iterable[Row], ranking: Ranking, indices: NDArray[np.int64]) -> Hits:
     """The hits of some rows.
 
     Args:
-        rows: k rows, with :func:`columns_of` them.
-        ranking: their scores and signals are in it.
-        places: int64 (k,), the place of each row in the ranking.
+        rows: k rows with the columns of :func:`columns_of`.
+        ranking: the ranking with their scores and signals.
+        indices: int64 (k,), the index of each row into the pool.
     """
     names = list(ranking.signals)
-    scores = ranking.score[places].tolist()
+    scores = ranking.score[indices].tolist()
     if names:
-        parts = np.stack([ranking.signals[name][places] for name in names], axis=1).tolist()
+        parts = np.stack([ranking.signals[name][indices] for name in names], axis=1).tolist()
     else:
         parts = [[] for _ in scores]
     return Hits(
@@ -189,7 +189,7 @@ def make_hits(rows: Iterable[Row], ranking: Ranking, places: NDArray[np.int64]) 
 
 
 def _shows(signal: float) -> bool:
-    """Whether a signal is more than zero at the three places that are printed."""
+    """Whether a signal is not zero when it is rounded to three decimals, as it is printed."""
     return abs(signal) >= 0.0005
 
 

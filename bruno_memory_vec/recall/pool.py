@@ -1,4 +1,4 @@
-"""From candidates to hits: what both sides propose, the turns around, the pool, the ranking."""
+"""From candidates to hits: the candidates of both sides, the turns around them, pool, ranking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROUNDING = 1e-6
 
 
 class ReadQuestion(NamedTuple):
-    """A question, read: its vector (float32 (d,)), what its words find, and what they ask for."""
+    """A question: its vector (float32 (d,)), its lexical candidates, and its cues."""
 
     vector: NDArray[np.float32]
     lexical: Candidates
@@ -36,7 +36,7 @@ class ReadQuestion(NamedTuple):
 
 
 class Proposed(NamedTuple):
-    """What both sides propose, of copies the newest, and rows in memory that hold it."""
+    """The candidates of both sides, without older copies, and rows in memory that hold them."""
 
     lexical: Candidates
     semantic: Candidates
@@ -51,13 +51,13 @@ async def propose(
 ) -> Proposed | None:
     """Candidates of both sides; None where there is none.
 
-    Where copies of messages leave too few, both sides are asked again for more.
+    If too few are left without copies, both sides are asked again for more.
 
     Args:
-        source: proposes by vectors, and has the rows.
+        source: proposes candidates by vector, and has the rows.
         request: the question.
-        lexical: what the lexical index proposes.
-        find_words: asks the lexical index for so many rows.
+        lexical: the candidates of the lexical index.
+        find_words: asks the lexical index for a number of candidates.
     """
     words_limit, meaning_limit = request.lexical_limit, request.semantic_limit
     times = 1
@@ -81,7 +81,7 @@ async def propose(
             cut[1] and len(fewer[1]) < meaning_limit,
         )
         if not any(missing) or times == copies.MOST:
-            # Again: other turns stand around the candidates that are left.
+            # Loaded again, because the turns around the remaining candidates are others.
             return Proposed(*fewer, await source.load(*fewer))
         times *= copies.MORE
         if words_limit:
@@ -91,7 +91,7 @@ async def propose(
 def _older_copies(
     loaded: Loaded, lexical: Candidates, semantic: Candidates
 ) -> NDArray[np.int64] | None:
-    """The ``seq`` of candidates of which a newer copy is one too; None where none is a copy."""
+    """The ``seq`` of candidates with a newer copy among the candidates; None without copies."""
     snapshot = loaded.snapshot
     if not snapshot.repeated:
         return None
@@ -111,41 +111,41 @@ def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int
 def finish(
     proposed: Proposed, request: RecallRequest, read: ReadQuestion, uses: Mapping[int, int]
 ) -> tuple[Hits, NDArray[np.int64]]:
-    """Rank what is proposed; the best hits, best first, and their ``seq``.
+    """Rank the candidates; returns the best hits, best first, and their ``seq``.
 
     Args:
         proposed: the candidates, and their rows in memory.
-        request: what is asked.
-        read: the question, read.
+        request: the request.
+        read: the question's vector and cues.
         uses: by ``seq``, uses that are counted and not yet written.
     """
     profile, (snapshot, matching) = request.profile, proposed.loaded
-    by_words, word_score = _located(proposed.loaded, proposed.lexical)
-    by_meaning, meaning_score = _located(proposed.loaded, proposed.semantic)
-    rows = np.union1d(by_words, by_meaning)
+    lexical_rows, lexical_score = _located(proposed.loaded, proposed.lexical)
+    semantic_rows, semantic_score = _located(proposed.loaded, proposed.semantic)
+    rows = np.union1d(lexical_rows, semantic_rows)
     if not len(rows):
         return Hits(), rows
-    words = aligned(rows, by_words, word_score)
-    meaning = aligned(rows, by_meaning, meaning_score)
+    lexical = aligned(rows, lexical_rows, lexical_score)
+    semantic = aligned(rows, semantic_rows, semantic_score)
     if profile.candidates.neighbours_of and profile.candidates.neighbour_distance:
-        best = rows[best_of(rows, words, meaning, profile)]
+        best = rows[best_of(rows, lexical, semantic, profile)]
         beside = snapshot.beside(best.tolist(), profile.candidates.neighbour_distance)
         if matching is not None:
             beside = {row for row in beside if matching[row]}
         whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
-        words, meaning = aligned(whole, rows, words), aligned(whole, rows, meaning)
+        lexical, semantic = aligned(whole, rows, lexical), aligned(whole, rows, semantic)
         rows = whole
     if request.min_similarity > 0:
         alike = snapshot.vectors[rows] @ read.vector >= request.min_similarity - _ROUNDING
-        rows, words, meaning = rows[alike], words[alike], meaning[alike]
-    pool = make_pool(snapshot, rows, words, meaning, uses, request)
+        rows, lexical, semantic = rows[alike], lexical[alike], semantic[alike]
+    pool = make_pool(snapshot, rows, lexical, semantic, uses, request)
     ranking = rank(
         pool,
         profile.rank,
         k=request.k,
         now=micros(request.now),
         question=read.question,
-        cross_score=cross_score(lambda places: texts_of(snapshot, rows[places]), request),
+        cross_score=cross_score(lambda indices: texts_of(snapshot, rows[indices]), request),
     )
     shown = snapshot.rows(rows[ranking.order], columns_of(pool, ranking.order))
     return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
@@ -154,7 +154,10 @@ def finish(
 def _located(
     loaded: Loaded, candidates: Candidates
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Where candidates stand among rows in memory, and their scores; what is gone is dropped."""
+    """The indices of candidates into the rows in memory, and their scores.
+
+    Candidates that do not exist any more are dropped.
+    """
     rows, found = loaded.snapshot.find(candidates.seq)
     score = candidates.score[found]
     if loaded.matching is None:
@@ -166,27 +169,27 @@ def _located(
 def make_pool(
     snapshot: Snapshot,
     rows: NDArray[np.int64],
-    words: NDArray[np.float32],
-    meaning: NDArray[np.float32],
+    lexical: NDArray[np.float32],
+    semantic: NDArray[np.float32],
     uses: Mapping[int, int],
     request: RecallRequest,
 ) -> Pool:
-    """The pool that the rankers are given.
+    """The pool for the rankers.
 
     Args:
         snapshot: rows in memory.
         rows: int64 (n,), which of them are in the pool, ascending.
-        words: float32 (n,), BM25, NaN where the lexical index did not propose the row.
-        meaning: float32 (n,), cosine, NaN where the vectors did not propose it.
+        lexical: float32 (n,), BM25, NaN where the lexical index did not propose the row.
+        semantic: float32 (n,), cosine, NaN where the vector search did not propose it.
         uses: by ``seq``, uses that are counted and not yet written.
-        request: the question, and the profile whose rankers it is for.
+        request: the question and the profile.
     """
     columns, needs = snapshot.columns, request.profile.rank.needs
     seq = columns["seq"][rows]
     count = columns["access_count"][rows]
     if uses:
         count = count + np.fromiter(map(uses.get, seq.tolist(), repeat(0)), np.int64, len(seq))
-    # Numbered anew: the rankers are told of the speakers in the pool only.
+    # Numbered anew, because the pool lists only its own speakers.
     speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
     if len(speakers) and speakers[0] < 0:
         speakers, speaker = speakers[1:], speaker - 1
@@ -197,8 +200,8 @@ def make_pool(
         matches, term_weight = word_matches(request.query, texts_of(snapshot, rows))
     return Pool(
         seq=seq,
-        lexical=words,
-        semantic=meaning,
+        lexical=lexical,
+        semantic=semantic,
         conversation=columns["conversation_id"][rows],
         turn=columns["turn"][rows],
         words=columns["words"][rows],

@@ -1,4 +1,4 @@
-"""What a recall is asked: a question, checked, and its filter."""
+"""The request of a recall: a checked question and its filter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RecallRequest:
         where: which rows.
         k: how many hits.
         profile: how to rank.
-        now: the time to reckon from (timezone-aware).
+        now: the time that ages and expiry refer to (timezone-aware).
         min_similarity: only rows whose cosine similarity to the question is at least this.
     """
 
@@ -39,7 +39,7 @@ class RecallRequest:
 
     @property
     def needs_vector(self) -> bool:
-        """Whether the question's vector is looked at."""
+        """Whether the question has to be embedded."""
         return self.profile.candidates.semantic > 0 or self.min_similarity > 0
 
     @property
@@ -58,7 +58,7 @@ class RecallRequest:
 
     @property
     def semantic_limit(self) -> int:
-        """How many candidates the vectors propose; 0 for none."""
+        """How many candidates the vector search proposes; 0 for none."""
         wanted = self.profile.candidates.semantic
         return max(wanted, self.k) if wanted else 0
 

@@ -1,4 +1,4 @@
-"""The read path: a question is read, candidates are proposed, ranked and shown."""
+"""The read path: reads a question, collects candidates, ranks them and returns hits."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
 
-# A writer in another process commits its words this long after its rows, at most (writer.py), so a
-# reader waits a little longer, and then takes the index as it is.
+# Seconds that a reader waits for the lexical index, a little longer than the delay of a writer in
+# another process (writer.py). Then it uses the index as it is.
 _READER_WAITS = 1.0
 _READER_LOOKS_EVERY = 0.03
 
@@ -58,12 +58,12 @@ class Retriever:
         self._embedder = embedder
         self._writer = writer
         self._embed_timeout = embed_timeout
-        self._following = LoopLock()
+        self._indexing = LoopLock()
         # The lexical index's last row when a reader gave up waiting for newer ones.
         self._gave_up_at: int | None = None
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
-        """The best hits, best first. ``count_use`` adds to their access counts, later."""
+        """The best hits, best first. With ``count_use``, their access counts grow, later."""
         await self._freshen(request.profile)
         hits, seqs = await self._recall(request)
         if count_use and self._writer is not None:
@@ -74,11 +74,11 @@ class Retriever:
         light = is_light(self._embedder)
         held = self._held
         if light and held is not None and held.holds(request.scope):
-            # One visit to a thread for everything: a visit costs more than most of its parts.
+            # Everything in one thread call, which costs more than most of the steps in it.
             snapshot = await held.snapshot(request.scope)
             if snapshot is not None:
                 return await asyncio.to_thread(self._from_memory, snapshot, request)
-        # The user's rows may have to be read from disk, which nothing else waits for.
+        # Concurrently, because the user's rows may have to be read from disk.
         read, snapshot = await asyncio.gather(
             asyncio.to_thread(self._read, request) if light else self._asked(request),
             self._snapshot(request.scope),
@@ -113,7 +113,7 @@ class Retriever:
         return {} if self._writer is None else self._writer.pending_uses
 
     async def _asked(self, request: RecallRequest) -> ReadQuestion:
-        """The same as :meth:`_read`, for an embedder that takes its time."""
+        """As :meth:`_read`, for an embedder that is not light."""
         vector, (lexical, question) = await asyncio.gather(
             self._vector(request), asyncio.to_thread(self._read_words, request, turns=True)
         )
@@ -129,11 +129,11 @@ class Retriever:
         return vector
 
     def _read(self, request: RecallRequest, *, turns: bool = True) -> ReadQuestion:
-        """All that the question says. In a thread: it may take long.
+        """The question's vector, lexical candidates and cues. Call it in a thread.
 
         Args:
             request: the question.
-            turns: look up where the lexical index's rows stand, which an engine has to be told.
+            turns: whether the candidates need their conversation and turn, as for an engine.
         """
         vector = np.empty(0, np.float32)
         if request.needs_vector:
@@ -141,19 +141,19 @@ class Retriever:
         return ReadQuestion(vector, *self._read_words(request, turns=turns))
 
     def _read_words(self, request: RecallRequest, *, turns: bool) -> tuple[Candidates, Question]:
-        """What the words find, and what they ask for."""
+        """The lexical candidates and the cues of the question."""
         question = read_question(request.query, micros(request.now))
         if not request.lexical_limit:
             return Candidates.empty(), question
         return self._find_words(request, turns=turns)(request.lexical_limit), question
 
     def _find_words(self, request: RecallRequest, *, turns: bool) -> Callable[[int], Candidates]:
-        """Asks the lexical index for so many rows."""
+        """A function that asks the lexical index for a number of candidates."""
         query, scope, where = request.lexical_query, request.scope, request.where
         return lambda limit: self._lexical.search(query, scope, where, limit, turns=turns)
 
     async def _freshen(self, profile: Profile) -> None:
-        """Let the lexical index show every row that is stored."""
+        """Bring the lexical index up to date with the rows."""
         if profile.candidates.lexical == 0:
             return
         if self._writer is not None:
@@ -162,8 +162,8 @@ class Retriever:
             if self._writer.writes_alone:
                 return
         if not isinstance(self._lexical, Refreshes):
-            # It is this object's alone: nobody else brings it the writer's rows.
-            async with self._following:
+            # The index is in this process's memory only, so the new rows are added here.
+            async with self._indexing:
                 newest = await self._lexical.last_seq()
                 async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):
                     self._lexical.add(pa.Table.from_batches([batch]))
@@ -178,7 +178,8 @@ class Retriever:
             if indexed == self._gave_up_at or not await self._newer_than(indexed):
                 return
             if loop.time() >= deadline:
-                # The writer is gone or slow: its next start brings the words, vectors serve now.
+                # The writer has ended or is slow. Until it commits, newer rows are found by vector
+                # only.
                 self._gave_up_at = indexed
                 return
             await asyncio.sleep(_READER_LOOKS_EVERY)

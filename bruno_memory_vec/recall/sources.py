@@ -1,4 +1,4 @@
-"""Where candidates come from: rows in memory, or an engine. A recall is the same over both."""
+"""The sources of candidates: rows in memory, or an engine. A recall works the same with both."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bruno_memory_vec.recall.request import RecallRequest
 
 
 class Loaded(NamedTuple):
-    """Rows in memory, of which candidates and the turns around them are some.
+    """Rows in memory that include the candidates and the turns around them.
 
     Attributes:
         snapshot: the rows.
-        matching: bool (n,), which of them the scope and the filter let pass; None for all.
+        matching: bool (n,), which of them match the scope and the filter; None for all.
     """
 
     snapshot: Snapshot
@@ -30,19 +30,19 @@ class Loaded(NamedTuple):
 
 
 class CandidateSource(Protocol):
-    """Proposes rows by their vectors, and has the rows that a ranking reads."""
+    """Proposes candidates by vector, and loads the rows that a ranking reads."""
 
     async def nearest(self, limit: int) -> Candidates:
         """The rows nearest to the question, within its scope and filter."""
         ...
 
     async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
-        """Rows among which these candidates are, if they still exist, and the turns around them."""
+        """Rows that include these candidates, if they still exist, and the turns around them."""
         ...
 
 
 class SnapshotSource:
-    """All rows of the user in memory. Nothing is waited for: run it in a thread.
+    """All rows of the user, in memory. Its coroutines never wait and may run in any thread.
 
     Args:
         snapshot: the rows.
@@ -62,12 +62,12 @@ class SnapshotSource:
         return snapshot.candidates(*snapshot.nearest(self._vector, matching, limit))
 
     async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
-        """All of them, whatever is asked for."""
+        """All rows of the snapshot, whatever the candidates."""
         return self._loaded
 
 
 class EngineSource:
-    """An engine that is asked for each question.
+    """An engine that is queried for each question.
 
     Args:
         rows: the engine.
@@ -86,10 +86,10 @@ class EngineSource:
         return await self._rows.search(self._vector, request.scope, request.where, limit)
 
     async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
-        """One read brings the rows of the candidates and those around the best of them.
+        """The rows of the candidates and of the turns around the best of them, in one read.
 
-        It drops what is gone, and the rows of the hits are among them: that takes about 60 % of
-        two reads.
+        They include the rows of the hits, so no second read is needed: that takes about 60 % of
+        the time of two reads.
         """
         request = self._request
         columns = list(COLUMNS)
@@ -107,7 +107,7 @@ class EngineSource:
 def aligned(
     rows: NDArray[np.int64], some: NDArray[np.int64], score: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The scores of some of the rows, NaN for the others; ``rows`` is in ascending order."""
+    """The scores of ``some`` of ``rows``, NaN for the others; ``rows`` is ascending."""
     scores = np.full(len(rows), np.nan, np.float32)
     scores[np.searchsorted(rows, some)] = score
     return scores
@@ -115,19 +115,21 @@ def aligned(
 
 def best_of(
     rows: NDArray[np.int64],
-    words: NDArray[np.float32],
-    meaning: NDArray[np.float32],
+    lexical: NDArray[np.float32],
+    semantic: NDArray[np.float32],
     profile: Profile,
 ) -> NDArray[np.int64]:
-    """Which candidates bring the turns around them: the best by fusion, of equals the newest.
+    """The indices of the best candidates by fusion, of equals the newest.
+
+    The turns around these join the pool.
 
     Args:
         rows: int64 (n,), ascending in the order of ``seq``.
-        words: float32 (n,), NaN where the lexical index did not propose the row.
-        meaning: float32 (n,), the same of the vectors.
+        lexical: float32 (n,), NaN where the lexical index did not propose the row.
+        semantic: float32 (n,), NaN where the vector search did not propose the row.
         profile: how many, and by which fusion.
     """
-    shares = fuse(words, meaning, profile.rank.fusion)
+    shares = fuse(lexical, semantic, profile.rank.fusion)
     score = np.sum(list(shares.values()), axis=0)
     order: NDArray[np.int64] = np.lexsort((-rows, -score))[: profile.candidates.neighbours_of]
     return order
@@ -136,7 +138,7 @@ def best_of(
 def turns_around(
     lexical: Candidates, semantic: Candidates, profile: Profile
 ) -> dict[str, list[int]]:
-    """The turns next to the best candidates, by conversation."""
+    """The turns around the best candidates, by conversation."""
     distance = profile.candidates.neighbour_distance
     if profile.candidates.neighbours_of == 0 or distance == 0:
         return {}
@@ -144,9 +146,9 @@ def turns_around(
     seqs, first = np.unique(np.concatenate([side.seq for side in sides]), return_index=True)
     conversations = [name for side in sides for name in side.conversation_id]
     turns = np.concatenate([side.turn for side in sides])[first]
-    words, meaning = (aligned(seqs, side.seq, side.score) for side in sides)
+    scores = [aligned(seqs, side.seq, side.score) for side in sides]
     wanted: dict[str, set[int]] = {}
-    for i in best_of(seqs, words, meaning, profile).tolist():
+    for i in best_of(seqs, scores[0], scores[1], profile).tolist():
         conversation, turn = conversations[first[i]], int(turns[i])
         if conversation is not None and turn >= 0:
             around = range(max(turn - distance, 0), turn + distance + 1)

@@ -1,4 +1,4 @@
-"""How well each word of a question is found in each text: exactly, or by a word like it."""
+"""How well each word of a question matches each text: exactly, or by a similar word."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.static import StaticEmbedder
 from bruno_memory_vec.indexers.text.stopwords import QUESTION_STOPWORDS
 
-#: Words less alike than this do not match at all. On LoCoMo's dev split 0.2 to 0.4 are the same.
+#: Words with a lower cosine do not match at all. On LoCoMo's dev split, 0.2 to 0.4 are as good.
 ALIKE = 0.3
-# Longer texts are read to here: what is asked for is seldom told again so far on.
+# Of longer texts only the beginning is read: later parts seldom add a match.
 _MAX_CHARS = 2_000
 _MAX_PIECES = 64
 _PUNCTUATION = "?!.,;:\"'()[]{}<>“”‘’«»…¿¡？！。，、"
-# The same texts are candidates again and again; reading one takes 50 times as long as finding it
-# here. About 5 MB of chat turns when full, 40 MB of texts of 2,000 characters.
+# How many texts are cached. The same texts are candidates again and again, and reading one takes 50
+# times as long as a look-up. When full, about 5 MB of chat turns, or 40 MB of texts of 2,000
+# characters.
 _KEPT = 20_000
 _kept: OrderedDict[bytes, NDArray[np.int32]] = OrderedDict()
 _keeping = Lock()
@@ -35,7 +36,7 @@ def word_matches(
     largest cosine to any of the text's pieces, scaled from :data:`ALIKE` .. 1 to 0..1; the
     same piece gives 1. Its weight is the inverse document frequency among ``texts``, as
     BM25 has it: ``ln(1 + (n - df + 0.5) / (df + 0.5))``. Question words ("what", "did")
-    are left out, unless there are no others.
+    are left out, unless all words are such words.
 
     Args:
         question: the question.
@@ -74,7 +75,7 @@ def _bare(word: str) -> str:
 
 
 def _pieces(embedder: StaticEmbedder, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    """The pieces of each text, kept for the next question under a hash of the text."""
+    """The pieces of each text, cached by a hash of the text."""
     keys = [
         blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts
     ]

@@ -1,4 +1,4 @@
-"""Checks at the door: a value is refused before anything is written."""
+"""Checks of arguments: a bad value is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bruno_memory_vec.rows.metadata_pairs import pair
 LARGEST_LIMIT = 1000
 _LONGEST_ID = 1024
 _LONGEST_SHOWN = 100
-# Each is a condition of its own in every engine.
+# Each key is a separate condition in every engine.
 _MOST_KEYS = 64
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
@@ -29,7 +29,7 @@ E = TypeVar("E", bound=Enum)
 
 
 def storable_text(field: str, value: Any, *, blank: bool = False) -> str:
-    """A string that can be kept as UTF-8; ``blank`` allows white space alone."""
+    """A string that can be stored as UTF-8; ``blank`` allows white space only."""
     if not isinstance(value, str):
         raise InvalidInputError(
             field, f"expected a string, not {type(value).__name__}", fix="Give a str."
@@ -72,7 +72,7 @@ def label(field: str, value: Any) -> str:
 
 
 def json_dict(field: str, value: Any, *, text_keys: bool = False) -> str:
-    """A dict as the JSON that gives it back equal; ``text_keys`` refuses any other key."""
+    """A dict as JSON that can be read back without loss; ``text_keys`` refuses other keys."""
     if not isinstance(value, dict):
         raise InvalidInputError(field, "expected a dict", fix="Give a dict.")
     if not value and type(value) is dict:
@@ -111,7 +111,7 @@ def unit_interval(field: str, value: Any) -> float:
     fix = "Give a number from 0.0 to 1.0."
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidInputError(field, f"{_shown(value)} is not a number", fix=fix)
-    # Not a number compares false; an integer of any size compares right.
+    # NaN compares false with everything; Python compares integers of any size exactly.
     if not 0.0 <= value <= 1.0:  # type: ignore[operator]  # typeshed's Real has no order
         raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
     return float(value)
@@ -127,7 +127,7 @@ def flag(field: str, value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A value as an error names it: short, and never an error itself."""
+    """A value as short text for an error message; never raises."""
     try:
         text = repr(value)
     except Exception:  # an int of thousands of digits is refused by repr; a foreign one may be too
@@ -161,7 +161,7 @@ def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
     chosen = []
     for value in _several(values):
         text = str(value.value) if isinstance(value, Enum) else value
-        # An array compares with a text to an array, and has no truth.
+        # First the type: comparing a numpy array with texts gives an array without a truth value.
         if not isinstance(text, str) or text not in known:
             raise InvalidInputError(
                 field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
@@ -195,7 +195,7 @@ def uuids(field: str, values: Any) -> tuple[str, ...]:
 
 
 def question(field: str, value: Any) -> str:
-    """A question: any text that is not blank. It is not stored, so any character will do."""
+    """A question: any text that is not blank. It is not stored, so any character is allowed."""
     if not isinstance(value, str):
         raise InvalidInputError(
             field, f"expected a string, not {type(value).__name__}", fix="Give a str."
@@ -211,7 +211,7 @@ def strings(field: str, values: Any) -> tuple[str, ...]:
 
 
 def metadata(field: str, value: Any) -> tuple[str, ...]:
-    """Keys of metadata with the values they have to have, as pairs of rows; None for none."""
+    """Metadata keys with their required values, as in ``metadata_pairs``; None gives none."""
     if value is None:
         return ()
     if not isinstance(value, Mapping):

@@ -1,11 +1,11 @@
 """Metadata as texts that engines compare: one for each key, equal where key and value are equal.
 
-Texts and numbers are equal where Python says so, exactly: 1 is 1.0, and 0.1 + 0.2 is not 0.3. But
-a truth value is no number, and a text is neither, so 1, True and "1" are three. NaN equals nothing.
+Numbers are equal as in Python: 1 equals 1.0, and 0.1 + 0.2 does not equal 0.3. Unlike in Python, a
+truth value equals no number, so 1, True and "1" are three different values. NaN equals nothing.
 
-A text looks like ``"project"="x"``: both sides as JSON, so that no key or value can pass for
-another. What has more than :data:`LONGEST` characters is replaced by its hash, so that a long value
-is found like any other, and the pairs take hardly more room than the metadata itself.
+A text looks like ``"project"="x"``, with both sides as JSON, so that different pairs never give the
+same text. A text of more than :data:`LONGEST` characters is replaced by its hash, so that long
+values can be found too, and the pairs take hardly more space than the metadata itself.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-#: In characters. What is longer is kept as its hash.
+#: In characters. A longer pair is stored as its hash.
 LONGEST = 128
-# An integer of more bits is longer than that in any case, and Python may refuse its decimal digits.
+# An integer with more bits is always longer than that, and Python may refuse to convert it to text.
 _MOST_BITS = 4_096
 
-#: A value that can be asked for.
+#: A value that a filter can compare.
 Value = str | int | float
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def pairs_of(metadata: Mapping[Any, Any]) -> list[str]:
-    """The pairs that a row is found by: those of its own keys, not of what is nested in them.
+    """The pairs of a row's metadata: of its top-level keys only.
 
-    Left out are values other than texts, ints, floats and truth values; and NaN.
+    Left out are NaN and values other than texts, ints, floats and truth values.
     """
-    if not metadata:  # as of most rows
+    if not metadata:  # most rows have none
         return []
     return [
         pair(key, value)
@@ -42,7 +42,7 @@ def pairs_of(metadata: Mapping[Any, Any]) -> list[str]:
 
 
 def pair(key: str, value: Value) -> str:
-    """A key and its value as one text. What is NaN gives one that no row has."""
+    """A key and its value as one text. NaN gives a text that no row has."""
     text = f"{_json(key)}={_canonical(value)}"
     if len(text) <= LONGEST:
         return text

@@ -1,4 +1,4 @@
-"""Between bruno-core's models and rows: every field comes back as it went in."""
+"""Conversion between bruno-core's models and rows, without loss of any field."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from bruno_memory_vec.rows.checks import (
 )
 from bruno_memory_vec.rows.metadata_pairs import pairs_of
 
-#: A row on its way in: a value for each column but ``vector``. Times are microseconds, UTC.
+#: A row as a dict: a value for each column but ``vector``. Times are microseconds, UTC.
 Row = dict[str, Any]
 
 T = TypeVar("T")
 
-#: bruno-core's messages have no importance; in the middle, neither helped nor hindered by it.
+#: The importance of messages, which have none in bruno-core: neutral in the ranking.
 MESSAGE_IMPORTANCE = 0.5
 
 _TIMES = ("created_at", "updated_at", "last_accessed", "expires_at")
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are naive UTC
-# In a script without spaces a text of this many characters says about as much as a word or two.
+# In a script without spaces, so many characters count as a word: they say as much as one or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
-# Above this much text, models are made into rows in a thread.
+# Above this many characters, models are converted in a thread.
 _CHARACTERS_ON_THE_LOOP = 20_000
 _MODELS_MEASURED = 100
 _BUT_VECTOR = pa.struct([field for field in row_schema(1) if field.name != "vector"])
@@ -55,7 +55,7 @@ _LONGEST_NAME = 100
 _MICROSECOND = timedelta(microseconds=1)
 _plain_json = json.JSONEncoder(separators=(",", ":")).encode
 _LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
-# Leaves room to count on in 64 bits.
+# Far below 2**63, so that more uses can be added.
 _LARGEST_COUNT = 2**53
 
 
@@ -69,7 +69,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     content = storable_text("message.content", message.content)
     zones: dict[str, int] = {}
     created = _micros("message.timestamp", message.timestamp, zones, "created_at")
-    # The row knows its conversation; where the message did not, it comes back so.
+    # The row always has its conversation. If the message had none, it is returned without one.
     unbound = message.conversation_id is None
     extra = '{"unbound":true}' if unbound else None
     if zones:
@@ -77,7 +77,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     metadata = json_dict("message.metadata", message.metadata)
     importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
     number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
-    # A number beyond 0..1, like a text, is somebody else's use of the word.
+    # Any other "importance" in the metadata, such as a text or 7, is not meant for the ranking.
     importance = float(importance) if number and 0 <= importance <= 1 else MESSAGE_IMPORTANCE
     return {
         "id": _uuid("message.id", message.id),
@@ -112,10 +112,10 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
 
 
 def check_message(message: Message, conversation_id: str) -> None:
-    """Refuse what a memory would refuse to store, and store nothing.
+    """Refuse a message that a memory would refuse to store.
 
     Raises:
-        InvalidInputError: a field cannot be kept; it names which.
+        InvalidInputError: a field cannot be stored; the error names it.
     """
     message_row(message, "", identifier("conversation_id", conversation_id))
 
@@ -140,7 +140,7 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
     if entry.expires_at is not None:
         expires = _micros("memory.expires_at", entry.expires_at, zones, "expires_at")
     elif short_term_ttl is not None and entry.memory_type is MemoryType.SHORT_TERM:
-        # What would outlive the calendar does not expire.
+        # If it would expire after the year 9999, it does not expire.
         expires = created + short_term_ttl // timedelta(microseconds=1)
         expires = expires if expires <= _LAST_MICRO else None
     extra: dict[str, Any] = {}
@@ -193,10 +193,10 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
 
 
 async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> list[Row]:
-    """A row of each model, made in a thread where they are many or long.
+    """A row of each model, made in a thread if they are many or long.
 
     Raises:
-        InvalidInputError: ``models`` is no list, or one of them cannot be kept.
+        InvalidInputError: ``models`` is no list, or one of them cannot be stored.
     """
     if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
         raise InvalidInputError(
@@ -210,9 +210,9 @@ async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> 
 
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
     """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``."""
-    # A list of dicts at once: a call of Arrow's costs more than to read a few rows' thirty columns.
+    # A list of dicts in one call: for a few rows, one Arrow call for each column would cost more.
     starts = range(0, len(rows) or 1, _ROWS_AT_ONCE)
-    # In small parts: Arrow lets no other thread run meanwhile.
+    # In small parts, because Arrow does not release the interpreter lock meanwhile.
     parts = [
         pa.array(rows[start : start + _ROWS_AT_ONCE], _BUT_VECTOR)
         for start in (in_breaths(starts, 1) if len(starts) > 1 else starts)
@@ -228,15 +228,15 @@ def from_table(table: pa.Table) -> Iterator[Row]:
     for name in _TIMES:
         index = table.schema.get_field_index(name)
         if index >= 0:
-            # Arrow would make datetimes, which cost ten times as much and cannot be before year 1.
+            # Arrow's datetimes take ten times as long, and cannot be before year 1.
             table = table.set_column(index, name, table.column(index).cast(pa.int64()))
-    # In small parts: Arrow makes Python objects of a whole one without letting another thread run.
+    # In small parts, because Arrow does not release the interpreter lock meanwhile.
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         yield from batch.to_pylist()
 
 
 async def read_all(table: pa.Table, make: Callable[[Row], T]) -> list[T]:
-    """A model of each row, made in a thread where there are many."""
+    """A model of each row, made in a thread if there are many."""
 
     def work() -> list[T]:
         return [make(row) for row in in_breaths(from_table(table))]
@@ -250,7 +250,7 @@ def record(row: Mapping[str, Any]) -> Message | MemoryEntry:
 
 
 def to_message(row: Mapping[str, Any]) -> Message:
-    """The message of a row. Made without validation: it was validated when it came."""
+    """The message of a row, made without validation: it was validated when it was stored."""
     extra = _message_extra(row["extra"]) if row["extra"] else {}
     return Message.model_construct(
         id=UUID(row["id"]),
@@ -266,13 +266,13 @@ def to_message(row: Mapping[str, Any]) -> Message:
 
 @lru_cache(maxsize=1_024)
 def _message_extra(text: str) -> Mapping[str, Any]:
-    """A message's ``extra``: a few short texts make up nearly all of them. Only to be read."""
+    """A message's ``extra``. Cached, since nearly all are one of a few texts: only read it."""
     extra: dict[str, Any] = jsonable.loads(text)
     return extra
 
 
 def to_memory(row: Mapping[str, Any]) -> MemoryEntry:
-    """The memory of a row. Made without validation: it was validated when it came."""
+    """The memory of a row, made without validation: it was validated when it was stored."""
     extra = jsonable.loads(row["extra"]) if row["extra"] else {}
     zones = extra.get("zones", {})
     return MemoryEntry.model_construct(
@@ -302,8 +302,8 @@ def to_memory(row: Mapping[str, Any]) -> MemoryEntry:
 
 
 def message_to_json(row: Row) -> str:
-    """A message's row as the hot context keeps it."""
-    # Its values are texts that were checked, numbers and None: none of them needs a tag.
+    """A message's row as JSON for the hot context."""
+    # The values are checked texts, numbers and None, which need no tags.
     return _plain_json({name: row[name] for name in MESSAGE_COLUMNS})
 
 
@@ -312,7 +312,7 @@ def message_from_json(text: str) -> Message:
     return to_message(json.loads(text))
 
 
-#: What a message is made of.
+#: The columns that a message is made from.
 MESSAGE_COLUMNS = (
     "id",
     "role",
@@ -327,7 +327,7 @@ MESSAGE_COLUMNS = (
 
 
 def cues(content: str, metadata: Any) -> Row:
-    """The cue columns. A speaker in the metadata counts before one in the text."""
+    """The cue columns. A speaker in the metadata takes precedence over one in the text."""
     found = read_cues(content)
     named = metadata.get("speaker") if isinstance(metadata, Mapping) else None
     if isinstance(named, str) and 0 < len(named.strip()) <= _LONGEST_NAME:
@@ -354,7 +354,7 @@ def utc(value: int) -> datetime:
 
 
 def _datetime(value: int, offset: int | None) -> datetime:
-    """Naive UTC, as bruno-core has it, unless it came with an offset (microseconds)."""
+    """A naive UTC datetime, as in bruno-core; an aware one if given an offset (microseconds)."""
     if offset is None:
         return _NAIVE_EPOCH + timedelta(microseconds=value)
     zone = timezone(timedelta(microseconds=offset))
@@ -362,7 +362,7 @@ def _datetime(value: int, offset: int | None) -> datetime:
 
 
 def _micros(field: str, value: Any, zones: dict[str, int], column: str) -> int:
-    if type(value) is datetime and value.tzinfo is None:  # as bruno-core makes them
+    if type(value) is datetime and value.tzinfo is None:  # as bruno-core's default
         return (value - _NAIVE_EPOCH) // _MICROSECOND
     at = moment(field, value)
     offset = value.utcoffset()
@@ -412,7 +412,7 @@ def _count(field: str, value: Any) -> int:
 
 
 def _plain(value: Any, model: type[BaseModel], field: str) -> None:
-    """Refuse what is not the model, or a subclass with fields that no column holds."""
+    """Refuse objects of another class, and of subclasses with fields that no column has."""
     if type(value) is model:
         return
     if not isinstance(value, model):

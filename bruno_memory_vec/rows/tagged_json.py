@@ -1,8 +1,8 @@
-"""JSON that gives back what it was given.
+"""JSON without loss of types.
 
-Plain JSON turns a datetime into a string, a tuple into a list and a key 1 into
-"1". Metadata has to come back equal, so such values are written as a tagged
-object (``{"$": "datetime", "v": ...}``), and what has no tag is refused.
+Plain JSON turns a datetime into a string, a tuple into a list and a key 1 into "1". Metadata has to
+come back equal, so such values are written as a tagged object (``{"$": "datetime", "v": ...}``),
+and values of other types are refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from uuid import UUID
 
 _TAG = "$"
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Deep enough for real data; a structure that holds itself ends here, not in a RecursionError.
+# Deep enough for real data. A structure that contains itself is refused here, before a
+# RecursionError.
 _DEEPEST = 64
 
 
@@ -72,7 +73,7 @@ def dumps(value: Any) -> str:
     """ASCII JSON of ``value``.
 
     Raises:
-        ValueError: something in it has no faithful form; the message gives its place.
+        ValueError: a value in it cannot be written without loss; the message says where it is.
     """
     if value == {} and type(value) is dict:
         return "{}"
@@ -118,7 +119,7 @@ def _encode(value: Any, place: str, depth: int) -> Any:
 
 
 def _text(value: str, place: str) -> str:
-    # JSON would keep a lone surrogate, but join two that meet into another character.
+    # JSON would keep a lone surrogate, but merge two adjacent ones into another character.
     if not value.isascii() and _SURROGATE.search(value):
         raise ValueError(f"{place.lstrip('.') or 'the value'} holds a lone surrogate")
     return value

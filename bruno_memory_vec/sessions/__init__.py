@@ -1,1 +1,1 @@
-"""Session metadata and hot context. Nothing here is the truth about a message: the rows are."""
+"""Session metadata and hot context. Messages here are copies; the rows are the source of truth."""

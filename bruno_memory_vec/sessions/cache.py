@@ -1,8 +1,8 @@
-"""What get_context read last, so that the next one neither asks SQLite nor reads JSON again.
+"""A cache of what get_context read, so that the next call needs neither SQLite nor JSON.
 
-Two memories, both bounded. Messages by their stored text: one text is one message, whatever
-happens to the store. And whole contexts by conversation: they are kept by the process that
-writes alone, and every change of theirs goes through the session store, which tells of it here.
+It has two bounded parts. One has messages by their stored text, which never become wrong. The
+other has whole contexts by conversation. Only a process that is the only writer keeps these:
+every change goes through its session store, which calls :meth:`HotCache.changed`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation
 
-# Characters of stored text. What is made of it takes up to eight times as much: a short message is
-# 300 characters and an object of 2 kB.
+# Limit in characters of stored text. The objects take up to eight times as much memory: a short
+# message is 300 characters and an object of 2 kB.
 _MOST_CHARACTERS = 2 * 2**20
 _MOST_CONTEXTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What SQLite says of a context, and the messages made of it. Callers get copies."""
+    """A context as read from SQLite, with its messages. Callers get copies."""
 
     conversation: Conversation | None
     user: str | None
@@ -40,7 +40,7 @@ class Parts:
     characters: int
 
     def record(self) -> ContextRecord:
-        """A record of objects that are its caller's own."""
+        """A record of copies, which the caller may change."""
         user = session = None
         if self.user is not None:
             user = UserContext.model_construct(**jsonable.loads(self.user))
@@ -51,7 +51,7 @@ class Parts:
 
 
 class Reading:
-    """A read that is under way, and whether what it reads has changed since it began."""
+    """A running read, and whether its context has changed since it began."""
 
     def __init__(self, user_id: str, conversation_id: str) -> None:
         self.user_id = user_id
@@ -60,10 +60,10 @@ class Reading:
 
 
 class HotCache:
-    """Contexts that were read, for as long as nothing changes them.
+    """Contexts that were read and have not changed since.
 
     Args:
-        keeps: whether contexts are kept: not beside another process that writes.
+        keeps: whether contexts are kept; False if another process may write.
     """
 
     def __init__(self, *, keeps: bool) -> None:
@@ -75,10 +75,10 @@ class HotCache:
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
     def find(self, user_id: str, conversation_id: str, limit: int) -> Parts | None:
-        """A user's context, as it was read with this limit and still is."""
+        """A user's context, if it was read with this limit and has not changed."""
         loop = asyncio.get_running_loop()
         if self._loop is None or self._loop() is not loop:
-            # A write that an earlier loop left behind has told nobody of its end.
+            # A write of an ended event loop may have completed without a call of changed().
             self._loop = weakref.ref(loop)
             self.changed()
         user, its_limit, parts = self._contexts.get(conversation_id, (None, 0, None))
@@ -89,7 +89,7 @@ class HotCache:
 
     @contextmanager
     def reading(self, user_id: str, conversation_id: str) -> Iterator[Reading]:
-        """Around a read of SQLite whose outcome is to be kept."""
+        """Wraps a read of SQLite whose result is to be kept."""
         reading = Reading(user_id, conversation_id)
         self._readings.add(reading)
         try:
@@ -112,10 +112,10 @@ class HotCache:
         conversations: Collection[str] | None = None,
         users: Collection[str] | None = None,
     ) -> None:
-        """Forget what a write may have changed, however it ended; everything if none is named.
+        """Drop what a write may have changed, even if it failed; everything if none is named.
 
-        Called when the write has ended. Who is answered before that gets what was true before
-        the write, which nobody has been told of yet.
+        It is called when the write has ended. A caller that is answered before that gets the state
+        before the write, which was not acknowledged yet.
         """
         if conversations is None and users is None:
             self._contexts.clear()
@@ -134,7 +134,7 @@ class HotCache:
                 reading.spoiled = True
 
     def messages(self, texts: Sequence[str]) -> tuple[Message, ...]:
-        """The message of each stored text. Nobody may change them: copy them."""
+        """The message of each stored text. They are shared: copy them before a change."""
         return tuple(self._message(text) for text in texts)
 
     def _message(self, text: str) -> Message:
@@ -157,14 +157,14 @@ class HotCache:
 
 
 def _copy(message: Message) -> Message:
-    """A message of a caller's own: of its fields, only the metadata can be changed in place."""
+    """A copy of a message. Of its fields, only the metadata is mutable and is copied too."""
     copy = message.model_copy()
     copy.__dict__["metadata"] = _copied(message.metadata)
     return copy
 
 
 def _copied(value: Any) -> Any:
-    """A deep copy of metadata: collections anew, the rest cannot change."""
+    """A deep copy of metadata: collections are copied, other values are immutable."""
     if isinstance(value, dict):
         return {key: _copied(held) for key, held in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

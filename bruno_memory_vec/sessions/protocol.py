@@ -1,4 +1,4 @@
-"""What the memory asks of a session store."""
+"""The protocol of a session store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class HotTurn:
     Attributes:
         user_id: whose conversation it is.
         conversation_id: where it is.
-        turn: its position there.
+        turn: its position in the conversation.
         row: the message's row (``rows.message_row``).
     """
 
@@ -31,12 +31,12 @@ class HotTurn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What is known of a conversation.
+    """The state of a conversation.
 
     Attributes:
         user_id: its owner.
-        next_turn: the position of the next message.
-        stale: not 0 where the hot messages have to be read from the rows again.
+        next_turn: the turn of the next message.
+        stale: 0, or how often it became stale: its hot messages have to be read from the rows.
     """
 
     user_id: str
@@ -46,7 +46,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class ContextRecord:
-    """Everything ``get_context`` needs, read at once.
+    """Everything that ``get_context`` needs, from one read.
 
     Attributes:
         conversation: None for one that has not begun.
@@ -64,10 +64,9 @@ class ContextRecord:
 
 
 class SessionStore(Protocol):
-    """Sessions, owners, users, turn counters and hot context.
+    """Sessions, owners, users, next turns and hot context.
 
-    Each method is one transaction. ``last_seq`` says up to which row the store
-    has followed the write order.
+    Each method is one transaction. ``last_seq`` is the last row that the store has applied.
     """
 
     @property
@@ -76,22 +75,22 @@ class SessionStore(Protocol):
         ...
 
     async def last_seq(self) -> int:
-        """Up to which ``seq`` the rows have been applied, -1 for none."""
+        """The ``seq`` of the last row that was applied, -1 for none."""
         ...
 
     async def apply(self, turns: Sequence[HotTurn], last_seq: int) -> None:
-        """Follow a commit: counters, owners and hot messages of these turns."""
+        """Apply a commit: next turns, owners and hot messages of these turns."""
         ...
 
     async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
-        """Follow rows written while this store was away: (conversation, owner, next turn).
+        """Apply rows that were missed, given as (conversation, owner, next turn).
 
-        Their hot messages become stale. An owner that is known stays.
+        The hot messages of these conversations become stale. A known owner does not change.
         """
         ...
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
-        """What is known of a conversation, None for one that has not begun."""
+        """The state of a conversation, None for one that has not begun."""
         ...
 
     async def bind(self, conversation_id: str, user_id: str) -> str:
@@ -99,7 +98,7 @@ class SessionStore(Protocol):
         ...
 
     async def release(self, conversation_id: str, user_id: str) -> None:
-        """Take a binding back that no message has followed."""
+        """Remove the owner of a conversation without a message."""
         ...
 
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
@@ -107,24 +106,24 @@ class SessionStore(Protocol):
         ...
 
     async def mark_stale(self, conversation_id: str) -> None:
-        """Say that the hot messages of a conversation are no longer true."""
+        """Mark the hot messages of a conversation as outdated."""
         ...
 
     async def refill(
         self, conversation_id: str, turns: Sequence[HotTurn], seen: Conversation
     ) -> None:
-        """Put in the hot messages anew, as read from the rows after ``seen`` was.
+        """Replace the hot messages by ``turns``, which were read from the rows after ``seen``.
 
-        Does nothing where the conversation has become staler since.
+        It does nothing if the conversation has become stale again since.
         """
         ...
 
     async def current_conversation(self, user_id: str) -> str | None:
-        """Where the user's last turn was."""
+        """The conversation of the user's last turn."""
         ...
 
     async def set_current_conversation(self, user_id: str, conversation_id: str) -> None:
-        """Remember where the user is."""
+        """Set the user's current conversation."""
         ...
 
     async def save_session(self, session: SessionContext) -> None:
@@ -147,7 +146,7 @@ class SessionStore(Protocol):
             before: only those that were created before the one with this number.
 
         Returns:
-            Each with its number: they are counted as they are created.
+            Each with its number; numbers grow in the order of creation.
         """
         ...
 
@@ -164,5 +163,5 @@ class SessionStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the store. Closing twice does nothing."""
+        """Close the store. Closing twice does nothing."""
         ...

@@ -42,15 +42,15 @@ class SQLiteSessionStore:
         self._path = path
         self._read_only = read_only
         self.max_messages = max_messages
-        # Fewer turns than that are hot: the file is another's, which keeps fewer.
+        # Whether fewer turns are hot: the writer of the file keeps fewer.
         self._narrow = False
-        # One transaction at a time: they share a connection, and would commit each other's halves.
+        # One transaction at a time. They share a connection, and would commit each other's changes.
         self._writing = LoopLock()
         self._closed = False
         self._fsync = False
         # A file has one process that writes: what that one has read stays true until it changes it.
         self._hot = HotCache(keeps=not read_only)
-        # Holds a database in memory when its connection is made anew.
+        # Keeps an in-memory database alive while its connection is replaced.
         self._keeper: sqlite3.Connection | None = None
 
     @classmethod
@@ -106,16 +106,16 @@ class SQLiteSessionStore:
             )
 
     async def _settle(self, connection: aiosqlite.Connection) -> None:
-        """What holds for a connection, and not for the file."""
+        """Set the options of a connection."""
         await connection.execute("PRAGMA busy_timeout = 5000")
         if not self._read_only:
-            # With NORMAL a commit waits for no disk, and still survives a killed process.
+            # With NORMAL a commit does not wait for the disk, and still survives a killed process.
             await connection.execute("PRAGMA journal_mode = WAL")
             synchronous = "FULL" if self._fsync else "NORMAL"
             await connection.execute(f"PRAGMA synchronous = {synchronous}")
 
     async def _widen(self, read_only: bool) -> None:
-        """Where more turns are to be hot than were kept so far, the rows have them."""
+        """Mark contexts stale if more turns are to be hot than the file has kept so far."""
         ((kept,),) = await self._rows("SELECT value FROM meta WHERE key = 'max_messages'")
         self._narrow = read_only and kept < self.max_messages
         if read_only or kept == self.max_messages:
@@ -129,7 +129,7 @@ class SQLiteSessionStore:
         )
         await self._connection.commit()
 
-    # Following the rows
+    # Applying the rows
 
     async def last_seq(self) -> int:
         ((value,),) = await self._read("SELECT value FROM meta WHERE key = 'last_seq'")
@@ -183,7 +183,8 @@ class SQLiteSessionStore:
         parts = self._hot.find(user_id, conversation_id, limit)
         if parts is None:
             with self._hot.reading(user_id, conversation_id) as reading:
-                # One statement is one hop to SQLite's thread; four would be most of the time.
+                # One statement, because each one is a switch to SQLite's thread, and four switches
+                # would take most of the time.
                 rows = await self._read(
                     CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
                 )
@@ -337,10 +338,10 @@ class SQLiteSessionStore:
         return list(await self._connection.execute_fetchall(statement, values))
 
     async def _revive(self) -> None:
-        """Connect again where aiosqlite's thread has ended.
+        """Connect again if aiosqlite's thread has ended.
 
-        It ends when an answer comes for a caller whose event loop is closed, and
-        every later call would wait for ever.
+        It ends when it has an answer for a caller whose event loop is closed. Every later call
+        would wait forever.
         """
         if not thread_of(self._connection).is_alive() and not self._closed:
             connection = await connect(self._path, self._read_only)
@@ -363,7 +364,7 @@ class SQLiteSessionStore:
         work: Callable[[sqlite3.Connection], T],
         **changed: Collection[str],
     ) -> T:
-        """Do a transaction; ``changed`` names what may be otherwise then (HotCache.changed)."""
+        """Do a transaction; ``changed`` are the arguments for :meth:`HotCache.changed`."""
         async with self._writing:
             with errors(operation, self._path):
                 await self._revive()
@@ -374,9 +375,9 @@ class SQLiteSessionStore:
 
 
 async def mark_all_stale(path: Path) -> None:
-    """Say that no conversation's hot messages are true any more: each is read from the rows again.
+    """Mark the hot messages of all conversations as outdated; they are read from the rows again.
 
-    Hold the writer's lock. Does nothing where there is no file, or nothing in it yet.
+    The caller holds the writer's lock. It does nothing if there is no file, or an empty one.
 
     Args:
         path: the file of the sessions.
@@ -403,7 +404,7 @@ ENGINE = "sqlite"
 
 @contextmanager
 def errors(operation: str, path: str) -> Iterator[None]:
-    """Give every failure of SQLite our shape."""
+    """Turn every failure of SQLite into an ``EngineError``."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -416,8 +417,8 @@ def errors(operation: str, path: str) -> Iterator[None]:
             cause=error,
         ) from error
     except ValueError as error:
-        # aiosqlite says so when its connection is gone. Else the file holds what was never written:
-        # text that is none, or no row where there always is one.
+        # aiosqlite raises it for a closed connection. Otherwise the file is damaged: it holds
+        # invalid text, or lacks a row that is always there.
         gone = "connection" in str(error).lower()
         raise EngineError(
             ENGINE,
@@ -450,26 +451,26 @@ async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
         await connection.execute_fetchall("PRAGMA user_version")
     except sqlite3.OperationalError:
         await connection.close()
-        # In a folder that may not be written, the file cannot be shared with a writer, and there
-        # is none that could change it.
+        # In a read-only folder SQLite cannot make the files that it shares with a writer. There is
+        # no writer either, so the file can be opened as immutable.
         connection = await _start(f"{uri}&immutable=1")
     return connection
 
 
 async def _start(path: str) -> aiosqlite.Connection:
     connection = aiosqlite.connect(path, uri=path.startswith("file:"))
-    # A forgotten close() must not keep the interpreter from ending: aiosqlite's thread is no
-    # daemon, and would be waited for.
+    # Without daemon, the interpreter would wait for aiosqlite's thread at exit if close() was
+    # forgotten.
     thread_of(connection).daemon = True
     await connection
     return connection
 
 
 async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Do a whole transaction on the connection's thread, in one visit to it.
+    """Do a whole transaction in one call on the connection's thread.
 
-    A visit costs as much as a dozen statements, so work of several is not awaited one by one.
-    Where it fails, or its caller is cancelled before it commits, nothing of it stays.
+    A call costs as much as a dozen statements, so the statements are not awaited one by one. If
+    the transaction fails, or its caller is cancelled before the commit, it is rolled back.
     """
     abandoned = False
 
@@ -485,13 +486,13 @@ async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Con
             raise
         return result
 
-    # What aiosqlite's own methods are made of: none of them takes a function.
+    # A private method of aiosqlite, because no public one runs a function on its thread.
     visit: Callable[..., Awaitable[T]] = connection._execute
     try:
         return await visit(run, connection._conn)
     except BaseException:
         abandoned = True
-        # Behind it in the thread's queue: whoever comes next finds it ended.
+        # Queued after the transaction, so that the next call finds it ended.
         await connection.rollback()
         raise
 
@@ -527,7 +528,7 @@ def follow(
     max_messages: int,
     last_seq: int,
 ) -> None:
-    """Follow a commit whose messages are these, by their conversation."""
+    """Apply a commit with these messages, by conversation."""
     newest = {
         conversation: sorted(group, key=lambda turn: turn.turn)[-max_messages:]
         for conversation, group in turns.items()
@@ -553,7 +554,7 @@ def follow(
 def follow_afar(
     database: sqlite3.Connection, conversations: Sequence[tuple[str, str, int]], last_seq: int
 ) -> None:
-    """Follow rows of (conversation, owner, next turn), whose messages are not at hand."""
+    """Apply rows as (conversation, owner, next turn); their hot messages become stale."""
     database.executemany(
         "INSERT INTO conversations (conversation_id, user_id, next_turn, stale) "
         "VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET "
@@ -569,13 +570,13 @@ def refill(
     turns: Sequence[HotTurn],
     seen: Conversation,
 ) -> None:
-    """Put in a conversation's hot messages anew, unless it has become staler than ``seen``."""
+    """Replace a conversation's hot messages, unless it has become stale again since ``seen``."""
     ((stale,),) = database.execute(
         "SELECT stale FROM conversations WHERE conversation_id = ?", (conversation_id,)
     )
     if stale != seen.stale:
         return
-    # Turns stored since the rows were read are hot already, and stay.
+    # Turns that were stored since the rows were read are hot already, and stay.
     database.execute(
         "DELETE FROM hot_messages WHERE conversation_id = ? AND turn < ?",
         (conversation_id, seen.next_turn),
@@ -587,7 +588,7 @@ def refill(
 
 
 def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:
-    # A message that was stored again elsewhere leaves its old place by mark_stale.
+    # Older copies of a message that was stored again are removed by a refill, after mark_stale.
     database.executemany(
         "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, payload) VALUES (?, ?, ?)",
         (

@@ -1,1 +1,1 @@
-"""Where people and programs meet a memory."""
+"""The user interfaces of a memory."""

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 if "pytest" in sys.modules:
-    # So that a failing assert of a suite shows its values. It has to be said before their import.
+    # Lets failing asserts in the suites show their values; it must be called before their import.
     _SUITES = "engine entries lexical listing memory recall".split()
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.conformance_{suite}" for suite in _SUITES),

@@ -140,7 +140,7 @@ class LexicalIndexConformance(EngineSuite):
         oracle.add(self.lexical_rows(*ROWS))
         await oracle.commit()
         query = LexicalQuery(text, phrase_weight=phrase_weight)
-        # How telling a word is follows from the rows of the user asked for.
+        # Term weights come from the rows of the scope's user.
         for scope in (EVERYONE, ANA, BO, ANA.within("talk"), EVERYONE.within("bo's")):
             wanted = oracle.search(query, scope, ANY, 100)
             found = index.search(query, scope, ANY, 100)

@@ -19,7 +19,7 @@ from bruno_memory_vec.testing.rows import START, memory, message, table
 
 ANA, EVERYONE, ANY = Scope.user("ana"), Scope.all_users(), RowFilter()
 
-#: One row of each sort, told apart by ``seq``.
+#: One row of each sort, identified by ``seq``.
 ROWS: tuple[dict[str, Any], ...] = (
     message(
         0,
@@ -118,7 +118,7 @@ class TextFilter(RowFilter):
     unused_since: Annotated[datetime | None, On("last_accessed", "lt")] = None
 
 
-#: As ``CONDITIONS``, of fields that no engine can have heard of.
+#: As ``CONDITIONS``, with fields that no engine can know.
 PLACE_CONDITIONS: tuple[tuple[RowFilter, set[int]], ...] = (
     (PlaceFilter(turns=(1,)), {1, 8}),
     (PlaceFilter(turns=(0, 1)), {0, 1, 2, 6, 8}),

@@ -1,4 +1,4 @@
-"""Rows for tests of engines: only what a test is about has to be said."""
+"""Rows for tests of engines, with defaults for all columns that a test does not name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a store is sound: each check looks at one part, so that a broken one hides no other."""
+"""Checks of a store, one for each part, so that a broken part does not hide the others."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ OK = "ok"
 NOTE = "note"
 PROBLEM = "problem"
 
-#: What to do when the rows are gone, which nothing can rebuild.
+#: The advice where the rows are lost, which cannot be rebuilt.
 RESTORE = "The rows are the truth: restore them from a backup."
 #: The name of the sessions' file in a store.
 SESSIONS = "sessions.sqlite"
 
 _LITTLE_SPACE = 100 * 2**20
-# A running writer commits its words a little after its rows.
+# How often the lexical index is checked: a running writer commits it a little after its rows.
 _LOOKS = 10
 _BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: the part that was looked at.
-        state: "ok", "note" (worth knowing) or "problem".
-        found: what is there.
-        fix: what to do about it; empty for nothing.
+        name: the part that was checked.
+        state: "ok", "note" (information) or "problem".
+        found: what was found.
+        fix: what to do about it; may be empty.
     """
 
     name: str
@@ -75,11 +75,11 @@ async def diagnose_store(
     Args:
         url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
-        settings: any other field of it; ``embedder`` where the store has not the default one.
+        settings: any other field of it; ``embedder`` if the store does not have the default one.
 
     Returns:
-        One check a part: folder, lock, embedder, rows, words, sessions, disk, and what else
-        there is to say. The store is sound where none is a "problem".
+        One check for each part: folder, lock, embedder, rows, words (the lexical index), sessions
+        and disk, and checks of moves and upkeep. The store is sound if none is a "problem".
 
     Raises:
         NotAStoreError: there is no store.
@@ -130,12 +130,12 @@ async def _guarded(name: str, look: Callable[[], Awaitable[Check]], fix: str = "
         return await look()
     except BrunoError as error:
         problem, own = told(error)
-        # What cannot be reached is not mended by rebuilding it.
+        # A part that cannot be reached is not repaired by rebuilding it.
         return Check(name, PROBLEM, problem, own if isinstance(error, Unreachable) else fix or own)
 
 
 async def _other(config: MemoryConfig) -> Check:
-    """A store that is no folder: what it says of itself."""
+    """The health of a store that is not in a folder."""
     embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
     store = await open_store(config, embedder)
     try:
@@ -161,7 +161,7 @@ def _lock(folder: Path) -> Check:
         return Check("lock", OK, "nobody writes")
     except (OSError, ValueError, KeyError, TypeError):
         who = "another process"
-    # The name outlives a process that was killed; the lock does not.
+    # After a kill the holder's name stays, but the lock is free.
     lock = filelock.FileLock(folder / manifest.LOCK, timeout=0)
     try:
         lock.acquire()
@@ -190,9 +190,9 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
         inner = await LanceIndex.open(str(path), dimension, read_only=True)
         rows = WriteAheadLogIndex(inner, path / LOG, row_schema(dimension), read_only=True)
     except BrunoError as error:
-        # Without sessions, the store was being made when its process was stopped.
-        begun = (folder / SESSIONS).exists()
-        fix = RESTORE if begun else repair
+        # Without sessions, the process was stopped while it made the store, and no row is lost.
+        complete = (folder / SESSIONS).exists()
+        fix = RESTORE if complete else repair
         yield await _damaged_rows(folder / found.rows, error, fix, repair)
         return
     try:
@@ -202,12 +202,12 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
 
 
 async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) -> Check:
-    """Rows that cannot be read, and what of them could be; ``fix`` where nothing could."""
+    """The check of rows that cannot be read; ``fix`` is the advice if no version can be."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole
 
     problem, own = told(error)
     if isinstance(error, Unreachable):
-        # Nothing says that they are damaged.
+        # They cannot be reached, which does not mean that they are damaged.
         return Check("rows", PROBLEM, problem, own if (folder / "rows.lance").exists() else fix)
     try:
         whole = await newest_whole(folder)
@@ -273,7 +273,7 @@ async def _sessions(folder: Path, config: MemoryConfig, written: int | None, rep
 
 
 def _moves(folder: Path, found: Manifest) -> list[Check]:
-    """What moves to another embedder have left, where they have."""
+    """Checks of unfinished moves to another embedder and of their leftovers, if any."""
     checks = []
     try:
         move = begun(folder, found)
@@ -290,7 +290,7 @@ def _moves(folder: Path, found: Manifest) -> list[Check]:
 
 
 def _upkeep(folder: Path) -> list[Check]:
-    """What the last upkeep found, where there was one, and whether another is due."""
+    """Checks of the last upkeep, if there was one, and whether another is due."""
     now, last, failed = footprint(folder), last_maintenance(folder), background_problems(folder)
     again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
     about = f"{now.files:,} files, {now.versions:,} versions of the rows"

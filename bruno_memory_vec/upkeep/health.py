@@ -1,4 +1,4 @@
-"""What ``health()`` says of an open store."""
+"""The report of ``health()`` for an open store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bruno_memory_vec.store.store import Store
 async def health_of(
     store: Store, about: Mapping[str, Any], problems: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The state of each engine, the last upkeep, and what went wrong.
+    """The state of each engine, the last upkeep, and all problems.
 
     Args:
         store: an open store.
-        about: what else to report, as it is. Where its "maintenance" is None, the record in the
-            store's folder is told.
-        problems: what the caller knows to be wrong.
+        about: further entries of the report. If its "maintenance" is None, the record in the
+            store's folder is reported.
+        problems: problems that the caller knows of.
     """
     wrong = {} if store.writer is None else dict(store.writer.problems)
     wrong.update(problems)

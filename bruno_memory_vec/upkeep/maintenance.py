@@ -1,4 +1,4 @@
-"""Upkeep that a user can see: what it did, what it cost, and whether the store is in order."""
+"""Upkeep of a store on request, with a report of what it did and whether the store is sound."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from bruno_memory_vec.writing.projections import Problem, Progress
 
 _log = get_logger(__name__)
 
-#: A store with more files than this is slower to search, and to open, than it need be.
+#: More files than this make a store slower to search and to open than necessary.
 MANY_FILES = 1_000
 #: The same, for versions of the rows: each is read when the store is opened.
 MANY_VERSIONS = 500
 
 _WORK = "maintaining"
 _STEPS = 4
-# A store at rest has about these.
+# About as many as a store has when nothing is written.
 _FEW_VERSIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How large a store is. None where it is not kept in a folder, or its engine has no such thing.
+    """How large a store is. None where the store has no folder, or its engine no such figure.
 
     Attributes:
         rows: messages and memories.
         words: rows in the lexical index.
-        fragments: the parts in which the rows are stored; each costs every search a little.
-        versions: states of the rows that are still kept for readers.
-        files: in the store's folder.
-        bytes: of these files.
-        indexes: for each index of the rows, how many rows are not in it yet and are searched
+        fragments: the parts in which the rows are stored; each makes a search slower.
+        versions: versions of the rows that are still kept for readers.
+        files: files in the store's folder.
+        bytes: their total size.
+        indexes: for each index of the rows, how many rows are not in it yet; these are searched
             without it.
     """
 
@@ -60,7 +60,7 @@ class Figures:
 
     @property
     def unindexed(self) -> int:
-        """The rows that the index which is most behind does not have."""
+        """The largest number of rows that any index of the rows lacks."""
         return max(self.indexes.values(), default=0)
 
 
@@ -70,12 +70,12 @@ class MaintenanceReport:
 
     Attributes:
         at: when it began, UTC.
-        before: the store's figures as it began.
-        after: and as it ended.
-        seconds: what each step took.
-        details: what the rows' engine says of its upkeep.
-        verified: whether the store was looked through and is in order.
-        problems: what failed or is wrong, each with what to do. Empty is healthy.
+        before: the store's figures at the beginning.
+        after: the store's figures at the end.
+        seconds: how long each step took.
+        details: the engine's report of its upkeep.
+        verified: whether the store was verified without a problem.
+        problems: what failed or is wrong, each with advice. Empty is healthy.
     """
 
     at: datetime
@@ -116,20 +116,20 @@ class MaintenanceReport:
 
 
 async def maintain_store(store: Store, progress: Progress | None = None) -> MaintenanceReport:
-    """Do all upkeep of an open store now, and look it through.
+    """Do all upkeep of an open store now, and verify it.
 
-    The steps: write the access counts that wait, commit the lexical index, compact the
-    rows with their indexes and old versions, verify. A step that fails does not
-    keep the others from being done; it is named in the report, in ``health()`` and,
-    by ``maintenance.json`` in the store's folder, in ``doctor``.
+    The steps: write the pending access counts, commit the lexical index, compact the rows with
+    their indexes and old versions, verify. If a step fails, the others are still done. The failure
+    is in the report, in ``health()`` and, through ``maintenance.json`` in the store's folder, in
+    ``doctor``.
 
     Args:
         store: the open store.
-        progress: told how far it is.
+        progress: called with the progress.
 
     Raises:
-        ReadOnlyError: the store was opened to read.
-        StoreClosedError, EngineError: the store cannot even be measured.
+        ReadOnlyError: the store was opened read-only.
+        StoreClosedError, EngineError: the figures of the store cannot be read.
     """
     writer = store.writer
     if writer is None:
@@ -180,7 +180,7 @@ def _changes(before: Figures, after: Figures) -> list[str]:
 
 
 class _Steps:
-    """Runs steps one after another, and remembers what each took and which failed."""
+    """Runs steps one after another, and records how long each took and which failed."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -188,14 +188,14 @@ class _Steps:
         self.problems: list[Problem] = []
 
     async def run(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
-        """What the step gives; None where it failed."""
+        """The result of a step; None where it failed."""
         started = time.perf_counter()
         try:
             return await work()
         except BrunoError as error:
             found, fix = told(error)
             fix = fix or "Try again."
-            # What failed in one step often fails in the next.
+            # The same failure often stops several steps; it is reported once.
             if all(problem.found != found for problem in self.problems):
                 self.problems.append(Problem(name, found, fix))
             return None
@@ -228,7 +228,7 @@ async def measure(store: Store) -> Figures:
 
 
 async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
-    """Write the report beside the rows; one that cannot be written has a problem more."""
+    """Write the report beside the rows; if that fails, add it to the problems."""
     if store.record is None:
         return report
     record = report.to_dict()

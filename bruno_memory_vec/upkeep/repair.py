@@ -1,4 +1,4 @@
-"""Mending a store: rows that a power cut tore, messages without a turn, all that is derived."""
+"""Repair of a store: rows torn by a power cut, messages without a turn, and the projections."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 
 @dataclass(frozen=True, slots=True)
 class SteppedBack:
-    """Versions of the rows that could not be read, and were put aside.
+    """Versions of the rows that could not be read and were put aside.
 
     Attributes:
         put_aside: their numbers, the newest first.
-        kept_in: the folder that keeps their bytes.
-        version: the version that is the newest now.
+        kept_in: the folder that keeps their files.
+        version: the version that is now the newest.
         rows: how many rows it has.
     """
 
@@ -38,7 +38,7 @@ class SteppedBack:
     rows: int
 
     def __str__(self) -> str:
-        """What a person should know of it."""
+        """A sentence for people."""
         one = len(self.put_aside) == 1
         numbers = ", ".join(str(number) for number in reversed(self.put_aside))
         return (
@@ -56,8 +56,8 @@ class RepairReport:
 
     Attributes:
         stepped_back: which versions of the rows were put aside; None where the newest was whole.
-        turns_given: how many messages had no turn, and have one now.
-        maintenance: the upkeep at the end, which has verified the store.
+        turns_given: how many messages without a turn got one.
+        maintenance: the report of the upkeep at the end, which verified the store.
     """
 
     stepped_back: SteppedBack | None
@@ -77,22 +77,22 @@ async def repair_store(
     progress: Progress | None = None,
     **settings: Any,
 ) -> RepairReport:
-    """Mend a store that no process writes to, and verify it.
+    """Repair a store that no process writes to, and verify it.
 
-    It steps back from rows that a power cut tore, brings all that is derived to the rows by
-    opening the store, gives each message a turn that has none, and does all upkeep.
+    It puts versions of the rows aside that a power cut tore, brings the projections up to date by
+    opening the store, gives a turn to each message without one, and does all upkeep.
 
     Args:
         url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
-        progress: told how far each piece of work is.
-        settings: any other field of the config; ``embedder`` where the store has not the default
+        progress: called with the progress of each piece of work.
+        settings: any other field of the config; ``embedder`` if the store does not have the default
             one.
 
     Raises:
         NotAStoreError: there is no store.
         StoreLockedError: another process writes to it.
-        StoreError, EngineError: it cannot be repaired. Where it was stepped back before that,
+        StoreError, EngineError: it cannot be repaired. If versions were put aside before that,
             ``error.details["stepped_back"]`` is the :class:`SteppedBack`.
         InvalidInputError: a setting is not usable.
     """
@@ -123,12 +123,12 @@ async def repair_store(
 
 
 async def _step_back(folder: Path) -> SteppedBack | None:
-    """Put versions of the rows aside that cannot be read; None where the newest one is whole."""
+    """Put unreadable versions of the rows aside; None where the newest version is whole."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole, step_back
 
     lock = await asyncio.to_thread(WriterLock, folder)
     try:
-        # Again, under the lock: a move to another embedder may have ended just now.
+        # Read again under the lock, because a move to another embedder may have just ended.
         found = await asyncio.to_thread(manifest.read, folder)
         rows = None if found is None else folder / found.rows
         if rows is None or not await asyncio.to_thread((rows / "rows.lance" / "_versions").is_dir):
@@ -136,7 +136,8 @@ async def _step_back(folder: Path) -> SteppedBack | None:
         whole = await newest_whole(rows)
         if whole is None or not whole.rows or not whole.unreadable:
             return None
-        # Before the step: killed behind it, nothing would say that the hot contexts are untrue.
+        # Before the step, so that outdated hot contexts are marked even if the process is killed
+        # after it.
         await mark_all_stale(folder / SESSIONS)
         aside = await asyncio.to_thread(step_back, rows, whole)
         return SteppedBack(whole.torn, str(aside), whole.version, whole.rows)

@@ -1,4 +1,4 @@
-"""Whether a store is in order: one pass over its rows, and what is derived compared with them."""
+"""Verification of a store: one pass over its rows, with which the projections are compared."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from bruno_memory_vec.writing.projections import Problem, Progress, Projection, 
 WORK = "verifying the rows"
 
 _COLUMNS = (*KEY_COLUMNS, "seq", "turn", "vector")
-# As the embedders have it; half precision and rounding stay well within.
+# Rounding and half precision stay well below it.
 _NORM_TOLERANCE = 2e-3
-# More of one kind than this say no more than these.
+# At most so many rows are named for each problem.
 _NAMED = 5
 _LOOKED_AT_AGAIN = 1000
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 async def verify(store: Store, progress: Progress | None = None) -> list[Problem]:
-    """Read every row once and compare what is derived with them. Empty where all is in order.
+    """Read every row once and compare the projections with the rows. Empty if all is sound.
 
-    Checked: no row is there twice, no ``seq`` is; each message has its turn, which
-    no other has in its conversation; vectors are finite and, where the embedder
-    says so, of unit length or zero; the lexical index holds as many rows and none
-    newer; the sessions know every row, and give no turn a second time; and so for each projection.
+    It checks that no key and no ``seq`` occurs twice; that each message has a turn, and no other
+    message of its conversation has the same; that vectors are finite and, if the embedder says
+    so, of unit length or zero. Each projection checks itself: the lexical index has as many rows
+    and none newer; the sessions have applied every row, and would give no turn twice.
 
-    It may run beside writes: it sees the store as it stood when it began. It
-    keeps 24 bytes for each row, and the last turn of each conversation.
+    Writes may go on: it sees the store as it was when it began. It keeps 24 bytes for each row,
+    and the last turn of each conversation.
 
     Args:
-        store: open, to write.
-        progress: told how many rows are through.
+        store: a store that is open for writing.
+        progress: called with the number of rows that were read.
 
     Raises:
-        EngineError: an engine failed, so that nothing is known.
+        EngineError: an engine failed, so nothing could be verified.
     """
     assert store.writer is not None
     async with store.writer.exclusive:
@@ -63,7 +63,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
                 silent.append(Problem(one.name, *told(error)))
         newest = await rows.last_seq()
         total = int((await rows.health())["rows"])
-        # Begun under the lock: from its first batch on, the pass is of this one version.
+        # The first batch is read under the lock; from then on the pass reads one version.
         batches = rows.after(-1, _COLUMNS)
         first = await anext(batches, None)
     seen = _Seen(fingerprint)
@@ -102,20 +102,20 @@ async def _with(
 
 
 class _Seen:
-    """What a pass keeps of the rows: their ``seq``, and hashes of their key and their place."""
+    """What a pass keeps of the rows: their ``seq``, and hashes of their key and their turn."""
 
     def __init__(self, fingerprint: Fingerprint) -> None:
         self._fingerprint = fingerprint
         self._seqs = [np.empty(0, np.int64)]
         self._keys = [np.empty(0, np.uint64)]
-        # Of messages alone.
+        # The seq of messages with a turn, and hashes of their conversation and turn.
         self._placed = [np.empty(0, np.int64)]
-        self._places = [np.empty(0, np.uint64)]
+        self._turns = [np.empty(0, np.uint64)]
         self._without_turn: list[int] = []
         self._bad_vectors: list[int] = []
 
     def take(self, batch: pa.RecordBatch) -> Mapping[str, int]:
-        """Take rows; returns the last turn of each conversation in them."""
+        """Add rows; returns the last turn of each conversation in them."""
         if not batch.num_rows:
             return {}
         seq = batch.column("seq").to_numpy()
@@ -128,7 +128,7 @@ class _Seen:
         placed = batch.filter(pc.and_(said, whole))
         turns = placed.column("turn").to_numpy().astype(np.uint64)
         self._placed.append(placed.column("seq").to_numpy().copy())
-        self._places.append(_text_hashes(placed.column("conversation_id")) + (turns + 1) * _ODD)
+        self._turns.append(_text_hashes(placed.column("conversation_id")) + (turns + 1) * _ODD)
         latest = (
             pa.Table.from_batches([placed]).group_by("conversation_id").aggregate([("turn", "max")])
         )
@@ -136,7 +136,7 @@ class _Seen:
         return dict(zip(names, latest.column("turn_max").to_pylist(), strict=True))
 
     def _check_vectors(self, vectors: pa.FixedSizeListArray, seq: NDArray[np.int64]) -> None:
-        # A missing vector is a bad one; flattening would leave it out.
+        # A null vector counts as bad; flatten() would skip it.
         missing = _mask(vectors.is_null())
         if missing.any():
             self._bad_vectors.extend(seq[missing].tolist())
@@ -147,22 +147,22 @@ class _Seen:
             norms = np.sqrt(np.einsum("ij,ij->i", values, values))
         good = np.isfinite(norms)
         if self._fingerprint.normalized:
-            # A text without a known word has the zero vector.
+            # A text without a known token has a zero vector.
             good &= (np.abs(norms - 1.0) <= _NORM_TOLERANCE) | (norms == 0.0)
         self._bad_vectors.extend(seq[~good].tolist())
 
     def suspects(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The ``seq`` of rows that may share their key or ``seq``, and their place, with others.
+        """The ``seq`` of rows that may share their key or ``seq``, and that may share their turn.
 
-        Equal hashes are no proof.
+        Equal hashes are no proof, so these rows have to be read again.
         """
         seqs = np.concatenate(self._seqs)
-        keys, places = np.concatenate(self._keys), np.concatenate(self._places)
+        keys, turns = np.concatenate(self._keys), np.concatenate(self._turns)
         twice = np.concatenate([seqs[_repeated(keys)], seqs[_repeated(seqs)]])
-        return np.unique(twice), np.unique(np.concatenate(self._placed)[_repeated(places)])
+        return np.unique(twice), np.unique(np.concatenate(self._placed)[_repeated(turns)])
 
     def problems(self) -> list[Problem]:
-        """What is wrong with single rows."""
+        """The problems of single rows."""
         problems = []
         if self._without_turn:
             problems.append(
@@ -187,7 +187,7 @@ class _Seen:
 
 
 def _twice(rows: list[dict[str, Any]]) -> list[Problem]:
-    """Which rows are there twice indeed."""
+    """The problems of rows that share their key, ``seq`` or turn."""
     problems = []
     keys = Counter(map(key_of, rows))
     double = [key for key, count in keys.items() if count > 1]
@@ -207,8 +207,8 @@ def _twice(rows: list[dict[str, Any]]) -> list[Problem]:
             Problem("rows", f"several rows have the seq {_some(seqs)}", "Store these rows again.")
         )
     messages = [row for row in rows if row["kind"] == MESSAGE and row["turn"] is not None]
-    places = Counter((row["conversation_id"], row["turn"]) for row in messages)
-    shared = [place for place, count in places.items() if count > 1]
+    turns = Counter((row["conversation_id"], row["turn"]) for row in messages)
+    shared = [turn for turn, count in turns.items() if count > 1]
     if shared and not double:
         conversation, turn = shared[0]
         problems.append(
@@ -227,7 +227,7 @@ def _key_hashes(batch: pa.RecordBatch) -> NDArray[np.uint64]:
     try:
         hashes = hash_ids(ids)
     except pa.ArrowInvalid:
-        # Some id is no UUID. It has no place in a store, and yet is a row like any other here.
+        # Some id is no UUID. It should not be in a store, but is verified like any other.
         hashes = _text_hashes(ids)
     users, kinds = _text_hashes(batch.column("user_id")), _text_hashes(batch.column("kind"))
     said = pc.equal(batch.column("kind"), MESSAGE)
@@ -250,7 +250,7 @@ def _text_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:
 
 
 def _repeated(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Where the values stand that are there more than once."""
+    """The indices of values that occur more than once."""
     order = np.argsort(values, kind="stable")
     same = values[order][1:] == values[order][:-1]
     return np.unique(np.concatenate([order[1:][same], order[:-1][same]]))

@@ -84,7 +84,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            # A terminal that cannot show a character shows a mark in its place.
+            # Characters that the terminal cannot show are replaced.
             reconfigure(errors="replace")
     for entry in entry_points(group=COMMANDS):
         app.command(entry.name)(entry.load())

@@ -85,7 +85,7 @@ async def _demo(
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration
 
     if store is None:
-        # Not BRUNO_MEMORY_URL: the demo never writes into a store that is in use.
+        # Not BRUNO_MEMORY_URL, because the demo must not write into a store that is in use.
         store = tempfile.mkdtemp(prefix="bruno-memory-demo-")
     config = configuration(store, embedder, profile)
     folder = folder_of(config.url)
@@ -146,7 +146,7 @@ async def _ask(memory: VectorMemory) -> list[Answer]:
     from bruno_memory_vec.surfaces import demo as data
 
     questions, now = data.questions(), _the_day_after()
-    # The words of what was just stored become searchable here, and not in the first question.
+    # Commits the lexical index now, so that it does not count in the time of the first question.
     await memory.recall("hello", user_id=_USERS[0], now=now)
     answers = []
     for question in questions:
@@ -266,7 +266,7 @@ def _what_next(console: Console, folder: Path, embedder: str | None, answers: li
         f"stats {where}",
         f"doctor {with_embedder}",
     ):
-        # Not wrapped: a line that was broken cannot be retyped.
+        # Not wrapped, so that it can be copied.
         console.print(f"  {program} {command}", soft_wrap=True)
     console.print(f"When you are done: rm -r {shlex.quote(str(folder))}", soft_wrap=True)
 

@@ -32,15 +32,15 @@ _WORD = re.compile(r"\w+")
 
 
 def clean(text: str) -> str:
-    """Text that cannot steer the terminal: control characters become visible marks."""
+    """The text with visible marks for control characters, so it cannot control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c == "\n" or not _steers(c) else _mark(c) for c in text)
 
 
 def _steers(character: str) -> bool:
-    # Cc: escape sequences. Cf: marks that turn the direction of everything after them; joiners,
-    # which emoji and several scripts need, are among them and stay.
+    # Cc has escape sequences; Cf has marks that change the text direction. The joiners in Cf stay,
+    # because emoji and several scripts need them.
     kind = unicodedata.category(character)
     return kind in ("Cc", "Cs") or (kind == "Cf" and character not in "\u200c\u200d")
 
@@ -69,8 +69,8 @@ def excerpt(text: str, words: set[str], width: int) -> str:
         return line
     tokens = line.split(" ")
     hits = [_has(token, words) for token in tokens]
-    # A window that slides over the words. Of the first ones with the most hits, the middle one
-    # shows what stands around them.
+    # A window slides over the words. Of the first windows in a row with the most hits, the middle
+    # one shows most context.
     first, last, most, unbroken = 0, 0, -1, False
     start, length, found = 0, len(_MARKS), 0
     for end, token in enumerate(tokens):
@@ -90,7 +90,7 @@ def excerpt(text: str, words: set[str], width: int) -> str:
 
 
 def _cut(tokens: list[str], start: int, width: int) -> str:
-    # Begin at the text's start where the window leaves room for it, for context.
+    # Extend the excerpt to the left while there is room, for context.
     while start > 0 and cell_len(" ".join(tokens[start - 1 :])) <= width - 2:
         start -= 1
     shown = "" if start == 0 else "… "
@@ -109,12 +109,12 @@ def _has(token: str, words: set[str]) -> bool:
 
 
 def _fold(word: str) -> str:
-    # Close enough to a stemmer to put an excerpt in the right place.
+    # A rough stemmer, good enough to choose an excerpt.
     return word.casefold()[:5]
 
 
 def hit_table(hits: Iterable[Hit], words: set[str], *, first: int = 1, lines: int = 3) -> Table:
-    """Hits as rows: rank and score, then when, who and where, the text, and why it was found.
+    """A table of hits: rank and score, time, speaker, turn, text and signals.
 
     Args:
         hits: best first.
@@ -136,7 +136,7 @@ def hit_table(hits: Iterable[Hit], words: set[str], *, first: int = 1, lines: in
 
 
 def place(hit: Hit) -> str:
-    """Where a hit was said: ``trip-planning #4``."""
+    """The conversation and turn of a hit: ``trip-planning #4``."""
     if hit.conversation_id is None:
         return "(a memory)" if hit.kind == "memory" else ""
     turn = "" if hit.turn is None else f" #{hit.turn}"
@@ -144,10 +144,10 @@ def place(hit: Hit) -> str:
 
 
 class Page(Console):
-    """A console that lets the command end when the reader, such as ``head``, has gone."""
+    """A console that lets the command end when the reader, such as ``head``, has ended."""
 
     def on_broken_pipe(self) -> None:
-        """Raise, where rich would end the process as if the command had failed."""
+        """Raise BrokenPipeError; rich itself would exit as if the command had failed."""
         raise BrokenPipeError
 
 

@@ -56,7 +56,7 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
         except StoreLockedError:
             raise
         except BrunoError as error:
-            # The checks say more about why.
+            # The checks show more of the cause.
             failed = [Check("repair", PROBLEM, *told(error))]
             stepped = (error.details or {}).get("stepped_back")
         else:

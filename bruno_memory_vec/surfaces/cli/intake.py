@@ -31,7 +31,7 @@ _REPORT_EVERY = 500
 
 @dataclass(slots=True)
 class Tally:
-    """What a file holds.
+    """The counts of a file.
 
     Attributes:
         messages: how many can be stored.
@@ -50,7 +50,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Source:
-    """An input that can be read twice. ``name`` is what the readers name chats after."""
+    """An input that can be read twice. The readers use ``name`` to name chats."""
 
     stream: BinaryIO
     name: str
@@ -88,7 +88,7 @@ class Reading:
 
 @contextmanager
 def seekable(file: str) -> Iterator[Source]:
-    """Open a file, or spool what can be read only once: standard input, a pipe.
+    """Open a file. Standard input and pipes, which can be read only once, are spooled.
 
     Raises:
         InvalidInputError: it cannot be read.
@@ -118,7 +118,7 @@ def _stdin() -> BinaryIO:
 
 @contextmanager
 def _spooled(stream: BinaryIO) -> Iterator[BinaryIO]:
-    # On disk: what comes through a pipe may be larger than the memory.
+    # On disk, because the input may be larger than the memory.
     with tempfile.TemporaryFile() as spool:
         shutil.copyfileobj(stream, spool, 1024 * 1024)
         yield cast(BinaryIO, spool)
@@ -134,7 +134,7 @@ class Intake:
     Args:
         source: the file.
         how: how to read it.
-        progress: told how far each pass is.
+        progress: called with the progress of each pass.
     """
 
     def __init__(self, source: Source, how: Reading, progress: Progress | None) -> None:
@@ -195,7 +195,7 @@ class Intake:
         groups: dict[str, list[Turn]] = {}
         for turn in turns:
             groups.setdefault(turn.conversation_id, []).append(turn)
-        # At once, so that conversations share commits.
+        # Concurrently, so that conversations share commits.
         await asyncio.gather(
             *(
                 memory.store_messages(
@@ -246,7 +246,7 @@ class Intake:
             yield item
 
     async def _owner(self, memory: VectorMemory | None, turn: Turn) -> str:
-        """Whose conversation it is, or will be when this turn begins it."""
+        """The owner of the turn's conversation, or its future owner if this turn begins it."""
         if memory is not None:
             known = await memory.conversation_owner(turn.conversation_id)
             if known is not None:

@@ -32,7 +32,7 @@ async def _maintain(out: Out, store: str | None) -> int:
     if found is None:
         raise CliError(f"{IN_MEMORY} keeps nothing", "Name a folder with --store", code=MISUSED)
     settings = config.model_dump(exclude={"read_only"})
-    # Nothing is embedded, so that the store's embedder need not be named, nor even be there.
+    # Nothing is embedded, so the store's embedder need not be named or installed.
     settings["embedder"] = Unembedding(found.fingerprint)
     with bars(out) as progress:
         async with open_memory(**settings, read_only=False, progress=progress) as memory:

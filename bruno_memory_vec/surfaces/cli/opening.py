@@ -31,7 +31,7 @@ def configuration(
 
 
 def existing(url: str) -> manifest.Manifest | None:
-    """What the store says of itself; None for one that is not a folder.
+    """The store's manifest; None for a store that is not a folder.
 
     Raises:
         CliError: there is no store.
@@ -55,12 +55,12 @@ def existing(url: str) -> manifest.Manifest | None:
 async def reading(
     config: MemoryConfig, out: Out, *, embeds: bool = True
 ) -> AsyncIterator[VectorMemory]:
-    """A memory to read, beside whoever writes it.
+    """A memory that is opened read-only; another process may write it.
 
     Args:
         config: as from :func:`configuration`.
         out: where a progress bar goes.
-        embeds: whether texts will be embedded; without, any store opens, whatever embedder made it.
+        embeds: whether texts will be embedded; if not, the store opens whatever its embedder is.
 
     Raises:
         CliError, StoreError, EngineError: there is none to read.
@@ -100,11 +100,11 @@ def bars(out: Out) -> Iterator[Progress | None]:
         yield report
 
 
-# Who is in a store
+# The users of a store
 
 
 def nobody(user_id: str, users: Sequence[UserSummary]) -> NoReturn:
-    """Say that a store holds nothing of a user, and of whom it does."""
+    """Raise the error that a store has no rows of a user; it names the users that it has."""
     raise CliError(f"there is nothing of the user {user_id!r}", _known(users), code=NOTHING_FOUND)
 
 

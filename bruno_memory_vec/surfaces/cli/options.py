@@ -22,7 +22,7 @@ class Kind(str, Enum):
 
 
 class Role(str, Enum):
-    """Who spoke: bruno-core's ``MessageRole``, not imported for the sake of a quick --help."""
+    """Who spoke: bruno-core's ``MessageRole``, not imported so that --help is fast."""
 
     system = "system"
     user = "user"

@@ -1,4 +1,4 @@
-"""What every command does the same way: run, print, fail."""
+"""Running, printing and failing, common to all commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTHING_FOUND = 3
 UNSOUND = 4
 INTERRUPTED = 130
 
-#: Where an error's own advice is about Python, what to type instead.
+#: Advice for the command line, where an error's own advice is about Python.
 _FIXES = {
     "StoreLockedError": "Wait for it, or stop it. recall, show, stats and doctor work beside it",
     "FingerprintError": "Name the store's own embedder with --embedder, or move the store to this "
@@ -79,7 +79,7 @@ class Out:
 
     @property
     def live(self) -> bool:
-        """Whether somebody watches, so that a progress bar is of use."""
+        """Whether output goes to a terminal, so that a progress bar makes sense."""
         return not self.as_json and sys.stdout.isatty() and sys.stderr.isatty()
 
     def result(self, data: Any) -> None:
@@ -90,7 +90,7 @@ class Out:
         )
 
     def say(self, text: str) -> None:
-        """Tell a person something that is not the result."""
+        """Print something for people that is not the result."""
         print(text, file=sys.stderr)  # noqa: T201 - a command line speaks through it
 
 
@@ -131,7 +131,7 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
         code = INTERRUPTED
         out.say("interrupted")
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted.
+        # The reader, such as `head`, has closed the pipe.
         _let_go_of_stdout()
         code = 0
     except OSError as error:
@@ -142,7 +142,7 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
 
 
 def _let_go_of_stdout() -> None:
-    # It cannot be written any more, and Python would complain about it once more at exit.
+    # Stdout cannot be written any more, and Python would report that again at exit.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -161,7 +161,7 @@ def _fail(
     if fix:
         out.say(fix if fix.endswith((".", ")")) or "\n" in fix else f"{fix}.")
     if out.as_json:
-        # A program that reads standard output is told there, too.
+        # With --json the error also goes to standard output.
         out.result({"error": {"type": kind, "message": problem, "fix": fix, **details}})
 
 
@@ -169,7 +169,7 @@ def quieten_logs() -> None:
     """Send bruno-core's logs to stderr, from WARNING on; its default is stdout, and everything."""
     import structlog
 
-    # LanceDB's own log goes to stderr and warns of what is no trouble, such as a new table.
+    # LanceDB's own log goes to stderr, and warns of harmless things such as a new table.
     os.environ.setdefault("LANCEDB_LOG", "error")
 
     structlog.configure(

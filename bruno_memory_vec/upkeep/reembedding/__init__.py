@@ -1,1 +1,1 @@
-"""Move a store to another embedder: copy (`move`), switch and report (`run`), on disk (`files`)."""
+"""Move a store to another embedder: copy the rows (`move`), switch and report (`run`)."""

@@ -1,8 +1,8 @@
 """Bring a second copy of a store's rows, with other vectors, up to the rows themselves.
 
-The rows go on changing meanwhile, so this is done in rounds. Each compares both by ``seq``,
-which names a row version: what only the copy has is deleted from it, what only the rows have
-is embedded and appended. Counting a use changes a row in its place, so the counts are
+The rows may change meanwhile, so this is done in rounds. Each round compares both by ``seq``,
+which identifies a version of a row: rows that only the copy has are deleted from it, and rows that
+it lacks are embedded and appended. Counting a use does not change the ``seq``, so access counts are
 compared too.
 """
 
@@ -30,16 +30,16 @@ from bruno_memory_vec.writing.projections import Progress
 if TYPE_CHECKING:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
 
-# What a killed process has to do again is one commit, so a commit should take about this long,
-# whatever the embedder's speed. In seconds.
+# Bounds for the duration of a commit, in seconds; the number of rows is adapted to the embedder's
+# speed. A killed process has to repeat at most one commit.
 _QUICK, _SLOW = 0.5, 2.0
 _FEWEST, _MOST, _FIRST = 8, 2048, 128
-# Each commit lists all before it, so that thousands would cost more than the rows.
+# Each commit lists all earlier ones, so thousands of them would take longer than the rows.
 _COMMITS_BEFORE_UPKEEP = 200
 _SEQS_A_STATEMENT = 10_000
-# So many rows are embedded while writers wait; more are worth another round, ...
+# Up to this many rows are embedded while writers wait; for more, another round is done before, ...
 _FEW = 32
-# ... unless more come all the time: then writers have to wait.
+# ... but at most so many rounds, in case new rows come all the time.
 _ROUNDS = 8
 
 _COUNTED: Final = ("seq", "access_count", "last_accessed")
@@ -50,10 +50,10 @@ class Move:
     """The work of one re-embedding, up to the switch.
 
     Args:
-        rows: the rows as they are. Only read.
-        copy: where they go, with their new vectors. Nobody else uses it.
-        embedder: makes these vectors.
-        progress: told how many rows are through.
+        rows: the current rows, which are only read.
+        copy: the index for the rows with new vectors. Nobody else uses it.
+        embedder: makes the new vectors.
+        progress: called with the number of rows that are done.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class Move:
         self._stopped = asyncio.Event()
         self._rows_a_commit = _FIRST
         self._commits = 0
-        #: Rows that were embedded, and rows that an earlier, stopped move had embedded.
+        #: How many rows this move has embedded, and how many an earlier, stopped move had.
         self.embedded = 0
         self.resumed = 0
 
     def stop(self) -> None:
-        """End at the next commit; what is done stays done."""
+        """End at the next commit; finished commits are kept."""
         self._stopped.set()
 
     async def run(self) -> None:
-        """Come so near that little is left to do while nobody writes.
+        """Run rounds until few rows are left for the switch, during which nobody writes.
 
         Raises:
-            EmbeddingError: the embedder failed. What is done stays done.
+            EmbeddingError: the embedder failed. Finished commits are kept.
             EngineError: the rows cannot be read, or the copy not be written.
             StoreClosedError: it was stopped.
         """
@@ -88,7 +88,7 @@ class Move:
             if await self.catch_up() <= _FEW:
                 break
         await to_its_end(self._copy.maintain())
-        # Upkeep takes a while, too.
+        # More rows may have come during the upkeep.
         for _ in range(_ROUNDS):
             if await self.catch_up() <= _FEW:
                 break
@@ -114,14 +114,14 @@ class Move:
         return len(missing)
 
     async def is_complete(self) -> bool:
-        """Whether the copy has as many rows, after a round during which nobody wrote."""
+        """Whether the copy has as many rows as the store, after a round without writes."""
         everything = (Scope.all_users(), RowFilter())
         return await self._rows.count(*everything) == await self._copy.count(*everything)
 
     async def _keep_what_is_true(self) -> None:
-        """Of what an earlier move did, keep the rows that are still the same.
+        """Drop rows of an earlier move that are not the same any more.
 
-        A ``seq`` is not given twice, but a folder may have been put back from a backup.
+        A ``seq`` is not given twice, but a folder may have been restored from a backup.
         """
         theirs = await _read(self._copy, _IDENTIFIED)
         if theirs.num_rows:
@@ -137,7 +137,7 @@ class Move:
     async def _add(self, seqs: list[int], done: int, total: int) -> None:
         """Embed rows and append them, as one commit."""
         started = time.perf_counter()
-        # A row that was deleted in the meantime is not there, and not missed.
+        # Rows that were deleted meanwhile are simply not read.
         rows = await self._rows.read(Scope.all_users(), RowFilter(), COLUMNS, seqs=seqs)
         texts = await asyncio.to_thread(lambda: rows.column("content").to_pylist())
         try:
@@ -163,7 +163,7 @@ class Move:
             self._rows_a_commit = max(_FEWEST, self._rows_a_commit // 2)
 
     async def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The texts' vectors; an embedder that takes long is not waited for when stopped."""
+        """The texts' vectors; when stopped, it does not wait for the embedder."""
         stopping = asyncio.ensure_future(self._stopped.wait())
         embedding = asyncio.ensure_future(embed_texts(self._embedder, texts, "document"))
         try:
@@ -195,7 +195,7 @@ async def _read(index: RowIndex, columns: Sequence[str]) -> pa.Table:
 def _differences(
     mine: pa.Table, theirs: pa.Table
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], pa.Table]:
-    """What the copy lacks, what only it has (both by ``seq``), and which counts it has not."""
+    """The ``seq`` that the copy lacks, those that only it has, and the rows with other counts."""
     here, there = mine.column("seq").to_numpy(), theirs.column("seq").to_numpy()
     _, at_mine, at_theirs = np.intersect1d(here, there, assume_unique=True, return_indices=True)
     missing = np.delete(here, at_mine)
@@ -205,7 +205,7 @@ def _differences(
 
 
 def _strangers(mine: pa.Table, theirs: pa.Table) -> NDArray[np.int64]:
-    """The ``seq`` of each row of the copy that is another row than the one of this ``seq``."""
+    """The ``seq`` of each row of the copy that differs from the store's row of that ``seq``."""
     here, there = mine.column("seq").to_numpy(), theirs.column("seq").to_numpy()
     _, at_mine, at_theirs = np.intersect1d(here, there, assume_unique=True, return_indices=True)
     ours, other = mine.take(at_mine), theirs.take(at_theirs)
@@ -215,7 +215,7 @@ def _strangers(mine: pa.Table, theirs: pa.Table) -> NDArray[np.int64]:
 
 
 def _unlike(ours: pa.Table, other: pa.Table, columns: Sequence[str]) -> Any:
-    """For each row of two tables of equal length, whether any of these columns differ."""
+    """For each row of two tables of equal length, whether any of these columns differs."""
     unlike = pa.array(np.zeros(ours.num_rows, bool))
     for name in columns:
         unlike = pc.or_(unlike, pc.not_equal(ours.column(name), other.column(name)))

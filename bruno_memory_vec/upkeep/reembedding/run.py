@@ -1,9 +1,8 @@
-"""Move a store to another embedder, while it goes on answering from the old one.
+"""Move a store to another embedder; until the switch it answers with the old vectors.
 
-The rows are copied with their new vectors into a folder beside their own; the switch is the
-one write of ``store.json`` that names the other folder. A process that is killed leaves a
-store of the old embedder or of the new one. What was done before it was stopped is gone on
-with when the same embedder is asked for again.
+The rows are copied with their new vectors into a new folder; the switch is one write of
+``store.json``, which names that folder. A killed process leaves a store of the old embedder or of
+the new one. A move that was stopped is continued by the next one to the same embedder.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _VALUE_BYTES = 4
-# The rows, and as much again while they are compacted.
+# Needed space as a multiple of the new rows: they are rewritten once while they are compacted.
 _ROOM = 2
 _MEGABYTE = 2**20
 
@@ -69,7 +68,7 @@ class ReembedReport:
         resumed: how many an earlier, stopped call had embedded.
         discarded: the embedder of a move that had begun and was given up, None for none.
         seconds: how long it took.
-        switch_seconds: for how much of it nobody could write.
+        switch_seconds: for how long of it writes had to wait.
     """
 
     before: Fingerprint
@@ -88,7 +87,7 @@ class ReembedReport:
 
 
 class Unembedding:
-    """Stands for a store's own embedder where nothing will be embedded."""
+    """Stands in for a store's own embedder where nothing will be embedded."""
 
     def __init__(self, fingerprint: Fingerprint) -> None:
         self.fingerprint = fingerprint
@@ -107,20 +106,21 @@ async def reembed(
 ) -> ReembedReport:
     """Move a store that is not open here to another embedder.
 
-    Other processes may read it meanwhile, and are told to open it again once it has moved. The
-    old embedder is not loaded, so it may be gone. To move a memory that is open, use
+    Other processes may read it meanwhile; after the switch, their reads raise an error that asks
+    to open it again. The old embedder is not loaded, so it need not be available. To move an open
+    memory, use
     :meth:`VectorMemory.reembed <bruno_memory_vec.VectorMemory.reembed>`.
 
     Args:
         url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
-        embedder: the one to move to; the store's own one gives up a move that has begun.
-        progress: told how many rows are through.
+        embedder: the one to move to; the store's own one abandons a move that has begun.
+        progress: called with the number of rows that are done.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
 
     Raises:
         NotAStoreError: there is no store.
         StoreLockedError: another process writes to it.
-        EmbeddingError: the embedder failed. What is done is kept for the next call.
+        EmbeddingError: the embedder failed. Finished commits are kept for the next call.
         BackendUnavailable: the folder cannot be written, or has too little space.
         InvalidInputError: a setting is not usable, or the store is not kept in a folder.
     """
@@ -143,9 +143,9 @@ async def reembed_store(
     embedder: str | Embedder | EmbeddingInterface,
     progress: Progress | None = None,
 ) -> ReembedReport:
-    """Move an open store. It answers and stores meanwhile, and from the new vectors at the end.
+    """Move an open store. Reads and writes go on meanwhile; at the end it uses the new vectors.
 
-    A caller that is cancelled stops it, at the next commit.
+    If the caller is cancelled, the move stops at the next commit.
 
     Args:
         store: the open store.
@@ -166,7 +166,7 @@ async def reembed_store(
             "this memory is being re-embedded by another call", fix="Wait until that has ended."
         )
     work = _Reembedding(store, folder, progress)
-    # A task of its own: it is stopped between commits, and the switch is never cut in two.
+    # A separate task, so that it is stopped only between commits and never during the switch.
     task = asyncio.ensure_future(work.run(embedder))
 
     async def stop() -> None:
@@ -180,7 +180,7 @@ async def reembed_store(
     except asyncio.CancelledError:
         await stop()
         if not task.cancelled():
-            task.exception()  # nobody is left to be told
+            task.exception()  # retrieved, or asyncio would log it
         raise
     finally:
         store.stop_move = None
@@ -209,7 +209,7 @@ class _Reembedding:
         self._settled: set[Path] = set()
 
     def stop(self) -> None:
-        """End soon, unless it is at the switch."""
+        """End soon, unless the switch has begun."""
         self._stopped = True
         if self._move is not None:
             self._move.stop()
@@ -263,7 +263,7 @@ class _Reembedding:
     async def _open_copy(
         self, found: Manifest, begun: Begun | None, fingerprint: Fingerprint
     ) -> tuple[LanceIndex, str]:
-        """The rows of the move that has begun, or of one that begins, and their folder's name."""
+        """The index of the move that has begun, or of a new move, and its folder's name."""
         if begun is not None:
             try:
                 path = str(self._folder / begun.rows)
@@ -288,7 +288,7 @@ class _Reembedding:
         await asyncio.to_thread(files.remove, self._folder / begun.rows)
 
     async def _check_room(self, rows: int, more_values: int) -> None:
-        """Refuse to begin what is sure to fail for want of space."""
+        """Refuse a move for which there is too little space."""
         size = (await self._store.rows.health())["bytes"] + rows * more_values * _VALUE_BYTES
         free = (await asyncio.to_thread(shutil.disk_usage, self._folder)).free
         if free < _ROOM * size:
@@ -301,7 +301,7 @@ class _Reembedding:
             )
 
     async def _switch(self, move: Move, copy: LanceIndex, embedder: Embedder, name: str) -> float:
-        """Bring over what came last, and let the store be the copy. Returns the seconds it took."""
+        """Copy the newest rows, and switch the store to the copy. Returns the seconds it took."""
         store, writer = self._store, self._store.writer
         assert writer is not None
         async with writer.exclusive:
@@ -315,8 +315,8 @@ class _Reembedding:
                     fix="The store is as it was. Run `bruno-memory-vec doctor` on it.",
                 )
             await asyncio.to_thread(files.settle, self._folder / name, self._settled)
-            # No task, so that an event loop which ends does not cancel it: where the file says
-            # so, this process has to write to the copy, too.
+            # Not a task, which an ending event loop would cancel: once store.json names the copy,
+            # this process has to use it too.
             naming = asyncio.get_running_loop().run_in_executor(
                 None, _name_rows, self._folder, name, embedder.fingerprint
             )
