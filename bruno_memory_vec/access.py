@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+from weakref import WeakValueDictionary
 
 from bruno_core.models.message import Message
 
@@ -140,7 +141,9 @@ class Owners:
         # while none has succeeded yet.
         self._under_way: Counter[str] = Counter()
         self._unproven: dict[str, str] = {}
-        self._binding = LoopLock()
+        # One lock for each conversation that is bound or freed just now: a shared one would let
+        # the first writes of many conversations wait for each other.
+        self._locks: WeakValueDictionary[str, LoopLock] = WeakValueDictionary()
 
     async def owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, None for one that has not begun."""
@@ -190,18 +193,17 @@ class Owners:
             ForeignUserError: the conversation belongs to another user than ``user_id``.
             InvalidInputError: the messages name several users.
         """
-        owner = self._owners.get(conversation_id)
+        owner, fresh = self._owners.get(conversation_id), False
         if owner is None:
-            async with self._binding:
+            async with self._binding(conversation_id):
                 owner = await self.owner(conversation_id)
-        fresh = owner is None
-        if owner is None:
-            claimed_by = user_id or _named_in(messages) or self._default_user
-            async with self._binding:
-                bound = await self._sessions.bind(conversation_id, claimed_by)
-                owner = self._remember(conversation_id, bound)
-                if conversation_id in self._under_way:
-                    self._unproven[conversation_id] = owner
+                fresh = owner is None
+                if owner is None:
+                    claimed_by = user_id or _named_in(messages) or self._default_user
+                    bound = await self._sessions.bind(conversation_id, claimed_by)
+                    owner = self._remember(conversation_id, bound)
+                    if conversation_id in self._under_way:
+                        self._unproven[conversation_id] = owner
         if user_id is not None and owner != user_id:
             raise foreign_conversation(named or conversation_id, user_id)
         return owner, fresh
@@ -240,6 +242,9 @@ class Owners:
             for conversation_id in within:
                 await self._free(conversation_id)
 
+    def _binding(self, conversation_id: str) -> LoopLock:
+        return self._locks.setdefault(conversation_id, LoopLock())
+
     def _prove(self, conversations: Iterable[str]) -> None:
         for conversation_id in conversations:
             self._unproven.pop(conversation_id, None)
@@ -248,7 +253,7 @@ class Owners:
         """Make a conversation nobody's in which every write has failed."""
         if conversation_id not in self._unproven or conversation_id in self._under_way:
             return
-        async with self._binding:
+        async with self._binding(conversation_id):
             if conversation_id in self._under_way:
                 return  # it came just now, and answers for it
             owner = self._unproven.pop(conversation_id, None)

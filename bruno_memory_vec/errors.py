@@ -65,7 +65,7 @@ class _MemoryVecError(bruno.MemoryError):
         super().__init__(f"{problem}. {fix}", details=details, cause=cause)
 
 
-def told(error: Exception) -> tuple[str, str]:
+def problem_and_fix(error: Exception) -> tuple[str, str]:
     """The problem of an error, without a full stop, and its advice."""
     fix = str(getattr(error, "fix", ""))
     # bruno-core's str() adds the details.

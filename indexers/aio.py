@@ -86,7 +86,7 @@ def without_waiting(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError(f"{work!r} waits")
 
 
-def in_breaths(items: Iterable[T], each: int = 64) -> Iterator[T]:
+def yielding_gil(items: Iterable[T], each: int = 64) -> Iterator[T]:
     """The items; after every ``each`` of them, other threads get a chance to run.
 
     Python takes the interpreter lock from a busy thread only after 5 ms

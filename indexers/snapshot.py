@@ -64,7 +64,7 @@ class Snapshot:
             a missing ``expires_at`` the largest number.
         names: by column of :data:`CODED`, the text of each number.
         codes: by column of :data:`CODED`, the number of each text.
-        places: for each conversation of ``names``, the row of each turn. Rows from n on were
+        row_of_turn: for each conversation of ``names``, the row of each turn. Rows from n on were
             added later and are not in this snapshot.
         table: all other columns.
         mixed: whether the rows may belong to several users.
@@ -75,7 +75,7 @@ class Snapshot:
     columns: Mapping[str, NDArray[Any]]
     names: Mapping[str, Sequence[str]]
     codes: Mapping[str, Mapping[str, int]]
-    places: Sequence[Mapping[int, int]]
+    row_of_turn: Sequence[Mapping[int, int]]
     table: pa.Table
     mixed: bool = False
     repeated: bool = False
@@ -173,20 +173,20 @@ class Snapshot:
             code, turn = int(conversations[row]), int(turns[row])
             if code < 0 or turn < 0:
                 continue
-            held = self.places[code]
+            held = self.row_of_turn[code]
             for other in range(turn - distance, turn + distance + 1):
                 found = held.get(other)
                 if found is not None and found < count:
                     beside.add(found)
         return beside
 
-    def at(self, places: Mapping[str, Sequence[int]]) -> set[int]:
+    def at(self, turns_of: Mapping[str, Sequence[int]]) -> set[int]:
         """The rows at some turns of some conversations."""
         count, codes = len(self), self.codes["conversation_id"]
         wanted: set[int] = set()
-        for name, turns in places.items():
+        for name, turns in turns_of.items():
             if name in codes:
-                held = self.places[codes[name]]
+                held = self.row_of_turn[codes[name]]
                 wanted.update(row for turn in turns if (row := held.get(turn, count)) < count)
         return wanted
 
@@ -338,7 +338,7 @@ class HeldRows:
         self._turn_rows: list[dict[int, int]] = []
         numbers = {**_numbers(table), **self._coded(table)}
         self._columns = {name: _Growing(values) for name, values in numbers.items()}
-        self._take_places(0)
+        self._take_turns(0)
         self._id_hashes: set[int] = set()
         self._repeated = False
         self._take_ids(table)
@@ -361,7 +361,7 @@ class HeldRows:
                 columns={name: held.values for name, held in self._columns.items()},
                 names=self._names,
                 codes=self._codes,
-                places=self._turn_rows,
+                row_of_turn=self._turn_rows,
                 table=self._table(),
                 mixed=self._mixed,
                 repeated=self._repeated,
@@ -410,7 +410,7 @@ class HeldRows:
         self._vector.add(_vectors(table))
         for name, values in {**_numbers(table), **self._coded(table)}.items():
             self._columns[name].add(values)
-        self._take_places(first)
+        self._take_turns(first)
         self._take_ids(table)
 
     def _table(self) -> pa.Table:
@@ -446,7 +446,7 @@ class HeldRows:
         self._id_hashes.update(map(hash, table.column("id").to_pylist()))
         self._repeated |= len(self._id_hashes) - before < len(table)
 
-    def _take_places(self, first: int) -> None:
+    def _take_turns(self, first: int) -> None:
         while len(self._turn_rows) < len(self._names["conversation_id"]):
             self._turn_rows.append({})
         conversations = self._columns["conversation_id"].values[first:].tolist()

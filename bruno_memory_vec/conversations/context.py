@@ -68,7 +68,7 @@ def build_context(
     )
 
 
-def worth_telling(hits: Iterable[Hit], k: int) -> list[Hit]:
+def hits_for_prompt(hits: Iterable[Hit], k: int) -> list[Hit]:
     """The first ``k`` hits for a prompt: those near the best score, each text once.
 
     System messages are left out: they instruct the assistant, and say nothing about the user.
@@ -120,19 +120,19 @@ class ContextRecall:
     def __init__(self, config: MemoryConfig, profile: Profile) -> None:
         self._config = config
         self._profile = profile
-        self._handed_out = HandedOut()
+        self._live = LiveContexts()
         #: Why the last recall failed; None where it did not.
         self.problem: str | None = None
 
     def remember(self, context: ConversationContext) -> None:
         """Keep a weak reference to a context that was given out."""
-        self._handed_out.remember(context)
+        self._live.remember(context)
 
     def waiting_for(self, conversation_id: str, message: Message) -> list[ConversationContext]:
         """The contexts that were given out and now end with this message of a user."""
         if message.role is not MessageRole.USER or not self._config.recall_in_context:
             return []
-        return self._handed_out.waiting_for(conversation_id, message)
+        return self._live.waiting_for(conversation_id, message)
 
     async def fill(
         self,
@@ -163,13 +163,13 @@ class ContextRecall:
             _log.warning("recall_into_context_failed", error=str(error))
             return
         self.problem = None
-        fresh = worth_telling((hit for hit in hits if hit.id not in shown), self._config.recall_k)
+        fresh = hits_for_prompt((hit for hit in hits if hit.id not in shown), self._config.recall_k)
         recalled = recalled_message(fresh, self._config.recall_tokens)
         for context in contexts:
             put_recalled(context, recalled)
 
 
-class HandedOut:
+class LiveContexts:
     """The contexts given to assistants that are still alive, by conversation."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.aio import in_breaths
+from bruno_memory_vec.indexers.aio import yielding_gil
 
 _WORD = re.compile(r"\w+")
 # A text has about five times as many trigrams as words. With this weight, all trigrams together
@@ -55,7 +55,7 @@ class HashEmbedder:
         dimension = self._fingerprint.dimension
         out = np.zeros((len(texts), dimension), dtype=np.float32)
         # Pure Python holds the interpreter lock, and would block the event loop.
-        for row, text in in_breaths(zip(out, texts, strict=True), 8):
+        for row, text in yielding_gil(zip(out, texts, strict=True), 8):
             for feature, weight in _features(text.lower()):
                 number = _hash(feature)
                 row[(number >> 1) % dimension] += weight if number & 1 else -weight

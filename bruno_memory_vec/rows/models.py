@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.aio import in_breaths
+from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
@@ -205,7 +205,7 @@ async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> 
     length = sum(len(str(getattr(model, "content", ""))) for model in models[:_MODELS_MEASURED])
     if len(models) <= _ROWS_AT_ONCE and length <= _CHARACTERS_ON_THE_LOOP:
         return [make(model) for model in models]
-    return await asyncio.to_thread(lambda: [make(model) for model in in_breaths(models)])
+    return await asyncio.to_thread(lambda: [make(model) for model in yielding_gil(models)])
 
 
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
@@ -215,7 +215,7 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     # In small parts, because Arrow does not release the interpreter lock meanwhile.
     parts = [
         pa.array(rows[start : start + _ROWS_AT_ONCE], _BUT_VECTOR)
-        for start in (in_breaths(starts, 1) if len(starts) > 1 else starts)
+        for start in (yielding_gil(starts, 1) if len(starts) > 1 else starts)
     ]
     columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))
     flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
@@ -239,7 +239,7 @@ async def read_all(table: pa.Table, make: Callable[[Row], T]) -> list[T]:
     """A model of each row, made in a thread if there are many."""
 
     def work() -> list[T]:
-        return [make(row) for row in in_breaths(from_table(table))]
+        return [make(row) for row in yielding_gil(from_table(table))]
 
     return work() if table.num_rows <= _ROWS_AT_ONCE else await asyncio.to_thread(work)
 

@@ -15,7 +15,7 @@ import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
-from bruno_memory_vec.indexers.aio import LoopLock, in_breaths
+from bruno_memory_vec.indexers.aio import LoopLock, yielding_gil
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.cache import HotCache, Parts
@@ -141,13 +141,13 @@ class SQLiteSessionStore:
             by_conversation.setdefault(turn.conversation_id, []).append(turn)
 
         def work(database: sqlite3.Connection) -> None:
-            follow(database, by_conversation, self.max_messages, last_seq)
+            apply_rows(database, by_conversation, self.max_messages, last_seq)
 
         await self._transact("follow the rows", work, conversations=by_conversation)
 
     async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
         await self._transact(
-            "follow the rows", lambda database: follow_afar(database, conversations, last_seq)
+            "follow the rows", lambda database: apply_summaries(database, conversations, last_seq)
         )
 
     # Conversations
@@ -522,7 +522,7 @@ ORDER BY started DESC LIMIT :limit
 """
 
 
-def follow(
+def apply_rows(
     database: sqlite3.Connection,
     turns: Mapping[str, Sequence[HotTurn]],
     max_messages: int,
@@ -551,7 +551,7 @@ def follow(
     _set_last_seq(database, last_seq)
 
 
-def follow_afar(
+def apply_summaries(
     database: sqlite3.Connection, conversations: Sequence[tuple[str, str, int]], last_seq: int
 ) -> None:
     """Apply rows as (conversation, owner, next turn); their hot messages become stale."""
@@ -593,7 +593,7 @@ def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:
         "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, payload) VALUES (?, ?, ?)",
         (
             (turn.conversation_id, turn.turn, message_to_json(turn.row))
-            for turn in in_breaths(turns)
+            for turn in yielding_gil(turns)
         ),
     )
 

@@ -63,7 +63,7 @@ class LocalLease:
             turns[conversation] = turn
         return turns
 
-    def took_turns(self, next_turns: Mapping[str, int]) -> None:
+    def record_turns(self, next_turns: Mapping[str, int]) -> None:
         """As of ``WriterLease``. The most recently written conversations stay in memory."""
         for conversation, turn in next_turns.items():
             # The most recently written conversations come last.
@@ -76,7 +76,7 @@ class LocalLease:
         """As of ``WriterLease``."""
         self._turns.clear()
 
-    def begin_behind(self, seq: int) -> None:
+    def start_after(self, seq: int) -> None:
         """As of ``WriterLease``."""
         self._next_seq = seq + 1
 

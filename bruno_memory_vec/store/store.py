@@ -148,7 +148,7 @@ async def open_store(
             behind = await all_projections.catch_up(rows, progress)
             # All know of every row by now. A number that was given is never given again, even if
             # its row is gone.
-            lease.begin_behind(await all_projections.last_seq())
+            lease.start_after(await all_projections.last_seq())
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
             writer = Writer(rows, all_projections, lease, embedder, known, schema, timeout)

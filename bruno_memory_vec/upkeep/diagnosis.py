@@ -20,7 +20,7 @@ from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
-from bruno_memory_vec.errors import EngineError, told
+from bruno_memory_vec.errors import EngineError, problem_and_fix
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
@@ -78,7 +78,7 @@ async def diagnose_store(
         settings: any other field of it; ``embedder`` if the store does not have the default one.
 
     Returns:
-        One check for each part: folder, lock, embedder, rows, words (the lexical index), sessions
+        One check for each part: folder, lock, embedder, rows, lexical (the lexical index), sessions
         and disk, and checks of moves and upkeep. The store is sound if none is a "problem".
 
     Raises:
@@ -116,7 +116,7 @@ async def diagnose_store(
                 checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
             else:
                 checks.append(
-                    await _guarded("words", lambda: _words(folder, found, rows, repair), repair)
+                    await _guarded("lexical", lambda: _lexical(folder, found, rows, repair), repair)
                 )
     checks.append(await _guarded("sessions", lambda: _sessions(folder, config, written, repair)))
     checks.extend(_moves(folder, found))
@@ -129,7 +129,7 @@ async def _guarded(name: str, look: Callable[[], Awaitable[Check]], fix: str = "
     try:
         return await look()
     except BrunoError as error:
-        problem, own = told(error)
+        problem, own = problem_and_fix(error)
         # A part that cannot be reached is not repaired by rebuilding it.
         return Check(name, PROBLEM, problem, own if isinstance(error, Unreachable) else fix or own)
 
@@ -205,7 +205,7 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
     """The check of rows that cannot be read; ``fix`` is the advice if no version can be."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole
 
-    problem, own = told(error)
+    problem, own = problem_and_fix(error)
     if isinstance(error, Unreachable):
         # They cannot be reached, which does not mean that they are damaged.
         return Check("rows", PROBLEM, problem, own if (folder / "rows.lance").exists() else fix)
@@ -219,7 +219,7 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
     return Check("rows", PROBLEM, problem, fix)
 
 
-async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
+async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
     from bruno_memory_vec.indexers.query import RowFilter, Scope
     from bruno_memory_vec.indexers.tantivy.index import TantivyReader
     from bruno_memory_vec.indexers.text.analysis import analyser
@@ -234,12 +234,12 @@ async def _words(folder: Path, found: Manifest, rows: Any, repair: str) -> Check
             held = await index.count()
             number = await rows.count(Scope.all_users(), RowFilter())
             if held == number and await index.last_seq() >= await rows.last_seq():
-                return Check("words", OK, f"all {held:,} rows are in the lexical index")
+                return Check("lexical", OK, f"all {held:,} rows are in the lexical index")
             await asyncio.sleep(_BETWEEN_LOOKS)
     finally:
         await index.close()
     return Check(
-        "words",
+        "lexical",
         PROBLEM,
         f"the lexical index holds {held:,} rows of {number:,}, or old ones",
         repair,
@@ -264,7 +264,7 @@ async def _sessions(folder: Path, config: MemoryConfig, written: int | None, rep
             f"Move {path} away and repair: it is made anew from the rows, "
             f"without sessions and user profiles. {repair}"
         )
-        return Check("sessions", PROBLEM, told(error)[0], fix)
+        return Check("sessions", PROBLEM, problem_and_fix(error)[0], fix)
     if written is not None and followed < written:
         behind = f"the sessions know of the rows up to {followed}, of {written}"
         return Check("sessions", PROBLEM, behind, repair)
@@ -278,7 +278,7 @@ def _moves(folder: Path, found: Manifest) -> list[Check]:
     try:
         move = begun(folder, found)
     except BrunoError as error:
-        return [Check("reembed", PROBLEM, *told(error))]
+        return [Check("reembed", PROBLEM, *problem_and_fix(error))]
     if move is not None:
         fix = f"Go on: bruno-memory-vec reembed --store {shlex.quote(str(folder))} --embedder NAME"
         about = f"a move to {move.fingerprint} has begun and is not at its end"

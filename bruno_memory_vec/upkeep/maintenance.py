@@ -10,7 +10,7 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, told
+from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, problem_and_fix
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store.record import (
     BACKGROUND,
@@ -41,7 +41,7 @@ class Figures:
 
     Attributes:
         rows: messages and memories.
-        words: rows in the lexical index.
+        lexical: rows in the lexical index.
         fragments: the parts in which the rows are stored; each makes a search slower.
         versions: versions of the rows that are still kept for readers.
         files: files in the store's folder.
@@ -51,7 +51,7 @@ class Figures:
     """
 
     rows: int
-    words: int
+    lexical: int
     fragments: int | None
     versions: int | None
     files: int | None
@@ -140,7 +140,7 @@ async def maintain_store(store: Store, progress: Progress | None = None) -> Main
     before = await measure(store)
     steps = _Steps(progress)
     await steps.run("count accesses", writer.flush_uses)
-    await steps.run("commit words", store.lexical.commit)
+    await steps.run("commit lexical index", store.lexical.commit)
     await steps.run("compact rows", writer.maintain)
     found = await steps.run("verify", lambda: verify(store, progress))
     report = MaintenanceReport(
@@ -193,7 +193,7 @@ class _Steps:
         try:
             return await work()
         except BrunoError as error:
-            found, fix = told(error)
+            found, fix = problem_and_fix(error)
             fix = fix or "Try again."
             # The same failure often stops several steps; it is reported once.
             if all(problem.found != found for problem in self.problems):
@@ -215,7 +215,7 @@ async def measure(store: Store) -> Figures:
     disk = None if store.record is None else await store.record.footprint()
     return Figures(
         rows=rows["rows"],
-        words=await store.lexical.count(),
+        lexical=await store.lexical.count(),
         fragments=rows.get("fragments"),
         versions=None if disk is None else disk.versions,
         files=None if disk is None else disk.files,
@@ -238,6 +238,6 @@ async def _keep(store: Store, report: MaintenanceReport) -> MaintenanceReport:
     try:
         await store.record.keep(record)
     except BackendUnavailable as error:
-        problem = Problem(FILE, *told(error))
+        problem = Problem(FILE, *problem_and_fix(error))
         return replace(report, problems=(*report.problems, problem))
     return report

@@ -15,7 +15,7 @@ from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
-from bruno_memory_vec.errors import told
+from bruno_memory_vec.errors import problem_and_fix
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.store.store import Store
@@ -60,7 +60,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
             try:
                 stood.append((one, await one.standing()))
             except BrunoError as error:
-                silent.append(Problem(one.name, *told(error)))
+                silent.append(Problem(one.name, *problem_and_fix(error)))
         newest = await rows.last_seq()
         total = int((await rows.health())["rows"])
         # The first batch is read under the lock; from then on the pass reads one version.
@@ -81,7 +81,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
         try:
             problems.extend(await projection.compare(facts, standing))
         except BrunoError as error:
-            problems.append(Problem(projection.name, *told(error)))
+            problems.append(Problem(projection.name, *problem_and_fix(error)))
     twice, shared = await asyncio.to_thread(seen.suspects)
     if len(twice) or len(shared):
         suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
-from bruno_memory_vec.indexers.aio import in_breaths
+from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts
@@ -46,7 +46,7 @@ class Stored(NamedTuple):
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     """Find the rows that count, and their ids, before they are embedded."""
     # Of rows with the same key the last one counts, at the position of the first.
-    latest = {key_of(row): row for row in in_breaths(rows)}
+    latest = {key_of(row): row for row in yielding_gil(rows)}
     batch = list(latest.values())
     hashes = hash_texts([row["id"] for row in batch])
     conversations = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
@@ -75,7 +75,7 @@ def give_positions(
 
     ``next_turns`` is updated to the next free turns.
     """
-    for offset, (key, row) in enumerate(in_breaths(latest.items())):
+    for offset, (key, row) in enumerate(yielding_gil(latest.items())):
         row["seq"] = first_seq + offset
         if row["kind"] != MESSAGE:
             continue

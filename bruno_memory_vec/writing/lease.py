@@ -36,7 +36,7 @@ class WriterLease(Protocol):
         """The next free turn of each conversation."""
         ...
 
-    def took_turns(self, next_turns: Mapping[str, int]) -> None:
+    def record_turns(self, next_turns: Mapping[str, int]) -> None:
         """Note the next free turns after a commit."""
         ...
 
@@ -44,7 +44,7 @@ class WriterLease(Protocol):
         """Read the next turns anew; call it after a commit with an unknown outcome."""
         ...
 
-    def begin_behind(self, seq: int) -> None:
+    def start_after(self, seq: int) -> None:
         """Give only numbers greater than ``seq``, up to which the store has rows."""
         ...
 

@@ -56,7 +56,7 @@ _USES_BEFORE_FLUSH = 20_000
 # Seconds without a write after which the rows are compacted.
 _REST = 3.0
 
-_WORDS, _COMPACT, _TIDY = "commit the lexical index", "compact the rows", "tidy up"
+_SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
 _FOLLOWING = "follow the rows in the "
 
 T = TypeVar("T")
@@ -345,7 +345,7 @@ class Writer:
             # The rows are stored, and they are the truth: the callers are told so.
             self.behind(failed)
         else:
-            self._lease.took_turns(next_turns)
+            self._lease.record_turns(next_turns)
         self._afterwards()
 
     async def _follow(self) -> None:
@@ -379,7 +379,7 @@ class Writer:
     def _afterwards(self) -> None:
         self._written_at = time.monotonic()
         self._flushing.written()
-        self._background.start_later(LEXICAL_DELAY, _WORDS, self._settle)
+        self._background.start_later(LEXICAL_DELAY, _SETTLE, self._settle)
         self._look_after()
 
     def _look_after(self) -> None:
@@ -392,7 +392,7 @@ class Writer:
         more = [await projection.settle() for projection in self._projections]
         if any(more):
             # Rows that came during the commit need another one.
-            self._background.start_later(LEXICAL_DELAY, _WORDS, self._settle)
+            self._background.start_later(LEXICAL_DELAY, _SETTLE, self._settle)
 
     async def _tidy(self) -> None:
         """Compact while nothing is written; less is enough for that than during writes."""

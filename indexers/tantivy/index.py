@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..aio import LoopLock, in_breaths
+from ..aio import LoopLock, yielding_gil
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
@@ -159,7 +159,7 @@ class TantivyIndex:
             if pa.types.is_timestamp(rows.schema.field(name).type):
                 rows = rows.set_column(position, name, rows.column(name).cast(pa.int64()))
         # Arrow converts a whole batch to Python objects without releasing the interpreter lock.
-        for batch in in_breaths(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
+        for batch in yielding_gil(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
             for row in batch.to_pylist():
                 fields = {name: value for name, value in row.items() if value is not None}
                 fields["content"] = self._analyser.prepare(row["content"])

@@ -12,8 +12,8 @@ from bruno_core.models.message import Message, MessageRole
 from bruno_memory_vec import Hit, VectorMemory, open_memory
 from bruno_memory_vec.conversations.context import (
     estimate_tokens,
+    hits_for_prompt,
     recalled_message,
-    worth_telling,
 )
 
 SYSTEM, USER, ASSISTANT = MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT
@@ -85,7 +85,7 @@ async def test_an_expired_memory_is_not_told() -> None:
         )
         every = await memory.recall(QUESTION, user_id="ana", include_expired=True)
         # What has expired would be told, if it had not.
-        assert "386" in " ".join(hit.content for hit in worth_telling(every, 9))
+        assert "386" in " ".join(hit.content for hit in hits_for_prompt(every, 9))
         assert sorted(await notes(memory)) == [
             "The boiler cost 400 euros.",
             "The boiler cost much.",
@@ -100,24 +100,24 @@ def hit(content: str, score: float, speaker: MessageRole = USER, number: int = 0
 
 def test_a_share_of_the_best_is_reckoned_from_the_best_that_is_told() -> None:
     hits = [hit("rules", 9.0, SYSTEM), hit("best", 1.0), hit("just", 0.4), hit("less", 0.39)]
-    assert [one.content for one in worth_telling(hits, 9)] == ["best", "just"]
+    assert [one.content for one in hits_for_prompt(hits, 9)] == ["best", "just"]
 
 
 def test_scores_are_compared_with_each_other_alone() -> None:
     for scale in (1e-4, 1.0, 1e4):
         hits = [hit("best", scale), hit("near", scale / 2), hit("far", scale / 3)]
-        assert [one.content for one in worth_telling(hits, 9)] == ["best", "near"]
+        assert [one.content for one in hits_for_prompt(hits, 9)] == ["best", "near"]
 
 
 def test_of_equal_texts_the_best_is_told() -> None:
     hits = [hit("same", 1.0, number=1), hit("other", 0.9, number=2), hit("same", 0.8, number=3)]
-    assert [one.id for one in worth_telling(hits, 9)] == ["1", "2"]
+    assert [one.id for one in hits_for_prompt(hits, 9)] == ["1", "2"]
 
 
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_so_many_are_told(k: int) -> None:
     hits = [hit("same", 1.0), hit("same", 1.0), hit("b", 0.9), hit("c", 0.8)]
-    assert [one.content for one in worth_telling(hits, k)] == ["same", "b"][:k]
+    assert [one.content for one in hits_for_prompt(hits, k)] == ["same", "b"][:k]
 
 
 @pytest.mark.parametrize("budget", range(90, 106))

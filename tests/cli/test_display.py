@@ -84,6 +84,6 @@ def test_bars_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
         assert progress is None
     with bars(Out(as_json=False)) as progress:
         assert progress is not None
-        progress("indexing words", 1, 3)
-        progress("indexing words", 3, 3)
-    assert "indexing words" in terminal.getvalue()
+        progress("indexing text", 1, 3)
+        progress("indexing text", 3, 3)
+    assert "indexing text" in terminal.getvalue()

@@ -46,7 +46,7 @@ def test_a_sound_store(run: Run, store: list[str], folder: Path) -> None:
     assert done.code == 0
     assert set(states(done).values()) == {"ok"}
     assert list(states(done)) == [
-        "folder", "lock", "embedder", "rows", "words", "sessions", "disk",
+        "folder", "lock", "embedder", "rows", "lexical", "sessions", "disk",
     ]  # fmt: skip
     assert "the store is sound" in run("doctor", *store).out
     assert {name: contents(folder)[name] for name in before} == before
@@ -81,7 +81,7 @@ def test_words_are_rebuilt(run: Run, store: list[str], folder: Path) -> None:
     shutil.rmtree(folder / "lexical")
     done = run("doctor", "--json", *store)
     assert done.code == 4
-    assert states(done)["words"] == "problem"
+    assert states(done)["lexical"] == "problem"
     assert "--repair" in run("doctor", *store).out
     mended = run("doctor", "--repair", *store)
     assert mended.code == 0
@@ -99,7 +99,7 @@ def test_words_that_are_behind(run: Run, store: list[str], folder: Path, lines: 
     done = run("doctor", "--json", *store)
     assert done.code == 4
     assert "4 rows of 5" in done.out
-    assert run("doctor", "--repair", "--json", *store).json["repaired"] == {"rows": 5, "words": 5}
+    assert run("doctor", "--repair", "--json", *store).json["repaired"] == {"rows": 5, "lexical": 5}
 
 
 def test_sessions_missing(run: Run, store: list[str], folder: Path) -> None:

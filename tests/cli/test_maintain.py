@@ -55,9 +55,14 @@ def test_json(run: Run, store: list[str]) -> None:
     assert report["ok"] is True
     assert report["verified"] is True
     assert report["problems"] == []
-    assert report["after"]["rows"] == report["after"]["words"] == 4
+    assert report["after"]["rows"] == report["after"]["lexical"] == 4
     assert report["before"]["files"] > 0
-    assert set(report["seconds"]) == {"count accesses", "commit words", "compact rows", "verify"}
+    assert set(report["seconds"]) == {
+        "count accesses",
+        "commit lexical index",
+        "compact rows",
+        "verify",
+    }
 
 
 def test_doctor_tells_of_it(run: Run, store: list[str]) -> None:

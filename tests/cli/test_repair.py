@@ -77,7 +77,7 @@ def test_messages_without_a_turn(run: Run, store: list[str], folder: Path) -> No
     assert ask(folder, lambda memory: turns_of(memory, "trip")) == [(2, SAID[2])]
     report = run("doctor", "--repair", "--json", *store)
     assert report.code == 0, report.out
-    assert report.json["repaired"] == {"turns_given": 2, "rows": 4, "words": 4}
+    assert report.json["repaired"] == {"turns_given": 2, "rows": 4, "lexical": 4}
     placed = list(enumerate([SAID[2], SAID[0], SAID[1]], start=2))
     assert ask(folder, lambda memory: turns_of(memory, "trip")) == placed
     # The lexical index, the contexts and the next turn know of it.
@@ -91,7 +91,7 @@ def test_messages_without_a_turn(run: Run, store: list[str], folder: Path) -> No
     assert ask(folder, lambda memory: turns_of(memory, "trip")) == [*placed, (5, "More")]
     # Nothing of it happens twice, and nothing is said that did not happen.
     again = run("doctor", "--repair", "--json", *store)
-    assert again.json["repaired"] == {"rows": 5, "words": 5}
+    assert again.json["repaired"] == {"rows": 5, "lexical": 5}
 
 
 def test_it_says_how_many_had_no_turn(run: Run, store: list[str], folder: Path) -> None:

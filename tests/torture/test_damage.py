@@ -132,8 +132,8 @@ async def test_the_word_index_vanishes_under_a_writer(store: Path) -> None:
     with pytest.raises(EngineError, match="tantivy"):
         await memory.close()
     code, report = await ask_doctor(store)
-    assert (code, states(report)["words"]) == (4, "problem")
-    assert "--repair" in said(report, "words")
+    assert (code, states(report)["lexical"]) == (4, "problem")
+    assert "--repair" in said(report, "lexical")
     assert (await ask_doctor(store, "--repair"))[0] == 0
     async with open_memory(str(store), embedder="hash") as memory:
         assert (await memory.recall("same", user_id="default"))[0].content == "stored all the same"
@@ -285,7 +285,7 @@ async def test_a_torn_newest_version(store: Path, damage: Damage) -> None:
     assert stepped["put_aside"] == list(whole.torn)
     assert f"kept in {store / 'rows' / ASIDE / '1'}" in stepped["note"]
     assert "With fsync=True, nothing" in stepped["note"]
-    assert report["repaired"]["words"] == report["repaired"]["rows"] == len(WHOLE)
+    assert report["repaired"]["lexical"] == report["repaired"]["rows"] == len(WHOLE)
     aside = Path(stepped["kept_in"])
     check_kept(aside, whole, before, store / "rows" / "rows.lance")
     # Or it is what was deleted.

@@ -114,7 +114,7 @@ def seen(
 LOGGED = ("store", "bulk", "remember")
 
 
-# What LanceDB does not need to read a table (lance_sync says why).
+# What LanceDB does not need to read a table (indexers/lance/sync.py says why).
 def needed(name: str) -> bool:
     return "/_transactions/" not in name and not name.endswith("latest_version_hint.json")
 

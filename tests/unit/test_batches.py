@@ -81,7 +81,7 @@ async def test_turns_are_asked_for_once() -> None:
     # Not before the sessions know it.
     assert await lease.next_turns(["a"]) == {"a": 7}
     assert asked == ["a", "b", "a"]
-    lease.took_turns({"a": 8, "b": 1})
+    lease.record_turns({"a": 8, "b": 1})
     assert await lease.next_turns(["b", "a"]) == {"b": 1, "a": 8}
     assert asked == ["a", "b", "a"]
     lease.forget_turns()
@@ -93,9 +93,9 @@ async def test_turns_are_remembered_of_the_newest_only(monkeypatch: pytest.Monke
     monkeypatch.setattr("bruno_memory_vec.store.lease._REMEMBERED_TURNS", 3)
     sessions = await SQLiteSessionStore.open(":memory:", 20)
     lease = LocalLease(sessions)
-    lease.took_turns({"a": 1, "b": 1, "c": 1})
-    lease.took_turns({"a": 2})
-    lease.took_turns({"d": 1, "e": 1})
+    lease.record_turns({"a": 1, "b": 1, "c": 1})
+    lease.record_turns({"a": 2})
+    lease.record_turns({"d": 1, "e": 1})
     assert lease._turns == {"a": 2, "d": 1, "e": 1}
     await sessions.close()
 

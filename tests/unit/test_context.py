@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bruno_memory_vec import Hit
 from bruno_memory_vec.conversations.context import (
     RECALLED,
-    HandedOut,
+    LiveContexts,
     estimate_tokens,
     recalled_message,
 )
@@ -66,7 +66,7 @@ def context(conversation: str) -> ConversationContext:
 
 
 def test_contexts_wait_for_their_own_question() -> None:
-    handed, first, second = HandedOut(), context("talk"), context("talk")
+    handed, first, second = LiveContexts(), context("talk"), context("talk")
     handed.remember(first)
     handed.remember(second)
     question = Message(role=MessageRole.USER, content="?")
@@ -81,7 +81,7 @@ def test_contexts_wait_for_their_own_question() -> None:
 
 
 def test_forgotten_contexts_are_let_go() -> None:
-    handed = HandedOut()
+    handed = LiveContexts()
     kept = context("talk 1")
     handed.remember(kept)
     for i in range(50):

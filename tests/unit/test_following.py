@@ -81,7 +81,7 @@ async def test_rows_that_nobody_has_heard_of(
         known = await engines.sessions.conversation(talk)
         assert known is not None
         assert (known.user_id, known.next_turn, bool(known.stale)) == (user, turn, True)
-    assert engines.told[-1] == ("indexing words", 7, 7)
+    assert engines.told[-1] == ("indexing text", 7, 7)
     assert [done for _, done, _ in engines.told] == sorted({done for _, done, _ in engines.told})
     # All know of all: nothing is done, and nothing is said.
     told, before = len(engines.told), await engines.sessions.conversation("talk")
@@ -98,7 +98,7 @@ async def test_rows_that_came_since(engines: Engines) -> None:
     )
     await engines.follow()
     assert await engines.seqs() == [0, 1, 2, 3, 4]
-    assert engines.told[-1] == ("indexing words", 5, 5)
+    assert engines.told[-1] == ("indexing text", 5, 5)
     known = await engines.sessions.conversation("talk")
     assert known is not None
     assert known.next_turn == 4

@@ -90,12 +90,17 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     report = await memory.maintain(lambda *step: shown.append(step))
     assert report.ok
     assert report.verified
-    assert (report.before.rows, report.after.rows, report.after.words) == (65, 65, 65)
+    assert (report.before.rows, report.after.rows, report.after.lexical) == (65, 65, 65)
     assert report.before.fragments is not None
     assert report.before.fragments > 1
     assert report.after.fragments is not None
     assert report.after.fragments < report.before.fragments
-    assert list(report.seconds) == ["count accesses", "commit words", "compact rows", "verify"]
+    assert list(report.seconds) == [
+        "count accesses",
+        "commit lexical index",
+        "compact rows",
+        "verify",
+    ]
     assert (WORK, 65, 65) in shown
     assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4]
     assert {"id", "seq", "user_id"} <= set(report.after.indexes)
@@ -286,7 +291,7 @@ async def test_words_that_are_missing(memory: VectorMemory) -> None:
     assert "59 rows of 60" in problem.found
     health = await memory.health()
     assert health["status"] == "degraded"
-    assert "59 rows of 60" in health["problems"]["maintain: words"]
+    assert "59 rows of 60" in health["problems"]["maintain: lexical"]
 
 
 async def test_what_is_mended_is_a_problem_no_longer(folder: Path) -> None:
@@ -311,8 +316,8 @@ async def test_a_step_that_fails_is_named_and_the_others_are_done(
     assert not report.ok
     assert not report.verified
     assert {"compact rows", "verify"} & {problem.part for problem in report.problems}
-    assert report.seconds["commit words"] > 0
-    assert report.after.words == 61
+    assert report.seconds["commit lexical index"] > 0
+    assert report.after.lexical == 61
     assert "PROBLEM" in str(report)
     health = await memory.health()
     assert health["status"] == "degraded"

@@ -39,7 +39,7 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
     from bruno_core.utils.exceptions import BrunoError
 
     from bruno_memory_vec import Check, diagnose_store, repair_store
-    from bruno_memory_vec.errors import StoreLockedError, told
+    from bruno_memory_vec.errors import StoreLockedError, problem_and_fix
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.diagnosis import PROBLEM, RESTORE
 
@@ -57,11 +57,11 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
             raise
         except BrunoError as error:
             # The checks show more of the cause.
-            failed = [Check("repair", PROBLEM, *told(error))]
+            failed = [Check("repair", PROBLEM, *problem_and_fix(error))]
             stepped = (error.details or {}).get("stepped_back")
         else:
             stepped, after = report.stepped_back, report.maintenance.after
-            repaired = {"rows": after.rows, "words": after.words}
+            repaired = {"rows": after.rows, "lexical": after.lexical}
             if report.turns_given:
                 repaired["turns_given"] = report.turns_given
         if stepped is not None:
@@ -104,7 +104,7 @@ def _print(
     if "rows" in repaired:
         console.print(
             f"repaired: {repaired['rows']:,} rows compacted, "
-            f"{repaired['words']:,} in the lexical index"
+            f"{repaired['lexical']:,} in the lexical index"
         )
     marks = {OK: Text("ok", style="green"), NOTE: Text("note", style="yellow")}
     grid = Table.grid(padding=(0, 2, 0, 0))

@@ -112,7 +112,7 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
     """Run a command and end with its exit code; our errors become a message, not a traceback."""
     from bruno_core.utils.exceptions import BrunoError
 
-    from bruno_memory_vec.errors import told
+    from bruno_memory_vec.errors import problem_and_fix
 
     out = Out(as_json)
     try:
@@ -125,7 +125,7 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
     except BrunoError as error:
         code = FAILED
         name = type(error).__name__
-        problem, fix = told(error)
+        problem, fix = problem_and_fix(error)
         _fail(out, name, problem, _FIXES.get(name, fix), {})
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -61,7 +61,7 @@ class LexicalProjection:
                 await index.commit()
                 waiting = 0
             if progress is not None and batch.num_rows:
-                progress("indexing words", min(done, total), total)
+                progress("indexing text", min(done, total), total)
         await index.commit()
         if await index.count() != total or not await self._holds_the_newest(rows):
             await self._mend(rows, total)
@@ -110,12 +110,12 @@ class LexicalProjection:
         """Check that the index has as many rows as there are, and none newer."""
         if stood.count != facts.count:
             held = f"the lexical index holds {stood.count:,} rows of {facts.count:,}"
-            return [Problem("words", held, _REOPEN)]
+            return [Problem("lexical", held, _REOPEN)]
         if stood.last_seq != facts.last_seq:
             held = (
                 f"the newest row in the lexical index is seq {stood.last_seq}, and {facts.last_seq}"
             )
-            return [Problem("words", f"{held} in the rows", _REOPEN)]
+            return [Problem("lexical", f"{held} in the rows", _REOPEN)]
         return []
 
     async def health(self) -> dict[str, Any]:
