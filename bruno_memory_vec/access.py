@@ -12,7 +12,12 @@ from weakref import WeakValueDictionary
 
 from bruno_core.models.message import Message
 
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from bruno_memory_vec.errors import (
+    EngineError,
+    ForeignUserError,
+    InvalidInputError,
+    StoreClosedError,
+)
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.rows.checks import identifier
@@ -227,6 +232,9 @@ class Owners:
         self._under_way.update(within)
         try:
             yield
+        except (EngineError, StoreClosedError):
+            self._prove(within)  # the commit may have been made before the failure
+            raise
         except Exception:
             raise
         except BaseException:

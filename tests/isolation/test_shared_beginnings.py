@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec import Fingerprint, open_memory
-from bruno_memory_vec.errors import EmbeddingError, ForeignUserError
+from bruno_memory_vec.errors import EmbeddingError, EngineError, ForeignUserError
 
 
 class Slow:
@@ -70,3 +71,25 @@ async def test_a_refusal_does_not_tell_the_conversation_of_anothers_session() ->
         with pytest.raises(ForeignUserError) as refusal:
             await memory.for_user("ben").store_message(said("x"), session.session_id)
         assert session.conversation_id not in str(refusal.value)
+
+
+async def test_a_commit_with_an_unknown_end_keeps_its_conversation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        rows = (await memory._lazy.get()).rows
+        inner = rows.upsert
+
+        async def stored_and_failed(table: pa.Table, *, all_new: bool) -> None:
+            await inner(table, all_new=all_new)
+            raise EngineError("rows", "commit", "the answer was lost", fix="Store it again.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rows, "upsert", stored_and_failed)
+            with pytest.raises(EngineError):
+                await memory.store_message(said("secret"), "talk", "ana")
+        with pytest.raises(ForeignUserError):
+            await memory.store_message(said("mine"), "talk", "ben")
+        await memory.store_message(said("again"), "talk", "ana")
+        assert {turn.user_id for turn in await memory.read_turns("talk")} == {"ana"}
+        assert len((await memory.get_context("ana", "talk")).messages) == 2
