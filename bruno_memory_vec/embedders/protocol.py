@@ -16,6 +16,8 @@ EmbedKind = Literal["document", "query"]
 
 EMBED_KINDS: tuple[str, ...] = get_args(EmbedKind)
 
+_MOST_DIMENSIONS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -50,11 +52,11 @@ class Fingerprint:
                     f"expected {kind.__name__}, got {value!r}",
                     fix=f"Give the embedder's fingerprint a {field} of type {kind.__name__}.",
                 )
-        if not self.name or self.dimension < 1:
+        if not self.name or not 1 <= self.dimension <= _MOST_DIMENSIONS:
             raise InvalidInputError(
                 "fingerprint",
                 f"name {self.name!r} and dimension {self.dimension} do not identify a model",
-                fix="Give a name that is not empty and a dimension of at least 1.",
+                fix=f"Give a name that is not empty and a dimension of 1 to {_MOST_DIMENSIONS:,}.",
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -182,7 +182,12 @@ def read(folder: Path) -> Manifest | None:
             f"{folder / FILE} was not written by {_FORMAT}", fix="Name a store, or a new folder."
         )
     schema = data.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+    if not isinstance(schema, int) or isinstance(schema, bool):
+        raise StoreVersionError(
+            f"{folder / FILE} was changed by hand or damaged: its schema {schema!r} is no number",
+            fix="Restore it from a backup; the other files of the store are not touched.",
+        )
+    if schema > SCHEMA_VERSION:
         raise StoreVersionError(
             f"{folder} has the format {schema}, newer than {SCHEMA_VERSION}, which this version "
             f"({__version__}) reads; it was written by {data.get('written_by')}",

@@ -60,6 +60,7 @@ def test_a_fingerprint_is_frozen_and_reads_as_one_line() -> None:
         {"name": "a", "version": 1, "dimension": 3},
         {"name": "", "version": "1", "dimension": 3},
         {"name": "a", "version": "1", "dimension": 0},
+        {"name": "a", "version": "1", "dimension": 10**30},
     ],
 )
 def test_a_wrong_fingerprint_is_refused(data: dict[str, object]) -> None:

@@ -77,12 +77,12 @@ async def test_rows_of_an_older_format(folder: Path, schema: int, read_only: boo
         await diagnose_store(str(folder), embedder="hash")
 
 
-@pytest.mark.parametrize("schema", [None, "4", 1.5, []])
+@pytest.mark.parametrize("schema", [None, "4", 1.5, [], True])
 async def test_a_number_that_is_none(folder: Path, schema: Any) -> None:
     path = folder / "store.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**data, "schema": schema}), encoding="utf-8")
-    await refused(folder)
+    assert "backup" in await refused(folder)
 
 
 @READING
