@@ -19,7 +19,8 @@ from bruno_memory_vec.errors import (
     StoreClosedError,
 )
 from bruno_memory_vec.indexers.aio import LoopLock
-from bruno_memory_vec.indexers.query import Scope
+from bruno_memory_vec.indexers.protocols import RowIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.rows.checks import identifier
 from bruno_memory_vec.sessions.protocol import SessionStore
 
@@ -134,11 +135,13 @@ class Owners:
 
     Args:
         sessions: stores the owners.
+        rows: say whether a write that failed has stored something all the same.
         default_user: the owner of a conversation if no user is named.
     """
 
-    def __init__(self, sessions: SessionStore, default_user: str) -> None:
+    def __init__(self, sessions: SessionStore, rows: RowIndex, default_user: str) -> None:
         self._sessions = sessions
+        self._rows = rows
         self._default_user = default_user
         # An owner never changes, so it can be cached.
         self._owners: OrderedDict[str, str] = OrderedDict()
@@ -149,6 +152,10 @@ class Owners:
         # One lock for each conversation that is bound or freed just now: a shared one would let
         # the first writes of many conversations wait for each other.
         self._locks: WeakValueDictionary[str, LoopLock] = WeakValueDictionary()
+
+    def switch(self, rows: RowIndex) -> None:
+        """Ask another index from now on."""
+        self._rows = rows
 
     async def owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, None for one that has not begun."""
@@ -226,15 +233,13 @@ class Owners:
         """A write is under way in conversations, which are claimed within.
 
         What it binds is nobody's again where it fails, for nothing was said: but only when no
-        other write is under way there, which counts on the owner that it found.
+        other write is under way there, which counts on the owner that it found, and when nothing
+        of the conversation is stored, for a commit may have been made before it failed.
         """
         within = tuple(conversations)
         self._under_way.update(within)
         try:
             yield
-        except (EngineError, StoreClosedError):
-            self._prove(within)  # the commit may have been made before the failure
-            raise
         except Exception:
             raise
         except BaseException:
@@ -249,6 +254,14 @@ class Owners:
                     del self._under_way[conversation_id]
             for conversation_id in within:
                 await self._free(conversation_id)
+
+    async def _has_rows(self, conversation_id: str) -> bool:
+        """Whether something of a conversation is stored; True where that cannot be read."""
+        scope = Scope.all_users().within(conversation_id)
+        try:
+            return await self._rows.count(scope, RowFilter()) > 0
+        except (EngineError, StoreClosedError):
+            return True
 
     def _binding(self, conversation_id: str) -> LoopLock:
         return self._locks.setdefault(conversation_id, LoopLock())
@@ -265,7 +278,7 @@ class Owners:
             if conversation_id in self._under_way:
                 return  # it came just now, and answers for it
             owner = self._unproven.pop(conversation_id, None)
-            if owner is not None:
+            if owner is not None and not await self._has_rows(conversation_id):
                 self._owners.pop(conversation_id, None)
                 await self._sessions.release(conversation_id, owner)
 

@@ -86,6 +86,7 @@ class Store:
         self.replaced.append(replaced)
         replaced.remove_later()
         self.writer.switch(fresh, embedder, row_schema(dimension))
+        self.owners.switch(fresh)
         self.rows, self.embedder = fresh, embedder
         # A new retriever, so that a running recall ends with the vectors that it began with.
         timeout = self.config.embed_timeout
@@ -171,7 +172,7 @@ async def open_store(
         lease=lease,
         writer=writer,
         retriever=Retriever(rows, lexical, embedder, writer, timeout),
-        owners=Owners(sessions, config.default_user),
+        owners=Owners(sessions, rows, config.default_user),
         record=parts.record,
     )
 
