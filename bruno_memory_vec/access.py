@@ -187,7 +187,7 @@ class Owners:
         messages: Sequence[Message] = (),
         *,
         named: str | None = None,
-    ) -> tuple[str, bool]:
+    ) -> str:
         """The owner of a conversation; if it has none, the writer becomes its owner.
 
         Args:
@@ -198,18 +198,14 @@ class Owners:
             named: how the caller has named it, where that is a session's id: a refusal does not
                 tell what conversation another user's session has.
 
-        Returns:
-            The owner, and whether this call has set it.
-
         Raises:
             ForeignUserError: the conversation belongs to another user than ``user_id``.
             InvalidInputError: the messages name several users.
         """
-        owner, fresh = self._owners.get(conversation_id), False
+        owner = self._owners.get(conversation_id)
         if owner is None:
             async with self._binding(conversation_id):
                 owner = await self.owner(conversation_id)
-                fresh = owner is None
                 if owner is None:
                     claimed_by = user_id or _named_in(messages) or self._default_user
                     bound = await self._sessions.bind(conversation_id, claimed_by)
@@ -218,7 +214,7 @@ class Owners:
                         self._unproven[conversation_id] = owner
         if user_id is not None and owner != user_id:
             raise foreign_conversation(named or conversation_id, user_id)
-        return owner, fresh
+        return owner
 
     @asynccontextmanager
     async def claimed(self, owners: Mapping[str, str]) -> AsyncIterator[None]:

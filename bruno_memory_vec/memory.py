@@ -222,7 +222,7 @@ class VectorMemory(MemoryInterface):
         if not rows:
             return
         async with owners.writing([conversation_id]):
-            owner, _ = await owners.claim(conversation_id, user, messages, named=named)
+            owner = await owners.claim(conversation_id, user, messages, named=named)
             for row in rows:
                 row["user_id"] = owner
             contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
@@ -465,10 +465,8 @@ class VectorMemory(MemoryInterface):
             InvalidInputError: an argument is not usable, or nothing says whose.
             ForeignUserError: the view is another user's.
         """
-        scope, limit = (
-            await self._caller.search_scope(self._owners, user_id),
-            _page_size(limit),
-        )
+        scope = await self._caller.search_scope(self._owners, user_id)
+        limit = _page_size(limit)
         return await listing.list_conversations((await self._lazy.get()).rows, scope, limit, after)
 
     async def get_conversation(self, conversation_id: str) -> ConversationSummary | None:
@@ -560,10 +558,8 @@ class VectorMemory(MemoryInterface):
             categories=categories,
             metadata=metadata,
         )
-        scope, limit = (
-            await self._caller.search_scope(self._owners, user_id),
-            _page_size(limit),
-        )
+        scope = await self._caller.search_scope(self._owners, user_id)
+        limit = _page_size(limit)
         return await listing.list_memories(
             (await self._lazy.get()).rows, scope, where, limit, after
         )
@@ -656,10 +652,8 @@ class VectorMemory(MemoryInterface):
             InvalidInputError: an argument is not usable, or nothing says whose.
             ForeignUserError: the view is another user's.
         """
-        scope, limit = (
-            await self._caller.search_scope(self._owners, user_id),
-            _page_size(limit),
-        )
+        scope = await self._caller.search_scope(self._owners, user_id)
+        limit = _page_size(limit)
         if active is not None:
             active = checks.flag("active", active)
         conversations = await self._conversations()
