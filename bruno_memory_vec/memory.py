@@ -303,14 +303,17 @@ class VectorMemory(MemoryInterface):
             min_similarity: 0..1, the least cosine similarity to the question.
             include_expired: also memories past their ``expires_at``.
             profile: how to rank, instead of the memory's own profile.
-            now: the time that recency and expiry refer to. Default: the present.
+            now: the time that recency and expiry refer to (naive is UTC). Default: the present.
+                Days, weeks, months and years that the question names are those of its time zone:
+                with ``datetime.now(ZoneInfo("Asia/Tokyo"))`` "yesterday" is a day in Tokyo.
 
         Raises:
             InvalidInputError: an argument is not usable; the error names it.
             ForeignUserError: the view or the conversation is another user's.
             EngineError, EmbeddingError: the search failed.
         """
-        at = checks.moment("now", now) if now is not None else datetime.now(timezone.utc)
+        here = datetime.now(timezone.utc) if now is None else checks.local_moment("now", now)
+        at = here.astimezone(timezone.utc)
         where = row_filter(
             alive_at=None if checks.flag("include_expired", include_expired) else at,
             kinds=kinds,
@@ -330,7 +333,7 @@ class VectorMemory(MemoryInterface):
             where=where,
             k=checks.limit("k", k),
             profile=self._profile if profile is None else load_profile(profile),
-            now=at,
+            now=here,
             min_similarity=checks.unit_interval("min_similarity", min_similarity),
         )
         return await (await self._lazy.get()).retriever.recall(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timezone, tzinfo
 from typing import Literal
 
 from .time_expressions import Period, find_periods
@@ -65,12 +66,13 @@ class Question:
         )
 
 
-def read_question(text: str, now: int) -> Question:
+def read_question(text: str, now: int, zone: tzinfo = timezone.utc) -> Question:
     """Read the cues of an English question. Other languages give no cue, which changes nothing.
 
     Args:
         text: the question.
         now: the time that relative times refer to, microseconds since 1970, UTC.
+        zone: whose days the named times are.
     """
     lower = text[:_MAX_CHARS].lower().replace("’", "'")
     asked = _COURTESY.sub(" ", lower)
@@ -82,6 +84,6 @@ def read_question(text: str, now: int) -> Question:
         text,
         of_role,
         asks_when=(_WHEN.search(lower) or _WHEN.search(asked)) is not None,
-        periods=find_periods(lower, now),
+        periods=find_periods(lower, now, zone),
         asks_now=of_role == "user" and present,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from itertools import islice
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # reckoned in UTC throughout
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DAY = timedelta(days=1)
 # A question is one or two sentences; of a pasted page only the beginning is searched for dates.
 _MAX_CHARS = 1_000
@@ -72,7 +72,7 @@ class Period:
     end: int
 
 
-def find_periods(text: str, now: int) -> tuple[Period, ...]:
+def find_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Period, ...]:
     """The periods that an English question names, in the order of their words.
 
     Dates, months, years, weekdays and "two weeks ago" are resolved by dateparser, always
@@ -83,24 +83,29 @@ def find_periods(text: str, now: int) -> tuple[Period, ...]:
     Args:
         text: the question.
         now: the time that relative times refer to, microseconds since 1970, UTC.
+        zone: where the person is who asks: their days, and so their weeks, months and years,
+            begin at midnight there.
     """
     lower = text[:_MAX_CHARS].lower()
     try:
-        base = _EPOCH + timedelta(microseconds=now)
-        found = sorted(_found(lower, base), key=lambda item: item[0])
+        here = (_EPOCH + timedelta(microseconds=now)).astimezone(zone).replace(tzinfo=None)
+        periods = [
+            Period(_micros(start, zone), _micros(end, zone))
+            for at, start, end in sorted(_found(lower, here), key=lambda item: item[0])
+            if not _NOT_THEN.search(lower, 0, at)
+        ]
     except (OverflowError, ValueError):
         # `now` is so close to year 1 or 9999 that a period would lie outside the calendar.
         return ()
-    periods = [
-        Period(_micros(start), _micros(end))
-        for at, start, end in found
-        if not _NOT_THEN.search(lower, 0, at)
-    ]
     return tuple(dict.fromkeys(periods))[:_MAX_PERIODS]
 
 
 def _found(lower: str, base: datetime) -> Iterator[tuple[int, datetime, datetime]]:
-    """The position of each expression in the text, and the start and end of its period."""
+    """The position of each expression in the text, and the start and end of its period.
+
+    All of them are what the clock on the wall shows, ``base`` too: a day is one even where it has
+    23 hours.
+    """
     today = base.replace(hour=0, minute=0, second=0, microsecond=0)
     # "The winter of 2022" must not also count as the year 2022.
     seasons = [match.span() for match in _SEASON.finditer(lower) if match[3]]
@@ -175,5 +180,11 @@ def _resolve(expression: str, today: datetime) -> tuple[datetime, datetime] | No
     return day, day + _DAY
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def _micros(wall: datetime, zone: tzinfo) -> int:
+    """A time on the wall in a zone as microseconds since 1970, UTC.
+
+    Of a time that is there twice it is the first; one that a changed clock has left out is the
+    moment of that change.
+    """
+    at = wall.replace(tzinfo=zone, fold=0)
+    return (at.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)

@@ -20,6 +20,7 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import RecallRequest, Retriever
 from bruno_memory_vec.recall.hits import Hit
+from bruno_memory_vec.rows.checks import local_moment
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
@@ -147,11 +148,13 @@ class ContextRecall:
         assistant can still answer without recalled memories.
         """
         shown = {str(seen.id) for context in contexts for seen in context.messages}
-        now = datetime.now(timezone.utc)
+        # A message with an offset tells where its author is, and so which day "yesterday" was.
+        here = local_moment("message.timestamp", message.timestamp).tzinfo
+        now = datetime.now(here)
         request = RecallRequest(
             query=message.content,
             scope=Scope.user(user_id),
-            where=RowFilter(alive_at=now),
+            where=RowFilter(alive_at=now.astimezone(timezone.utc)),
             k=2 * self._config.recall_k + len(shown),
             profile=self._profile,
             now=now,

@@ -25,7 +25,8 @@ class RecallRequest:
         where: which rows.
         k: how many hits.
         profile: how to rank.
-        now: the time that ages and expiry refer to (timezone-aware).
+        now: the time that ages and expiry refer to (timezone-aware). The days that the question
+            names ("yesterday") are days in its zone.
         min_similarity: only rows whose cosine similarity to the question is at least this.
     """
 

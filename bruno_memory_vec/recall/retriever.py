@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,7 +143,9 @@ class Retriever:
 
     def _read_words(self, request: RecallRequest, *, turns: bool) -> tuple[Candidates, Question]:
         """The lexical candidates and the cues of the question."""
-        question = read_question(request.query, micros(request.now))
+        question = read_question(
+            request.query, micros(request.now), request.now.tzinfo or timezone.utc
+        )
         if not request.lexical_limit:
             return Candidates.empty(), question
         return self._find_words(request, turns=turns)(request.lexical_limit), question

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from enum import Enum
 from functools import cache
 from numbers import Real
 from typing import Any, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -137,17 +138,52 @@ def _shown(value: Any) -> str:
 
 def moment(field: str, value: Any) -> datetime:
     """A datetime as an aware one in UTC; a naive one is UTC already, as in bruno-core."""
+    if type(value) is datetime and value.tzinfo in (None, timezone.utc):
+        return value.replace(tzinfo=timezone.utc)
+    return local_moment(field, value).astimezone(timezone.utc)
+
+
+def local_moment(field: str, value: Any) -> datetime:
+    """A datetime as an aware one in its own time zone; a naive one is UTC, as in bruno-core."""
     if not isinstance(value, datetime):
         raise InvalidInputError(
             field, f"expected a datetime, not {type(value).__name__}", fix="Give a datetime."
         )
-    if value.utcoffset() is None:
-        return value.replace(tzinfo=timezone.utc)
-    if not _EARLIEST <= value <= _LATEST:
+    try:
+        # A plain one, without what a subclass adds.
+        at = datetime(
+            *(value.year, value.month, value.day, value.hour, value.minute, value.second),
+            value.microsecond,
+            tzinfo=timezone.utc if value.utcoffset() is None else value.tzinfo,
+            fold=value.fold,
+        )
+        inside = _EARLIEST <= at <= _LATEST
+        if inside:
+            at = at.astimezone(timezone.utc).astimezone(_zone_of(at))
+    except Exception as error:  # whatever a foreign datetime or time zone raises
+        raise InvalidInputError(
+            field,
+            f"{_shown(value)} is no time that can be reckoned with: {error}",
+            fix="Give a datetime of Python with a zone of zoneinfo, or timezone.utc.",
+            cause=error,
+        ) from error
+    if not inside:
         raise InvalidInputError(
             field, f"{value.isoformat()} lies outside the years 1 to 9999 in UTC", fix="Mend it."
         )
-    return value.astimezone(timezone.utc)
+    return at
+
+
+def _zone_of(value: datetime) -> tzinfo | None:
+    """The time zone of a datetime, by which other days can be reckoned too."""
+    name = getattr(value.tzinfo, "zone", None)
+    if isinstance(name, str):
+        # Of pytz: an object of its stands for one offset, in summer and in winter.
+        try:
+            return ZoneInfo(name)
+        except (KeyError, ValueError, OSError):  # a machine without time zones
+            pass
+    return value.tzinfo
 
 
 @cache

@@ -74,7 +74,8 @@ def recall(
     Without --user, a store of one user is searched; of several, say whose. TIME is ISO 8601,
     such as 2026-03-01, in UTC unless it names an offset. VALUE is JSON where it can be read as a
     text, a number, true or false, else the text as it stands: year=2026 is a number, and
-    year='"2026"' a text.
+    year='"2026"' a text. Days named in QUERY, such as "yesterday", are those of this machine's
+    time zone.
     """
     wanted = metadata(pairs or ())
 
@@ -106,6 +107,7 @@ def recall(
                 metadata=wanted,
                 since=since,
                 until=until,
+                now=datetime.now().astimezone(),  # "yesterday" is one of whoever types it
             )
             seconds = time.perf_counter() - started
         shown_user = None if all_users else str(whose)
