@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 #: 2 added the cues, by which the rankers know a text without reading it. 3 added the write-ahead
-#: log: an older version would miss the rows that are only there. 4 added the metadata's pairs.
-SCHEMA_VERSION = 4
+#: log: an older version would miss the rows that are only there. 4 added the metadata's pairs. 5
+#: keeps the hot context by user as well as by conversation.
+SCHEMA_VERSION = 5
 
 #: The folder of the write-ahead log, in that of the rows.
 LOG = "log"

@@ -1,4 +1,4 @@
--- Version 1. Sessions, owners, users and the hot context of a store.
+-- Version 2. Sessions, owners, users and the hot context of a store.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -19,21 +19,22 @@ CREATE TABLE conversations (
 ) WITHOUT ROWID;
 
 CREATE TABLE sessions (
-    session_id      TEXT PRIMARY KEY,
+    started         INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation
+    session_id      TEXT NOT NULL UNIQUE,
     user_id         TEXT NOT NULL,
     conversation_id TEXT NOT NULL,
     is_active       INTEGER NOT NULL,
-    started         INTEGER NOT NULL,   -- order of creation
     payload         TEXT NOT NULL       -- SessionContext, as tagged JSON
-) WITHOUT ROWID;
+);
 CREATE INDEX sessions_by_user ON sessions (user_id, started);
-CREATE INDEX sessions_by_conversation ON sessions (conversation_id, is_active, started);
+CREATE INDEX sessions_by_conversation ON sessions (conversation_id, user_id, is_active, started);
 
 CREATE TABLE hot_messages (
     conversation_id TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
     turn            INTEGER NOT NULL,
     payload         TEXT NOT NULL,      -- Message, as tagged JSON
-    PRIMARY KEY (conversation_id, turn)
+    PRIMARY KEY (conversation_id, user_id, turn)
 ) WITHOUT ROWID;
 
 INSERT INTO meta VALUES ('last_seq', -1);

@@ -21,7 +21,7 @@ from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Above this, hot messages are read in a thread.
 _CHARACTERS_ON_THE_LOOP = 100_000
 
@@ -68,7 +68,7 @@ class SQLiteSessionStore:
 
         Raises:
             BackendUnavailable: the file cannot be opened or is no SQLite database.
-            StoreVersionError: its schema is newer than this package.
+            StoreVersionError: another version of this package made its schema.
         """
         path = str(path)
         keeper = None
@@ -94,6 +94,12 @@ class SQLiteSessionStore:
             raise StoreVersionError(
                 f"{self._path} has the sessions schema {version}, newer than {SCHEMA_VERSION}",
                 fix="Upgrade with: pip install -U bruno-memory-vec",
+            )
+        if 0 < version < SCHEMA_VERSION:
+            raise StoreVersionError(
+                f"{self._path} has the sessions schema {version}, older than {SCHEMA_VERSION}",
+                fix="Move it away: it is rebuilt from the rows, without sessions and user "
+                "profiles. Or open the store with the version that made it.",
             )
         if version > 0:
             await self._widen(read_only)
@@ -251,10 +257,7 @@ class SQLiteSessionStore:
     async def save_session(self, session: SessionContext) -> None:
         await self._change(
             "save a session",
-            "INSERT INTO sessions VALUES (?, ?, ?, ?, "
-            "(SELECT coalesce(max(started), 0) + 1 FROM sessions), ?) "
-            "ON CONFLICT DO UPDATE SET is_active = excluded.is_active, "
-            "payload = excluded.payload",
+            SAVE_SESSION,
             (
                 session.session_id,
                 session.user_id,
@@ -273,7 +276,7 @@ class SQLiteSessionStore:
         self, user_id: str | None, *, active: bool | None, limit: int | None, before: int | None
     ) -> list[tuple[int, SessionContext]]:
         rows = await self._read(
-            SESSIONS,
+            SESSIONS if user_id is None else SESSIONS_OF_USER,
             {
                 "user": user_id,
                 "active": None if active is None else int(active),
@@ -510,16 +513,22 @@ SELECT 2, payload, 0, 0 FROM (
 UNION ALL
 SELECT 3, payload, turn, 0 FROM (
     SELECT payload, turn FROM hot_messages
-    WHERE conversation_id = :conversation ORDER BY turn DESC LIMIT :limit
+    WHERE conversation_id = :conversation AND user_id = :user ORDER BY turn DESC LIMIT :limit
 )
+"""
+
+SAVE_SESSION = """
+INSERT INTO sessions (session_id, user_id, conversation_id, is_active, payload)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (session_id) DO UPDATE SET is_active = excluded.is_active, payload = excluded.payload
 """
 
 SESSIONS = """
 SELECT started, payload FROM sessions
-WHERE (:user IS NULL OR user_id = :user) AND (:active IS NULL OR is_active = :active)
-  AND (:before IS NULL OR started < :before)
+WHERE (:active IS NULL OR is_active = :active) AND (:before IS NULL OR started < :before)
 ORDER BY started DESC LIMIT :limit
 """
+SESSIONS_OF_USER = SESSIONS.replace("WHERE", "WHERE user_id = :user AND")
 
 
 def apply_rows(
@@ -533,20 +542,21 @@ def apply_rows(
         conversation: sorted(group, key=lambda turn: turn.turn)[-max_messages:]
         for conversation, group in turns.items()
     }
+    owned = [(conversation, group[-1].user_id) for conversation, group in newest.items()]
     database.executemany(
         "INSERT INTO conversations (conversation_id, user_id, next_turn) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET next_turn = max(next_turn, excluded.next_turn)",
         [
-            (conversation, group[-1].user_id, group[-1].turn + 1)
-            for conversation, group in newest.items()
+            (conversation, owner, newest[conversation][-1].turn + 1)
+            for conversation, owner in owned
         ],
     )
     _put_hot(database, [turn for group in newest.values() for turn in group])
     database.executemany(
-        "DELETE FROM hot_messages WHERE conversation_id = ?1 AND turn < ("
-        "SELECT turn FROM hot_messages WHERE conversation_id = ?1 "
-        "ORDER BY turn DESC LIMIT 1 OFFSET ?2)",
-        [(conversation, max_messages - 1) for conversation in newest],
+        "DELETE FROM hot_messages WHERE conversation_id = ?1 AND user_id = ?2 AND turn < ("
+        "SELECT turn FROM hot_messages WHERE conversation_id = ?1 AND user_id = ?2 "
+        "ORDER BY turn DESC LIMIT 1 OFFSET ?3)",
+        [(conversation, owner, max_messages - 1) for conversation, owner in owned],
     )
     _set_last_seq(database, last_seq)
 
@@ -578,8 +588,8 @@ def refill(
         return
     # Turns that were stored since the rows were read are hot already, and stay.
     database.execute(
-        "DELETE FROM hot_messages WHERE conversation_id = ? AND turn < ?",
-        (conversation_id, seen.next_turn),
+        "DELETE FROM hot_messages WHERE conversation_id = ? AND user_id = ? AND turn < ?",
+        (conversation_id, seen.user_id, seen.next_turn),
     )
     _put_hot(database, turns)
     database.execute(
@@ -590,9 +600,10 @@ def refill(
 def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:
     # Older copies of a message that was stored again are removed by a refill, after mark_stale.
     database.executemany(
-        "INSERT OR REPLACE INTO hot_messages (conversation_id, turn, payload) VALUES (?, ?, ?)",
+        "INSERT OR REPLACE INTO hot_messages (conversation_id, user_id, turn, payload) "
+        "VALUES (?, ?, ?, ?)",
         (
-            (turn.conversation_id, turn.turn, message_to_json(turn.row))
+            (turn.conversation_id, turn.user_id, turn.turn, message_to_json(turn.row))
             for turn in yielding_gil(turns)
         ),
     )

@@ -86,7 +86,7 @@ async def test_a_number_that_is_none(folder: Path, schema: Any) -> None:
 
 
 @READING
-@pytest.mark.parametrize("by", [1, 40])
+@pytest.mark.parametrize("by", [-1, 1, 40])
 async def test_the_sessions(folder: Path, by: int, read_only: bool) -> None:
     with sqlite3.connect(folder / "sessions.sqlite") as database:
         ((version,),) = database.execute("PRAGMA user_version")
@@ -94,8 +94,8 @@ async def test_the_sessions(folder: Path, by: int, read_only: bool) -> None:
         database.execute(f"PRAGMA user_version = {version + by}")
     database.close()
     told = await refused(folder, read_only=read_only)
-    assert f"sessions schema {version + by}" in told
-    assert "pip install -U" in told
+    assert f"sessions schema {version + by}, {'newer' if by > 0 else 'older'} than" in told
+    assert ("pip install -U" if by > 0 else "Move it away") in told
     # And nobody holds the folder: mended, it opens.
     with sqlite3.connect(folder / "sessions.sqlite") as database:
         database.execute(f"PRAGMA user_version = {version}")

@@ -135,6 +135,40 @@ async def test_the_newest_active_session_counts(store: Store) -> None:
     assert (found.is_active, found.metadata) == (False, {"seen": 0})
 
 
+async def test_no_statement_reads_all_sessions(store: Store) -> None:
+    """What one session or one user costs does not grow with how many there are."""
+    asked = {"user": "ana", "conversation": "c", "active": 1, "before": None, "limit": 5}
+    for statement, values in (
+        (module.SAVE_SESSION, ("s", "ana", "c", 1, "{}")),
+        (module.SESSIONS_OF_USER, asked),
+        (module.CONTEXT, asked),
+    ):
+        plan = [row[3] for row in await store._read(f"EXPLAIN QUERY PLAN {statement}", values)]
+        assert not [step for step in plan if "SCAN" in step and "SCAN (" not in step], plan
+
+
+async def test_the_order_of_sessions_has_no_number_twice(store: Store, path: Path) -> None:
+    made = [SessionContext(user_id=user, conversation_id="c") for user in ("ana", "ben", "ana")]
+    for one in made:
+        await store.save_session(one)
+    await store.save_session(made[0])
+    numbers = {n: s.session_id for n, s in await every_session(store)}
+    assert [numbers[n] for n in sorted(numbers)] == [one.session_id for one in made]
+    await store.close()
+    again = await Store.open(path, KEPT)
+    more = SessionContext(user_id="ben")
+    await again.save_session(more)
+    (newest, session), *older = await every_session(again)
+    assert session == more
+    assert [n for n, _ in older] == sorted(numbers, reverse=True)
+    assert newest > max(numbers)
+    await again.close()
+
+
+async def every_session(store: Store) -> list[tuple[int, SessionContext]]:
+    return await store.sessions(None, active=None, limit=None, before=None)
+
+
 async def test_users(store: Store) -> None:
     assert await store.user("ana") is None
     assert await store.current_conversation("ana") is None
