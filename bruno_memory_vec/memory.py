@@ -126,7 +126,11 @@ class VectorMemory(MemoryInterface):
         return self._lazy.config
 
     def for_user(self, user_id: str) -> VectorMemory:
-        """A view of the memory for one user, in which other users' ids do not exist."""
+        """A view of the memory for one user, in which other users' ids do not exist.
+
+        It shares the open store: its end, its :meth:`close` and ``async with`` on it close nothing.
+        The whole memory has to be closed.
+        """
         view = copy(self)
         view._caller = Caller(self._caller.acting_for_named(user_id))
         return view
@@ -143,8 +147,12 @@ class VectorMemory(MemoryInterface):
         return self
 
     async def close(self) -> None:
-        """Write what is pending and release the folder. Closing twice does nothing."""
-        await self._lazy.close()
+        """Write what is pending and release the folder. Closing twice does nothing.
+
+        Closing a user's view (:meth:`for_user`) does nothing: the memory is others', too.
+        """
+        if self._caller.user_id is None:
+            await self._lazy.close()
 
     async def __aenter__(self) -> VectorMemory:
         return await self.connect()
@@ -189,7 +197,7 @@ class VectorMemory(MemoryInterface):
     # Writing
 
     async def store_message(
-        self, message: Message, conversation_id: str, user_id: str | None = None
+        self, message: Message, conversation_id: str, *, user_id: str | None = None
     ) -> None:
         """Store one message. Storing the same id again replaces it and keeps its turn.
 
@@ -201,10 +209,10 @@ class VectorMemory(MemoryInterface):
             ForeignUserError: the conversation is another user's.
             ReadOnlyError, EmbeddingError, EngineError: it was not stored.
         """
-        await self.store_messages([message], conversation_id, user_id)
+        await self.store_messages([message], conversation_id, user_id=user_id)
 
     async def store_messages(
-        self, messages: Sequence[Message], conversation_id: str, user_id: str | None = None
+        self, messages: Sequence[Message], conversation_id: str, *, user_id: str | None = None
     ) -> None:
         """Store messages of one conversation in the given order, as one commit: all or none.
 
@@ -737,6 +745,14 @@ class VectorMemory(MemoryInterface):
         """
         await self._caller.search_scope(self._owners, user_id, conversation_id)
         await self.clear_history(conversation_id, keep_system_messages=False)
+
+    async def initialize(self) -> None:
+        """As :meth:`connect`."""
+        await self.connect()
+
+    async def shutdown(self) -> None:
+        """As :meth:`close`."""
+        await self.close()
 
     # Opened at first use
 

@@ -29,7 +29,9 @@ def memory(run: Run, texts: list[str], tmp_path_factory: Any) -> Iterator[Vector
                 Message(role=ROLES[place % 2], content=text, timestamp=data.NOW)
                 for place, text in enumerate(texts[first : first + data.TURNS])
             ]
-            await opened.store_messages(said, f"talk-{first // data.TURNS}", data.user(first))
+            await opened.store_messages(
+                said, f"talk-{first // data.TURNS}", user_id=data.user(first)
+            )
         await opened.maintain()
         return opened
 

@@ -117,7 +117,7 @@ def singles(
         stop = min(start + CHUNK, corpus.rows)
         for user, conversation, some in messages(corpus, start, stop, name):
             for message in some:
-                yield partial(memory.store_message, message, conversation, user)
+                yield partial(memory.store_message, message, conversation, user_id=user)
 
 
 def _id(corpus: Corpus, name: str, row: int) -> UUID:

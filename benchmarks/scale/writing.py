@@ -64,7 +64,9 @@ async def _together(memory: VectorMemory, fresh: Corpus, each: int) -> dict[str,
     latencies: list[float] = []
 
     async def caller(user: str, conversation: str, own: Sequence[Message]) -> None:
-        stores = [partial(memory.store_message, one, conversation, user) for one in own[:each]]
+        stores = [
+            partial(memory.store_message, one, conversation, user_id=user) for one in own[:each]
+        ]
         latencies.extend(await times(stores))
 
     started = time.perf_counter()

@@ -546,10 +546,7 @@ def apply_rows(
     database.executemany(
         "INSERT INTO conversations (conversation_id, user_id, next_turn) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET next_turn = max(next_turn, excluded.next_turn)",
-        [
-            (conversation, owner, newest[conversation][-1].turn + 1)
-            for conversation, owner in owned
-        ],
+        [(conversation, owner, newest[conversation][-1].turn + 1) for conversation, owner in owned],
     )
     _put_hot(database, [turn for group in newest.values() for turn in group])
     database.executemany(

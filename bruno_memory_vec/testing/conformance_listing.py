@@ -45,10 +45,10 @@ class ListingConformance(MemorySuite):
             "bo's": at(4, "Bo was here"),
         }
         await memory.store_messages(
-            [stored[n] for n in ("rule", "asked", "answered")], "roses", "ana"
+            [stored[n] for n in ("rule", "asked", "answered")], "roses", user_id="ana"
         )
-        await memory.store_message(stored["later"], "tulips", "ana")
-        await memory.store_message(stored["bo's"], "of bo", "bo")
+        await memory.store_message(stored["later"], "tulips", user_id="ana")
+        await memory.store_message(stored["bo's"], "of bo", user_id="bo")
         await memory.store_memories([noted("Ana has a garden"), noted("Ana likes roses")])
         return stored
 
@@ -94,7 +94,7 @@ class ListingConformance(MemorySuite):
         names = [f"talk {number:02}" for number in range(7)]
         for number, name in enumerate(names):
             # Pairs with an equal time.
-            await memory.store_message(at(number // 2, f"about {name}"), name, "ana")
+            await memory.store_message(at(number // 2, f"about {name}"), name, user_id="ana")
         whole = await memory.list_conversations("ana", limit=None)
         assert (len(whole), whole.next) == (7, None)
         pages, after = [], None
@@ -108,14 +108,16 @@ class ListingConformance(MemorySuite):
         assert pages == [3, 3, 1]
 
     async def test_a_title_is_short(self, memory: Any) -> None:
-        await memory.store_message(said("word " * 400), "long", "ana")
+        await memory.store_message(said("word " * 400), "long", user_id="ana")
         (long,) = await memory.list_conversations("ana")
         assert len(long.title) <= 80
         assert long.title.startswith("word word")
         assert long.title.endswith("…")
 
     async def test_a_conversation_with_nothing_but_a_system_message(self, memory: Any) -> None:
-        await memory.store_message(said("Be brief.", role=MessageRole.SYSTEM), "rules", "ana")
+        await memory.store_message(
+            said("Be brief.", role=MessageRole.SYSTEM), "rules", user_id="ana"
+        )
         (rules,) = await memory.list_conversations("ana")
         assert (rules.title, rules.messages) == ("Be brief.", 1)
 
@@ -141,8 +143,8 @@ class ListingConformance(MemorySuite):
 
     async def test_turns_in_both_directions(self, memory: Any) -> None:
         messages = [said(f"turn {number}") for number in range(6)]
-        await memory.store_messages(messages, "talk", "ana")
-        await memory.store_message(said("elsewhere"), "other", "ana")
+        await memory.store_messages(messages, "talk", user_id="ana")
+        await memory.store_message(said("elsewhere"), "other", user_id="ana")
         turns = await memory.read_turns("talk")
         assert [(one.turn, one.user_id, one.message) for one in turns] == [
             (number, "ana", message) for number, message in enumerate(messages)
@@ -195,8 +197,8 @@ class ListingConformance(MemorySuite):
     async def test_get_one_of_several_copies(self, memory: Any) -> None:
         first = said("said in one")
         second = first.model_copy(update={"content": "changed in two"})
-        await memory.store_message(first, "one", "ana")
-        await memory.store_message(second, "two", "ana")
+        await memory.store_message(first, "one", user_id="ana")
+        await memory.store_message(second, "two", user_id="ana")
         assert await memory.get_message(first.id) == second
         assert await memory.get_message(first.id, conversation_id="one") == first
         assert await memory.get_message(first.id, conversation_id="three") is None
@@ -226,7 +228,7 @@ class ListingConformance(MemorySuite):
     async def test_delete_a_message_from_every_conversation_or_from_one(self, memory: Any) -> None:
         both, all_three = said("in two of them"), said("in all")
         for name in ("one", "two", "three"):
-            await memory.store_messages([both, all_three], name, "ana")
+            await memory.store_messages([both, all_three], name, user_id="ana")
             await memory.get_context("ana", name)
         assert await memory.delete_messages(both.id, conversation_id="two") == 1
         assert (await memory.get_context("ana", "two")).messages == [all_three]
@@ -271,7 +273,7 @@ class ListingConformance(MemorySuite):
                 noted("of bo", user_id="bo"),
             ]
         )
-        await memory.store_message(said("a message"), "talk", "ana")
+        await memory.store_message(said("a message"), "talk", user_id="ana")
 
         async def found(**where: Any) -> set[str]:
             where = {"user_id": "ana", **where}

@@ -35,7 +35,9 @@ METHODS = (
     "store_message retrieve_messages search_messages store_memory retrieve_memories delete_memory "
     "create_session get_session end_session get_context clear_history get_statistics"
 ).split()
-GUIDE = "store_message retrieve_context search_memories clear_conversation".split()
+GUIDE = (
+    "store_message retrieve_context search_memories clear_conversation initialize shutdown".split()
+)
 
 
 class MemoryConformance(EntryConformance):
@@ -292,6 +294,34 @@ class MemoryConformance(EntryConformance):
         await memory.store_message(message=message, user_id="ana", conversation_id="talk")
         assert await memory.retrieve_messages("talk") == [message]
         assert (await memory.get_statistics("ana"))["total_messages"] == 1
+
+    async def test_user_and_conversation_are_not_mistaken_for_each_other(self, memory: Any) -> None:
+        """The guide's order of arguments is another one, so the user has to be named."""
+        with pytest.raises(TypeError):
+            await memory.store_message(said("by position"), "ana", "talk")
+        with pytest.raises(TypeError):
+            await memory.store_messages([said("by position")], "ana", "talk")
+        for name in ("ana", "talk"):
+            assert await memory.retrieve_messages(name) == []
+
+    async def test_the_guide_begins_and_ends(self) -> None:
+        memory = await self.open_memory()
+        await memory.initialize()
+        await memory.initialize()
+        await memory.store_message(said("kept"), "talk")
+        await memory.shutdown()
+        await memory.shutdown()
+        with pytest.raises(bruno.BrunoError, match="closed"):
+            await memory.retrieve_messages("talk")
+        await self.close_memory(memory)
+
+    async def test_the_end_of_a_view_is_not_that_of_the_memory(self, memory: Any) -> None:
+        async with memory.for_user("ana") as view:
+            await view.store_message(said("kept"), "talk")
+        await view.close()
+        await view.shutdown()
+        assert len(await memory.retrieve_messages("talk")) == 1
+        assert len(await view.retrieve_messages("talk")) == 1
 
     async def test_the_guide_retrieves_a_context_oldest_first(self, memory: Any) -> None:
         messages = [

@@ -230,8 +230,8 @@ async def test_a_memory_over_it(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path / "memory"), **settings) as memory:
         subjects = [f"{word} and {other}" for word in WORDS for other in WORDS]
         texts = [f"{subject}, note {n}" for n in range(4) for subject in subjects]
-        await memory.store_messages(_all(texts), "talk", "ana")
-        await memory.store_messages(_all(subjects[:40]), "bens", "ben")
+        await memory.store_messages(_all(texts), "talk", user_id="ana")
+        await memory.store_messages(_all(subjects[:40]), "bens", user_id="ben")
         report = await memory.maintain()
         assert report.ok
         kinds = {tuple(one["columns"]) for one in (await memory.health())["rows"]["indexes"]}

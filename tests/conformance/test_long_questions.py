@@ -28,8 +28,8 @@ def said(text: str) -> Message:
 async def memory(tmp_path: object) -> AsyncIterator[VectorMemory]:
     async with open_memory(f"{tmp_path}/memory", embedder="hash", profile="lexical") as opened:
         texts = [f"{word} {other}" for word in COMMON for other in ("one", "two", "three")]
-        await opened.store_messages([said(text) for text in texts], "talk", "ana")
-        await opened.store_messages([said(f"{word} alone") for word in RARE], "talk", "ana")
+        await opened.store_messages([said(text) for text in texts], "talk", user_id="ana")
+        await opened.store_messages([said(f"{word} alone") for word in RARE], "talk", user_id="ana")
         yield opened
 
 

@@ -340,7 +340,7 @@ class Memories(Machine):
             )
             for number, text, role in said
         ]
-        answer = self.same("store_messages", messages, conversation, user)
+        answer = self.same("store_messages", messages, conversation, user_id=user)
         owner = self.owners.setdefault(conversation, user)
         assert (answer is None) == (owner == user)
         if answer is not None:

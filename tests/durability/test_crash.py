@@ -374,7 +374,7 @@ async def test_killed_with_the_sessions_gone(nursery: Nursery, tmp_path: Path) -
 async def fill(folder: Path, model: Model, count: int) -> None:
     async with open_memory(str(folder), embedder="hash") as memory:
         messages = [message(f"{word(n + 1)} was said") for n in range(count)]
-        await memory.store_messages(messages, "ana-0", "ana")
+        await memory.store_messages(messages, "ana-0", user_id="ana")
     for n, each in enumerate(messages):
         model.states[f"ana-0/{each.id}"] = [
             {

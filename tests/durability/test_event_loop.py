@@ -74,27 +74,27 @@ async def holds_the_loop(attempt: Callable[[], Awaitable[Heartbeat]]) -> bool:
 @pytest.fixture
 async def memory(tmp_path: Path) -> AsyncIterator[VectorMemory]:
     async with open_memory(str(tmp_path / "store"), recall_in_context=False) as opened:
-        await opened.store_message(message("hello"), "warm", "ana")
+        await opened.store_message(message("hello"), "warm", user_id="ana")
         await opened.recall("hello", user_id="ana")
         yield opened
 
 
 async def _store_many(memory: VectorMemory, given: list[Any]) -> None:
-    await memory.store_messages(given, "long", "ana")
+    await memory.store_messages(given, "long", user_id="ana")
 
 
 async def _store_again(memory: VectorMemory, full: list[Any]) -> None:
-    await memory.store_messages(full, "full", "ana")
+    await memory.store_messages(full, "full", user_id="ana")
 
 
 async def _store_at_once(memory: VectorMemory, given: list[Any]) -> None:
     await asyncio.gather(
-        *(memory.store_message(m, f"c{n % 50}", "ana") for n, m in enumerate(given[:1000]))
+        *(memory.store_message(m, f"c{n % 50}", user_id="ana") for n, m in enumerate(given[:1000]))
     )
 
 
 async def _first_recall(memory: VectorMemory, given: list[Any]) -> None:
-    await memory.store_messages(given, "fresh", "ana")
+    await memory.store_messages(given, "fresh", user_id="ana")
     await memory.recall("the violin in the garden", user_id="ana")
 
 
@@ -113,17 +113,17 @@ async def _statistics(memory: VectorMemory, _: list[Any]) -> None:
 
 async def _maintain(memory: VectorMemory, _: list[Any]) -> None:
     for n in range(60):
-        await memory.store_message(message(f"one more {n}"), "full", "ana")
+        await memory.store_message(message(f"one more {n}"), "full", user_id="ana")
     await memory.maintain()
 
 
 async def _huge_message(memory: VectorMemory, _: list[Any]) -> None:
-    await memory.store_message(message("long letter " * 90_000), "huge", "ana")
+    await memory.store_message(message("long letter " * 90_000), "huge", user_id="ana")
 
 
 async def _huge_context(memory: VectorMemory, _: list[Any]) -> None:
     for n in range(5):
-        await memory.store_message(message(f"letter {n} " + "x " * 500_000), "huge", "ana")
+        await memory.store_message(message(f"letter {n} " + "x " * 500_000), "huge", user_id="ana")
     await memory.get_context("ana", "huge")
 
 
@@ -169,7 +169,7 @@ async def test_the_loop_goes_on(memory: VectorMemory, work: Work) -> None:
 
     async def attempt() -> Heartbeat:
         if full:
-            await memory.store_messages(full, "full", "ana")
+            await memory.store_messages(full, "full", user_id="ana")
         given = full or many()
         await memory.maintain()  # what the last attempt left to do is not this one's
         return await longest_silence(lambda: work(memory, given))
@@ -188,7 +188,7 @@ async def test_the_loop_goes_on_while_a_store_is_opened_and_closed(
     folder = tmp_path / "store"
     async with open_memory(str(folder)) as memory:
         for n in range(10):
-            await memory.store_messages(many(1000), f"c{n}", "ana")
+            await memory.store_messages(many(1000), f"c{n}", user_id="ana")
 
     async def attempt() -> Heartbeat:
         if lost == "lexical":
@@ -201,7 +201,7 @@ async def test_the_loop_goes_on_while_a_store_is_opened_and_closed(
 
         async def work() -> None:
             async with open_memory(str(folder)) as memory:
-                await memory.store_messages(given, "more", "ana")
+                await memory.store_messages(given, "more", user_id="ana")
 
         return await longest_silence(work)
 

@@ -32,7 +32,7 @@ def message(text):
 
 async def begin():
     writer = await open_memory(folder, embedder="hash")
-    await writer.store_message(message("logged"), "talk", "ana")
+    await writer.store_message(message("logged"), "talk", user_id="ana")
     return writer, await open_memory(folder, embedder="hash", read_only=True)
 
 
@@ -46,7 +46,7 @@ async def use(memory):
 
 
 async def end():
-    await writer.store_message(message("later"), "talk", "ana")
+    await writer.store_message(message("later"), "talk", user_id="ana")
     await reader.close()
     await writer.close()
 

@@ -81,24 +81,24 @@ _FORGOTTEN = {
     "close": """
         async def main():
             memory = await open_memory(sys.argv[1], embedder="hash")
-            await memory.store_message(message("kept"), "talk", "ana")
+            await memory.store_message(message("kept"), "talk", user_id="ana")
             await asyncio.sleep(0.5)
         asyncio.run(main())
     """,
     "close, with words not committed": """
         async def main():
             memory = await open_memory(sys.argv[1], embedder="hash")
-            await memory.store_message(message("kept"), "talk", "ana")
+            await memory.store_message(message("kept"), "talk", user_id="ana")
         asyncio.run(main())
     """,
     "close, kept alive by a global": """
         memory = VectorMemory(sys.argv[1], embedder="hash")
-        asyncio.run(memory.store_message(message("kept"), "talk", "ana"))
+        asyncio.run(memory.store_message(message("kept"), "talk", user_id="ana"))
     """,
     "close, while a write is on its way": """
         async def main():
             memory = await open_memory(sys.argv[1], embedder="hash")
-            await memory.store_message(message("kept"), "talk", "ana")
+            await memory.store_message(message("kept"), "talk", user_id="ana")
             task = asyncio.create_task(memory.recall("kept", user_id="ana"))
             await asyncio.sleep(0)
         asyncio.run(main())
@@ -109,7 +109,7 @@ _FORGOTTEN = {
 _AN_EXCEPTION = """
     async def main():
         memory = await open_memory(sys.argv[1], embedder="hash")
-        await memory.store_message(message("kept"), "talk", "ana")
+        await memory.store_message(message("kept"), "talk", user_id="ana")
         raise ZeroDivisionError("the program's own")
     asyncio.run(main())
 """
@@ -120,7 +120,10 @@ _TWO_LOOPS = """
     async def many(name):
         # At once, so that every lock in there is waited for.
         await asyncio.gather(
-            *(memory.store_message(message(f"{name} {n}"), "talk", "ana") for n in range(20)),
+            *(
+                memory.store_message(message(f"{name} {n}"), "talk", user_id="ana")
+                for n in range(20)
+            ),
             *(memory.get_context("ana", "talk") for n in range(20)),
             *(memory.create_session("ana") for n in range(20)),
             memory.recall("anything", user_id="ana"),
@@ -203,11 +206,11 @@ def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
 async def test_closing_twice_and_using_it_afterwards(tmp_path: Path) -> None:
     memory = await open_memory(str(tmp_path / "store"), embedder="hash")
     view = memory.for_user("ana")
-    await memory.store_message(message("hello"), "talk", "ana")
+    await memory.store_message(message("hello"), "talk", user_id="ana")
     await asyncio.gather(memory.close(), memory.close())
     await memory.close()
     for call in (
-        lambda: memory.store_message(message("no"), "talk", "ana"),
+        lambda: memory.store_message(message("no"), "talk", user_id="ana"),
         lambda: memory.recall("hello", user_id="ana"),
         lambda: memory.retrieve_messages("talk"),
         lambda: memory.get_context("ana", "talk"),
@@ -228,9 +231,9 @@ async def test_closing_under_calls_that_run(tmp_path: Path) -> None:
     for round_ in range(6):
         folder = tmp_path / f"store{round_}"
         memory = await open_memory(str(folder), embedder="hash")
-        await memory.store_message(message("hello"), "talk", "ana")
+        await memory.store_message(message("hello"), "talk", user_id="ana")
         writes = [
-            asyncio.create_task(memory.store_message(message(f"m{n}"), "talk", "ana"))
+            asyncio.create_task(memory.store_message(message(f"m{n}"), "talk", user_id="ana"))
             for n in range(30)
         ]
         reads = [asyncio.create_task(memory.recall("hello", user_id="ana", k=3)) for _ in range(5)]
@@ -251,7 +254,7 @@ async def test_a_cancelled_close_can_be_finished(tmp_path: Path) -> None:
     folder = str(tmp_path / "store")
     for wait in (0, 0.0001, 0.0005, 0.001, 0.002, 0.005):
         memory = await open_memory(folder, embedder="hash")
-        await memory.store_message(message("hello"), "talk", "ana")
+        await memory.store_message(message("hello"), "talk", user_id="ana")
         closing = asyncio.create_task(memory.close())
         await asyncio.sleep(wait)
         closing.cancel()
@@ -283,7 +286,7 @@ async def test_cancelled_callers_harm_nobody(tmp_path: Path) -> None:
     async with open_memory(str(folder), embedder="hash") as memory:
 
         async def store(text: str) -> None:
-            await memory.store_message(message(text), f"talk{dice.randrange(3)}", "ana")
+            await memory.store_message(message(text), f"talk{dice.randrange(3)}", user_id="ana")
             acknowledged.append(text)
 
         for round_ in range(15):
@@ -297,7 +300,9 @@ async def test_cancelled_callers_harm_nobody(tmp_path: Path) -> None:
             with contextlib.suppress(asyncio.TimeoutError):
                 late = store(f"{word(round_ * 100 + 99)}")
                 await asyncio.wait_for(late, dice.uniform(0, 0.004))
-        await memory.store_message(message(word(99_999)), "talk0", "ana")  # after all the others
+        await memory.store_message(
+            message(word(99_999)), "talk0", user_id="ana"
+        )  # after all the others
         rows = await rows_of(memory)
         stored = Counter(row["content"] for row in rows)
         assert set(acknowledged) <= set(stored)
@@ -315,7 +320,9 @@ async def test_a_cancelled_writer_gives_no_turn_twice(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         for number in range(40):
             tasks = [
-                asyncio.create_task(memory.store_message(message(f"{number} {n}"), "talk", "ana"))
+                asyncio.create_task(
+                    memory.store_message(message(f"{number} {n}"), "talk", user_id="ana")
+                )
                 for n in range(3)
             ]
             await asyncio.sleep(dice.uniform(0, 0.012))
@@ -324,7 +331,7 @@ async def test_a_cancelled_writer_gives_no_turn_twice(tmp_path: Path) -> None:
                 task.cancel()
             _, running = await asyncio.wait({*tasks, *others}, timeout=_HANGS)
             assert not running
-            await memory.store_message(message(f"{number} sure"), "talk", "ana")
+            await memory.store_message(message(f"{number} sure"), "talk", user_id="ana")
         turns = [turn for turn, _ in await turns_of(memory, "talk")]
         assert len(set(turns)) == len(turns)
     assert len(await contents(tmp_path / "store")) == len(turns)
@@ -351,13 +358,13 @@ async def test_a_commit_that_fails_after_it_was_made(
 ) -> None:
     """The rows are there although the engine said no: nothing may be given their turns."""
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
-        await memory.store_message(message("one"), "talk", "ana")
+        await memory.store_message(message("one"), "talk", user_id="ana")
         fault = Fault((await memory._lazy.get()).rows, "upsert", monkeypatch)
         fault.on = True
         with pytest.raises(EngineError):
-            await memory.store_message(message("two"), "talk", "ana")
+            await memory.store_message(message("two"), "talk", user_id="ana")
         fault.on = False
-        await memory.store_message(message("three"), "talk", "ana")
+        await memory.store_message(message("three"), "talk", user_id="ana")
         turns = [turn for turn, _ in await turns_of(memory, "talk")]
         assert len(set(turns)) == len(turns), await turns_of(memory, "talk")
     assert await contents(tmp_path / "store") == ["one", "three", "two"]
@@ -376,7 +383,7 @@ async def test_a_failing_embedder_fails_only_its_own_calls(tmp_path: Path) -> No
     async with open_memory(str(tmp_path / "store"), embedder=Moody()) as memory:
         texts = [f"poison {n}" if n % 7 == 3 else f"sound {n}" for n in range(60)]
         ends = await asyncio.gather(
-            *(memory.store_message(message(text), "talk", "ana") for text in texts),
+            *(memory.store_message(message(text), "talk", user_id="ana") for text in texts),
             return_exceptions=True,
         )
         for text, end in zip(texts, ends, strict=True):
@@ -385,15 +392,17 @@ async def test_a_failing_embedder_fails_only_its_own_calls(tmp_path: Path) -> No
         assert sorted(text for _, text in stored) == sorted(t for t in texts if "sound" in t)
         assert [turn for turn, _ in stored] == list(range(len(stored)))
         with pytest.raises(EmbeddingError):
-            await memory.store_messages([message("sound"), message("poison")], "talk", "ana")
+            await memory.store_messages(
+                [message("sound"), message("poison")], "talk", user_id="ana"
+            )
         assert len(await rows_of(memory)) == len(stored)
 
 
 async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
-    await memory.store_message(message("warm"), "talk", "ana")
+    await memory.store_message(message("warm"), "talk", user_id="ana")
     before, began = (await memory.health())["rows"]["version"], time.monotonic()
     await asyncio.gather(
-        *(memory.store_message(message(f"m{n}"), f"talk{n % 5}", "ana") for n in range(200))
+        *(memory.store_message(message(f"m{n}"), f"talk{n % 5}", user_id="ana") for n in range(200))
     )
     # A few, and one more for each second that it took.
     commits = (await memory.health())["rows"]["version"] - before
@@ -407,7 +416,7 @@ async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemo
     before, version = (await memory.health())["rows"], await rows.version()
     began = time.monotonic()
     for n in range(20):
-        await memory.store_message(message(f"m{n}"), "talk", "ana")
+        await memory.store_message(message(f"m{n}"), "talk", user_id="ana")
         assert await rows.version() != version
         version = await rows.version()
     await rows.flush()
@@ -420,12 +429,12 @@ async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemo
 async def test_storing_while_it_is_compacted(memory: VectorMemory) -> None:
     first = [message(f"m{n}") for n in range(100)]
     for each in first:
-        await memory.store_message(each, "talk", "ana")
+        await memory.store_message(each, "talk", user_id="ana")
 
     async def write() -> None:
         for n in range(60):
-            await memory.store_message(message(f"new {n}"), "talk", "ana")
-            await memory.store_message(first[n], "talk", "ana")  # a replacement
+            await memory.store_message(message(f"new {n}"), "talk", user_id="ana")
+            await memory.store_message(first[n], "talk", user_id="ana")  # a replacement
 
     async def compact() -> None:
         for _ in range(8):
@@ -444,7 +453,7 @@ async def test_one_id_stored_by_many_at_once_is_one_row(memory: VectorMemory) ->
     for _ in range(3):
         await asyncio.gather(
             *(
-                memory.store_message(message(f"version {n}", id=id_), "talk", "ana")
+                memory.store_message(message(f"version {n}", id=id_), "talk", user_id="ana")
                 for n in range(40)
             )
         )
@@ -457,8 +466,8 @@ async def test_one_id_stored_by_many_at_once_is_one_row(memory: VectorMemory) ->
 async def test_two_users_begin_one_conversation(memory: VectorMemory) -> None:
     for n in range(20):
         ends = await asyncio.gather(
-            memory.store_message(message("mine"), f"talk{n}", "ana"),
-            memory.store_message(message("no, mine"), f"talk{n}", "bo"),
+            memory.store_message(message("mine"), f"talk{n}", user_id="ana"),
+            memory.store_message(message("no, mine"), f"talk{n}", user_id="bo"),
             return_exceptions=True,
         )
         refused = [end for end in ends if end is not None]
@@ -471,9 +480,11 @@ async def test_two_users_begin_one_conversation(memory: VectorMemory) -> None:
 
 async def test_a_bulk_of_new_and_old_messages_gives_no_turn_twice(memory: VectorMemory) -> None:
     old = [message(f"old {n}") for n in range(20)]
-    await memory.store_messages(old, "talk", "ana")
-    await memory.store_messages([*[message(f"new {n}") for n in range(25)], *old], "talk", "ana")
-    await memory.store_message(message("last"), "talk", "ana")
+    await memory.store_messages(old, "talk", user_id="ana")
+    await memory.store_messages(
+        [*[message(f"new {n}") for n in range(25)], *old], "talk", user_id="ana"
+    )
+    await memory.store_message(message("last"), "talk", user_id="ana")
     stored = await turns_of(memory, "talk")
     assert [turn for turn, _ in stored] == list(range(46))
     context = await memory.get_context("ana", "talk")
@@ -484,14 +495,14 @@ async def test_a_bulk_of_new_and_old_messages_gives_no_turn_twice(memory: Vector
 async def test_cleared_messages_do_not_come_back_into_a_context(
     memory: VectorMemory, keep: bool
 ) -> None:
-    await memory.store_message(message("rules", role="system"), "talk", "ana")
-    await memory.store_messages([message(f"m{n}") for n in range(40)], "talk", "ana")
+    await memory.store_message(message("rules", role="system"), "talk", user_id="ana")
+    await memory.store_messages([message(f"m{n}") for n in range(40)], "talk", user_id="ana")
     await memory.clear_history("talk", keep_system_messages=keep)
     kept = ["rules"] if keep else []
     for _ in range(2):
         context = await memory.get_context("ana", "talk")
         assert [m.content for m in context.messages] == kept
-    await memory.store_message(message("fresh"), "talk", "ana")
+    await memory.store_message(message("fresh"), "talk", user_id="ana")
     for _ in range(2):
         context = await memory.get_context("ana", "talk")
         assert [m.content for m in context.messages] == [*kept, "fresh"]

@@ -129,7 +129,7 @@ async def test_a_second_writer_in_this_process_is_refused(tmp_path: Path) -> Non
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         with pytest.raises(StoreLockedError, match=rf"process {os.getpid()}\b"):
             await open_memory(str(tmp_path), embedder="hash")
-        await memory.store_message(message("the first goes on"), "talk", "ana")
+        await memory.store_message(message("the first goes on"), "talk", user_id="ana")
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         assert len(await rows_of(memory)) == 1
 
@@ -197,13 +197,13 @@ async def test_a_reader_whose_version_was_cleaned_away_looks_again(
 
     monkeypatch.setattr(lance_upkeep, "_KEEP_VERSIONS", timedelta(milliseconds=1))
     async with open_memory(str(tmp_path), embedder="hash") as writer:
-        await writer.store_message(message(f"{word(0)} stays"), "talk", "ana")
+        await writer.store_message(message(f"{word(0)} stays"), "talk", user_id="ana")
         async with open_memory(str(tmp_path), embedder="hash", read_only=True) as reader:
 
             async def write() -> None:
                 for number in range(6):
                     for n in range(15):
-                        await writer.store_message(message(f"{number} {n}"), "talk", "ana")
+                        await writer.store_message(message(f"{number} {n}"), "talk", user_id="ana")
                     await writer.maintain()
 
             writing = asyncio.create_task(write())
@@ -216,10 +216,10 @@ async def test_a_reader_whose_version_was_cleaned_away_looks_again(
 async def test_two_readers_at_once(tmp_path: Path, script: Callable[..., Child]) -> None:
     folder = tmp_path / "store"
     async with open_memory(str(folder), embedder="hash") as writer:
-        await writer.store_message(message("nothing much"), "talk", "ana")
+        await writer.store_message(message("nothing much"), "talk", user_id="ana")
         readers = [script(_READER, folder), script(_READER, folder)]
         text = f"{word(7)} for both"
-        await writer.store_message(message(text), "talk", "ana")
+        await writer.store_message(message(text), "talk", user_id="ana")
         for reader in readers:
             for profile in ("lexical", "semantic"):
 
@@ -250,13 +250,13 @@ async def test_a_reader_comes_after_a_killed_writer(
 
 async def test_a_reader_writes_nothing(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash") as writer:
-        await writer.store_message(message("hello"), "talk", "ana")
+        await writer.store_message(message("hello"), "talk", user_id="ana")
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "rows").rglob("*") if p.is_file()}
     entry = MemoryEntry(content="a fact", memory_type=MemoryType.FACT, user_id="ana")
     async with open_memory(str(tmp_path), embedder="hash", read_only=True) as reader:
         for write in (
-            lambda: reader.store_message(message("no"), "talk", "ana"),
-            lambda: reader.store_messages([message("no")], "talk", "ana"),
+            lambda: reader.store_message(message("no"), "talk", user_id="ana"),
+            lambda: reader.store_messages([message("no")], "talk", user_id="ana"),
             lambda: reader.store_memory(entry),
             lambda: reader.delete_memory(str(entry.id)),
             lambda: reader.clear_history("talk"),

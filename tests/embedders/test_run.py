@@ -253,7 +253,7 @@ async def test_the_writer_goes_on_where_an_embedder_cancels_itself(native: bool)
         texts = [f"text {number}" for number in range(5)] + ["bad text"]
         ends = await asyncio.gather(
             *(
-                memory.store_message(Message(role="user", content=text), "talk", "ana")
+                memory.store_message(Message(role="user", content=text), "talk", user_id="ana")
                 for text in texts
             ),
             return_exceptions=True,
@@ -261,7 +261,7 @@ async def test_the_writer_goes_on_where_an_embedder_cancels_itself(native: bool)
         assert ends[:-1] == [None] * 5
         assert isinstance(ends[-1], EmbeddingError)
         assert repr(hash_.fingerprint.name) in str(ends[-1])
-        await memory.store_message(Message(role="user", content="and on"), "talk", "ana")
+        await memory.store_message(Message(role="user", content="and on"), "talk", user_id="ana")
         with pytest.raises(EmbeddingError, match="CancelledError"):
             await memory.recall("bad question", user_id="ana")
         assert len(await memory.retrieve_messages("talk")) == 6

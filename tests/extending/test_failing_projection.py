@@ -77,7 +77,7 @@ async def test_writing_and_opening_go_on(
     async with open_memory(folder, embedder="hash", projections=[mine]) as memory:
         mine.fails = set(fails.split())
         for text in ("one", "two", "three"):
-            await memory.store_message(said(text), "talk", "ana")
+            await memory.store_message(said(text), "talk", user_id="ana")
         newest = (await memory.read_turns("talk"))[-1].message
         assert await memory.delete_messages(newest.id) == 1
         problems = (await memory.health())["problems"]
@@ -107,7 +107,7 @@ async def test_writing_and_opening_go_on(
 async def test_a_deletion_alone_that_it_misses_is_in_health(tmp_path: Path) -> None:
     mine, first = Failing(), said("one")
     async with open_memory("memory://", embedder="hash", projections=[mine]) as memory:
-        await memory.store_message(first, "talk", "ana")
+        await memory.store_message(first, "talk", user_id="ana")
         mine.fails = {"apply"}
         assert await memory.delete_messages(first.id) == 1
         assert "follow the rows in the mine" in (await memory.health())["problems"]

@@ -70,7 +70,9 @@ async def test_a_deployment_with_a_session_store_of_its_own(install: Install) ->
         await open_memory("mine://anything", embedder="hash")
     install(DEPLOYMENT, {"bruno_memory_vec.deployments": "mine = plugin:Mine"})
     async with open_memory("mine://anything", embedder="hash") as memory:
-        await memory.store_message(Message(role="user", content="the red boat"), "talk", "ana")
+        await memory.store_message(
+            Message(role="user", content="the red boat"), "talk", user_id="ana"
+        )
         assert [hit.content for hit in await memory.recall("boat", user_id="ana")] == [
             "the red boat"
         ]

@@ -88,7 +88,7 @@ async def test_it_follows(tmp_path: Path, kept: bool) -> None:
     url = str(tmp_path / "store") if kept else "memory://"
     async with open_memory(url, embedder="hash", projections=[trail]) as memory:
         first = said("one")
-        await memory.store_messages([first, said("two")], "talk", "ana")
+        await memory.store_messages([first, said("two")], "talk", user_id="ana")
         await memory.store_message(first.model_copy(update={"content": "one again"}), "talk")
         fact = MemoryEntry(content="a fact", memory_type=MemoryType.FACT, user_id="ana")
         await memory.store_memory(fact)
@@ -111,16 +111,16 @@ async def test_it_follows(tmp_path: Path, kept: bool) -> None:
 async def test_it_catches_up_with_what_it_missed(tmp_path: Path) -> None:
     store, trail = str(tmp_path / "store"), Trail(tmp_path / "trail")
     async with open_memory(store, embedder="hash") as memory:
-        await memory.store_messages([said("one"), said("two")], "talk", "ana")
+        await memory.store_messages([said("one"), said("two")], "talk", user_id="ana")
     async with open_memory(store, embedder="hash", projections=[trail]) as memory:
         assert trail._held() == {0, 1}
         # Where it fails, the row is stored all the same, and it follows before the next write.
         trail.fails = True
-        await memory.store_message(said("three"), "talk", "ana")
+        await memory.store_message(said("three"), "talk", user_id="ana")
         assert len(await memory.retrieve_messages("talk")) == 3
         problems = (await memory.health())["problems"]
         assert "disk of the trail" in problems["follow the rows in the audit"]
         trail.fails = False
-        await memory.store_message(said("four"), "talk", "ana")
+        await memory.store_message(said("four"), "talk", user_id="ana")
         assert trail._held() == {0, 1, 2, 3}
         assert (await memory.health())["problems"] == {}

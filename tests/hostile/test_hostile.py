@@ -48,7 +48,7 @@ async def store(tmp_path: Path) -> Path:
     folder = tmp_path / "store"
     async with open_memory(str(folder), embedder="hash") as memory:
         await memory.store_messages(
-            [said(f"part {i} of the zebra") for i in range(3)], "talk", "ana"
+            [said(f"part {i} of the zebra") for i in range(3)], "talk", user_id="ana"
         )
         await memory.store_memory(noted("The zebra is called Zed"))
         await memory.create_session("ana")
@@ -117,8 +117,8 @@ AWKWARD = {
 async def test_awkward_content_is_kept_and_found(memory: Any, name: str) -> None:
     content = AWKWARD[name].strip()
     message, entry = said(content), noted(content)
-    await memory.store_message(said("something else entirely"), "talk", "ana")
-    await memory.store_message(message, "talk", "ana")
+    await memory.store_message(said("something else entirely"), "talk", user_id="ana")
+    await memory.store_message(message, "talk", user_id="ana")
     await memory.store_memory(entry)
     assert (await memory.retrieve_messages("talk", 1)) == [message]
     assert (await memory.get_context("ana", "talk")).messages[-1] == message
@@ -132,7 +132,7 @@ async def test_awkward_content_is_kept_and_found(memory: Any, name: str) -> None
 async def test_awkward_questions_are_answered(memory: Any, name: str) -> None:
     surrogates = {"lone surrogate": "the z\ud800ebra \udfff", "only surrogates": "\ud800\udc00"}
     question = surrogates.get(name) or AWKWARD[name]
-    await memory.store_message(said("the zebra"), "talk", "ana")
+    await memory.store_message(said("the zebra"), "talk", user_id="ana")
     await memory.store_memory(noted("the zebra, remembered"))
     assert len(await memory.recall(question, user_id="ana")) <= 2
     if name == "1 MB":
@@ -172,7 +172,9 @@ async def test_a_question_needs_a_character(memory: Any, question: Any) -> None:
 async def test_scripts_without_spaces_are_found_by_a_part(
     memory: Any, sentence: str, parts: list[str]
 ) -> None:
-    await memory.store_messages([said("nothing of it 別 别 별 น"), said(sentence)], "talk", "ana")
+    await memory.store_messages(
+        [said("nothing of it 別 别 별 น"), said(sentence)], "talk", user_id="ana"
+    )
     for part in parts:
         hits = await memory.recall(part, user_id="ana", profile="lexical")
         found = [hit.content for hit in hits if hit.signals.get("lexical", 0) > 0]
@@ -198,12 +200,12 @@ ODD_IDS = [
 
 @pytest.mark.parametrize("odd", ODD_IDS)
 async def test_odd_ids_are_only_text(memory: Any, odd: str) -> None:
-    await memory.store_message(said("of somebody else"), "plain", "bo")
+    await memory.store_message(said("of somebody else"), "plain", user_id="bo")
     message, entry = (
         said("the zebra", conversation_id=odd),
         noted("a memory", odd, tags=[odd], category=odd),
     )
-    await memory.store_message(message, odd, odd)
+    await memory.store_message(message, odd, user_id=odd)
     await memory.store_memory(entry)
     assert await memory.retrieve_messages(odd) == [message]
     assert (await memory.get_context(odd, odd)).messages == [message]
@@ -226,7 +228,7 @@ async def test_odd_ids_are_only_text(memory: Any, odd: str) -> None:
 @pytest.mark.parametrize("wrong", ["", "  ", "x" * 1025, "a\ud800", None, 5, b"x", ["a"], True])
 async def test_wrong_ids_are_refused(memory: Any, wrong: Any) -> None:
     calls = [
-        ("conversation_id", memory.store_message(said("x"), wrong, "ana")),
+        ("conversation_id", memory.store_message(said("x"), wrong, user_id="ana")),
         ("conversation_id", memory.retrieve_messages(wrong)),
         ("conversation_id", memory.clear_history(wrong)),
         ("user_id", memory.get_statistics(wrong)),
@@ -238,7 +240,7 @@ async def test_wrong_ids_are_refused(memory: Any, wrong: Any) -> None:
     ]
     if wrong is not None:
         calls += [
-            ("user_id", memory.store_message(said("x"), "talk", wrong)),
+            ("user_id", memory.store_message(said("x"), "talk", user_id=wrong)),
             ("user_id", memory.recall("x", user_id=wrong)),
             ("conversation_id", memory.recall("x", user_id="ana", conversation_id=wrong)),
             ("session_id", memory.get_context("ana", wrong)),
@@ -297,7 +299,7 @@ async def test_unknown_ids_are_not_found(memory: Any, unknown: Any) -> None:
 )
 async def test_wrong_arguments_are_named(argument: str, wrong: Any) -> None:
     async with open_memory("memory://", embedder="hash") as memory:
-        await memory.store_message(said("the zebra"), "talk", "ana")
+        await memory.store_message(said("the zebra"), "talk", user_id="ana")
         with pytest.raises(InvalidInputError) as refusal:
             await memory.recall("zebra", user_id="ana", **{argument: wrong})
         assert argument in refusal.value.field
@@ -305,7 +307,7 @@ async def test_wrong_arguments_are_named(argument: str, wrong: Any) -> None:
 
 
 async def test_a_numpy_integer_as_k_works_or_is_named(memory: Any) -> None:
-    await memory.store_message(said("the zebra"), "talk", "ana")
+    await memory.store_message(said("the zebra"), "talk", user_id="ana")
     for k in (np.int64(1), np.int32(1)):
         try:
             assert len(await memory.recall("zebra", user_id="ana", k=k)) == 1
@@ -316,8 +318,8 @@ async def test_a_numpy_integer_as_k_works_or_is_named(memory: Any) -> None:
 async def test_naive_and_aware_times_mix(memory: Any) -> None:
     noon = datetime(2024, 6, 1, 12)
     abroad = noon.replace(tzinfo=timezone.utc).astimezone(timezone(timedelta(hours=9)))
-    await memory.store_message(said("naive zebra", timestamp=noon), "talk", "ana")
-    await memory.store_message(said("aware zebra", timestamp=abroad), "talk", "ana")
+    await memory.store_message(said("naive zebra", timestamp=noon), "talk", user_id="ana")
+    await memory.store_message(said("aware zebra", timestamp=abroad), "talk", user_id="ana")
     second = timedelta(seconds=1)
     for since, until, count in (
         (noon, None, 2),
@@ -383,10 +385,10 @@ async def test_a_wayward_embedder_stores_nothing(tmp_path: Path, mode: str) -> N
     embedder = Wayward(16)
     async with open_memory(str(tmp_path / "store"), embedder=embedder) as memory:
         first = said("first")
-        await memory.store_message(first, "talk", "ana")
+        await memory.store_message(first, "talk", user_id="ana")
         embedder.mode = mode
         for call in (
-            memory.store_messages([said("lost 1"), said("lost 2")], "talk", "ana"),
+            memory.store_messages([said("lost 1"), said("lost 2")], "talk", user_id="ana"),
             memory.store_memory(noted("lost")),
             memory.recall("first", user_id="ana"),
         ):
@@ -398,7 +400,7 @@ async def test_a_wayward_embedder_stores_nothing(tmp_path: Path, mode: str) -> N
         assert (await memory.get_statistics("ana"))["memories"] == 0
         embedder.mode = "good"
         after = said("after")
-        await memory.store_message(after, "talk", "ana")
+        await memory.store_message(after, "talk", user_id="ana")
         assert await memory.retrieve_messages("talk") == [after, first]
         assert len(await memory.recall("after", user_id="ana")) == 2
         assert (await memory.health())["status"] == "ok"
@@ -409,7 +411,7 @@ async def test_odd_but_usable_vectors(tmp_path: Path, mode: str) -> None:
     embedder = Wayward(16)
     embedder.mode = mode
     async with open_memory(str(tmp_path / "store"), embedder=embedder) as memory:
-        await memory.store_messages([said("the zebra"), said("the lion")], "talk", "ana")
+        await memory.store_messages([said("the zebra"), said("the lion")], "talk", user_id="ana")
         hits = await memory.recall("zebra", user_id="ana")
         assert hits[0].content == "the zebra"
         assert all(np.isfinite(hit.score) for hit in hits)
@@ -425,7 +427,7 @@ async def test_one_bad_batch_spares_its_neighbours(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path / "store"), embedder=Picky(16)) as memory:
         contents = ["one", "two", "poison", "three"]
         done = await asyncio.gather(
-            *(memory.store_message(said(c), "talk", "ana") for c in contents),
+            *(memory.store_message(said(c), "talk", user_id="ana") for c in contents),
             return_exceptions=True,
         )
         assert [type(result) for result in done].count(EmbeddingError) == 1
@@ -436,12 +438,12 @@ async def test_one_bad_batch_spares_its_neighbours(tmp_path: Path) -> None:
 async def test_a_slow_embedder_does_not_hold_the_loop(memory: Any, tmp_path: Path) -> None:
     embedder = Wayward(16)
     async with open_memory(str(tmp_path / "slow"), embedder=embedder) as slow:
-        await slow.store_message(said("warm"), "talk", "ana")
+        await slow.store_message(said("warm"), "talk", user_id="ana")
         await slow.recall("warm", user_id="ana")
         # What is slow is not light: a light one is asked on the loop's own thread.
         embedder.light, embedder.mode = False, "slow"
         for call in (
-            slow.store_message(said("in its own time"), "talk", "ana"),
+            slow.store_message(said("in its own time"), "talk", user_id="ana"),
             slow.recall("time", user_id="ana"),
         ):
             embedder.go_on.clear()
@@ -653,7 +655,7 @@ async def test_a_reader_writes_nothing(store: Path) -> None:
         session = await memory.get_session("none")
         assert session is None
         for call in (
-            memory.store_message(said("x"), "talk", "ana"),
+            memory.store_message(said("x"), "talk", user_id="ana"),
             memory.store_memory(noted("x")),
             memory.delete_memory("x"),
             memory.clear_history("talk"),
@@ -670,11 +672,11 @@ async def test_a_reader_writes_nothing(store: Path) -> None:
 
 
 async def test_a_closed_memory_says_so(memory: Any) -> None:
-    await memory.store_message(said("x"), "talk", "ana")
+    await memory.store_message(said("x"), "talk", user_id="ana")
     await memory.close()
     await memory.close()
     for call in (
-        memory.store_message(said("y"), "talk", "ana"),
+        memory.store_message(said("y"), "talk", user_id="ana"),
         memory.recall("x", user_id="ana"),
         memory.get_context("ana"),
         memory.health(),
@@ -688,7 +690,7 @@ async def test_a_closed_memory_says_so(memory: Any) -> None:
     "wrong", [None, "text", b"x", 5, (m for m in ())], ids=lambda wrong: type(wrong).__name__
 )
 async def test_bulk_writes_want_a_list(memory: Any, wrong: Any) -> None:
-    for call in (memory.store_messages(wrong, "talk", "ana"), memory.store_memories(wrong)):
+    for call in (memory.store_messages(wrong, "talk", user_id="ana"), memory.store_memories(wrong)):
         with pytest.raises(InvalidInputError):
             await call
 

@@ -40,7 +40,7 @@ async def test_a_session_id_names_its_conversation_when_writing_too() -> None:
 
 async def test_words_are_found_again_after_a_failed_commit(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash", profile="lexical") as memory:
-        await memory.store_message(said("a zebra"), "c", "ana")
+        await memory.store_message(said("a zebra"), "c", user_id="ana")
         index: Any = (await memory._lazy.get()).lexical
         add = index._add_documents
 
@@ -54,7 +54,7 @@ async def test_words_are_found_again_after_a_failed_commit(tmp_path: Path) -> No
                 await memory.recall("zebra", user_id="ana")
         index._add_documents = add
         assert len(await memory.recall("zebra", user_id="ana")) == 1
-        await memory.store_message(said("a giraffe"), "c", "ana")
+        await memory.store_message(said("a giraffe"), "c", user_id="ana")
         assert len(await memory.recall("giraffe", user_id="ana")) == 1
         assert (await memory.health())["lexical"]["rows"] == 2
 
@@ -63,7 +63,7 @@ def test_one_memory_in_several_event_loops(tmp_path: Path) -> None:
     memory = VectorMemory(str(tmp_path), embedder="hash")
 
     async def talk() -> None:
-        await memory.store_message(said("hello"), "c", "ana")
+        await memory.store_message(said("hello"), "c", user_id="ana")
         await memory.recall("hello", user_id="ana")
         await asyncio.sleep(0.4)
 
@@ -93,7 +93,7 @@ async def test_a_life_beyond_the_calendar() -> None:
 async def test_a_wider_context_is_read_from_the_rows(tmp_path: Path) -> None:
     store = str(tmp_path)
     async with open_memory(store, embedder="hash", max_messages=3) as memory:
-        await memory.store_messages([said(f"turn {i}") for i in range(12)], "c", "ana")
+        await memory.store_messages([said(f"turn {i}") for i in range(12)], "c", user_id="ana")
     async with open_memory(store, embedder="hash", max_messages=10, read_only=True) as reader:
         assert len((await reader.get_context("ana", "c")).messages) == 10
     async with open_memory(store, embedder="hash", max_messages=8) as memory:
@@ -107,16 +107,16 @@ async def test_a_failed_first_write_owns_nothing() -> None:
     async with open_memory("memory://", embedder=embedder) as memory:
         embedder.embed = lambda texts, kind="document": np.full((len(texts), 64), np.nan)  # type: ignore[method-assign, assignment, misc]
         with pytest.raises(EmbeddingError):
-            await memory.store_message(said("x"), "new", "ana")
+            await memory.store_message(said("x"), "new", user_id="ana")
         embedder.embed = embed  # type: ignore[method-assign]
-        await memory.store_message(said("y"), "new", "ben")
+        await memory.store_message(said("y"), "new", user_id="ben")
         assert len(await memory.for_user("ben").retrieve_messages("new")) == 1
 
 
 async def test_what_is_stored_is_acknowledged(tmp_path: Path) -> None:
     """The sessions' file fails after the rows were committed."""
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        await memory.store_message(said("first"), "c", "ana")
+        await memory.store_message(said("first"), "c", user_id="ana")
         sessions: Any = (await memory._lazy.get()).sessions
         apply = sessions.apply
 
@@ -124,10 +124,10 @@ async def test_what_is_stored_is_acknowledged(tmp_path: Path) -> None:
             raise EngineError("sqlite", "follow the rows", "disk full", fix="Free some.")
 
         sessions.apply = broken
-        await memory.store_message(said("second"), "c", "ana")
+        await memory.store_message(said("second"), "c", user_id="ana")
         assert (await memory.health())["status"] == "degraded"
         sessions.apply = apply
-        await memory.store_message(said("third"), "c", "ana")
+        await memory.store_message(said("third"), "c", user_id="ana")
         assert (await memory.health())["status"] == "ok"
         context = await memory.get_context("ana", "c")
         assert [m.content for m in context.messages] == ["first", "second", "third"]
@@ -137,7 +137,7 @@ async def test_a_cancelled_deletion_is_finished(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         for number in range(15):
             conversation = f"c{number}"
-            await memory.store_messages([said("a zebra"), said("b")], conversation, "ana")
+            await memory.store_messages([said("a zebra"), said("b")], conversation, user_id="ana")
             task = asyncio.create_task(memory.clear_history(conversation))
             await asyncio.sleep(number * 0.0005)
             task.cancel()
@@ -163,7 +163,7 @@ async def test_the_message_that_names_a_user_is_found() -> None:
 
 async def test_hits_can_be_copied() -> None:
     async with open_memory("memory://", embedder="hash") as memory:
-        await memory.store_messages([said("a zebra"), said("a giraffe")], "c", "ana")
+        await memory.store_messages([said("a zebra"), said("a giraffe")], "c", user_id="ana")
         hits = await memory.recall("zebra", user_id="ana")
     assert copy.deepcopy(hits) == hits
     assert pickle.loads(pickle.dumps(hits)) == hits

@@ -52,5 +52,5 @@ async def test_both_are_stored(tmp_path: Path) -> None:
         for _ in range(2):  # again: the same messages
             for turn in read(file):
                 assert isinstance(turn, Turn)
-                await memory.store_message(turn.message, turn.conversation_id, turn.user_id)
+                await memory.store_message(turn.message, turn.conversation_id, user_id=turn.user_id)
         assert [m.content for m in await memory.retrieve_messages("talk")] == ["Yes."] * 3

@@ -73,7 +73,7 @@ class Household:
         do = rng.randrange(8)
         if do <= 2:
             refused = self.owners.get(conversation, user) != user
-            done = await ask(through.store_message(message(user, number), named, user))
+            done = await ask(through.store_message(message(user, number), named, user_id=user))
             assert (done is ForeignUserError) == refused
             if not refused:
                 self.owners[conversation] = user
@@ -189,7 +189,7 @@ async def test_random_households(memory: Any, seed: int) -> None:
 
 async def test_contexts_hold_no_one_elses(memory: Any) -> None:
     for user in USERS:
-        await memory.store_message(message(user, 1), f"of {user}", user)
+        await memory.store_message(message(user, 1), f"of {user}", user_id=user)
         await memory.save_user(UserContext(user_id=user, preferences={"secret": SECRETS[user]}))
     for user in USERS:
         context = await memory.get_context(user, "new of " + user)
@@ -203,7 +203,7 @@ async def test_contexts_hold_no_one_elses(memory: Any) -> None:
 
 
 async def test_deleting_on_anothers_ids_changes_nothing(memory: Any) -> None:
-    await memory.store_messages([message("ana", n) for n in range(4)], "kitchen", "ana")
+    await memory.store_messages([message("ana", n) for n in range(4)], "kitchen", user_id="ana")
     await memory.store_memories([entry("ana", n) for n in range(4)])
     session = await memory.create_session("ana")
     before = await memory.get_statistics("ana")
@@ -220,9 +220,9 @@ async def test_deleting_on_anothers_ids_changes_nothing(memory: Any) -> None:
 
 
 async def test_replacing_by_a_guessed_id_does_not_reach_over(memory: Any) -> None:
-    await memory.store_message(message("ana", 1), "kitchen", "ana")
+    await memory.store_message(message("ana", 1), "kitchen", user_id="ana")
     await memory.store_memory(entry("ana", 1))
-    await memory.store_message(message("bo", 1, "overwritten"), "garden", "bo")
+    await memory.store_message(message("bo", 1, "overwritten"), "garden", user_id="bo")
     await memory.store_memory(entry("bo", 1, "overwritten"))
     assert await memory.retrieve_messages("kitchen") == [message("ana", 1)] or SECRETS["ana"] in (
         (await memory.retrieve_messages("kitchen"))[0].content
@@ -233,7 +233,7 @@ async def test_replacing_by_a_guessed_id_does_not_reach_over(memory: Any) -> Non
 
 
 async def test_a_memory_cannot_take_anothers_conversation(memory: Any) -> None:
-    await memory.store_message(message("ana", 1), "kitchen", "ana")
+    await memory.store_message(message("ana", 1), "kitchen", user_id="ana")
     stolen = entry("bo", 1).model_copy(update={"conversation_id": "kitchen"})
     with pytest.raises(ForeignUserError):
         await memory.store_memory(stolen)
@@ -242,7 +242,7 @@ async def test_a_memory_cannot_take_anothers_conversation(memory: Any) -> None:
 
 async def test_everyone_is_spelled_out(memory: Any) -> None:
     for user in USERS:
-        await memory.store_message(message(user, 1), f"of {user}", user)
+        await memory.store_message(message(user, 1), f"of {user}", user_id=user)
     hits = await memory.recall(SUBJECT, user_id=ALL_USERS)
     assert {hit.conversation_id for hit in hits} == {f"of {user}" for user in USERS}
     with pytest.raises(ForeignUserError):

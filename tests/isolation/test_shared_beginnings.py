@@ -34,15 +34,15 @@ def said(text: str) -> Message:
 
 async def test_a_write_that_fails_frees_nothing_that_another_one_writes() -> None:
     async with open_memory("memory://", embedder=Slow()) as memory:
-        bad = asyncio.create_task(memory.store_message(said("bad"), "talk", "ana"))
+        bad = asyncio.create_task(memory.store_message(said("bad"), "talk", user_id="ana"))
         await asyncio.sleep(0.01)
-        good = asyncio.create_task(memory.store_message(said("good"), "talk", "ana"))
+        good = asyncio.create_task(memory.store_message(said("good"), "talk", user_id="ana"))
         with pytest.raises(EmbeddingError):
             await bad
         # The other one is still being embedded.
         assert not good.done()
         with pytest.raises(ForeignUserError):
-            await memory.store_message(said("mine"), "talk", "ben")
+            await memory.store_message(said("mine"), "talk", user_id="ben")
         await good
         assert await memory.conversation_owner("talk") == "ana"
         assert {turn.user_id for turn in await memory.read_turns("talk")} == {"ana"}
@@ -55,13 +55,13 @@ async def test_where_all_fail_it_is_nobodys() -> None:
     )
     async with open_memory("memory://", embedder=Slow()) as memory:
         failed = await asyncio.gather(
-            *(memory.store_message(said(f"bad {n}"), "talk", "ana") for n in range(3)),
+            *(memory.store_message(said(f"bad {n}"), "talk", user_id="ana") for n in range(3)),
             memory.store_memory(fact),
             return_exceptions=True,
         )
         assert {type(one) for one in failed} == {EmbeddingError}
         assert await memory.conversation_owner("talk") is None
-        await memory.store_message(said("mine"), "talk", "ben")
+        await memory.store_message(said("mine"), "talk", user_id="ben")
         assert await memory.conversation_owner("talk") == "ben"
 
 
@@ -87,9 +87,9 @@ async def test_a_commit_with_an_unknown_end_keeps_its_conversation(
         with monkeypatch.context() as patched:
             patched.setattr(rows, "upsert", stored_and_failed)
             with pytest.raises(EngineError):
-                await memory.store_message(said("secret"), "talk", "ana")
+                await memory.store_message(said("secret"), "talk", user_id="ana")
         with pytest.raises(ForeignUserError):
-            await memory.store_message(said("mine"), "talk", "ben")
-        await memory.store_message(said("again"), "talk", "ana")
+            await memory.store_message(said("mine"), "talk", user_id="ben")
+        await memory.store_message(said("again"), "talk", user_id="ana")
         assert {turn.user_id for turn in await memory.read_turns("talk")} == {"ana"}
         assert len((await memory.get_context("ana", "talk")).messages) == 2

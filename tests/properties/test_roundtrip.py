@@ -220,7 +220,7 @@ async def memory() -> AsyncIterator[Any]:
     """Fresh for each test: what is kept by mistake must not spoil the next one."""
     async with open_memory("memory://", embedder="hash") as memory:
         first = a_message(id=UUID(int=1), timestamp=datetime(2024, 1, 1))
-        await memory.store_message(first, "talk", "ana")
+        await memory.store_message(first, "talk", user_id="ana")
         yield memory
 
 
@@ -229,7 +229,7 @@ async def test_what_cannot_be_kept_is_refused(memory: Any) -> None:
     for name, value in REFUSED.items():
         fine = uuid4()
         if isinstance(value, Message):
-            call = memory.store_messages([a_message(id=fine), value], "talk", "ana")
+            call = memory.store_messages([a_message(id=fine), value], "talk", user_id="ana")
         else:
             call = memory.store_memories([a_memory(id=fine), value])
         try:
@@ -264,4 +264,4 @@ class Tagged(Message):
 async def test_a_subclass_with_more_fields_is_refused(memory: Any) -> None:
     tagged = Tagged(role=MessageRole.USER, content="hello")
     with pytest.raises(InvalidInputError, match=r"mood.*metadata"):
-        await memory.store_message(tagged, "talk", "ana")
+        await memory.store_message(tagged, "talk", user_id="ana")

@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "bruno_memory_vec"]
 async def folder(tmp_path: Path) -> Path:
     path = tmp_path / "store"
     async with open_memory(str(path)) as memory:
-        await memory.store_messages(messages(300), "talk", "ana")
+        await memory.store_messages(messages(300), "talk", user_id="ana")
     return path
 
 
@@ -114,7 +114,7 @@ def test_ctrl_c_stops_it_and_it_goes_on(tmp_path: Path) -> None:
     async def fill() -> None:
         async with open_memory(str(folder), embedder=NEW) as memory:
             for start in range(0, 30_000, 5_000):
-                await memory.store_messages(messages(5_000, start), "talk", "ana")
+                await memory.store_messages(messages(5_000, start), "talk", user_id="ana")
 
     asyncio.run(fill())
     process = subprocess.Popen(

@@ -103,7 +103,7 @@ async def test_killed_as_a_command(movers: Nursery, tmp_path: Path, record_prope
     dice = random.Random(SEED)
     folder = tmp_path / "store"
     async with open_memory(str(folder), embedder=HashEmbedder(FIRST)) as memory:
-        await memory.store_messages(messages(2000), "talk", "ana")
+        await memory.store_messages(messages(2000), "talk", user_id="ana")
         await memory.recall("what about the violin", user_id="ana", k=20)
         await memory.maintain()
         before, _ = await rows_and_vectors(memory)

@@ -45,9 +45,9 @@ async def folder(tmp_path: Path) -> Path:
     path = tmp_path / "store"
     async with open_memory(str(path), embedder=OLD) as memory:
         said = messages(600)
-        await memory.store_messages(said, "talk", "ana")
+        await memory.store_messages(said, "talk", user_id="ana")
         said[7].content = "number 7 was said otherwise"
-        await memory.store_message(said[7], "talk", "ana")
+        await memory.store_message(said[7], "talk", user_id="ana")
         facts = [fact(f"fact {n}", tags=["a", "b"], importance=0.9) for n in range(4)]
         await memory.store_memories(facts)
         await memory.delete_memory(str(facts[2].id))
@@ -86,7 +86,7 @@ async def test_only_the_vectors_change(folder: Path) -> None:
         assert hit.record.metadata == {"n": 7}
         assert (await memory.health())["status"] == "ok"
         # It goes on as a store does: rows come after those that are there.
-        await memory.store_message(messages(1, 9000)[0], "talk", "ana")
+        await memory.store_message(messages(1, 9000)[0], "talk", user_id="ana")
         rows = await assert_made_by(memory, NEW)
         assert rows[-1]["seq"] > before[-1]["seq"]
         assert (await memory.get_statistics("ana"))["total_messages"] == 601
@@ -143,7 +143,7 @@ async def test_an_empty_store(tmp_path: Path) -> None:
     report = await reembed(str(tmp_path), NEW)
     assert (report.rows, report.embedded) == (0, 0)
     async with open_memory(str(tmp_path), embedder=NEW) as memory:
-        await memory.store_message(messages(1)[0], "talk", "ana")
+        await memory.store_message(messages(1)[0], "talk", user_id="ana")
         assert len(await assert_made_by(memory, NEW)) == 1
 
 
@@ -156,7 +156,7 @@ async def test_where_there_is_no_store(tmp_path: Path) -> None:
     async with open_memory("memory://", embedder=OLD) as memory:
         with pytest.raises(InvalidInputError, match="memory://"):
             await memory.reembed(NEW)
-        await memory.store_message(messages(1)[0], "talk", "ana")
+        await memory.store_message(messages(1)[0], "talk", user_id="ana")
 
 
 async def test_who_may_not(folder: Path) -> None:
@@ -188,7 +188,7 @@ async def test_a_manifest_that_cannot_be_written(folder: Path) -> None:
     async with open_memory(str(folder), embedder=OLD) as memory:
         with pytest.raises(BackendUnavailable):
             await memory.reembed(NEW)
-        await memory.store_message(messages(1, 9000)[0], "talk", "ana")
+        await memory.store_message(messages(1, 9000)[0], "talk", user_id="ana")
         assert len(await assert_made_by(memory, OLD)) == 604
         (folder / "store.json.new").rmdir()
         report = await memory.reembed(NEW)
@@ -206,7 +206,7 @@ async def test_too_little_space(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 async def test_the_language_stays(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder=OLD, language="german") as memory:
-        await memory.store_message(messages(1)[0], "talk", "ana")
+        await memory.store_message(messages(1)[0], "talk", user_id="ana")
     await reembed(str(tmp_path), NEW)
     assert named(tmp_path).language == "german"
     async with open_memory(str(tmp_path), embedder=NEW, language="english") as memory:
@@ -238,7 +238,7 @@ async def test_an_embedder_that_fails_in_the_middle(folder: Path) -> None:
     assert row_folders(folder) == ["rows", "rows-2"]
     async with open_memory(str(folder), embedder=OLD) as memory:  # as if nothing had been
         assert len(await assert_made_by(memory, OLD)) == 603
-        await memory.store_message(messages(1, 9000)[0], "talk", "ana")
+        await memory.store_message(messages(1, 9000)[0], "talk", user_id="ana")
         await memory.clear_history("nothing")
     assert row_folders(folder) == ["rows", "rows-2"]  # opening keeps what is begun
     failing.after = 10**6
@@ -258,7 +258,7 @@ async def test_what_changed_between_two_calls(folder: Path) -> None:
         said = await memory.retrieve_messages("talk")
         changed = said[-3]
         changed.content = "number 2 was changed"
-        await memory.store_message(changed, "talk", "ana")
+        await memory.store_message(changed, "talk", user_id="ana")
         for row in rows[-3:]:
             await memory.delete_memory(row["id"])
         await memory.recall("what about the recipe", user_id="ana", k=50)
@@ -316,7 +316,9 @@ async def test_rows_put_back_from_a_backup_are_not_taken_for_those_that_were_cop
     folder, other = tmp_path / "store", tmp_path / "other"
     for path in (folder, other):
         async with open_memory(str(path), embedder=OLD) as memory:
-            await memory.store_messages(messages(200, 0 if path == folder else 500), "t", "ana")
+            await memory.store_messages(
+                messages(200, 0 if path == folder else 500), "t", user_id="ana"
+            )
     with pytest.raises(EmbeddingError):
         await reembed(str(folder), Failing(48, after=199))
     shutil.rmtree(folder / "rows")
@@ -343,10 +345,10 @@ async def test_storing_deleting_and_recalling_go_on(folder: Path) -> None:
         said = await memory.retrieve_messages("talk")
         for place, text in ((-1, "number 0 was changed"), (0, "number 599 was changed")):
             said[place].content = text
-            await memory.store_message(said[place], "talk", "ana")
+            await memory.store_message(said[place], "talk", user_id="ana")
             assert await semantic(memory, text) == text
-        await memory.store_messages(messages(5, 7000), "other", "ana")
-        await memory.store_message(messages(1, 8000)[0], "bens", "ben")
+        await memory.store_messages(messages(5, 7000), "other", user_id="ana")
+        await memory.store_message(messages(1, 8000)[0], "bens", user_id="ben")
         await memory.clear_history("other")
         await memory.maintain()
         before = await assert_made_by(memory, OLD)
@@ -358,7 +360,7 @@ async def test_storing_deleting_and_recalling_go_on(folder: Path) -> None:
         assert (await memory.health())["embedder"] == str(NEW.fingerprint)
         assert (await memory.health())["status"] == "ok"
         assert await semantic(memory, "number 599 was changed") == "number 599 was changed"
-        await memory.store_message(messages(1, 9000)[0], "talk", "ana")
+        await memory.store_message(messages(1, 9000)[0], "talk", user_id="ana")
         await memory.maintain()
         assert len(await assert_made_by(memory, NEW)) == 604
     assert row_folders(folder) == ["rows-2"]
@@ -376,7 +378,7 @@ async def test_many_tasks_beside_it(folder: Path) -> None:
             while not over.is_set():
                 number += 1
                 (message,) = messages(1, number)
-                await memory.store_message(message, f"talk {task}", "ana")
+                await memory.store_message(message, f"talk {task}", user_id="ana")
                 stored.append(message.content)
                 assert await semantic(memory, message.content) == message.content
                 hits = await memory.recall(message.content, user_id="ana", k=3)
@@ -438,7 +440,7 @@ async def test_a_cancelled_caller_stops_it(folder: Path) -> None:
         moving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await moving
-        await memory.store_message(messages(1, 9000)[0], "talk", "ana")
+        await memory.store_message(messages(1, 9000)[0], "talk", user_id="ana")
         report = await memory.reembed(NEW)
         assert report.resumed > 0
         assert report.resumed + report.embedded == 604
@@ -468,7 +470,7 @@ def test_an_event_loop_that_ends_in_the_middle(folder: Path) -> None:
         assert not begun.done()
 
     async def go_on() -> None:
-        await memory.store_message(messages(1, 9000)[0], "talk", "ana")
+        await memory.store_message(messages(1, 9000)[0], "talk", user_id="ana")
         report = await memory.reembed(NEW)
         assert report.rows == 604
         assert len(await assert_made_by(memory, NEW)) == 604
@@ -517,7 +519,7 @@ async def test_a_reader_answers_until_the_switch_and_is_told_then(folder: Path) 
             await gated.reached.wait()
             assert await semantic(reader, text) == text
             (late,) = messages(1, 9000)
-            await memory.store_message(late, "talk", "ana")
+            await memory.store_message(late, "talk", user_id="ana")
             assert await semantic(reader, late.content) == late.content
             gated.gate.set()
             await moving

@@ -93,7 +93,7 @@ class Bystanders:
     async def store(self, n: int) -> None:
         text = word(next(self.number))
         user = ("ana", "ana", "bo")[n % 3]
-        await self.memory.store_message(message(text), f"{user}-talk", user)
+        await self.memory.store_message(message(text), f"{user}-talk", user_id=user)
         self.stored.append(text)
 
 
@@ -109,13 +109,13 @@ class Attempt:
 async def a_new_conversation(memory: VectorMemory, number: Iterator[int]) -> Attempt:
     new = message(word(next(number)))
     conversation = f"ana-{new.content}"
-    return Attempt(lambda: memory.store_message(new, conversation, "ana"), [new.content])
+    return Attempt(lambda: memory.store_message(new, conversation, user_id="ana"), [new.content])
 
 
 async def many_messages(memory: VectorMemory, number: Iterator[int]) -> Attempt:
     new = [message(word(next(number))) for _ in range(_MANY)]
     texts = [m.content for m in new]
-    return Attempt(lambda: memory.store_messages(new, "ana-talk", "ana"), texts)
+    return Attempt(lambda: memory.store_messages(new, "ana-talk", user_id="ana"), texts)
 
 
 async def a_replacement(memory: VectorMemory, number: Iterator[int]) -> Attempt:
@@ -135,7 +135,7 @@ async def a_deletion(memory: VectorMemory, number: Iterator[int]) -> Attempt:
 async def a_clearing(memory: VectorMemory, number: Iterator[int]) -> Attempt:
     new = [message(word(next(number))) for _ in range(3)]
     conversation = f"ana-{new[0].content}"
-    await memory.store_messages(new, conversation, "ana")
+    await memory.store_messages(new, conversation, user_id="ana")
     texts = [m.content for m in new]
     return Attempt(lambda: memory.clear_history(conversation), texts, deletes=True)
 
@@ -201,7 +201,7 @@ async def test_a_caller_is_cancelled_at_every_await(
                 assert not running
                 assert [task.exception() for task in tasks] == [None] * beside
                 end = asyncio.CancelledError() if caller.cancelled() else caller.exception()
-                await memory.store_message(message(word(next(number))), "ana-talk", "ana")
+                await memory.store_message(message(word(next(number))), "ana-talk", user_id="ana")
                 if end is None:
                     assert await check_whole(memory, attempt, end)
                 else:
@@ -253,7 +253,7 @@ async def test_every_task_is_cancelled_at_every_await(
                 ]
                 for end in ends:
                     assert end is None or isinstance(end, asyncio.CancelledError | StoreClosedError)
-                await memory.store_message(message(word(next(number))), "ana-talk", "ana")
+                await memory.store_message(message(word(next(number))), "ana-talk", user_id="ana")
                 done += await check_whole(memory, attempt, ends[0])
                 if awaits.count < at:
                     break
@@ -276,7 +276,7 @@ async def test_callers_with_too_little_time(tmp_path: Path, torture: Torture) ->
                 *(others.store(n) for n in range(30)),
                 return_exceptions=True,
             )
-            await memory.store_message(message(word(next(number))), "ana-talk", "ana")
+            await memory.store_message(message(word(next(number))), "ana-talk", user_id="ana")
             assert ends[30:] == [None] * 30
             for attempt, end in zip(attempts, ends, strict=False):
                 assert end is None or isinstance(end, asyncio.TimeoutError), end

@@ -166,12 +166,14 @@ async def test_ten_thousand_callers_of_a_hanging_embedder(
         open_memory(str(tmp_path / "store"), embedder=hanging) as memory,
         letting_go(hanging),
     ):
-        await memory.store_message(message("warm"), "talk", "ana")
+        await memory.store_message(message("warm"), "talk", user_id="ana")
         hanging.go.clear()
         before = psutil.Process().memory_info().rss
 
         async def store(n: int) -> None:
-            await memory.store_message(message(f"{word(n)} {padding}"), f"talk{n % 50}", "ana")
+            await memory.store_message(
+                message(f"{word(n)} {padding}"), f"talk{n % 50}", user_id="ana"
+            )
 
         callers = [asyncio.create_task(store(n)) for n in range(_CALLERS)]
         await asyncio.wait_for(until_all_wait(memory, _CALLERS), _HANGS)
@@ -192,7 +194,7 @@ async def test_ten_thousand_callers_of_a_hanging_embedder(
         done = await asyncio.wait_for(asyncio.gather(*callers[:stay]), 4 * _HANGS)
         assert done == [None] * stay
         await asyncio.wait(callers, timeout=_HANGS)
-        await memory.store_message(message("later"), "talk", "ana")
+        await memory.store_message(message("later"), "talk", user_id="ana")
         await asyncio.wait_for(until_all_wait(memory, 0), _HANGS)
         stored = {row["content"].split()[0] for row in await rows_of(memory)}
         assert {"warm", "later", *(word(n) for n in range(stay))} <= stored
@@ -224,17 +226,19 @@ async def test_nonsense_is_refused_and_nothing_is_half_stored(
 ) -> None:
     kept = message("sound one")
     entry = MemoryEntry(content="sound fact", memory_type=MemoryType.FACT, user_id="ana")
-    await memory.store_message(kept, "talk", "ana")
+    await memory.store_message(kept, "talk", user_id="ana")
     await memory.store_memory(entry)
     before = await rows_of(memory)
     again = kept.model_copy(update={"content": "another text"})
     for talk in ("new", "newer"):
         moody.mood = _NONSENSE[what]
         writes = (
-            partial(memory.store_message, message("new"), "talk", "ana"),
-            partial(memory.store_message, message("new"), talk, "ana"),
-            partial(memory.store_messages, [message(f"m{n}") for n in range(30)], "talk", "ana"),
-            partial(memory.store_message, again, "talk", "ana"),
+            partial(memory.store_message, message("new"), "talk", user_id="ana"),
+            partial(memory.store_message, message("new"), talk, user_id="ana"),
+            partial(
+                memory.store_messages, [message(f"m{n}") for n in range(30)], "talk", user_id="ana"
+            ),
+            partial(memory.store_message, again, "talk", user_id="ana"),
             partial(memory.store_memory, entry.model_copy(update={"content": "another"})),
         )
         for write in writes:
@@ -244,9 +248,9 @@ async def test_nonsense_is_refused_and_nothing_is_half_stored(
             assert what == "cancelled within" or "'hash'" in str(refused.value)
         moody.mood = None
         await check_unharmed(memory, before)
-        await memory.store_message(message(f"sound later {talk}"), "talk", "ana")
+        await memory.store_message(message(f"sound later {talk}"), "talk", user_id="ana")
         # A conversation whose first write failed is nobody's.
-        await memory.store_message(message("bo's"), talk, "bo")
+        await memory.store_message(message("bo's"), talk, user_id="bo")
         await memory.clear_history(talk)
         before = await rows_of(memory)
     assert (await memory.health())["status"] == "ok"
@@ -261,7 +265,7 @@ async def test_an_embedder_that_fails_now_and_then(tmp_path: Path, torture: Tort
 
         async def store(n: int) -> None:
             new = [message(f"{word(n)} sound {m}") for m in range(flaky.dice.choice((1, 1, 5)))]
-            await memory.store_messages(new, f"talk{n % 3}", "ana")
+            await memory.store_messages(new, f"talk{n % 3}", user_id="ana")
             texts.update((m.content, 1) for m in new)
 
         for round_ in range(torture.choose(12, 300)):
@@ -293,14 +297,16 @@ async def test_closing_while_the_embedder_hangs(tmp_path: Path) -> None:
     async with letting_go(hanging):
         hanging.go.clear()
         callers = [
-            asyncio.create_task(memory.store_message(message(word(n)), "talk", "ana"))
+            asyncio.create_task(memory.store_message(message(word(n)), "talk", user_id="ana"))
             for n in range(5)
         ]
         assert await asyncio.to_thread(hanging.called.wait, _HANGS)
         closing = asyncio.create_task(memory.close())
         await asyncio.sleep(0.1)
         with pytest.raises(StoreClosedError):
-            await asyncio.wait_for(memory.store_message(message("late"), "talk", "ana"), _HANGS)
+            await asyncio.wait_for(
+                memory.store_message(message("late"), "talk", user_id="ana"), _HANGS
+            )
     await asyncio.wait_for(closing, _HANGS)
     ends = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), _HANGS)
     assert all(end is None or isinstance(end, StoreClosedError) for end in ends), ends
@@ -320,14 +326,14 @@ async def test_an_embedder_that_never_answers_is_given_up(
         """An embedder that does answer may be too late for so short a time on a busy machine."""
         for _ in range(100):
             with contextlib.suppress(EmbeddingError):
-                return await memory.store_message(message(text), "talk", "ana")
+                return await memory.store_message(message(text), "talk", user_id="ana")
         raise AssertionError("it never answered in time")
 
     async with open_memory(str(tmp_path), embedder=embedder, embed_timeout=0.2) as memory:
         await store_at_last(word(1))
         embedder.go.clear()
         told = await asyncio.gather(
-            *(memory.store_message(message(word(n)), "talk", "ana") for n in range(2, 5)),
+            *(memory.store_message(message(word(n)), "talk", user_id="ana") for n in range(2, 5)),
             memory.recall(word(1), user_id="ana"),
             return_exceptions=True,
         )

@@ -73,7 +73,7 @@ async def main():
         async def one(number):
             user, size = dice.choice(("ana", "bo")), dice.choice((1, 1, 2, 7, 40))
             conversation = f"{user}-{dice.randrange(3)}"
-            await memory.store_messages(batch(user, number, size), conversation, user)
+            await memory.store_messages(batch(user, number, size), conversation, user_id=user)
             line = json.dumps([user, conversation, number, size])
             os.write(log, (line + "\\n").encode())
             done["batches"] += 1
@@ -81,8 +81,9 @@ async def main():
 
         async def scratch(number):
             for user in ("ana", "bo"):
-                await memory.store_messages(batch(user, number, 20), f"{user}-scratch", user)
-                await memory.clear_history(f"{user}-scratch")
+                talk = f"{user}-scratch"
+                await memory.store_messages(batch(user, number, 20), talk, user_id=user)
+                await memory.clear_history(talk)
             done["cleared"] += 2
 
         await one(0)

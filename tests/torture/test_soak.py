@@ -91,7 +91,7 @@ class Talker:
     async def say_much(self) -> None:
         conversation, said = self.place()
         new = [message(self.text(), role) for role in ("user", "assistant") * 2]
-        await self.ground.memory.store_messages(new, conversation, self.user)
+        await self.ground.memory.store_messages(new, conversation, user_id=self.user)
         said += new
 
     async def say_again(self) -> None:

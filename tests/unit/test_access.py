@@ -112,7 +112,7 @@ async def test_it_is_opened_once_and_closed_for_good() -> None:
 
 async def test_a_caller_that_is_cancelled_leaves_the_closing_to_finish(tmp_path: Path) -> None:
     memory = await open_memory(str(tmp_path), embedder="hash")
-    await memory.store_message(message("kept"), "talk", "ana")
+    await memory.store_message(message("kept"), "talk", user_id="ana")
     closing = asyncio.ensure_future(memory.close())
     await asyncio.sleep(0)
     closing.cancel()
@@ -126,11 +126,11 @@ async def test_a_caller_that_is_cancelled_leaves_the_closing_to_finish(tmp_path:
 
 async def test_read_only(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        await memory.store_message(message("one"), "talk", "ana")
+        await memory.store_message(message("one"), "talk", user_id="ana")
         session = await memory.create_session("ana")
     async with open_memory(str(tmp_path), embedder="hash", read_only=True) as reader:
         calls = [
-            reader.store_message(message("two"), "talk", "ana"),
+            reader.store_message(message("two"), "talk", user_id="ana"),
             reader.store_memory(note("two")),
             reader.delete_memory("x"),
             reader.clear_history("talk"),
@@ -148,7 +148,7 @@ async def test_read_only(tmp_path: Path) -> None:
         # A reader begins no conversation.
         assert (await reader.get_context("ben", "new")).messages == []
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        await memory.store_message(message("mine"), "new", "cy")
+        await memory.store_message(message("mine"), "new", user_id="cy")
 
 
 async def test_an_embedder_that_is_not_known_is_the_callers_mistake() -> None:
@@ -168,7 +168,7 @@ def note(text: str = "one", user: str = "ana", **fields: Any) -> MemoryEntry:
 async def test_whose_a_conversation_is(memory: VectorMemory) -> None:
     """The user who is named; else who has it; else who is named in a message; else the default."""
     named = message("two", metadata={"user_id": "ben"})
-    await memory.store_message(message("one"), "anas", "ana")
+    await memory.store_message(message("one"), "anas", user_id="ana")
     await memory.store_message(named, "anas")
     await memory.store_message(named, "bens")
     await memory.store_message(message("three"), "bens")
@@ -182,12 +182,12 @@ async def test_whose_a_conversation_is(memory: VectorMemory) -> None:
         assert await owner_of(memory, conversation) == {owner}, conversation
     for conversation, user in (("anas", "ben"), ("nobodys", "ana")):
         with pytest.raises(ForeignUserError):
-            await memory.store_message(message("x"), conversation, user)
+            await memory.store_message(message("x"), conversation, user_id=user)
     two = [message("x", metadata={"user_id": user}) for user in ("ana", "ben")]
     with pytest.raises(InvalidInputError, match=r"'ana' and 'ben'"):
         await memory.store_messages(two, "whose")
     # A name counts only where nobody is named.
-    await memory.store_messages(two, "cys", "cy")
+    await memory.store_messages(two, "cys", user_id="cy")
     assert await owner_of(memory, "cys") == {"cy"}
     long = message("x", metadata={"user_id": "u" * 2_000})
     with pytest.raises(InvalidInputError, match="user_id"):
@@ -203,7 +203,7 @@ async def test_another_default_user() -> None:
 async def test_a_first_write_that_fails_owns_nothing(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await memory.store_message(message("one"), "anas", "ana")
+    await memory.store_message(message("one"), "anas", user_id="ana")
     store = await memory._lazy.get()
 
     async def fail(*_: Any, **__: Any) -> None:
@@ -212,22 +212,22 @@ async def test_a_first_write_that_fails_owns_nothing(
     with monkeypatch.context() as failing:
         failing.setattr(store.rows, "upsert", fail)
         calls = [
-            memory.store_message(message("x"), "new", "ana"),
-            memory.store_message(message("x"), "anas", "ana"),
+            memory.store_message(message("x"), "new", user_id="ana"),
+            memory.store_message(message("x"), "anas", user_id="ana"),
             memory.store_memory(note(conversation_id="noted")),
         ]
         for call in calls:
             with pytest.raises(EngineError):
                 await call
     for conversation in ("new", "noted"):
-        await memory.store_message(message("mine"), conversation, "ben")
+        await memory.store_message(message("mine"), conversation, user_id="ben")
         assert await owner_of(memory, conversation) == {"ben"}
     with pytest.raises(ForeignUserError):
-        await memory.store_message(message("x"), "anas", "ben")
+        await memory.store_message(message("x"), "anas", user_id="ben")
 
 
 async def test_memories_and_conversations(memory: VectorMemory) -> None:
-    await memory.store_message(message("one"), "anas", "ana")
+    await memory.store_message(message("one"), "anas", user_id="ana")
     await memory.store_memory(note(conversation_id="anas"))
     with pytest.raises(ForeignUserError):
         await memory.store_memory(note(user="ben", conversation_id="anas"))
@@ -242,15 +242,15 @@ async def test_memories_and_conversations(memory: VectorMemory) -> None:
     )
     for conversation, user in (("a", "ben"), ("b", "ana")):
         with pytest.raises(ForeignUserError):
-            await memory.store_message(message("x"), conversation, user)
+            await memory.store_message(message("x"), conversation, user_id=user)
 
 
 async def test_views(memory: VectorMemory) -> None:
     ana, ben = memory.for_user("ana"), memory.for_user("ben")
     await ana.store_message(message("of ana"), "anas")
-    await ben.store_message(message("of ben"), "bens", "ben")
+    await ben.store_message(message("of ben"), "bens", user_id="ben")
     with pytest.raises(ForeignUserError):
-        await ana.store_message(message("x"), "anas", "ben")
+        await ana.store_message(message("x"), "anas", user_id="ben")
     with pytest.raises(ForeignUserError):
         await ana.store_message(message("x"), "bens")
     with pytest.raises(ForeignUserError):
@@ -273,8 +273,8 @@ async def test_views(memory: VectorMemory) -> None:
 
 async def test_whose_rows_a_search_is_about(memory: VectorMemory) -> None:
     for user in ("ana", "ben"):
-        await memory.store_message(message(f"of {user}"), f"{user}s", user)
-        await memory.store_message(message(f"more of {user}"), f"{user}s too", user)
+        await memory.store_message(message(f"of {user}"), f"{user}s", user_id=user)
+        await memory.store_message(message(f"more of {user}"), f"{user}s too", user_id=user)
     with pytest.raises(InvalidInputError, match="user_id"):
         await memory.recall("of")
     for given, wanted in (
@@ -298,7 +298,7 @@ async def test_whose_rows_a_search_is_about(memory: VectorMemory) -> None:
 async def test_a_sessions_id_names_its_conversation(memory: VectorMemory) -> None:
     session = await memory.create_session("ana", {"device": "phone"})
     key = session.session_id
-    await memory.store_message(message("one"), key, "ana")
+    await memory.store_message(message("one"), key, user_id="ana")
     assert await contents(memory, session.conversation_id) == ["one"]
     assert await contents(memory, key) == ["one"]
     hits = await memory.recall("one", user_id="ana", conversation_id=key)
@@ -306,7 +306,10 @@ async def test_a_sessions_id_names_its_conversation(memory: VectorMemory) -> Non
     context = await memory.get_context("ana", key)
     assert context.conversation_id == session.conversation_id
     assert context.session.metadata == {"device": "phone"}
-    for call in (memory.get_context("ben", key), memory.store_message(message("x"), key, "ben")):
+    for call in (
+        memory.get_context("ben", key),
+        memory.store_message(message("x"), key, user_id="ben"),
+    ):
         with pytest.raises(ForeignUserError):
             await call
     await memory.clear_history(key)
@@ -341,7 +344,7 @@ async def test_sessions(memory: VectorMemory) -> None:
     # Its conversation is its user's from the beginning.
     begun = await memory.create_session("ana")
     with pytest.raises(ForeignUserError):
-        await memory.store_message(message("x"), begun.conversation_id, "ben")
+        await memory.store_message(message("x"), begun.conversation_id, user_id="ben")
     with pytest.raises(InvalidInputError, match="metadata"):
         await memory.create_session("ana", {1: "a key that is no text"})  # type: ignore[dict-item]
 
@@ -363,7 +366,7 @@ async def test_where_a_user_was_last(memory: VectorMemory) -> None:
     with pytest.raises(ForeignUserError):
         await memory.get_context("ben", "there")
     with pytest.raises(ForeignUserError):
-        await memory.store_message(message("x"), "there", "ben")
+        await memory.store_message(message("x"), "there", user_id="ben")
 
 
 async def test_a_context_has_its_session_and_its_user(memory: VectorMemory) -> None:
@@ -380,18 +383,20 @@ async def test_a_conversation_is_remembered_by_its_owner_alone(
     """However many there are: memory of owners is bounded, and what was forgotten is read."""
     monkeypatch.setattr(access, "_REMEMBERED_OWNERS", 3)
     for number in range(8):
-        await memory.store_message(message("one"), f"talk {number}", f"user {number % 2}")
+        await memory.store_message(message("one"), f"talk {number}", user_id=f"user {number % 2}")
     owners = (await memory._owners())._owners
     assert list(owners) == ["talk 5", "talk 6", "talk 7"]
     for number in range(8):
         with pytest.raises(ForeignUserError):
-            await memory.store_message(message("x"), f"talk {number}", f"user {1 - number % 2}")
+            await memory.store_message(
+                message("x"), f"talk {number}", user_id=f"user {1 - number % 2}"
+            )
 
 
 async def test_statistics(memory: VectorMemory) -> None:
     for hour, (talk, user) in enumerate([("a", "ana"), ("a", "ana"), ("b", "ana"), ("c", "ben")]):
         at = (START + timedelta(hours=hour)).replace(tzinfo=None)
-        await memory.store_message(message(f"text {hour}", timestamp=at), talk, user)
+        await memory.store_message(message(f"text {hour}", timestamp=at), talk, user_id=user)
     await memory.store_memory(note())
     start = START.replace(tzinfo=None)
     assert await memory.get_statistics("ana") == {
@@ -412,7 +417,7 @@ async def test_statistics(memory: VectorMemory) -> None:
 
 async def test_what_was_read_from_the_rows_is_not_read_again(memory: VectorMemory) -> None:
     store = await memory._lazy.get()
-    await memory.store_messages([message("one"), message("rule", "system")], "talk", "ana")
+    await memory.store_messages([message("one"), message("rule", "system")], "talk", user_id="ana")
     await memory.clear_history("talk")
     for _ in range(2):
         context = await memory.get_context("ana", "talk")
@@ -438,29 +443,29 @@ async def prompt(memory: VectorMemory, question: str, talk: str = "now") -> list
     context = await memory.get_context("ana", talk)
     asked = Message(role=MessageRole.USER, content=question)
     context.add_message(asked)
-    await memory.store_message(asked, talk, "ana")
+    await memory.store_message(asked, talk, user_id="ana")
     return [one.content for one in context.messages]
 
 
 async def test_only_a_users_message_asks_memory(memory: VectorMemory) -> None:
-    await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
+    await memory.store_message(message("The boiler cost 386 euros."), "old", user_id="ana")
     context = await memory.get_context("ana", "now")
     for role in (MessageRole.ASSISTANT, MessageRole.SYSTEM):
         said = Message(role=role, content="What did the boiler cost?")
         context.add_message(said)
-        await memory.store_message(said, "now", "ana")
+        await memory.store_message(said, "now", user_id="ana")
         assert not any("386" in one.content for one in context.messages)
     assert "386" in " ".join(await prompt(memory, "What did the boiler cost?", "then"))
 
 
 async def test_of_several_messages_the_last_is_the_question(memory: VectorMemory) -> None:
-    await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
-    await memory.store_message(message("The zebra grazes at dusk."), "older", "ana")
+    await memory.store_message(message("The boiler cost 386 euros."), "old", user_id="ana")
+    await memory.store_message(message("The zebra grazes at dusk."), "older", user_id="ana")
     context = await memory.get_context("ana", "now")
     said = [message("When does the zebra graze?"), message("What did the boiler cost?")]
     for one in said:
         context.add_message(one)
-    await memory.store_messages(said, "now", "ana")
+    await memory.store_messages(said, "now", user_id="ana")
     (told,) = [one.content for one in context.messages if one.content.startswith("Recalled")]
     assert "386" in told
     assert "dusk" not in told
@@ -471,10 +476,10 @@ async def test_what_is_shown_already_takes_no_place(k: int) -> None:
     """Of the hits that are not in the context, the best ``recall_k`` are told."""
     async with open_memory("memory://", embedder="hash", recall_k=k, max_messages=20) as memory:
         for number in range(3):
-            await memory.store_message(message(f"The boiler cost {number}."), "old", "ana")
+            await memory.store_message(message(f"The boiler cost {number}."), "old", user_id="ana")
         for number in range(9):
             text = f"The boiler cost? What did the boiler cost? {number}"
-            await memory.store_message(message(text), "now", "ana")
+            await memory.store_message(message(text), "now", user_id="ana")
         told = await prompt(memory, "What did the boiler cost?")
         notes = [text for text in told if text.startswith("Recalled")]
         assert len(notes) == 1
@@ -487,7 +492,7 @@ async def test_a_failing_recall_is_told_until_one_succeeds(
 ) -> None:
     from bruno_memory_vec.recall import Retriever
 
-    await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
+    await memory.store_message(message("The boiler cost 386 euros."), "old", user_id="ana")
 
     async def fail(*_: Any, **__: Any) -> Any:
         raise EngineError("test", "search", "as asked", fix="None.")
@@ -502,7 +507,7 @@ async def test_a_failing_recall_is_told_until_one_succeeds(
 
 
 async def test_recall_for_a_prompt_counts_no_use(memory: VectorMemory) -> None:
-    await memory.store_message(message("The boiler cost 386 euros."), "old", "ana")
+    await memory.store_message(message("The boiler cost 386 euros."), "old", user_id="ana")
     await prompt(memory, "What did the boiler cost?")
     store = await memory._lazy.get()
     assert store.writer is not None
@@ -516,11 +521,11 @@ async def test_many_models_are_made_into_rows_elsewhere(
     for talk, many, long in (("a", 64, 20_000), ("b", 2, 20_000), ("c", 64, 3)):
         monkeypatch.setattr(models, "_ROWS_AT_ONCE", many)
         monkeypatch.setattr(models, "_CHARACTERS_ON_THE_LOOP", long)
-        await memory.store_messages([message(f"text {n}") for n in range(5)], talk, "ana")
+        await memory.store_messages([message(f"text {n}") for n in range(5)], talk, user_id="ana")
         assert await contents(memory, talk) == [f"text {n}" for n in range(5)]
     for wrong in ("text", b"text", 7, iter([message("x")])):
         with pytest.raises(InvalidInputError, match="expected a list"):
-            await memory.store_messages(wrong, "d", "ana")  # type: ignore[arg-type]
+            await memory.store_messages(wrong, "d", user_id="ana")  # type: ignore[arg-type]
     assert await contents(memory, "d") == []
 
 
@@ -595,7 +600,7 @@ async def test_each_filter(memory: VectorMemory, given: dict[str, Any], wanted: 
         at = (START + timedelta(hours=hour)).replace(tzinfo=None)
         about = {"project": "x" if text == "said" else "y"}
         told = message(text, role, timestamp=at, metadata=about)
-        await memory.store_message(told, "talk", "ana")
+        await memory.store_message(told, "talk", user_id="ana")
     custom = {"project": "x", "n": 1}
     made: list[tuple[str, MemoryType, dict[str, Any], dict[str, Any]]] = [
         (

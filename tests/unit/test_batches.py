@@ -114,16 +114,16 @@ async def test_a_turn_is_never_given_twice(
     for number in range(6):
         failing.when = when if number in (1, 3) else ""
         with contextlib.suppress(EngineError):
-            await memory.store_message(message(f"text {number}"), "c", "ana")
+            await memory.store_message(message(f"text {number}"), "c", user_id="ana")
     lost = {1, 3} if (part, when) == ("rows", "before") else set()
     stored = [f"text {number}" for number in range(6) if number not in lost]
     assert await turns(memory, "c") == {text: turn for turn, text in enumerate(stored)}
 
 
 async def test_a_conversation_that_was_cleared_goes_on_counting(memory: VectorMemory) -> None:
-    await memory.store_messages([message(f"text {n}") for n in range(3)], "c", "ana")
+    await memory.store_messages([message(f"text {n}") for n in range(3)], "c", user_id="ana")
     await memory.clear_history("c")
-    await memory.store_message(message("later"), "c", "ana")
+    await memory.store_message(message("later"), "c", user_id="ana")
     assert await turns(memory, "c") == {"later": 3}
 
 
@@ -142,7 +142,7 @@ async def test_callers_in_a_loop_share_commits(
 
     async def caller(name: str) -> None:
         for n in range(10):
-            await memory.store_message(message(f"text {n}"), name, "ana")
+            await memory.store_message(message(f"text {n}"), name, user_id="ana")
 
     await asyncio.gather(*(caller(f"c{n}") for n in range(60)))
     assert sum(commits) == 600
@@ -223,13 +223,13 @@ def test_a_table_of_rows(count: int) -> None:
 async def test_a_conversation_in_progress_is_not_asked_for(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await memory.store_message(message("first"), "c", "ana")
+    await memory.store_message(message("first"), "c", user_id="ana")
     sessions = (await memory._lazy.get()).sessions
 
     async def conversation(name: str) -> Any:
         raise AssertionError(name)
 
     monkeypatch.setattr(sessions, "conversation", conversation)
-    await memory.store_messages([message("second"), message("third")], "c", "ana")
-    await memory.store_message(message("fourth"), "c", "ana")
+    await memory.store_messages([message("second"), message("third")], "c", user_id="ana")
+    await memory.store_message(message("fourth"), "c", user_id="ana")
     assert await turns(memory, "c") == {"first": 0, "second": 1, "third": 2, "fourth": 3}

@@ -131,7 +131,7 @@ async def filled(profile: Path) -> VectorMemory:
         "memory://", embedder="hash", profile=str(profile), recall_in_context=False
     )
     messages = [Message(role=MessageRole.USER, content=text) for text in TEXTS]
-    await memory.store_messages(messages, "talk", "ana")
+    await memory.store_messages(messages, "talk", user_id="ana")
     return memory
 
 

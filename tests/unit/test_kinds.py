@@ -84,7 +84,9 @@ async def test_context_that_is_read_from_the_rows_again(tmp_path: Path) -> None:
         context = await opened.get_context("ana", "talk")
         assert [one.content for one in context.messages] == SAID
         await opened.store_memory(note())
-        await opened.store_message(Message(role=MessageRole.USER, content="More."), "talk", "ana")
+        await opened.store_message(
+            Message(role=MessageRole.USER, content="More."), "talk", user_id="ana"
+        )
         hits = await opened.recall("hotel", user_id="ana", kinds="message")
         assert sorted(hit.turn or 0 for hit in hits) == [0, 1, 2, 3]
 

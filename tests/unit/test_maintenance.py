@@ -44,7 +44,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def fill() -> None:
         async with open_memory(str(folder), embedder="hash") as memory:
             for number in range(60):
-                await memory.store_message(said(f"apple {number}"), f"talk {number % 3}", "ana")
+                await memory.store_message(
+                    said(f"apple {number}"), f"talk {number % 3}", user_id="ana"
+                )
 
     asyncio.run(fill())
     return folder
@@ -84,7 +86,7 @@ def only_problem(report: MaintenanceReport) -> Any:
 async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     shown: list[tuple[str, int, int]] = []
     for number in range(5):
-        await memory.store_message(said(f"pear {number}"), "talk 0", "ana")
+        await memory.store_message(said(f"pear {number}"), "talk 0", user_id="ana")
         # Each a fragment of its own.
         await (await memory._lazy.get()).rows.inner.flush()
     report = await memory.maintain(lambda *step: shown.append(step))
@@ -137,7 +139,7 @@ async def test_health_and_other_processes_are_told(memory: VectorMemory, folder:
 
 async def test_a_store_in_memory() -> None:
     async with open_memory("memory://", embedder="hash") as memory:
-        await memory.store_message(said("hello"), "talk", "ana")
+        await memory.store_message(said("hello"), "talk", user_id="ana")
         report = await memory.maintain()
         assert report.ok
         assert (report.after.rows, report.after.files, report.after.versions) == (1, None, None)
@@ -158,7 +160,9 @@ async def test_a_view_does_not_serve(memory: VectorMemory) -> None:
 async def test_deleted_and_replaced_rows_are_no_problem(memory: VectorMemory) -> None:
     message = said("one more")
     for text in ("one more", "one more, mended"):
-        await memory.store_message(message.model_copy(update={"content": text}), "talk 0", "ana")
+        await memory.store_message(
+            message.model_copy(update={"content": text}), "talk 0", user_id="ana"
+        )
     await memory.clear_history("talk 0")
     report = await memory.maintain()
     assert report.problems == ()
@@ -225,7 +229,7 @@ async def test_messages_without_a_turn_that_opening_finds(folder: Path) -> None:
     ]
     await smuggle(folder, [dict(row, user_id="ana") for row in rows])
     async with open_memory(str(folder), embedder="hash") as memory:
-        await memory.store_message(said("stored after them"), "talk 1", "ana")
+        await memory.store_message(said("stored after them"), "talk 1", user_id="ana")
         shown = (await memory.get_context("ana", "talk 1")).messages
         assert [message.content for message in shown[-3:]] == [
             "put in first", "put in second", "stored after them",
@@ -249,7 +253,7 @@ async def test_a_message_whose_turn_was_taken_by_hand(folder: Path) -> None:
     async with open_memory(str(folder), embedder="hash") as memory:
         shown = (await memory.get_context("ana", "talk 1")).messages
         assert shown[-1].content == "apple 4"
-        await memory.store_message(said("the next"), "talk 1", "ana")
+        await memory.store_message(said("the next"), "talk 1", user_id="ana")
         assert (await memory.maintain()).problems == ()
 
 
@@ -310,7 +314,7 @@ async def test_what_is_mended_is_a_problem_no_longer(folder: Path) -> None:
 async def test_a_step_that_fails_is_named_and_the_others_are_done(
     memory: VectorMemory, folder: Path
 ) -> None:
-    await memory.store_message(said("the newest"), "talk 0", "ana")
+    await memory.store_message(said("the newest"), "talk 0", user_id="ana")
     shutil.rmtree(folder / "rows" / "rows.lance" / "data")
     report = await memory.maintain()
     assert not report.ok
@@ -388,7 +392,7 @@ async def test_a_failed_compaction_is_told_to_the_doctor(
     for maintained_before in (False, True):
         monkeypatch.setattr(LanceIndex, "due", lambda _, **__: True)
         memory = await open_memory(str(folder), embedder="hash")
-        await memory.store_message(said("one more"), "talk 0", "ana")
+        await memory.store_message(said("one more"), "talk 0", user_id="ana")
         await until(lambda: background_problems(folder))
         killed = tmp_path / f"killed {maintained_before}"
         shutil.copytree(folder, killed)
@@ -423,7 +427,7 @@ async def test_what_still_fails_stays_beside_the_report(
 
     monkeypatch.setattr(LanceIndex, "maintain", fail)
     monkeypatch.setattr(LanceIndex, "due", lambda _, **__: True)
-    await memory.store_message(said("one more"), "talk 0", "ana")
+    await memory.store_message(said("one more"), "talk 0", user_id="ana")
     await until(lambda: background_problems(folder))
     report = await memory.maintain()
     assert [problem.part for problem in report.problems] == ["compact rows"]

@@ -23,7 +23,9 @@ READING = pytest.mark.parametrize("read_only", [False, True])
 async def folder(tmp_path: Path) -> Path:
     made = tmp_path / "memory"
     async with open_memory(str(made), embedder="hash") as memory:
-        await memory.store_message(Message(role=MessageRole.USER, content="Hello."), "talk", "ana")
+        await memory.store_message(
+            Message(role=MessageRole.USER, content="Hello."), "talk", user_id="ana"
+        )
     return made
 
 

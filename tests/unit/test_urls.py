@@ -52,7 +52,7 @@ async def test_what_looks_like_a_url_to_an_engine_is_a_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with open_memory(url, embedder="hash") as memory:
-        await memory.store_message(SAID, "talk", "ana")
+        await memory.store_message(SAID, "talk", user_id="ana")
     async with open_memory(url, embedder="hash") as memory:
         assert await memory.retrieve_messages("talk") == [SAID]
 
@@ -64,9 +64,9 @@ async def test_the_process_may_go_elsewhere(
     monkeypatch.chdir(tmp_path)
     async with open_memory("store", embedder="hash") as memory:
         monkeypatch.chdir(tmp_path / "elsewhere")
-        await memory.store_message(SAID, "talk", "ana")
+        await memory.store_message(SAID, "talk", user_id="ana")
         assert (await memory.maintain()).ok
-        await memory.store_message(Message(role="user", content="more"), "talk", "ana")
+        await memory.store_message(Message(role="user", content="more"), "talk", user_id="ana")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         assert len(await memory.retrieve_messages("talk")) == 2

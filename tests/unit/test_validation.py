@@ -82,7 +82,7 @@ async def test_a_setting_out_of_range_is_named(field: str, bad: Any) -> None:
 async def test_numbers_of_numpy_are_numbers() -> None:
     async with open_memory("memory://", embedder="hash") as memory:
         for text in ("the zebra", "the zebra again"):
-            await memory.store_message(Message(role="user", content=text), "talk", "ana")
+            await memory.store_message(Message(role="user", content=text), "talk", user_id="ana")
         for least in (np.float32(0.5), np.float64(0.5), np.int64(0), Fraction(1, 2)):
             found = await memory.recall("zebra", user_id="ana", k=np.int64(2), min_importance=least)
             assert len(found) == 2

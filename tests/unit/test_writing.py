@@ -89,11 +89,11 @@ async def texts_of(memory: VectorMemory) -> list[str]:
 
 
 async def test_one_callers_failure_is_not_the_others(memory: VectorMemory, embedder: Picky) -> None:
-    await memory.store_message(message("first"), "talk", "ana")
+    await memory.store_message(message("first"), "talk", user_id="ana")
     embedder.calls.clear()
     texts = ["one", "two", "a bad one", "three"]
     ended = await asyncio.gather(
-        *(memory.store_message(message(text), "talk", "ana") for text in texts),
+        *(memory.store_message(message(text), "talk", user_id="ana") for text in texts),
         return_exceptions=True,
     )
     assert [type(one) for one in ended] == [type(None), type(None), EmbeddingError, type(None)]
@@ -101,20 +101,20 @@ async def test_one_callers_failure_is_not_the_others(memory: VectorMemory, embed
     assert embedder.calls == [4, 1, 1, 1, 1]
     assert await texts_of(memory) == ["first", "one", "two", "three"]
     assert await turns_of(memory, "talk") == [(0, "first"), (1, "one"), (2, "two"), (3, "three")]
-    await memory.store_message(message("four"), "talk", "ana")
+    await memory.store_message(message("four"), "talk", user_id="ana")
     assert (await turns_of(memory, "talk"))[-1] == (4, "four")
 
 
 async def test_numbers_follow_each_other(memory: VectorMemory) -> None:
-    await memory.store_messages([message(f"text {n}") for n in range(3)], "talk", "ana")
-    await memory.store_message(message("text 3"), "talk", "ana")
+    await memory.store_messages([message(f"text {n}") for n in range(3)], "talk", user_id="ana")
+    await memory.store_message(message("text 3"), "talk", user_id="ana")
     assert sorted(row["seq"] for row in await rows_of(memory)) == [0, 1, 2, 3]
 
 
 async def test_a_call_of_nothing(memory: VectorMemory, store: Store) -> None:
     assert store.writer is not None
     await store.writer.write([])
-    await memory.store_messages([], "talk", "ana")
+    await memory.store_messages([], "talk", user_id="ana")
     await memory.store_memories([])
     assert await rows_of(memory) == []
 
@@ -138,13 +138,13 @@ async def test_of_equal_ids_in_one_call_the_last_counts_in_the_place_of_the_firs
 async def test_sessions_that_fail_are_told_and_follow_before_the_next_write(
     memory: VectorMemory, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
     failing(store.sessions, "apply", 1, monkeypatch)
-    await memory.store_message(message("two"), "talk", "ana")
+    await memory.store_message(message("two"), "talk", user_id="ana")
     report = await memory.health()
     assert report["status"] == "degraded"
     assert "follow the rows in the sessions" in report["problems"]
-    await memory.store_message(message("three"), "talk", "ana")
+    await memory.store_message(message("three"), "talk", user_id="ana")
     assert (await memory.health())["problems"] == {}
     assert await turns_of(memory, "talk") == [(0, "one"), (1, "two"), (2, "three")]
     context = await memory.get_context("ana", "talk")
@@ -155,7 +155,7 @@ async def test_maintenance_follows_too(
     memory: VectorMemory, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing(store.sessions, "apply", 1, monkeypatch)
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
     assert await store.sessions.last_seq() == -1
     assert (await memory.maintain()).ok
     assert await store.sessions.last_seq() == 0
@@ -167,9 +167,9 @@ async def test_rows_that_cannot_be_written(
 ) -> None:
     failing(store.rows, "upsert", 1, monkeypatch)
     with pytest.raises(EngineError, match="as asked"):
-        await memory.store_message(message("lost"), "talk", "ana")
+        await memory.store_message(message("lost"), "talk", user_id="ana")
     assert await rows_of(memory) == []
-    await memory.store_message(message("kept"), "talk", "ana")
+    await memory.store_message(message("kept"), "talk", user_id="ana")
     assert await turns_of(memory, "talk") == [(0, "kept")]
     hits = await memory.recall("kept lost", user_id="ana")
     assert [hit.content for hit in hits] == ["kept"]
@@ -177,9 +177,9 @@ async def test_rows_that_cannot_be_written(
 
 async def test_what_replaces_a_row_takes_its_words_away(memory: VectorMemory) -> None:
     said = message("about the zebra")
-    await memory.store_messages([said, message("else")], "talk", "ana")
+    await memory.store_messages([said, message("else")], "talk", user_id="ana")
     await memory.store_message(
-        said.model_copy(update={"content": "about the falcon"}), "talk", "ana"
+        said.model_copy(update={"content": "about the falcon"}), "talk", user_id="ana"
     )
     hits = await memory.recall("zebra", user_id="ana", profile="lexical")
     assert "zebra" not in " ".join(hit.content for hit in hits)
@@ -191,7 +191,7 @@ async def test_what_replaces_a_row_takes_its_words_away(memory: VectorMemory) ->
 async def test_deleting_is_told_to_what_is_derived(
     memory: VectorMemory, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await memory.store_messages([message("zebra one"), message("zebra two")], "talk", "ana")
+    await memory.store_messages([message("zebra one"), message("zebra two")], "talk", user_id="ana")
     assert len((await memory.get_context("ana", "talk")).messages) == 2
     failing(store.rows, "delete", 1, monkeypatch)
     with pytest.raises(EngineError):
@@ -202,14 +202,14 @@ async def test_deleting_is_told_to_what_is_derived(
     assert await memory.recall("zebra", user_id="ana") == []
     await store.lexical.commit()
     assert await store.lexical.count() == 0
-    await memory.store_message(message("zebra three"), "talk", "ana")
+    await memory.store_message(message("zebra three"), "talk", user_id="ana")
     assert await turns_of(memory, "talk") == [(2, "zebra three")]
 
 
 async def test_a_deletion_that_is_cancelled_ends_all_the_same(
     memory: VectorMemory, store: Store
 ) -> None:
-    await memory.store_message(message("gone"), "talk", "ana")
+    await memory.store_message(message("gone"), "talk", user_id="ana")
     assert store.writer is not None
     async with store.writer.exclusive:
         clearing = asyncio.ensure_future(memory.clear_history("talk"))
@@ -225,11 +225,11 @@ async def test_a_deletion_that_is_cancelled_ends_all_the_same(
 async def test_closing_waits_for_what_was_asked(tmp_path: Path) -> None:
     """Writes and deletions that are under way, and access counts that wait."""
     memory = await open_memory(str(tmp_path), embedder="hash")
-    await memory.store_messages([message("one"), message("two")], "a", "ana")
-    await memory.store_message(message("three"), "b", "ana")
+    await memory.store_messages([message("one"), message("two")], "a", user_id="ana")
+    await memory.store_message(message("three"), "b", user_id="ana")
     await memory.recall("one", user_id="ana", k=1)
     asked = [
-        asyncio.ensure_future(memory.store_message(message("four"), "b", "ana")),
+        asyncio.ensure_future(memory.store_message(message("four"), "b", user_id="ana")),
         asyncio.ensure_future(memory.clear_history("a")),
     ]
     for _ in range(20):
@@ -237,7 +237,7 @@ async def test_closing_waits_for_what_was_asked(tmp_path: Path) -> None:
     await memory.close()
     assert await asyncio.gather(*asked) == [None, None]
     for call in (
-        memory.store_message(message("late"), "b", "ana"),
+        memory.store_message(message("late"), "b", user_id="ana"),
         memory.clear_history("b"),
     ):
         with pytest.raises(StoreClosedError):
@@ -252,7 +252,7 @@ async def test_a_writer_that_is_stopped_leaves_nobody_waiting(
     assert store.writer is not None
     async with store.writer.exclusive:
         calls = [
-            asyncio.ensure_future(memory.store_message(message(f"text {n}"), "talk", "ana"))
+            asyncio.ensure_future(memory.store_message(message(f"text {n}"), "talk", user_id="ana"))
             for n in range(3)
         ]
         await until(lambda: store.writer is not None and store.writer.health()["queued_rows"] == 3)
@@ -261,14 +261,14 @@ async def test_a_writer_that_is_stopped_leaves_nobody_waiting(
         ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 120)
     assert [type(one) for one in ended] == [StoreClosedError] * 3
     assert store.writer.health()["queued_rows"] == 0
-    await memory.store_message(message("again"), "talk", "ana")
+    await memory.store_message(message("again"), "talk", user_id="ana")
     assert await turns_of(memory, "talk") == [(0, "again")]
 
 
 async def test_uses_are_counted_once_whatever_fails(
     memory: VectorMemory, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await memory.store_messages([message("one"), message("two")], "talk", "ana")
+    await memory.store_messages([message("one"), message("two")], "talk", user_id="ana")
     for _ in range(3):
         await memory.recall("one", user_id="ana", k=1)
     assert store.writer is not None
@@ -296,7 +296,7 @@ async def test_many_uses_are_written_in_the_background(
         return Maintenance()
 
     compacts(store, monkeypatch, lambda **_: False, maintain)
-    await memory.store_messages([message(f"text {n}") for n in range(4)], "talk", "ana")
+    await memory.store_messages([message(f"text {n}") for n in range(4)], "talk", user_id="ana")
     assert store.writer is not None
     store.writer.use([0, 1])
     assert not store.writer._background.under_way
@@ -320,9 +320,9 @@ async def test_words_are_committed_though_nobody_searches(
         await gate.wait()
 
     monkeypatch.setattr(store.lexical, "commit", commit)
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
     await until(lambda: len(commits) == 1)
-    await memory.store_message(message("two"), "talk", "ana")
+    await memory.store_message(message("two"), "talk", user_id="ana")
     await asyncio.sleep(0.03)
     gate.set()
     await until(lambda: store.lexical.pending == 0)
@@ -341,7 +341,7 @@ async def test_a_failure_out_of_sight_is_told(
     assert store.writer is not None
     store.writer.keep_problems(keep)
     calls = failing(store.lexical, "commit", 1, monkeypatch)
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
     await until(lambda: bool(calls))
     await until(lambda: bool(told))
     assert list((await memory.health())["problems"]) == ["commit the projections"]
@@ -367,15 +367,15 @@ async def test_rows_are_compacted_when_that_is_due(
         return state["untidy" if at_rest else "due"]
 
     compacts(store, monkeypatch, due, maintain)
-    await memory.store_message(message("neither"), "talk", "ana")
+    await memory.store_message(message("neither"), "talk", user_id="ana")
     await asyncio.sleep(0.05)
     assert compacted == []
     state["untidy"] = True
-    await memory.store_message(message("untidy"), "talk", "ana")
+    await memory.store_message(message("untidy"), "talk", user_id="ana")
     await until(lambda: len(compacted) == 1)
     monkeypatch.setattr(writer, "_REST", 60.0)
     state["due"] = True
-    await memory.store_message(message("due"), "talk", "ana")
+    await memory.store_message(message("due"), "talk", user_id="ana")
     await until(lambda: len(compacted) == 2)
     assert compacted == [{"due": False, "untidy": True}, {"due": True, "untidy": False}]
 
@@ -392,7 +392,7 @@ async def test_what_a_compaction_leaves_is_done_in_the_next_pause(
         return Maintenance()
 
     compacts(store, monkeypatch, lambda *, at_rest: at_rest and bool(left) and left[0], maintain)
-    await memory.store_message(message("untidy"), "talk", "ana")
+    await memory.store_message(message("untidy"), "talk", user_id="ana")
     await until(lambda: len(compacted) == 2)
     await asyncio.sleep(0.05)
     assert len(compacted) == 2
@@ -402,7 +402,7 @@ async def test_ids_of_an_older_process_are_known(tmp_path: Path) -> None:
     """Until they are read, every id may be stored; then new ones are appended, and old replaced."""
     said = [message(f"text {n}") for n in range(3)]
     async with open_memory(str(tmp_path), embedder="hash") as memory:
-        await memory.store_messages(said, "talk", "ana")
+        await memory.store_messages(said, "talk", user_id="ana")
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         store = await memory._lazy.get()
         assert store.writer is not None
@@ -412,7 +412,7 @@ async def test_ids_of_an_older_process_are_known(tmp_path: Path) -> None:
         assert all(known.any(ids[n : n + 1]) for n in range(3))
         assert not known.any(pa.array([str(message("new").id)], pa.string()))
         changed = said[1].model_copy(update={"content": "mended"})
-        await memory.store_messages([changed, message("text 3")], "talk", "ana")
+        await memory.store_messages([changed, message("text 3")], "talk", user_id="ana")
         assert await turns_of(memory, "talk") == [
             (0, "text 0"), (1, "mended"), (2, "text 2"), (3, "text 3"),
         ]  # fmt: skip
@@ -566,7 +566,7 @@ def test_hashes_that_were_read_are_known_and_no_others() -> None:
 
 
 async def test_maintenance_writes_the_uses(memory: VectorMemory, store: Store) -> None:
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
     await memory.recall("one", user_id="ana")
     assert store.writer is not None
     await store.writer.maintain()
@@ -587,7 +587,7 @@ async def test_closing_compacts_what_is_untidy(
         return Maintenance()
 
     compacts(store, monkeypatch, lambda *, at_rest: at_rest and untidy, maintain)
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
     await memory.close()
     # Nobody reads any more, so no older version is kept.
     assert compacted == [{"keep_none": True}] * untidy
@@ -610,7 +610,7 @@ async def test_what_fails_at_the_end_is_kept_and_no_error(
 
     assert store.writer is not None
     store.writer.keep_problems(keep)
-    await memory.store_message(message("one"), "talk", "ana")
+    await memory.store_message(message("one"), "talk", user_id="ana")
 
     async def fail(**_: Any) -> Maintenance:
         raise EngineError("test", part, "as asked", fix="None.")

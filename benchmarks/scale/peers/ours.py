@@ -48,7 +48,7 @@ class Ours(Peer):
         self._vectors.documents = dict(zip(batch.texts, batch.vectors, strict=True))
         await asyncio.gather(
             *(
-                self._opened.store_messages(messages, conversation, user)
+                self._opened.store_messages(messages, conversation, user_id=user)
                 for (user, conversation), messages in conversations.items()
             )
         )
@@ -59,7 +59,7 @@ class Ours(Peer):
 
     async def add_one(self, row: Row) -> None:
         self._vectors.documents = {row.text: row.vector}
-        await self._opened.store_message(_message(row), row.conversation, row.user)
+        await self._opened.store_message(_message(row), row.conversation, user_id=row.user)
 
     async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
         self._vectors.question = vector

@@ -134,7 +134,7 @@ async def _store(memory: VectorMemory) -> Stored:
     started = time.perf_counter()
     await asyncio.gather(
         *(
-            memory.store_messages([turn.message for turn in group], name, group[0].user_id)
+            memory.store_messages([turn.message for turn in group], name, user_id=group[0].user_id)
             for name, group in groups
         )
     )

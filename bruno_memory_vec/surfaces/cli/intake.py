@@ -201,7 +201,9 @@ class Intake:
                 memory.store_messages(
                     [turn.message for turn in group],
                     conversation,
-                    next((turn.user_id for turn in group if turn.user_id is not None), None),
+                    user_id=next(
+                        (turn.user_id for turn in group if turn.user_id is not None), None
+                    ),
                 )
                 for conversation, group in groups.items()
             )
