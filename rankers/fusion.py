@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import integer, number
+from .checks import integer, number, shown
 
 Floats = NDArray[np.float64]
 FusionMethod = Literal["convex", "rrf", "dbsf", "zscore", "lexical", "semantic"]
@@ -39,7 +39,7 @@ class Fusion:
     def __post_init__(self) -> None:
         if self.method not in get_args(FusionMethod):
             known = ", ".join(get_args(FusionMethod))
-            raise ValueError(f"method must be one of {known}, not {self.method!r}")
+            raise ValueError(f"method must be one of {known}, not {shown(self.method)}")
         number("semantic_weight", self.semantic_weight, 0, 1)
         integer("rrf_k", self.rrf_k, 1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar, overload
 
-from .checks import flag, integer, number, part
+from .checks import flag, integer, number, part, shown
 from .fusion import Fusion
 from .steps import STEPS, Learned, Step
 
@@ -32,11 +32,11 @@ class RankSettings:
     def __post_init__(self) -> None:
         part("fusion", self.fusion, Fusion)
         if not isinstance(self.steps, (tuple, list)):
-            raise ValueError(f"steps must be a tuple of steps, not {self.steps!r}")
+            raise ValueError(f"steps must be a tuple of steps, not {shown(self.steps)}")
         for step in self.steps:
             if type(step) not in STEPS.values():
                 raise ValueError(
-                    f"steps must hold steps of STEPS, not {step!r}: "
+                    f"steps must hold steps of STEPS, not {shown(step)}: "
                     "register_step makes one of your own known"
                 )
         place = {name: number for number, name in enumerate(STEPS)}
@@ -92,7 +92,7 @@ class RankSettings:
         missing = sorted(set(learned.factors) - given - sides)
         if missing:
             raise ValueError(
-                f"learned has a factor for {missing[0]!r}, which no step before it gives: "
+                f"learned has a factor for {shown(missing[0])}, which no step before it gives: "
                 "switch that step on, or train anew"
             )
 
@@ -100,7 +100,7 @@ class RankSettings:
 def _named(which: str | type[Step]) -> str:
     name = which if isinstance(which, str) else which.name
     if name not in STEPS:
-        raise ValueError(f"no step is called {name!r}: the steps are {', '.join(STEPS)}")
+        raise ValueError(f"no step is called {shown(name)}: the steps are {', '.join(STEPS)}")
     return name
 
 
@@ -167,7 +167,7 @@ class Profile:
     def __post_init__(self) -> None:
         for field in ("name", "description"):
             if not isinstance(getattr(self, field), str):
-                raise ValueError(f"{field} must be text, not {getattr(self, field)!r}")
+                raise ValueError(f"{field} must be text, not {shown(getattr(self, field))}")
         part("candidates", self.candidates, CandidateSettings)
         part("query", self.query, QuerySettings)
         part("rank", self.rank, RankSettings)

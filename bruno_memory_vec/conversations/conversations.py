@@ -153,6 +153,8 @@ class Conversations:
         """Keep a user's profile and preferences."""
         for field in ("preferences", "profile", "metadata"):
             validation.json_dict(f"user.{field}", getattr(user, field), text_keys=True)
+        if user.name is not None:
+            validation.storable_text("user.name", user.name, blank=True)
         await self._sessions.save_user(user)
 
     async def statistics(self, user_id: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,10 +157,14 @@ def cache_folder(folder: str | Path) -> Path:
     """The folder of a cache, ``~`` resolved; it need not exist.
 
     Raises:
-        InvalidInputError: it is empty, holds a NUL, or a file stands in its place.
+        InvalidInputError: it is empty, is no name of a folder, or a file stands in its place.
     """
     text = str(folder)
-    if not text.strip() or "\0" in text:
+    try:
+        usable = bool(text.strip()) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a lone surrogate
+        usable = False
+    if not usable:
         raise InvalidInputError(
             "embedding_cache", f"{text!r} names no folder", fix="Name a folder, or leave it out."
         )

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
-from bruno_memory_vec.errors import EmbeddingError
+from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
 
 if TYPE_CHECKING:
     import sys
@@ -137,13 +137,16 @@ class StaticEmbedder:
     Args:
         folder: a folder written by ``scripts/distill_static.py``; by default the weights
             that the package carries.
+
+    Raises:
+        InvalidInputError: the folder's name is none that a file system takes.
     """
 
     #: See :func:`bruno_memory_vec.embedders.run.is_light`.
     light = True
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self._folder = None if folder is None else str(Path(folder).resolve())
+        self._folder = None if folder is None else str(_resolved(folder))
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -319,6 +322,16 @@ def _about(folder: str | None) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from error
     return about
+
+
+def _resolved(folder: str | Path) -> Path:
+    try:
+        return Path(folder).resolve()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        # A NUL or a lone surrogate in it, a link that leads to itself, no text.
+        raise InvalidInputError(
+            "folder", f"{folder!r} names no folder: {error}", fix="Name a folder.", cause=error
+        ) from error
 
 
 def _place(folder: str | None) -> Traversable:

@@ -27,7 +27,8 @@ from typing import BinaryIO, Literal, TextIO, get_args
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import detect, jsonl, locomo, openai
-from bruno_memory_vec.portability.records import BadLine, Defaults, Turn, why_not_stored
+from bruno_memory_vec.portability.records import BadLine, Defaults, Turn
+from bruno_memory_vec.rows.checks import identifier
 
 __all__ = ["READERS", "BadLine", "Format", "Turn", "formats", "read"]
 
@@ -70,9 +71,8 @@ def read(
             "format", f"{format!r} is unknown", fix=f"Use one of: {', '.join(known)}"
         )
     for name, value in (("conversation_id", conversation_id), ("user_id", user_id)):
-        problem = None if value is None else why_not_stored(value)
-        if problem:
-            raise InvalidInputError(name, problem, fix="Give a plain, non-empty name")
+        if value is not None:
+            identifier(name, value)
     detect.check_source(source)
     return _read(source, format, Defaults(conversation_id, user_id, detect.name_of(source)))
 

@@ -50,9 +50,18 @@ def storable_text(field: str, value: Any, *, blank: bool = False) -> str:
     return value
 
 
+def without_nul(field: str, text: str) -> str:
+    """A name: a text without NUL, at which other programs and file systems end it."""
+    if "\0" in text:
+        raise InvalidInputError(
+            field, f"holds a NUL character at position {text.index(chr(0))}", fix="Leave it out."
+        )
+    return text
+
+
 def identifier(field: str, value: Any) -> str:
-    """A user's or a conversation's id: any text, not blank, of a bounded length."""
-    text = storable_text(field, value)
+    """A user's or a conversation's id: any text, not blank, without NUL, of a bounded length."""
+    text = without_nul(field, storable_text(field, value))
     if len(text) > _LONGEST_ID:
         raise InvalidInputError(
             field,
@@ -63,8 +72,8 @@ def identifier(field: str, value: Any) -> str:
 
 
 def label(field: str, value: Any) -> str:
-    """A tag or a category: any text of a bounded length."""
-    text = storable_text(field, value, blank=True)
+    """A tag or a category: any text without NUL, of a bounded length."""
+    text = without_nul(field, storable_text(field, value, blank=True))
     if len(text) > _LONGEST_ID:
         raise InvalidInputError(
             field, f"has {len(text)} characters", fix=f"Use at most {_LONGEST_ID}."
@@ -73,13 +82,19 @@ def label(field: str, value: Any) -> str:
 
 
 def json_dict(field: str, value: Any, *, text_keys: bool = False) -> str:
-    """A dict as JSON that can be read back without loss; ``text_keys`` refuses other keys."""
+    """A dict as JSON that can be read back without loss; ``text_keys`` refuses other keys.
+
+    No key of the dict itself has a NUL: a filter names rows by it.
+    """
     if not isinstance(value, dict):
         raise InvalidInputError(field, "expected a dict", fix="Give a dict.")
     if not value and type(value) is dict:
         return "{}"
     if text_keys and not all(isinstance(key, str) for key in value):
         raise InvalidInputError(field, "has a key that is no text", fix="Use str keys.")
+    for key in value:
+        if isinstance(key, str):
+            without_nul(f"{field} key", key)
     try:
         return jsonable.dumps(value)
     except (ValueError, RecursionError) as error:
@@ -95,15 +110,15 @@ def limit(field: str, value: Any, largest: int = LARGEST_LIMIT, smallest: int = 
     """A number of results; numpy's integers count too."""
     fix = f"Give an int from {smallest} to {largest}."
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidInputError(field, f"{_shown(value)} is not a whole number", fix=fix)
+        raise InvalidInputError(field, f"{shown(value)} is not a whole number", fix=fix)
     try:
         number = operator.index(value)
     except Exception as error:  # whatever a foreign type raises; an array has no index, for one
         raise InvalidInputError(
-            field, f"{_shown(value)} is not a whole number", fix=fix, cause=error
+            field, f"{shown(value)} is not a whole number", fix=fix, cause=error
         ) from error
     if not smallest <= number <= largest:
-        raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
+        raise InvalidInputError(field, f"{shown(value)} is out of range", fix=fix)
     return number
 
 
@@ -111,10 +126,10 @@ def unit_interval(field: str, value: Any) -> float:
     """A number from 0 to 1; numpy's and fractions count too."""
     fix = "Give a number from 0.0 to 1.0."
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidInputError(field, f"{_shown(value)} is not a number", fix=fix)
+        raise InvalidInputError(field, f"{shown(value)} is not a number", fix=fix)
     # NaN compares false with everything; Python compares integers of any size exactly.
     if not 0.0 <= value <= 1.0:  # type: ignore[operator]  # typeshed's Real has no order
-        raise InvalidInputError(field, f"{_shown(value)} is out of range", fix=fix)
+        raise InvalidInputError(field, f"{shown(value)} is out of range", fix=fix)
     return float(value)
 
 
@@ -122,12 +137,12 @@ def flag(field: str, value: Any) -> bool:
     """A truth value; numpy's count too, and 0 and 1."""
     if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
         raise InvalidInputError(
-            field, f"{_shown(value)} is no truth value", fix="Give True or False."
+            field, f"{shown(value)} is no truth value", fix="Give True or False."
         )
     return bool(value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as short text for an error message; never raises."""
     try:
         text = repr(value)
@@ -163,7 +178,7 @@ def local_moment(field: str, value: Any) -> datetime:
     except Exception as error:  # whatever a foreign datetime or time zone raises
         raise InvalidInputError(
             field,
-            f"{_shown(value)} is no time that can be reckoned with: {error}",
+            f"{shown(value)} is no time that can be reckoned with: {error}",
             fix="Give a datetime of Python with a zone of zoneinfo, or timezone.utc.",
             cause=error,
         ) from error
@@ -200,7 +215,7 @@ def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
         # First the type: comparing a numpy array with texts gives an array without a truth value.
         if not isinstance(text, str) or text not in known:
             raise InvalidInputError(
-                field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
+                field, f"{shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
             )
         chosen.append(text)
     return tuple(chosen)
@@ -212,7 +227,7 @@ def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
     for value in chosen:
         if not isinstance(value, str) or value not in known:
             raise InvalidInputError(
-                field, f"{_shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
+                field, f"{shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
             )
     return chosen
 
@@ -225,7 +240,7 @@ def uuids(field: str, values: Any) -> tuple[str, ...]:
             found.append(str(value if isinstance(value, UUID) else UUID(value)))
         except (AttributeError, TypeError, ValueError) as error:
             raise InvalidInputError(
-                field, f"{_shown(value)} is no UUID", fix="Give the id of a message or memory."
+                field, f"{shown(value)} is no UUID", fix="Give the id of a message or memory."
             ) from error
     return tuple(dict.fromkeys(found))
 
@@ -262,17 +277,18 @@ def metadata(field: str, value: Any) -> tuple[str, ...]:
     for key, one in value.items():
         if not isinstance(key, str):
             raise InvalidInputError(
-                field, f"has a key {_shown(key)} that is no text", fix="Use str keys."
+                field, f"has a key {shown(key)} that is no text", fix="Use str keys."
             )
         if not isinstance(one, (str, int, float)):
             raise InvalidInputError(
                 field,
-                f"{_shown(key)} is a {type(one).__name__}, by which no row is found",
+                f"{shown(key)} is a {type(one).__name__}, by which no row is found",
                 fix="Give each key a str, an int, a float or a bool.",
             )
         for text in (key, one):
             if isinstance(text, str):
                 storable_text(field, text, blank=True)
+        without_nul(field, key)
         found.append(pair(key, one))
     return tuple(found)
 

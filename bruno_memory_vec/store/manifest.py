@@ -129,7 +129,7 @@ def folder_of(url: str) -> Path | None:
         raise InvalidInputError(
             "url", f"{url!r} is in the home of a user who is not known", fix="Name a folder."
         ) from error
-    if not url.strip() or any(sign < " " for sign in str(path)):
+    if not url.strip() or any(sign < " " or sign == "\x7f" for sign in str(path)):
         raise InvalidInputError(
             "url",
             f"{url!r} is blank or holds a control character",

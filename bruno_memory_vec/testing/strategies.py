@@ -44,9 +44,14 @@ def contents() -> st.SearchStrategy[str]:
     return texts().map(str.strip).filter(bool)
 
 
+def names(*, min_size: int = 0, max_size: int = 40) -> st.SearchStrategy[str]:
+    """Tags, categories and keys of metadata: any text without NUL."""
+    return texts(min_size=min_size, max_size=max_size).filter(lambda text: "\0" not in text)
+
+
 def ids() -> st.SearchStrategy[str]:
-    """Ids of users and conversations: any text that is not blank."""
-    return texts().filter(lambda text: bool(text.strip()))
+    """Ids of users and conversations: any text that is not blank, without NUL."""
+    return names(min_size=1).filter(lambda text: bool(text.strip()))
 
 
 def moments() -> st.SearchStrategy[datetime]:
@@ -102,7 +107,7 @@ def values(max_leaves: int = 12) -> st.SearchStrategy[Any]:
 
 def metadata() -> st.SearchStrategy[dict[str, Any]]:
     """Metadata of a message: a dict with text keys."""
-    return st.dictionaries(texts(min_size=0, max_size=10), values(), max_size=4)
+    return st.dictionaries(names(max_size=10), values(), max_size=4)
 
 
 def _plain(value: datetime) -> datetime:
@@ -129,8 +134,8 @@ def memory_entries(user_id: st.SearchStrategy[str] | None = None) -> st.SearchSt
     described = st.builds(
         MemoryMetadata,
         source=texts(min_size=0),
-        category=st.one_of(st.none(), texts(min_size=0)),
-        tags=st.lists(texts(min_size=0), max_size=4),
+        category=st.one_of(st.none(), names()),
+        tags=st.lists(names(), max_size=4),
         confidence=unit,
         importance=unit,
         access_count=st.integers(0, 2**40),

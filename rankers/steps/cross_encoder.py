@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..checks import integer, number
+from ..checks import integer, number, shown
 from ..fusion import min_max
 from ..pool import Pool
 from .step import Ask, Floats
@@ -39,7 +39,7 @@ class CrossEncoder:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
-            raise ValueError(f"model must be a name or a folder, not {self.model!r}")
+            raise ValueError(f"model must be a name or a folder, not {shown(self.model)}")
         number("weight", self.weight, 0, 100)
         integer("best", self.best, 1, 1000)
         integer("batch_size", self.batch_size, 1, 4096)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..checks import number
+from ..checks import number, shown
 from ..pool import Pool
 from .step import Ask, Floats
 
@@ -36,12 +36,12 @@ class Learned:
 
     def __post_init__(self) -> None:
         if not isinstance(self.factors, Mapping) or not self.factors:
-            raise ValueError(f"factors must be numbers by signal, not {self.factors!r}")
+            raise ValueError(f"factors must be numbers by signal, not {shown(self.factors)}")
         if not isinstance(self.file, str):
-            raise ValueError(f"file must be text, not {self.file!r}")
+            raise ValueError(f"file must be text, not {shown(self.file)}")
         for signal, factor in self.factors.items():
             if not isinstance(signal, str):
-                raise ValueError(f"factors must be by signal, not by {signal!r}")
+                raise ValueError(f"factors must be by signal, not by {shown(signal)}")
             number(f"factors.{signal}", factor, -1e3, 1e3)
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:

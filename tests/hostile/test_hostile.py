@@ -191,7 +191,7 @@ ODD_IDS = [
     "back\\slash\\'",
     "per%cent_underscore",
     "日本語 🎷",
-    "a\x00b",
+    "a\x01b",
     " padded ",
     "/../../etc/passwd",
     "x" * 1024,

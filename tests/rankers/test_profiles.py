@@ -208,7 +208,10 @@ def test_factors_in_the_profile(tmp_path: Path, text: str) -> None:
         ("[learned.factors]\nlexical = inf\n", r"\[learned\] factors\.lexical"),
         ("[learned]\nlexical = 1\n", r"\[learned\] does not know 'lexical'"),
         ("[learned]\nfile = 3\n", r"\[learned\] file"),
-        ('[learned]\nfile = "factors.toml"\n', r"\[learned\] file must end in \.json"),
+        (
+            '[learned]\nfile = "factors.toml"\n',
+            r"\[learned\] file must be a name that ends in \.json",
+        ),
         ('[learned]\nfile = "missing.json"\n', r"\[learned\] file missing\.json"),
     ],
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -20,6 +23,7 @@ from bruno_memory_vec.rankers import (
     QuerySettings,
     RankSettings,
 )
+from bruno_memory_vec.rows.checks import shown
 
 if TYPE_CHECKING:
     if sys.version_info >= (3, 11):
@@ -35,6 +39,11 @@ else:
 __all__ = ["list_profiles", "load_profile"]
 
 _SUFFIX = ".toml"
+# The largest of ours has four kilobytes. The parser's time grows with the square of the size.
+_LARGEST_PROFILE = 16 * 1024
+_LARGEST_FACTORS = 256 * 1024
+# One name, which no system takes for a way to somewhere else.
+_BESIDE = re.compile(r"[^/\\:\x00-\x1f]+\.json")
 _REQUIRED: dict[str, type] = {
     "candidates": CandidateSettings,
     "query": QuerySettings,
@@ -51,6 +60,8 @@ def list_profiles() -> list[str]:
 def load_profile(profile: str | Path | Profile) -> Profile:
     """A profile by its name, from a TOML file (a path that ends in ``.toml``), or as it is.
 
+    The file has 16 KiB at most, and the factors that it names lie beside it.
+
     Raises:
         InvalidInputError: there is no such profile, or a value in it is not usable; it names which.
     """
@@ -58,9 +69,12 @@ def load_profile(profile: str | Path | Profile) -> Profile:
         return profile
     if not isinstance(profile, (str, Path)):
         raise _refused(f"expected a name, not {type(profile).__name__}", "Give a profile's name.")
-    if str(profile).endswith(_SUFFIX):
+    name = str(profile)
+    if "\0" in name:
+        raise _refused(f"{shown(name)} holds a NUL character", "Leave it out.")
+    if name.endswith(_SUFFIX):
         return _load_file(Path(profile))
-    return _load_shipped(str(profile))
+    return _load_shipped(name)
 
 
 @lru_cache(maxsize=32)
@@ -68,7 +82,7 @@ def _load_shipped(name: str) -> Profile:
     known = list_profiles()
     if name not in known:
         raise _refused(
-            f"{name!r} is not known",
+            f"{shown(name)} is not known",
             f"Choose from {', '.join(known)}, or give the path of a {_SUFFIX} file.",
         )
     folder = resources.files(__name__)
@@ -78,13 +92,42 @@ def _load_shipped(name: str) -> Profile:
 
 def _load_file(path: Path) -> Profile:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(f"{path} cannot be read: {error}", "Give a readable file.", error) from error
+        text = _read(path, _LARGEST_PROFILE)
+    except (OSError, ValueError) as error:
+        raise _refused(
+            f"{shown(str(path))} cannot be read: {_why(error)}", "Give a readable file.", error
+        ) from error
     return _parse(path.stem, text, path.parent)
 
 
+def _read(path: Path, largest: int, *, follow: bool = True) -> str:
+    """The text of a file that is one, and not larger than ``largest`` bytes.
+
+    Raises:
+        OSError: it cannot be read; or it is a link, and ``follow`` is false.
+        ValueError: it is a folder, a device or a pipe, too large, or no UTF-8.
+    """
+    # A pipe would be waited for. Windows has neither of the two.
+    flags = getattr(os, "O_NONBLOCK", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    if not follow and path.is_symlink():
+        raise ValueError("it is a link")
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no file")
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise ValueError(f"it has more than {largest:,} bytes")
+    return data.decode("utf-8")
+
+
 def _parse(name: str, text: str, folder: Traversable) -> Profile:
+    try:
+        return _made(name, text, folder)
+    except RecursionError as error:
+        raise _refused(f"{name} is nested too deeply", "Mend the file.", error) from error
+
+
+def _made(name: str, text: str, folder: Traversable) -> Profile:
     try:
         data = tomllib.loads(text)
     except ValueError as error:  # also one of Python's own, where a number has too many digits
@@ -94,7 +137,7 @@ def _parse(name: str, text: str, folder: Traversable) -> Profile:
     unknown = sorted(set(data) - set(tables) - {"description"})
     if unknown:
         raise _refused(
-            f"{name} has an unknown key {unknown[0]!r}",
+            f"{name} has an unknown key {shown(unknown[0])}",
             f"The keys are description, {', '.join(tables)}.",
         )
     if isinstance(learned := data.get("learned"), dict) and "file" in learned:
@@ -125,14 +168,22 @@ def _with_factors(name: str, table: dict[str, Any], folder: Traversable) -> dict
     """The table [learned] with the factors from the file that it names, beside the profile."""
     file = table["file"]
     fix = "Name a file beside the profile, as scripts/train_ranker.py writes it."
-    if not isinstance(file, str) or not file.endswith(".json"):
-        raise _refused(f"{name}: [learned] file must end in .json, not {file!r}", fix)
-    try:
-        factors = json.loads(folder.joinpath(file).read_text(encoding="utf-8"))["factors"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _refused(f"{name}: [learned] file {file} has no factors: {error}", fix, error) from (
-            error
+    if not isinstance(file, str) or not _BESIDE.fullmatch(file):
+        raise _refused(
+            f"{name}: [learned] file must be a name that ends in .json, not {shown(file)}", fix
         )
+    try:
+        place = folder.joinpath(file)
+        # A link leads out of the folder, and whoever can plant one there need not own the profile.
+        if isinstance(place, Path):
+            text = _read(place, _LARGEST_FACTORS, follow=False)
+        else:
+            text = place.read_text(encoding="utf-8")
+        factors = json.loads(text)["factors"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _refused(
+            f"{name}: [learned] file {file} has no factors: {_why(error)}", fix, error
+        ) from (error)
     return {"factors": factors, **table}
 
 
@@ -147,12 +198,17 @@ def _table(name: str, table: str, kind: type[Any], values: Any) -> Any:
         if field.default is MISSING and field.name not in values
     )
     if unknown or missing:
-        problem = f"does not know {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}"
+        problem = f"does not know {shown(unknown[0])}" if unknown else f"lacks {missing[0]!r}"
         raise _refused(f"{name}: [{table}] {problem}", f"Its keys are {', '.join(known)}.")
     try:
         return kind(**values)
     except ValueError as error:
         raise _refused(f"{name}: [{table}] {error}", "Mend the value.", error) from error
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the path, which may be a very long one."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _refused(problem: str, fix: str, cause: Exception | None = None) -> InvalidInputError:
