@@ -14,11 +14,14 @@ import pyarrow as pa
 
 #: 2 added the cues, by which the rankers know a text without reading it. 3 added the write-ahead
 #: log: an older version would miss the rows that are only there. 4 added the metadata's pairs. 5
-#: keeps the hot context by user as well as by conversation.
+#: keeps the hot context by user as well as by conversation, and a checksum of each row.
 SCHEMA_VERSION = 5
 
 #: The folder of the write-ahead log, in that of the rows.
 LOG = "log"
+
+#: The column of a row's checksum (``checksum``).
+CHECKSUM = "checksum"
 
 MESSAGE = "message"
 MEMORY = "memory"
@@ -77,6 +80,8 @@ _FIELDS: tuple[pa.Field, ...] = (
     pa.field("expires_at", TIMESTAMP),
     # Position in the store's write order; a replaced row gets a new one.
     pa.field("seq", pa.int64(), nullable=False),
+    # Of all other columns and the vector (checksum.py), so that a change on the disk is seen.
+    pa.field(CHECKSUM, pa.int64(), nullable=False),
 )
 
 #: Every column but the vector, in order.

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .query import Candidates, Condition, RowFilter, Scope
-from .schema import COLUMNS, micros
+from .schema import CHECKSUM, COLUMNS, micros
 from .uses import USE_COLUMNS
 
 #: The columns that :class:`HeldRows` are made of.
@@ -485,6 +485,7 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         # A copy, because Arrow's memory is read-only.
         "access_count": column("access_count").copy(),
         "last_accessed": column("last_accessed").copy(),
+        CHECKSUM: column(CHECKSUM).copy(),
     }
 
 

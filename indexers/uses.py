@@ -8,12 +8,13 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .checksum import USED, used
 from .protocols import RowIndex
 from .query import EVERYONE, RowFilter
-from .schema import TIMESTAMP
+from .schema import CHECKSUM, TIMESTAMP
 
 #: The columns that change when a row is used.
-USE_COLUMNS = ("access_count", "last_accessed")
+USE_COLUMNS = (*USED, CHECKSUM)
 
 
 async def count_uses(rows: RowIndex, uses: Mapping[int, int], at: datetime) -> None:
@@ -28,12 +29,12 @@ async def count_uses(rows: RowIndex, uses: Mapping[int, int], at: datetime) -> N
     """
     if not uses:
         return
-    columns = ["seq", "access_count"]
+    columns = ["seq", *USE_COLUMNS]
     found = await rows.read(EVERYONE, RowFilter(), columns, seqs=list(uses))
     if found.num_rows:
         seqs = found.column("seq")
         more = pa.array([uses[seq] for seq in seqs.to_pylist()], pa.int64())
         counts = pc.add(found.column("access_count"), more)
         times = pa.array([at] * found.num_rows, TIMESTAMP)
-        counted = [seqs, counts, times]
-        await rows.update(pa.Table.from_arrays(counted, names=["seq", *USE_COLUMNS]))
+        counted = pa.Table.from_arrays([seqs, counts, times], names=["seq", *USED])
+        await rows.update(counted.append_column(CHECKSUM, used(found, counted)))

@@ -20,7 +20,8 @@ from pydantic import BaseModel
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.aio import yielding_gil
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros, row_schema
+from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums
+from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.checks import (
@@ -108,6 +109,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
         "access_count": 0,
         "expires_at": None,
         "seq": None,
+        CHECKSUM: None,
     }
 
 
@@ -185,6 +187,7 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
         "access_count": _count("memory.metadata.access_count", metadata.access_count),
         "expires_at": expires,
         "seq": None,
+        CHECKSUM: None,
     }
     if zones:
         extra["zones"] = zones
@@ -209,7 +212,15 @@ async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> 
 
 
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
-    """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``."""
+    """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``.
+
+    Each row, which has its turn and its ``seq`` by now, gets its checksum.
+    """
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    few = len(rows) <= _ROWS_AT_ONCE
+    for number, row in enumerate(rows):
+        # In many rows they are set below, which takes half as long a row, and longer for a few.
+        row[CHECKSUM] = row_checksum(row, vectors[number]) if few else 0
     # A list of dicts in one call: for a few rows, one Arrow call for each column would cost more.
     starts = range(0, len(rows) or 1, _ROWS_AT_ONCE)
     # In small parts, because Arrow does not release the interpreter lock meanwhile.
@@ -218,9 +229,10 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
         for start in (yielding_gil(starts, 1) if len(starts) > 1 else starts)
     ]
     columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))
-    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+    flat = pa.array(vectors.ravel())
     vector = pa.FixedSizeListArray.from_arrays(flat, schema.field("vector").type.list_size)
-    return pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
+    table = pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
+    return table if few else with_checksums(table)
 
 
 def from_table(table: pa.Table) -> Iterator[Row]:

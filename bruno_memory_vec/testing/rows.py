@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.hashing import HashEmbedder
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, row_schema
+from bruno_memory_vec.indexers.checksum import with_checksums
+from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, row_schema
 from bruno_memory_vec.rows.models import cues
 
 #: The time of the row with ``seq`` 0; each later one is a minute younger.
@@ -20,7 +21,7 @@ START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 def message(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
-    """A message's row, as plain values (times as aware datetimes), without a vector.
+    """A message's row, as plain values (times as aware datetimes), without vector and checksum.
 
     Its id, its turn and its time follow from ``seq``; ``changes`` are other columns.
     """
@@ -84,5 +85,7 @@ def table(
     """
     if vectors is None:
         vectors = HashEmbedder(dimension).embed([row["content"] for row in rows])
-    whole = [{**row, "vector": vector} for row, vector in zip(rows, vectors, strict=True)]
-    return pa.Table.from_pylist(whole, schema=row_schema(dimension))
+    whole = [
+        {**row, "vector": vector, CHECKSUM: 0} for row, vector in zip(rows, vectors, strict=True)
+    ]
+    return with_checksums(pa.Table.from_pylist(whole, schema=row_schema(dimension)))

@@ -52,6 +52,7 @@ def proposed(*rows: tuple[int, str | None, int, float]) -> Candidates:
 def table(rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
     """Rows as the vector index gives them; what is not given says nothing."""
     plain: dict[str, Any] = {"words": 1, "created_at": 0, "importance": 0.5, "access_count": 0}
+    plain["checksum"] = 0
     plain |= {"user_id": "ana", "kind": "message", "question_share": 0.0}
     plain |= dict.fromkeys(("ends_with_question", "names_time", "tells_change"), False)
     whole = [{**plain, "id": str(row["seq"]), **row} for row in rows]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind
+from bruno_memory_vec.indexers.checksum import changed
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.rows.models import from_table
@@ -77,11 +78,12 @@ def fact(text: str, **fields: Any) -> MemoryEntry:
 
 
 async def rows_and_vectors(memory: VectorMemory) -> tuple[list[dict[str, Any]], NDArray[Any]]:
-    """Every row in the order of ``seq``, and their vectors."""
+    """Every row in the order of ``seq``, without its checksum, and their vectors."""
     rows = (await memory._lazy.get()).rows
     table = (await rows.read(*EVERYTHING, [*COLUMNS, "vector"])).sort_by("seq")
+    assert not changed(table).any()
     vectors = np.array(table.column("vector").to_pylist(), dtype=np.float32)
-    return list(from_table(table.select(list(COLUMNS)))), vectors
+    return list(from_table(table.drop_columns(["vector", "checksum"]))), vectors
 
 
 async def assert_made_by(memory: VectorMemory, embedder: Embedder) -> list[dict[str, Any]]:

@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
-from bruno_memory_vec.errors import EmbeddingError, StoreClosedError
+from bruno_memory_vec.errors import EmbeddingError, EngineError, StoreClosedError
+from bruno_memory_vec.indexers.checksum import USED, changed, used, with_checksums
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
+from bruno_memory_vec.indexers.schema import CHECKSUM, row_schema
+from bruno_memory_vec.indexers.snapshot import LOADED
+from bruno_memory_vec.indexers.uses import USE_COLUMNS
 from bruno_memory_vec.writing.background import to_its_end
 from bruno_memory_vec.writing.projections import Progress
 
@@ -42,7 +45,7 @@ _FEW = 32
 # ... but at most so many rounds, in case new rows come all the time.
 _ROUNDS = 8
 
-_COUNTED: Final = ("seq", "access_count", "last_accessed")
+_COUNTED: Final = ("seq", *USE_COLUMNS)
 _IDENTIFIED: Final = ("seq", "id", "created_at", "updated_at")
 
 
@@ -138,7 +141,9 @@ class Move:
         """Embed rows and append them, as one commit."""
         started = time.perf_counter()
         # Rows that were deleted meanwhile are simply not read.
-        rows = await self._rows.read(Scope.all_users(), RowFilter(), COLUMNS, seqs=seqs)
+        rows = await self._rows.read(Scope.all_users(), RowFilter(), LOADED, seqs=seqs)
+        await asyncio.to_thread(_check, rows)
+        rows = rows.drop_columns(["vector"])
         texts = await asyncio.to_thread(lambda: rows.column("content").to_pylist())
         try:
             vectors = await self._embed(texts)
@@ -201,7 +206,10 @@ def _differences(
     missing = np.delete(here, at_mine)
     gone = np.delete(there, at_theirs)
     ours, other = mine.take(at_mine), theirs.take(at_theirs)
-    return missing, gone, ours.filter(_unlike(ours, other, _COUNTED[1:]))
+    unlike = _unlike(ours, other, USED)
+    ours, other = ours.filter(unlike), other.filter(unlike)
+    counted = ours.select(["seq", *USED]).append_column(CHECKSUM, used(other, ours))
+    return missing, gone, counted
 
 
 def _strangers(mine: pa.Table, theirs: pa.Table) -> NDArray[np.int64]:
@@ -227,4 +235,17 @@ def _with_vectors(rows: pa.Table, vectors: NDArray[np.float32], schema: pa.Schem
     kind = schema.field("vector").type
     flat = pa.array(vectors.reshape(-1), pa.float32())
     table = rows.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, kind.list_size))
-    return table.select(schema.names).cast(schema).sort_by("seq")
+    return with_checksums(table.select(schema.names).cast(schema).sort_by("seq"))
+
+
+def _check(rows: pa.Table) -> None:
+    """Refuse to copy rows that are not as they were stored: the copy would look whole."""
+    unlike = changed(rows)
+    if unlike.any():
+        seqs = rows.column("seq").filter(pa.array(unlike)).to_pylist()
+        raise EngineError(
+            "rows",
+            "re-embed",
+            f"{len(seqs):,} rows are not as they were stored, such as seq {min(seqs)}",
+            fix="Restore them from a backup, or run: bruno-memory-vec doctor --repair",
+        )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
 
+from bruno_memory_vec.indexers.checksum import updated
 from bruno_memory_vec.indexers.protocols import RowIndex
-from bruno_memory_vec.indexers.schema import MESSAGE, row_schema
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
+from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE
+from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
@@ -105,11 +109,12 @@ class SessionsProjection:
             given.append({"seq": seq, "turn": next_turns[conversation]})
             next_turns[conversation] += 1
         _log.warning("turns_given", messages=len(given))
-        schema = row_schema(1)
-        columns = pa.schema([schema.field(name) for name in ("seq", "turn")])
-        for start in range(0, len(given), _ROWS_A_COMMIT):
-            part = given[start : start + _ROWS_A_COMMIT]
-            await rows.update(pa.Table.from_pylist(part, schema=columns))
+        turn_of = {row["seq"]: row["turn"] for row in given}
+        seqs = list(turn_of)
+        for start in range(0, len(seqs), _ROWS_A_COMMIT):
+            part = seqs[start : start + _ROWS_A_COMMIT]
+            before = await rows.read(EVERYONE, RowFilter(), LOADED, seqs=part)
+            await rows.update(await asyncio.to_thread(_with_turns, before, turn_of))
         return [row["seq"] for row in given]
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
@@ -144,6 +149,14 @@ class SessionsProjection:
     async def close(self) -> None:
         """Close the session store."""
         await self._sessions.close()
+
+
+def _with_turns(rows: pa.Table, turn_of: Mapping[int, int]) -> pa.Table:
+    """The ``seq``, the turn and the checksum of rows that get a turn."""
+    at = rows.schema.get_field_index("turn")
+    turns = [turn_of[seq] for seq in rows.column("seq").to_pylist()]
+    after = rows.set_column(at, rows.schema.field(at), pa.array(turns, pa.int64()))
+    return after.select(["seq", "turn"]).append_column(CHECKSUM, updated(rows, after))
 
 
 def _last_turns(rows: Iterable[Row], most: int) -> list[HotTurn]:
