@@ -54,7 +54,7 @@ from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
 from bruno_memory_vec.writing.projections.guarded import checked
-from bruno_memory_vec.writing.queue import Throttle
+from bruno_memory_vec.writing.throttle import Throttle
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
@@ -218,9 +218,9 @@ class VectorMemory(MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
-        await self._throttle.wait()
         checks.identifier("conversation_id", conversation_id)
         user = self._caller.acting_for(user_id)
+        await self._throttle.wait(user or conversation_id)
         writer = await self._lazy.writer()
         owners, named = self._lazy.owners, conversation_id
         conversation_id = await owners.resolve(named)
@@ -253,7 +253,7 @@ class VectorMemory(MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
-        await self._throttle.wait()
+        await self._throttle.wait(self._caller.user_id or _user_of(entries))
         writer = await self._lazy.writer()
         ttl = self.config.short_term_ttl
         rows = await rows_of("entries", entries, lambda entry: memory_row(entry, ttl))
@@ -769,6 +769,12 @@ class _Shared:
     """The state that a memory and its views share."""
 
     maintained: dict[str, Any] | None = None
+
+
+def _user_of(entries: Any) -> str:
+    """The user of the first entry; empty where that is not known before they are checked."""
+    named = getattr(entries[0], "user_id", "") if isinstance(entries, list) and entries else ""
+    return named if isinstance(named, str) else ""
 
 
 def _page_size(limit: int | None) -> int | None:

@@ -44,6 +44,8 @@ MODULES: dict[str, dict[str, str]] = {
     "writing": {
         "bruno_memory_vec/writing/commit.py": "unit/test_batches unit/test_writing",
         "bruno_memory_vec/writing/queue.py": "unit/test_write_queue unit/test_writing",
+        "bruno_memory_vec/writing/ahead.py": "unit/test_large_calls",
+        "bruno_memory_vec/writing/turns.py": "unit/test_write_queue",
         "bruno_memory_vec/writing/known_ids.py": "properties/test_known_ids unit/test_batches "
         "unit/test_writing",
         "bruno_memory_vec/writing/background.py": "unit/test_background",

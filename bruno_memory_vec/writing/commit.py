@@ -25,9 +25,13 @@ _CHARACTERS_ON_THE_LOOP = 16_000
 
 
 class Batch(NamedTuple):
-    """The rows of a commit, and what it needs to know about them."""
+    """The rows of a commit, and what it needs to know about them.
+
+    ``kept`` has for each of ``rows`` its index among the rows that were given.
+    """
 
     latest: dict[Key, Row]
+    kept: list[int]
     rows: list[Row]
     texts: list[str]
     hashes: NDArray[np.uint64]
@@ -46,14 +50,16 @@ class Stored(NamedTuple):
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     """Find the rows that count, and their ids, before they are embedded."""
     # Of rows with the same key the last one counts, at the position of the first.
-    latest = {key_of(row): row for row in yielding_gil(rows)}
-    batch = list(latest.values())
+    last = {key_of(row): number for number, row in enumerate(yielding_gil(rows))}
+    kept = list(last.values())
+    batch = [rows[number] for number in kept]
+    latest = dict(zip(last, batch, strict=True))
     hashes = hash_texts([row["id"] for row in batch])
     conversations = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
     ids = {row["id"] for row in batch}
     perhaps = tuple(ids) if known.any_hashed(hashes) else ()
     texts = [row["content"] for row in batch]
-    return Batch(latest, batch, texts, hashes, conversations, ids, perhaps)
+    return Batch(latest, kept, batch, texts, hashes, conversations, ids, perhaps)
 
 
 async def embed(

@@ -1,93 +1,124 @@
-"""Limits for many concurrent callers: a throttle for calls, and the queue of writes."""
+"""The queue of writes: users take turns, so that nobody waits for all that another one stores."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import itemgetter
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.rows.models import Row
+from bruno_memory_vec.writing.turns import Lanes
 
-# A call works for some 50 microseconds before it first awaits.
-_CALLS_A_TURN = 32
-
-
-class Throttle:
-    """Lets a bounded number of calls through in each iteration of the event loop, in order."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._this_turn = 0
-        self._turning = False
-
-    async def wait(self) -> None:
-        """Return at once, or in a later iteration if this one has let enough calls through."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            # A new event loop: the callers that waited in the earlier one have ended with it.
-            self._loop, self._waiting, self._turning, self._this_turn = loop, deque(), False, 0
-        if not self._turning:
-            self._turning = True
-            loop.call_soon(self._turn)
-        if self._this_turn < _CALLS_A_TURN and not self._waiting:
-            self._this_turn += 1
-            return
-        through = loop.create_future()
-        self._waiting.append(through)
-        await through
-
-    def _turn(self) -> None:
-        self._this_turn = 0
-        while self._waiting and self._this_turn < _CALLS_A_TURN:
-            through = self._waiting.popleft()
-            if not through.done():  # its caller was cancelled
-                through.set_result(None)
-                self._this_turn += 1
-        self._turning = self._this_turn > 0
-        if self._turning and self._loop is not None:
-            self._loop.call_soon(self._turn)
-
-
-# More rows than this in one commit make later callers wait long; one call may still exceed it.
+# More rows or characters than this in one commit make later callers wait long; one call may still
+# exceed it.
 _BATCH_ROWS = 4096
+_BATCH_CHARACTERS = 4 * 2**20
+# A request of more rows or characters than this is large: it is embedded before its commit.
+_LARGE_ROWS = 512
+_LARGE_CHARACTERS = 2**19
 # The queue stops gathering after so many iterations of the event loop without a new request.
 _QUIET_TURNS = 3
 #: How many rows may be queued or in a commit: eight commits' worth. More would only take memory.
+#: Large requests have a bound of their own of the same size, so that small ones do not wait behind.
 QUEUE_ROWS = 8 * _BATCH_ROWS
-#: The same limit in characters of content, for few rows of long texts.
+#: The same limit in characters of text, for few rows of long texts.
 QUEUE_CHARACTERS = 64 * 2**20
+
+_TEXTS = ("content", "metadata", "extra")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors of a large request.
+
+    Attributes:
+        vectors: float32 (n, d), in the order of the request's rows.
+        embedder: made them; after a re-embedding the store has another one.
+    """
+
+    vectors: NDArray[np.float32]
+    embedder: Embedder
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """The rows of one call, and the future that its caller waits for."""
+    """The rows of one call, and the future that its caller waits for.
+
+    Attributes:
+        rows: the rows, still without ``seq`` and ``turn``.
+        done: what the caller waits for.
+        users: whose rows they are; the request waits in the lane of each.
+        characters: how long its texts are.
+        large: it is embedded before its commit, which waits until :attr:`embedded` is there.
+        embedded: its vectors, of a large one.
+    """
 
     rows: list[Row]
     done: asyncio.Future[None]
+    users: tuple[str, ...] = field(init=False)
     characters: int = field(init=False)
+    large: bool = field(init=False)
+    embedded: Embedded | None = None
 
     def __post_init__(self) -> None:
-        self.characters = sum(map(len, map(itemgetter("content"), self.rows)))
+        self.users = tuple({row.get("user_id", ""): None for row in self.rows})
+        self.characters = sum(len(row.get(name) or "") for row in self.rows for name in _TEXTS)
+        self.large = len(self.rows) > _LARGE_ROWS or self.characters > _LARGE_CHARACTERS
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may be committed."""
+        return self.embedded is not None or not self.large
+
+
+@dataclass(slots=True)
+class _Room:
+    """What is queued or in a commit, of large requests or of small ones; how many wait for it."""
+
+    rows: int = 0
+    characters: int = 0
+    waiting: int = 0
+
+    def fits(self, request: Request) -> bool:
+        return self.rows == 0 or (
+            self.rows + len(request.rows) <= QUEUE_ROWS
+            and self.characters + request.characters <= QUEUE_CHARACTERS
+        )
+
+    def count(self, request: Request, sign: int = 1) -> None:
+        self.rows += sign * len(request.rows)
+        self.characters += sign * request.characters
 
 
 class WriteQueue:
-    """Requests in the order in which their callers came.
+    """Requests by user: each user's in the order of the calls, and users take turns.
 
     A request counts against the limits from :meth:`put` to :meth:`finished`. If it does not fit,
-    its caller waits in :meth:`put`, and later callers wait behind it. A request that is larger
-    than the limits enters when the queue is empty.
+    its caller waits in :meth:`put`, and later callers of the same user wait behind it. A request
+    that is larger than the limits enters when there is no other of its kind, large or small.
     """
 
     def __init__(self) -> None:
-        self._requests: deque[Request] = deque()
-        self._waiting: deque[tuple[Request, asyncio.Future[None]]] = deque()
-        self.rows = 0
-        self._characters = 0
+        self._requests: Lanes[Request] = Lanes()
+        self._waiting: Lanes[Request] = Lanes()
+        # The large ones of these that are not embedded.
+        self._bare: Lanes[Request] = Lanes()
+        self._gates: dict[Request, asyncio.Future[None]] = {}
+        self._room = {False: _Room(), True: _Room()}
+        self._large_next = False
+        self._news: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._requests)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are queued or in a commit."""
+        return sum(room.rows for room in self._room.values())
 
     @property
     def waiting(self) -> int:
@@ -99,11 +130,14 @@ class WriteQueue:
 
         If the caller is cancelled before that, nothing is queued.
         """
-        if not self._waiting and self._fits(request):
+        room = self._room[request.large]
+        if not room.waiting and not self._waiting.any_of(request.users) and room.fits(request):
             self._enter(request)
             return
         gate = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, gate))
+        self._gates[request] = gate
+        self._waiting.add(request)
+        room.waiting += 1
         try:
             await gate
         except asyncio.CancelledError:
@@ -111,7 +145,9 @@ class WriteQueue:
                 # The request was queued at the same moment. Its caller does not wait any more.
                 request.done.cancel()
                 raise
-            self._waiting = deque(pair for pair in self._waiting if pair[1] is not gate)
+            if self._gates.pop(request, None) is not None:
+                self._waiting.remove(request)
+                room.waiting -= 1
             self._let_in()
             raise
 
@@ -123,65 +159,119 @@ class WriteQueue:
         came, quiet = 1, 0
         while quiet < _QUIET_TURNS and len(self) > 1:
             await asyncio.sleep(0)
-            quiet = quiet + 1 if len(self) <= came or self.rows >= _BATCH_ROWS else 0
+            enough = len(self) <= came or self._room[False].rows >= _BATCH_ROWS
+            quiet = quiet + 1 if enough else 0
             came = len(self)
 
+    async def changed(self) -> None:
+        """Wait until a request comes, or a large one is ready or dropped."""
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
+
     def take(self) -> list[Request]:
-        """The requests of the next commit: at least one, and as many as one commit should hold.
+        """The requests of the next commit; none where only large ones are there, and none is ready.
 
-        Cancelled requests at the head of the queue are dropped, except the last one.
+        Users take turns, and so do small requests and large ones: a commit has only one kind.
+        Requests whose callers were cancelled are dropped.
         """
-        while len(self._requests) > 1 and self._requests[0].done.cancelled():
-            self._drop()
-        taken = [self._requests.popleft()]
-        rows = len(taken[0].rows)
-        while self._requests and rows + len(self._requests[0].rows) <= _BATCH_ROWS:
-            taken.append(self._requests.popleft())
-            rows += len(taken[-1].rows)
-        return taken
+        for large in (self._large_next, not self._large_next):
+            taken = self._batch(large)
+            if taken:
+                self._large_next = not large
+                return taken
+        return []
 
-    def _drop(self) -> None:
-        self.finished([self._requests.popleft()])
+    def _batch(self, large: bool) -> list[Request]:
+        taken: list[Request] = []
+        rows = characters = 0
+        lanes: Iterable[str] | None = None
+        while True:
+            served = []
+            for request in self._requests.heads(lanes):
+                if request.done.cancelled():
+                    self.drop(request)
+                elif request.large != large or not request.ready:
+                    continue
+                else:
+                    rows, characters = rows + len(request.rows), characters + request.characters
+                    if taken and (rows > _BATCH_ROWS or characters > _BATCH_CHARACTERS):
+                        return taken
+                    self._requests.served(request)
+                    taken.append(request)
+                served.append(request.users[0])
+            if not served:
+                return taken
+            lanes = served
+
+    def to_embed(self) -> list[Request]:
+        """The large requests to embed now: the first one of each user."""
+        return list(self._bare.heads())
+
+    def embedded(self, request: Request, vectors: Embedded) -> None:
+        """A large request is ready for its commit."""
+        request.embedded = vectors
+        self._bare.remove(request)
+        self.tell()
+
+    def drop(self, request: Request) -> None:
+        """Take a request out that is not committed: it failed, or its caller was cancelled."""
+        self._requests.remove(request)
+        if not request.ready:
+            self._bare.remove(request)
+        self.finished([request])
+        self.tell()
 
     def finished(self, requests: list[Request]) -> None:
         """Note that requests that were taken have ended, successfully or not."""
         for request in requests:
-            self.rows -= len(request.rows)
-            self._characters -= request.characters
+            self._room[request.large].count(request, -1)
         self._let_in()
 
     def give_up(self) -> list[Request]:
         """Empty the queue; returns its requests and those that waited for room."""
-        left = [*self._requests, *(request for request, _ in self._waiting)]
-        for _, gate in self._waiting:
+        left = [*self._requests, *self._waiting]
+        for gate in self._gates.values():
             if not gate.done() and not gate.get_loop().is_closed():
                 gate.set_result(None)
-        self._waiting.clear()
-        self._requests.clear()
-        self.rows = self._characters = 0
+        self._gates.clear()
+        self._waiting, self._requests, self._bare = Lanes(), Lanes(), Lanes()
+        self._room = {False: _Room(), True: _Room()}
         return left
 
-    def _fits(self, request: Request) -> bool:
-        return self.rows == 0 or (
-            self.rows + len(request.rows) <= QUEUE_ROWS
-            and self._characters + request.characters <= QUEUE_CHARACTERS
-        )
-
     def _enter(self, request: Request) -> None:
-        self._requests.append(request)
-        self.rows += len(request.rows)
-        self._characters += request.characters
+        self._requests.add(request)
+        if not request.ready:
+            self._bare.add(request)
+        self._room[request.large].count(request)
+        self.tell()
+
+    def tell(self) -> None:
+        """Let :meth:`changed` return."""
+        news, self._news = self._news, None
+        if news is not None and not news.done() and not news.get_loop().is_closed():
+            news.set_result(None)
 
     def _let_in(self) -> None:
-        while self._waiting:
-            request, gate = self._waiting[0]
-            if gate.done() or gate.get_loop().is_closed():
-                self._waiting.popleft()
-            elif self._fits(request):
-                self._waiting.popleft()
-                # Queued here and not when its caller wakes, so that no later request overtakes it
-                # and a writer that is about to stop still sees it.
-                self._enter(request)
-                gate.set_result(None)
-            else:
+        # Who does not fit is waited for, or many small ones would overtake it for ever.
+        full: set[bool] = set()
+        lanes: Iterable[str] | None = None
+        while len(self._waiting) and len(full) < len(self._room):
+            served = []
+            for request in self._waiting.heads(lanes):
+                gate, room = self._gates[request], self._room[request.large]
+                gone = gate.done() or gate.get_loop().is_closed()
+                if not gone and (request.large in full or not room.fits(request)):
+                    full.add(request.large)
+                    continue
+                del self._gates[request]
+                self._waiting.served(request)
+                room.waiting -= 1
+                served.append(request.users[0])
+                if not gone:
+                    # Queued here and not when its caller wakes, so that no later request of its
+                    # user overtakes it and a writer that is about to stop still sees it.
+                    self._enter(request)
+                    gate.set_result(None)
+            if not served:
                 return
+            lanes = served

@@ -30,6 +30,7 @@ from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table
+from bruno_memory_vec.writing.ahead import EmbedsAhead, vectors_of
 from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
 from bruno_memory_vec.writing.commit import (
     Stored,
@@ -93,6 +94,7 @@ class Writer:
         self._schema = schema
         self._embed_timeout = embed_timeout
         self._queue = WriteQueue()
+        self._ahead = EmbedsAhead(self._queue, embedder, embed_timeout)
         self._draining: asyncio.Task[None] | None = None
         self._committing = LoopLock()
         self._uses: Counter[int] = Counter()
@@ -140,6 +142,7 @@ class Writer:
     def switch(self, rows: RowIndex, embedder: Embedder, schema: pa.Schema) -> None:
         """Use another index and embedder from now on. The caller holds :attr:`exclusive`."""
         self._rows, self._embedder, self._schema = rows, embedder, schema
+        self._ahead.switch(embedder)
 
     async def write(self, rows: list[Row]) -> None:
         """Store rows as one commit; returns when they would survive a kill of the process.
@@ -154,8 +157,10 @@ class Writer:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         if not rows:
             return
-        request = Request(rows, asyncio.get_running_loop().create_future())
+        done = asyncio.get_running_loop().create_future()
+        request = await in_thread_if_many(len(rows), lambda: Request(rows, done))
         await self._queue.put(request)
+        self._ahead.start()
         if not runs(self._draining):
             self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
         await request.done
@@ -281,6 +286,13 @@ class Writer:
             try:
                 await self._queue.gather()
                 requests = self._queue.take()
+                if not requests and not self._queue:
+                    return  # they were cancelled
+                if not requests:
+                    # Large ones are being embedded.
+                    self._ahead.start()
+                    await self._queue.changed()
+                    continue
                 await self._commit_all(requests)
             except BaseException as error:
                 # The task ends, so every caller that still waits gets an error.
@@ -300,7 +312,7 @@ class Writer:
         """Commit requests as one batch; if that fails, commit each one separately."""
         try:
             async with self._committing:
-                await self._commit([row for request in requests for row in request.rows])
+                await self._commit(requests)
         except Exception as error:
             if len(requests) > 1:
                 for request in requests:
@@ -316,13 +328,16 @@ class Writer:
                 # Each answer wakes a caller; a thousand at once would block the event loop.
                 await asyncio.sleep(0)
 
-    async def _commit(self, rows: Sequence[Row]) -> None:
+    async def _commit(self, requests: Sequence[Request]) -> None:
         if self._uncertain:
             await self._follow()
         self._lease.check()
+        rows = [row for request in requests for row in request.rows]
         given = await in_thread_if_many(len(rows), lambda: prepare(rows, self._known))
         latest, batch = given.latest, given.rows
-        vectors = await embed(self._embedder, given.texts, self._embed_timeout)
+        vectors = vectors_of(requests, given, self._embedder)
+        if vectors is None:
+            vectors = await embed(self._embedder, given.texts, self._embed_timeout)
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
         next_turns = await self._lease.next_turns(given.conversations)

@@ -1,18 +1,20 @@
-"""The queue in front of the writer: bounded, and first come, first served."""
+"""The queue in front of the writer: bounded, and users take turns."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.writing import queue as write_queue
-from bruno_memory_vec.writing.queue import Request, WriteQueue
+from bruno_memory_vec.writing.queue import Embedded, Request, WriteQueue
 
 
-def request(rows: int, text: str = "x") -> Request:
-    content: list[Any] = [{"content": text}] * rows
+def request(rows: int, text: str = "x", user: str = "ana") -> Request:
+    content: list[Any] = [{"content": text, "user_id": user}] * rows
     return Request(content, asyncio.get_running_loop().create_future())
 
 
@@ -97,3 +99,92 @@ async def test_giving_up_empties_it() -> None:
     assert queue.give_up() == asked
     assert (len(queue), queue.waiting, queue.rows) == (0, 0, 0)
     await asyncio.gather(*tasks)
+
+
+def of_several(*users: str) -> Request:
+    """A request of a row of each user."""
+    rows: list[Any] = [{"content": "x", "user_id": user} for user in users]
+    return Request(rows, asyncio.get_running_loop().create_future())
+
+
+async def test_users_take_turns() -> None:
+    queue = WriteQueue()
+    ana = [request(2) for _ in range(4)]
+    ben, cem = request(2, user="ben"), request(2, user="cem")
+    for one in (*ana[:4], ben):
+        await queue.put(one)
+    waits = await put(queue, cem)
+    assert queue.waiting == 1
+    taken = queue.take()
+    assert taken == [ana[0], ben]
+    queue.finished(taken)
+    await asyncio.gather(*waits)
+    # Who was served longest ago is served first.
+    assert queue.take() == [ana[1], cem]
+    assert queue.take() == [ana[2], ana[3]]
+
+
+async def test_who_waits_for_room_is_let_in_by_turns() -> None:
+    queue = WriteQueue()
+    first, *ana = (request(4) for _ in range(4))
+    ben = request(4, user="ben")
+    for one in (first, ana[0]):
+        await queue.put(one)
+    await put(queue, ana[1], ana[2], ben)
+    assert queue.waiting == 3
+    taken = queue.take()
+    queue.finished(taken)
+    assert queue.waiting == 2
+    assert queue.take() == [ana[0]]
+    queue.finished([ana[0]])
+    assert queue.waiting == 1
+    assert {queue.take()[0], queue.take()[0]} == {ana[1], ben}
+
+
+async def test_what_is_several_users_keeps_its_order_with_each() -> None:
+    queue = WriteQueue()
+    before, both, after = request(1), of_several("ana", "ben"), request(1, user="ben")
+    other = request(1, user="cem")
+    for one in (before, both, after, other):
+        await queue.put(one)
+    order = []
+    while queue:
+        order += queue.take()
+    assert sorted(order.index(one) for one in (before, both, after)) == [
+        order.index(one) for one in (before, both, after)
+    ]
+    assert len(order) == 4
+
+
+async def test_a_large_request_lets_small_ones_by_until_it_is_embedded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_queue, "_LARGE_ROWS", 4)
+    queue = WriteQueue()
+    large, behind, ben = request(50), request(1), request(1, user="ben")
+    for one in (large, behind, ben):
+        await queue.put(one)
+    assert queue.waiting == 0  # a large one takes no room from small ones
+    assert queue.to_embed() == [large]
+    # Not the small one of the same user: the order of a user's calls is kept.
+    assert queue.take() == [ben]
+    assert queue.take() == []
+    waits = asyncio.ensure_future(queue.changed())
+    await asyncio.sleep(0)
+    queue.embedded(large, Embedded(np.zeros((50, 1), np.float32), HashEmbedder()))
+    await waits
+    assert queue.take() == [large]
+    assert queue.take() == [behind]
+
+
+async def test_small_and_large_commits_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_queue, "_LARGE_ROWS", 2)
+    queue = WriteQueue()
+    large = [request(3, user=f"large {n}") for n in range(2)]
+    small = [request(2, user=f"small {n}") for n in range(4)]
+    for one in (*large, *small):
+        await queue.put(one)
+    for one in large:
+        queue.embedded(one, Embedded(np.zeros((3, 1), np.float32), HashEmbedder()))
+    kinds = [{one.large for one in queue.take()} for _ in range(4)]
+    assert kinds == [{False}, {True}, {False}, {True}]
