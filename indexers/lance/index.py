@@ -20,6 +20,7 @@ from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
+from .process import start_lancedb
 from .sync import Sync
 from .table import errors, import_lancedb, no_rows, unborn
 from .upkeep import Upkeep
@@ -92,6 +93,7 @@ class LanceIndex:
         """
         # The first import takes one or two seconds, which would block the event loop.
         lancedb = await asyncio.to_thread(import_lancedb)
+        start_lancedb()
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
             raise no_rows(path)
         with errors("open", path):

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import BackendUnavailable, EngineError
 from ..schema import KEY_COLUMNS
+from .process import start_lancedb
 from .table import errors
 
 #: The folder, inside that of the rows, where :func:`step_back` keeps what it puts aside.
@@ -165,6 +166,7 @@ async def _read_whole(folder: Path, manifest: Path) -> int | None:
     """How many rows a version has; None where one of them cannot be read."""
     import lancedb
 
+    start_lancedb()
     with tempfile.TemporaryDirectory(prefix="bruno-memory-") as view:
         _show_one_version(folder, manifest, Path(view))
         try:
