@@ -5,9 +5,9 @@ words and can be rebuilt from the rows. Both identify a row by its ``seq`` and n
 for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
-:class:`Flushes`, :class:`Compacts`, :class:`HoldsRows`, :class:`Refreshes`. An engine has a
-capability if it has its methods. Look for one with :func:`~.forwarding.capability`, which looks
-through wrappers; never compare an engine's name.
+:class:`Flushes`, :class:`Compacts`, :class:`ChecksIndexes`, :class:`HoldsRows`,
+:class:`Refreshes`. An engine has a capability if it has its methods. Look for one with
+:func:`~.forwarding.capability`, which looks through wrappers; never compare an engine's name.
 """
 
 from __future__ import annotations
@@ -171,6 +171,23 @@ class Compacts(Protocol):
 
         Args:
             keep_none: drop all old versions; there must be no reader.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksIndexes(Protocol):
+    """Has indexes on disk, which are derived from the rows."""
+
+    async def check_indexes(self) -> list[str]:
+        """Read every file of the indexes, and make those anew that are damaged.
+
+        Returns:
+            What was wrong, by index.
+
+        Raises:
+            EngineError: a damaged one could not be made anew, for example by a reader. None is
+                used then.
         """
         ...
 

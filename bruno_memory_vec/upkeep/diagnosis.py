@@ -21,6 +21,8 @@ from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError, problem_and_fix
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
@@ -115,6 +117,7 @@ async def diagnose_store(
             except BrunoError as error:
                 checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
             else:
+                checks.append(await _guarded("indexes", lambda: _indexes(rows), repair))
                 checks.append(
                     await _guarded("lexical", lambda: _lexical(folder, found, rows, repair), repair)
                 )
@@ -217,6 +220,14 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
         problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
         fix = f"Restore a backup that holds more, or step back to that version. {repair}"
     return Check("rows", PROBLEM, problem, fix)
+
+
+async def _indexes(rows: Any) -> Check:
+    """Every file of the indexes is read; none is given to the engine before it was compared."""
+    checks = capability(rows, ChecksIndexes)
+    if checks is not None:
+        await checks.check_indexes()
+    return Check("indexes", OK, "every index of the rows is as it was written")
 
 
 async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:

@@ -43,6 +43,9 @@ async def health_of(
     logged = report.get("rows", {}).get("log", {}).get("problem")
     if logged is not None:
         wrong["log"] = logged
+    unused = report.get("rows", {}).get("index_problem")
+    if unused is not None:
+        wrong["indexes"] = f"no index of the rows is used: {unused}"
     if store.writer is not None:
         report["writer"] = store.writer.health()
     cache = await cache_health(store.embedder)

@@ -14,7 +14,7 @@ from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.sessions.sqlite import mark_all_stale
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.lock import WriterLock
-from bruno_memory_vec.store.store import open_store
+from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
 from bruno_memory_vec.writing.projections import Progress
@@ -57,11 +57,13 @@ class RepairReport:
     Attributes:
         stepped_back: which versions of the rows were put aside; None where the newest was whole.
         turns_given: how many messages without a turn got one.
+        rebuilt: what was damaged and is made anew from the rows, with what was wrong.
         maintenance: the report of the upkeep at the end, which verified the store.
     """
 
     stepped_back: SteppedBack | None
     turns_given: int
+    rebuilt: tuple[str, ...]
     maintenance: MaintenanceReport
 
     @property
@@ -113,13 +115,19 @@ async def repair_store(
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)
             report = await maintain_store(store, progress)
+            rebuilt = await _rebuilt(store)
         finally:
             await store.close()
     except BrunoError as error:
         if stepped is not None:
             error.details = {**(error.details or {}), "stepped_back": stepped}
         raise
-    return RepairReport(stepped, len(given), report)
+    return RepairReport(stepped, len(given), rebuilt, report)
+
+
+async def _rebuilt(store: Store) -> tuple[str, ...]:
+    """What was damaged and is made anew since the store was opened."""
+    return tuple((await store.rows.health()).get("indexes_rebuilt", ()))
 
 
 async def _step_back(folder: Path) -> SteppedBack | None:

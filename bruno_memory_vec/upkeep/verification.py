@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import problem_and_fix
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.store.store import Store
@@ -77,6 +79,12 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
             progress(WORK, done, total)
     facts = RowFacts(done, newest, last_turns)
     problems = silent
+    indexed = capability(rows, ChecksIndexes)
+    if indexed is not None:
+        try:
+            await indexed.check_indexes()
+        except BrunoError as error:
+            problems.append(Problem("indexes", *problem_and_fix(error)))
     for projection, standing in stood:
         try:
             problems.extend(await projection.compare(facts, standing))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..aio import LoopLock, Outliving, on_own_loop
-from ..errors import EngineError
+from ..errors import BackendUnavailable, EngineError
 from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
+from .index_checksums import IndexChecksums
 from .process import start_lancedb
 from .sync import Sync
 from .table import errors, import_lancedb, no_rows, unborn
@@ -29,11 +30,18 @@ if TYPE_CHECKING:
     from lancedb.table import AsyncTable
 
 T = TypeVar("T")
+Sql = TypeVar("Sql", str, str | None)
 
 _TABLE = "rows"
-_TRIES_OF_A_READER = 3
+_TRIES = 3
 # Without limits LanceDB would cache up to some gigabytes of its indexes.
 _INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 64 * 2**20, 32 * 2**20
+
+_PERHAPS = "a query failed with them: "
+_UNUSED = (
+    "Rows are read without them, which is slower. Open the store without read_only, or run: "
+    "bruno-memory-vec doctor --repair, which makes them anew."
+)
 
 # Up to this many matching rows a search is exact. An approximate index has low recall in a scope
 # that is a small part of it: for a tenth of a million rows, reaching a recall of 0.9 takes as long
@@ -69,7 +77,10 @@ class LanceIndex:
         #: Called before each read and after a failed one, to raise where the rows have moved away.
         self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
-        self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync)
+        checksums = IndexChecksums(Path(path), f"{_TABLE}.lance")
+        self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync, checksums)
+        #: For a reader: what is wrong with an index, so that none is used. None if nothing is.
+        self._index_problem: str | None = None
         # In LanceDB, compaction conflicts with any change of existing rows, but not with appends.
         self._changing = LoopLock()
         self._maintaining = LoopLock()
@@ -122,9 +133,7 @@ class LanceIndex:
                 commits=int(stats["fragment_stats"]["num_fragments"]),
                 sync=Sync(Path(path) / f"{_TABLE}.lance") if fsync else None,
             )
-            if not read_only:
-                await index._upkeep.make_scalar_indexes()
-            await index._upkeep.look_for_ann()
+            await index._check_indexes()
             found = (await table.schema()).field("vector").type
         if found != index.schema.field("vector").type:
             raise EngineError(
@@ -172,21 +181,19 @@ class LanceIndex:
                         self._table.merge_insert(list(key))
                         .when_matched_update_all()
                         .when_not_matched_insert_all()
+                        .use_index(self._index_problem is None)
                         .execute(of_kind)
                     )
 
-        async with self._changing:
-            self._upkeep.check_sync()
-            with errors("replace rows", self._path):
-                await on_own_loop(rows.num_rows, merge)
+        await self._change("replace rows", lambda: on_own_loop(rows.num_rows, merge))
         await self._committed()
 
     async def update(self, rows: pa.Table) -> None:
-        async with self._changing:
-            self._upkeep.check_sync()
-            with errors("update rows", self._path):
-                merge = self._table.merge_insert("seq").when_matched_update_all()
-                await on_own_loop(rows.num_rows, lambda: merge.execute(rows))
+        async def merge() -> None:
+            change = self._table.merge_insert("seq").when_matched_update_all()
+            await change.use_index(self._index_problem is None).execute(rows)
+
+        await self._change("update rows", lambda: on_own_loop(rows.num_rows, merge))
         await self._committed()
 
     async def delete(
@@ -195,37 +202,56 @@ class LanceIndex:
         if seqs is not None and not len(seqs):
             return np.empty(0, np.int64)
         named = None if seqs is None else sql.named(seqs, {})
-        condition = sql.both(named, sql.conditions(scope, where)) or "true"
-        async with self._changing:
-            self._upkeep.check_sync()
-            with errors("delete rows", self._path):
-                found = await self._table.query().where(condition).select(["seq"]).to_arrow()
-                if found.num_rows:
-                    await self._table.delete(condition)
-                    await self._committed()
+        asked = sql.both(named, sql.conditions(scope, where)) or "true"
+
+        async def delete() -> pa.Table:
+            condition = self._usable(asked)
+            found = await self._table.query().where(condition).select(["seq"]).to_arrow()
+            if found.num_rows:
+                await self._table.delete(condition)
+            return found
+
+        found = await self._change("delete rows", delete)
+        if found.num_rows:
+            await self._committed()
         gone: NDArray[np.int64] = found.column("seq").to_numpy()
         return gone
+
+    async def _change(self, operation: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Change rows. If that fails because of a damaged index, mend it and try again, once."""
+        async with self._changing:
+            self._upkeep.check_sync()
+            try:
+                with errors(operation, self._path):
+                    return await run()
+            except EngineError as error:
+                if isinstance(error, BackendUnavailable) or not await self._mended():
+                    raise
+            with errors(operation, self._path):
+                return await run()
 
     # Reading
 
     async def search(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
-        condition = sql.conditions(scope, where)
-        approximate = self._upkeep.ann is not None and await self._is_large(condition)
+        asked = sql.conditions(scope, where)
+        large = self._upkeep.ann is not None and await self._is_large(asked)
 
         async def run() -> pa.Table:
+            condition = self._usable(asked)
             # Vectors have unit length, so the dot product is the cosine. Unlike LanceDB's cosine it
             # is defined for zero vectors, which texts without a known token have.
             query = self._table.query().nearest_to(vector).distance_type("dot")
             if condition is not None:
                 query = query.where(condition)
-            if approximate:
+            # The index may have been dropped meanwhile.
+            if large and self._upkeep.ann is not None:
                 query = query.nprobes(round(_PROBED * self._upkeep.partitions))
             else:
                 query = query.bypass_vector_index()
-            columns = ["seq", "conversation_id", "turn", "_distance"]
-            return await query.select(columns).limit(limit).to_arrow()
+            columns = ["seq", "user_id", "conversation_id", "turn", "_distance"]
+            return self._within(scope, await query.select(columns).limit(limit).to_arrow())
 
         found = await self._read("search", run)
         seq = found.column("seq").to_numpy()
@@ -242,8 +268,12 @@ class LanceIndex:
 
     async def _is_large(self, condition: str | None) -> bool:
         """Whether too many rows fulfil a condition for an exact search."""
-        count = self._read("count rows", lambda: self._table.count_rows(condition))
-        return int(await count) > _EXACT_ROWS
+        return await self._count(condition) > _EXACT_ROWS
+
+    async def _count(self, condition: str | None) -> int:
+        return int(
+            await self._read("count rows", lambda: self._table.count_rows(self._usable(condition)))
+        )
 
     async def read(
         self,
@@ -266,7 +296,7 @@ class LanceIndex:
 
         async def run() -> pa.Table:
             query = self._table.query().select(list(columns))
-            condition = sql.both(named, sql.conditions(scope, where))
+            condition = self._usable(sql.both(named, sql.conditions(scope, where)))
             if condition is not None:
                 query = query.where(condition)
             if order_by is not None:
@@ -278,26 +308,31 @@ class LanceIndex:
                 )
             if limit is not None:
                 query = query.limit(limit)
-            return await query.to_arrow()
+            return self._within(scope, await query.to_arrow())
 
         # A condition that names many ids takes long to write and to parse.
         return await on_own_loop(len(where.ids), lambda: self._read("read rows", run))
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
-        condition = sql.conditions(scope, where)
-        return int(await self._read("count rows", lambda: self._table.count_rows(condition)))
+        return await self._count(sql.conditions(scope, where))
 
     async def after(
         self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
     ) -> AsyncIterator[pa.RecordBatch]:
-        await self._adding.ended()
-        self.watch()
+        async def begin() -> tuple[Any, pa.RecordBatch | None]:
+            condition = self._usable(sql.after(seq, scope))
+            batches = await self._table.query().where(condition).select(list(columns)).to_batches()
+            # What an index says is read with the first batch.
+            return batches, await anext(aiter(batches), None)
+
         self._upkeep.streams += 1
         try:
+            batches, first = await self._read("read rows", begin)
             with errors("read rows", self._path):
-                query = self._table.query().where(sql.after(seq, scope)).select(list(columns))
-                async for batch in await query.to_batches():
-                    yield batch
+                if first is not None:
+                    yield first
+                    async for batch in batches:
+                        yield batch
         except EngineError:
             self.watch()
             raise
@@ -311,21 +346,103 @@ class LanceIndex:
     async def version(self) -> int:
         return int(await self._read("name its version", lambda: self._table.version()))
 
-    async def _read(self, operation: str, run: Any) -> Any:
-        """Run a query. For a reader, the writer may have removed the version: then try again."""
+    async def _read(self, operation: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Run a query, and again where the reason for its failure could be taken away.
+
+        For a reader, the writer may have removed the version. For anyone, an index may have been
+        damaged since it was checked.
+        """
         await self._adding.ended()
-        for attempt in range(_TRIES_OF_A_READER):
+        for attempt in range(_TRIES):
             self.watch()
             try:
                 with errors(operation, self._path):
-                    if attempt:
+                    if attempt and self._read_only:
                         await self._table.checkout_latest()
                     return await run()
-            except EngineError:
-                if not self._read_only or attempt == _TRIES_OF_A_READER - 1:
+            except EngineError as error:
+                if attempt == _TRIES - 1 or not await self._may_go_better(error, attempt):
                     self.watch()
+                    if self._index_problem is not None and self._index_problem.startswith(_PERHAPS):
+                        # Without them it failed as well, so they are not to blame.
+                        self._index_problem = None
                     raise
         raise AssertionError("unreachable")
+
+    async def _may_go_better(self, error: EngineError, attempt: int) -> bool:
+        """After a failed query: whether it may succeed now."""
+        if isinstance(error, BackendUnavailable):
+            return self._read_only
+        if self._index_problem is not None:
+            return self._read_only
+        if self._read_only:
+            await self._check_indexes()
+            mended = attempt == 0 or self._index_problem is not None
+        else:
+            async with self._changing:
+                mended = await self._mended()
+        if not mended:
+            # Their files are as they were written, and something may still be wrong with them.
+            self._index_problem = f"{_PERHAPS}{error}"
+        return True
+
+    # Damaged indexes
+
+    def _usable(self, condition: Sql) -> Sql:
+        """A condition, in a form that no index answers while the indexes cannot be trusted."""
+        if self._index_problem is None or condition is None:
+            return condition
+        # LanceDB looks a comparison up in an index, but not the truth of one.
+        return f"({condition}) IS TRUE"
+
+    def _within(self, scope: Scope, found: pa.Table) -> pa.Table:
+        """Rows as they were found, if they are of the scope's user: LanceDB believes its index.
+
+        Raises:
+            EngineError: one is not.
+        """
+        if scope.user_id is None or "user_id" not in found.column_names or not found.num_rows:
+            return found
+        if not pc.all(pc.equal(found.column("user_id"), scope.user_id)).as_py():
+            raise EngineError(
+                self.name,
+                "use its indexes",
+                "one of them gives rows of another user",
+                fix=_UNUSED,
+            )
+        return found
+
+    async def _check_indexes(self, *, thorough: bool = False) -> None:
+        """Mend the indexes, or use none of them: for a reader, or where they cannot be mended."""
+        if self._read_only:
+            self._index_problem = await self._upkeep.check_indexes(thorough=thorough)
+        else:
+            await self._mended(thorough=thorough)
+        self._upkeep.ann = None
+        if self._index_problem is None:
+            await self._upkeep.look_for_ann()
+
+    async def _mended(self, *, thorough: bool = False) -> bool:
+        """Mend the indexes; whether anything was damaged. The caller holds the lock of changes."""
+        unused = self._index_problem is not None
+        try:
+            wrong = await self._upkeep.mend_indexes(thorough=thorough)
+        except EngineError as error:
+            self._index_problem = str(error)
+            self._upkeep.ann = None
+            # Without its indexes, what has just failed may succeed.
+            return not unused
+        self._index_problem = None
+        return bool(wrong) or unused
+
+    async def check_indexes(self) -> list[str]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.ChecksIndexes`."""
+        async with self._maintaining, self._changing:
+            known = len(self._upkeep.rebuilt)
+            await self._check_indexes(thorough=True)
+            if self._index_problem is not None:
+                raise EngineError(self.name, "use its indexes", self._index_problem, fix=_UNUSED)
+            return self._upkeep.rebuilt[known:]
 
     # Upkeep
 
@@ -336,15 +453,23 @@ class LanceIndex:
         async with self._maintaining:
             async with self._changing:
                 await self._upkeep.compact(keep_none=keep_none)
+                if self._index_problem is not None:
+                    # They were mended, or it had not been compacted.
+                    self._index_problem = None
+                    await self._upkeep.look_for_ann()
             # Not under the lock: it takes long in a large store, and no write has to wait for it.
             return await self._upkeep.index_vectors()
 
     async def health(self) -> dict[str, Any]:
         self.watch()
+        if self._read_only and self._index_problem is not None:
+            # The writer may have mended them since.
+            await self._check_indexes()
         with errors("report its health", self._path):
             stats: Any = await self._table.stats()
             version = await self._table.version()
-            indexes = await self._upkeep.describe()
+            # Describing a damaged one would read it.
+            indexes = [] if self._index_problem else await self._upkeep.describe()
         upkeep = self._upkeep.last
         return {
             "engine": self.name,
@@ -354,6 +479,8 @@ class LanceIndex:
             "version": version,
             "commits_since_upkeep": self._upkeep.commits,
             "indexes": indexes,
+            "index_problem": self._index_problem,
+            "indexes_rebuilt": list(self._upkeep.rebuilt),
             "upkeep": {
                 "runs": upkeep.runs,
                 "seconds": round(upkeep.seconds, 4),

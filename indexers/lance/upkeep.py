@@ -8,10 +8,11 @@ waits for more commits where that fragment is large.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from math import sqrt
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import EngineError
 from ..protocols import Maintenance
 from .allocator import give_back
+from .index_checksums import IndexChecksums
 from .sync import Sync
 from .table import errors
 
@@ -55,6 +57,15 @@ ANN_ROWS = 150_000
 # The index is trained again when the best number of partitions has grown by this factor.
 _RETRAIN = 2
 _ANN = "vector_ivf_"
+# The names that it may have where no record says so; partitions are a power of two.
+_ANNS = tuple(f"{_ANN}{2**power}" for power in range(16))
+
+# How many damaged indexes are remembered for health().
+_REBUILT_KEPT = 20
+# How often a reader looks at an index that seems damaged, and the seconds between.
+_LOOKS, _BETWEEN_LOOKS = 3, 0.1
+
+_log = logging.getLogger(__name__)
 
 
 class Upkeep:
@@ -66,6 +77,7 @@ class Upkeep:
         rows: how many rows it has.
         commits: how many commits were made since it was compacted.
         sync: makes its files durable; None without fsync.
+        checksums: of the files of its indexes.
     """
 
     def __init__(
@@ -75,6 +87,7 @@ class Upkeep:
         rows: int,
         commits: int,
         sync: Sync | None,
+        checksums: IndexChecksums,
     ) -> None:
         self._table = table
         self._path = path
@@ -85,6 +98,11 @@ class Upkeep:
         self.last = Maintenance()
         #: Name of the approximate index; None where there is none.
         self.ann: str | None = None
+        self._checksums = checksums
+        #: What was wrong with each index that was dropped and is made anew, the oldest first.
+        self.rebuilt: list[str] = []
+        #: Whether the approximate index was dropped and is not built again yet.
+        self._lost_ann = False
 
     def committed(self, rows: int = 0) -> None:
         """Note a commit with this many new rows."""
@@ -93,6 +111,8 @@ class Upkeep:
 
     def due(self, *, at_rest: bool) -> bool:
         """Whether compaction pays. It takes fewer commits ``at_rest``, when nothing is written."""
+        if self._lost_ann and self._rows >= ANN_ROWS:
+            return True
         if at_rest:
             return self.commits >= _COMMITS_AT_REST or self._versions() >= _VERSIONS_AT_REST
         return self.commits >= _COMMITS + self._rows % _FULL_FRAGMENT // _ROWS_A_COMMIT
@@ -104,6 +124,8 @@ class Upkeep:
             keep_none: drop every version but the newest; there must be no reader.
         """
         commits, started = self.commits, time.perf_counter()
+        # Compaction reads the indexes, and may end the process on a damaged one.
+        await self.mend_indexes()
         keep = _KEEP_NONE if keep_none else _KEEP_VERSIONS
         if self.streams:
             keep = _KEEP_FOR_STREAMS
@@ -121,6 +143,7 @@ class Upkeep:
                 await self.synced()
             stats = await table.optimize(cleanup_older_than=keep)
             await self.synced()
+            await self._record()
             self._rows = await table.count_rows()
         await asyncio.to_thread(give_back)
         self.commits -= commits
@@ -168,8 +191,72 @@ class Upkeep:
 
     # Indexes
 
-    async def make_scalar_indexes(self) -> None:
-        """Make the missing scalar indexes: all of a new table, or what a killed process left."""
+    async def mend_indexes(self, *, thorough: bool = False) -> list[str]:
+        """Drop the indexes whose files are damaged, and make the missing ones.
+
+        A new table has none, and a process that was killed may have left some out. Scalar indexes
+        are made at once, the approximate one at the next upkeep; until then its searches are exact.
+
+        Args:
+            thorough: read large files too that have their recorded size and time.
+
+        Returns:
+            What was wrong, by index. Empty if nothing was damaged.
+
+        Raises:
+            EngineError: LanceDB failed.
+            BackendUnavailable: the files cannot be read or written.
+        """
+        wrong: list[str] = []
+        with errors("mend its indexes", self._path):
+            files = await asyncio.to_thread(self._checksums.check, thorough=thorough)
+            # Listing the indexes reads a vector index, so a damaged one has to go first.
+            problem = files.problem_of_vectors()
+            if problem is not None:
+                wrong.append(f"the index of the vectors: {problem}")
+                for name in sorted(
+                    {*(name for name in files.live if name.startswith(_ANN)), *_ANNS}
+                ):
+                    with suppress(RuntimeError, ValueError):  # there is none of this name
+                        await self._table().drop_index(name)
+                self.ann, self._lost_ann = None, True
+            for index in await self._indexes():
+                if index.name.startswith(_ANN):
+                    continue
+                problem = files.problem(str(index.index_uuid))
+                if problem is not None:
+                    wrong.append(f"the index of {', '.join(index.columns)}: {problem}")
+                    await self._table().drop_index(index.name)
+            made = await self._make_scalar_indexes()
+            if wrong or made:
+                await self._record()
+        for one in wrong:
+            _log.warning("an index of the rows was damaged and is made anew: %s", one)
+        self.rebuilt.extend(wrong)
+        del self.rebuilt[:-_REBUILT_KEPT]
+        return wrong
+
+    async def check_indexes(self, *, thorough: bool = False) -> str | None:
+        """What is wrong with an index, for a reader beside a writer; None if nothing is."""
+        for _ in range(_LOOKS):
+            files = await asyncio.to_thread(
+                self._checksums.check, thorough=thorough, beside_writer=True
+            )
+            wrong = [
+                f"the index {name}: {problem}"
+                for name, folder in sorted(files.live.items())
+                if (problem := files.problem(folder)) is not None
+            ]
+            if files.unknown and not wrong:
+                wrong = ["there are index files without a recorded checksum"]
+            if not wrong:
+                return None
+            # The writer may have just replaced it.
+            await asyncio.sleep(_BETWEEN_LOOKS)
+        return "; ".join(wrong)
+
+    async def _make_scalar_indexes(self) -> bool:
+        """Make the missing scalar indexes; returns whether any was."""
         from lancedb.index import Bitmap, BTree, LabelList
 
         wanted: dict[str, Any] = {
@@ -178,9 +265,15 @@ class Upkeep:
             **dict.fromkeys(_LABELS, LabelList),
         }
         held = {column for index in await self._indexes() for column in index.columns}
-        for column, kind in wanted.items():
-            if column not in held:
-                await self._table().create_index(column, config=kind())
+        missing = [column for column in wanted if column not in held]
+        for column in missing:
+            await self._table().create_index(column, config=wanted[column]())
+        return bool(missing)
+
+    async def _record(self) -> None:
+        """Record the checksums of all index files."""
+        live = {index.name: str(index.index_uuid) for index in await self._indexes()}
+        await asyncio.to_thread(self._checksums.record, live)
 
     async def look_for_ann(self) -> None:
         """Find the approximate index that the table has, if any."""
@@ -201,7 +294,9 @@ class Upkeep:
             self.ann = name
             if before is not None:
                 await self._table().drop_index(before)
+            self._lost_ann = False
             await self.synced()
+            await self._record()
         self.last.details["index_seconds"] = round(time.perf_counter() - started, 3)
         return self.last
 

@@ -62,6 +62,8 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
         else:
             stepped, after = report.stepped_back, report.maintenance.after
             repaired = {"rows": after.rows, "lexical": after.lexical}
+            if report.rebuilt:
+                repaired["rebuilt"] = list(report.rebuilt)
             if report.turns_given:
                 repaired["turns_given"] = report.turns_given
         if stepped is not None:
@@ -101,6 +103,8 @@ def _print(
         console.print(Text(clean(repaired["stepped_back"]["note"])), soft_wrap=True)
     if "turns_given" in repaired:
         console.print(f"messages that had no turn, and have one now: {repaired['turns_given']:,}")
+    for anew in repaired.get("rebuilt", ()):
+        console.print(Text(f"made anew: {clean(anew)}"), soft_wrap=True)
     if "rows" in repaired:
         console.print(
             f"repaired: {repaired['rows']:,} rows compacted, "
