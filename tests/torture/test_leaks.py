@@ -146,7 +146,7 @@ class Contest:
 async def test_nobody_reads_anothers(tmp_path: Path, torture: Torture) -> None:
     dice = random.Random(7)
     folder, embedder = str(tmp_path / "store"), Failing(dice)
-    rounds, times = torture.choose((12, 2), (150, 6))
+    rounds, times = torture.choose((12, 2), (80, 4))
     acknowledged: dict[UUID, str] = {}
     done: Counter[str] = Counter()
     for turn in range(times):
@@ -171,6 +171,6 @@ async def test_nobody_reads_anothers(tmp_path: Path, torture: Torture) -> None:
             assert (await memory.maintain()).problems == ()
     held = {UUID(row["id"]): row["content"] for row in rows}
     assert acknowledged.items() <= held.items()
-    assert done["stored"] and done["ForeignUserError"] and done["EmbeddingError"]
+    assert min(done[name] for name in ("stored", "ForeignUserError", "EmbeddingError")) > 0
     figures = {name.replace(": ", " "): number for name, number in done.items()}
     counts(**figures, embeddings_failed=embedder.failed, lost=0, leaked=0)
