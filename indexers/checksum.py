@@ -133,6 +133,17 @@ def with_checksums(rows: pa.Table) -> pa.Table:
     return rows.set_column(at, rows.schema.field(at), pa.array(checksums(rows)))
 
 
+def with_contents(rows: pa.Table) -> pa.Table:
+    """Rows in which the upper halves of the checksums are right, and the lower ones as they were.
+
+    It takes half the time of :func:`with_checksums`, for rows whose vectors were checked before.
+    """
+    at = rows.schema.get_field_index(CHECKSUM)
+    low = rows.column(CHECKSUM).to_numpy() & np.int64(0xFFFFFFFF)
+    high = (_content_crcs(rows).astype(np.uint64) << np.uint64(32)).view(np.int64)
+    return rows.set_column(at, rows.schema.field(at), pa.array(high | low))
+
+
 def updated(before: pa.Table, after: pa.Table) -> pa.Array:
     """The checksums of rows after any column was set; one that was wrong stays wrong.
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.aio import yielding_gil
-from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums
+from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums, with_contents
 from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
@@ -218,7 +218,7 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
     few = len(rows) <= _ROWS_AT_ONCE
-    for number, row in enumerate(rows):
+    for number, row in enumerate(yielding_gil(rows)):
         # In many rows they are set below, which takes half as long a row, and longer for a few.
         row[CHECKSUM] = row_checksum(row, vectors[number]) if few else 0
     # A list of dicts in one call: for a few rows, one Arrow call for each column would cost more.
@@ -233,6 +233,18 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     vector = pa.FixedSizeListArray.from_arrays(flat, schema.field("vector").type.list_size)
     table = pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
     return table if few else with_checksums(table)
+
+
+def with_positions(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    """What :func:`to_table` gave, with what the rows have got since in their commit.
+
+    That is their turn, their ``seq`` and their user; of the checksum, what stands for these.
+    """
+    for name in ("seq", "turn", "user_id"):
+        field = table.schema.field(name)
+        values = pa.array([row[name] for row in rows], field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, values)
+    return with_contents(table)
 
 
 def from_table(table: pa.Table) -> Iterator[Row]:

@@ -25,13 +25,9 @@ _CHARACTERS_ON_THE_LOOP = 16_000
 
 
 class Batch(NamedTuple):
-    """The rows of a commit, and what it needs to know about them.
-
-    ``kept`` has for each of ``rows`` its index among the rows that were given.
-    """
+    """The rows of a commit, and what it needs to know about them."""
 
     latest: dict[Key, Row]
-    kept: list[int]
     rows: list[Row]
     texts: list[str]
     hashes: NDArray[np.uint64]
@@ -50,16 +46,26 @@ class Stored(NamedTuple):
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     """Find the rows that count, and their ids, before they are embedded."""
     # Of rows with the same key the last one counts, at the position of the first.
-    last = {key_of(row): number for number, row in enumerate(yielding_gil(rows))}
-    kept = list(last.values())
-    batch = [rows[number] for number in kept]
-    latest = dict(zip(last, batch, strict=True))
+    latest = {key_of(row): row for row in yielding_gil(rows)}
+    batch = list(latest.values())
     hashes = hash_texts([row["id"] for row in batch])
     conversations = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
     ids = {row["id"] for row in batch}
     perhaps = tuple(ids) if known.any_hashed(hashes) else ()
     texts = [row["content"] for row in batch]
-    return Batch(latest, kept, batch, texts, hashes, conversations, ids, perhaps)
+    return Batch(latest, batch, texts, hashes, conversations, ids, perhaps)
+
+
+def look_again(batch: Batch, known: KnownIds) -> Batch:
+    """A batch of one call that was prepared some time ago.
+
+    Other rows may have been stored since, and its user, where the caller named none, is known now.
+    """
+    latest = batch.latest
+    if key_of(batch.rows[0]) not in latest:
+        latest = {key_of(row): row for row in yielding_gil(batch.rows)}
+    perhaps = tuple(batch.ids) if known.any_hashed(batch.hashes) else ()
+    return batch._replace(latest=latest, perhaps_stored=perhaps)
 
 
 async def embed(
@@ -85,7 +91,7 @@ def give_positions(
         row["seq"] = first_seq + offset
         if row["kind"] != MESSAGE:
             continue
-        before = stored.get(key)
+        before = stored.get(key) if stored else None
         if before is not None:
             row["turn"] = before.turn
         else:

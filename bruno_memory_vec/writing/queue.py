@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.rows.models import Row
+from bruno_memory_vec.writing.commit import Batch
 from bruno_memory_vec.writing.turns import Lanes
 
 # More rows or characters than this in one commit make later callers wait long; one call may still
 # exceed it.
 _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 4 * 2**20
-# A request of more rows or characters than this is large: it is embedded before its commit.
+# A request of more rows or characters than this is large: it is prepared before its commit.
 _LARGE_ROWS = 512
 _LARGE_CHARACTERS = 2**19
 # The queue stops gathering after so many iterations of the event loop without a new request.
@@ -32,15 +32,17 @@ _TEXTS = ("content", "metadata", "extra")
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """The vectors of a large request.
+class Prepared:
+    """What a large request brings along to its commit.
 
     Attributes:
-        vectors: float32 (n, d), in the order of the request's rows.
-        embedder: made them; after a re-embedding the store has another one.
+        batch: its rows looked over; which of them may be stored is asked again in the commit.
+        table: the rows of the batch with their vectors, still without what the commit gives them.
+        embedder: made the vectors; after a re-embedding the store has another one.
     """
 
-    vectors: NDArray[np.float32]
+    batch: Batch
+    table: pa.Table
     embedder: Embedder
 
 
@@ -53,8 +55,8 @@ class Request:
         done: what the caller waits for.
         users: whose rows they are; the request waits in the lane of each.
         characters: how long its texts are.
-        large: it is embedded before its commit, which waits until :attr:`embedded` is there.
-        embedded: its vectors, of a large one.
+        large: it is prepared before its commit, which waits until :attr:`prepared` is there.
+        prepared: of a large one, what takes long.
     """
 
     rows: list[Row]
@@ -62,7 +64,7 @@ class Request:
     users: tuple[str, ...] = field(init=False)
     characters: int = field(init=False)
     large: bool = field(init=False)
-    embedded: Embedded | None = None
+    prepared: Prepared | None = None
 
     def __post_init__(self) -> None:
         self.users = tuple({row.get("user_id", ""): None for row in self.rows})
@@ -72,7 +74,7 @@ class Request:
     @property
     def ready(self) -> bool:
         """Whether it may be committed."""
-        return self.embedded is not None or not self.large
+        return self.prepared is not None or not self.large
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ class WriteQueue:
     def __init__(self) -> None:
         self._requests: Lanes[Request] = Lanes()
         self._waiting: Lanes[Request] = Lanes()
-        # The large ones of these that are not embedded.
+        # The large ones of these that are not prepared.
         self._bare: Lanes[Request] = Lanes()
         self._gates: dict[Request, asyncio.Future[None]] = {}
         self._room = {False: _Room(), True: _Room()}
@@ -171,7 +173,8 @@ class WriteQueue:
     def take(self) -> list[Request]:
         """The requests of the next commit; none where only large ones are there, and none is ready.
 
-        Users take turns, and so do small requests and large ones: a commit has only one kind.
+        Users take turns, and so do small requests and large ones: a commit has one large request or
+        some small ones.
         Requests whose callers were cancelled are dropped.
         """
         for large in (self._large_next, not self._large_next):
@@ -198,18 +201,20 @@ class WriteQueue:
                         return taken
                     self._requests.served(request)
                     taken.append(request)
+                    if large:
+                        return taken
                 served.append(request.users[0])
             if not served:
                 return taken
             lanes = served
 
-    def to_embed(self) -> list[Request]:
-        """The large requests to embed now: the first one of each user."""
+    def to_prepare(self) -> list[Request]:
+        """The large requests to prepare now: the first one of each user."""
         return list(self._bare.heads())
 
-    def embedded(self, request: Request, vectors: Embedded) -> None:
+    def prepared(self, request: Request, what: Prepared) -> None:
         """A large request is ready for its commit."""
-        request.embedded = vectors
+        request.prepared = what
         self._bare.remove(request)
         self.tell()
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
@@ -29,14 +30,16 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.rows.models import Row, from_table, to_table
-from bruno_memory_vec.writing.ahead import EmbedsAhead, vectors_of
+from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
+from bruno_memory_vec.writing.ahead import PreparesAhead
 from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
 from bruno_memory_vec.writing.commit import (
+    Batch,
     Stored,
     embed,
     give_positions,
     in_thread_if_many,
+    look_again,
     prepare,
 )
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
@@ -94,7 +97,7 @@ class Writer:
         self._schema = schema
         self._embed_timeout = embed_timeout
         self._queue = WriteQueue()
-        self._ahead = EmbedsAhead(self._queue, embedder, embed_timeout)
+        self._ahead = PreparesAhead(self._queue, embedder, known, embed_timeout)
         self._draining: asyncio.Task[None] | None = None
         self._committing = LoopLock()
         self._uses: Counter[int] = Counter()
@@ -289,7 +292,7 @@ class Writer:
                 if not requests and not self._queue:
                     return  # they were cancelled
                 if not requests:
-                    # Large ones are being embedded.
+                    # Large ones are being prepared.
                     self._ahead.start()
                     await self._queue.changed()
                     continue
@@ -332,12 +335,8 @@ class Writer:
         if self._uncertain:
             await self._follow()
         self._lease.check()
-        rows = [row for request in requests for row in request.rows]
-        given = await in_thread_if_many(len(rows), lambda: prepare(rows, self._known))
+        given, made = await self._given(requests)
         latest, batch = given.latest, given.rows
-        vectors = vectors_of(requests, given, self._embedder)
-        if vectors is None:
-            vectors = await embed(self._embedder, given.texts, self._embed_timeout)
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
         next_turns = await self._lease.next_turns(given.conversations)
@@ -346,7 +345,9 @@ class Writer:
         def build() -> pa.Table:
             self._known.add_hashed(given.hashes)
             give_positions(latest, stored, next_turns, first_seq)
-            return to_table(batch, vectors, self._schema)
+            if isinstance(made, pa.Table):
+                return with_positions(made, batch)
+            return to_table(batch, made, self._schema)
 
         table = await in_thread_if_many(len(batch), build)
         replaced = np.array([row.seq for row in stored.values()], np.int64)
@@ -362,6 +363,18 @@ class Writer:
         else:
             self._lease.record_turns(next_turns)
         self._afterwards()
+
+    async def _given(
+        self, requests: Sequence[Request]
+    ) -> tuple[Batch, NDArray[np.float32] | pa.Table]:
+        """The rows of requests looked over, and their vectors, or their table if it is made."""
+        ahead = requests[0].prepared if len(requests) == 1 else None
+        if ahead is not None and ahead.embedder is self._embedder:
+            again = await asyncio.to_thread(look_again, ahead.batch, self._known)
+            return again, ahead.table
+        rows = [row for request in requests for row in request.rows]
+        given = await in_thread_if_many(len(rows), lambda: prepare(rows, self._known))
+        return given, await embed(self._embedder, given.texts, self._embed_timeout)
 
     async def _follow(self) -> None:
         """Catch up after a write whose outcome is unknown."""

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import numpy as np
 import pytest
 
+from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.writing import queue as write_queue
-from bruno_memory_vec.writing.queue import Embedded, Request, WriteQueue
+from bruno_memory_vec.writing.commit import prepare
+from bruno_memory_vec.writing.known_ids import KnownIds
+from bruno_memory_vec.writing.queue import Prepared, Request, WriteQueue
 
 
 def request(rows: int, text: str = "x", user: str = "ana") -> Request:
     content: list[Any] = [{"content": text, "user_id": user}] * rows
     return Request(content, asyncio.get_running_loop().create_future())
+
+
+def prepared() -> Prepared:
+    """What a request of no rows would bring along."""
+    table = row_schema(1).empty_table()
+    return Prepared(prepare([], KnownIds()), table, HashEmbedder())
 
 
 @pytest.fixture(autouse=True)
@@ -165,13 +173,13 @@ async def test_a_large_request_lets_small_ones_by_until_it_is_embedded(
     for one in (large, behind, ben):
         await queue.put(one)
     assert queue.waiting == 0  # a large one takes no room from small ones
-    assert queue.to_embed() == [large]
+    assert queue.to_prepare() == [large]
     # Not the small one of the same user: the order of a user's calls is kept.
     assert queue.take() == [ben]
     assert queue.take() == []
     waits = asyncio.ensure_future(queue.changed())
     await asyncio.sleep(0)
-    queue.embedded(large, Embedded(np.zeros((50, 1), np.float32), HashEmbedder()))
+    queue.prepared(large, prepared())
     await waits
     assert queue.take() == [large]
     assert queue.take() == [behind]
@@ -185,6 +193,6 @@ async def test_small_and_large_commits_take_turns(monkeypatch: pytest.MonkeyPatc
     for one in (*large, *small):
         await queue.put(one)
     for one in large:
-        queue.embedded(one, Embedded(np.zeros((3, 1), np.float32), HashEmbedder()))
+        queue.prepared(one, prepared())
     kinds = [{one.large for one in queue.take()} for _ in range(4)]
     assert kinds == [{False}, {True}, {False}, {True}]
