@@ -21,7 +21,7 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller, Owners
+from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.conversations import listing
 from bruno_memory_vec.conversations.context import ContextRecall
@@ -32,7 +32,7 @@ from bruno_memory_vec.conversations.listing import (
     Page,
     UserSummary,
 )
-from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.recall import RecallRequest
@@ -49,6 +49,7 @@ from bruno_memory_vec.rows.models import (
     to_memory,
     to_message,
 )
+from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
@@ -201,12 +202,15 @@ class VectorMemory(MemoryInterface):
     ) -> None:
         """Store one message. Storing the same id again replaces it and keeps its turn.
 
-        Without ``user_id`` it is stored for the conversation's owner. If there is none yet, the
-        owner is ``message.metadata["user_id"]``, or else the default user.
+        Without ``user_id`` it is stored for the user of the context that was handed out for it,
+        else for the conversation's owner. If there is none yet, it is stored for
+        ``message.metadata["user_id"]``, else for the one user with a session of the conversation,
+        else for the default user.
 
         Raises:
-            InvalidInputError: a field cannot be kept. Nothing was written.
-            ForeignUserError: the conversation is another user's.
+            InvalidInputError: a field cannot be kept, or nobody is named and several users may be
+                meant. Nothing was written.
+            ForeignUserError: the conversation is another user's. Nothing was written.
             ReadOnlyError, EmbeddingError, EngineError: it was not stored.
         """
         await self.store_messages([message], conversation_id, user_id=user_id)
@@ -222,24 +226,33 @@ class VectorMemory(MemoryInterface):
         user = self._caller.acting_for(user_id)
         await self._throttle.wait(user or conversation_id)
         writer = await self._lazy.writer()
-        owners, named = self._lazy.owners, conversation_id
-        conversation_id = await owners.resolve(named)
+        owners = self._lazy.owners
+        place = await owners.place(conversation_id)
         rows = await rows_of(
-            "messages", messages, lambda message: message_row(message, "", conversation_id)
+            "messages", messages, lambda message: message_row(message, "", place.conversation_id)
         )
         if not rows:
             return
-        async with owners.writing([conversation_id]):
-            owner = await owners.claim(conversation_id, user, messages, named=named)
+        handed = self._context_recall.handed_out(place.conversation_id, messages[-1])
+        asked_for_by = {context.user_id for context in handed}
+        try:
+            whose = await owners.whose(conversation_id, place, user, asked_for_by, messages)
             for row in rows:
-                row["user_id"] = owner
-            contexts = self._context_recall.waiting_for(conversation_id, messages[-1])
-            if contexts:
+                row["user_id"] = whose.user_id
+            waiting = self._context_recall.waiting(handed, whose.user_id, messages[-1])
+            if waiting:
                 retriever = (await self._lazy.get()).retriever
-                recalling = self._context_recall.fill(retriever, contexts, owner, messages[-1])
-                await asyncio.gather(writer.write(rows), recalling)
+                recalling = self._context_recall.fill(
+                    retriever, waiting, whose.user_id, messages[-1]
+                )
+                await asyncio.gather(writer.write(rows, named=whose.named), recalling)
             else:
-                await writer.write(rows)
+                await writer.write(rows, named=whose.named)
+        except ForeignUserError:
+            user = user or next(iter(asked_for_by), None)
+            if user is not None:
+                await owners.leave(place.conversation_id, user)
+            raise
 
     async def store_memory(self, memory_entry: MemoryEntry) -> None:
         """Store one memory. Storing the same id again replaces it and embeds it anew.
@@ -251,19 +264,21 @@ class VectorMemory(MemoryInterface):
     async def store_memories(self, entries: Sequence[MemoryEntry]) -> None:
         """Store memories as one commit: all or none.
 
+        A ``conversation_id`` that is a session's id names that session's conversation.
+
         Raises: as :meth:`store_message`.
         """
         await self._throttle.wait(self._caller.user_id or _user_of(entries))
         writer = await self._lazy.writer()
         ttl = self.config.short_term_ttl
         rows = await rows_of("entries", entries, lambda entry: memory_row(entry, ttl))
-        owners, bound = await self._owners(), dict[str, str]()
         for row in rows:
-            user = self._caller.acting_for_named(row["user_id"])
-            if row["conversation_id"] is not None:
-                await owners.collect(bound, row["conversation_id"], user)
-        async with owners.claimed(bound):
-            await writer.write(rows)
+            user, named = self._caller.acting_for_named(row["user_id"]), row["conversation_id"]
+            if named is not None:
+                place = await self._lazy.owners.place(named)
+                await self._lazy.owners.whose(named, place, user)
+                row["conversation_id"] = place.conversation_id
+        await writer.write(rows)
 
     # Reading
 
@@ -354,7 +369,7 @@ class VectorMemory(MemoryInterface):
         if limit is not None:
             limit = checks.limit("limit", limit, largest=2**31)
         store = await self._lazy.get()
-        conversation_id = await (await self._owners()).resolve(conversation_id)
+        conversation_id = await self._find(conversation_id)
         scope = self._caller.scope.within(conversation_id)
         where = RowFilter(kinds=(MESSAGE,))
         found = await store.rows.read(scope, where, COLUMNS, order_by="turn", limit=limit)
@@ -442,7 +457,7 @@ class VectorMemory(MemoryInterface):
         store = await self._lazy.get()
         if conversation_id is not None:
             checks.identifier("conversation_id", conversation_id)
-            scope = scope.within(await (await self._owners()).resolve(conversation_id))
+            scope = scope.within(await self._find(conversation_id))
         return await listing.newest_row(store.rows, scope, RowFilter(kinds=(kind,), ids=ids))
 
     # Listing
@@ -487,7 +502,7 @@ class VectorMemory(MemoryInterface):
         """
         checks.identifier("conversation_id", conversation_id)
         store = await self._lazy.get()
-        conversation_id = await (await self._owners()).resolve(conversation_id)
+        conversation_id = await self._find(conversation_id)
         scope = self._caller.scope.within(conversation_id)
         found = await listing.list_conversations(store.rows, scope, 1, None)
         return found[0] if found else None
@@ -525,7 +540,7 @@ class VectorMemory(MemoryInterface):
             from_turn = checks.limit("from_turn", from_turn, largest=2**62, smallest=0)
         limit, newest_first = _page_size(limit), checks.flag("newest_first", newest_first)
         store = await self._lazy.get()
-        conversation_id = await (await self._owners()).resolve(conversation_id)
+        conversation_id = await self._find(conversation_id)
         scope = self._caller.scope
         return await listing.read_turns(
             store.rows, scope, conversation_id, from_turn, limit, newest_first=newest_first
@@ -598,7 +613,7 @@ class VectorMemory(MemoryInterface):
         checks.identifier("conversation_id", conversation_id)
         keep = checks.flag("keep_system_messages", keep_system_messages)
         writer = await self._lazy.writer()
-        conversation_id = await (await self._owners()).resolve(conversation_id)
+        conversation_id = await self._find(conversation_id)
         where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep else ())
         scope = self._caller.scope.within(conversation_id)
         if await (await self._owners()).owned(conversation_id, scope.user_id):
@@ -624,7 +639,7 @@ class VectorMemory(MemoryInterface):
         scope = self._caller.scope
         if conversation_id is not None:
             checks.identifier("conversation_id", conversation_id)
-            scope = scope.within(await (await self._owners()).resolve(conversation_id))
+            scope = scope.within(await self._find(conversation_id))
         if not ids:
             return 0
         return await writer.delete(scope, RowFilter(kinds=(MESSAGE,), ids=ids))
@@ -683,16 +698,20 @@ class VectorMemory(MemoryInterface):
         """The user's context, its messages oldest first.
 
         ``session_id`` is a conversation's id, as in ``BaseAssistant``, or a session's id; an
-        unknown one begins a conversation. Without it, the user's current conversation is used.
-        When the user's next message is stored, what is recalled for it is put into this context.
+        unknown one is that of a conversation to begin, which is the user's as soon as something
+        of the user's is stored there; until then it is anybody's. Without it, the user's current
+        conversation is used. When the user's next message is stored, what is recalled for it is put
+        into this context.
 
         Raises:
-            ForeignUserError: the conversation is another user's.
+            ForeignUserError: the conversation is another user's. In a view it is as one to begin.
         """
         user = self._caller.acting_for_named(user_id)
         if session_id is not None:
             checks.identifier("session_id", session_id)
-        context = await (await self._conversations()).context(user, session_id)
+        in_view = self._caller.user_id is not None
+        conversations = await self._conversations()
+        context = await conversations.context(user, session_id, in_view=in_view)
         self._context_recall.remember(context)
         return context
 
@@ -758,6 +777,10 @@ class VectorMemory(MemoryInterface):
 
     async def _owners(self) -> Owners:
         return (await self._lazy.get()).owners
+
+    async def _find(self, conversation_id: str) -> str:
+        """A conversation that may be named by the id of a session that the caller may see."""
+        return await (await self._owners()).find(conversation_id, self._caller.user_id)
 
     async def _conversations(self) -> Conversations:
         store = await self._lazy.get()

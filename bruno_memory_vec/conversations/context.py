@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 from bruno_core.models.message import Message, MessageRole
@@ -129,11 +129,17 @@ class ContextRecall:
         """Keep a weak reference to a context that was given out."""
         self._live.remember(context)
 
-    def waiting_for(self, conversation_id: str, message: Message) -> list[ConversationContext]:
-        """The contexts that were given out and now end with this message of a user."""
+    def handed_out(self, conversation_id: str, message: Message) -> list[HandedOut]:
+        """The contexts that were given out and now end with this message."""
+        return self._live.waiting_for(conversation_id, message)
+
+    def waiting(
+        self, handed_out: Iterable[HandedOut], user_id: str, message: Message
+    ) -> list[ConversationContext]:
+        """Those of the user that are to get what is recalled for this message."""
         if message.role is not MessageRole.USER or not self._config.recall_in_context:
             return []
-        return self._live.waiting_for(conversation_id, message)
+        return [one.context for one in handed_out if one.user_id == user_id]
 
     async def fill(
         self,
@@ -172,31 +178,41 @@ class ContextRecall:
             put_recalled(context, recalled)
 
 
+class HandedOut(NamedTuple):
+    """A context that was given to an assistant, and the user it was made for."""
+
+    context: ConversationContext
+    user_id: str
+
+
 class LiveContexts:
     """The contexts given to assistants that are still alive, by conversation."""
 
     def __init__(self) -> None:
-        self._contexts: dict[str, list[weakref.ref[ConversationContext]]] = {}
+        self._contexts: dict[str, list[tuple[weakref.ref[ConversationContext], str]]] = {}
 
     def remember(self, context: ConversationContext) -> None:
         """Keep a weak reference to a context."""
         conversation_id = context.conversation_id
         alive = self._alive(conversation_id)
-        alive.append(weakref.ref(context, lambda _: self._forget(conversation_id)))
+        reference = weakref.ref(context, lambda _: self._forget(conversation_id))
+        # Its user is noted: the assistant may change the context's own.
+        alive.append((reference, context.user.user_id))
         self._contexts[conversation_id] = alive
 
-    def waiting_for(self, conversation_id: str, message: Message) -> list[ConversationContext]:
+    def waiting_for(self, conversation_id: str, message: Message) -> list[HandedOut]:
         """The contexts whose last message is this one: they are about to be sent to a model."""
         return [
-            context
-            for reference in self._alive(conversation_id)
+            HandedOut(context, user_id)
+            for reference, user_id in self._alive(conversation_id)
             if (context := reference()) is not None
             and context.messages
             and context.messages[-1].id == message.id
         ]
 
-    def _alive(self, conversation_id: str) -> list[weakref.ref[ConversationContext]]:
-        return [ref for ref in self._contexts.get(conversation_id, []) if ref() is not None]
+    def _alive(self, conversation_id: str) -> list[tuple[weakref.ref[ConversationContext], str]]:
+        known = self._contexts.get(conversation_id, [])
+        return [(reference, user) for reference, user in known if reference() is not None]
 
     def _forget(self, conversation_id: str) -> None:
         alive = self._alive(conversation_id)

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
-from bruno_memory_vec.access import Owners, foreign_conversation
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
@@ -17,6 +16,7 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
 from bruno_memory_vec.rows.models import Row, from_table, to_message
+from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store.store import Store
 
@@ -36,35 +36,49 @@ class Conversations:
         self._sessions = store.sessions
         self._owners = owners
 
-    async def context(self, user_id: str, key: str | None) -> ConversationContext:
+    async def context(self, user_id: str, key: str | None, *, in_view: bool) -> ConversationContext:
         """A user's context in a conversation, named by its id or by a session's.
+
+        It binds nothing: a conversation that has not begun stays anybody's. Only a conversation
+        that is made here, because the user has none, is the user's at once.
+
+        Args:
+            user_id: whose.
+            key: the id; None for the user's current conversation.
+            in_view: whether another user's conversation or session is like one that does not exist.
 
         Raises:
             ForeignUserError: the conversation or session is another user's.
         """
         limit, writable = self._store.config.max_messages, self._store.writer is not None
-        conversation_id = key or await self._sessions.current_conversation(user_id) or str(uuid4())
+        current = None if key else await self._sessions.current_conversation(user_id)
+        conversation_id = key or current or str(uuid4())
+        made_here = conversation_id not in (key, current)
         record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None and key is not None:
-            conversation_id = await self._owners.resolve(key)
-            if conversation_id != key:
-                if await self._owners.owner(conversation_id) != user_id:
-                    raise foreign_conversation(key, user_id)
+            place = await self._owners.place(key)
+            if place.session_user not in (None, user_id) and not in_view:
+                raise foreign_conversation(key, user_id)
+            if place.session_user == user_id:
+                conversation_id = place.conversation_id
                 record = await self._sessions.context(user_id, conversation_id, limit)
-        if record.conversation is None:
-            if writable:
-                await self._owners.claim(conversation_id, user_id)
-        elif record.conversation.user_id != user_id:
-            raise foreign_conversation(conversation_id, user_id)
-        messages = record.messages
-        if record.conversation is not None and record.conversation.stale:
+        if not (in_view or _is_theirs(record, user_id)):
+            if key is not None:
+                raise foreign_conversation(key, user_id)
+            # The user only asked for it, and another one was the first to speak there.
+            conversation_id, made_here = str(uuid4()), True
+            record = await self._sessions.context(user_id, conversation_id, limit)
+        messages, known = record.messages, record.conversation
+        if known is not None and known.user_id == user_id and known.stale:
             messages = await self._reread(user_id, conversation_id, record)
         session = record.session
         if session is None:
             session = SessionContext(user_id=user_id, conversation_id=conversation_id)
-            if writable:
+            if writable and made_here:
+                await self._sessions.begin_session(session)
+            elif writable:
                 await self._sessions.save_session(session)
-        if writable and record.current != conversation_id:
+        if writable and not made_here and record.current != conversation_id:
             await self._sessions.set_current_conversation(user_id, conversation_id)
         user = record.user or UserContext(user_id=user_id)
         return build_context(conversation_id, user, session, messages, limit)
@@ -97,9 +111,7 @@ class Conversations:
         kept = {} if metadata is None else metadata
         validation.json_dict("metadata", kept, text_keys=True)
         session = SessionContext(user_id=user_id, metadata=kept)
-        await self._owners.claim(session.conversation_id, user_id)
-        await self._sessions.save_session(session)
-        await self._sessions.set_current_conversation(user_id, session.conversation_id)
+        await self._sessions.begin_session(session)
         return session
 
     async def session(self, session_id: str, user_id: str | None) -> SessionContext | None:
@@ -174,3 +186,8 @@ class Conversations:
             "first_message_at": first,
             "last_message_at": last,
         }
+
+
+def _is_theirs(record: ContextRecord, user_id: str) -> bool:
+    """Whether a conversation is the user's, or has not begun."""
+    return record.conversation is None or record.conversation.user_id == user_id

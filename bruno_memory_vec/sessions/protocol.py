@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.rows.models import Row
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class HotTurn:
     """One stored message on its way into the hot context.
 
     Attributes:
-        user_id: whose conversation it is.
+        user_id: whose message it is.
         conversation_id: where it is.
         turn: its position in the conversation.
         row: the message's row (``rows.message_row``).
@@ -78,8 +81,16 @@ class SessionStore(Protocol):
         """The ``seq`` of the last row that was applied, -1 for none."""
         ...
 
-    async def apply(self, turns: Sequence[HotTurn], last_seq: int) -> None:
-        """Apply a commit: next turns, owners and hot messages of these turns."""
+    async def apply(
+        self, turns: Sequence[HotTurn], last_seq: int, noted: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Apply a commit: owners, next turns and hot messages.
+
+        Args:
+            turns: the last messages of each conversation in the commit.
+            last_seq: the largest ``seq`` of the commit.
+            noted: by conversation, the user of a memory that was stored in it.
+        """
         ...
 
     async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
@@ -93,12 +104,12 @@ class SessionStore(Protocol):
         """The state of a conversation, None for one that has not begun."""
         ...
 
-    async def bind(self, conversation_id: str, user_id: str) -> str:
-        """Give a conversation its owner, unless it has one; returns who owns it now."""
+    async def owners(self, conversations: Collection[str]) -> dict[str, str]:
+        """The owner of each of these conversations that has begun."""
         ...
 
-    async def release(self, conversation_id: str, user_id: str) -> None:
-        """Remove the owner of a conversation without a message."""
+    async def askers(self, conversation_id: str) -> list[str]:
+        """The users with a session of this conversation: two at most, in order of their names."""
         ...
 
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
@@ -126,8 +137,19 @@ class SessionStore(Protocol):
         """Set the user's current conversation."""
         ...
 
+    async def leave(self, conversation_id: str, user_id: str) -> None:
+        """Let the user have no current conversation, if it is this one."""
+        ...
+
     async def save_session(self, session: SessionContext) -> None:
-        """Insert or replace a session."""
+        """Insert or replace a session. It does not begin its conversation."""
+        ...
+
+    async def begin_session(self, session: SessionContext) -> None:
+        """Insert a session with a conversation of its own, whose id nobody else can know.
+
+        The conversation is the session's user's from now on, and the user's current one.
+        """
         ...
 
     async def session(self, session_id: str) -> SessionContext | None:

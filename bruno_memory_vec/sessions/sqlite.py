@@ -19,11 +19,13 @@ from bruno_memory_vec.indexers.aio import LoopLock, yielding_gil
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.cache import HotCache, Parts
-from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
+from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
 
 SCHEMA_VERSION = 2
 # Above this, hot messages are read in a thread.
 _CHARACTERS_ON_THE_LOOP = 100_000
+# Older versions of SQLite take 999 values in a statement.
+_NAMES_A_STATEMENT = 500
 
 T = TypeVar("T")
 
@@ -141,15 +143,17 @@ class SQLiteSessionStore:
         ((value,),) = await self._read("SELECT value FROM meta WHERE key = 'last_seq'")
         return int(value)
 
-    async def apply(self, turns: Sequence[HotTurn], last_seq: int) -> None:
+    async def apply(
+        self, turns: Sequence[HotTurn], last_seq: int, noted: Mapping[str, str] = NOTHING
+    ) -> None:
         by_conversation: dict[str, list[HotTurn]] = {}
         for turn in turns:
             by_conversation.setdefault(turn.conversation_id, []).append(turn)
 
         def work(database: sqlite3.Connection) -> None:
-            apply_rows(database, by_conversation, self.max_messages, last_seq)
+            apply_rows(database, by_conversation, noted, self.max_messages, last_seq)
 
-        await self._transact("follow the rows", work, conversations=by_conversation)
+        await self._transact("follow the rows", work, conversations={*by_conversation, *noted})
 
     async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
         await self._transact(
@@ -165,25 +169,17 @@ class SQLiteSessionStore:
         )
         return Conversation(*rows[0]) if rows else None
 
-    async def bind(self, conversation_id: str, user_id: str) -> str:
-        def work(database: sqlite3.Connection) -> str:
-            database.execute(
-                "INSERT OR IGNORE INTO conversations (conversation_id, user_id) VALUES (?, ?)",
-                (conversation_id, user_id),
-            )
-            ((owner,),) = database.execute(
-                "SELECT user_id FROM conversations WHERE conversation_id = ?", (conversation_id,)
-            )
-            return str(owner)
+    async def owners(self, conversations: Collection[str]) -> dict[str, str]:
+        names = list(conversations)
+        found: dict[str, str] = {}
+        for start in range(0, len(names), _NAMES_A_STATEMENT):
+            part = names[start : start + _NAMES_A_STATEMENT]
+            marks = ",".join("?" * len(part))
+            found.update(await self._read(OWNERS.replace(":names", marks), part))
+        return found
 
-        return await self._transact("bind a conversation", work, conversations=[conversation_id])
-
-    async def release(self, conversation_id: str, user_id: str) -> None:
-        await self._change(
-            "release a conversation",
-            "DELETE FROM conversations WHERE conversation_id = ? AND user_id = ? AND next_turn = 0",
-            (conversation_id, user_id),
-        )
+    async def askers(self, conversation_id: str) -> list[str]:
+        return [user for (user,) in await self._read(ASKERS, (conversation_id,))]
 
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
         parts = self._hot.find(user_id, conversation_id, limit)
@@ -245,9 +241,14 @@ class SQLiteSessionStore:
 
     async def set_current_conversation(self, user_id: str, conversation_id: str) -> None:
         await self._change(
-            "remember a conversation",
-            "INSERT INTO users (user_id, current_conversation) VALUES (?, ?) "
-            "ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation",
+            "remember a conversation", SET_CURRENT, (user_id, conversation_id), users=[user_id]
+        )
+
+    async def leave(self, conversation_id: str, user_id: str) -> None:
+        await self._change(
+            "leave a conversation",
+            "UPDATE users SET current_conversation = NULL "
+            "WHERE user_id = ? AND current_conversation = ?",
             (user_id, conversation_id),
             users=[user_id],
         )
@@ -258,15 +259,22 @@ class SQLiteSessionStore:
         await self._change(
             "save a session",
             SAVE_SESSION,
-            (
-                session.session_id,
-                session.user_id,
-                session.conversation_id,
-                int(session.is_active),
-                jsonable.dumps(session.model_dump()),
-            ),
+            columns_of(session),
             conversations=[session.conversation_id],
         )
+
+    async def begin_session(self, session: SessionContext) -> None:
+        conversation, user, values = session.conversation_id, session.user_id, columns_of(session)
+
+        def work(database: sqlite3.Connection) -> None:
+            database.execute(
+                "INSERT INTO conversations (conversation_id, user_id) VALUES (?, ?)",
+                (conversation, user),
+            )
+            database.execute(SAVE_SESSION, values)
+            database.execute(SET_CURRENT, (user, conversation))
+
+        await self._transact("begin a session", work, conversations=[conversation], users=[user])
 
     async def session(self, session_id: str) -> SessionContext | None:
         rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
@@ -523,6 +531,16 @@ VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (session_id) DO UPDATE SET is_active = excluded.is_active, payload = excluded.payload
 """
 
+SET_CURRENT = """
+INSERT INTO users (user_id, current_conversation) VALUES (?, ?)
+ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation
+"""
+
+OWNERS = "SELECT conversation_id, user_id FROM conversations WHERE conversation_id IN (:names)"
+
+# Two are as many as several: nobody can tell whose the conversation is.
+ASKERS = "SELECT DISTINCT user_id FROM sessions WHERE conversation_id = ? ORDER BY user_id LIMIT 2"
+
 SESSIONS = """
 SELECT started, payload FROM sessions
 WHERE (:active IS NULL OR is_active = :active) AND (:before IS NULL OR started < :before)
@@ -534,10 +552,11 @@ SESSIONS_OF_USER = SESSIONS.replace("WHERE", "WHERE user_id = :user AND")
 def apply_rows(
     database: sqlite3.Connection,
     turns: Mapping[str, Sequence[HotTurn]],
+    noted: Mapping[str, str],
     max_messages: int,
     last_seq: int,
 ) -> None:
-    """Apply a commit with these messages, by conversation."""
+    """Apply a commit with these messages, by conversation; ``noted`` are owners, likewise."""
     newest = {
         conversation: sorted(group, key=lambda turn: turn.turn)[-max_messages:]
         for conversation, group in turns.items()
@@ -555,6 +574,11 @@ def apply_rows(
         "ORDER BY turn DESC LIMIT 1 OFFSET ?3)",
         [(conversation, owner, max_messages - 1) for conversation, owner in owned],
     )
+    if noted:
+        database.executemany(
+            "INSERT OR IGNORE INTO conversations (conversation_id, user_id) VALUES (?, ?)",
+            noted.items(),
+        )
     _set_last_seq(database, last_seq)
 
 
@@ -591,6 +615,17 @@ def refill(
     _put_hot(database, turns)
     database.execute(
         "UPDATE conversations SET stale = 0 WHERE conversation_id = ?", (conversation_id,)
+    )
+
+
+def columns_of(session: SessionContext) -> tuple[Any, ...]:
+    """The values of a session for :data:`SAVE_SESSION`."""
+    return (
+        session.session_id,
+        session.user_id,
+        session.conversation_id,
+        int(session.is_active),
+        jsonable.dumps(session.model_dump()),
     )
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.access import Owners
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder
@@ -23,6 +22,7 @@ from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versione
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
+from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.deployment import close_all, deployment_of
 from bruno_memory_vec.store.lease import refuse_after_fork
@@ -86,7 +86,6 @@ class Store:
         self.replaced.append(replaced)
         replaced.remove_later()
         self.writer.switch(fresh, embedder, row_schema(dimension))
-        self.owners.switch(fresh)
         self.rows, self.embedder = fresh, embedder
         # A new retriever, so that a running recall ends with the vectors that it began with.
         timeout = self.config.embed_timeout
@@ -144,6 +143,7 @@ async def open_store(
     own = (LexicalProjection(lexical), SessionsProjection(sessions))
     all_projections = Projections(own, [Guarded(one) for one in projections])
     timeout, writer = config.embed_timeout, None
+    owners = Owners(sessions, config.default_user)
     try:
         if lease is not None:
             behind = await all_projections.catch_up(rows, progress)
@@ -152,7 +152,7 @@ async def open_store(
             lease.start_after(await all_projections.last_seq())
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
-            writer = Writer(rows, all_projections, lease, embedder, known, schema, timeout)
+            writer = Writer(rows, all_projections, lease, owners, embedder, known, schema, timeout)
             if parts.record is not None:
                 writer.keep_problems(parts.record.keep_problems)
             writer.behind(behind)
@@ -172,7 +172,7 @@ async def open_store(
         lease=lease,
         writer=writer,
         retriever=Retriever(rows, lexical, embedder, writer, timeout),
-        owners=Owners(sessions, rows, config.default_user),
+        owners=owners,
         record=parts.record,
     )
 

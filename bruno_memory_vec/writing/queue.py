@@ -53,7 +53,10 @@ class Request:
     Attributes:
         rows: the rows, still without ``seq`` and ``turn``.
         done: what the caller waits for.
-        users: whose rows they are; the request waits in the lane of each.
+        unnamed: whose the rows are if their conversation has no owner, where the caller named
+            nobody; None where it did. All rows of such a call are of one conversation.
+        claim: which conversations they are in, each with its user.
+        users: whose rows they are, or would be; the request waits in the lane of each.
         characters: how long its texts are.
         large: it is prepared before its commit, which waits until :attr:`prepared` is there.
         prepared: of a large one, what takes long.
@@ -61,13 +64,17 @@ class Request:
 
     rows: list[Row]
     done: asyncio.Future[None]
+    unnamed: str | None = None
+    claim: frozenset[tuple[str | None, str]] = field(init=False)
     users: tuple[str, ...] = field(init=False)
     characters: int = field(init=False)
     large: bool = field(init=False)
     prepared: Prepared | None = None
 
     def __post_init__(self) -> None:
-        self.users = tuple({row.get("user_id", ""): None for row in self.rows})
+        claim = {(row.get("conversation_id"), row.get("user_id", "")): None for row in self.rows}
+        self.claim = frozenset(claim)
+        self.users = tuple(dict.fromkeys(user for _, user in claim))
         self.characters = sum(len(row.get(name) or "") for row in self.rows for name in _TEXTS)
         self.large = len(self.rows) > _LARGE_ROWS or self.characters > _LARGE_CHARACTERS
 

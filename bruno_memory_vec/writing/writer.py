@@ -31,6 +31,7 @@ from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
+from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.writing.ahead import PreparesAhead
 from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
 from bruno_memory_vec.writing.commit import (
@@ -44,6 +45,7 @@ from bruno_memory_vec.writing.commit import (
 )
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.writing.lease import WriterLease
+from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 
@@ -84,6 +86,7 @@ class Writer:
         rows: RowIndex,
         projections: Projections,
         lease: WriterLease,
+        owners: Owners,
         embedder: Embedder,
         known: KnownIds,
         schema: pa.Schema,
@@ -92,6 +95,7 @@ class Writer:
         self._rows = rows
         self._projections = projections
         self._lease = lease
+        self._owners = owners
         self._embedder = embedder
         self._known = known
         self._schema = schema
@@ -147,12 +151,18 @@ class Writer:
         self._rows, self._embedder, self._schema = rows, embedder, schema
         self._ahead.switch(embedder)
 
-    async def write(self, rows: list[Row]) -> None:
+    async def write(self, rows: list[Row], *, named: bool = True) -> None:
         """Store rows as one commit; returns when they would survive a kill of the process.
 
         If the queue is full, the caller first waits for room.
 
+        Args:
+            rows: the rows, each with its user. All or none are stored.
+            named: whether the caller named that user. If not, all rows are of one conversation,
+                and its owner's if it has one when they are committed.
+
         Raises:
+            ForeignUserError: a conversation is another user's. Nothing of ``rows`` was stored.
             EmbeddingError, EngineError: nothing of ``rows`` was stored.
             StoreClosedError: the memory was closed.
         """
@@ -161,7 +171,8 @@ class Writer:
         if not rows:
             return
         done = asyncio.get_running_loop().create_future()
-        request = await in_thread_if_many(len(rows), lambda: Request(rows, done))
+        unnamed = None if named else rows[0]["user_id"]
+        request = await in_thread_if_many(len(rows), lambda: Request(rows, done, unnamed))
         await self._queue.put(request)
         self._ahead.start()
         if not runs(self._draining):
@@ -312,29 +323,44 @@ class Writer:
             self._queue.finished(requests)
 
     async def _commit_all(self, requests: list[Request]) -> None:
-        """Commit requests as one batch; if that fails, commit each one separately."""
+        """Commit requests, as one batch as far as they agree on whose each conversation is."""
+        while requests:
+            requests = await self._commit_agreeing(requests)
+
+    async def _commit_agreeing(self, requests: list[Request]) -> list[Request]:
+        """Commit requests as one batch; if that fails, commit each one separately.
+
+        Returns:
+            Those that have to wait for its end, because it may begin a conversation for another
+            user.
+        """
+        now, later = requests, list[Request]()
         try:
             async with self._committing:
-                await self._commit(requests)
+                if self._uncertain:
+                    await self._follow()
+                self._lease.check()
+                now, later, begun = await settle(requests, self._owners)
+                if now:
+                    await self._commit(now)
+                    self._owners.remember(begun)
         except Exception as error:
-            if len(requests) > 1:
-                for request in requests:
+            if len(now) > 1:
+                for request in now:
                     await self._commit_all([request])
-            elif not requests[0].done.done():
-                requests[0].done.set_exception(error)
-            return
-        for number, request in enumerate(requests):
+            elif not now[0].done.done():
+                now[0].done.set_exception(error)
+            return later
+        for number, request in enumerate(now):
             # The future is done if its caller was cancelled; the rows are stored all the same.
             if not request.done.done():
                 request.done.set_result(None)
             if number % _ANSWERS_AT_ONCE == _ANSWERS_AT_ONCE - 1:
                 # Each answer wakes a caller; a thousand at once would block the event loop.
                 await asyncio.sleep(0)
+        return later
 
     async def _commit(self, requests: Sequence[Request]) -> None:
-        if self._uncertain:
-            await self._follow()
-        self._lease.check()
         given, made = await self._given(requests)
         latest, batch = given.latest, given.rows
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)

@@ -29,9 +29,9 @@ applied = []
 
 
 class Counting(SQLiteSessionStore):
-    async def apply(self, turns, last_seq):
+    async def apply(self, turns, last_seq, noted):
         applied.append((len(turns), last_seq))
-        await super().apply(turns, last_seq)
+        await super().apply(turns, last_seq, noted)
 
 
 class Mine:

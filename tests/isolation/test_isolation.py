@@ -131,13 +131,13 @@ class Household:
                     memory.retrieve_context(user, SUBJECT, 5, conversation),
                     memory.clear_conversation(user, conversation),
                     memory.get_context(user, conversation),
-                    view.get_context(user, conversation),
                     view.store_message(message(user, 99), conversation),
                     view.store_memory(
                         entry(user, 99).model_copy(update={"conversation_id": conversation})
                     ),
                 ):
                     assert await ask(call, self.owners[conversation]) is ForeignUserError
+                self.own(user, (await view.get_context(user, conversation)).messages)
         for session_id, owner in self.sessions.items():
             session = await view.get_session(session_id)
             assert (session is not None) == (owner == user)
@@ -145,8 +145,6 @@ class Household:
                 assert await ask(view.end_session(session_id), owner) is NotFoundError
                 whole = await memory.get_session(session_id)
                 assert whole.is_active
-                if self.owners.get(session_id) == user:
-                    continue  # a conversation of the user's that happens to have this id
                 # Nor does a refusal tell the conversation that a guessed session belongs to.
                 with pytest.raises(ForeignUserError) as refusal:
                     await memory.get_context(user, session_id)

@@ -14,7 +14,7 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, access, open_memory
+from bruno_memory_vec import ALL_USERS, MemoryConfig, VectorMemory, open_memory
 from bruno_memory_vec.errors import (
     EngineError,
     ForeignUserError,
@@ -24,6 +24,7 @@ from bruno_memory_vec.errors import (
     StoreClosedError,
 )
 from bruno_memory_vec.rows import models
+from bruno_memory_vec.sessions import owners as owners_module
 from bruno_memory_vec.testing import HashEmbedder
 from tests.durability.support import message, rows_of
 
@@ -362,11 +363,13 @@ async def test_where_a_user_was_last(memory: VectorMemory) -> None:
     assert (await memory.get_context("ben")).conversation_id not in {
         first.conversation_id, "there", session.conversation_id,
     }  # fmt: skip
-    # Asked for, it is theirs.
-    with pytest.raises(ForeignUserError):
-        await memory.get_context("ben", "there")
-    with pytest.raises(ForeignUserError):
-        await memory.store_message(message("x"), "there", user_id="ben")
+    # What was asked for is nobody's yet, and what was made for a user is theirs.
+    assert (await memory.get_context("ben", "there")).messages == []
+    for made in (first.conversation_id, session.conversation_id):
+        with pytest.raises(ForeignUserError):
+            await memory.get_context("ben", made)
+        with pytest.raises(ForeignUserError):
+            await memory.store_message(message("x"), made, user_id="ben")
 
 
 async def test_a_context_has_its_session_and_its_user(memory: VectorMemory) -> None:
@@ -381,7 +384,7 @@ async def test_a_conversation_is_remembered_by_its_owner_alone(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are: memory of owners is bounded, and what was forgotten is read."""
-    monkeypatch.setattr(access, "_REMEMBERED_OWNERS", 3)
+    monkeypatch.setattr(owners_module, "_REMEMBERED_OWNERS", 3)
     for number in range(8):
         await memory.store_message(message("one"), f"talk {number}", user_id=f"user {number % 2}")
     owners = (await memory._owners())._owners

@@ -72,12 +72,13 @@ def test_contexts_wait_for_their_own_question() -> None:
     question = Message(role=MessageRole.USER, content="?")
     assert handed.waiting_for("talk", question) == []
     first.add_message(question)
-    assert handed.waiting_for("talk", question) == [first]
+    assert handed.waiting_for("talk", question) == [(first, "ana")]
     assert handed.waiting_for("other", question) == []
     second.add_message(question)
-    assert handed.waiting_for("talk", question) == [first, second]
+    second.user.user_id = "changed"
+    assert handed.waiting_for("talk", question) == [(first, "ana"), (second, "ana")]
     second.add_message(Message(role=MessageRole.ASSISTANT, content="!"))
-    assert handed.waiting_for("talk", question) == [first]
+    assert handed.waiting_for("talk", question) == [(first, "ana")]
 
 
 def test_forgotten_contexts_are_let_go() -> None:

@@ -59,7 +59,6 @@ class Asked:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = await Store.open(tmp_path / "sessions.sqlite", LIMIT)
-    await opened.bind("c", "ana")
     await opened.save_session(session(metadata={"tags": ["a"]}))
     await opened.save_user(UserContext(user_id="ana", profile={"likes": ["tea"]}))
     await opened.set_current_conversation("ana", "elsewhere")
@@ -98,10 +97,15 @@ async def _refill(store: Store) -> None:
     await store.refill("c", [turn(2, "from the rows")], seen)
 
 
-async def _release(store: Store) -> None:
-    await store.bind("free", "ana")
-    await read(store, "free")
-    await store.release("free", "ana")
+async def _leave(store: Store) -> None:
+    await store.set_current_conversation("ana", "c")
+    await read(store)
+    await store.leave("c", "ana")
+
+
+async def _begin(store: Store) -> None:
+    if await store.conversation("free") is None:
+        await store.begin_session(SessionContext(user_id="ana", conversation_id="free"))
 
 
 async def _end(store: Store) -> None:
@@ -117,8 +121,9 @@ CHANGES: dict[str, Callable[[Store], Awaitable[object]]] = {
     "restore": lambda store: store.restore([("c", "ana", 9)], 9),
     "mark stale": _stale,
     "refill": _refill,
-    "bind": lambda store: store.bind("free", "ana"),
-    "release": _release,
+    "noted": lambda store: store.apply([], 3, {"free": "ana"}),
+    "leave": _leave,
+    "begin": _begin,
     "current": lambda store: store.set_current_conversation("ana", "c"),
     "session": lambda store: store.save_session(session()),
     "session ends": _end,
@@ -134,7 +139,7 @@ async def test_no_change_is_missed(
     await change(store)
     after = [await read(store, name) for name in ("c", "free")]
     assert after == [await read(reader, name) for name in ("c", "free")]
-    if change is not _release:  # it ends as it began
+    if change is not _leave:  # it ends as it began
         assert after != before
 
 
@@ -245,7 +250,7 @@ def test_another_loop_asks_again(tmp_path: Path) -> None:
 
     async def begin() -> Store:
         store = await Store.open(tmp_path / "sessions.sqlite", LIMIT)
-        await store.bind("c", "ana")
+        await store.apply([], 0, {"c": "ana"})
         await read(store)
         return store
 

@@ -77,18 +77,47 @@ async def test_several_conversations_of_one_commit(store: Store) -> None:
 
 
 async def test_an_owner_stays(store: Store) -> None:
-    assert await store.bind("c", "ana") == "ana"
-    assert await store.bind("c", "ben") == "ana"
-    await store.release("c", "ben")
-    assert await known(store) == Conversation("ana", 0, 0)
-    await store.restore([("c", "ben", 3)], 1)
+    await store.apply(turns(0), 0)
+    await store.apply(turns(1, user="ben"), 1, {"c": "cy"})
     assert (await known(store)).user_id == "ana"
-    # Something was said: nobody lets go of it any more.
-    await store.release("c", "ana")
-    assert (await known(store)).next_turn == 3
-    await store.bind("d", "ana")
-    await store.release("d", "ana")
-    assert await store.conversation("d") is None
+    await store.restore([("c", "ben", 3)], 2)
+    assert await known(store) == Conversation("ana", 3, 1)
+
+
+async def test_a_memory_and_a_session_of_its_own_give_an_owner(store: Store) -> None:
+    await store.apply([], 0, {"d": "ben"})
+    assert await known(store, "d") == Conversation("ben", 0, 0)
+    session = SessionContext(user_id="cy")
+    await store.begin_session(session)
+    assert await known(store, session.conversation_id) == Conversation("cy", 0, 0)
+    assert await store.session(session.session_id) == session
+    assert await store.current_conversation("cy") == session.conversation_id
+    names = ["d", session.conversation_id, *(f"none {n}" for n in range(1200))]
+    assert await store.owners(names) == {"d": "ben", session.conversation_id: "cy"}
+
+
+async def test_who_has_a_session_of_a_conversation(store: Store) -> None:
+    assert await store.askers("c") == []
+    for user in ("ben", "ben", "ana", "cy"):
+        session = SessionContext(user_id=user, conversation_id="c")
+        session.end_session()
+        await store.save_session(session)
+        assert await store.askers("c") == (["ben"] if user == "ben" else ["ana", "ben"])
+    # Asking is not saying.
+    assert await store.conversation("c") is None
+    assert await store.owners(["c"]) == {}
+
+
+async def test_hot_turns_are_those_of_their_user(store: Store) -> None:
+    """Even where, by a fault, two users' messages are in one conversation."""
+    await store.apply(turns(0, 2), 1)
+    await store.apply(turns(0, 1, user="ben"), 2)
+    assert await hot(store) == [0, 2]
+    assert await hot(store, user="ben") == [0, 1]
+    await store.mark_stale("c")
+    await store.refill("c", turns(2), await known(store))
+    assert await hot(store) == [2]
+    assert await hot(store, user="ben") == [0, 1]
 
 
 async def test_stale_until_it_is_filled_as_it_is_now(store: Store) -> None:
@@ -142,6 +171,8 @@ async def test_no_statement_reads_all_sessions(store: Store) -> None:
         (module.SAVE_SESSION, ("s", "ana", "c", 1, "{}")),
         (module.SESSIONS_OF_USER, asked),
         (module.CONTEXT, asked),
+        (module.ASKERS, ("c",)),
+        (module.OWNERS.replace(":names", "?,?"), ("c", "d")),
     ):
         plan = [row[3] for row in await store._read(f"EXPLAIN QUERY PLAN {statement}", values)]
         assert not [step for step in plan if "SCAN" in step and "SCAN (" not in step], plan
@@ -180,11 +211,17 @@ async def test_users(store: Store) -> None:
     assert await store.current_conversation("ana") == "c"
     await store.set_current_conversation("ana", "d")
     assert await store.current_conversation("ana") == "d"
+    await store.leave("c", "ana")
+    await store.leave("d", "ben")
+    assert await store.current_conversation("ana") == "d"
     assert await store.user("ana") == profile
     record = await store.context("ana", "c", KEPT)
     assert (record.user, record.current) == (profile, "d")
     record = await store.context("ben", "c", KEPT)
     assert (record.user, record.current) == (None, None)
+    await store.leave("d", "ana")
+    assert await store.current_conversation("ana") is None
+    assert await store.user("ana") == profile
 
 
 async def test_it_is_there_again(path: Path) -> None:

@@ -37,10 +37,11 @@ async def test_a_connection_made_anew_is_as_safe_as_the_first(tmp_path: Path, fs
     store = await SQLiteSessionStore.open(tmp_path / "sessions.sqlite", 20, fsync=fsync)
     first = (5000, "wal", _FULL if fsync else _NORMAL)
     assert await settings(store) == first
-    assert await store.bind("talk", "ana") == "ana"
+    await store.set_current_conversation("ana", "talk")
     await end_its_thread(store)
     assert await settings(store) == first
-    assert await store.bind("talk", "ben") == "ana"
+    await store.leave("another", "ana")
+    assert await store.current_conversation("ana") == "talk"
     await store.close()
 
 

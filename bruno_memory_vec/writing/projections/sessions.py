@@ -57,7 +57,12 @@ class SessionsProjection:
             await self._sessions.mark_stale(conversation)
         if change.last_seq is not None:
             hot = _last_turns(change.rows, self._sessions.max_messages)
-            await self._sessions.apply(hot, change.last_seq)
+            noted = {
+                row["conversation_id"]: row["user_id"]
+                for row in change.rows
+                if row["kind"] != MESSAGE and row["conversation_id"] is not None
+            }
+            await self._sessions.apply(hot, change.last_seq, noted)
 
     async def settle(self) -> bool:
         """Does nothing: each change is a transaction."""

@@ -1,0 +1,177 @@
+"""The owners of conversations, and whose a write is that names no user.
+
+A conversation is the user's whose row was the first one committed in it. The writer decides that
+within its commit (``writing.ownership``). Nothing is bound before: neither by a write that waits or
+fails, nor by asking for a context.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from bruno_core.models.message import Message
+
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from bruno_memory_vec.rows.checks import identifier
+from bruno_memory_vec.sessions.protocol import SessionStore
+
+_REMEMBERED_OWNERS = 10_000
+
+
+class Place(NamedTuple):
+    """A conversation, and the user of the session by whose id it was named, if it was one."""
+
+    conversation_id: str
+    session_user: str | None
+
+
+class Whose(NamedTuple):
+    """The user of a write; ``named`` is False where the conversation's owner would come first."""
+
+    user_id: str
+    named: bool
+
+
+class Owners:
+    """The owners of conversations, as the committed rows have decided them.
+
+    Args:
+        sessions: stores the owners.
+        default_user: whose a conversation is if nothing names a user.
+    """
+
+    def __init__(self, sessions: SessionStore, default_user: str) -> None:
+        self._sessions = sessions
+        self._default_user = default_user
+        # An owner never changes, so it can be cached.
+        self._owners: OrderedDict[str, str] = OrderedDict()
+
+    async def owner(self, conversation_id: str) -> str | None:
+        """The owner of a conversation, None for one that has not begun."""
+        known = self._owners.get(conversation_id)
+        if known is None:
+            known = (await self._sessions.owners([conversation_id])).get(conversation_id)
+            if known is not None:
+                self.remember({conversation_id: known})
+        return known
+
+    async def of(self, conversations: Collection[str]) -> dict[str, str]:
+        """The owner of each conversation that has begun."""
+        found = {name: self._owners[name] for name in conversations if name in self._owners}
+        missing = [name for name in conversations if name not in found]
+        if missing:
+            read = await self._sessions.owners(missing)
+            self.remember(read)
+            found.update(read)
+        return found
+
+    def remember(self, owners: Mapping[str, str]) -> None:
+        """Keep owners in memory that committed rows have decided."""
+        self._owners.update(owners)
+        while len(self._owners) > _REMEMBERED_OWNERS:
+            self._owners.popitem(last=False)
+
+    async def owned(self, conversation_id: str, user_id: str | None) -> bool:
+        """Whether a conversation is this user's (anyone's for None), or has not begun."""
+        owner = await self.owner(conversation_id)
+        return owner is None or user_id is None or owner == user_id
+
+    async def place(self, key: str) -> Place:
+        """The conversation of this id, or that of the session of this id.
+
+        A session's id is never a conversation's own: nobody can begin one under it.
+        """
+        if await self.owner(key) is None:
+            session = await self._sessions.session(key)
+            if session is not None:
+                return Place(session.conversation_id, session.user_id)
+        return Place(key, None)
+
+    async def find(self, key: str, user_id: str | None) -> str:
+        """The id of a conversation for a reader, given its id or the id of one of its sessions.
+
+        Args:
+            key: the id.
+            user_id: who reads, to whom the sessions of others do not exist; None for everybody.
+        """
+        place = await self.place(key)
+        foreign = user_id is not None and place.session_user not in (None, user_id)
+        return key if foreign else place.conversation_id
+
+    async def whose(
+        self,
+        key: str,
+        place: Place,
+        user_id: str | None,
+        asked_for_by: Collection[str] = (),
+        messages: Sequence[Message] = (),
+    ) -> Whose:
+        """Whose a write is. It binds nothing.
+
+        Args:
+            key: how the caller has named the conversation. A refusal repeats that, and does not
+                tell what conversation another user's session has.
+            place: what :meth:`place` found for it.
+            user_id: who writes; None where the caller did not say.
+            asked_for_by: the users of contexts that were handed out and end with these messages.
+            messages: what is about to be written; its metadata may name the user.
+
+        Raises:
+            ForeignUserError: the conversation or session is another user's.
+            InvalidInputError: nobody is named, and several users may be meant.
+        """
+        if user_id is None:
+            user_id = _the_only(sorted(asked_for_by), "contexts of", key) or place.session_user
+        if user_id is None:
+            return Whose(await self._unnamed(key, place.conversation_id, messages), named=False)
+        foreign = place.session_user not in (None, user_id)
+        if foreign or not await self.owned(place.conversation_id, user_id):
+            raise foreign_conversation(key, user_id)
+        return Whose(user_id, named=True)
+
+    async def _unnamed(self, key: str, conversation_id: str, messages: Sequence[Message]) -> str:
+        """Whose a write is that names no user, as far as that is known before its commit."""
+        known = await self.owner(conversation_id) or _named_in(messages)
+        if known is None:
+            askers = await self._sessions.askers(conversation_id)
+            known = _the_only(askers, "sessions of", key)
+        return known or self._default_user
+
+    async def leave(self, conversation_id: str, user_id: str) -> None:
+        """The user's next context is not this conversation's, in which a write was refused."""
+        await self._sessions.leave(conversation_id, user_id)
+
+
+def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError:
+    """The error for another user's conversation; it does not name the owner."""
+    return ForeignUserError(
+        f"the conversation {conversation_id!r} does not belong to the user {user_id!r}",
+        fix="Use another conversation id, or its owner's user id.",
+    )
+
+
+def _the_only(users: Sequence[str], what: str, key: str) -> str | None:
+    """The one user that is meant, None where nobody is."""
+    if len(users) > 1:
+        raise InvalidInputError(
+            "user_id",
+            f"is missing, and {what} several users may be meant by the conversation {key!r}",
+            fix="Give user_id=..., or use for_user().",
+        )
+    return users[0] if users else None
+
+
+def _named_in(messages: Sequence[Message]) -> str | None:
+    """The user named in the metadata of messages; None where none is."""
+    named = [message.metadata.get("user_id") for message in messages]
+    users = sorted({one for one in named if isinstance(one, str) and one.strip()})
+    field = 'message.metadata["user_id"]'
+    if len(users) > 1:
+        raise InvalidInputError(
+            field,
+            f"names {users[0]!r} and {users[1]!r} in one conversation",
+            fix="Give user_id=..., or store each user's messages by themselves.",
+        )
+    return identifier(field, users[0]) if users else None
