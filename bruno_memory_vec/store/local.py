@@ -92,11 +92,12 @@ async def _open(
             "folder.",
         )
     if found is None:
-        found = Manifest(made_by, analyser.language)
+        found = Manifest(made_by, analyser.language, analysis=analyser.name)
         await _to_its_end(found.write, folder)
     else:
         found.check(made_by, folder)
-    other_language = analyser.language != found.language
+    # Another language, or terms as an older version of this package made them.
+    other_terms = analyser.name != found.analysis
     opened: list[Any] = []
     try:
         rows = await _open_rows(folder, found, made_by.dimension, config)
@@ -104,11 +105,12 @@ async def _open(
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
         lexical = await _opened(
-            _open_lexical, folder / "lexical", analyser, config.read_only, other_language
+            _open_lexical, folder / "lexical", analyser, config.read_only, other_terms
         )
         opened.append(lexical)
-        if other_language:
-            await _to_its_end(replace(found, language=analyser.language).write, folder)
+        if other_terms and not config.read_only:
+            found = replace(found, language=analyser.language, analysis=analyser.name)
+            await _to_its_end(found.write, folder)
         sessions = await SQLiteSessionStore.open(
             folder / "sessions.sqlite",
             config.max_messages,
@@ -202,12 +204,17 @@ def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
 
 
 def _open_lexical(folder: Path, analyser: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
-    """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any."""
+    """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any.
+
+    A reader, which can replace nothing, then indexes the rows in memory.
+    """
     import shutil
 
     from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
 
     if read_only:
+        if anew:
+            return TantivyIndex(None, analyser)
         try:
             return TantivyReader(folder, analyser)
         except BackendUnavailable as error:

@@ -44,12 +44,15 @@ class Manifest:
         language: the stemmer of its lexical index, None for none.
         schema: the version of its row format.
         rows: the name of the folder of its rows; a re-embedding changes it.
+        analysis: what made the terms of its lexical index (``Analyser.name``), None for what is not
+            known. An index of another one is rebuilt when the store is opened to write.
     """
 
     fingerprint: Fingerprint
     language: str | None
     schema: int = SCHEMA_VERSION
     rows: str = ROWS
+    analysis: str | None = None
 
     def check(self, fingerprint: Fingerprint, folder: Path) -> None:
         """Refuse another embedder than the store was made with.
@@ -77,6 +80,7 @@ class Manifest:
                 "written_by": __version__,
                 "embedder": self.fingerprint.to_dict(),
                 "language": self.language,
+                "analysis": self.analysis,
                 "rows": self.rows,
             },
             indent=2,
@@ -206,7 +210,10 @@ def read(folder: Path) -> Manifest | None:
             raise ValueError(f"a language {language!r} that has no stemmer")
         if not _ROWS_NAME.fullmatch(rows):
             raise ValueError(f"{rows!r} is no folder of rows")
-        return Manifest(Fingerprint.from_dict(data["embedder"]), language, schema, rows)
+        fingerprint, analysis = Fingerprint.from_dict(data["embedder"]), data.get("analysis")
+        return Manifest(
+            fingerprint, language, schema, rows, analysis if isinstance(analysis, str) else None
+        )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(
             f"{folder / FILE} was changed by hand or damaged: {error}",

@@ -235,8 +235,17 @@ async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Che
     from bruno_memory_vec.indexers.tantivy.index import TantivyReader
     from bruno_memory_vec.indexers.text.analysis import analyser
 
+    terms = analyser(found.language)
+    if found.analysis != terms.name:
+        return Check(
+            "lexical",
+            NOTE,
+            f"the lexical index has the terms of {found.analysis or 'an older version'}, and is "
+            f"rebuilt with those of {terms.name} when the store is opened to write",
+        )
+
     def opened() -> TantivyReader:
-        return TantivyReader(folder / "lexical", analyser(found.language))
+        return TantivyReader(folder / "lexical", terms)
 
     index = await asyncio.to_thread(opened)
     try:

@@ -1,6 +1,6 @@
 """Analysis of text into terms, the same for every lexical index.
 
-Unicode words, lower case, accents folded, optionally stemmed. Scripts that are
+Unicode words in plain form (:mod:`.folding`), lower case, optionally stemmed. Scripts that are
 written without spaces (Chinese, Japanese, Thai, ...) and Korean become
 character bigrams, because no dictionary is shipped.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from .folding import folded
 from .stopwords import QUESTION_STOPWORDS
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ LANGUAGES: frozenset[str] = frozenset(
     "arabic danish dutch english finnish french german greek hungarian italian norwegian "
     "portuguese romanian russian spanish swedish tamil turkish".split()
 )
+
+#: Raised with every change of what a text's terms are: an index of another version is rebuilt from
+#: the rows. 2 folds the marks of all scripts, and drops what nobody sees.
+VERSION = 2
 
 _WORD = r"[\p{L}\p{M}\p{N}]+"
 # Longer than any real word, and short enough that Tantivy does not drop the term silently.
@@ -72,7 +76,7 @@ class Analyser:
     @property
     def name(self) -> str:
         """Identifies the analysis, so that an index made by another one can be recognised."""
-        return f"unicode-1/{self.language or 'none'}"
+        return f"unicode-{VERSION}/{self.language or 'none'}"
 
     @property
     def tokenizer(self) -> tantivy.TextAnalyzer:
@@ -83,7 +87,7 @@ class Analyser:
         """A document's text, prepared for :attr:`tokenizer`."""
         if text.isascii():
             return text
-        return _UNSPACED.sub(_document_grams, _normal(text))
+        return _UNSPACED.sub(_document_grams, folded(clean(text)))
 
     def terms(self, text: str) -> list[str]:
         """The terms of a document, in order, repeats included."""
@@ -96,37 +100,12 @@ class Analyser:
         If only stop words are left, they are kept.
         """
         if not text.isascii():
-            text = _UNSPACED.sub(_question_grams, _normal(text))
+            text = _UNSPACED.sub(_question_grams, folded(clean(text)))
         if drop_stopwords:
             terms = [term for part in _parts(text) for term in self._questions.analyze(part)]
             if terms:
                 return terms
         return [term for part in _parts(text) for term in self._documents.analyze(part)]
-
-
-def _normal(text: str) -> str:
-    """NFKC, in linear time.
-
-    Python sorts the marks on a letter by insertion, so a letter with 100,000 marks would hold the
-    interpreter lock for half a minute. As in UAX #15, "Stream-Safe Text Format", a joiner is put
-    after every thirtieth mark; no language needs as many.
-    """
-    return unicodedata.normalize("NFKC", _many_marks().sub("\\g<0>\u034f", clean(text)))
-
-
-@lru_cache(maxsize=1)
-def _many_marks() -> re.Pattern[str]:
-    """Matches thirty marks before another one; marks are characters that NFKC may reorder."""
-    marks = []
-    for code in range(0x300, 0x20000):
-        character = chr(code)
-        if unicodedata.combining(character) or (
-            unicodedata.decomposition(character)
-            and unicodedata.combining(unicodedata.normalize("NFKD", character)[0])
-        ):
-            marks.append(character)
-    one = f"[{''.join(marks)}]"
-    return re.compile(f"{one}{{30}}(?={one})")
 
 
 def inverse_document_frequency(documents: int, having: int) -> float:
