@@ -46,7 +46,9 @@ CALLS: dict[str, Call] = {
     "user in metadata": lambda m: m.store_message(said(metadata={"user_id": NUL}), "c"),
     "key": lambda m: m.store_message(said(metadata={NUL: 1}), "c", user_id="ana"),
     "second key": lambda m: m.store_message(said(metadata={"a": 1, NUL: 1}), "c", user_id="ana"),
-    "second message": lambda m: m.store_messages([said(), said(metadata={NUL: 1})], "c", user_id="ana"),
+    "second message": lambda m: m.store_messages(
+        [said(), said(metadata={NUL: 1})], "c", user_id="ana"
+    ),
     "memory's user": lambda m: m.store_memory(noted(NUL)),
     "memory's conversation": lambda m: m.store_memory(noted(conversation_id=NUL)),
     "tag": lambda m: m.store_memory(noted(tags=["a", NUL])),
