@@ -43,6 +43,8 @@ class MemoryConfig(BaseSettings):
         default_user: the owner of a conversation when no user is named.
         language: the language of the stemmer, or "none". A store remembers its own.
         short_term_ttl: how long SHORT_TERM memories without ``expires_at`` live. None: forever.
+        keep_expired: how long upkeep keeps a memory after its ``expires_at``, hidden, for
+            ``include_expired``. By default it is removed as soon as upkeep finds it.
         recall_in_context: put recalled memories into the context that ``get_context`` gave out.
         recall_tokens: how long that text may be, in tokens of about four characters.
         recall_k: how many hits it may have.
@@ -64,6 +66,9 @@ class MemoryConfig(BaseSettings):
     language: str | None = None
     short_term_ttl: timedelta | None = Field(
         default=None, gt=timedelta(0), le=timedelta(days=36_525)
+    )
+    keep_expired: timedelta = Field(
+        default=timedelta(0), ge=timedelta(0), le=timedelta(days=36_525)
     )
     recall_in_context: bool = True
     recall_tokens: int = Field(default=400, ge=60, le=100_000)

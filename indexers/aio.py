@@ -142,9 +142,9 @@ class Outliving:
         threading.Thread(target=work, name="bruno-memory-outliving").start()
         return await asyncio.wrap_future(future)
 
-    async def ended(self) -> None:
-        """Wait for the calls of earlier loops that are still running."""
-        here = asyncio.get_running_loop()
-        left = [future for future, loop in list(self._under_way.items()) if loop is not here]
+    async def ended(self, *, here: bool = False) -> None:
+        """Wait for the calls of earlier loops that are still running; with ``here``, for all."""
+        now = asyncio.get_running_loop()
+        left = [future for future, loop in list(self._under_way.items()) if here or loop is not now]
         if left:
             await asyncio.wait([asyncio.wrap_future(future) for future in left])

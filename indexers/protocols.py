@@ -5,9 +5,10 @@ words and can be rebuilt from the rows. Both identify a row by its ``seq`` and n
 for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
-:class:`Flushes`, :class:`Compacts`, :class:`ChecksIndexes`, :class:`HoldsRows`,
-:class:`Refreshes`. An engine has a capability if it has its methods. Look for one with
-:func:`~.forwarding.capability`, which looks through wrappers; never compare an engine's name.
+:class:`Flushes`, :class:`Compacts`, :class:`Erases`, :class:`ChecksIndexes`, :class:`HoldsRows`,
+:class:`Refreshes`, :class:`DropsRemoved`. An engine has a capability if it has its methods. Look
+for one with :func:`~.forwarding.capability`, which looks through wrappers; never compare an
+engine's name.
 """
 
 from __future__ import annotations
@@ -193,6 +194,27 @@ class ChecksIndexes(Protocol):
 
 
 @runtime_checkable
+class Erases(Protocol):
+    """Marks rows as deleted; what they held stays in its files until it is erased."""
+
+    @property
+    def erasable_since(self) -> float | None:
+        """Since when rows that were deleted or replaced wait to be erased.
+
+        In terms of ``time.monotonic()``; the opening, if it was before that. None where none wait.
+        A killed process does not change that.
+        """
+        ...
+
+    async def erase(self) -> Maintenance:
+        """Rewrite what holds something of these rows, and remove all old versions.
+
+        A call that is reading an old version goes on with the newest one.
+        """
+        ...
+
+
+@runtime_checkable
 class HoldsRows(Protocol):
     """Keeps rows of some users in memory, as arrays."""
 
@@ -214,6 +236,22 @@ class Refreshes(Protocol):
 
     async def refresh(self) -> None:
         """Make the other process's commits visible."""
+        ...
+
+
+@runtime_checkable
+class DropsRemoved(Protocol):
+    """A ``LexicalIndex`` whose parts keep removed rows until every row of the part is removed."""
+
+    async def beside_removed(self) -> NDArray[np.int64]:
+        """The ``seq`` of committed rows in parts that hold removed rows, int64 (n,), ascending.
+
+        Where each of these is removed and added again, the removed rows are gone.
+        """
+        ...
+
+    async def settle_files(self) -> None:
+        """Wait until the index has stopped rewriting its files, and delete those that it left."""
         ...
 
 

@@ -109,6 +109,7 @@ class RowFilter:
         min_importance: 0..1, inclusive.
         min_confidence: 0..1, inclusive.
         alive_at: leave out rows that have expired at this time (timezone-aware).
+        expired_before: only rows that expired before this time (timezone-aware).
         ids: only these ids.
         metadata: rows that have all of these key-value pairs, written as in the column
             ``metadata_pairs``.
@@ -124,6 +125,7 @@ class RowFilter:
     min_importance: Annotated[float, On("importance", "ge")] = 0.0
     min_confidence: Annotated[float, On("confidence", "ge")] = 0.0
     alive_at: Annotated[datetime | None, On("expires_at", "alive")] = None
+    expired_before: Annotated[datetime | None, On("expires_at", "lt")] = None
     ids: Annotated[tuple[str, ...], On("id", "in")] = ()
     metadata: Annotated[tuple[str, ...], On("metadata_pairs", "any", each=True)] = ()
 

@@ -180,6 +180,18 @@ class SessionStore(Protocol):
         """A user's profile and preferences."""
         ...
 
+    async def has_replaced(self) -> bool:
+        """Whether a file may hold a user's profile that was replaced since :meth:`erase`."""
+        ...
+
+    async def erase(self, *, deleted: bool) -> None:
+        """Let no file hold a profile that was replaced, nor a stale hot message.
+
+        Args:
+            deleted: messages were deleted or replaced: nothing of them, either.
+        """
+        ...
+
     async def health(self) -> dict[str, Any]:
         """Figures about the store; raises an ``EngineError`` where it does not work."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -22,6 +23,7 @@ from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
 
 SCHEMA_VERSION = 2
+_TRIES_TO_EMPTY_THE_LOG, _UNTIL_NEXT_TRY = 5, 0.2
 # Above this, hot messages are read in a thread.
 _CHARACTERS_ON_THE_LOOP = 100_000
 # Older versions of SQLite take 999 values in a statement.
@@ -295,19 +297,33 @@ class SQLiteSessionStore:
         return [(row[0], SessionContext.model_construct(**jsonable.loads(row[1]))) for row in rows]
 
     async def save_user(self, user: UserContext) -> None:
-        await self._change(
-            "save a user",
-            "INSERT INTO users (user_id, payload) VALUES (?, ?) "
-            "ON CONFLICT DO UPDATE SET payload = excluded.payload",
-            (user.user_id, jsonable.dumps(user.model_dump())),
-            users=[user.user_id],
-        )
+        def work(database: sqlite3.Connection) -> None:
+            database.execute(NOTE_REPLACED, (REPLACED, user.user_id))
+            database.execute(SAVE_USER, (user.user_id, jsonable.dumps(user.model_dump())))
+
+        await self._transact("save a user", work, users=[user.user_id])
 
     async def user(self, user_id: str) -> UserContext | None:
         rows = await self._read("SELECT payload FROM users WHERE user_id = ?", (user_id,))
         if not rows or rows[0][0] is None:
             return None
         return UserContext.model_construct(**jsonable.loads(rows[0][0]))
+
+    # Erasing
+
+    async def has_replaced(self) -> bool:
+        return bool(await self._read("SELECT 1 FROM meta WHERE key = ? AND value", (REPLACED,)))
+
+    async def erase(self, *, deleted: bool) -> None:
+        await self._transact("drop stale messages", drop_stale)
+        if self._keeper is not None:
+            return  # it has no file
+        if deleted or await self.has_replaced():
+            # Free pages and the gaps in others keep what was deleted, so the file is written anew.
+            # Another connection does it, so that reading goes on.
+            async with self._writing:
+                with errors("erase what was deleted", self._path):
+                    await asyncio.to_thread(write_anew, self._path)
 
     # The connection
 
@@ -549,6 +565,20 @@ ORDER BY started DESC LIMIT :limit
 SESSIONS_OF_USER = SESSIONS.replace("WHERE", "WHERE user_id = :user AND")
 
 
+#: The key in ``meta`` that says that the profile of a user was replaced, if not 0.
+REPLACED = "replaced"
+
+NOTE_REPLACED = """
+INSERT INTO meta SELECT ?, 1 FROM users WHERE user_id = ? AND payload IS NOT NULL
+ON CONFLICT DO UPDATE SET value = 1
+"""
+
+SAVE_USER = """
+INSERT INTO users (user_id, payload) VALUES (?, ?)
+ON CONFLICT DO UPDATE SET payload = excluded.payload
+"""
+
+
 def apply_rows(
     database: sqlite3.Connection,
     turns: Mapping[str, Sequence[HotTurn]],
@@ -627,6 +657,38 @@ def columns_of(session: SessionContext) -> tuple[Any, ...]:
         int(session.is_active),
         jsonable.dumps(session.model_dump()),
     )
+
+
+def drop_stale(database: sqlite3.Connection) -> None:
+    """Delete hot messages that are not shown any more; their conversations are refilled."""
+    # A refill that is under way would not bring back a message that came since.
+    database.execute("UPDATE conversations SET stale = stale + 1 WHERE stale > 0")
+    database.execute(
+        "DELETE FROM hot_messages WHERE conversation_id NOT IN "
+        "(SELECT conversation_id FROM conversations WHERE stale = 0)"
+    )
+
+
+def write_anew(path: str) -> None:
+    """Write a file anew from what is in it, so that nothing else is; its log is emptied.
+
+    Raises:
+        sqlite3.Error: it cannot be written, or a reader does not let go of its log.
+    """
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute("PRAGMA busy_timeout = 5000")
+        database.execute("VACUUM")
+        for left in reversed(range(_TRIES_TO_EMPTY_THE_LOG)):
+            ((busy, _, _),) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if not busy:
+                break
+            if not left:
+                raise sqlite3.OperationalError("a reader does not let go of the write-ahead log")
+            time.sleep(_UNTIL_NEXT_TRY)
+        database.execute("UPDATE meta SET value = 0 WHERE key = ?", (REPLACED,))
+    finally:
+        database.close()
 
 
 def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:

@@ -24,8 +24,10 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.store import leftovers
 from bruno_memory_vec.store.deployment import close_all, deployment_of
 from bruno_memory_vec.store.lease import refuse_after_fork
+from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
@@ -152,11 +154,25 @@ async def open_store(
             lease.start_after(await all_projections.last_seq())
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
-            writer = Writer(rows, all_projections, lease, owners, embedder, known, schema, timeout)
+            writer = Writer(
+                rows,
+                all_projections,
+                lease,
+                owners,
+                embedder,
+                known,
+                schema,
+                timeout,
+                config.keep_expired,
+            )
+            folder = folder_of(config.url)
+            if folder is not None:
+                writer.erasing_waits = lambda: asyncio.to_thread(leftovers.present, folder)
             if parts.record is not None:
                 writer.keep_problems(parts.record.keep_problems)
             writer.behind(behind)
             writer.learn_ids()
+            writer.begin_upkeep()
     except BaseException:
         await close_all([rows, *all_projections])
         if lease is not None:

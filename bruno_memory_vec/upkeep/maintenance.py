@@ -19,6 +19,7 @@ from bruno_memory_vec.store.record import (
     of_background,
 )
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.upkeep.leftovers import Leftovers, erase_leftovers
 from bruno_memory_vec.upkeep.verification import verify
 from bruno_memory_vec.writing.projections import Problem, Progress
 
@@ -29,8 +30,12 @@ MANY_FILES = 1_000
 #: The same, for versions of the rows: each is read when the store is opened.
 MANY_VERSIONS = 500
 
+#: In the report's ``details``: which damaged files were deleted, as they may have held what was
+#: deleted; and why what was deleted is not erased yet.
+SET_ASIDE_REMOVED, NOT_ERASED = "set_aside_removed", "not_erased"
+
 _WORK = "maintaining"
-_STEPS = 4
+_STEPS = 5
 # About as many as a store has when nothing is written.
 _FEW_VERSIONS = 10
 
@@ -76,6 +81,7 @@ class MaintenanceReport:
         details: the engine's report of its upkeep.
         verified: whether the store was verified without a problem.
         problems: what failed or is wrong, each with advice. Empty is healthy.
+        expired_removed: how many memories were removed because they have expired.
     """
 
     at: datetime
@@ -85,6 +91,7 @@ class MaintenanceReport:
     details: dict[str, Any]
     verified: bool
     problems: tuple[Problem, ...]
+    expired_removed: int = 0
 
     @property
     def ok(self) -> bool:
@@ -106,6 +113,13 @@ class MaintenanceReport:
         steps = ", ".join(f"{name} {spent:.2f} s" for name, spent in self.seconds.items())
         lines = [f"{self.after.rows:,} rows maintained: {steps}"]
         lines.extend(_changes(self.before, self.after))
+        if self.expired_removed:
+            lines.append(f"expired memories removed: {self.expired_removed:,}")
+        if self.details.get(SET_ASIDE_REMOVED):
+            names = ", ".join(self.details[SET_ASIDE_REMOVED])
+            lines.append(f"removed, as they may have held what was deleted: {names}")
+        if self.details.get(NOT_ERASED):
+            lines.append(f"what was deleted is not erased yet: {self.details[NOT_ERASED]}")
         if self.after.versions is not None and self.after.versions > _FEW_VERSIONS:
             lines.append("the newest versions stay for a while: others may be reading them")
         if self.verified:
@@ -115,17 +129,24 @@ class MaintenanceReport:
         return "\n".join(lines)
 
 
-async def maintain_store(store: Store, progress: Progress | None = None) -> MaintenanceReport:
+async def maintain_store(
+    store: Store, progress: Progress | None = None, *, keep_set_aside: bool = False
+) -> MaintenanceReport:
     """Do all upkeep of an open store now, and verify it.
 
-    The steps: write the pending access counts, commit the lexical index, compact the rows with
-    their indexes and old versions, verify. If a step fails, the others are still done. The failure
-    is in the report, in ``health()`` and, through ``maintenance.json`` in the store's folder, in
-    ``doctor``.
+    The steps: write the pending access counts, remove expired memories, commit the lexical index,
+    compact the rows with their indexes and old versions, verify. If a step fails, the others are
+    still done. The failure is in the report, in ``health()`` and, through ``maintenance.json`` in
+    the store's folder, in ``doctor``.
+
+    If anything was deleted or replaced since the last time, no file of the store holds anything of
+    it afterwards, but the ids of users and conversations (docs/deletion.md).
 
     Args:
         store: the open store.
         progress: called with the progress.
+        keep_set_aside: keep damaged files that were set aside. As long as there are any, and what
+            was deleted could be in them, nothing is erased.
 
     Raises:
         ReadOnlyError: the store was opened read-only.
@@ -138,19 +159,27 @@ async def maintain_store(store: Store, progress: Progress | None = None) -> Main
         )
     at = datetime.now(timezone.utc)
     before = await measure(store)
-    steps = _Steps(progress)
+    steps = _Steps(progress, _STEPS + writer.has_erasable)
     await steps.run("count accesses", writer.flush_uses)
+    expired = await steps.run("remove expired memories", writer.remove_expired)
     await steps.run("commit lexical index", store.lexical.commit)
-    await steps.run("compact rows", writer.maintain)
+    left: Leftovers | None = Leftovers()
+    if writer.has_erasable:
+        left = await steps.run(
+            "erase leftovers", lambda: erase_leftovers(store, keep_set_aside=keep_set_aside)
+        )
+    erase = left is not None and left.kept is None
+    await steps.run("compact rows", lambda: writer.maintain(erase=erase))
     found = await steps.run("verify", lambda: verify(store, progress))
     report = MaintenanceReport(
         at=at,
         before=before,
         after=await measure(store),
         seconds=steps.seconds,
-        details=dict((await store.rows.health()).get("upkeep", {})),
+        details={**(await store.rows.health()).get("upkeep", {}), **_erasing(left)},
         verified=found == [],
         problems=(*steps.problems, *(found or ())),
+        expired_removed=expired or 0,
     )
     report = await _keep(store, report)
     for name in [name for name in writer.problems if name.startswith(MAINTAIN_PROBLEM)]:
@@ -159,6 +188,13 @@ async def maintain_store(store: Store, progress: Progress | None = None) -> Main
         writer.problems[f"{MAINTAIN_PROBLEM}{problem.part}"] = f"{problem.found}. {problem.fix}"
         _log.error("maintenance_problem", part=problem.part, problem=problem.found)
     return report
+
+
+def _erasing(left: Leftovers | None) -> dict[str, Any]:
+    """What to tell of the erasing, where there is something to tell."""
+    if left is not None and left.removed:
+        return {SET_ASIDE_REMOVED: list(left.removed)}
+    return {} if left is None or left.kept is None else {NOT_ERASED: left.kept}
 
 
 def _changes(before: Figures, after: Figures) -> list[str]:
@@ -182,8 +218,9 @@ def _changes(before: Figures, after: Figures) -> list[str]:
 class _Steps:
     """Runs steps one after another, and records how long each took and which failed."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
+        self._total = total
         self.seconds: dict[str, float] = {}
         self.problems: list[Problem] = []
 
@@ -202,7 +239,7 @@ class _Steps:
         finally:
             self.seconds[name] = time.perf_counter() - started
             if self._progress is not None:
-                self._progress(_WORK, len(self.seconds), _STEPS)
+                self._progress(_WORK, len(self.seconds), max(self._total, len(self.seconds)))
 
 
 async def measure(store: Store) -> Figures:

@@ -114,7 +114,7 @@ async def repair_store(
             async with store.writer.exclusive:
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)
-            report = await maintain_store(store, progress)
+            report = await maintain_store(store, progress, keep_set_aside=True)
             rebuilt = await _rebuilt(store)
         finally:
             await store.close()

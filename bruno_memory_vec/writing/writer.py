@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,13 +25,14 @@ from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import EngineError, StoreClosedError
 from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
-from bruno_memory_vec.indexers.protocols import Compacts, Flushes, Maintenance, RowIndex
-from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, Key, key_of
+from bruno_memory_vec.indexers.protocols import Compacts, Erases, Flushes, Maintenance, RowIndex
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
+from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MEMORY, MESSAGE, Key, key_of
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
 from bruno_memory_vec.sessions.owners import Owners
+from bruno_memory_vec.writing import erasure
 from bruno_memory_vec.writing.ahead import PreparesAhead
 from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
 from bruno_memory_vec.writing.commit import (
@@ -62,7 +63,15 @@ _USES_BEFORE_FLUSH = 20_000
 # Seconds without a write after which the rows are compacted.
 _REST = 3.0
 
+# Seconds between two looks for expired memories; the first is earlier.
+_EXPIRY_EVERY, _EXPIRY_FIRST = 600.0, 60.0
+# Seconds until erasing is tried again after a failure.
+_ERASE_AGAIN = 300.0
+# A store of more rows is not erased by close(), which would take long, but by what comes later.
+_ROWS_ERASED_AT_CLOSE = 50_000
+
 _SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
+_ERASE, _EXPIRE = "erase what was deleted", "remove expired memories"
 _FOLLOWING = "follow the rows in the "
 
 T = TypeVar("T")
@@ -79,6 +88,7 @@ class Writer:
         known: ids that may be stored already; used only if the lease is exclusive.
         schema: the rows' Arrow schema.
         embed_timeout: how long the embedder may take, see :func:`embed_texts`.
+        keep_expired: how long an expired memory is kept.
     """
 
     def __init__(
@@ -91,8 +101,10 @@ class Writer:
         known: KnownIds,
         schema: pa.Schema,
         embed_timeout: float | None = None,
+        keep_expired: timedelta = timedelta(0),
     ) -> None:
         self._rows = rows
+        self._erases = capability(rows, Erases)
         self._projections = projections
         self._lease = lease
         self._owners = owners
@@ -100,6 +112,7 @@ class Writer:
         self._known = known
         self._schema = schema
         self._embed_timeout = embed_timeout
+        self._keep_expired = keep_expired
         self._queue = WriteQueue()
         self._ahead = PreparesAhead(self._queue, embedder, known, embed_timeout)
         self._draining: asyncio.Task[None] | None = None
@@ -114,6 +127,16 @@ class Writer:
         # A flush is a commit, after which upkeep may be due.
         self._flushing = Flushing(self._background, self._flush_rows, self._look_after)
         self._closed = False
+        # How long the last erasure took, in seconds.
+        self._erasing_took = 0.0
+        #: Whether something that only ``maintain()`` may remove holds what was deleted; then only
+        #: that erases.
+        self.erasing_waits: Callable[[], Awaitable[bool]] | None = None
+
+    def begin_upkeep(self) -> None:
+        """Begin the background work that an opening finds."""
+        self._erase_later()
+        self._background.start_later(_EXPIRY_FIRST, _EXPIRE, self._expire)
 
     def learn_ids(self) -> None:
         """Read the stored ids in the background; until then, each write looks up its own."""
@@ -150,6 +173,8 @@ class Writer:
         """Use another index and embedder from now on. The caller holds :attr:`exclusive`."""
         self._rows, self._embedder, self._schema = rows, embedder, schema
         self._ahead.switch(embedder)
+        self._erases = capability(rows, Erases)
+        self._erase_later()
 
     async def write(self, rows: list[Row], *, named: bool = True) -> None:
         """Store rows as one commit; returns when they would survive a kill of the process.
@@ -245,14 +270,34 @@ class Writer:
                 self._uses.update(uses)
                 raise
 
-    async def maintain(self) -> None:
-        """Bring the projections up to date and compact the rows."""
+    async def remove_expired(self) -> int:
+        """Delete the memories that have expired by the clock. Returns how many."""
+        where = RowFilter(
+            kinds=(MEMORY,), expired_before=datetime.now(timezone.utc) - self._keep_expired
+        )
+        if not await self._rows.count(EVERYONE, where):
+            return 0
+        return await self._delete(EVERYONE, where)
+
+    @property
+    def has_erasable(self) -> bool:
+        """Whether files may hold something of deleted or replaced rows."""
+        return self._erasable_since() is not None
+
+    def _erasable_since(self) -> float | None:
+        return None if self._erases is None else self._erases.erasable_since
+
+    async def maintain(self, *, erase: bool = True) -> None:
+        """Bring the projections up to date, compact the rows, and erase what was deleted."""
         if self._uncertain:
             async with self._committing:
                 await self._follow()
         await self.flush_uses()
         await self._projections.last_seq()  # with what waits in them committed
-        await self._maintain_rows()
+        if not erase or not self.has_erasable:
+            await self._maintain_rows()
+        if erase:
+            await self._erase()
         for name in [name for name in self.problems if not name.startswith(_FOLLOWING)]:
             del self.problems[name]
 
@@ -265,11 +310,17 @@ class Writer:
         if running:
             await asyncio.wait(running)
         await self.flush_uses()
-        self.problems.pop(_COMPACT, None)
+        for work in (_COMPACT, _ERASE, _EXPIRE):
+            self.problems.pop(work, None)
         # A failure here loses nothing: the next opening flushes and compacts.
         work = FLUSH
         try:
             await self._flush_rows()
+            work = _EXPIRE
+            await self.remove_expired()
+            work = _ERASE
+            if await self._is_erased_at_close():
+                await self._erase()
             work = _COMPACT
             if self._is_due(at_rest=True):
                 await self._maintain_rows(keep_none=True)
@@ -291,6 +342,58 @@ class Writer:
     async def _maintain_rows(self, *, keep_none: bool = False) -> Maintenance:
         compacts = capability(self._rows, Compacts)
         return Maintenance() if compacts is None else await compacts.maintain(keep_none=keep_none)
+
+    # Erasing what was deleted, and deleting what has expired
+
+    async def _erase(self) -> None:
+        started = time.perf_counter()
+        await erasure.erase(self._rows, self._projections, self._committing)
+        self._erasing_took = time.perf_counter() - started
+
+    async def _is_erased_at_close(self) -> bool:
+        if not self.has_erasable:
+            return await erasure.some_has_erasable(self._projections)
+        if await self._erasing_waits():
+            return False
+        return await self._rows.count(EVERYONE, RowFilter()) <= _ROWS_ERASED_AT_CLOSE
+
+    async def _erasing_waits(self) -> bool:
+        return self.erasing_waits is not None and await self.erasing_waits()
+
+    def _erase_later(self, least: float = _REST) -> None:
+        """Erase in the background, a while after the first deletion."""
+        since = self._erasable_since()
+        if since is not None:
+            waited = time.monotonic() - since
+            left = erasure.delay(self._erasing_took, at_rest=True) - waited
+            self._background.start_later(max(left, least), _ERASE, self._erase_when_due)
+
+    async def _erase_when_due(self) -> None:
+        since, now = self._erasable_since(), time.monotonic()
+        if since is None:
+            return
+        if await self._erasing_waits():
+            self._erase_later(_ERASE_AGAIN)
+            return
+        at_rest = now - self._written_at >= _REST
+        if now - since < erasure.delay(self._erasing_took, at_rest=at_rest):
+            self._erase_later()
+            return
+        try:
+            await self._erase()
+        except EngineError:
+            self._erase_later(_ERASE_AGAIN)
+            raise
+        _log.debug("erased", seconds=self._erasing_took)
+        self._erase_later()
+
+    async def _expire(self) -> None:
+        self._background.start_later(_EXPIRY_EVERY, _EXPIRE, self._expire)
+        removed = await self.remove_expired()
+        if removed:
+            _log.info("expired_memories_removed", memories=removed)
+        if not self.has_erasable and await erasure.some_has_erasable(self._projections):
+            self._background.start(_ERASE, self._erase)
 
     # The task
 
@@ -441,6 +544,7 @@ class Writer:
             self._background.start(_COMPACT, self._compact)
         else:
             self._background.start_later(_REST, _TIDY, self._tidy)
+        self._erase_later()
 
     async def _settle(self) -> None:
         more = [await projection.settle() for projection in self._projections]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
+from .erasure import Erasure
 from .index_checksums import IndexChecksums
 from .process import start_lancedb
 from .sync import Sync
@@ -70,6 +71,7 @@ class LanceIndex:
         rows: int = 0,
         commits: int = 0,
         sync: Sync | None = None,
+        erasure: Erasure,
     ) -> None:
         self._open_table: AsyncTable | None = table
         self._path = path
@@ -78,12 +80,15 @@ class LanceIndex:
         self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
         checksums = IndexChecksums(Path(path), f"{_TABLE}.lance")
-        self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync, checksums)
+        self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync, checksums, erasure)
         #: For a reader: what is wrong with an index, so that none is used. None if nothing is.
         self._index_problem: str | None = None
         # In LanceDB, compaction conflicts with any change of existing rows, but not with appends.
         self._changing = LoopLock()
         self._maintaining = LoopLock()
+        # Held while rows are appended, and while files go that no version names: a file that is
+        # being written is named by none.
+        self._appending = LoopLock()
         self._adding = Outliving()
 
     @classmethod
@@ -132,6 +137,7 @@ class LanceIndex:
                 rows=int(stats["num_rows"]),
                 commits=int(stats["fragment_stats"]["num_fragments"]),
                 sync=Sync(Path(path) / f"{_TABLE}.lance") if fsync else None,
+                erasure=Erasure(Path(path), f"{_TABLE}.lance", fsync=fsync),
             )
             await index._check_indexes()
             found = (await table.schema()).field("vector").type
@@ -168,8 +174,9 @@ class LanceIndex:
         # be the only durable copy until the later commit is synced.
         async with self._changing if self._upkeep.syncs else nullcontext():
             self._upkeep.check_sync()
-            with errors("add rows", self._path):
-                await self._adding.run(lambda: self._table.add(rows))
+            async with self._appending:
+                with errors("add rows", self._path):
+                    await self._adding.run(lambda: self._table.add(rows))
             await self._committed(rows.num_rows)
 
     async def _merge(self, rows: pa.Table) -> None:
@@ -185,7 +192,11 @@ class LanceIndex:
                         .execute(of_kind)
                     )
 
-        await self._change("replace rows", lambda: on_own_loop(rows.num_rows, merge))
+        async def replace() -> None:
+            await self._note_erasable()
+            await on_own_loop(rows.num_rows, merge)
+
+        await self._change("replace rows", replace)
         await self._committed()
 
     async def update(self, rows: pa.Table) -> None:
@@ -208,6 +219,7 @@ class LanceIndex:
             condition = self._usable(asked)
             found = await self._table.query().where(condition).select(["seq"]).to_arrow()
             if found.num_rows:
+                await self._note_erasable()
                 await self._table.delete(condition)
             return found
 
@@ -229,6 +241,13 @@ class LanceIndex:
                     raise
             with errors(operation, self._path):
                 return await run()
+
+    async def _note_erasable(self) -> None:
+        erasure = self._upkeep.erasure
+        if erasure.since is None:
+            await asyncio.to_thread(erasure.begin)
+        else:
+            erasure.begin()
 
     # Reading
 
@@ -319,23 +338,37 @@ class LanceIndex:
     async def after(
         self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
     ) -> AsyncIterator[pa.RecordBatch]:
-        async def begin() -> tuple[Any, pa.RecordBatch | None]:
-            condition = self._usable(sql.after(seq, scope))
-            batches = await self._table.query().where(condition).select(list(columns)).to_batches()
-            # What an index says is read with the first batch.
-            return batches, await anext(aiter(batches), None)
-
         self._upkeep.streams += 1
+        asked = list(dict.fromkeys((*columns, "seq")))
+
+        async def begin() -> tuple[AsyncIterator[pa.RecordBatch], pa.RecordBatch | None]:
+            condition = self._usable(sql.after(seq, scope))
+            found = aiter(await self._table.query().where(condition).select(asked).to_batches())
+            # What an index says is read with the first batch.
+            return found, await anext(found, None)
+
+        given: list[pa.Array] = []
+        left = _TRIES
         try:
-            batches, first = await self._read("read rows", begin)
-            with errors("read rows", self._path):
-                if first is not None:
-                    yield first
-                    async for batch in batches:
-                        yield batch
-        except EngineError:
-            self.watch()
-            raise
+            while True:
+                erasures = self._upkeep.erasures
+                try:
+                    batches, batch = await self._read("read rows", begin)
+                    before = pa.chunked_array(given, pa.int64())
+                    with errors("read rows", self._path):
+                        while batch is not None:
+                            fresh = _without(batch, before)
+                            given.append(fresh.column("seq"))
+                            yield fresh.select(list(columns))
+                            batch = await anext(batches, None)
+                    return
+                except EngineError:
+                    left -= 1
+                    if not left or not (self._read_only or self._upkeep.erasures != erasures):
+                        self.watch()
+                        raise
+                    # Its version was removed: it goes on with the newest one, and with the rows
+                    # that were not given yet.
         finally:
             self._upkeep.streams -= 1
 
@@ -349,19 +382,21 @@ class LanceIndex:
     async def _read(self, operation: str, run: Callable[[], Awaitable[T]]) -> T:
         """Run a query, and again where the reason for its failure could be taken away.
 
-        For a reader, the writer may have removed the version. For anyone, an index may have been
-        damaged since it was checked.
+        For a reader, the writer may have removed the version; for anyone, erasing. An index may
+        have been damaged since it was checked.
         """
         await self._adding.ended()
         for attempt in range(_TRIES):
             self.watch()
+            erasures = self._upkeep.erasures
             try:
                 with errors(operation, self._path):
                     if attempt and self._read_only:
                         await self._table.checkout_latest()
                     return await run()
             except EngineError as error:
-                if attempt == _TRIES - 1 or not await self._may_go_better(error, attempt):
+                gone = self._upkeep.erasures != erasures
+                if attempt == _TRIES - 1 or not (gone or await self._may_go_better(error, attempt)):
                     self.watch()
                     if self._index_problem is not None and self._index_problem.startswith(_PERHAPS):
                         # Without them it failed as well, so they are not to blame.
@@ -460,6 +495,26 @@ class LanceIndex:
             # Not under the lock: it takes long in a large store, and no write has to wait for it.
             return await self._upkeep.index_vectors()
 
+    @property
+    def erasable_since(self) -> float | None:
+        return None if self._read_only else self._upkeep.erasure.since
+
+    async def erase(self) -> Maintenance:
+        async with self._maintaining:
+            await self._upkeep.erase(self._unchanging, self._unwritten)
+            return await self._upkeep.index_vectors()
+
+    @asynccontextmanager
+    async def _unchanging(self) -> AsyncIterator[None]:
+        async with self._changing:
+            yield
+
+    @asynccontextmanager
+    async def _unwritten(self) -> AsyncIterator[None]:
+        async with self._changing, self._appending:
+            await self._adding.ended(here=True)
+            yield
+
     async def health(self) -> dict[str, Any]:
         self.watch()
         if self._read_only and self._index_problem is not None:
@@ -493,3 +548,10 @@ class LanceIndex:
         table, self._open_table = self._open_table, None
         if table is not None:
             table.close()
+
+
+def _without(batch: pa.RecordBatch, seqs: pa.ChunkedArray) -> pa.RecordBatch:
+    """The rows of a batch whose ``seq`` is not one of these."""
+    if not len(seqs):
+        return batch
+    return batch.filter(pc.invert(pc.is_in(batch.column("seq"), seqs.combine_chunks())))

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import timedelta
 from math import sqrt
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import EngineError
 from ..protocols import Maintenance
 from .allocator import give_back
+from .erasure import Erasure
 from .index_checksums import IndexChecksums
 from .sync import Sync
 from .table import errors
@@ -51,6 +52,8 @@ _KEEP_ALL = timedelta(days=36_500)
 _MOST_PASSES = 5
 # Not zero, for which LanceDB logs a warning.
 _KEEP_NONE = timedelta(milliseconds=1)
+# A version that was made in this very millisecond is removed by the next pass.
+_MOST_PRUNES, _UNTIL_OLD = 10, 0.01
 
 #: From this many rows on, the vectors get an approximate index.
 ANN_ROWS = 150_000
@@ -67,6 +70,9 @@ _LOOKS, _BETWEEN_LOOKS = 3, 0.1
 
 _log = logging.getLogger(__name__)
 
+#: Makes a context inside which something does not happen.
+Exclusion = Callable[[], AbstractAsyncContextManager[None]]
+
 
 class Upkeep:
     """Keeps a table small and fast. There is one for each table that is open for writing.
@@ -78,6 +84,7 @@ class Upkeep:
         commits: how many commits were made since it was compacted.
         sync: makes its files durable; None without fsync.
         checksums: of the files of its indexes.
+        erasure: what is to be erased.
     """
 
     def __init__(
@@ -88,11 +95,15 @@ class Upkeep:
         commits: int,
         sync: Sync | None,
         checksums: IndexChecksums,
+        erasure: Erasure,
     ) -> None:
         self._table = table
         self._path = path
         self._rows = rows
         self._sync = sync
+        self.erasure = erasure
+        #: Counts the erasures: a call that began before one may have lost the files it was reading.
+        self.erasures = 0
         self.commits = commits
         self.streams = 0
         self.last = Maintenance()
@@ -135,11 +146,7 @@ class Upkeep:
                 # An old version may be the only durable copy until its successor is synced, so
                 # versions are removed only after the last one is.
                 self.check_sync()
-                for _ in range(_MOST_PASSES):
-                    version = await table.version()
-                    await table.optimize(cleanup_older_than=_KEEP_ALL)
-                    if await table.version() == version:
-                        break
+                await self._compact_keeping_all(table)
                 await self.synced()
             stats = await table.optimize(cleanup_older_than=keep)
             await self.synced()
@@ -157,6 +164,66 @@ class Upkeep:
                 "bytes_removed": stats.prune.bytes_removed,
             },
         )
+
+    async def _compact_keeping_all(self, table: AsyncTable) -> None:
+        for _ in range(_MOST_PASSES):
+            version = await table.version()
+            await table.optimize(cleanup_older_than=_KEEP_ALL)
+            if await table.version() == version:
+                break
+
+    async def erase(self, unchanging: Exclusion, unwritten: Exclusion) -> None:
+        """Compact, and let nothing of a deleted or replaced row stay in any file.
+
+        All versions but the newest go at once, whoever reads them. If rows are deleted meanwhile,
+        something is left to erase.
+
+        Args:
+            unchanging: inside it, no row is changed.
+            unwritten: inside it, nothing is written to the table.
+        """
+        commits, started = self.commits, time.perf_counter()
+        with self._noting_failure("erase what was deleted"):
+            table, deletions = self._table(), self.erasure.deletions
+            async with unchanging():
+                self.check_sync()
+                await self.mend_indexes()
+                await self._compact_keeping_all(table)
+                rewritten = await self.erasure.rewrite(table)
+            # LanceDB leaves the values of deleted and of rewritten rows in an index. Not under the
+            # lock: it takes long in a large store, and no write has to wait for it.
+            await self._make_scalar_indexes(anew=True)
+            if self.ann is not None:
+                await self._make_ann(self.partitions)
+            await self._record()
+            await self.synced()
+            async with unwritten():
+                self.erasures += 1
+                try:
+                    await self._prune(table)
+                finally:
+                    # A call that has begun meanwhile may have lost its files, too.
+                    self.erasures += 1
+                await self._record()
+                await self.synced()
+                if self.erasure.deletions == deletions:
+                    await asyncio.to_thread(self.erasure.end)
+            self._rows = await table.count_rows()
+        await asyncio.to_thread(give_back)
+        self.commits -= commits
+        self.last = Maintenance(
+            runs=self.last.runs + 1,
+            seconds=time.perf_counter() - started,
+            details={"rows_rewritten": rewritten},
+        )
+
+    async def _prune(self, table: AsyncTable) -> None:
+        """Remove all versions but the newest, and what a killed process left, which none names."""
+        for _ in range(_MOST_PRUNES):
+            await asyncio.sleep(_UNTIL_OLD)
+            await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)
+            if await asyncio.to_thread(self.erasure.versions) <= 1:
+                break
 
     @contextmanager
     def _noting_failure(self, operation: str) -> Iterator[None]:
@@ -255,8 +322,12 @@ class Upkeep:
             await asyncio.sleep(_BETWEEN_LOOKS)
         return "; ".join(wrong)
 
-    async def _make_scalar_indexes(self) -> bool:
-        """Make the missing scalar indexes; returns whether any was."""
+    async def _make_scalar_indexes(self, *, anew: bool = False) -> bool:
+        """Make the missing scalar indexes; returns whether any was.
+
+        Args:
+            anew: make those anew that are there; until then the old ones answer.
+        """
         from lancedb.index import Bitmap, BTree, LabelList
 
         wanted: dict[str, Any] = {
@@ -265,7 +336,7 @@ class Upkeep:
             **dict.fromkeys(_LABELS, LabelList),
         }
         held = {column for index in await self._indexes() for column in index.columns}
-        missing = [column for column in wanted if column not in held]
+        missing = [column for column in wanted if anew or column not in held]
         for column in missing:
             await self._table().create_index(column, config=wanted[column]())
         return bool(missing)
@@ -282,16 +353,12 @@ class Upkeep:
 
     async def index_vectors(self) -> Maintenance:
         """Build the approximate index where it is missing or has too few partitions."""
-        from lancedb.index import IvfFlat
-
         wanted = 2 ** (round(sqrt(self._rows)).bit_length() - 1)
         if self._rows < ANN_ROWS or wanted < _RETRAIN * self.partitions:
             return self.last
-        name, before, started = f"{_ANN}{wanted}", self.ann, time.perf_counter()
-        config = IvfFlat(distance_type="dot", num_partitions=wanted)
+        before, started = self.ann, time.perf_counter()
         with self._noting_failure("index the vectors"):
-            await self._table().create_index("vector", config=config, name=name)
-            self.ann = name
+            await self._make_ann(wanted)
             if before is not None:
                 await self._table().drop_index(before)
             self._lost_ann = False
@@ -299,6 +366,15 @@ class Upkeep:
             await self._record()
         self.last.details["index_seconds"] = round(time.perf_counter() - started, 3)
         return self.last
+
+    async def _make_ann(self, partitions: int) -> None:
+        """Build the approximate index, in place of one with as many partitions."""
+        from lancedb.index import IvfFlat
+
+        name = f"{_ANN}{partitions}"
+        config = IvfFlat(distance_type="dot", num_partitions=partitions)
+        await self._table().create_index("vector", config=config, name=name)
+        self.ann = name
 
     async def describe(self) -> list[dict[str, Any]]:
         """Each index: its columns, its kind, and how many rows are in it and not in it."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..aio import to_its_end
 from ..errors import EngineError
 from ..forwarding import ForwardingRowIndex, capability
-from ..protocols import Compacts, Maintenance, VersionedRowIndex
+from ..protocols import Compacts, Erases, Maintenance, VersionedRowIndex
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..snapshot import Snapshot
 from .memtable import LogFollower, Memtables
@@ -59,6 +59,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         super().__init__(inner)
         self._inner_version = inner.version
         self._compacts = capability(inner, Compacts)
+        self._erases = capability(inner, Erases)
         self._folder = folder
         self._follower = LogFollower(folder) if read_only else None
         self._memtables = None if read_only else Memtables(inner, folder, schema, fsync=fsync)
@@ -250,6 +251,15 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         if self._compacts is None:
             return Maintenance()
         return await self._compacts.maintain(keep_none=keep_none)
+
+    @property
+    def erasable_since(self) -> float | None:
+        return None if self._erases is None else self._erases.erasable_since
+
+    async def erase(self) -> Maintenance:
+        # A row that is deleted was flushed before, and the file of the log that held it is gone.
+        await self.flush()
+        return Maintenance() if self._erases is None else await self._erases.erase()
 
     async def health(self) -> dict[str, Any]:
         if self._follower is not None:

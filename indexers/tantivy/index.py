@@ -7,6 +7,7 @@ a hit reads nothing from the document store but the conversation's id.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import tantivy
 
 _HEAP_BYTES = 32_000_000
+# The file that names the segments of an index.
+_META, _NO_DELETES = "meta.json", {"num_deleted_docs": 0}
 _ROWS_AT_ONCE = 64
 
 
@@ -166,6 +169,55 @@ class TantivyIndex:
                 for name in OPTIONAL:
                     fields.setdefault(name, MISSING)
                 writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
+
+    # Removed rows: they are marked, and their words stay in their segment as long as it has others
+
+    async def beside_removed(self) -> NDArray[np.int64]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.DropsRemoved`."""
+
+        def find() -> NDArray[np.int64]:
+            with self._lock, self._errors("look for removed rows"):
+                return self._beside_removed()
+
+        return await asyncio.to_thread(find)
+
+    def _beside_removed(self) -> NDArray[np.int64]:
+        none = np.empty(0, np.int64)
+        if self._path is None:
+            return none
+        meta = json.loads((Path(self._path) / _META).read_text(encoding="utf-8"))
+        # A searcher has the segments in the order of the file that names them.
+        named = [(one["max_doc"], (one["deletes"] or _NO_DELETES)) for one in meta["segments"]]
+        alive = np.array([rows - deletes["num_deleted_docs"] for rows, deletes in named], np.int64)
+        with_removed = np.array([deletes["num_deleted_docs"] > 0 for _, deletes in named], bool)
+        if not with_removed.any():
+            return none
+        searcher = self._index.searcher()
+        if searcher.num_docs == 0:
+            return none
+        everything = self._tantivy.Query.all_query()
+        hits = searcher.search(everything, searcher.num_docs, count=False).hits
+        addresses = [address for _, address in hits]
+        segment = np.array([address.segment_ord for address in addresses], np.int64)
+        seqs = np.array(searcher.fast_field_values("seq", addresses), np.int64)
+        if not np.array_equal(np.bincount(segment, minlength=len(alive)), alive):
+            # A merge has ended since this searcher was made: all segments are taken.
+            return np.sort(seqs)
+        return np.sort(seqs[with_removed[segment]])
+
+    async def settle_files(self) -> None:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.DropsRemoved`."""
+
+        def settle() -> None:
+            with self._lock, self._errors("delete old files"):
+                # The only call that waits for merges ends the writer.
+                writer, self._writer = self._open_writer(), None
+                writer.wait_merging_threads()
+                self._open_writer().garbage_collect_files()
+                self._index.reload()
+
+        async with self._committing:
+            await asyncio.to_thread(settle)
 
     # Reading
 

@@ -99,12 +99,13 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     assert report.after.fragments < report.before.fragments
     assert list(report.seconds) == [
         "count accesses",
+        "remove expired memories",
         "commit lexical index",
         "compact rows",
         "verify",
     ]
     assert (WORK, 65, 65) in shown
-    assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4]
+    assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4, 5]
     assert {"id", "seq", "user_id"} <= set(report.after.indexes)
     assert report.after.unindexed == 0
     text = str(report)

@@ -8,12 +8,17 @@ from typing import Any
 import pyarrow as pa
 
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
-from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.protocols import DropsRemoved, LexicalIndex, RowIndex
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 
 _ROWS_A_COMMIT = 50_000
+# Writers wait while so many rows are read and handed to the index again.
+_ROWS_WHILE_WRITERS_WAIT = 2_000
+# What is removed while parts are written anew takes another pass, seldom more.
+_MOST_PASSES = 5
 _REOPEN = "Close the store and open it again: what is derived is mended from the rows."
 
 
@@ -104,6 +109,41 @@ class LexicalProjection:
                 "follow the rows",
                 f"it holds {await index.count()} of {total} rows after a repair",
                 fix="Close the store, delete its `lexical` folder and open it again.",
+            )
+
+    async def has_erasable(self) -> bool:
+        """As of :class:`~bruno_memory_vec.writing.erasure.ErasingProjection`."""
+        return False
+
+    async def erase(self, rows: RowIndex, exclusive: LoopLock, *, deleted: bool) -> None:
+        """As of :class:`~bruno_memory_vec.writing.erasure.ErasingProjection`.
+
+        The index's own files say what there is to do, whatever ``deleted`` says.
+        """
+        index = self.index
+        if not isinstance(index, DropsRemoved):
+            return
+        await index.commit()
+        for _ in range(_MOST_PASSES):
+            beside = (await index.beside_removed()).tolist()
+            for start in range(0, len(beside), _ROWS_WHILE_WRITERS_WAIT):
+                part = beside[start : start + _ROWS_WHILE_WRITERS_WAIT]
+                async with exclusive:
+                    # A row that is gone by now was removed from the index, too.
+                    found = await rows.read(EVERYONE, RowFilter(), list(LEXICAL_COLUMNS), seqs=part)
+                    index.remove(part)
+                    index.add(found)
+            if beside:
+                await index.commit()
+            await index.settle_files()
+            if not beside:
+                return
+        if len(await index.beside_removed()):
+            raise EngineError(
+                index.name,
+                "erase what was deleted",
+                "rows are removed faster than its files are rewritten",
+                fix="Run maintain when less is deleted.",
             )
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:

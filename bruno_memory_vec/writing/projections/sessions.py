@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.checksum import updated
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
@@ -121,6 +122,14 @@ class SessionsProjection:
             before = await rows.read(EVERYONE, RowFilter(), LOADED, seqs=part)
             await rows.update(await asyncio.to_thread(_with_turns, before, turn_of))
         return [row["seq"] for row in given]
+
+    async def has_erasable(self) -> bool:
+        """As of :class:`~bruno_memory_vec.writing.erasure.ErasingProjection`."""
+        return await self._sessions.has_replaced()
+
+    async def erase(self, rows: RowIndex, exclusive: LoopLock, *, deleted: bool) -> None:
+        """As of :class:`~bruno_memory_vec.writing.erasure.ErasingProjection`."""
+        await self._sessions.erase(deleted=deleted)
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
         """Check that the sessions have applied every row, and would give no turn twice."""
