@@ -102,7 +102,7 @@ class Move:
         Raises: as :meth:`run`.
         """
         mine, theirs = await _read(self._rows, _COUNTED), await _read(self._copy, _COUNTED)
-        missing, gone, counted = await asyncio.to_thread(_differences, mine, theirs, _COUNTED[1:])
+        missing, gone, counted = await asyncio.to_thread(_differences, mine, theirs)
         await self._discard(gone)
         for start in range(0, counted.num_rows, _SEQS_A_STATEMENT):
             await to_its_end(self._copy.update(counted.slice(start, _SEQS_A_STATEMENT)))
@@ -127,9 +127,11 @@ class Move:
         Raises:
             EngineError: the rows cannot be read, or the copy not be written.
         """
-        mine, theirs = await _read(self._rows, _IDENTIFIED), await _read(self._copy, _IDENTIFIED)
-        _, gone, _ = await asyncio.to_thread(_differences, mine, theirs, _IDENTIFIED[1:])
-        await self._discard(gone)
+        theirs = await _read(self._copy, _IDENTIFIED)
+        mine = await _read(self._rows, _IDENTIFIED)
+        await self._discard(
+            np.setdiff1d(theirs.column("seq").to_numpy(), mine.column("seq").to_numpy())
+        )
         await self._discard(await asyncio.to_thread(_strangers, mine, theirs))
 
     async def _keep_what_is_true(self) -> None:
@@ -209,16 +211,15 @@ async def _read(index: RowIndex, columns: Sequence[str]) -> pa.Table:
 
 
 def _differences(
-    mine: pa.Table, theirs: pa.Table, compared: Sequence[str]
+    mine: pa.Table, theirs: pa.Table
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], pa.Table]:
-    """The ``seq`` that the copy lacks, those that only it has, and the rows that both have, but
-    with other values in the ``compared`` columns."""
+    """The ``seq`` that the copy lacks, those that only it has, and the rows with other counts."""
     here, there = mine.column("seq").to_numpy(), theirs.column("seq").to_numpy()
     _, at_mine, at_theirs = np.intersect1d(here, there, assume_unique=True, return_indices=True)
     missing = np.delete(here, at_mine)
     gone = np.delete(there, at_theirs)
     ours, other = mine.take(at_mine), theirs.take(at_theirs)
-    unlike = _unlike(ours, other, compared)
+    unlike = _unlike(ours, other, USED)
     ours, other = ours.filter(unlike), other.filter(unlike)
     counted = ours.select(["seq", *USED]).append_column(CHECKSUM, used(other, ours))
     return missing, gone, counted
