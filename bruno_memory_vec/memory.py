@@ -205,7 +205,8 @@ class VectorMemory(MemoryInterface):
         Without ``user_id`` it is stored for the user of the context that was handed out for it,
         else for the conversation's owner. If there is none yet, it is stored for
         ``message.metadata["user_id"]``, else for the one user with a session of the conversation,
-        else for the default user.
+        else for the default user. Where several users had asked for the conversation before it
+        began, the user has to be named.
 
         Raises:
             InvalidInputError: a field cannot be kept, or nobody is named and several users may be

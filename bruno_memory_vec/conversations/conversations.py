@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import uuid4
 
@@ -19,8 +18,6 @@ from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store.store import Store
-
-_CURSOR = re.compile("[0-9]{1,18}")
 
 
 class Conversations:
@@ -129,17 +126,15 @@ class Conversations:
         self, user_id: str | None, active: bool | None, limit: int | None, after: str | None
     ) -> Page[SessionContext]:
         """Sessions of a user, or of everybody, the newest first."""
-        before = None
         if after is not None:
-            # SQLite's integers have 19 digits at most.
-            if not (isinstance(after, str) and _CURSOR.fullmatch(after)):
+            # An id and not a number, which would tell how many sessions others have.
+            ended_at = await self.session(after, user_id) if isinstance(after, str) else None
+            if ended_at is None:
                 raise not_a_cursor()
-            before = int(after)
         asked = None if limit is None else limit + 1
-        found = await self._sessions.sessions(user_id, active=active, limit=asked, before=before)
+        found = await self._sessions.sessions(user_id, active=active, limit=asked, after=after)
         shown = found[:limit]
-        following = str(shown[-1][0]) if len(found) > len(shown) else None
-        return Page((session for _, session in shown), following)
+        return Page(shown, shown[-1].session_id if len(found) > len(shown) else None)
 
     async def end_session(self, session_id: str, user_id: str | None) -> None:
         """End a session. Ending it twice changes nothing.

@@ -28,7 +28,11 @@ class Place(NamedTuple):
 
 
 class Whose(NamedTuple):
-    """The user of a write; ``named`` is False where the conversation's owner would come first."""
+    """The user of a write.
+
+    ``named`` is False for the default user, where nothing named anybody: if the conversation has
+    an owner when the write is committed, the write is that owner's.
+    """
 
     user_id: str
     named: bool
@@ -47,6 +51,7 @@ class Owners:
         self._default_user = default_user
         # An owner never changes, so it can be cached.
         self._owners: OrderedDict[str, str] = OrderedDict()
+        self._undisputed: OrderedDict[str, None] = OrderedDict()
 
     async def owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, None for one that has not begun."""
@@ -125,19 +130,34 @@ class Owners:
         if user_id is None:
             user_id = _the_only(sorted(asked_for_by), "contexts of", key) or place.session_user
         if user_id is None:
-            return Whose(await self._unnamed(key, place.conversation_id, messages), named=False)
+            return await self._unnamed(key, place.conversation_id, messages)
         foreign = place.session_user not in (None, user_id)
         if foreign or not await self.owned(place.conversation_id, user_id):
             raise foreign_conversation(key, user_id)
         return Whose(user_id, named=True)
 
-    async def _unnamed(self, key: str, conversation_id: str, messages: Sequence[Message]) -> str:
-        """Whose a write is that names no user, as far as that is known before its commit."""
-        known = await self.owner(conversation_id) or _named_in(messages)
+    async def _unnamed(self, key: str, conversation_id: str, messages: Sequence[Message]) -> Whose:
+        """Whose a write is that names no user."""
+        owner = await self.owner(conversation_id)
+        if owner is not None:
+            if not await self._is_undisputed(conversation_id, owner):
+                raise _several("sessions of", key)
+            return Whose(owner, named=True)
+        known = _named_in(messages)
         if known is None:
-            askers = await self._sessions.askers(conversation_id)
-            known = _the_only(askers, "sessions of", key)
-        return known or self._default_user
+            known = _the_only(await self._sessions.askers(conversation_id), "sessions of", key)
+        return Whose(known or self._default_user, named=known is not None)
+
+    async def _is_undisputed(self, conversation_id: str, owner: str) -> bool:
+        """Whether nobody but the owner had asked for a conversation before it began."""
+        if conversation_id not in self._undisputed:
+            if set(await self._sessions.askers(conversation_id)) - {owner}:
+                return False
+            # It stays so: whoever asks for it from now on is too late.
+            self._undisputed[conversation_id] = None
+            if len(self._undisputed) > _REMEMBERED_OWNERS:
+                self._undisputed.popitem(last=False)
+        return True
 
     async def leave(self, conversation_id: str, user_id: str) -> None:
         """The user's next context is not this conversation's, in which a write was refused."""
@@ -155,12 +175,16 @@ def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError
 def _the_only(users: Sequence[str], what: str, key: str) -> str | None:
     """The one user that is meant, None where nobody is."""
     if len(users) > 1:
-        raise InvalidInputError(
-            "user_id",
-            f"is missing, and {what} several users may be meant by the conversation {key!r}",
-            fix="Give user_id=..., or use for_user().",
-        )
+        raise _several(what, key)
     return users[0] if users else None
+
+
+def _several(what: str, key: str) -> InvalidInputError:
+    return InvalidInputError(
+        "user_id",
+        f"is missing, and {what} several users are there for the conversation {key!r}",
+        fix="Give user_id=..., or use for_user().",
+    )
 
 
 def _named_in(messages: Sequence[Message]) -> str | None:

@@ -109,7 +109,10 @@ class SessionStore(Protocol):
         ...
 
     async def askers(self, conversation_id: str) -> list[str]:
-        """The users with a session of this conversation: two at most, in order of their names."""
+        """The users with a session of this conversation: two at most, in order of their names.
+
+        Those do not count who asked for it when it was another user's already.
+        """
         ...
 
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
@@ -157,18 +160,15 @@ class SessionStore(Protocol):
         ...
 
     async def sessions(
-        self, user_id: str | None, *, active: bool | None, limit: int | None, before: int | None
-    ) -> list[tuple[int, SessionContext]]:
+        self, user_id: str | None, *, active: bool | None, limit: int | None, after: str | None
+    ) -> list[SessionContext]:
         """Sessions of a user (None: of everybody), the one that was created last first.
 
         Args:
             user_id: whose.
             active: only those that have not ended, or only those that have; None for both.
             limit: how many at most.
-            before: only those that were created before the one with this number.
-
-        Returns:
-            Each with its number; numbers grow in the order of creation.
+            after: only those that were created before the session of this id.
         """
         ...
 

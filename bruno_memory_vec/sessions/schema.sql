@@ -24,6 +24,7 @@ CREATE TABLE sessions (
     user_id         TEXT NOT NULL,
     conversation_id TEXT NOT NULL,
     is_active       INTEGER NOT NULL,
+    too_late        INTEGER NOT NULL,   -- 1 if the conversation was another user's already
     payload         TEXT NOT NULL       -- SessionContext, as tagged JSON
 );
 CREATE INDEX sessions_by_user ON sessions (user_id, started);

@@ -283,18 +283,18 @@ class SQLiteSessionStore:
         return SessionContext.model_construct(**jsonable.loads(rows[0][0])) if rows else None
 
     async def sessions(
-        self, user_id: str | None, *, active: bool | None, limit: int | None, before: int | None
-    ) -> list[tuple[int, SessionContext]]:
+        self, user_id: str | None, *, active: bool | None, limit: int | None, after: str | None
+    ) -> list[SessionContext]:
         rows = await self._read(
             SESSIONS if user_id is None else SESSIONS_OF_USER,
             {
                 "user": user_id,
                 "active": None if active is None else int(active),
                 "limit": -1 if limit is None else limit,
-                "before": before,
+                "after": after,
             },
         )
-        return [(row[0], SessionContext.model_construct(**jsonable.loads(row[1]))) for row in rows]
+        return [SessionContext.model_construct(**jsonable.loads(payload)) for (payload,) in rows]
 
     async def save_user(self, user: UserContext) -> None:
         def work(database: sqlite3.Connection) -> None:
@@ -542,8 +542,10 @@ SELECT 3, payload, turn, 0 FROM (
 """
 
 SAVE_SESSION = """
-INSERT INTO sessions (session_id, user_id, conversation_id, is_active, payload)
-VALUES (?, ?, ?, ?, ?)
+INSERT INTO sessions (session_id, user_id, conversation_id, is_active, payload, too_late)
+VALUES (?1, ?2, ?3, ?4, ?5, EXISTS (
+    SELECT 1 FROM conversations WHERE conversation_id = ?3 AND user_id <> ?2
+))
 ON CONFLICT (session_id) DO UPDATE SET is_active = excluded.is_active, payload = excluded.payload
 """
 
@@ -554,12 +556,17 @@ ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation
 
 OWNERS = "SELECT conversation_id, user_id FROM conversations WHERE conversation_id IN (:names)"
 
-# Two are as many as several: nobody can tell whose the conversation is.
-ASKERS = "SELECT DISTINCT user_id FROM sessions WHERE conversation_id = ? ORDER BY user_id LIMIT 2"
+# Two are as many as several: nobody can tell who is meant.
+ASKERS = """
+SELECT DISTINCT user_id FROM sessions WHERE conversation_id = ? AND NOT too_late
+ORDER BY user_id LIMIT 2
+"""
 
 SESSIONS = """
-SELECT started, payload FROM sessions
-WHERE (:active IS NULL OR is_active = :active) AND (:before IS NULL OR started < :before)
+SELECT payload FROM sessions
+WHERE (:active IS NULL OR is_active = :active) AND (
+    :after IS NULL OR started < (SELECT started FROM sessions WHERE session_id = :after)
+)
 ORDER BY started DESC LIMIT :limit
 """
 SESSIONS_OF_USER = SESSIONS.replace("WHERE", "WHERE user_id = :user AND")

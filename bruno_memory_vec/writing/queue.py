@@ -53,8 +53,8 @@ class Request:
     Attributes:
         rows: the rows, still without ``seq`` and ``turn``.
         done: what the caller waits for.
-        unnamed: whose the rows are if their conversation has no owner, where the caller named
-            nobody; None where it did. All rows of such a call are of one conversation.
+        unnamed: the default user, where nothing named anybody: if the conversation, which all rows
+            are of, has an owner at their commit, they are the owner's. Else None.
         claim: which conversations they are in, each with its user.
         users: whose rows they are, or would be; the request waits in the lane of each.
         characters: how long its texts are.

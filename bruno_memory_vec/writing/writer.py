@@ -183,7 +183,7 @@ class Writer:
 
         Args:
             rows: the rows, each with its user. All or none are stored.
-            named: whether the caller named that user. If not, all rows are of one conversation,
+            named: whether anything named that user. If not, all rows are of one conversation,
                 and its owner's if it has one when they are committed.
 
         Raises:

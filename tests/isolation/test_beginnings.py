@@ -367,10 +367,50 @@ async def test_who_is_meant_where_nobody_is_named(memory: VectorMemory) -> None:
         await memory.store_message(said("whose?"), "both")
     await memory.store_message(said("mine", metadata={"user_id": "ben"}), "both")
     await belongs(memory, "ben", ["mine"], "both")
+    # Whoever comes late disputes nothing.
+    await memory.for_user("ben").get_context("ben", TALK)
+    await memory.store_message(said("more"), TALK)
+    await belongs(memory, "ana", ["of ana", "more"])
     # A name in the message counts more than that somebody asked.
     await memory.get_context("ana", "named")
     await memory.store_message(said("mine", metadata={"user_id": "ben"}), "named")
     await belongs(memory, "ben", ["mine"], "named")
+    # It was asked for by another user before, who may be meant: both have to be named now.
+    with pytest.raises(InvalidInputError, match="user_id"):
+        await memory.store_message(said("whose?"), "named")
+    await memory.store_message(said("more"), "named", user_id="ben")
+    with pytest.raises(ForeignUserError):
+        await memory.store_message(said("more"), "named", user_id="ana")
+
+
+@pytest.mark.parametrize("count", [1, 600])
+async def test_who_was_meant_is_not_given_to_who_came_in_between(
+    memory: VectorMemory, gate: Gate, count: int
+) -> None:
+    """Large calls, too, which others overtake. Only what nothing says of is the owner's."""
+    await memory.get_context("ana", TALK)
+    many = [said(f"for ana {n}") for n in range(count)]
+    named = [said(f"for ana, too {n}", metadata={"user_id": "ana"}) for n in range(count)]
+    tasks = await held(
+        gate,
+        memory.store_message(said("first"), "before", user_id="cy"),
+        memory.store_message(said("of ben"), TALK, user_id="ben"),
+        memory.store_messages(many, TALK),
+        memory.store_messages(named, TALK),
+    )
+    gate.open.set()
+    assert (await outcomes(tasks))[:2] == [None, None]
+    assert set((await outcomes(tasks))[2:]) <= {ForeignUserError, InvalidInputError}
+    tasks = await held(
+        gate,
+        memory.store_message(said("second"), "before", user_id="cy"),
+        memory.store_message(said("mine"), "other", user_id="ben"),
+        memory.store_messages([said(f"whose {n}") for n in range(count)], "other"),
+    )
+    gate.open.set()
+    assert await outcomes(tasks) == [None, None, None]
+    assert {turn.user_id for turn in await memory.read_turns("other")} == {"ben"}
+    await belongs(memory, "ben", ["of ben"])
 
 
 # A session's id

@@ -106,6 +106,12 @@ async def test_who_has_a_session_of_a_conversation(store: Store) -> None:
     # Asking is not saying.
     assert await store.conversation("c") is None
     assert await store.owners(["c"]) == {}
+    # Who asks when it is another user's does not count, and does not later.
+    await store.apply(turns(0, talk="d"), 0)
+    late, own = (SessionContext(user_id=user, conversation_id="d") for user in ("ben", "ana"))
+    for session in (late, own, late):
+        await store.save_session(session)
+    assert await store.askers("d") == ["ana"]
 
 
 async def test_hot_turns_are_those_of_their_user(store: Store) -> None:
@@ -166,7 +172,7 @@ async def test_the_newest_active_session_counts(store: Store) -> None:
 
 async def test_no_statement_reads_all_sessions(store: Store) -> None:
     """What one session or one user costs does not grow with how many there are."""
-    asked = {"user": "ana", "conversation": "c", "active": 1, "before": None, "limit": 5}
+    asked = {"user": "ana", "conversation": "c", "active": 1, "after": "s", "limit": 5}
     for statement, values in (
         (module.SAVE_SESSION, ("s", "ana", "c", 1, "{}")),
         (module.SESSIONS_OF_USER, asked),
@@ -178,26 +184,23 @@ async def test_no_statement_reads_all_sessions(store: Store) -> None:
         assert not [step for step in plan if "SCAN" in step and "SCAN (" not in step], plan
 
 
-async def test_the_order_of_sessions_has_no_number_twice(store: Store, path: Path) -> None:
+async def test_the_order_of_sessions(store: Store, path: Path) -> None:
     made = [SessionContext(user_id=user, conversation_id="c") for user in ("ana", "ben", "ana")]
     for one in made:
         await store.save_session(one)
     await store.save_session(made[0])
-    numbers = {n: s.session_id for n, s in await every_session(store)}
-    assert [numbers[n] for n in sorted(numbers)] == [one.session_id for one in made]
+    assert await every_session(store) == made[::-1]
     await store.close()
     again = await Store.open(path, KEPT)
-    more = SessionContext(user_id="ben")
-    await again.save_session(more)
-    (newest, session), *older = await every_session(again)
-    assert session == more
-    assert [n for n, _ in older] == sorted(numbers, reverse=True)
-    assert newest > max(numbers)
+    made.append(SessionContext(user_id="ben"))
+    await again.save_session(made[-1])
+    assert await every_session(again) == made[::-1]
+    assert await every_session(again, made[2].session_id) == made[1::-1]
     await again.close()
 
 
-async def every_session(store: Store) -> list[tuple[int, SessionContext]]:
-    return await store.sessions(None, active=None, limit=None, before=None)
+async def every_session(store: Store, after: str | None = None) -> list[SessionContext]:
+    return await store.sessions(None, active=None, limit=None, after=after)
 
 
 async def test_users(store: Store) -> None:
