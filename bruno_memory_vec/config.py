@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.rows.bounds import Bounds
 
 
 def _named(folder: Any) -> Any:
@@ -39,6 +40,12 @@ class MemoryConfig(BaseSettings):
         read_only: read beside another process that writes.
         fsync: an acknowledged write survives a power cut, not only a killed process. Every commit
             then waits for the disk: some milliseconds.
+        max_content_chars: how long the text of a message or memory may be, in characters.
+        max_metadata_bytes: how large the metadata of one may be, in bytes as JSON. The tags, the
+            source and the rest of a memory may be as large each, and so may the preferences, the
+            profile and the metadata of a user or session.
+        max_rows_per_call: how many messages or memories one call may store. They are one commit,
+            and other callers wait until it is made.
         max_messages: how many of a conversation's last turns ``get_context`` returns.
         default_user: the owner of a conversation when no user is named.
         language: the language of the stemmer, or "none". A store remembers its own.
@@ -61,6 +68,9 @@ class MemoryConfig(BaseSettings):
     recall_cache_mb: int = Field(default=160, ge=0, le=1_000_000)
     read_only: bool = False
     fsync: bool = False
+    max_content_chars: int = Field(default=Bounds.max_content_chars, ge=1, le=500_000_000)
+    max_metadata_bytes: int = Field(default=Bounds.max_metadata_bytes, ge=2, le=500_000_000)
+    max_rows_per_call: int = Field(default=Bounds.max_rows_per_call, ge=1, le=10_000_000)
     max_messages: int = Field(default=20, ge=2, le=1000)
     default_user: str = Field(default="default", min_length=1)
     language: str | None = None
@@ -73,6 +83,11 @@ class MemoryConfig(BaseSettings):
     recall_in_context: bool = True
     recall_tokens: int = Field(default=400, ge=60, le=100_000)
     recall_k: int = Field(default=6, ge=1, le=100)
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much one call may give to be stored."""
+        return Bounds(self.max_content_chars, self.max_metadata_bytes, self.max_rows_per_call)
 
     @classmethod
     def build(cls, **values: Any) -> MemoryConfig:

@@ -45,10 +45,12 @@ from bruno_memory_vec.rows.models import (
     memory_row,
     message_row,
     read_all,
+    read_one,
     rows_of,
     to_memory,
     to_message,
 )
+from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
@@ -227,10 +229,13 @@ class VectorMemory(MemoryInterface):
         user = self._caller.acting_for(user_id)
         await self._throttle.wait(user or conversation_id)
         writer = await self._lazy.writer()
-        owners = self._lazy.owners
+        owners, bounds = self._lazy.owners, self.config.bounds
         place = await owners.place(conversation_id)
         rows = await rows_of(
-            "messages", messages, lambda message: message_row(message, "", place.conversation_id)
+            "messages",
+            messages,
+            lambda message: message_row(message, "", place.conversation_id, bounds),
+            bounds,
         )
         if not rows:
             return
@@ -271,8 +276,10 @@ class VectorMemory(MemoryInterface):
         """
         await self._throttle.wait(self._caller.user_id or _user_of(entries))
         writer = await self._lazy.writer()
-        ttl = self.config.short_term_ttl
-        rows = await rows_of("entries", entries, lambda entry: memory_row(entry, ttl))
+        ttl, bounds = self.config.short_term_ttl, self.config.bounds
+        rows = await rows_of(
+            "entries", entries, lambda entry: memory_row(entry, ttl, bounds), bounds
+        )
         for row in rows:
             user, named = self._caller.acting_for_named(row["user_id"]), row["conversation_id"]
             if named is not None:
@@ -434,7 +441,7 @@ class VectorMemory(MemoryInterface):
             InvalidInputError: the id is no UUID.
         """
         row = await self._newest(MESSAGE, "message_id", message_id, user_id, conversation_id)
-        return None if row is None else to_message(row)
+        return await read_one(row, to_message)
 
     async def get_memory(
         self, memory_id: str | UUID, *, user_id: str | None = None
@@ -448,7 +455,7 @@ class VectorMemory(MemoryInterface):
             InvalidInputError: the id is no UUID.
         """
         row = await self._newest(MEMORY, "memory_id", memory_id, user_id, None)
-        return None if row is None else to_memory(row)
+        return await read_one(row, to_memory)
 
     async def _newest(
         self, kind: str, field: str, id_: Any, user_id: str | None, conversation_id: str | None
@@ -635,7 +642,9 @@ class VectorMemory(MemoryInterface):
         Raises:
             InvalidInputError: an id is no UUID. Nothing was deleted.
         """
-        ids = checks.uuids("message_ids", message_ids)
+        ids = await in_thread_if(
+            is_heavy(message_ids), lambda: checks.uuids("message_ids", message_ids)
+        )
         writer = await self._lazy.writer()
         scope = self._caller.scope
         if conversation_id is not None:

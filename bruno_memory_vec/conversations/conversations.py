@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
+from bruno_core.models.message import Message
 
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
@@ -15,6 +17,7 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
 from bruno_memory_vec.rows.models import Row, from_table, to_message
+from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store.store import Store
@@ -80,18 +83,20 @@ class Conversations:
         user = record.user or UserContext(user_id=user_id)
         return build_context(conversation_id, user, session, messages, limit)
 
-    async def _reread(self, user_id: str, conversation_id: str, record: ContextRecord) -> list[Any]:
+    async def _reread(
+        self, user_id: str, conversation_id: str, record: ContextRecord
+    ) -> list[Message]:
         """The last turns, read from the rows and stored as the hot context."""
         writer, seen = self._store.writer, record.conversation
         if writer is None or seen is None:
-            return [to_message(row) for row in await self._last_turns(user_id, conversation_id)]
+            return await _messages(await self._last_turns(user_id, conversation_id))
         # Under the lock, so that no message is deleted between the read and the refill; it would
         # stay in the hot context.
         async with writer.exclusive:
             rows = await self._last_turns(user_id, conversation_id)
             turns = [HotTurn(user_id, conversation_id, row["turn"], row) for row in rows]
             await self._sessions.refill(conversation_id, turns, seen)
-        return [to_message(row) for row in rows]
+        return await _messages(rows)
 
     async def _last_turns(self, user_id: str, conversation_id: str) -> list[Row]:
         found = await self._store.rows.read(
@@ -106,7 +111,7 @@ class Conversations:
     async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
         """Begin a session, with a conversation of its own that becomes the user's current one."""
         kept = {} if metadata is None else metadata
-        validation.json_dict("metadata", kept, text_keys=True)
+        await self._check({"metadata": kept})
         session = SessionContext(user_id=user_id, metadata=kept)
         await self._sessions.begin_session(session)
         return session
@@ -158,11 +163,23 @@ class Conversations:
 
     async def save_user(self, user: UserContext) -> None:
         """Keep a user's profile and preferences."""
-        for field in ("preferences", "profile", "metadata"):
-            validation.json_dict(f"user.{field}", getattr(user, field), text_keys=True)
+        await self._check(
+            {f"user.{name}": getattr(user, name) for name in ("preferences", "profile", "metadata")}
+        )
         if user.name is not None:
             validation.storable_text("user.name", user.name, blank=True)
         await self._sessions.save_user(user)
+
+    async def _check(self, dicts: Mapping[str, Any]) -> None:
+        """Refuse what cannot be stored, or is too large, before anything is written."""
+        bounds = self._store.config.bounds
+
+        def check() -> None:
+            for field, value in dicts.items():
+                text = validation.json_dict(field, value, text_keys=True)
+                bounds.metadata(field, len(text))
+
+        await in_thread_if(is_heavy(*dicts.values()), check)
 
     async def statistics(self, user_id: str) -> dict[str, Any]:
         """A user's statistics, counted from the rows."""
@@ -186,3 +203,8 @@ class Conversations:
 def _is_theirs(record: ContextRecord, user_id: str) -> bool:
     """Whether a conversation is the user's, or has not begun."""
     return record.conversation is None or record.conversation.user_id == user_id
+
+
+async def _messages(rows: list[Row]) -> list[Message]:
+    heavy = is_heavy(*(value for row in rows for value in row.values()))
+    return await in_thread_if(heavy, lambda: [to_message(row) for row in rows])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from enum import Enum
 from functools import cache
@@ -23,6 +23,9 @@ _LONGEST_ID = 1024
 _LONGEST_SHOWN = 100
 # Each key is a separate condition in every engine.
 _MOST_KEYS = 64
+# How many tags or categories a filter may name, and how many ids a call.
+_MOST_VALUES = 1_000
+_MOST_IDS = 10_000
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone.utc)
 
@@ -235,7 +238,8 @@ def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
 def uuids(field: str, values: Any) -> tuple[str, ...]:
     """Ids of rows, one or many, each a UUID or its text, in the form in which rows have them."""
     found = []
-    for value in _several(values) if values is not None else (None,):
+    several = _few(field, _several(values), _MOST_IDS) if values is not None else (None,)
+    for value in several:
         try:
             found.append(str(value if isinstance(value, UUID) else UUID(value)))
         except (AttributeError, TypeError, ValueError) as error:
@@ -257,8 +261,8 @@ def question(field: str, value: Any) -> str:
 
 
 def strings(field: str, values: Any) -> tuple[str, ...]:
-    """Tags or categories, one or many."""
-    return tuple(label(field, value) for value in _several(values))
+    """Tags or categories to look for, one or many."""
+    return tuple(label(field, value) for value in _few(field, _several(values), _MOST_VALUES))
 
 
 def metadata(field: str, value: Any) -> tuple[str, ...]:
@@ -293,7 +297,15 @@ def metadata(field: str, value: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _several(values: Any) -> Iterable[Any]:
+def _few(field: str, values: Collection[Any], most: int) -> Collection[Any]:
+    if len(values) > most:
+        raise InvalidInputError(
+            field, f"has {len(values):,} entries", fix=f"Give at most {most:,} at once."
+        )
+    return values
+
+
+def _several(values: Any) -> Collection[Any]:
     if values is None:
         return ()
     if isinstance(values, (str, Enum)):

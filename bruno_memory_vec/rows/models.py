@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -24,6 +23,7 @@ from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums, wit
 from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
+from bruno_memory_vec.rows.bounds import Bounds
 from bruno_memory_vec.rows.checks import (
     choices,
     identifier,
@@ -34,6 +34,7 @@ from bruno_memory_vec.rows.checks import (
     unit_interval,
 )
 from bruno_memory_vec.rows.metadata_pairs import pairs_of
+from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 
 #: A row as a dict: a value for each column but ``vector``. Times are microseconds, UTC.
 Row = dict[str, Any]
@@ -48,9 +49,9 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces, so many characters count as a word: they say as much as one or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
-# Above this many characters, models are converted in a thread.
-_CHARACTERS_ON_THE_LOOP = 20_000
-_MODELS_MEASURED = 100
+# Rows of more bytes than this are read in a thread.
+_READ_ON_THE_LOOP = 64 * 1024
+_BOUNDS = Bounds()
 _BUT_VECTOR = pa.struct([field for field in row_schema(1) if field.name != "vector"])
 _LONGEST_NAME = 100
 _MICROSECOND = timedelta(microseconds=1)
@@ -60,7 +61,9 @@ _LAST_MICRO = micros(datetime.max.replace(tzinfo=timezone.utc))
 _LARGEST_COUNT = 2**53
 
 
-def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
+def message_row(
+    message: Message, user_id: str, conversation_id: str, bounds: Bounds = _BOUNDS
+) -> Row:
     """The row of a message, still without ``turn`` and ``seq``.
 
     Raises:
@@ -68,6 +71,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     """
     _plain(message, Message, "message")
     content = storable_text("message.content", message.content)
+    bounds.content("message.content", len(content))
     zones: dict[str, int] = {}
     created = _micros("message.timestamp", message.timestamp, zones, "created_at")
     # The row always has its conversation. If the message had none, it is returned without one.
@@ -76,6 +80,7 @@ def message_row(message: Message, user_id: str, conversation_id: str) -> Row:
     if zones:
         extra = _plain_json({"zones": zones, "unbound": True} if unbound else {"zones": zones})
     metadata = json_dict("message.metadata", message.metadata)
+    bounds.metadata("message.metadata", len(metadata))
     importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
     number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
     # Any other "importance" in the metadata, such as a text or 7, is not meant for the ranking.
@@ -122,18 +127,22 @@ def check_message(message: Message, conversation_id: str) -> None:
     message_row(message, "", identifier("conversation_id", conversation_id))
 
 
-def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> Row:
+def memory_row(
+    entry: MemoryEntry, short_term_ttl: timedelta | None = None, bounds: Bounds = _BOUNDS
+) -> Row:
     """The row of a memory, still without ``seq``.
 
     Args:
         entry: what to store.
         short_term_ttl: how long a SHORT_TERM memory without ``expires_at`` lives.
+        bounds: how much it may be.
 
     Raises:
         InvalidInputError: a field cannot be kept.
     """
     _plain(entry, MemoryEntry, "memory")
     content = storable_text("memory.content", entry.content)
+    bounds.content("memory.content", len(content))
     metadata = entry.metadata
     _plain(metadata, MemoryMetadata, "memory.metadata")
     zones: dict[str, int] = {}
@@ -192,23 +201,28 @@ def memory_row(entry: MemoryEntry, short_term_ttl: timedelta | None = None) -> R
     if zones:
         extra["zones"] = zones
     row["extra"] = jsonable.dumps(extra) if extra else None
+    bounds.metadata("memory.metadata.custom_fields", len(row["metadata"]))
+    bounds.metadata("memory.metadata.tags", sum(len(tag) + 3 for tag in row["tags"]))
+    bounds.metadata("memory.metadata.source", len(row["source"]))
+    bounds.metadata("memory.metadata.embedding and related_memories", len(row["extra"] or ""))
     return row
 
 
-async def rows_of(field: str, models: Sequence[T], make: Callable[[T], Row]) -> list[Row]:
-    """A row of each model, made in a thread if they are many or long.
+async def rows_of(
+    field: str, models: Sequence[T], make: Callable[[T], Row], bounds: Bounds = _BOUNDS
+) -> list[Row]:
+    """A row of each model, made in a thread if they are many or large.
 
     Raises:
-        InvalidInputError: ``models`` is no list, or one of them cannot be stored.
+        InvalidInputError: ``models`` is no list, or too many, or one of them cannot be stored.
     """
     if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
         raise InvalidInputError(
             field, f"expected a list, not {type(models).__name__}", fix="Give a list."
         )
-    length = sum(len(str(getattr(model, "content", ""))) for model in models[:_MODELS_MEASURED])
-    if len(models) <= _ROWS_AT_ONCE and length <= _CHARACTERS_ON_THE_LOOP:
-        return [make(model) for model in models]
-    return await asyncio.to_thread(lambda: [make(model) for model in yielding_gil(models)])
+    bounds.rows(field, len(models))
+    heavy = len(models) > _ROWS_AT_ONCE or is_heavy(*models)
+    return await in_thread_if(heavy, lambda: [make(model) for model in yielding_gil(models)])
 
 
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
@@ -260,12 +274,20 @@ def from_table(table: pa.Table) -> Iterator[Row]:
 
 
 async def read_all(table: pa.Table, make: Callable[[Row], T]) -> list[T]:
-    """A model of each row, made in a thread if there are many."""
+    """A model of each row, made in a thread if there are many or large ones."""
 
     def work() -> list[T]:
         return [make(row) for row in yielding_gil(from_table(table))]
 
-    return work() if table.num_rows <= _ROWS_AT_ONCE else await asyncio.to_thread(work)
+    heavy = table.num_rows > _ROWS_AT_ONCE or table.nbytes > _READ_ON_THE_LOOP
+    return await in_thread_if(heavy, work)
+
+
+async def read_one(row: Row | None, make: Callable[[Row], T]) -> T | None:
+    """The model of a row, made in a thread if it is large; None of none."""
+    if row is None:
+        return None
+    return await in_thread_if(is_heavy(*row.values()), lambda: make(row))
 
 
 def record(row: Mapping[str, Any]) -> Message | MemoryEntry:

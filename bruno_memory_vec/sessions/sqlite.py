@@ -15,21 +15,28 @@ from uuid import uuid4
 import aiosqlite
 from bruno_core.models.context import SessionContext, UserContext
 
-from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreVersionError
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    EngineError,
+    InvalidInputError,
+    StoreVersionError,
+)
 from bruno_memory_vec.indexers.aio import LoopLock, yielding_gil
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
+from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
 
 SCHEMA_VERSION = 2
 _TRIES_TO_EMPTY_THE_LOG, _UNTIL_NEXT_TRY = 5, 0.2
 # Above this, hot messages are read in a thread.
-_CHARACTERS_ON_THE_LOOP = 100_000
+_CHARACTERS_ON_THE_LOOP = 50_000
 # Older versions of SQLite take 999 values in a statement.
 _NAMES_A_STATEMENT = 500
 
 T = TypeVar("T")
+C = TypeVar("C", UserContext, SessionContext)
 
 
 class SQLiteSessionStore:
@@ -261,12 +268,13 @@ class SQLiteSessionStore:
         await self._change(
             "save a session",
             SAVE_SESSION,
-            columns_of(session),
+            await columns_of(session),
             conversations=[session.conversation_id],
         )
 
     async def begin_session(self, session: SessionContext) -> None:
-        conversation, user, values = session.conversation_id, session.user_id, columns_of(session)
+        conversation, user = session.conversation_id, session.user_id
+        values = await columns_of(session)
 
         def work(database: sqlite3.Connection) -> None:
             database.execute(
@@ -280,7 +288,7 @@ class SQLiteSessionStore:
 
     async def session(self, session_id: str) -> SessionContext | None:
         rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
-        return SessionContext.model_construct(**jsonable.loads(rows[0][0])) if rows else None
+        return (await _from_texts(SessionContext, [rows[0][0]]))[0] if rows else None
 
     async def sessions(
         self, user_id: str | None, *, active: bool | None, limit: int | None, after: str | None
@@ -294,20 +302,22 @@ class SQLiteSessionStore:
                 "after": after,
             },
         )
-        return [SessionContext.model_construct(**jsonable.loads(payload)) for (payload,) in rows]
+        return await _from_texts(SessionContext, [payload for (payload,) in rows])
 
     async def save_user(self, user: UserContext) -> None:
-        def work(database: sqlite3.Connection) -> None:
-            database.execute(NOTE_REPLACED, (REPLACED, user.user_id))
-            database.execute(SAVE_USER, (user.user_id, jsonable.dumps(user.model_dump())))
+        user_id, text = user.user_id, await _to_text(user)
 
-        await self._transact("save a user", work, users=[user.user_id])
+        def work(database: sqlite3.Connection) -> None:
+            database.execute(NOTE_REPLACED, (REPLACED, user_id))
+            database.execute(SAVE_USER, (user_id, text))
+
+        await self._transact("save a user", work, users=[user_id])
 
     async def user(self, user_id: str) -> UserContext | None:
         rows = await self._read("SELECT payload FROM users WHERE user_id = ?", (user_id,))
         if not rows or rows[0][0] is None:
             return None
-        return UserContext.model_construct(**jsonable.loads(rows[0][0]))
+        return (await _from_texts(UserContext, [rows[0][0]]))[0]
 
     # Erasing
 
@@ -586,6 +596,35 @@ ON CONFLICT DO UPDATE SET payload = excluded.payload
 """
 
 
+async def _to_text(model: UserContext | SessionContext) -> str:
+    """A user or session as JSON; in a thread if it is large.
+
+    Raises:
+        InvalidInputError: it was changed meanwhile.
+    """
+
+    def write() -> str:
+        fields = {name: getattr(model, name) for name in type(model).model_fields}
+        try:
+            return jsonable.dumps(fields)
+        except ValueError as error:
+            raise InvalidInputError(
+                type(model).__name__,
+                str(error),
+                fix="Change it when the call is over.",
+                cause=error,
+            ) from error
+
+    return await in_thread_if(is_heavy(model), write)
+
+
+async def _from_texts(kind: type[C], texts: Sequence[str]) -> list[C]:
+    """The users or sessions that :func:`_to_text` was given; in a thread if they are large."""
+    return await in_thread_if(
+        is_heavy(texts), lambda: [kind.model_construct(**jsonable.loads(text)) for text in texts]
+    )
+
+
 def apply_rows(
     database: sqlite3.Connection,
     turns: Mapping[str, Sequence[HotTurn]],
@@ -655,14 +694,14 @@ def refill(
     )
 
 
-def columns_of(session: SessionContext) -> tuple[Any, ...]:
+async def columns_of(session: SessionContext) -> tuple[Any, ...]:
     """The values of a session for :data:`SAVE_SESSION`."""
     return (
         session.session_id,
         session.user_id,
         session.conversation_id,
         int(session.is_active),
-        jsonable.dumps(session.model_dump()),
+        await _to_text(session),
     )
 
 
