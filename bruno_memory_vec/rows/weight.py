@@ -45,7 +45,7 @@ def weight(*values: Any, most: int = HEAVY) -> int:
 
 def is_heavy(*values: Any) -> bool:
     """Whether work on these values would hold the event loop."""
-    return weight(*values) >= HEAVY
+    return weight(*values, most=HEAVY) >= HEAVY
 
 
 async def in_thread_if(heavy: bool, work: Callable[[], T]) -> T:

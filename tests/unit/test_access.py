@@ -523,7 +523,7 @@ async def test_many_models_are_made_into_rows_elsewhere(
     """In a thread or not, they are the same, in their order."""
     for talk, many, long in (("a", 64, 20_000), ("b", 2, 20_000), ("c", 64, 3)):
         monkeypatch.setattr(models, "_ROWS_AT_ONCE", many)
-        monkeypatch.setattr(models, "_CHARACTERS_ON_THE_LOOP", long)
+        monkeypatch.setattr("bruno_memory_vec.rows.weight.HEAVY", long)
         await memory.store_messages([message(f"text {n}") for n in range(5)], talk, user_id="ana")
         assert await contents(memory, talk) == [f"text {n}" for n in range(5)]
     for wrong in ("text", b"text", 7, iter([message("x")])):
