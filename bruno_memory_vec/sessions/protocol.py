@@ -108,6 +108,10 @@ class SessionStore(Protocol):
         """The owner of each of these conversations that has begun."""
         ...
 
+    async def give(self, conversations: Sequence[tuple[str, str, int]]) -> None:
+        """As :meth:`restore`, but a known owner does change: a repair has found it in the rows."""
+        ...
+
     async def askers(self, conversation_id: str) -> list[str]:
         """The users with a session of this conversation: two at most, in order of their names.
 

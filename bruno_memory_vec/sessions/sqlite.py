@@ -187,6 +187,16 @@ class SQLiteSessionStore:
             found.update(await self._read(OWNERS.replace(":names", marks), part))
         return found
 
+    async def give(self, conversations: Sequence[tuple[str, str, int]]) -> None:
+        def work(database: sqlite3.Connection) -> None:
+            apply_summaries(database, conversations, -1)
+            database.executemany(
+                "UPDATE conversations SET user_id = ?2 WHERE conversation_id = ?1",
+                [(conversation, owner) for conversation, owner, _ in conversations],
+            )
+
+        await self._transact("give conversations their owners", work)
+
     async def askers(self, conversation_id: str) -> list[str]:
         return [user for (user,) in await self._read(ASKERS, (conversation_id,))]
 

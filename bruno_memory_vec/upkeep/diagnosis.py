@@ -36,6 +36,7 @@ from bruno_memory_vec.store.record import (
 from bruno_memory_vec.store.store import open_store
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
+from bruno_memory_vec.upkeep.ownership import SeenOwners
 
 OK = "ok"
 NOTE = "note"
@@ -80,8 +81,9 @@ async def diagnose_store(
         settings: any other field of it; ``embedder`` if the store does not have the default one.
 
     Returns:
-        One check for each part: folder, lock, embedder, rows, lexical (the lexical index), sessions
-        and disk, and checks of moves and upkeep. The store is sound if none is a "problem".
+        One check for each part: folder, lock, embedder, rows, indexes, owners (of conversations),
+        lexical (the lexical index), sessions and disk, and checks of moves and upkeep. The store is
+        sound if none is a "problem".
 
     Raises:
         NotAStoreError: there is no store.
@@ -104,6 +106,7 @@ async def diagnose_store(
         await _guarded("embedder", lambda: _embedder(config, folder, found)),
     ]
     written: int | None = None
+    seen = SeenOwners()
     async with _rows(folder, found, repair) as rows:
         if isinstance(rows, Check):
             checks.append(rows)
@@ -118,10 +121,13 @@ async def diagnose_store(
                 checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
             else:
                 checks.append(await _guarded("indexes", lambda: _indexes(rows), repair))
+                checks.append(await _guarded("owners", lambda: _owners(rows, seen), RESTORE))
                 checks.append(
                     await _guarded("lexical", lambda: _lexical(folder, found, rows, repair), repair)
                 )
-    checks.append(await _guarded("sessions", lambda: _sessions(folder, config, written, repair)))
+    checks.append(
+        await _guarded("sessions", lambda: _sessions(folder, config, written, repair, seen))
+    )
     checks.extend(_moves(folder, found))
     checks.extend(_upkeep(folder))
     checks.append(_space(folder))
@@ -266,7 +272,16 @@ async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Che
     )
 
 
-async def _sessions(folder: Path, config: MemoryConfig, written: int | None, repair: str) -> Check:
+async def _owners(rows: Any, seen: SeenOwners) -> Check:
+    await seen.take_all(rows)
+    for problem in seen.problems():
+        return Check("owners", PROBLEM, problem.found, problem.fix)
+    return Check("owners", OK, f"each of {len(seen.owners):,} conversations has one owner")
+
+
+async def _sessions(
+    folder: Path, config: MemoryConfig, written: int | None, repair: str, seen: SeenOwners
+) -> Check:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
     path = folder / SESSIONS
@@ -277,6 +292,8 @@ async def _sessions(folder: Path, config: MemoryConfig, written: int | None, rep
         try:
             report = await sessions.health()
             followed = await sessions.last_seq()
+            # A process that writes may have stored rows that the sessions are about to follow.
+            wrong = await seen.compare(sessions) if followed >= seen.up_to else []
         finally:
             await sessions.close()
     except EngineError as error:
@@ -288,6 +305,8 @@ async def _sessions(folder: Path, config: MemoryConfig, written: int | None, rep
     if written is not None and followed < written:
         behind = f"the sessions know of the rows up to {followed}, of {written}"
         return Check("sessions", PROBLEM, behind, repair)
+    if wrong:
+        return Check("sessions", PROBLEM, wrong[0].found, repair)
     known = f"{report['conversations']:,} conversations, {report['sessions']:,} sessions"
     return Check("sessions", OK, known)
 

@@ -17,6 +17,7 @@ from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
+from bruno_memory_vec.upkeep.ownership import mend_owners
 from bruno_memory_vec.writing.projections import Progress
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 
@@ -57,12 +58,14 @@ class RepairReport:
     Attributes:
         stepped_back: which versions of the rows were put aside; None where the newest was whole.
         turns_given: how many messages without a turn got one.
+        owners_given: how many conversations had another owner than their rows, and have it now.
         rebuilt: what was damaged and is made anew from the rows, with what was wrong.
         maintenance: the report of the upkeep at the end, which verified the store.
     """
 
     stepped_back: SteppedBack | None
     turns_given: int
+    owners_given: int
     rebuilt: tuple[str, ...]
     maintenance: MaintenanceReport
 
@@ -82,7 +85,8 @@ async def repair_store(
     """Repair a store that no process writes to, and verify it.
 
     It puts versions of the rows aside that a power cut tore, brings the projections up to date by
-    opening the store, gives a turn to each message without one, and does all upkeep.
+    opening the store, gives a turn to each message without one and to each conversation the owner
+    that its rows have, and does all upkeep.
 
     Args:
         url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
@@ -114,6 +118,7 @@ async def repair_store(
             async with store.writer.exclusive:
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)
+                owners = await mend_owners(store.rows, store.sessions)
             report = await maintain_store(store, progress, keep_set_aside=True)
             rebuilt = await _rebuilt(store)
         finally:
@@ -122,7 +127,7 @@ async def repair_store(
         if stepped is not None:
             error.details = {**(error.details or {}), "stepped_back": stepped}
         raise
-    return RepairReport(stepped, len(given), rebuilt, report)
+    return RepairReport(stepped, len(given), owners, rebuilt, report)
 
 
 async def _rebuilt(store: Store) -> tuple[str, ...]:

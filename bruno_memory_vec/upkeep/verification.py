@@ -21,6 +21,7 @@ from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.upkeep.ownership import SeenOwners
 from bruno_memory_vec.writing.known_ids import hash_ids
 from bruno_memory_vec.writing.projections import Problem, Progress, Projection, RowFacts, Standing
 
@@ -39,12 +40,13 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     """Read every row once and compare the projections with the rows. Empty if all is sound.
 
     It checks that no key and no ``seq`` occurs twice; that each message has a turn, and no other
-    message of its conversation has the same; that vectors are finite and, if the embedder says
+    message of its conversation has the same; that no conversation has rows of several users, and
+    each belongs to the user of its rows; that vectors are finite and, if the embedder says
     so, of unit length or zero. Each projection checks itself: the lexical index has as many rows
     and none newer; the sessions have applied every row, and would give no turn twice.
 
     Writes may go on: it sees the store as it was when it began. It keeps 24 bytes for each row,
-    and the last turn of each conversation.
+    and the last turn and the owner of each conversation.
 
     Args:
         store: a store that is open for writing.
@@ -68,12 +70,13 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
         # The first batch is read under the lock; from then on the pass reads one version.
         batches = rows.after(-1, _COLUMNS)
         first = await anext(batches, None)
-    seen = _Seen(fingerprint)
+    seen, owners = _Seen(fingerprint), SeenOwners()
     last_turns: dict[str, int] = {}
     done = 0
     async for batch in _with(first, batches):
         for conversation, turn in (await asyncio.to_thread(seen.take, batch)).items():
             last_turns[conversation] = max(turn, last_turns.get(conversation, turn))
+        await asyncio.to_thread(owners.take, batch)
         done += batch.num_rows
         if progress is not None and batch.num_rows:
             progress(WORK, done, total)
@@ -97,6 +100,11 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
         found = await rows.read(Scope.all_users(), RowFilter(), columns, seqs=suspects.tolist())
         problems.extend(_twice(found.to_pylist()))
     problems.extend(seen.problems())
+    problems.extend(owners.problems())
+    try:
+        problems.extend(await owners.compare(store.sessions))
+    except BrunoError as error:
+        problems.append(Problem("sessions", *problem_and_fix(error)))
     return problems
 
 

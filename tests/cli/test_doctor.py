@@ -46,7 +46,7 @@ def test_a_sound_store(run: Run, store: list[str], folder: Path) -> None:
     assert done.code == 0
     assert set(states(done).values()) == {"ok"}
     assert list(states(done)) == [
-        "folder", "lock", "embedder", "rows", "lexical", "sessions", "disk",
+        "folder", "lock", "embedder", "rows", "indexes", "owners", "lexical", "sessions", "disk",
     ]  # fmt: skip
     assert "the store is sound" in run("doctor", *store).out
     assert {name: contents(folder)[name] for name in before} == before

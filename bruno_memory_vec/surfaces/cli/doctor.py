@@ -66,6 +66,8 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
                 repaired["rebuilt"] = list(report.rebuilt)
             if report.turns_given:
                 repaired["turns_given"] = report.turns_given
+            if report.owners_given:
+                repaired["owners_given"] = report.owners_given
         if stepped is not None:
             repaired["stepped_back"] = {**asdict(stepped), "note": str(stepped)}
         checks = failed + await diagnose_store(config=config)
@@ -103,6 +105,10 @@ def _print(
         console.print(Text(clean(repaired["stepped_back"]["note"])), soft_wrap=True)
     if "turns_given" in repaired:
         console.print(f"messages that had no turn, and have one now: {repaired['turns_given']:,}")
+    if "owners_given" in repaired:
+        console.print(
+            f"conversations that have the owner of their rows again: {repaired['owners_given']:,}"
+        )
     for anew in repaired.get("rebuilt", ()):
         console.print(Text(f"made anew: {clean(anew)}"), soft_wrap=True)
     if "rows" in repaired:
