@@ -107,7 +107,15 @@ async def on_own_loop(rows: int, call: Callable[[], Awaitable[T]]) -> T:
     async def run() -> T:
         return await call()
 
-    return await asyncio.to_thread(lambda: asyncio.run(run()))
+    return await asyncio.to_thread(lambda: _on_a_loop(run()))
+
+
+def _on_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a new event loop, which may be impossible: a loop opens some files."""
+    try:
+        return asyncio.run(work)
+    finally:
+        work.close()
 
 
 class Outliving:
@@ -133,7 +141,7 @@ class Outliving:
 
         def work() -> None:
             try:
-                result = asyncio.run(run())
+                result = _on_a_loop(run())
             except BaseException as error:
                 future.set_exception(error)
             else:

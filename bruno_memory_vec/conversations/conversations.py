@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +21,9 @@ from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
 from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.writing.projections.sessions import SessionsProjection
+
+_KEEPING = "keep what get_context has begun"
 
 
 class Conversations:
@@ -69,17 +72,20 @@ class Conversations:
             conversation_id, made_here = str(uuid4()), True
             record = await self._sessions.context(user_id, conversation_id, limit)
         messages, known = record.messages, record.conversation
-        if known is not None and known.user_id == user_id and known.stale:
+        writer = self._store.writer
+        if writer is not None and writer.is_behind(SessionsProjection.name):
+            messages = await _messages(await self._last_turns(user_id, conversation_id))
+        elif known is not None and known.user_id == user_id and known.stale:
             messages = await self._reread(user_id, conversation_id, record)
         session = record.session
         if session is None:
             session = SessionContext(user_id=user_id, conversation_id=conversation_id)
             if writable and made_here:
-                await self._sessions.begin_session(session)
+                await self._keep(self._sessions.begin_session(session))
             elif writable:
-                await self._sessions.save_session(session)
+                await self._keep(self._sessions.save_session(session))
         if writable and not made_here and record.current != conversation_id:
-            await self._sessions.set_current_conversation(user_id, conversation_id)
+            await self._keep(self._sessions.set_current_conversation(user_id, conversation_id))
         user = record.user or UserContext(user_id=user_id)
         return build_context(conversation_id, user, session, messages, limit)
 
@@ -95,8 +101,14 @@ class Conversations:
         async with writer.exclusive:
             rows = await self._last_turns(user_id, conversation_id)
             turns = [HotTurn(user_id, conversation_id, row["turn"], row) for row in rows]
-            await self._sessions.refill(conversation_id, turns, seen)
+            await self._keep(self._sessions.refill(conversation_id, turns, seen))
         return await _messages(rows)
+
+    async def _keep(self, change: Awaitable[None]) -> None:
+        """Write what reading has begun. It goes on where that fails, as on a full disk."""
+        assert self._store.writer is not None
+        with self._store.writer.tolerating(_KEEPING):
+            await change
 
     async def _last_turns(self, user_id: str, conversation_id: str) -> list[Row]:
         found = await self._store.rows.read(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # another process (writer.py). Then it uses the index as it is.
 _READER_WAITS = 1.0
 _READER_LOOKS_EVERY = 0.03
+_INDEXING = "find new rows by their words"
 
 
 class Retriever:
@@ -161,7 +162,9 @@ class Retriever:
             return
         if self._writer is not None:
             if self._lexical.pending:
-                await self._lexical.commit()
+                # On a full disk it cannot be committed. Newer rows are then found by vector only.
+                with self._writer.tolerating(_INDEXING):
+                    await self._lexical.commit()
             if self._writer.writes_alone:
                 return
         if not isinstance(self._lexical, Refreshes):

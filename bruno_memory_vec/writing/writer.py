@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -154,6 +155,25 @@ class Writer:
     def problems(self) -> dict[str, str]:
         """Failures of background work, by the name of the work. Empty is healthy."""
         return self._background.problems
+
+    @contextmanager
+    def tolerating(self, work: str) -> Iterator[None]:
+        """Around writes without which a caller gets an answer: a failure is in :attr:`problems`.
+
+        It is there until work of this name succeeds.
+        """
+        try:
+            yield
+        except EngineError as error:
+            if work not in self.problems:
+                _log.error("work_failed", work=work, error=str(error))
+            self.problems[work] = str(error)
+        else:
+            self.problems.pop(work, None)
+
+    def is_behind(self, projection: str) -> bool:
+        """Whether a projection has missed a commit. It follows before the next write."""
+        return f"{_FOLLOWING}{projection}" in self.problems
 
     def keep_problems(self, keep: Callable[[Mapping[str, str]], Awaitable[None]]) -> None:
         """Call ``keep`` with :attr:`problems` when they have changed, and at the end."""

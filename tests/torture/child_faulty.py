@@ -13,6 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bruno_core.utils.exceptions import BrunoError
 
@@ -62,6 +63,32 @@ class Faulty:
         """No file may grow beyond this; Python has SIGXFSZ ignored, so that it is an error."""
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+    async def descriptors(self, more: int | None) -> None:
+        """So many more files may be opened than are open now; None for as many as at first."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        may = min(hard, 4096) if more is None else len(os.listdir("/proc/self/fd")) + more
+        resource.setrlimit(resource.RLIMIT_NOFILE, (may, hard))
+
+    async def statistics(self) -> int:
+        return int((await self.memory.get_statistics("ana"))["total_messages"])
+
+    async def begin(self) -> list[str]:
+        """A context of a conversation that has not begun."""
+        context = await self.memory.get_context("ana", str(uuid4()))
+        return [one.content for one in context.messages]
+
+    async def listed(self) -> list[str]:
+        """Everything that can be listed, and what cannot raises."""
+        pages = (
+            await self.memory.list_conversations("ana"),
+            await self.memory.list_memories("ana"),
+            await self.memory.list_sessions("ana"),
+            await self.memory.list_users(),
+        )
+        turns = await self.memory.read_turns("talk")
+        assert all(page is not None for page in pages)
+        return [turn.message.content for turn in turns]
 
     async def permit(self, may: bool) -> None:
         """Lose the right to write the folder, or get it back."""

@@ -22,7 +22,12 @@ def _process() -> Iterator[Hand]:
 def hand(_process: Hand) -> Iterator[Hand]:
     yield _process
     # What a failed test has left open or forbidden goes with the process.
-    orders = {"permit": {"may": True}, "limit": {"size": None}, "close": {}}
+    orders = {
+        "permit": {"may": True},
+        "descriptors": {"more": None},
+        "limit": {"size": None},
+        "close": {},
+    }
     clean = [_process.order(what, **how) for what, how in orders.items()]
     if any("error" in answer for answer in clean):
         _process.kill()
@@ -74,6 +79,72 @@ def test_a_disk_that_fills_while_it_writes(on_disk: Subject, disk: SmallDisk) ->
     there.check()
     there.check_anew()
     counts(rows=len(there.acknowledged))
+
+
+def _reads(there: Subject) -> None:
+    """Everything that reads answers, and what was acknowledged is there."""
+    for text in {there.acknowledged[0], there.acknowledged[-1]}:
+        assert text in there.do("recall", question=text)
+    assert there.do("context") == there.acknowledged[-20:]
+    assert there.do("begin") == []
+    assert sorted(there.do("listed")) == there.do("rows") == sorted(there.acknowledged)
+    assert there.do("statistics") == len(there.acknowledged)
+
+
+def test_reading_goes_on_while_the_disk_is_full(on_disk: Subject, disk: SmallDisk) -> None:
+    there = on_disk
+    disk.fill(leave=0)
+    _reads(there)
+    assert set(there.do("health")) >= {"keep what get_context has begun"}
+    for _ in range(3):
+        with pytest.raises(Failed, match="free space"):
+            there.store(size=40_000)
+        _reads(there)
+    assert any("free space" in problem for problem in there.do("health").values())
+    disk.empty()
+    there.check()
+    there.check_anew()
+
+
+@pytest.mark.parametrize("leave", [2_000, 6_000, 12_000, 40_000])
+def test_what_was_acknowledged_last_is_read_on_a_full_disk(
+    on_disk: Subject, disk: SmallDisk, leave: int
+) -> None:
+    """Also what only the rows took, because there was no room for what is derived from them."""
+    there = on_disk
+    disk.fill(leave=leave)
+    there.store_until_it_fails(size=100)
+    _reads(there)
+    disk.empty()
+    there.check()
+    there.check_anew()
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 3, 5, 8])
+def test_no_more_files_may_be_opened(there: Subject, more: int) -> None:
+    there.do("maintain")  # what is imported late is imported now
+    there.check()
+    for _ in range(3):
+        there.do("descriptors", more=more)
+        refused = _refusals(there)
+        there.do("descriptors", more=None)
+        assert all("Too many open files" in one or "os error 24" in one for one in refused), refused
+        there.check()
+    there.check_anew()
+
+
+def _refusals(there: Subject) -> list[str]:
+    """What is said where something is refused; each of the package's own errors."""
+    refused = []
+    for what in ("store", "store", "recall", "context", "rows", "maintain"):
+        try:
+            if what == "store":
+                there.store(count=3, size=400)
+            else:
+                there.do(what, **({"question": "text0"} if what == "recall" else {}))
+        except Failed as failed:
+            refused.append(failed.text)
+    return refused
 
 
 def test_a_disk_that_is_full_at_maintain(on_disk: Subject, disk: SmallDisk) -> None:
