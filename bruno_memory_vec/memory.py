@@ -42,6 +42,7 @@ from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import (
     Row,
+    episode,
     memory_row,
     message_row,
     read_all,
@@ -748,23 +749,45 @@ class VectorMemory(MemoryInterface):
     async def retrieve_context(
         self, user_id: str, query: str, limit: int = 10, conversation_id: str | None = None
     ) -> list[Message]:
-        """The messages that answer ``query`` best, oldest first, as for a prompt."""
+        """The messages that answer ``query`` best, oldest first, as for a prompt.
+
+        With a blank ``query`` it is the user's newest messages: the last turns of the conversation
+        that is named, else the newest by their time.
+
+        Raises: as :meth:`recall`.
+        """
+        limit = checks.limit("limit", limit)
+        if not checks.question("query", query, blank=True).strip():
+            scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
+            return await listing.newest_messages((await self._lazy.get()).rows, scope, limit)
         hits = await self.recall(
-            query,
-            user_id=user_id,
-            k=checks.limit("limit", limit),
-            conversation_id=conversation_id,
-            kinds="message",
+            query, user_id=user_id, k=limit, conversation_id=conversation_id, kinds="message"
         )
         ordered = sorted(hits, key=lambda hit: (hit.created_at, hit.turn or 0))
         return [hit.record for hit in ordered if isinstance(hit.record, Message)]
 
     async def search_memories(self, user_id: str, query: str, limit: int = 5) -> list[MemoryEntry]:
-        """The memories that answer ``query`` best, best first."""
-        hits = await self.recall(
-            query, user_id=user_id, k=checks.limit("limit", limit), kinds="memory"
-        )
-        return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
+        """The memories and messages that answer ``query`` best, best first.
+
+        A message is found as an episodic memory: with its id, content, time and conversation, its
+        metadata and its role in ``metadata.custom_fields``, and "message" as ``metadata.source``.
+        With a blank ``query`` it is the newest of both, newest first. :meth:`retrieve_memories`
+        finds memories only.
+
+        Raises: as :meth:`recall`.
+        """
+        limit = checks.limit("limit", limit)
+        if not checks.question("query", query, blank=True).strip():
+            scope = await self._caller.search_scope(self._owners, user_id)
+            return await listing.newest_memories((await self._lazy.get()).rows, scope, limit)
+        user = self._caller.acting_for_named(user_id)
+        hits = await self.recall(query, user_id=user, k=limit)
+        return [
+            hit.record
+            if isinstance(hit.record, MemoryEntry)
+            else episode(hit.record, user, hit.conversation_id)
+            for hit in hits
+        ]
 
     async def clear_conversation(self, user_id: str, conversation_id: str) -> None:
         """Delete every message of a user's conversation.

@@ -6,7 +6,7 @@ import json
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -18,7 +18,15 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
-from bruno_memory_vec.rows.models import Row, from_table, read_all, to_memory, to_message, utc
+from bruno_memory_vec.rows.models import (
+    Row,
+    from_table,
+    read_all,
+    to_entry,
+    to_memory,
+    to_message,
+    utc,
+)
 
 T = TypeVar("T")
 
@@ -300,6 +308,22 @@ def _pairs(table: pa.Table, column: str) -> Iterable[tuple[str, Any]]:
 def _counted(table: pa.Table, column: str) -> Iterable[tuple[str, int]]:
     for entry in pc.value_counts(table.column(column)).to_pylist():
         yield entry["values"], entry["counts"]
+
+
+async def newest_messages(rows: RowIndex, scope: Scope, limit: int) -> list[Message]:
+    """The newest messages of a scope, oldest first: by turn in one conversation, else by time."""
+    order = "created_at" if scope.conversation_id is None else "turn"
+    found = await rows.read(scope, _SAID, COLUMNS, order_by=order, limit=limit)
+    place = [(order, "ascending"), ("seq", "ascending")]
+    return await read_all(found.sort_by(place), to_message)
+
+
+async def newest_memories(rows: RowIndex, scope: Scope, limit: int) -> list[MemoryEntry]:
+    """The newest memories and messages of a scope, newest first; none that has expired."""
+    where = RowFilter(alive_at=datetime.now(timezone.utc))
+    found = await rows.read(scope, where, COLUMNS, order_by="created_at", limit=limit)
+    place = [("created_at", "descending"), ("seq", "descending")]
+    return await read_all(found.sort_by(place), to_entry)
 
 
 async def newest_row(rows: RowIndex, scope: Scope, where: RowFilter) -> Row | None:

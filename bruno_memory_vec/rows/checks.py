@@ -249,13 +249,13 @@ def uuids(field: str, values: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def question(field: str, value: Any) -> str:
-    """A question: any text that is not blank. It is not stored, so any character is allowed."""
+def question(field: str, value: Any, *, blank: bool = False) -> str:
+    """A question, blank only if that is allowed. It is not stored: any character may be in it."""
     if not isinstance(value, str):
         raise InvalidInputError(
             field, f"expected a string, not {type(value).__name__}", fix="Give a str."
         )
-    if not value.strip():
+    if not blank and not value.strip():
         raise InvalidInputError(field, "is empty", fix="Ask with at least one visible character.")
     return value
 

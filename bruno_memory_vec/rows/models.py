@@ -81,10 +81,6 @@ def message_row(
         extra = _plain_json({"zones": zones, "unbound": True} if unbound else {"zones": zones})
     metadata = json_dict("message.metadata", message.metadata)
     bounds.metadata("message.metadata", len(metadata))
-    importance = message.metadata.get("importance", MESSAGE_IMPORTANCE)
-    number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
-    # Any other "importance" in the metadata, such as a text or 7, is not meant for the ranking.
-    importance = float(importance) if number and 0 <= importance <= 1 else MESSAGE_IMPORTANCE
     return {
         "id": _uuid("message.id", message.id),
         "kind": MESSAGE,
@@ -103,7 +99,7 @@ def message_row(
         "source": None,
         "category": None,
         "tags": [],
-        "importance": importance,
+        "importance": _importance(message.metadata),
         "confidence": 1.0,
         "parent_id": None
         if message.parent_id is None
@@ -116,6 +112,14 @@ def message_row(
         "seq": None,
         CHECKSUM: None,
     }
+
+
+def _importance(metadata: Mapping[str, Any]) -> float:
+    """The importance that a message's metadata gives it."""
+    importance = metadata.get("importance", MESSAGE_IMPORTANCE)
+    number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
+    # Any other "importance" in the metadata, such as a text or 7, is not meant for the ranking.
+    return float(importance) if number and 0 <= importance <= 1 else MESSAGE_IMPORTANCE
 
 
 def check_message(message: Message, conversation_id: str) -> None:
@@ -308,6 +312,33 @@ def to_message(row: Mapping[str, Any]) -> Message:
         parent_id=None if row["parent_id"] is None else UUID(row["parent_id"]),
         conversation_id=None if extra.get("unbound") else row["conversation_id"],
     )
+
+
+def episode(message: Message, user_id: str, conversation_id: str | None) -> MemoryEntry:
+    """A message as a memory of what was said, for those who ask for memories only."""
+    return MemoryEntry.model_construct(
+        id=message.id,
+        content=message.content,
+        memory_type=MemoryType.EPISODIC,
+        user_id=user_id,
+        conversation_id=conversation_id,
+        metadata=MemoryMetadata(
+            source="message",
+            importance=_importance(message.metadata),
+            custom_fields={**message.metadata, "role": message.role.value},
+        ),
+        created_at=message.timestamp,
+        updated_at=message.timestamp,
+        last_accessed=message.timestamp,
+        expires_at=None,
+    )
+
+
+def to_entry(row: Mapping[str, Any]) -> MemoryEntry:
+    """The memory of a row; of a message's, the :func:`episode`."""
+    if row["kind"] == MEMORY:
+        return to_memory(row)
+    return episode(to_message(row), row["user_id"], row["conversation_id"])
 
 
 @lru_cache(maxsize=1_024)

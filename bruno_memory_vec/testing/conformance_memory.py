@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 import pytest
 from bruno_core.interfaces.memory import MemoryInterface
 from bruno_core.models.context import ConversationContext, SessionContext
-from bruno_core.models.memory import MemoryEntry, MemoryQuery
+from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole, MessageType
 from bruno_core.utils import exceptions as bruno
 
@@ -336,13 +336,62 @@ class MemoryConformance(EntryConformance):
         assert await memory.retrieve_context("ana", "zebra", 5, conversation_id="other") == []
         assert len(await memory.retrieve_context("ana", "zebra", 2)) == 2
 
+    async def test_the_guide_retrieves_the_latest(self, memory: Any) -> None:
+        """Where nothing is asked: the newest by time, and by turn in one conversation."""
+        days = {"one": (1, 5, 3), "two": (4, 2)}
+        told: dict[tuple[str, int], Message] = {}
+        for talk, numbers in days.items():
+            for day in numbers:
+                told[talk, day] = said(f"day {day}", timestamp=datetime(2024, 1, day))
+                await memory.store_message(told[talk, day], talk, user_id="ana")
+        await memory.store_message(said("of bo"), "three", user_id="bo")
+        await memory.store_memory(noted("no message"))
+        by_time = [told[place] for place in sorted(told, key=lambda place: place[1])]
+        for blank in ("", " \n"):
+            assert await memory.retrieve_context("ana", blank) == by_time
+            assert await memory.retrieve_context("ana", blank, 2) == by_time[-2:]
+            last = await memory.retrieve_context("ana", blank, 2, "one")
+            assert last == [told["one", 5], told["one", 3]]
+            assert await memory.retrieve_context("ana", blank, 2, "never heard of") == []
+            assert await memory.retrieve_context("nobody", blank) == []
+        with pytest.raises(bruno.BrunoError, match="limit"):
+            await memory.retrieve_context("ana", "", 0)
+        with pytest.raises(bruno.BrunoError, match="three"):
+            await memory.retrieve_context("ana", "", 2, "three")
+
     async def test_the_guide_searches_memories(self, memory: Any) -> None:
         entry = noted("a zebra, remembered")
+        message = said(
+            "a zebra, said", timestamp=datetime(2024, 1, 2), metadata={"importance": 0.9, "n": [1]}
+        )
         await memory.store_memory(entry)
-        await memory.store_message(said("a zebra, said"), "talk", user_id="ana")
-        found = await memory.search_memories("ana", "zebra")
-        assert [e.id for e in found] == [entry.id]
-        assert all(isinstance(e, MemoryEntry) for e in found)
+        await memory.store_message(message, "talk", user_id="ana")
+        await memory.store_message(said("a zebra of bo's"), "other", user_id="bo")
+        found = {e.id: e for e in await memory.search_memories("ana", "zebra")}
+        assert all(isinstance(e, MemoryEntry) for e in found.values())
+        assert found.keys() == {entry.id, message.id}
+        assert found[entry.id] == entry
+        heard = found[message.id]
+        assert (heard.content, heard.user_id, heard.conversation_id) == (
+            message.content, "ana", "talk",
+        )  # fmt: skip
+        assert (heard.memory_type, heard.created_at) == (MemoryType.EPISODIC, message.timestamp)
+        assert heard.metadata.importance == 0.9
+        assert heard.metadata.custom_fields == {**message.metadata, "role": "user"}
+        assert len(await memory.search_memories("ana", "zebra", 1)) == 1
+
+    async def test_the_guide_gives_the_newest_memories(self, memory: Any) -> None:
+        gone = noted("gone", expires_at=datetime(2024, 2, 1), created_at=datetime(2024, 1, 9))
+        await memory.store_memories(
+            [noted(f"day {day}", created_at=datetime(2024, 1, day)) for day in (1, 3)] + [gone]
+        )
+        await memory.store_message(
+            said("day 2", timestamp=datetime(2024, 1, 2)), "talk", user_id="ana"
+        )
+        found = [e.content for e in await memory.search_memories("ana", " ")]
+        assert found == ["day 3", "day 2", "day 1"]
+        assert [e.content for e in await memory.search_memories("ana", "", 1)] == found[:1]
+        assert await memory.search_memories("bo", "") == []
 
     async def test_the_guide_clears_a_conversation(self, memory: Any) -> None:
         await memory.store_message(said("rule", MessageRole.SYSTEM), "talk", user_id="ana")

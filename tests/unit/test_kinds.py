@@ -54,7 +54,9 @@ async def test_memories(memory: VectorMemory) -> None:
     for text in ("hotel", None):
         query = MemoryQuery(user_id="ana", query_text=text, similarity_threshold=0.0)
         assert [one.content for one in await memory.retrieve_memories(query)] == [NOTED]
-    assert [one.content for one in await memory.search_memories("ana", SAID[0], 1)] == [NOTED]
+    found = await memory.search_memories("ana", SAID[0], 9)
+    assert sorted(one.content for one in found) == sorted([*SAID, NOTED])
+    assert found[0].content == SAID[0]
 
 
 async def test_counts(memory: VectorMemory) -> None:
