@@ -21,7 +21,7 @@ BENCH_ARGS ?=
 MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 
-.PHONY: help demo test test-slow torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-scale notebooks clean
+.PHONY: help demo test test-slow torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-scale bench-robustness notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -57,7 +57,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval bench-speed bench-micro bench-scale  ## all benchmarks
+bench: bench-retrieval bench-speed bench-micro bench-scale bench-robustness  ## all benchmarks
 
 # Every profile and every peer on LoCoMo, SciFact (in BRUNO_EVAL_DATA) and our own samples; an hour on
 # two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
@@ -78,6 +78,11 @@ bench-scale: $(PEERS)/.made  ## cost against size, targets, peers: make bench-sc
 	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.scale --rows 10000 100000 1000000 \
 		--users 1 100 1000 --endurance --peers all --json benchmarks/results/scale.json \
 		--table benchmarks/results/scale.md --plots docs/plots $(BENCH_ARGS)
+
+# Some minutes for each store, in folders that are removed afterwards.
+bench-robustness: $(PEERS)/.made  ## killed, contended and damaged, beside peers: make bench-robustness BENCH_ARGS="--kills 5"
+	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.robustness \
+		--json benchmarks/results/robustness.json --table benchmarks/results/robustness.md $(BENCH_ARGS)
 
 notebooks: $(VENV)/.dev  ## run the notebooks and keep what they show
 	@$(BIN)/python .ci/run_notebook.py --save notebooks/*.ipynb
