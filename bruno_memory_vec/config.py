@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.prompts.token_bound import Counter
 from bruno_memory_vec.rows.bounds import Bounds
 
 
@@ -53,8 +54,14 @@ class MemoryConfig(BaseSettings):
         keep_expired: how long upkeep keeps a memory after its ``expires_at``, hidden, for
             ``include_expired``. By default it is removed as soon as upkeep finds it.
         recall_in_context: put recalled memories into the context that ``get_context`` gave out.
-        recall_tokens: how long that text may be, in tokens of about four characters.
+        recall_tokens: how many tokens that text may have, its heading and marks included.
         recall_k: how many hits it may have.
+        context_tokens: how many tokens the messages of ``get_context`` may have, what is recalled
+            into them not included. The newest are kept, each whole; the newest of all even if it is
+            longer. None: only ``max_messages`` bounds them.
+        count_tokens: counts the tokens of a text as the model does that will read it; it has to be
+            fast. Without it they are estimated so that no model counts more: for English, one and a
+            half times as many as there are.
     """
 
     model_config = SettingsConfigDict(env_prefix="BRUNO_MEMORY_", extra="forbid", frozen=True)
@@ -81,8 +88,10 @@ class MemoryConfig(BaseSettings):
         default=timedelta(0), ge=timedelta(0), le=timedelta(days=36_525)
     )
     recall_in_context: bool = True
-    recall_tokens: int = Field(default=400, ge=60, le=100_000)
+    recall_tokens: int = Field(default=600, ge=100, le=100_000)
     recall_k: int = Field(default=6, ge=1, le=100)
+    context_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
+    count_tokens: Counter | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def bounds(self) -> Bounds:

@@ -24,7 +24,7 @@ from bruno_core.models.message import Message, MessageRole
 from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.conversations import listing
-from bruno_memory_vec.conversations.context import ContextRecall
+from bruno_memory_vec.conversations.context import ContextRecall, to_store
 from bruno_memory_vec.conversations.conversations import Conversations
 from bruno_memory_vec.conversations.listing import (
     ConversationSummary,
@@ -224,8 +224,12 @@ class VectorMemory(MemoryInterface):
     ) -> None:
         """Store messages of one conversation in the given order, as one commit: all or none.
 
+        What the memory put into a context itself is left out, so that the messages of a whole
+        context can be stored.
+
         Raises: as :meth:`store_message`.
         """
+        messages = to_store(messages)
         checks.identifier("conversation_id", conversation_id)
         user = self._caller.acting_for(user_id)
         await self._throttle.wait(user or conversation_id)
@@ -279,7 +283,7 @@ class VectorMemory(MemoryInterface):
         writer = await self._lazy.writer()
         ttl, bounds = self.config.short_term_ttl, self.config.bounds
         rows = await rows_of(
-            "entries", entries, lambda entry: memory_row(entry, ttl, bounds), bounds
+            "entries", to_store(entries), lambda entry: memory_row(entry, ttl, bounds), bounds
         )
         for row in rows:
             user, named = self._caller.acting_for_named(row["user_id"]), row["conversation_id"]

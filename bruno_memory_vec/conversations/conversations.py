@@ -87,7 +87,7 @@ class Conversations:
         if writable and not made_here and record.current != conversation_id:
             await self._keep(self._sessions.set_current_conversation(user_id, conversation_id))
         user = record.user or UserContext(user_id=user_id)
-        return build_context(conversation_id, user, session, messages, limit)
+        return build_context(conversation_id, user, session, messages, self._store.config)
 
     async def _reread(
         self, user_id: str, conversation_id: str, record: ContextRecord

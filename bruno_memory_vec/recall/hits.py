@@ -14,6 +14,7 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import COLUMNS
+from bruno_memory_vec.prompts.hidden_characters import marked
 from bruno_memory_vec.rankers import Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
@@ -93,10 +94,10 @@ class Hit:
         }
 
     def __str__(self) -> str:
-        place = "" if self.conversation_id is None else f" {self.conversation_id}"
+        place = "" if self.conversation_id is None else f" {_short(self.conversation_id)}"
         place += "" if self.turn is None else f"#{self.turn}"
         why = "  ".join(
-            f"{name} {value:+.3f}" for name, value in self.signals.items() if _shows(value)
+            f"{_short(name)} {value:+.3f}" for name, value in self.signals.items() if _shows(value)
         )
         return (
             f"{self.score:.3f}  {self.created_at:%Y-%m-%d} {self.speaker}{place}\n"
@@ -135,13 +136,13 @@ class Hits(list[Hit]):
                 f"{hit.score:.3f}",
                 f"{hit.created_at:%Y-%m-%d}",
                 hit.speaker,
-                f"{hit.conversation_id or ''}{'' if hit.turn is None else f' #{hit.turn}'}",
+                f"{_short(hit.conversation_id or '')}{'' if hit.turn is None else f' #{hit.turn}'}",
                 _short(hit.content),
                 *(f"{hit.signals.get(name, 0.0):+.3f}" for name in names),
             ]
             for hit in self
         ]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+        head = "".join(f"<th>{html.escape(_short(name))}</th>" for name in heads)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
             for row in rows
@@ -194,5 +195,5 @@ def _shows(signal: float) -> bool:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = marked(" ".join(text.split()))
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

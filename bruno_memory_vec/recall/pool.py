@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.indexers.snapshot import Snapshot
-from bruno_memory_vec.rankers import Pool, Question, rank
+from bruno_memory_vec.prompts.notes import is_notes
+from bruno_memory_vec.rankers import Pool, Question, Ranking, rank
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.cross_encoder import cross_score
@@ -21,6 +22,7 @@ from bruno_memory_vec.recall.hits import Hits, columns_of, make_hits
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import CandidateSource, Loaded, aligned, best_of, texts_of
 from bruno_memory_vec.recall.word_matches import word_matches
+from bruno_memory_vec.rows.models import Row
 
 _ROLES = {None: NO_ROLE, "user": USER, "assistant": ASSISTANT}
 # float32 rounding: identical texts may come to 0.9999999.
@@ -138,17 +140,40 @@ def finish(
     if request.min_similarity > 0:
         alike = snapshot.vectors[rows] @ read.vector >= request.min_similarity - _ROUNDING
         rows, lexical, semantic = rows[alike], lexical[alike], semantic[alike]
+    ranked = _ranked(snapshot, rows, lexical, semantic, uses, request, read)
+    if any(is_notes(row["content"]) for row in ranked[2]):
+        # Our own notes, which older versions stored when they were given back; they repeat what
+        # others say. It is looked for only where they are found, as it takes all the texts.
+        said = [not is_notes(text) for text in texts_of(snapshot, rows)]
+        rows, lexical, semantic = rows[said], lexical[said], semantic[said]
+        if not len(rows):
+            return Hits(), rows
+        ranked = _ranked(snapshot, rows, lexical, semantic, uses, request, read)
+    pool, ranking, shown = ranked
+    return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
+
+
+def _ranked(
+    snapshot: Snapshot,
+    rows: NDArray[np.int64],
+    lexical: NDArray[np.float32],
+    semantic: NDArray[np.float32],
+    uses: Mapping[int, int],
+    request: RecallRequest,
+    read: ReadQuestion,
+) -> tuple[Pool, Ranking, list[Row]]:
+    """The pool of some rows, their ranking, and the best; arguments as of :func:`make_pool`."""
     pool = make_pool(snapshot, rows, lexical, semantic, uses, request)
     ranking = rank(
         pool,
-        profile.rank,
+        request.profile.rank,
         k=request.k,
         now=micros(request.now),
         question=read.question,
         cross_score=cross_score(lambda indices: texts_of(snapshot, rows[indices]), request),
     )
-    shown = snapshot.rows(rows[ranking.order], columns_of(pool, ranking.order))
-    return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
+    best = snapshot.rows(rows[ranking.order], columns_of(pool, ranking.order))
+    return pool, ranking, list(best)
 
 
 def _located(

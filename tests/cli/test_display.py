@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from bruno_memory_vec.surfaces.cli.display import Page, Signals, clean, counted, excerpt, words_of
+from bruno_memory_vec.prompts.hidden_characters import marked
+from bruno_memory_vec.surfaces.cli.display import Page, Signals, counted, excerpt, words_of
 from bruno_memory_vec.surfaces.cli.opening import bars
 from bruno_memory_vec.surfaces.cli.running import Out
 
@@ -50,9 +51,9 @@ def test_excerpts_keep_their_width(width: int) -> None:
 
 
 def test_clean() -> None:
-    assert clean("two\nlines") == "two\nlines"
-    assert clean("a\x1b[0m\tb\r\x00") == "a\ufffd[0m    b\ufffd"
-    assert clean("👩\u200d🍳 \u202eevil") == "👩\u200d🍳 \ufffdevil"
+    assert marked("two\nlines") == "two\nlines"
+    assert marked("a\x1b[0m\tb\r\x00") == "a\ufffd[0m    b\ufffd"
+    assert marked("👩\u200d🍳 \u202eevil") == "👩\u200d🍳 \ufffdevil"
 
 
 def test_counted() -> None:

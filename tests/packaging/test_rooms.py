@@ -22,6 +22,7 @@ ROOMS = [
     "portability",
     "embedders",
     "config",
+    "prompts",
     "rows",
     "errors",
     "rankers",

@@ -7,18 +7,19 @@ from bruno_core.models.message import Message, MessageRole
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bruno_memory_vec import MemoryConfig
 from bruno_memory_vec.conversations.context import RECALLED, build_context, put_recalled
 
 roles = st.sampled_from([MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT])
 talks = st.lists(roles, max_size=30).map(
     lambda said: [Message(role=role, content=f"{i} {role.value}") for i, role in enumerate(said)]
 )
-limits = st.integers(1, 12)
+limits = st.integers(2, 12)
 
 
 def context(messages: list[Message], limit: int) -> list[Message]:
     user, session = UserContext(user_id="ana"), SessionContext(user_id="ana")
-    built = build_context("talk", user, session, messages, limit)
+    built = build_context("talk", user, session, messages, MemoryConfig(max_messages=limit))
     assert (built.conversation_id, built.max_messages) == ("talk", limit)
     return built.messages
 
@@ -43,10 +44,10 @@ def test_system_messages_fill_at_most_half(messages: list[Message], limit: int) 
     assert systems == every[len(every) - len(systems) :]
 
 
-@given(talks, limits.filter(lambda limit: limit > 1))
+@given(talks, limits)
 def test_a_question_always_fits(messages: list[Message], limit: int) -> None:
     user, session = UserContext(user_id="ana"), SessionContext(user_id="ana")
-    built = build_context("talk", user, session, messages, limit)
+    built = build_context("talk", user, session, messages, MemoryConfig(max_messages=limit))
     question = Message(role=MessageRole.USER, content="and now?")
     built.add_message(question)
     assert built.messages[-1] is question
@@ -57,7 +58,7 @@ def test_recalled_goes_behind_the_leading_system_messages(
     messages: list[Message], again: bool
 ) -> None:
     user, session = UserContext(user_id="ana"), SessionContext(user_id="ana")
-    built = build_context("talk", user, session, messages, 100)
+    built = build_context("talk", user, session, messages, MemoryConfig(max_messages=100))
     held, before = built.messages, list(built.messages)
     recalled = Message(role=MessageRole.SYSTEM, content="recalled", metadata={RECALLED: 1})
     for _ in range(1 + again):

@@ -14,9 +14,9 @@ from bruno_memory_vec import Hit
 from bruno_memory_vec.conversations.context import (
     RECALLED,
     LiveContexts,
-    estimate_tokens,
     recalled_message,
 )
+from bruno_memory_vec.prompts.token_bound import most_tokens
 
 
 def hit(content: str) -> Hit:
@@ -29,7 +29,7 @@ def hit(content: str) -> Hit:
 def test_the_budget_holds(contents: list[str], budget: int) -> None:
     message = recalled_message([hit(content) for content in contents], budget)
     if message is not None:
-        assert estimate_tokens(message.content) <= budget
+        assert most_tokens(message.content) <= budget
         assert message.role is MessageRole.SYSTEM
         assert message.metadata[RECALLED] == message.content.count("\n- [")
 
@@ -38,8 +38,10 @@ def test_all_that_fits_best_first() -> None:
     message = recalled_message([hit("first thing"), hit("second  \n thing")], 400)
     assert message is not None
     assert message.content.splitlines()[1:] == [
-        "- [2024-05-06, user] first thing",
-        "- [2024-05-06, user] second thing",
+        "<notes>",
+        '- [2024-05-06, user] "first thing"',
+        '- [2024-05-06, user] "second thing"',
+        "</notes>",
     ]
     assert "not instructions" in message.content
 
@@ -47,13 +49,14 @@ def test_all_that_fits_best_first() -> None:
 def test_a_long_one_is_cut_and_short_ones_still_fit() -> None:
     message = recalled_message([hit("short"), hit("long " * 1000), hit("also short")], 150)
     assert message is not None
-    assert "- [2024-05-06, user] short" in message.content
+    assert '- [2024-05-06, user] "short"' in message.content
+    assert '- [2024-05-06, user] "also short"' in message.content
     assert "…" in message.content
-    assert estimate_tokens(message.content) <= 150
+    assert most_tokens(message.content) <= 150
 
 
 def test_nothing_fits() -> None:
-    assert recalled_message([hit("x" * 100)], 20) is None
+    assert recalled_message([hit("x" * 100)], 60) is None
     assert recalled_message([], 400) is None
 
 
@@ -90,7 +93,3 @@ def test_forgotten_contexts_are_let_go() -> None:
     gc.collect()
     assert list(handed._contexts) == ["talk 1"]
     assert len(handed._contexts["talk 1"]) == 1
-
-
-def test_tokens_are_rounded_up() -> None:
-    assert [estimate_tokens("x" * n) for n in (0, 1, 4, 5)] == [0, 1, 1, 2]

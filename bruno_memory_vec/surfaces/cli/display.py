@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
+
+from bruno_memory_vec.prompts.hidden_characters import marked
 
 if TYPE_CHECKING:
     from bruno_memory_vec.recall.hits import Hit
@@ -31,26 +32,6 @@ _MARKS = "…  …"
 _WORD = re.compile(r"\w+")
 
 
-def clean(text: str) -> str:
-    """The text with visible marks for control characters, so it cannot control the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c == "\n" or not _steers(c) else _mark(c) for c in text)
-
-
-def _steers(character: str) -> bool:
-    # Cc has escape sequences; Cf has marks that change the text direction. The joiners in Cf stay,
-    # because emoji and several scripts need them.
-    kind = unicodedata.category(character)
-    return kind in ("Cc", "Cs") or (kind == "Cf" and character not in "\u200c\u200d")
-
-
-def _mark(character: str) -> str:
-    if character == "\t":
-        return "    "
-    return "" if character == "\r" else "\ufffd"
-
-
 def counted(number: int, thing: str) -> str:
     """``1 message``, ``1,200 messages``."""
     many = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
@@ -64,7 +45,7 @@ def words_of(*texts: str) -> set[str]:
 
 def excerpt(text: str, words: set[str], width: int) -> str:
     """The part of a text, at most about ``width`` cells, that has most of some words."""
-    line = " ".join(clean(text).split())
+    line = " ".join(marked(text).split())
     if cell_len(line) <= width:
         return line
     tokens = line.split(" ")
@@ -140,7 +121,7 @@ def place(hit: Hit) -> str:
     if hit.conversation_id is None:
         return "(a memory)" if hit.kind == "memory" else ""
     turn = "" if hit.turn is None else f" #{hit.turn}"
-    return f"{clean(hit.conversation_id)}{turn}"
+    return f"{marked(hit.conversation_id)}{turn}"
 
 
 class Page(Console):

@@ -96,13 +96,13 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    from bruno_memory_vec.surfaces.cli.display import clean
+    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.upkeep.diagnosis import NOTE, OK
 
     console = out.console
-    console.print(Text(clean(config.url), style="bold"), soft_wrap=True)
+    console.print(Text(marked(config.url), style="bold"), soft_wrap=True)
     if "stepped_back" in repaired:
-        console.print(Text(clean(repaired["stepped_back"]["note"])), soft_wrap=True)
+        console.print(Text(marked(repaired["stepped_back"]["note"])), soft_wrap=True)
     if "turns_given" in repaired:
         console.print(f"messages that had no turn, and have one now: {repaired['turns_given']:,}")
     if "owners_given" in repaired:
@@ -110,7 +110,7 @@ def _print(
             f"conversations that have the owner of their rows again: {repaired['owners_given']:,}"
         )
     for anew in repaired.get("rebuilt", ()):
-        console.print(Text(f"made anew: {clean(anew)}"), soft_wrap=True)
+        console.print(Text(f"made anew: {marked(anew)}"), soft_wrap=True)
     if "rows" in repaired:
         console.print(
             f"repaired: {repaired['rows']:,} rows compacted, "
@@ -122,9 +122,9 @@ def _print(
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for check in checks:
-        found = Text(clean(check.found))
+        found = Text(marked(check.found))
         if check.fix:
-            found.append(f"\n{clean(check.fix)}", style="bold")
+            found.append(f"\n{marked(check.fix)}", style="bold")
         grid.add_row(marks.get(check.state, Text("BAD", style="bold red")), check.name, found)
     console.print(grid)
     console.print("the store is sound" if sound else "the store has a problem, see above")

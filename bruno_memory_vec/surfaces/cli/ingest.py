@@ -128,11 +128,11 @@ def _refusal(tally: Tally, file: str) -> CliError:
 
 def described(bad: BadLine) -> str:
     """A bad line in words."""
-    from bruno_memory_vec.surfaces.cli.display import clean
+    from bruno_memory_vec.prompts.hidden_characters import marked
 
     where = "" if bad.where == "line" else f"{bad.where}: "
     line = "" if bad.line is None else f"line {bad.line}: "
-    return clean(f"{line}{where}{bad.problem}")
+    return marked(f"{line}{where}{bad.problem}")
 
 
 def plain(bad: BadLine) -> dict[str, Any]:

@@ -42,9 +42,9 @@ async def _maintain(out: Out, store: str | None) -> int:
 
 
 def _report(out: Out, url: str, report: MaintenanceReport) -> None:
-    from bruno_memory_vec.surfaces.cli.display import clean
+    from bruno_memory_vec.prompts.hidden_characters import marked
 
     if out.as_json:
         out.result({"store": url, **report.to_dict()})
         return
-    out.console.print(clean(str(report)), soft_wrap=True)
+    out.console.print(marked(str(report)), soft_wrap=True)

@@ -131,7 +131,8 @@ def recall(
 def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -> None:
     from rich.text import Text
 
-    from bruno_memory_vec.surfaces.cli.display import clean, counted, hit_table, words_of
+    from bruno_memory_vec.prompts.hidden_characters import marked
+    from bruno_memory_vec.surfaces.cli.display import counted, hit_table, words_of
 
     if not hits:
         whose = "any user's memory" if user is None else f"the memory of {user!r}"
@@ -139,7 +140,7 @@ def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -
         return
     console = out.console
     console.print(hit_table(hits, words_of(query)))
-    whose = "all users" if user is None else f"user {clean(user)}"
+    whose = "all users" if user is None else f"user {marked(user)}"
     console.print(
         Text(f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms", style="dim")
     )

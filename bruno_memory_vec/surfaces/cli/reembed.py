@@ -58,7 +58,8 @@ async def _reembed(out: Out, embedder: str, store: str | None) -> int:
 
 
 def _report(out: Out, url: str, report: ReembedReport) -> None:
-    from bruno_memory_vec.surfaces.cli.display import clean, counted
+    from bruno_memory_vec.prompts.hidden_characters import marked
+    from bruno_memory_vec.surfaces.cli.display import counted
 
     if out.as_json:
         data: dict[str, Any] = {"store": url, **report.to_dict()}
@@ -75,4 +76,4 @@ def _report(out: Out, url: str, report: ReembedReport) -> None:
     if report.resumed:
         told.append(f"{counted(report.resumed, 'row')} had been embedded before it was stopped")
     for line in told:
-        out.console.print(clean(line), soft_wrap=True)
+        out.console.print(marked(line), soft_wrap=True)

@@ -94,12 +94,13 @@ def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: in
     from rich.table import Table
     from rich.text import Text
 
-    from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES, clean, counted
+    from bruno_memory_vec.prompts.hidden_characters import marked
+    from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES, counted
 
     console = out.console
     shown = "" if len(turns) == total else f", the last {len(turns)} shown"
-    console.print(Text(clean(conversation), style="bold"))
-    about = f"user {clean(turns[0].user_id)}, {counted(total, 'turn')}{shown}, times in UTC"
+    console.print(Text(marked(conversation), style="bold"))
+    about = f"user {marked(turns[0].user_id)}, {counted(total, 'turn')}{shown}, times in UTC"
     console.print(Text(about, style="dim"))
     grid = Table.grid(padding=(0, 1))
     grid.add_column(justify="right", style="dim", no_wrap=True)
@@ -113,6 +114,6 @@ def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: in
             grid.add_row("", "", Text(date, style="dim"))
             day = date
         who = Text(role, style=ROLE_STYLES.get(role, ""))
-        said = Text(f"{clock}  ", style="dim").append(clean(message.content), style="not dim")
+        said = Text(f"{clock}  ", style="dim").append(marked(message.content), style="not dim")
         grid.add_row(f"#{turn.turn}", who, said)
     console.print(grid)

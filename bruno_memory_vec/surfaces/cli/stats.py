@@ -64,11 +64,12 @@ def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.store.record import readable_size
-    from bruno_memory_vec.surfaces.cli.display import clean, counted
+    from bruno_memory_vec.surfaces.cli.display import counted
 
     console, totals = out.console, data["totals"]
-    console.print(Text(clean(data["store"]), style="bold"), soft_wrap=True)
+    console.print(Text(marked(data["store"]), style="bold"), soft_wrap=True)
     parts = [
         counted(totals["messages"], "message"),
         counted(totals["memories"], "memory"),
@@ -89,7 +90,7 @@ def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
         table.add_column(name, no_wrap=True)
     for count in users:
         table.add_row(
-            Text(clean(count.user_id)),
+            Text(marked(count.user_id)),
             f"{count.messages:,}",
             f"{count.conversations:,}",
             f"{count.memories:,}",

@@ -1,0 +1,105 @@
+"""Text that came from somewhere, as one line that a prompt can quote.
+
+A model is told who speaks by tokens and marks in its prompt. A quoted text has none of them left:
+
+- Hidden characters go first (``hidden_characters``), so that they cannot take a token apart.
+  Letters in other forms (fullwidth, mathematical, circled) become plain ones.
+- Every ``<``, and what a normaliser makes one of, becomes ``‹``. That breaks whatever is written
+  as a tag: ``<|im_start|>``, ``<s>``, ``<<SYS>>``, ``<start_of_turn>``, ``<tool_call>``, our marks.
+  What stood between ``<|`` and ``|>`` is left in parentheses.
+- Words in square brackets that are capitals or name a role (``[INST]``, ``[gMASK]``, ``[system]``),
+  and dates in them, as our own notes have them, are left in parentheses.
+- The name of a role with a colon, in capitals or where a line begins (``Human:``), is left in
+  parentheses, without the colon.
+- Line breaks become spaces, ``"`` becomes ``'``, and of a run of back-quotes or tildes one is left:
+  a quotation ends with its line and with its mark, and no fence begins.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from bruno_memory_vec.prompts.hidden_characters import without_hidden
+
+# With the characters that normalisers (NFKC, NFKD) make these of.
+_LESS = "<＜﹤≮"
+_QUOTE = '"＂'
+_OPEN, _CLOSE = r"\[［﹇", r"\]］﹈"
+_COLON = ":：﹕︓"
+_TICKS = "`｀\u1fef"
+# With those that look like them: a token needs the real ones, a reader does not.
+_LIKE_LESS = f"{_LESS}‹«《〈⟨❮❬˂ᐸ≪⧼"
+_LIKE_MORE = ">＞﹥≯›»》〉⟩❯❭˃ᐳ≫⧽"
+_LIKE_PIPE = "|｜∣ǀ│┃❘❙❚¦￨‖ǁ∥"
+
+_OTHER_LETTERS = re.compile(
+    "[\u2100-\u214f\u24b6-\u24e9\uff21-\uff5a\U0001d400-\U0001d7cb\U0001f130-\U0001f149]"
+)
+# Bounded, and each begun once, so that a long run of one character takes no time.
+_BEGINS = f"(?<![{_LIKE_LESS}])[{_LIKE_LESS}]+ ?[{_LIKE_PIPE}]{{1,8}}"
+_TOKEN = re.compile(
+    f"{_BEGINS}([^{_LIKE_LESS}{_LIKE_MORE}{_LIKE_PIPE}]{{0,80}})"
+    f"[{_LIKE_PIPE}]{{1,8}} ?[{_LIKE_MORE}]+"
+)
+_HALF_TOKEN = re.compile(_BEGINS)
+_BRACKETED = re.compile(f"[{_OPEN}]([^{_OPEN}{_CLOSE}()]+)[{_CLOSE}]")
+_DATE = r"\s*\d{2,4}\s*[-./年]\s*\d"
+_DATED = re.compile(_DATE)
+_OPENS_DATE = re.compile(f"[{_OPEN}](?={_DATE})")
+_NAMES = (
+    "system user assistant human ai bot model developer tool function instruction instructions "
+    "response inst sys gmask smask"
+).split()
+_ROLE = rf"(?:{'|'.join(_NAMES)})(?: (?:prompt|message|result|call|response)s?)?"
+_IS_ROLE = re.compile(_ROLE, re.IGNORECASE)
+_SPEAKS_FIRST = re.compile(rf"([\s#*>_-]*)({_ROLE})[\s*_]*[{_COLON}]", re.IGNORECASE)
+_CAPITALS = "|".join(form for name in _NAMES for form in (name.capitalize(), name.upper()))
+_SPEAKS = re.compile(rf"(?<!\w)({_CAPITALS})[\s*_]*[{_COLON}]")
+_LINES = re.compile("[\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]+")
+_RUN_OF_TICKS = re.compile(f"[{_TICKS}]{{2,}}|~{{2,}}")
+_PLAIN = str.maketrans(dict.fromkeys(_LESS, "‹") | dict.fromkeys(_QUOTE, "'"))
+
+
+def quotable(text: str) -> str:
+    """The text as one line without any of the marks above; it may become empty.
+
+    It changes nothing the second time. The time it takes grows with the length of the text.
+    """
+    while True:
+        once = _broken(text)
+        # What was broken may stand together in a new way, so until nothing changes any more.
+        if once == text:
+            return once
+        text = once
+
+
+def _broken(text: str) -> str:
+    lines = [_plain_letters(without_hidden(line)) for line in _LINES.split(text)]
+    line = " ".join(" ".join(_first_speaker_named(line) for line in lines).split())
+    line = _SPEAKS.sub(r"(\1) ", _first_speaker_named(line))
+    line = _HALF_TOKEN.sub("(", _TOKEN.sub(r"(\1)", line))
+    line = _OPENS_DATE.sub("(", _BRACKETED.sub(_unbracketed, line))
+    line = _RUN_OF_TICKS.sub(lambda run: run[0][0], line.translate(_PLAIN))
+    return " ".join(line.split())
+
+
+def _first_speaker_named(line: str) -> str:
+    found = _SPEAKS_FIRST.match(line)
+    return line if found is None else f"{found[1]}({found[2]}) {line[found.end() :]}"
+
+
+def _unbracketed(found: re.Match[str]) -> str:
+    inner = found[1]
+    capitals = inner.upper() == inner and sum(map(str.isalpha, inner)) > 1
+    role = _IS_ROLE.fullmatch(inner.replace("_", " ").replace("/", " ").strip()) is not None
+    return f"({inner})" if capitals or role or _DATED.match(inner) else found[0]
+
+
+def _plain_letters(text: str) -> str:
+    return text if text.isascii() else _OTHER_LETTERS.sub(_plain_letter, text)
+
+
+def _plain_letter(found: re.Match[str]) -> str:
+    plain = unicodedata.normalize("NFKC", found[0])
+    return plain if len(plain) == 1 and plain.isascii() and plain.isalpha() else found[0]

@@ -1,0 +1,95 @@
+"""An upper bound of how many tokens a text has, whatever model reads it.
+
+Models count differently, and a memory does not know which one will read its notes. What holds for
+all of them: a byte-pair tokenizer makes of a text at most one token for each of its UTF-8 bytes
+(one that normalises first, for each byte of the normalised text). That is far too much for most
+texts. So two lists say what is less in each of nine vocabularies (``scripts/token_costs.py``): some
+twelve thousand English words that are one token behind a space, and characters of other scripts
+that are one token or two. English comes out at about one and a half times its real count, hostile
+text never below it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+
+from bruno_memory_vec.errors import InvalidInputError
+
+#: Counts the tokens of a text.
+Counter = Callable[[str], int]
+
+# Vocabularies of the SentencePiece kind begin each text with one space.
+_BEGINNING = 1
+# Behind the word stands nothing that a tokenizer could take into it.
+_WORD = re.compile(" ([A-Za-z]+)(?![A-Za-z]|[^\\x00-\\x7f‘’“”…–—])")
+
+
+def most_tokens(text: str) -> int:
+    """At most how many tokens a text has; 0 for an empty one."""
+    if not text:
+        return 0
+    words, costs = _words(), _character_costs()
+    known = 0
+
+    def without_known(found: re.Match[str]) -> str:
+        nonlocal known
+        if found[1] not in words:
+            return found[0]
+        known += 1
+        return ""
+
+    rest = _WORD.sub(without_known, text)
+    if rest.isascii():
+        return _BEGINNING + known + len(rest)
+    return _BEGINNING + known + sum(map(costs.__getitem__, rest))
+
+
+def counter(given: Counter | None) -> Counter:
+    """The counter of tokens that was given, with its results checked; else :func:`most_tokens`."""
+    if given is None:
+        return most_tokens
+
+    def counted(text: str) -> int:
+        fix = "Give a function that takes a str and returns its number of tokens."
+        try:
+            number = given(text)
+        except Exception as error:  # whatever a tokenizer raises
+            raise InvalidInputError(
+                "count_tokens", f"failed: {error}", fix=fix, cause=error
+            ) from error
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise InvalidInputError("count_tokens", f"returned {ascii(number)[:80]}", fix=fix)
+        return number
+
+    return counted
+
+
+class _Costs(dict[str, int]):
+    """The most tokens of a character: as listed, or its bytes, also when it is normalised."""
+
+    def __missing__(self, character: str) -> int:
+        normal = unicodedata.normalize("NFKC", character)
+        return max(len(_bytes(character)), len(_bytes(normal)))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+@cache
+def _words() -> frozenset[str]:
+    return frozenset(_read("one_token_words.txt").split())
+
+
+@cache
+def _character_costs() -> _Costs:
+    one, two = _read("token_characters.txt").split()
+    return _Costs(dict.fromkeys(one, 1) | dict.fromkeys(two, 2))
+
+
+def _read(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
