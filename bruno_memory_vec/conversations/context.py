@@ -98,27 +98,27 @@ def to_store(messages: Any) -> Any:
     """
     if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
         return messages
-    kept = [_without_ours(message) for message in messages]
-    left_out = sum(message is None for message in kept)
-    if left_out:
-        _log.debug("recalled_notes_not_stored", messages=left_out)
-    return [message for message in kept if message is not None]
+    kept = [left for message in messages for left in _without_ours(message)]
+    if len(kept) < len(messages):
+        _log.debug("recalled_notes_not_stored", messages=len(messages) - len(kept))
+    return kept
 
 
-def _without_ours(message: Any) -> Any:
+def _without_ours(message: Any) -> list[Any]:
+    """What is left of a message: it, as it is or shorter, or nothing."""
     if not isinstance(message, (Message, MemoryEntry)) or not isinstance(message.content, str):
-        return message
+        return [message]
     ours = isinstance(message, Message) and _marked_as_ours(message)
     text = without_notes(message.content)
-    if not text or (ours and text is message.content):
-        return None
-    if text is message.content:
-        return message
+    if text is message.content and not ours:
+        return [message]
+    if not text or text is message.content:
+        return []
     changed: dict[str, Any] = {"content": text}
     if ours:
         kept = {key: value for key, value in message.metadata.items() if key != RECALLED}
         changed["metadata"] = kept
-    return message.model_copy(update=changed)
+    return [message.model_copy(update=changed)]
 
 
 def _marked_as_ours(message: Message) -> bool:
