@@ -201,8 +201,8 @@ class Erases(Protocol):
     def erasable_since(self) -> float | None:
         """Since when rows that were deleted or replaced wait to be erased.
 
-        In terms of ``time.monotonic()``; the opening, if it was before that. None where none wait.
-        A killed process does not change that.
+        In terms of ``time.monotonic()``, also where another process deleted them. None where none
+        wait. A killed process does not change that.
         """
         ...
 

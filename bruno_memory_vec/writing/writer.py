@@ -68,8 +68,9 @@ _REST = 3.0
 _EXPIRY_EVERY, _EXPIRY_FIRST = 600.0, 60.0
 # Seconds until erasing is tried again after a failure.
 _ERASE_AGAIN = 300.0
-# A store of more rows is not erased by close(), which would take long, but by what comes later.
-_ROWS_ERASED_AT_CLOSE = 50_000
+# In a store of more rows close() does not erase, which would take seconds, unless something has
+# waited for a day: it may be that the store is never open for long.
+_ROWS_ERASED_AT_CLOSE = 20_000
 
 _SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
 _ERASE, _EXPIRE = "erase what was deleted", "remove expired memories"
@@ -371,10 +372,13 @@ class Writer:
         self._erasing_took = time.perf_counter() - started
 
     async def _is_erased_at_close(self) -> bool:
-        if not self.has_erasable:
+        since = self._erasable_since()
+        if since is None:
             return await erasure.some_has_erasable(self._projections)
         if await self._erasing_waits():
             return False
+        if time.monotonic() - since >= erasure.LONGEST:
+            return True
         return await self._rows.count(EVERYONE, RowFilter()) <= _ROWS_ERASED_AT_CLOSE
 
     async def _erasing_waits(self) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, EngineError
+from .sync import unfinished
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
@@ -48,9 +49,15 @@ class Erasure:
         self._fsync = fsync
         #: Counts the commits that delete or replace rows.
         self.deletions = 0
-        #: Since when something is to be erased (``time.monotonic()``, from the opening on at the
-        #: earliest); None where nothing is.
-        self.since: float | None = time.monotonic() if self._marker.exists() else None
+        #: Since when something is to be erased (``time.monotonic()``); None where nothing is.
+        self.since: float | None = self._marked()
+
+    def _marked(self) -> float | None:
+        try:
+            age = time.time() - self._marker.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        return time.monotonic() - max(0.0, age)
 
     def begin(self) -> None:
         """Call it before a commit that deletes or replaces rows. It may block.
@@ -106,6 +113,22 @@ class Erasure:
             return 0
         done = await table.update(updates_sql={_ANY_COLUMN: _ANY_COLUMN}, where=where)
         return int(done.rows_updated)
+
+    def sweep(self) -> None:
+        """Delete files that a killed process has begun and not named. It blocks.
+
+        The caller lets nothing be written meanwhile.
+
+        Raises:
+            BackendUnavailable: one cannot be deleted.
+        """
+        for folder, _, names in os.walk(self._table):
+            for name in filter(unfinished, names):
+                path = Path(folder) / name
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise _failed(path, error) from error
 
     def versions(self) -> int:
         """How many versions are kept. It blocks."""

@@ -89,7 +89,7 @@ class Sync:
             # Clean-up may remove a folder while it is listed.
             with suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
                 for entry in entries:
-                    if entry.name in _NOT_NEEDED or _unfinished(entry.name):
+                    if entry.name in _NOT_NEEDED or unfinished(entry.name):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         folders.add(entry.path)
@@ -131,7 +131,7 @@ class Sync:
             os.close(handle)
 
 
-def _unfinished(name: str) -> bool:
+def unfinished(name: str) -> bool:
     """Whether it is a temporary file, which LanceDB has not renamed yet."""
     return name.startswith(".tmp") or "#" in name
 

@@ -219,6 +219,7 @@ class Upkeep:
 
     async def _prune(self, table: AsyncTable) -> None:
         """Remove all versions but the newest, and what a killed process left, which none names."""
+        await asyncio.to_thread(self.erasure.sweep)
         for _ in range(_MOST_PRUNES):
             await asyncio.sleep(_UNTIL_OLD)
             await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)

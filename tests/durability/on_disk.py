@@ -8,6 +8,7 @@ of removed rows. Every value of every SQLite table. Whatever is compressed as a 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,14 @@ import tantivy
 
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, row_schema
 
-_ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
+#: What a word looks like that can be looked for.
+WORD = re.compile("zq[a-z0-9]{14}")
+
+_FORMS = {
+    "utf-8": re.compile(rb"zq[a-z0-9]{14}"),
+    "utf-16-le": re.compile(rb"z\0q\0(?:[a-z0-9]\0){14}"),
+    "utf-16-be": re.compile(rb"\0z\0q(?:\0[a-z0-9]){14}"),
+}
 _CODECS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"\x1f\x8b\x08": "gzip"}
 
 
@@ -29,17 +37,16 @@ async def found(folder: Path, words: Iterable[str]) -> dict[str, list[str]]:
 
     Args:
         folder: of a closed store.
-        words: in lower case, made of letters and digits.
+        words: each as :data:`WORD` says.
     """
     texts = [*_raw(folder), *_sqlite(folder), *_tantivy(folder / "lexical")]
     for table in sorted(folder.glob("**/rows.lance")):  # noqa: ASYNC240  # a test
         texts += await _lance(table)
-    places: dict[str, list[str]] = {}
-    for word in words:
-        forms = {word.encode(encoding) for encoding in _ENCODINGS}
-        where = sorted({place for place, data in texts if any(form in data for form in forms)})
-        if where:
-            places[word] = where
+    asked, places = set(words), dict[str, list[str]]()
+    for place, data in texts:
+        for encoding, form in _FORMS.items():
+            for word in {match.decode(encoding) for match in form.findall(data)} & asked:
+                places.setdefault(word, []).append(place)
     return places
 
 
