@@ -70,7 +70,8 @@ class Erasure:
             return
         try:
             self._marker.touch()
-            self._settle()
+            self._settle(self._marker)
+            self._settle(self._marker.parent)
         except OSError as error:
             raise _failed(self._marker, error) from error
         self.since = time.monotonic()
@@ -92,7 +93,7 @@ class Erasure:
             )
         try:
             self._marker.unlink(missing_ok=True)
-            self._settle()
+            self._settle(self._marker.parent)
         except OSError as error:
             raise _failed(self._marker, error) from error
         self.since = None
@@ -142,9 +143,9 @@ class Erasure:
         numbers = (name.partition("-")[0] for name in _names(self._table / _DELETIONS, ""))
         return {int(number) for number in numbers if number.isdecimal()}
 
-    def _settle(self) -> None:
+    def _settle(self, path: Path) -> None:
         if self._fsync and os.name == "posix":
-            handle = os.open(self._marker.parent, os.O_RDONLY)
+            handle = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:

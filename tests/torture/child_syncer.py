@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.indexers.lance import upkeep as lance_upkeep
+from bruno_memory_vec.indexers.lance.upkeep import Upkeep
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
 from bruno_memory_vec.indexers.schema import LOG
 from bruno_memory_vec.writing import background as flushing
@@ -82,7 +83,23 @@ def files(rows: Path) -> set[str]:
 
 async def main(folder: Path, log: Path) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    number = 0
+    number, prune = 0, Upkeep._prune
+
+    def keep(kind: str, made: Iterable[str]) -> None:
+        """Copy files that may be removed later."""
+        for file in made:
+            if not file.startswith(LOG):
+                copy = folder / "kept" / kind / file
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / kind / "rows" / file, copy)
+
+    async def kept_before_pruned(self: Upkeep, table: Any) -> None:
+        # Erasing removes at once what it has just made, for all that a power cut would find it.
+        rows = Path(self._path)
+        keep(rows.parent.name, files(rows))
+        await prune(self, table)
+
+    Upkeep._prune = kept_before_pruned  # type: ignore[method-assign]
 
     async def acknowledged(memory: Any, kind: str, name: str, before: set[str]) -> set[str]:
         nonlocal number
@@ -94,12 +111,7 @@ async def main(folder: Path, log: Path) -> None:
             copy = folder / "kept-log" / kind / path.name / str(number)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-        for file in made:
-            if file.startswith(LOG):
-                continue
-            copy = folder / "kept" / kind / file
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / kind / "rows" / file, copy)
+        keep(kind, made)
         holds = sorted(row["content"] for row in await rows_of(memory))
         line = {"ack": number, "store": kind, "work": name, "made": made, "holds": holds}
         os.write(handle, (json.dumps(line) + "\n").encode())

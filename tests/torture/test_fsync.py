@@ -114,9 +114,12 @@ def seen(
 LOGGED = ("store", "bulk", "remember")
 
 
-# What LanceDB does not need to read a table (indexers/lance/sync.py says why).
+# What LanceDB does not need to read a table (indexers/lance/sync.py says why). Without the record of
+# their checksums, the indexes are made anew.
 def needed(name: str) -> bool:
-    return "/_transactions/" not in name and not name.endswith("latest_version_hint.json")
+    return "/_transactions/" not in name and not name.endswith(
+        ("latest_version_hint.json", "index-checksums.json")
+    )
 
 
 def test_every_new_file_and_its_name_are_synced_before_the_acknowledgement(seen: Seen) -> None:
