@@ -79,6 +79,15 @@ def test_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     refused(tmp_path / "mine.toml", r"mine\.toml' cannot be read")
 
 
+@POSIX
+def test_a_name_that_steers_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "mine\x1b[2J\u202e.toml"
+    path.write_text("[")
+    with pytest.raises(InvalidInputError, match="is not TOML") as caught:
+        load_profile(path)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("name", ["a\0", "a\0.toml", "\0.toml", "a\0/b.toml"])
 def test_a_name_with_nul(name: str) -> None:
     refused(name, "NUL")

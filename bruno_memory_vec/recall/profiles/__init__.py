@@ -212,4 +212,6 @@ def _why(error: Exception) -> str:
 
 
 def _refused(problem: str, fix: str, cause: Exception | None = None) -> InvalidInputError:
+    # A file's name may hold what steers a terminal.
+    problem = "".join(c if c.isprintable() else "\ufffd" for c in problem)
     return InvalidInputError("profile", problem, fix=fix, cause=cause)
