@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .aio import yielding_gil
-from .schema import CHECKSUM, COLUMNS, row_schema
+from .schema import CHECKSUM, COLUMNS, MESSAGE, row_schema
 
 #: The columns that change when a row is used, besides the checksum.
 USED = ("access_count", "last_accessed")
@@ -109,6 +109,8 @@ def checksums(rows: pa.Table) -> NDArray[np.int64]:
 def changed(rows: pa.Table) -> NDArray[np.bool_]:
     """Which rows are not as they were stored, bool (n,).
 
+    A message without a turn is not checked: only a hand leaves one, and its turn is still to come.
+
     Args:
         rows: with all columns; without the vector, neither the vectors nor the uses are checked.
     """
@@ -117,6 +119,10 @@ def changed(rows: pa.Table) -> NDArray[np.bool_]:
     if "vector" not in rows.column_names:
         unlike >>= np.int64(32)
     found: NDArray[np.bool_] = unlike != 0
+    if rows.column("turn").null_count and found.any():
+        said = pc.equal(rows.column("kind"), MESSAGE)
+        unplaced = pc.and_(said, rows.column("turn").is_null())
+        found &= ~pc.fill_null(unplaced, False).to_numpy()
     return found
 
 
@@ -142,17 +148,6 @@ def with_contents(rows: pa.Table) -> pa.Table:
     low = rows.column(CHECKSUM).to_numpy() & np.int64(0xFFFFFFFF)
     high = (_content_crcs(rows).astype(np.uint64) << np.uint64(32)).view(np.int64)
     return rows.set_column(at, rows.schema.field(at), pa.array(high | low))
-
-
-def updated(before: pa.Table, after: pa.Table) -> pa.Array:
-    """The checksums of rows after any column was set; one that was wrong stays wrong.
-
-    Args:
-        before: all columns and the vector, as they were.
-        after: the same, as they will be, in the same order.
-    """
-    kept = before.column(CHECKSUM).to_numpy()
-    return pa.array(kept ^ checksums(before) ^ checksums(after))
 
 
 def used(before: pa.Table, after: pa.Table) -> pa.Array:

@@ -164,7 +164,7 @@ async def list_conversations(
         one["conversation_id"]: [opening.get(one["conversation_id"], one["turn_min"])]
         for one in chosen
     }
-    first_words = await rows.read(scope, _SAID, ["conversation_id", "content"], turns=turns)
+    first_words = await rows.read(scope, _SAID, COLUMNS, turns=turns)
     titles = dict(_pairs(first_words, "content"))
     return Page(
         (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+import numpy as np
 from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
+from numpy.typing import NDArray
 
 from bruno_memory_vec.rows.models import Row
 
@@ -66,6 +68,82 @@ class ContextRecord:
     messages: list[Message]
 
 
+@dataclass(frozen=True, slots=True)
+class LostRow:
+    """A row that was acknowledged and is gone, and where it was, as far as that is known.
+
+    Attributes:
+        seq: its ``seq``.
+        conversation_id: of a message that was in the hot context, else None.
+        user_id: whose message it was.
+        turn: its position in the conversation.
+    """
+
+    seq: int
+    conversation_id: str | None = None
+    user_id: str | None = None
+    turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Acknowledged:
+    """The content of a ledger, as of one moment. Arrays are int64 (n,), ascending.
+
+    Attributes:
+        alive: the ``seq`` of each row that was acknowledged, and neither deleted nor lost.
+        leaving: of these, those that a change was about to remove.
+        lost: rows that were acknowledged, not deleted, and are gone.
+        given_up: lost rows that a repair has given up.
+        returned: rows that were deleted or replaced, and are there again.
+    """
+
+    alive: NDArray[np.int64]
+    leaving: NDArray[np.int64]
+    lost: tuple[LostRow, ...]
+    given_up: NDArray[np.int64]
+    returned: NDArray[np.int64]
+
+
+class Ledger(Protocol):
+    """Which rows were acknowledged and not deleted since, so that a loss of rows shows.
+
+    Rows are added to it, and taken from it, by :meth:`SessionStore.apply` and
+    :meth:`SessionStore.restore`, in the same transaction as all else.
+    """
+
+    async def count(self) -> int:
+        """How many rows are alive."""
+        ...
+
+    async def read(self) -> Acknowledged:
+        """All of it."""
+        ...
+
+    async def leave(self, seqs: Iterable[int]) -> None:
+        """Note that a change is about to remove rows; it may be killed before its end."""
+        ...
+
+    async def settle(
+        self,
+        *,
+        alive: Iterable[int] = (),
+        gone: Iterable[int] = (),
+        lost: Iterable[int] = (),
+        given_up: Iterable[int] = (),
+        returned: Iterable[int] = (),
+    ) -> None:
+        """Note what was found out about rows. Lost rows leave the hot context.
+
+        Args:
+            alive: they are there; nothing else is to be said of them.
+            gone: they were deleted or replaced.
+            lost: they should be there, and are not.
+            given_up: lost rows that are not missed any more.
+            returned: they are there, though they had been deleted or replaced.
+        """
+        ...
+
+
 class SessionStore(Protocol):
     """Sessions, owners, users, next turns and hot context.
 
@@ -81,8 +159,19 @@ class SessionStore(Protocol):
         """The ``seq`` of the last row that was applied, -1 for none."""
         ...
 
+    @property
+    def ledger(self) -> Ledger:
+        """Which rows were acknowledged."""
+        ...
+
     async def apply(
-        self, turns: Sequence[HotTurn], last_seq: int, noted: Mapping[str, str] = NOTHING
+        self,
+        turns: Sequence[HotTurn],
+        last_seq: int,
+        noted: Mapping[str, str] = NOTHING,
+        *,
+        added: Iterable[int] = (),
+        removed: Iterable[int] = (),
     ) -> None:
         """Apply a commit: owners, next turns and hot messages.
 
@@ -90,13 +179,22 @@ class SessionStore(Protocol):
             turns: the last messages of each conversation in the commit.
             last_seq: the largest ``seq`` of the commit.
             noted: by conversation, the user of a memory that was stored in it.
+            added: the ``seq`` of all its rows, for the ledger.
+            removed: the ``seq`` of rows that it has replaced.
         """
         ...
 
-    async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
+    async def restore(
+        self,
+        conversations: Sequence[tuple[str, str, int]],
+        last_seq: int,
+        *,
+        added: Iterable[int] = (),
+    ) -> None:
         """Apply rows that were missed, given as (conversation, owner, next turn).
 
         The hot messages of these conversations become stale. A known owner does not change.
+        ``added`` is the ``seq`` of each of the rows, for the ledger.
         """
         ...
 

@@ -34,8 +34,26 @@ CREATE TABLE hot_messages (
     conversation_id TEXT NOT NULL,
     user_id         TEXT NOT NULL,
     turn            INTEGER NOT NULL,
+    seq             INTEGER NOT NULL,
     payload         TEXT NOT NULL,      -- Message, as tagged JSON
     PRIMARY KEY (conversation_id, user_id, turn)
 ) WITHOUT ROWID;
 
+-- Which rows were acknowledged and not deleted since (ledger.py).
+CREATE TABLE ledger (
+    block           INTEGER PRIMARY KEY,    -- seq / 1024
+    alive           BLOB NOT NULL           -- 1024 bits, the lowest seq first
+);
+
+-- Rows about which there is more to say; where they were, as far as it is known.
+CREATE TABLE ledger_marks (
+    seq             INTEGER PRIMARY KEY,
+    mark            TEXT NOT NULL,
+    conversation_id TEXT,
+    user_id         TEXT,
+    turn            INTEGER
+);
+
 INSERT INTO meta VALUES ('last_seq', -1);
+-- How many rows the ledger has.
+INSERT INTO meta VALUES ('rows', 0);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -26,6 +26,7 @@ from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.cache import HotCache, Parts
+from bruno_memory_vec.sessions.ledger import SQLiteLedger, record
 from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
 
 SCHEMA_VERSION = 2
@@ -152,8 +153,18 @@ class SQLiteSessionStore:
         ((value,),) = await self._read("SELECT value FROM meta WHERE key = 'last_seq'")
         return int(value)
 
+    @property
+    def ledger(self) -> SQLiteLedger:
+        return SQLiteLedger(_Transactions(self))
+
     async def apply(
-        self, turns: Sequence[HotTurn], last_seq: int, noted: Mapping[str, str] = NOTHING
+        self,
+        turns: Sequence[HotTurn],
+        last_seq: int,
+        noted: Mapping[str, str] = NOTHING,
+        *,
+        added: Iterable[int] = (),
+        removed: Iterable[int] = (),
     ) -> None:
         by_conversation: dict[str, list[HotTurn]] = {}
         for turn in turns:
@@ -161,13 +172,22 @@ class SQLiteSessionStore:
 
         def work(database: sqlite3.Connection) -> None:
             apply_rows(database, by_conversation, noted, self.max_messages, last_seq)
+            record(database, added, removed)
 
         await self._transact("follow the rows", work, conversations={*by_conversation, *noted})
 
-    async def restore(self, conversations: Sequence[tuple[str, str, int]], last_seq: int) -> None:
-        await self._transact(
-            "follow the rows", lambda database: apply_summaries(database, conversations, last_seq)
-        )
+    async def restore(
+        self,
+        conversations: Sequence[tuple[str, str, int]],
+        last_seq: int,
+        *,
+        added: Iterable[int] = (),
+    ) -> None:
+        def work(database: sqlite3.Connection) -> None:
+            apply_summaries(database, conversations, last_seq)
+            record(database, added, ())
+
+        await self._transact("follow the rows", work)
 
     # Conversations
 
@@ -419,6 +439,19 @@ class SQLiteSessionStore:
                     return await transact(self._connection, work)
                 finally:
                     self._hot.changed(**changed)
+
+
+class _Transactions:
+    """What the ledger needs of a session store."""
+
+    def __init__(self, store: SQLiteSessionStore) -> None:
+        self._store = store
+
+    async def change(self, operation: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._store._transact(operation, work)
+
+    async def read(self, statement: str) -> list[Any]:
+        return await self._store._read(statement)
 
 
 async def mark_all_stale(path: Path) -> None:
@@ -750,10 +783,16 @@ def write_anew(path: str) -> None:
 def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:
     # Older copies of a message that was stored again are removed by a refill, after mark_stale.
     database.executemany(
-        "INSERT OR REPLACE INTO hot_messages (conversation_id, user_id, turn, payload) "
-        "VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO hot_messages (conversation_id, user_id, turn, seq, payload) "
+        "VALUES (?, ?, ?, ?, ?)",
         (
-            (turn.conversation_id, turn.user_id, turn.turn, message_to_json(turn.row))
+            (
+                turn.conversation_id,
+                turn.user_id,
+                turn.turn,
+                turn.row["seq"],
+                message_to_json(turn.row),
+            )
             for turn in yielding_gil(turns)
         ),
     )

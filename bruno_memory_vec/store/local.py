@@ -195,12 +195,14 @@ def behind_a_log(
 
 
 def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
-    """The index with the cache in front of it, unless the cache is off."""
+    """The index with checks of its rows, and with the cache in front of it, unless that is off."""
+    from bruno_memory_vec.indexers.checked import CheckedIndex
     from bruno_memory_vec.indexers.lance.cache import CachedIndex
 
+    checked = CheckedIndex(rows)
     if config.recall_cache_mb == 0:
-        return rows
-    return CachedIndex(rows, config.recall_cache_mb * 2**20, shared=config.read_only)
+        return checked
+    return CachedIndex(checked, config.recall_cache_mb * 2**20, shared=config.read_only)
 
 
 def _open_lexical(folder: Path, analyser: Analyser, read_only: bool, anew: bool) -> LexicalIndex:

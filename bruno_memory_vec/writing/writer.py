@@ -239,7 +239,7 @@ class Writer:
         async with self._committing:
             self._lease.check()
             uncertain, self._uncertain = self._uncertain, True
-            change = Change(conversations=await self._conversations_of(scope, where))
+            change = await self._deletion_of(scope, where)
             failed = await self._projections.before(change)
             gone = await to_its_end(self._rows.delete(scope, where))
             failed |= await self._projections.apply(replace(change, removed=gone))
@@ -249,16 +249,17 @@ class Writer:
             self._afterwards()
         return len(gone)
 
-    async def _conversations_of(self, scope: Scope, where: RowFilter) -> list[str]:
-        """The conversations whose hot context may show some of these rows."""
+    async def _deletion_of(self, scope: Scope, where: RowFilter) -> Change:
+        """The rows that match, and the conversations whose hot context may show some of them."""
+        found = await self._rows.read(scope, where, ["seq", "kind", "conversation_id"])
         if MESSAGE not in (where.kinds or (MESSAGE,)):
-            return []
-        if scope.conversation_id is not None:
-            return [scope.conversation_id]
-        said = replace(where, kinds=(MESSAGE,))
-        found = await self._rows.read(scope, said, ["conversation_id"])
-        conversations: list[str] = pc.unique(found.column("conversation_id")).to_pylist()
-        return conversations
+            conversations = []
+        elif scope.conversation_id is not None:
+            conversations = [scope.conversation_id]
+        else:
+            said = found.filter(pc.equal(found.column("kind"), MESSAGE))
+            conversations = pc.unique(said.column("conversation_id")).to_pylist()
+        return Change(removed=found.column("seq").to_numpy(), conversations=conversations)
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""

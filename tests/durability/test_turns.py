@@ -60,7 +60,7 @@ async def test_the_sessions_alone(tmp_path: Path) -> None:
     def turn(number: int) -> HotTurn:
         from bruno_memory_vec.rows.models import message_row
 
-        row = message_row(message(f"turn {number}"), "ana", "talk")
+        row = message_row(message(f"turn {number}"), "ana", "talk") | {"seq": number}
         return HotTurn("ana", "talk", number, row)
 
     await sessions.apply([turn(4), turn(2)], 1)

@@ -29,9 +29,9 @@ applied = []
 
 
 class Counting(SQLiteSessionStore):
-    async def apply(self, turns, last_seq, noted):
+    async def apply(self, turns, last_seq, noted, **ledger):
         applied.append((len(turns), last_seq))
-        await super().apply(turns, last_seq, noted)
+        await super().apply(turns, last_seq, noted, **ledger)
 
 
 class Mine:

@@ -199,7 +199,7 @@ def _query() -> Any:
 async def test_a_turn_that_was_given_already_is_not_given_again(engines: Engines) -> None:
     """The sessions know of turns whose rows are gone."""
     await engines.rows.upsert(rows(message(0)), all_new=True)
-    row = message_row(said("gone"), "ana", "talk")
+    row = message_row(said("gone"), "ana", "talk") | {"seq": 7}
     await engines.sessions.apply([HotTurn("ana", "talk", 8, row)], 0)
     await engines.rows.upsert(rows(message(1, turn=None)), all_new=True)
     await engines.follow()

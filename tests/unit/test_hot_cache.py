@@ -23,7 +23,7 @@ Store = SQLiteSessionStore
 
 def row(text: str, conversation: str = "c", **metadata: Any) -> Row:
     given = Message(role=MessageRole.USER, content=text, metadata=metadata)
-    return message_row(given, "ana", conversation)
+    return message_row(given, "ana", conversation) | {"seq": 0}
 
 
 def turn(number: int, text: str, conversation: str = "c", **metadata: Any) -> HotTurn:

@@ -88,7 +88,9 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     for number in range(5):
         await memory.store_message(said(f"pear {number}"), "talk 0", user_id="ana")
         # Each a fragment of its own.
-        await (await memory._lazy.get()).rows.inner.flush()
+        flushes = capability((await memory._lazy.get()).rows, Flushes)
+        assert flushes is not None
+        await flushes.flush()
     report = await memory.maintain(lambda *step: shown.append(step))
     assert report.ok
     assert report.verified
@@ -217,7 +219,8 @@ async def test_a_message_without_a_turn(memory: VectorMemory) -> None:
     lost = table([message_row(0, conversation_id=None, turn=None)], DIMENSION)
     await store.rows.upsert(lost, all_new=True)
     store.lexical.add(lost.select(list(LEXICAL_COLUMNS)))
-    problem = only_problem(await memory.maintain())
+    returned, problem = (await memory.maintain()).problems
+    assert returned.part == "returned"
     assert "1 message without a place" in problem.found
     assert problem.found.endswith("seq 0")
 
@@ -272,10 +275,9 @@ async def test_a_vector_that_is_no_unit_vector(folder: Path, bad: float) -> None
 
 async def test_a_missing_vector(folder: Path) -> None:
     index = await LanceIndex.open(str(folder / "rows"), DIMENSION)
-    row = {**memory_row(1000), "vector": None}
-    await index.upsert(table([], DIMENSION, np.empty((0, DIMENSION))).from_pylist(
-        [row], schema=index.schema
-    ), all_new=True)  # fmt: skip
+    row = {**memory_row(1000), "vector": None, "checksum": 0}
+    rows = with_checksums(pa.Table.from_pylist([row], schema=index.schema))
+    await index.upsert(rows, all_new=True)
     await index.close()
     assert only_problem(await maintained(folder)).part == "vectors"
 

@@ -23,7 +23,12 @@ Store = SQLiteSessionStore
 
 def turns(*numbers: int, talk: str = "c", user: str = "ana") -> list[HotTurn]:
     return [
-        HotTurn(user, talk, number, message_row(message(f"text {number}"), user, talk))
+        HotTurn(
+            user,
+            talk,
+            number,
+            message_row(message(f"text {number}"), user, talk) | {"seq": number},
+        )
         for number in numbers
     ]
 

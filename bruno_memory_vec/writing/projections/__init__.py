@@ -48,7 +48,8 @@ class Change:
         table: the rows that were added or that replaced others, with all columns; None for a
             deletion.
         rows: the same rows as dicts, in the same order.
-        removed: int64 (n,), the ``seq`` of rows that were deleted or replaced.
+        removed: int64 (n,), the ``seq`` of rows that were deleted or replaced; before the commit,
+            of those that are to be.
         conversations: the conversations that have lost a message.
     """
 

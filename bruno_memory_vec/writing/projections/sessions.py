@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from bruno_memory_vec.indexers.aio import LoopLock
-from bruno_memory_vec.indexers.checksum import updated
+from bruno_memory_vec.indexers.checksum import with_checksums
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE
@@ -20,6 +20,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
+from bruno_memory_vec.writing.reconcile import reconcile
 
 _log = get_logger(__name__)
 
@@ -44,13 +45,15 @@ class SessionsProjection:
         return Standing(await self._sessions.last_seq())
 
     async def before(self, change: Change) -> None:
-        """Mark conversations that are about to lose a message as stale.
+        """Mark conversations that are about to lose a message as stale, and note which rows go.
 
-        It is done before the commit, in case the process is killed after it, and again after it,
-        in case a refill has read the rows in between.
+        It is done before the commit, in case the process is killed after it. Conversations are
+        marked again after it, in case a refill has read the rows in between.
         """
         for conversation in change.conversations:
             await self._sessions.mark_stale(conversation)
+        if len(change.removed):
+            await self._sessions.ledger.leave(change.removed.tolist())
 
     async def apply(self, change: Change) -> None:
         """Update next turns, owners and the last messages of each conversation."""
@@ -63,7 +66,11 @@ class SessionsProjection:
                 for row in change.rows
                 if row["kind"] != MESSAGE and row["conversation_id"] is not None
             }
-            await self._sessions.apply(hot, change.last_seq, noted)
+            added = [row["seq"] for row in change.rows]
+            removed = change.removed.tolist()
+            await self._sessions.apply(hot, change.last_seq, noted, added=added, removed=removed)
+        elif change.table is None and len(change.removed):
+            await self._sessions.ledger.settle(gone=change.removed.tolist())
 
     async def settle(self) -> bool:
         """Does nothing: each change is a transaction."""
@@ -72,7 +79,8 @@ class SessionsProjection:
     async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
         """As of :class:`Projection`.
 
-        A new message without a turn, written into the rows by other means, is given one.
+        A new message without a turn, written into the rows by other means, is given one. Rows that
+        are lost are noted in the ledger.
         """
         followed = await self._sessions.last_seq()
         found = await _positions_after(rows, followed)
@@ -81,7 +89,9 @@ class SessionsProjection:
             await self._sessions.restore(
                 [(talk, user, turn + 1) for talk, (user, turn) in found.turns.items()],
                 found.newest,
+                added=found.seqs,
             )
+        await reconcile(self._sessions, rows)
         return given
 
     async def mend_turns(self, rows: RowIndex) -> Sequence[int]:
@@ -170,7 +180,7 @@ def _with_turns(rows: pa.Table, turn_of: Mapping[int, int]) -> pa.Table:
     at = rows.schema.get_field_index("turn")
     turns = [turn_of[seq] for seq in rows.column("seq").to_pylist()]
     after = rows.set_column(at, rows.schema.field(at), pa.array(turns, pa.int64()))
-    return after.select(["seq", "turn"]).append_column(CHECKSUM, updated(rows, after))
+    return with_checksums(after).select(["seq", "turn", CHECKSUM])
 
 
 def _last_turns(rows: Iterable[Row], most: int) -> list[HotTurn]:
@@ -189,9 +199,11 @@ def _last_turns(rows: Iterable[Row], most: int) -> list[HotTurn]:
 
 @dataclass(slots=True)
 class _Positions:
-    """The newest ``seq``, and the user and last turn of each conversation."""
+    """The newest ``seq``, all of them, and the user and last turn of each conversation."""
 
     newest: int
+    #: The ``seq`` of all rows.
+    seqs: list[int] = field(default_factory=list)
     turns: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: ``seq`` and conversation of messages without a turn.
     unplaced: list[tuple[int, str]] = field(default_factory=list)
@@ -204,6 +216,7 @@ async def _positions_after(rows: RowIndex, seq: int) -> _Positions:
     async for batch in rows.after(seq, columns):
         for row in batch.to_pylist():
             found.newest = max(found.newest, row["seq"])
+            found.seqs.append(row["seq"])
             conversation, turn = row["conversation_id"], row["turn"]
             if conversation is None:
                 continue
