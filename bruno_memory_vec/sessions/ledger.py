@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -54,15 +55,18 @@ class SQLiteLedger:
         """As of ``Ledger``, as of one moment."""
         found = await self._transactions.read(
             "SELECT 0, block, alive, NULL, NULL FROM ledger UNION ALL "
+            "SELECT 1, value, NULL, NULL, NULL FROM meta WHERE key = 'last_seq' UNION ALL "
             "SELECT mark, seq, conversation_id, user_id, turn FROM ledger_marks"
         )
         blocks = sorted((first, second) for part, first, second, _, _ in found if part == 0)
-        marks = sorted(line for line in found if line[0] != 0)
+        ((last_seq,),) = [(first,) for part, first, *_ in found if part == 1]
+        marks = sorted((line for line in found if line[0] not in (0, 1)), key=itemgetter(1))
 
         def marked(mark: str) -> NDArray[np.int64]:
             return np.array([seq for its, seq, *_ in marks if its == mark], np.int64)
 
         return Acknowledged(
+            last_seq=last_seq,
             alive=_seqs(blocks),
             leaving=marked(LEAVING),
             lost=tuple(LostRow(seq, *place) for its, seq, *place in marks if its == LOST),

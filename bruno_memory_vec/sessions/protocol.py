@@ -90,6 +90,8 @@ class Acknowledged:
     """The content of a ledger, as of one moment. Arrays are int64 (n,), ascending.
 
     Attributes:
+        last_seq: the ``seq`` of the last row that was applied, -1 for none. The ledger does not
+            know of newer rows.
         alive: the ``seq`` of each row that was acknowledged, and neither deleted nor lost.
         leaving: of these, those that a change was about to remove.
         lost: rows that were acknowledged, not deleted, and are gone.
@@ -97,6 +99,7 @@ class Acknowledged:
         returned: rows that were deleted or replaced, and are there again.
     """
 
+    last_seq: int
     alive: NDArray[np.int64]
     leaving: NDArray[np.int64]
     lost: tuple[LostRow, ...]
@@ -157,6 +160,10 @@ class SessionStore(Protocol):
 
     async def last_seq(self) -> int:
         """The ``seq`` of the last row that was applied, -1 for none."""
+        ...
+
+    def distrust(self) -> None:
+        """Let a reader take every hot context for stale from now on."""
         ...
 
     @property

@@ -54,8 +54,9 @@ class SQLiteSessionStore:
         self._path = path
         self._read_only = read_only
         self.max_messages = max_messages
-        # Whether fewer turns are hot: the writer of the file keeps fewer.
-        self._narrow = False
+        # Whether what is hot does not count for this reader: the writer of the file keeps fewer
+        # turns, or rows are lost.
+        self._distrusted = False
         # One transaction at a time. They share a connection, and would commit each other's changes.
         self._writing = LoopLock()
         self._closed = False
@@ -135,7 +136,7 @@ class SQLiteSessionStore:
     async def _widen(self, read_only: bool) -> None:
         """Mark contexts stale if more turns are to be hot than the file has kept so far."""
         ((kept,),) = await self._rows("SELECT value FROM meta WHERE key = 'max_messages'")
-        self._narrow = read_only and kept < self.max_messages
+        self._distrusted = read_only and kept < self.max_messages
         if read_only or kept == self.max_messages:
             return
         if kept < self.max_messages:
@@ -146,6 +147,9 @@ class SQLiteSessionStore:
             "UPDATE meta SET value = ? WHERE key = 'max_messages'", (self.max_messages,)
         )
         await self._connection.commit()
+
+    def distrust(self) -> None:
+        self._distrusted = True
 
     # Applying the rows
 
@@ -240,7 +244,7 @@ class SQLiteSessionStore:
         hot: list[tuple[int, str]] = []
         for part, first, second, third in rows:
             if part == 0:
-                conversation = Conversation(first, second, third or int(self._narrow))
+                conversation = Conversation(first, second, third or int(self._distrusted))
             elif part == 1:
                 user, current = first, second
             elif part == 2:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
@@ -16,6 +19,7 @@ from bruno_memory_vec.errors import (
     EngineError,
     IndexDamaged,
     NotAStoreError,
+    StoreVersionError,
 )
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
@@ -32,6 +36,7 @@ from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.indexers.lance.memtable import Gone
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
 T = TypeVar("T")
@@ -175,11 +180,37 @@ async def _open_rows(
         rows.watch = watch
     logged = behind_a_log(rows, folder / found.rows, dimension, config)
     try:
-        await logged.replay()
+        await logged.replay(await _known_gone(folder, folder / found.rows / LOG, config))
     except BaseException:
         await rows.close()
         raise
     return with_a_cache(logged, config)
+
+
+async def _known_gone(folder: Path, log: Path, config: MemoryConfig) -> Gone | None:
+    """Tells which logged rows the ledger knows to be deleted; None where it may not be asked."""
+    from bruno_memory_vec.indexers.lance.write_ahead_log import segments
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+    path = folder / "sessions.sqlite"
+    if config.read_only or not await asyncio.to_thread(lambda: segments(log) and path.exists()):
+        return None
+    try:
+        sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True)
+        try:
+            known, count = await sessions.ledger.read(), await sessions.ledger.count()
+        finally:
+            await sessions.close()
+    except (EngineError, StoreVersionError):
+        return None  # opening it to write says what is wrong
+    if count != len(known.alive):
+        return None
+
+    def gone(seqs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        kept = np.concatenate([known.alive, known.given_up, [row.seq for row in known.lost]])
+        return np.asarray((seqs <= known.last_seq) & ~np.isin(seqs, kept), np.bool_)
+
+    return gone
 
 
 def behind_a_log(

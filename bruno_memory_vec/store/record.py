@@ -14,11 +14,13 @@ from typing import Any, Protocol
 
 from bruno_memory_vec.errors import BackendUnavailable
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.store.manifest import write_whole
+from bruno_memory_vec.store.manifest import unwritable, write_whole
 
 _log = get_logger(__name__)
 
 FILE = "maintenance.json"
+#: What repairs have given up, a line each.
+LOSSES = "losses.jsonl"
 #: Prefix of the names of problems that maintain() has found.
 MAINTAIN_PROBLEM = "maintain: "
 #: The key in the record of the failures of background work.
@@ -89,6 +91,14 @@ class UpkeepRecord(Protocol):
         """Replace the recorded failures of background work by these, by the name of the work."""
         ...
 
+    async def keep_losses(self, losses: Mapping[str, Any]) -> None:
+        """Add to the record of what repairs have given up.
+
+        Raises:
+            BackendUnavailable: it cannot be written.
+        """
+        ...
+
 
 class FolderRecord:
     """An :class:`UpkeepRecord` in a store's folder: ``maintenance.json``.
@@ -121,6 +131,19 @@ class FolderRecord:
         except BackendUnavailable as error:
             # If the disk is full, this fails too. The writer's health() still has the problems.
             _log.error("background_problems_not_recorded", error=str(error))
+
+    async def keep_losses(self, losses: Mapping[str, Any]) -> None:
+        """As of :class:`UpkeepRecord`."""
+        path = self._folder / LOSSES
+
+        def write() -> None:
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            write_whole(path, f"{before}{json.dumps(losses)}")
+
+        try:
+            await asyncio.to_thread(write)
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
 
     def _write(self, record: Mapping[str, Any]) -> None:
         with _recording:
@@ -157,6 +180,16 @@ def background_problems(folder: Path) -> dict[str, str]:
     if not isinstance(found, dict):
         return {}
     return {name: text for name, text in found.items() if isinstance(text, str)}
+
+
+def losses(folder: Path) -> list[dict[str, Any]]:
+    """What repairs have given up, the oldest first; empty where there is no readable record."""
+    try:
+        lines = (folder / LOSSES).read_text(encoding="utf-8").splitlines()
+        found = [json.loads(line) for line in lines]
+        return [one for one in found if isinstance(one, dict) and isinstance(one.get("at"), str)]
+    except (OSError, ValueError):
+        return []
 
 
 def last_maintenance(folder: Path) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ from bruno_memory_vec.writing.projections import Progress, Projection, Projectio
 from bruno_memory_vec.writing.projections.guarded import Guarded
 from bruno_memory_vec.writing.projections.lexical import LexicalProjection
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
+from bruno_memory_vec.writing.reconcile import look
 from bruno_memory_vec.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ async def open_store(
     timeout, writer = config.embed_timeout, None
     owners = Owners(sessions, config.default_user)
     try:
-        if lease is not None:
+        if lease is None:
+            if (await look(sessions, rows)).lost:
+                sessions.distrust()
+        else:
             behind = await all_projections.catch_up(rows, progress)
             # All know of every row by now. A number that was given is never given again, even if
             # its row is gone.

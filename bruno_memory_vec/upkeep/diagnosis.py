@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.config import MemoryConfig, one_config
@@ -24,26 +25,31 @@ from bruno_memory_vec.errors import EngineError, problem_and_fix
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.sessions.protocol import Acknowledged
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.manifest import Manifest, folder_of
 from bruno_memory_vec.store.moves import begun, left_over
 from bruno_memory_vec.store.record import (
+    LOSSES,
     background_problems,
     footprint,
     last_maintenance,
+    losses,
     readable_size,
 )
 from bruno_memory_vec.store.store import open_store
 from bruno_memory_vec.upkeep.health import health_of
+from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, survey
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
 from bruno_memory_vec.upkeep.ownership import SeenOwners
+from bruno_memory_vec.writing.reconcile import as_found
 
 OK = "ok"
 NOTE = "note"
 PROBLEM = "problem"
 
 #: The advice where the rows are lost, which cannot be rebuilt.
-RESTORE = "The rows are the truth: restore them from a backup."
+RESTORE = "The rows are the truth: restore the store from a snapshot or a backup."
 #: The name of the sessions' file in a store.
 SESSIONS = "sessions.sqlite"
 
@@ -120,6 +126,7 @@ async def diagnose_store(
             except BrunoError as error:
                 checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
             else:
+                checks.extend(await _whole(folder, found, rows, config, repair))
                 checks.append(await _guarded("indexes", lambda: _indexes(rows), repair))
                 checks.append(await _guarded("owners", lambda: _owners(rows, seen), RESTORE))
                 checks.append(
@@ -128,6 +135,7 @@ async def diagnose_store(
     checks.append(
         await _guarded("sessions", lambda: _sessions(folder, config, written, repair, seen))
     )
+    checks.extend(_given_up(folder))
     checks.extend(_moves(folder, found))
     checks.extend(_upkeep(folder))
     checks.append(_space(folder))
@@ -234,6 +242,59 @@ async def _indexes(rows: Any) -> Check:
     if checks is not None:
         await checks.check_indexes()
     return Check("indexes", OK, "every index of the rows is as it was written")
+
+
+async def _whole(
+    folder: Path, found: Manifest, rows: Any, config: MemoryConfig, repair: str
+) -> list[Check]:
+    """Reads every row: whether each is as it was stored, and all are there that should be."""
+    ledger: list[Acknowledged] = []
+    try:
+        # Before and after, because another process may be writing.
+        ledger.extend(await _acknowledged(folder, config))
+        seqs, damaged = await survey(rows)
+        ledger.extend(await _acknowledged(folder, config))
+    except BrunoError as error:
+        return [await _damaged_rows(folder / found.rows, error, RESTORE, repair)]
+    problems = damage_problem(damaged)
+    if len(ledger) == 2:
+        # A damaged row's seq may be another one's; it says nothing of what is there again.
+        sound = np.setdiff1d(seqs, [row.seq for row in damaged if row.seq not in ledger[0].alive])
+        problems += ledger_problems(as_found(ledger[0], sound, ledger[1]))
+    checks = [Check(one.part, PROBLEM, one.found, f"{RESTORE} Or: {repair}") for one in problems]
+    known = "" if not ledger else f", of {len(ledger[-1].alive):,} that were acknowledged"
+    return checks or [Check("ledger", OK, f"all {len(seqs):,} rows are as they were stored{known}")]
+
+
+async def _acknowledged(folder: Path, config: MemoryConfig) -> list[Acknowledged]:
+    """The ledger; nothing where it cannot be read, which the check of the sessions tells."""
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+    if not (folder / SESSIONS).exists():
+        return []
+    try:
+        sessions = await SQLiteSessionStore.open(
+            folder / SESSIONS, config.max_messages, read_only=True
+        )
+        try:
+            return [await sessions.ledger.read()]
+        finally:
+            await sessions.close()
+    except EngineError:
+        return []
+
+
+def _given_up(folder: Path) -> list[Check]:
+    """What earlier repairs have given up."""
+    checks = []
+    for one in losses(folder):
+        counts = ((len(one.get(name) or ()), name) for name in ("lost", "removed"))
+        about = " and ".join(f"{count:,} {name}" for count, name in counts if count)
+        if about:
+            when = one["at"][:16].replace("T", " ")
+            told = f"a repair of {when} UTC has given up rows: {about} ({LOSSES} names them)"
+            checks.append(Check("losses", NOTE, told))
+    return checks
 
 
 async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:

@@ -9,6 +9,8 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.cache import cache_health
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.upkeep.losses import ledger_problems, some
+from bruno_memory_vec.writing.reconcile import look
 
 
 async def health_of(
@@ -46,6 +48,18 @@ async def health_of(
     unused = report.get("rows", {}).get("index_problem")
     if unused is not None:
         wrong["indexes"] = f"no index of the rows is used: {unused}"
+    if damaged := report.get("rows", {}).get("damaged"):
+        wrong["damaged"] = (
+            f"{len(damaged):,} rows are not as they were stored, and are not given out: seq "
+            f"{some(damaged)}. Run: bruno-memory-vec doctor"
+        )
+    try:
+        ledger = store.sessions.ledger
+        known = await (look(store.sessions, store.rows) if store.writer is None else ledger.read())
+        for problem in ledger_problems(known):
+            wrong[problem.part] = f"{problem.found}. {problem.fix}"
+    except BrunoError as error:
+        wrong["sessions"] = str(error)
     if store.writer is not None:
         report["writer"] = store.writer.health()
     cache = await cache_health(store.embedder)

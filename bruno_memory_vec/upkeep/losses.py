@@ -121,9 +121,9 @@ def ledger_problems(known: Acknowledged) -> list[Problem]:
         problems.append(
             Problem(
                 "returned",
-                f"{_rows(len(known.returned))} that had been deleted or replaced {_be(len(known.returned))} "
-                "there again, "
-                f"as if from an older copy: seq {some(known.returned.tolist())}",
+                f"{_rows(len(known.returned))} that had been deleted or replaced "
+                f"{_be(len(known.returned))} there again, as if from an older copy: "
+                f"seq {some(known.returned.tolist())}",
                 "Delete them again. Or run: bruno-memory-vec doctor --repair, which keeps them.",
             )
         )

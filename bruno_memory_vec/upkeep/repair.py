@@ -11,11 +11,13 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.indexers.schema import LOG
 from bruno_memory_vec.sessions.sqlite import mark_all_stale
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
+from bruno_memory_vec.upkeep.losses import LossReport, settle_losses
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
 from bruno_memory_vec.upkeep.ownership import mend_owners
 from bruno_memory_vec.writing.projections import Progress
@@ -60,6 +62,7 @@ class RepairReport:
         turns_given: how many messages without a turn got one.
         owners_given: how many conversations had another owner than their rows, and have it now.
         rebuilt: what was damaged and is made anew from the rows, with what was wrong.
+        losses: rows that were lost or damaged, and what became of them; false for none.
         maintenance: the report of the upkeep at the end, which verified the store.
     """
 
@@ -67,6 +70,7 @@ class RepairReport:
     turns_given: int
     owners_given: int
     rebuilt: tuple[str, ...]
+    losses: LossReport
     maintenance: MaintenanceReport
 
     @property
@@ -86,7 +90,8 @@ async def repair_store(
 
     It puts versions of the rows aside that a power cut tore, brings the projections up to date by
     opening the store, gives a turn to each message without one and to each conversation the owner
-    that its rows have, and does all upkeep.
+    that its rows have, and does all upkeep. Rows that are lost are given up, damaged ones mended or
+    removed; ``losses.jsonl`` in the store keeps a record of that.
 
     Args:
         url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
@@ -118,6 +123,8 @@ async def repair_store(
             async with store.writer.exclusive:
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)
+                losses = await settle_losses(store, await _put_log_aside(folder))
+                store.writer.behind(await store.projections.catch_up(store.rows, progress))
                 owners = await mend_owners(store.rows, store.sessions)
             report = await maintain_store(store, progress, keep_set_aside=True)
             rebuilt = await _rebuilt(store)
@@ -127,12 +134,26 @@ async def repair_store(
         if stepped is not None:
             error.details = {**(error.details or {}), "stepped_back": stepped}
         raise
-    return RepairReport(stepped, len(given), owners, rebuilt, report)
+    return RepairReport(stepped, len(given), owners, rebuilt, losses, report)
 
 
 async def _rebuilt(store: Store) -> tuple[str, ...]:
     """What was damaged and is made anew since the store was opened."""
     return tuple((await store.rows.health()).get("indexes_rebuilt", ()))
+
+
+async def _put_log_aside(folder: Path | None) -> str | None:
+    """Put damaged files of the log aside, whose whole rows are replayed; None without any."""
+    from bruno_memory_vec.indexers.lance.recovery import put_aside
+    from bruno_memory_vec.indexers.lance.write_ahead_log import set_aside
+
+    found = None if folder is None else await asyncio.to_thread(manifest.read, folder)
+    if folder is None or found is None:
+        return None
+    rows = folder / found.rows
+    damaged = await asyncio.to_thread(set_aside, rows / LOG)
+    aside = await asyncio.to_thread(put_aside, rows, damaged)
+    return None if aside is None else str(aside)
 
 
 async def _step_back(folder: Path) -> SteppedBack | None:

@@ -16,18 +16,27 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import problem_and_fix
+from bruno_memory_vec.indexers.checked import note_damaged, unchecked
+from bruno_memory_vec.indexers.checksum import changed
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE, key_of
+from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.upkeep.losses import (
+    DamagedRow,
+    damage_problem,
+    damaged_in,
+    ledger_problems,
+)
 from bruno_memory_vec.upkeep.ownership import SeenOwners
 from bruno_memory_vec.writing.known_ids import hash_ids
 from bruno_memory_vec.writing.projections import Problem, Progress, Projection, RowFacts, Standing
+from bruno_memory_vec.writing.reconcile import differences, note
 
 WORK = "verifying the rows"
 
-_COLUMNS = (*KEY_COLUMNS, "seq", "turn", "vector")
 # Rounding and half precision stay well below it.
 _NORM_TOLERANCE = 2e-3
 # At most so many rows are named for each problem.
@@ -39,11 +48,13 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 async def verify(store: Store, progress: Progress | None = None) -> list[Problem]:
     """Read every row once and compare the projections with the rows. Empty if all is sound.
 
-    It checks that no key and no ``seq`` occurs twice; that each message has a turn, and no other
-    message of its conversation has the same; that no conversation has rows of several users, and
-    each belongs to the user of its rows; that vectors are finite and, if the embedder says
-    so, of unit length or zero. Each projection checks itself: the lexical index has as many rows
-    and none newer; the sessions have applied every row, and would give no turn twice.
+    It checks that every row is as it was stored, and that none of those that were acknowledged is
+    missing; what is missing is noted in the ledger, and leaves the contexts. It checks that no key
+    and no ``seq`` occurs twice; that each message has a turn, and no other message of its
+    conversation has the same; that no conversation has rows of several users, and each belongs to
+    the user of its rows; that vectors are finite and, if the embedder says so, of unit length or
+    zero. Each projection checks itself: the lexical index has as many rows and none newer; the
+    sessions have applied every row, and would give no turn twice.
 
     Writes may go on: it sees the store as it was when it began. It keeps 24 bytes for each row,
     and the last turn and the owner of each conversation.
@@ -57,7 +68,7 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     """
     assert store.writer is not None
     async with store.writer.exclusive:
-        rows, fingerprint = store.rows, store.embedder.fingerprint
+        rows, fingerprint = unchecked(store.rows), store.embedder.fingerprint
         stood: list[tuple[Projection, Standing]] = []
         silent: list[Problem] = []
         for one in store.projections:
@@ -65,23 +76,37 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
                 stood.append((one, await one.standing()))
             except BrunoError as error:
                 silent.append(Problem(one.name, *problem_and_fix(error)))
+        try:
+            known = await store.sessions.ledger.read()
+        except BrunoError as error:
+            known = None
+            silent.append(Problem("sessions", *problem_and_fix(error)))
         newest = await rows.last_seq()
         total = int((await rows.health())["rows"])
         # The first batch is read under the lock; from then on the pass reads one version.
-        batches = rows.after(-1, _COLUMNS)
+        batches = rows.after(-1, LOADED)
         first = await anext(batches, None)
     seen, owners = _Seen(fingerprint), SeenOwners()
     last_turns: dict[str, int] = {}
     done = 0
     async for batch in _with(first, batches):
-        for conversation, turn in (await asyncio.to_thread(seen.take, batch)).items():
+        whole = await asyncio.to_thread(seen.undamaged, batch)
+        for conversation, turn in (await asyncio.to_thread(seen.take, whole)).items():
             last_turns[conversation] = max(turn, last_turns.get(conversation, turn))
-        await asyncio.to_thread(owners.take, batch)
+        await asyncio.to_thread(owners.take, whole)
         done += batch.num_rows
         if progress is not None and batch.num_rows:
             progress(WORK, done, total)
     facts = RowFacts(done, newest, last_turns)
-    problems = silent
+    problems = [*silent, *damage_problem(seen.damaged)]
+    note_damaged(store.rows, [row.seq for row in seen.damaged])
+    if known is not None:
+        found = differences(known, seen.seqs).without(row.seq for row in seen.damaged)
+        async with store.writer.exclusive:
+            # What has changed since the pass began is no loss.
+            now = await store.sessions.ledger.read()
+            await note(store.sessions, rows, found.still(now))
+        problems.extend(ledger_problems(await store.sessions.ledger.read()))
     indexed = capability(rows, ChecksIndexes)
     if indexed is not None:
         try:
@@ -97,8 +122,8 @@ async def verify(store: Store, progress: Progress | None = None) -> list[Problem
     if len(twice) or len(shared):
         suspects = np.concatenate([twice[:_LOOKED_AT_AGAIN], shared[:_LOOKED_AT_AGAIN]])
         columns = (*KEY_COLUMNS, "seq", "turn")
-        found = await rows.read(Scope.all_users(), RowFilter(), columns, seqs=suspects.tolist())
-        problems.extend(_twice(found.to_pylist()))
+        again = await rows.read(Scope.all_users(), RowFilter(), columns, seqs=suspects.tolist())
+        problems.extend(_twice(again.to_pylist()))
     problems.extend(seen.problems())
     problems.extend(owners.problems())
     try:
@@ -122,6 +147,8 @@ class _Seen:
 
     def __init__(self, fingerprint: Fingerprint) -> None:
         self._fingerprint = fingerprint
+        self.damaged: list[DamagedRow] = []
+        self._damaged_seqs: list[NDArray[np.int64]] = []
         self._seqs = [np.empty(0, np.int64)]
         self._keys = [np.empty(0, np.uint64)]
         # The seq of messages with a turn, and hashes of their conversation and turn.
@@ -129,6 +156,22 @@ class _Seen:
         self._turns = [np.empty(0, np.uint64)]
         self._without_turn: list[int] = []
         self._bad_vectors: list[int] = []
+
+    @property
+    def seqs(self) -> NDArray[np.int64]:
+        """The ``seq`` of all rows, also of damaged ones."""
+        return np.concatenate([*self._seqs, *self._damaged_seqs])
+
+    def undamaged(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows that are as they were stored; of the others no more than that is noted."""
+        table = pa.Table.from_batches([batch])
+        damaged = damaged_in(table)
+        if damaged:
+            self.damaged.extend(damaged)
+            whole = ~changed(table)
+            self._damaged_seqs.append(table.column("seq").to_numpy()[~whole])
+            batch = batch.filter(pa.array(whole))
+        return batch
 
     def take(self, batch: pa.RecordBatch) -> Mapping[str, int]:
         """Add rows; returns the last turn of each conversation in them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.sessions.protocol import Acknowledged, SessionStore
+from bruno_memory_vec.sessions.protocol import Acknowledged, LostRow, SessionStore
 
 _log = get_logger(__name__)
 
@@ -31,14 +32,34 @@ class Differences:
     back: NDArray[np.int64]
     returned: NDArray[np.int64]
 
+    def still(self, known: Acknowledged) -> Differences:
+        """Those that a ledger has from later on: rows have been deleted or replaced meanwhile."""
+        missing = np.setdiff1d(np.intersect1d(self.missing, known.alive), known.leaving)
+        extra = np.concatenate([self.back, self.returned])
+        lost = np.array([row.seq for row in known.lost], np.int64)
+        there = extra[~np.isin(extra, known.alive)]
+        before = np.isin(there, np.concatenate([lost, known.given_up]))
+        return Differences(missing, there[before], there[~before])
+
+    def without(self, damaged: Iterable[int]) -> Differences:
+        """Without rows that are there again but damaged: their ``seq`` may be another one's."""
+        wrong = np.fromiter(damaged, np.int64)
+        return Differences(
+            self.missing, np.setdiff1d(self.back, wrong), np.setdiff1d(self.returned, wrong)
+        )
+
     def __bool__(self) -> bool:
         return bool(len(self.missing) or len(self.back) or len(self.returned))
 
 
 def differences(known: Acknowledged, present: NDArray[np.int64]) -> Differences:
-    """Compare a ledger with the ``seq`` of all rows; a row on its way out may be there or not."""
+    """Compare a ledger with the ``seq`` of all rows.
+
+    A row on its way out may be there or not. Of rows that the ledger has not heard of yet, nothing
+    is said.
+    """
     missing = np.setdiff1d(np.setdiff1d(known.alive, present), known.leaving)
-    extra = np.setdiff1d(present, known.alive)
+    extra = np.setdiff1d(present[present <= known.last_seq], known.alive)
     lost = np.array([row.seq for row in known.lost], np.int64)
     before = np.isin(extra, np.concatenate([lost, known.given_up]))
     return Differences(missing, extra[before], extra[~before])
@@ -69,6 +90,35 @@ async def reconcile(sessions: SessionStore, rows: RowIndex) -> None:
     await note(sessions, rows, differences(known, await seqs_of(rows)))
 
 
+async def look(sessions: SessionStore, rows: RowIndex) -> Acknowledged:
+    """The ledger with what is lost and there again by now, for a reader, which notes nothing.
+
+    Another process may write meanwhile. All rows are compared only if there are more or fewer than
+    the ledger has.
+
+    Raises:
+        EngineError: an engine failed.
+    """
+    known = await sessions.ledger.read()
+    if await rows.count(EVERYONE, RowFilter()) == len(known.alive):
+        return known
+    present = await seqs_of(rows)
+    return as_found(known, present, await sessions.ledger.read())
+
+
+def as_found(before: Acknowledged, present: NDArray[np.int64], after: Acknowledged) -> Acknowledged:
+    """A ledger with how the rows differ from it, read before and after the ``seq`` of all rows."""
+    found = differences(before, present).still(after)
+    back = set(found.back.tolist())
+    lost = {row.seq: row for row in after.lost if row.seq not in back}
+    missing = {seq: LostRow(seq) for seq in found.missing.tolist()}
+    return replace(
+        after,
+        lost=tuple((missing | lost).values()),
+        returned=np.union1d(after.returned, found.returned),
+    )
+
+
 async def seqs_of(rows: RowIndex) -> NDArray[np.int64]:
     """The ``seq`` of every row, int64 (n,), in no particular order."""
     parts = [np.empty(0, np.int64)]
@@ -85,26 +135,30 @@ async def note(sessions: SessionStore, rows: RowIndex, found: Differences) -> No
     """
     if not found:
         return
-    _log.error(
-        "rows_lost_or_returned",
-        lost=len(found.missing),
-        back=len(found.back),
-        returned=len(found.returned),
-    )
-    await sessions.ledger.settle(
-        alive=found.back.tolist(), lost=found.missing.tolist(), returned=found.returned.tolist()
-    )
-    seqs = [*found.back.tolist(), *found.returned.tolist()]
+    places = await _places(rows, [*found.back.tolist(), *found.returned.tolist()])
+    back = [seq for seq in found.back.tolist() if seq in places]
+    returned = [seq for seq in found.returned.tolist() if seq in places]
+    lost = found.missing.tolist()
+    _log.error("rows_lost_or_returned", lost=len(lost), back=len(back), returned=len(returned))
+    await sessions.ledger.settle(alive=back, lost=lost, returned=returned)
     turns: dict[str, tuple[str, int]] = {}
-    columns = ["conversation_id", "user_id", "turn"]
+    for conversation, user, turn in places.values():
+        if conversation is not None and turn is not None:
+            _, last = turns.get(conversation, ("", -1))
+            turns[conversation] = user, max(last, turn)
+    if turns:
+        next_turns = [(talk, user, turn + 1) for talk, (user, turn) in turns.items()]
+        await sessions.restore(next_turns, await sessions.last_seq())
+
+
+async def _places(
+    rows: RowIndex, seqs: Sequence[int]
+) -> dict[int, tuple[str | None, str, int | None]]:
+    """The conversation, the user and the turn of the rows that are there, by ``seq``."""
+    places: dict[int, tuple[str | None, str, int | None]] = {}
+    columns = ["seq", "conversation_id", "user_id", "turn"]
     for start in range(0, len(seqs), _SEQS_A_READ):
         part = seqs[start : start + _SEQS_A_READ]
-        table = await rows.read(EVERYONE, RowFilter(), columns, seqs=part)
-        for row in table.to_pylist():
-            conversation, turn = row["conversation_id"], row["turn"]
-            if conversation is not None and turn is not None:
-                _, last = turns.get(conversation, ("", -1))
-                turns[conversation] = row["user_id"], max(last, turn)
-    if turns:
-        places = [(talk, user, turn + 1) for talk, (user, turn) in turns.items()]
-        await sessions.restore(places, await sessions.last_seq())
+        for row in (await rows.read(EVERYONE, RowFilter(), columns, seqs=part)).to_pylist():
+            places[row["seq"]] = row["conversation_id"], row["user_id"], row["turn"]
+    return places

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from ..aio import LoopLock, to_its_end
 from ..errors import BackendUnavailable, EngineError
@@ -24,6 +25,9 @@ from ..protocols import RowIndex
 from ..query import EVERYONE, RowFilter
 from ..snapshot import HeldRows, Snapshot
 from .write_ahead_log import Header, Segment, WriteAheadLog, read_segment, segments, unavailable
+
+#: Of ``seq``, int64 (n,), which rows are known to be deleted, bool (n,).
+Gone = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 #: A larger append goes to the engine at once, so that its rows are not written twice.
 LOGGED_ROWS, LOGGED_BYTES = 512, 4 * 2**20
@@ -152,10 +156,13 @@ class Memtables:
         """How many files of the log hold them."""
         return len(self._active.paths) + (len(self._immutable.paths) if self._immutable else 0)
 
-    async def open(self) -> None:
+    async def open(self, gone: Gone | None = None) -> None:
         """Flush rows that an earlier process logged and did not flush.
 
         If the engine refuses them, they stay in the log, and :attr:`problem` says why.
+
+        Args:
+            gone: tells of ``seq`` which are known to be deleted; such rows are not flushed.
 
         Raises:
             EngineError: the log cannot be read, or holds rows of another shape.
@@ -175,6 +182,9 @@ class Memtables:
             for rows in segment.rows:
                 # Rows are flushed in the order of the log, so the engine has all up to its newest.
                 fresh = rows.filter(pc.greater(rows.column("seq"), self._newest))
+                if gone is not None and fresh.num_rows:
+                    # An older copy of the log was put back.
+                    fresh = fresh.filter(pa.array(~gone(fresh.column("seq").to_numpy())))
                 if fresh.num_rows:
                     memtable.add(fresh, segment.path, fresh.nbytes)
         self._newest = max(self._newest, memtable.last)

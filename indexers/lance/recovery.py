@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,28 @@ def step_back(folder: Path, whole: Whole) -> Path:
         for manifest in whole.unreadable:
             manifest.replace(aside / manifest.name)
         for changed in (aside, aside.parent, folder, folder / _TABLE / _VERSIONS):
+            _sync_names(changed)
+    return aside
+
+
+def put_aside(folder: Path, paths: Sequence[Path]) -> Path | None:
+    """Move files, such as damaged ones of the log, to where :func:`step_back` keeps its own.
+
+    The caller holds the writer's lock.
+
+    Returns:
+        The folder that has them now; None where there are none.
+
+    Raises:
+        BackendUnavailable: the folder cannot be written.
+    """
+    if not paths:
+        return None
+    with _os_errors("put damaged files aside", folder):
+        aside = _new_folder(folder / ASIDE)
+        for path in paths:
+            path.replace(aside / path.name)
+        for changed in (aside, aside.parent, folder, *{path.parent for path in paths}):
             _sync_names(changed)
     return aside
 

@@ -23,7 +23,7 @@ from ..forwarding import ForwardingRowIndex, capability
 from ..protocols import Compacts, Erases, Maintenance, VersionedRowIndex
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..snapshot import Snapshot
-from .memtable import LogFollower, Memtables
+from .memtable import Gone, LogFollower, Memtables
 from .write_ahead_log import set_aside
 
 T = TypeVar("T")
@@ -66,16 +66,19 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         self._state: object = None
         self._version = 0
 
-    async def replay(self) -> None:
+    async def replay(self, gone: Gone | None = None) -> None:
         """Flush rows that an earlier process logged and did not flush; a reader does nothing.
 
         If the index does not take them, they stay in the log, and ``health()`` reports it.
+
+        Args:
+            gone: tells of ``seq`` which are known to be deleted; such rows are not flushed.
 
         Raises:
             EngineError: the log cannot be read.
         """
         if self._memtables is not None:
-            await self._memtables.open()
+            await self._memtables.open(gone)
 
     # Writing
 

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import EngineError, ForeignUserError
+from bruno_memory_vec.indexers.checksum import with_checksums
+from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.protocols import Flushes
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
 from bruno_memory_vec.store.record import FILE, background_problems, footprint, last_maintenance
 from bruno_memory_vec.testing import HashEmbedder

@@ -64,6 +64,8 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
             repaired = {"rows": after.rows, "lexical": after.lexical}
             if report.rebuilt:
                 repaired["rebuilt"] = list(report.rebuilt)
+            if report.losses:
+                repaired["losses"] = {**report.losses.to_dict(), "note": str(report.losses)}
             if report.turns_given:
                 repaired["turns_given"] = report.turns_given
             if report.owners_given:
@@ -103,6 +105,8 @@ def _print(
     console.print(Text(marked(config.url), style="bold"), soft_wrap=True)
     if "stepped_back" in repaired:
         console.print(Text(marked(repaired["stepped_back"]["note"])), soft_wrap=True)
+    if "losses" in repaired:
+        console.print(Text(marked(repaired["losses"]["note"])), soft_wrap=True)
     if "turns_given" in repaired:
         console.print(f"messages that had no turn, and have one now: {repaired['turns_given']:,}")
     if "owners_given" in repaired:
