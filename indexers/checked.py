@@ -24,7 +24,8 @@ class CheckedIndex(ForwardingRowIndex):
 
     A row is checked where all its columns are read, with or without the vector; so is each row of
     which a message or a memory is made. Rows that have changed since they were stored are left out,
-    and :attr:`damaged` has them until they are mended.
+    and :attr:`damaged` has them until they are mended. Where only some columns are read, they are
+    as they are, but text that is no UTF-8 is made readable.
 
     Args:
         inner: the index with the rows.
@@ -53,17 +54,15 @@ class CheckedIndex(ForwardingRowIndex):
         table = await self.inner.read(
             scope, where, columns, seqs=seqs, turns=turns, order_by=order_by, limit=limit
         )
-        return await self._undamaged(table) if _WHOLE.issubset(columns) else table
+        return await self._undamaged(table) if _WHOLE.issubset(columns) else readable(table)
 
     async def after(
         self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
     ) -> AsyncIterator[pa.RecordBatch]:
         whole = _WHOLE.issubset(columns)
         async for batch in self.inner.after(seq, columns, scope):
-            if not whole:
-                yield batch
-                continue
-            table = await self._undamaged(pa.Table.from_batches([batch]))
+            table = pa.Table.from_batches([batch])
+            table = await self._undamaged(table) if whole else readable(table)
             for part in table.to_batches():
                 yield part
 
@@ -77,6 +76,19 @@ class CheckedIndex(ForwardingRowIndex):
             return table
         self.damaged.update(table.column("seq").filter(pa.array(unlike)).to_pylist())
         return table.filter(pa.array(~unlike))
+
+
+def readable(rows: pa.Table) -> pa.Table:
+    """Rows whose texts can be read: in a damaged row, bytes may be no UTF-8."""
+    try:
+        rows.validate(full=True)
+    except pa.ArrowInvalid:
+        for at, field in enumerate(rows.schema):
+            if pa.types.is_string(field.type):
+                said = rows.column(at).cast(pa.binary()).to_pylist()
+                texts = [None if one is None else one.decode("utf-8", "replace") for one in said]
+                rows = rows.set_column(at, field, pa.array(texts, field.type))
+    return rows
 
 
 def unchecked(rows: RowIndex) -> RowIndex:

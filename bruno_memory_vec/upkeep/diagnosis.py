@@ -22,6 +22,7 @@ from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
 from bruno_memory_vec.errors import EngineError, problem_and_fix
+from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
@@ -199,13 +200,15 @@ async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Chec
 
 @asynccontextmanager
 async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any]:
+    from bruno_memory_vec.indexers.checked import CheckedIndex
     from bruno_memory_vec.indexers.lance.index import LanceIndex
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
     path, dimension = folder / found.rows, found.fingerprint.dimension
     try:
         inner = await LanceIndex.open(str(path), dimension, read_only=True)
-        rows = WriteAheadLogIndex(inner, path / LOG, row_schema(dimension), read_only=True)
+        logged = WriteAheadLogIndex(inner, path / LOG, row_schema(dimension), read_only=True)
+        rows = CheckedIndex(logged)
     except BrunoError as error:
         # Without sessions, the process was stopped while it made the store, and no row is lost.
         complete = (folder / SESSIONS).exists()
@@ -252,7 +255,7 @@ async def _whole(
     try:
         # Before and after, because another process may be writing.
         ledger.extend(await _acknowledged(folder, config))
-        seqs, damaged = await survey(rows)
+        seqs, damaged = await survey(unchecked(rows))
         ledger.extend(await _acknowledged(folder, config))
     except BrunoError as error:
         return [await _damaged_rows(folder / found.rows, error, RESTORE, repair)]

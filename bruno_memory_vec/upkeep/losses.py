@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.run import embed_texts
-from bruno_memory_vec.indexers.checked import note_damaged, unchecked
+from bruno_memory_vec.indexers.checked import note_damaged, readable, unchecked
 from bruno_memory_vec.indexers.checksum import changed, only_derived, with_checksums
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
@@ -148,21 +148,13 @@ def damaged_in(rows: pa.Table) -> list[DamagedRow]:
         return []
     wrong = rows.filter(pa.array(unlike))
     columns = ["seq", "id", "kind", "user_id", "conversation_id", "turn"]
-    lines = zip(*(_readable(wrong.column(name)) for name in columns), strict=True)
+    shown = readable(wrong.select(columns))
+    lines = zip(*(shown.column(name).to_pylist() for name in columns), strict=True)
     mendable = only_derived(wrong).tolist()
     return [
         DamagedRow(seq, id_, kind, user, talk, turn, its)
         for (seq, id_, kind, user, talk, turn), its in zip(lines, mendable, strict=True)
     ]
-
-
-def _readable(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column; damaged text may be no UTF-8."""
-    if not pa.types.is_string(column.type):
-        values: list[Any] = column.to_pylist()
-        return values
-    said = column.cast(pa.binary()).to_pylist()
-    return [None if one is None else one.decode("utf-8", "replace") for one in said]
 
 
 async def survey(rows: RowIndex) -> tuple[NDArray[np.int64], list[DamagedRow]]:
