@@ -78,7 +78,7 @@ class PromptReader(LLMInterface):
                 known += [line for line in message.content.splitlines() if line.startswith("- [")]
         known = [line for line in known if not line.endswith("?")]
         best = max(known, key=lambda line: len(asked & words(line)), default="")
-        found = best.partition("] ")[2] or best
+        found = best.partition("] ")[2].strip('"') or best
         return f'You told me: "{found}"' if asked & words(best) else "I do not know."
 
     async def stream(

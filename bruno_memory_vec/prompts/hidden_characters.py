@@ -48,6 +48,8 @@ _STYLED = "‼⁉〰〽↔🏻🏼🏽🏾🏿"
 
 def without_hidden(text: str) -> str:
     """The text without hidden characters; line breaks of every kind and tabs become spaces."""
+    if text.isascii() and text.isprintable():
+        return text
     return _replaced(_BREAKS.sub(" ", text), "")
 
 

@@ -55,10 +55,15 @@ _ROLE = rf"(?:{'|'.join(_NAMES)})(?: (?:prompt|message|result|call|response)s?)?
 _IS_ROLE = re.compile(_ROLE, re.IGNORECASE)
 _SPEAKS_FIRST = re.compile(rf"([\s#*>_-]*)({_ROLE})[\s*_]*[{_COLON}]", re.IGNORECASE)
 _CAPITALS = "|".join(form for name in _NAMES for form in (name.capitalize(), name.upper()))
-_SPEAKS = re.compile(rf"(?<!\w)({_CAPITALS})[\s*_]*[{_COLON}]")
+# In the part of a line before a colon, so that only lines with one are searched.
+_SPEAKER = re.compile(rf"(?<!\w)({_CAPITALS})[ *_]*\Z")
+_LONGEST_SPEAKER = 24
+_COLONS = re.compile(f"[{_COLON}]")
+_PIPES = re.compile(f"[{_LIKE_PIPE}]")
+_BRACKETS = re.compile(f"[{_OPEN}]")
 _LINES = re.compile("[\n\x0b\x0c\r\x1c-\x1e\x85\u2028\u2029]+")
 _RUN_OF_TICKS = re.compile(f"[{_TICKS}]{{2,}}|~{{2,}}")
-_PLAIN = str.maketrans(dict.fromkeys(_LESS, "‹") | dict.fromkeys(_QUOTE, "'"))
+_MARKS = re.compile(f"[{_LESS}{_QUOTE}]")
 
 
 def quotable(text: str) -> str:
@@ -76,12 +81,28 @@ def quotable(text: str) -> str:
 
 def _broken(text: str) -> str:
     lines = [_plain_letters(without_hidden(line)) for line in _LINES.split(text)]
-    line = " ".join(" ".join(_first_speaker_named(line) for line in lines).split())
-    line = _SPEAKS.sub(r"(\1) ", _first_speaker_named(line))
-    line = _HALF_TOKEN.sub("(", _TOKEN.sub(r"(\1)", line))
-    line = _OPENS_DATE.sub("(", _BRACKETED.sub(_unbracketed, line))
-    line = _RUN_OF_TICKS.sub(lambda run: run[0][0], line.translate(_PLAIN))
+    line = " ".join(" ".join(map(_first_speaker_named, lines)).split())
+    if _COLONS.search(line):
+        line = _speakers_named(_first_speaker_named(line))
+    if _PIPES.search(line):
+        line = _HALF_TOKEN.sub("(", _TOKEN.sub(r"(\1)", line))
+    if _BRACKETS.search(line):
+        line = _OPENS_DATE.sub("(", _BRACKETED.sub(_unbracketed, line))
+    line = _RUN_OF_TICKS.sub(lambda run: run[0][0], line)
+    line = _MARKS.sub(lambda mark: "'" if mark[0] in _QUOTE else "‹", line)
     return " ".join(line.split())
+
+
+def _speakers_named(line: str) -> str:
+    """The line with the capital names of roles in parentheses, without the colon behind them."""
+    parts, place = [], 0
+    for colon in _COLONS.finditer(line):
+        before = line[max(place, colon.start() - _LONGEST_SPEAKER) : colon.start()]
+        found = _SPEAKER.search(before)
+        if found is not None:
+            parts += [line[place : colon.start() - len(found[0])], f"({found[1]}) "]
+            place = colon.end()
+    return "".join([*parts, line[place:]]) if parts else line
 
 
 def _first_speaker_named(line: str) -> str:

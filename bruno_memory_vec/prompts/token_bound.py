@@ -26,6 +26,7 @@ Counter = Callable[[str], int]
 _BEGINNING = 1
 # Behind the word stands nothing that a tokenizer could take into it.
 _WORD = re.compile(" ([A-Za-z]+)(?![A-Za-z]|[^\\x00-\\x7f‘’“”…–—])")
+_OTHERS = re.compile("[^\\x00-\\x7f]")
 
 
 def most_tokens(text: str) -> int:
@@ -43,9 +44,8 @@ def most_tokens(text: str) -> int:
         return ""
 
     rest = _WORD.sub(without_known, text)
-    if rest.isascii():
-        return _BEGINNING + known + len(rest)
-    return _BEGINNING + known + sum(map(costs.__getitem__, rest))
+    others = [] if rest.isascii() else _OTHERS.findall(rest)
+    return _BEGINNING + known + len(rest) - len(others) + sum(map(costs.__getitem__, others))
 
 
 def counter(given: Counter | None) -> Counter:

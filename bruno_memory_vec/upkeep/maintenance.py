@@ -12,6 +12,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, problem_and_fix
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.prompts.hidden_characters import marked
 from bruno_memory_vec.store.record import (
     BACKGROUND,
     FILE,
@@ -126,7 +127,7 @@ class MaintenanceReport:
             lines.append("verified: rows, turns, vectors, lexical index and sessions are in order")
         for problem in self.problems:
             lines.append(f"PROBLEM in {problem.part}: {problem.found.rstrip('.')}. {problem.fix}")
-        return "\n".join(lines)
+        return marked("\n".join(lines))
 
 
 async def maintain_store(
