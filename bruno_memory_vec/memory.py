@@ -6,6 +6,7 @@ A method checks its arguments and its caller, and calls one subpackage.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -612,13 +613,14 @@ class VectorMemory(MemoryInterface):
             NotFoundError: there is no such memory for this caller.
         """
         writer = await self._lazy.writer()
-        found = 0
-        with suppress(ValueError):  # a text that is no UUID matches no memory
-            where = RowFilter(kinds=(MEMORY,), ids=(str(UUID(str(memory_id))),))
-            found = await writer.delete(self._caller.scope, where)
-        if not found:
+        ids: tuple[str, ...] = ()
+        with suppress(InvalidInputError):  # what is no UUID matches no memory
+            ids = checks.uuids("memory_id", [memory_id])
+        where = RowFilter(kinds=(MEMORY,), ids=ids)
+        if not ids or not await writer.delete(self._caller.scope, where):
             raise NotFoundError(
-                f"there is no memory {str(memory_id)!r}", fix="Use the id of a stored MemoryEntry."
+                f"there is no memory {checks.shown(memory_id)}",
+                fix="Use the id of a stored MemoryEntry.",
             )
 
     async def clear_history(self, conversation_id: str, keep_system_messages: bool = True) -> None:
@@ -852,6 +854,10 @@ def _settings(
     """Settings from arguments, the environment and a config, as one."""
     given = dict(settings)
     if url is not None:
+        if not isinstance(url, (str, os.PathLike)):
+            raise InvalidInputError(
+                "url", f"expected a text or a path, not {type(url).__name__}", fix="Name a folder."
+            )
         given["url"] = str(url)
     if isinstance(embedder, str):
         given["embedder"] = embedder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
@@ -128,10 +128,11 @@ class Conversations:
         await self._sessions.begin_session(session)
         return session
 
-    async def session(self, session_id: str, user_id: str | None) -> SessionContext | None:
+    async def session(self, session_id: Any, user_id: str | None) -> SessionContext | None:
         """A session; None where there is none, or where it is not ``user_id``'s."""
         try:
-            session_id = validation.identifier("session_id", str(session_id))
+            named = str(session_id) if isinstance(session_id, UUID) else session_id
+            session_id = validation.identifier("session_id", named)
         except InvalidInputError:
             return None  # not a valid id
         session = await self._sessions.session(session_id)
@@ -162,7 +163,7 @@ class Conversations:
         session = await self.session(session_id, user_id)
         if session is None:
             raise NotFoundError(
-                f"there is no session {session_id!r}",
+                f"there is no session {validation.shown(session_id)}",
                 fix="Use the session_id of a session that create_session returned.",
             )
         if session.is_active:
