@@ -65,7 +65,11 @@ MODULES: dict[str, dict[str, str]] = {
         "bruno_memory_vec/rows/metadata_pairs.py": "unit/test_metadata_pairs",
         "bruno_memory_vec/conversations/conversations.py": "unit/test_access unit/test_kinds",
         "bruno_memory_vec/access.py": "unit/test_access unit/test_kinds "
-        "assistant/test_recalled_notes",
+        "isolation/test_views_tell_nothing",
+        "bruno_memory_vec/sessions/owners.py": "isolation/test_beginnings unit/test_access "
+        "isolation/test_views_tell_nothing",
+        "bruno_memory_vec/writing/ownership.py": "isolation/test_beginnings",
+        "bruno_memory_vec/upkeep/ownership.py": "unit/test_ownership",
     },
     "log": {
         "indexers/lance/write_ahead_log.py": "unit/test_row_log unit/test_log_parts "

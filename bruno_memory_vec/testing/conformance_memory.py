@@ -149,6 +149,15 @@ class MemoryConformance(EntryConformance):
             await memory.get_context("bo", "talk")
         assert await memory.retrieve_messages("talk") == [message]
 
+    async def test_asking_for_a_context_binds_nothing(self, memory: Any) -> None:
+        await memory.get_context("ana", "talk")
+        assert await memory.conversation_owner("talk") is None
+        message = said("of bo")
+        await memory.store_message(message, "talk", user_id="bo")
+        assert (await memory.get_context("bo", "talk")).messages == [message]
+        with pytest.raises(bruno.BrunoError, match="talk"):
+            await memory.store_message(said("of ana"), "talk", user_id="ana")
+
     async def test_a_session_binds_its_conversation(self, memory: Any) -> None:
         session = await memory.create_session("ana")
         await memory.store_message(said("bound"), session.conversation_id)

@@ -278,6 +278,26 @@ async def test_a_commit_that_the_sessions_missed_owns_what_it_stored(
     await belongs(memory, "ana", ["of ana", "more"] if first == "message" else ["more"])
 
 
+@pytest.mark.parametrize("first", ["message", "memory"])
+async def test_a_process_that_ended_between_the_rows_and_the_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
+        raise EngineError("sqlite", "follow the rows", "as asked", fix="None.")
+
+    folder = str(tmp_path / "store")
+    async with open_memory(folder, embedder=Gate()) as memory:
+        monkeypatch.setattr((await memory._lazy.get()).sessions, "apply", fail)
+        if first == "message":
+            await memory.store_message(said("of ana"), TALK, user_id="ana")
+        else:
+            await memory.store_memory(fact("of ana", "ana"))
+    async with open_memory(folder, embedder=Gate()) as memory:
+        with pytest.raises(ForeignUserError):
+            await memory.store_message(said("of ben"), TALK, user_id="ben")
+        await belongs(memory, "ana", ["of ana"] if first == "message" else [])
+
+
 async def test_one_process_after_the_other(tmp_path: Path) -> None:
     folder = str(tmp_path / "store")
     async with open_memory(folder, embedder=Gate()) as memory:
