@@ -114,8 +114,8 @@ def seen(
 LOGGED = ("store", "bulk", "remember")
 
 
-# What LanceDB does not need to read a table (indexers/lance/sync.py says why). Without the record of
-# their checksums, the indexes are made anew.
+# What LanceDB does not need to read a table (indexers/lance/sync.py says why). Without the record
+# of their checksums, the indexes are made anew.
 def needed(name: str) -> bool:
     return "/_transactions/" not in name and not name.endswith(
         ("latest_version_hint.json", "index-checksums.json")
