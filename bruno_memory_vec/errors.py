@@ -12,6 +12,7 @@
         ├── StoreError               the store as a whole cannot be used
         │   ├── NotAStoreError       the folder holds something else, or nothing to read
         │   ├── StoreLockedError     another process (or object) writes to this folder
+        │   ├── StoreMovedError      its folder was moved, deleted or replaced while it was open
         │   ├── StoreVersionError    another version wrote the store, in another format
         │   ├── FingerprintError     the store's vectors came from another embedder
         │   ├── ReadOnlyError        a write was asked of a reader
@@ -46,6 +47,7 @@ __all__ = [
     "StoreClosedError",
     "StoreError",
     "StoreLockedError",
+    "StoreMovedError",
     "StoreVersionError",
 ]
 
@@ -127,6 +129,10 @@ class NotAStoreError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another writer holds the folder's lock. The message names it."""
+
+
+class StoreMovedError(StoreError):
+    """The folder of an open store was moved, deleted or replaced; nothing was written there."""
 
 
 class StoreVersionError(StoreError):

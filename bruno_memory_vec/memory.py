@@ -54,6 +54,7 @@ from bruno_memory_vec.rows.models import (
 )
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners
+from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
@@ -230,6 +231,7 @@ class VectorMemory(MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
+        self._lazy.enter()
         messages = to_store(messages)
         checks.identifier("conversation_id", conversation_id)
         user = self._caller.acting_for(user_id)
@@ -280,6 +282,7 @@ class VectorMemory(MemoryInterface):
 
         Raises: as :meth:`store_message`.
         """
+        self._lazy.enter()
         await self._throttle.wait(self._caller.user_id or _user_of(entries))
         writer = await self._lazy.writer()
         ttl, bounds = self.config.short_term_ttl, self.config.bounds
@@ -867,7 +870,7 @@ def _settings(
         given["read_only"] = read_only
     config = one_config(config, given)
     checks.identifier("default_user", config.default_user)
-    return config
+    return pinned(config)
 
 
 class Opening:

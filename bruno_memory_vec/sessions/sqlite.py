@@ -19,9 +19,11 @@ from bruno_memory_vec.errors import (
     BackendUnavailable,
     EngineError,
     InvalidInputError,
+    StoreMovedError,
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.aio import LoopLock, yielding_gil
+from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
@@ -65,6 +67,9 @@ class SQLiteSessionStore:
         self._hot = HotCache(keeps=not read_only)
         # Keeps an in-memory database alive while its connection is replaced.
         self._keeper: sqlite3.Connection | None = None
+        #: Called before each change, and before the file is opened again or closed, to raise where
+        #: its path does not lead to it any more.
+        self.watch: Callable[[], None] = lambda: None
 
     @classmethod
     async def open(
@@ -394,8 +399,17 @@ class SQLiteSessionStore:
 
     async def close(self) -> None:
         if not self._closed:
+            moved = False
+            try:
+                self.watch()
+            except StoreMovedError:
+                moved = True
             self._closed = True
             self._hot = HotCache(keeps=False)
+            if moved:
+                # At its end SQLite removes the file's log by its path, where another store may be.
+                never_finalize(self._connection)
+                return
             await self._connection.close()
             if self._keeper is not None:
                 self._keeper.close()
@@ -415,6 +429,7 @@ class SQLiteSessionStore:
         would wait forever.
         """
         if not thread_of(self._connection).is_alive() and not self._closed:
+            self.watch()
             connection = await connect(self._path, self._read_only)
             await self._settle(connection)
             self._connection = connection
@@ -438,6 +453,7 @@ class SQLiteSessionStore:
         """Do a transaction; ``changed`` are the arguments for :meth:`HotCache.changed`."""
         async with self._writing:
             with errors(operation, self._path):
+                self.watch()
                 await self._revive()
                 try:
                     return await transact(self._connection, work)
@@ -543,6 +559,7 @@ async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
 
 async def _start(path: str) -> aiosqlite.Connection:
     connection = aiosqlite.connect(path, uri=path.startswith("file:"))
+    spare_in_children(connection)
     # Without daemon, the interpreter would wait for aiosqlite's thread at exit if close() was
     # forgotten.
     thread_of(connection).daemon = True

@@ -21,6 +21,7 @@ from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyse
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.manifest import scheme_of
+from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress
@@ -48,6 +49,7 @@ class Parts:
         sessions: sessions, owners, hot context.
         lease: the right to write; None for a reader.
         record: where upkeep is recorded for other processes; None for a store in memory.
+        place: where its files are; None for a store in memory.
     """
 
     rows: RowIndex
@@ -55,6 +57,7 @@ class Parts:
     sessions: SessionStore
     lease: WriterLease | None
     record: UpkeepRecord | None = None
+    place: Place | None = None
 
 
 class Deployment(Protocol):

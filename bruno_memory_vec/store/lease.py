@@ -5,25 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from bruno_memory_vec.errors import StoreError
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.place import Place
+from bruno_memory_vec.writing.visits import check_visit, refuse_after_fork
 
 _REMEMBERED_TURNS = 10_000
-
-
-def refuse_after_fork(process: int) -> None:
-    """Refuse to go on in another process than the one that opened the store.
-
-    Raises:
-        StoreError: this is another process.
-    """
-    if os.getpid() != process:
-        raise StoreError(
-            f"the store was opened in process {process} and this is {os.getpid()}: its "
-            "engines do not survive a fork",
-            fix="Open the memory in this process, after the fork.",
-        )
 
 
 class LocalLease:
@@ -32,20 +19,31 @@ class LocalLease:
     Args:
         sessions: gives the next turns that are not in memory.
         lock: the lock that keeps other processes out; None for a store in memory.
+        place: where the store's files are; None for a store in memory.
     """
 
     exclusive = True
 
-    def __init__(self, sessions: SessionStore, lock: WriterLock | None = None) -> None:
+    def __init__(
+        self,
+        sessions: SessionStore,
+        lock: WriterLock | None = None,
+        place: Place | None = None,
+    ) -> None:
         self._sessions = sessions
         self._next_seq = 0
         self._lock = lock
+        self._place = place
         self._turns: dict[str, int] = {}
         self._process = os.getpid()
 
     def check(self) -> None:
         """As of ``WriterLease``."""
-        refuse_after_fork(self._process)
+        if self._place is not None:
+            self._place.check()
+        else:
+            refuse_after_fork(self._process)
+            check_visit()
 
     async def next_seqs(self, count: int) -> int:
         """As of ``WriterLease``."""
@@ -84,3 +82,5 @@ class LocalLease:
         """As of ``WriterLease``."""
         if self._lock is not None:
             self._lock.release()
+        if self._place is not None:
+            self._place.close()

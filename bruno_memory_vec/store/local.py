@@ -19,6 +19,8 @@ from bruno_memory_vec.errors import (
     EngineError,
     IndexDamaged,
     NotAStoreError,
+    StoreError,
+    StoreLockedError,
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.aio import to_its_end
@@ -28,10 +30,13 @@ from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.deployment import Parts, analyser_for, close_all, language_of
+from bruno_memory_vec.store.files import make_folder
+from bruno_memory_vec.store.forgotten import all_closed
 from bruno_memory_vec.store.lease import LocalLease
-from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.lock import WriterLock, is_held_here
 from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.moves import Watch, remove, tidy
+from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.writing.projections import Progress
 
@@ -65,12 +70,14 @@ class LocalFolder:
             found.check(made_by, folder)
         elif config.read_only:
             raise manifest.no_store(folder)
-        lock = None
-        if not config.read_only:
-            lock = await asyncio.to_thread(_lock, folder)
+        lock = None if config.read_only else await _locked(folder)
+        place = Place(folder)
         try:
-            return await _open(config, made_by, folder, lock, language)
+            if lock is not None:
+                place.keep(lock.path)
+            return await _open(config, made_by, folder, lock, place, language)
         except BaseException:
+            place.close()
             if lock is not None:
                 lock.release()
             raise
@@ -81,6 +88,7 @@ async def _open(
     made_by: Fingerprint,
     folder: Path,
     lock: WriterLock | None,
+    place: Place,
     language: str | None,
 ) -> Parts:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
@@ -105,12 +113,17 @@ async def _open(
     other_terms = analyser.name != found.analysis
     opened: list[Any] = []
     try:
-        rows = await _open_rows(folder, found, made_by.dimension, config)
+        rows = await _open_rows(folder, found, made_by.dimension, config, place)
         opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
         lexical = await _opened(
-            _open_lexical, folder / "lexical", analyser, config.read_only, other_terms
+            _open_lexical,
+            folder / "lexical",
+            analyser,
+            config.read_only,
+            other_terms,
+            place.check,
         )
         opened.append(lexical)
         if other_terms and not config.read_only:
@@ -122,16 +135,41 @@ async def _open(
             read_only=config.read_only,
             fsync=config.fsync,
         )
+        opened.append(sessions)
+        sessions.watch = place.check
+        place.keep(folder / "sessions.sqlite")
     except BaseException:
         await close_all(opened)
         raise
-    lease = None if lock is None else LocalLease(sessions, lock)
-    return Parts(rows, lexical, sessions, lease, FolderRecord(folder))
+    lease = None if lock is None else LocalLease(sessions, lock, place)
+    return Parts(rows, lexical, sessions, lease, FolderRecord(folder, place.check), place)
+
+
+async def _locked(folder: Path) -> WriterLock:
+    """The folder's lock; waits for a memory of this process that was forgotten, not closed."""
+    try:
+        return await _to_its_end_or_released(folder)
+    except StoreLockedError:
+        if not is_held_here(folder):
+            raise
+    await all_closed()
+    return await _to_its_end_or_released(folder)
+
+
+async def _to_its_end_or_released(folder: Path) -> WriterLock:
+    taken: list[WriterLock] = []
+    try:
+        await _to_its_end(lambda: taken.append(_lock(folder)))
+    except asyncio.CancelledError:
+        for lock in taken:
+            lock.release()
+        raise
+    return taken[0]
 
 
 def _lock(folder: Path) -> WriterLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise manifest.unwritable(folder, error) from error
     return WriterLock(folder)
@@ -163,7 +201,7 @@ def _lost_its_rows(folder: Path, found: Manifest) -> bool:
 
 
 async def _open_rows(
-    folder: Path, found: Manifest, dimension: int, config: MemoryConfig
+    folder: Path, found: Manifest, dimension: int, config: MemoryConfig, place: Place
 ) -> RowIndex:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
 
@@ -177,14 +215,34 @@ async def _open_rows(
         watch()
         raise
     if config.read_only:
-        rows.watch = watch
-    logged = behind_a_log(rows, folder / found.rows, dimension, config)
+        # Its error is the better one where both apply.
+        place.explain = watch
+    try:
+        place.keep(table_of(folder / found.rows))
+    except StoreError:
+        await rows.close()
+        raise
+    if config.read_only:
+
+        def look() -> None:
+            watch()
+            place.check()
+
+        rows.watch = look
+    else:
+        rows.watch = place.check
+    logged = behind_a_log(rows, folder / found.rows, dimension, config, place.check)
     try:
         await logged.replay(await _known_gone(folder, folder / found.rows / LOG, config))
     except BaseException:
         await rows.close()
         raise
     return with_a_cache(logged, config)
+
+
+def table_of(rows: Path) -> Path:
+    """The folder of LanceDB's table in a folder of rows."""
+    return rows / "rows.lance"
 
 
 async def _known_gone(folder: Path, log: Path, config: MemoryConfig) -> Gone | None:
@@ -214,14 +272,26 @@ async def _known_gone(folder: Path, log: Path, config: MemoryConfig) -> Gone | N
 
 
 def behind_a_log(
-    rows: VersionedRowIndex, folder: Path, dimension: int, config: MemoryConfig
+    rows: VersionedRowIndex,
+    folder: Path,
+    dimension: int,
+    config: MemoryConfig,
+    check: Callable[[], None],
 ) -> WriteAheadLogIndex:
-    """The index of a folder with the write-ahead log in front of it."""
+    """The index of a folder with the write-ahead log in front of it.
+
+    ``check`` raises where the folder's path does not lead to this store any more.
+    """
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
     schema = row_schema(dimension)
     return WriteAheadLogIndex(
-        rows, folder / LOG, schema, read_only=config.read_only, fsync=config.fsync
+        rows,
+        folder / LOG,
+        schema,
+        read_only=config.read_only,
+        fsync=config.fsync,
+        check=check,
     )
 
 
@@ -236,7 +306,13 @@ def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
     return CachedIndex(checked, config.recall_cache_mb * 2**20, shared=config.read_only)
 
 
-def _open_lexical(folder: Path, analyser: Analyser, read_only: bool, anew: bool) -> LexicalIndex:
+def _open_lexical(
+    folder: Path,
+    analyser: Analyser,
+    read_only: bool,
+    anew: bool,
+    check: Callable[[], None],
+) -> LexicalIndex:
     """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any.
 
     A reader, which can replace nothing, then indexes the rows in memory.
@@ -258,14 +334,16 @@ def _open_lexical(folder: Path, analyser: Analyser, read_only: bool, anew: bool)
     try:
         if anew and folder.exists():
             shutil.rmtree(folder)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         try:
-            return TantivyIndex(folder, analyser)
+            index = TantivyIndex(folder, analyser)
         except IndexDamaged as error:
             _log.warning("lexical_index_rebuilt", reason=str(error))
             shutil.rmtree(folder)
-            folder.mkdir()
-            return TantivyIndex(folder, analyser)
+            make_folder(folder)
+            index = TantivyIndex(folder, analyser)
+        index.watch = check
+        return index
     except OSError as error:
         raise manifest.unwritable(folder, error) from error
 
@@ -277,6 +355,7 @@ class Replaced:
     rows: RowIndex
     embedder: Embedder
     folder: Path
+    check: Callable[[], None]
     _removing: asyncio.Future[None] | None = None
 
     def remove_later(self) -> None:
@@ -292,4 +371,5 @@ class Replaced:
         """Close them, and remove the folder. Removing twice does nothing."""
         await self.rows.close()
         await close_cache(self.embedder)
+        self.check()
         await asyncio.to_thread(remove, self.folder)

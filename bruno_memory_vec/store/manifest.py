@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import url2pathname
 
 from bruno_memory_vec._version import __version__
+from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import (
     BackendUnavailable,
@@ -21,6 +22,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES
+from bruno_memory_vec.store.files import replace_file
 
 FILE = "store.json"
 LOCK = "writer.lock"
@@ -32,7 +34,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LOCAL_FILE = re.compile(r"file://(localhost(?=/))?", re.IGNORECASE)
 _ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
 # Files that a process may leave if it is killed while it makes a store.
-_DEBRIS = {LOCK, HOLDER, f"{FILE}.new"}
+_DEBRIS = {LOCK, HOLDER, f"{HOLDER}.new", f"{FILE}.new"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         BackendUnavailable: the folder cannot be written.
     """
-    fresh = path.with_name(f"{path.name}.new")
     try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        replace_file(path, f"{text}\n".encode())
     except OSError as error:
         raise unwritable(path.parent, error) from error
 
@@ -133,6 +130,13 @@ def folder_of(url: str) -> Path | None:
         raise InvalidInputError(
             "url", f"{url!r} is in the home of a user who is not known", fix="Name a folder."
         ) from error
+    except FileNotFoundError as error:
+        raise InvalidInputError(
+            "url",
+            f"{url!r} is relative, and the current directory is gone",
+            fix="Name a folder by its absolute path.",
+            cause=error,
+        ) from error
     if not url.strip() or any(sign < " " or sign == "\x7f" for sign in str(path)):
         raise InvalidInputError(
             "url",
@@ -140,6 +144,21 @@ def folder_of(url: str) -> Path | None:
             fix="Name a folder by characters that can be seen.",
         )
     return path
+
+
+def pinned(config: MemoryConfig) -> MemoryConfig:
+    """The settings with absolute folders, so that a later ``os.chdir`` changes nothing.
+
+    Raises:
+        InvalidInputError: the url names no folder.
+    """
+    folder, cache = folder_of(config.url), config.embedding_cache
+    absolute: dict[str, Any] = {}
+    if folder is not None:
+        absolute["url"] = str(folder)
+    if cache is not None and not cache.is_absolute():
+        absolute["embedding_cache"] = cache.expanduser().absolute()
+    return config.model_copy(update=absolute) if absolute else config
 
 
 def read(folder: Path) -> Manifest | None:

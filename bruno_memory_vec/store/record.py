@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from bruno_memory_vec.errors import BackendUnavailable
+from bruno_memory_vec.errors import BackendUnavailable, StoreError
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store.manifest import unwritable, write_whole
 
@@ -107,10 +107,12 @@ class FolderRecord:
 
     Args:
         folder: the store's.
+        check: called before each write; raises where the folder is not the store's any more.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
+        self._check = check
 
     async def footprint(self) -> Footprint:
         """As of :class:`UpkeepRecord`."""
@@ -128,7 +130,7 @@ class FolderRecord:
         """As of :class:`UpkeepRecord`."""
         try:
             await asyncio.to_thread(self._keep, of_background(problems))
-        except BackendUnavailable as error:
+        except (BackendUnavailable, StoreError) as error:
             # If the disk is full, this fails too. The writer's health() still has the problems.
             _log.error("background_problems_not_recorded", error=str(error))
 
@@ -147,10 +149,12 @@ class FolderRecord:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         with _recording:
+            self._check()
             write_whole(self._folder / FILE, json.dumps(record, indent=2))
 
     def _keep(self, told: dict[str, str]) -> None:
         with _recording:
+            self._check()
             record = _read(self._folder)
             if record.get(BACKGROUND, {}) == told:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,12 @@ from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
-from bruno_memory_vec.errors import EmbeddingError, ReadOnlyError, StoreClosedError
+from bruno_memory_vec.errors import (
+    EmbeddingError,
+    ReadOnlyError,
+    StoreClosedError,
+    StoreMovedError,
+)
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import row_schema
@@ -26,9 +31,11 @@ from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store import leftovers
 from bruno_memory_vec.store.deployment import close_all, deployment_of
-from bruno_memory_vec.store.lease import refuse_after_fork
-from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.store.forgotten import close_if_forgotten
+from bruno_memory_vec.store.manifest import folder_of, pinned
+from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import UpkeepRecord
+from bruno_memory_vec.writing.background import runs
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress, Projection, Projections
@@ -36,6 +43,7 @@ from bruno_memory_vec.writing.projections.guarded import Guarded
 from bruno_memory_vec.writing.projections.lexical import LexicalProjection
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 from bruno_memory_vec.writing.reconcile import look
+from bruno_memory_vec.writing.visits import Visits
 from bruno_memory_vec.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -63,11 +71,22 @@ class Store:
     retriever: Retriever
     owners: Owners
     record: UpkeepRecord | None = None
+    place: Place | None = None
     #: Stops a running re-embedding, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
-    #: The process that has opened it.
-    process: int = field(default_factory=os.getpid)
+
+    def check(self) -> None:
+        """Refuse to use a store whose folder, process or event loop is another one now.
+
+        Raises:
+            StoreMovedError: its files are not where they were opened.
+            StoreError: this is another process, or work that an earlier event loop left halfway.
+        """
+        if self.lease is not None:
+            self.lease.check()
+        elif self.place is not None:
+            self.place.check()
 
     def switch(
         self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
@@ -80,12 +99,16 @@ class Store:
             folder: the folder of ``rows``. It has no write-ahead log yet.
             before: the folder of the rows until now; removed in a minute, or at :meth:`close`.
         """
-        from bruno_memory_vec.store.local import Replaced, behind_a_log, with_a_cache
+        from bruno_memory_vec.store.local import Replaced, behind_a_log, table_of, with_a_cache
 
         assert self.writer is not None
         dimension = embedder.fingerprint.dimension
-        fresh = with_a_cache(behind_a_log(rows, folder, dimension, self.config), self.config)
-        replaced = Replaced(self.rows, self.embedder, before)
+        if self.place is not None:
+            self.place.keep(table_of(folder))
+            self.place.forget(table_of(before))
+        logged = behind_a_log(rows, folder, dimension, self.config, self.check)
+        fresh = with_a_cache(logged, self.config)
+        replaced = Replaced(self.rows, self.embedder, before, self.check)
         self.replaced.append(replaced)
         replaced.remove_later()
         self.writer.switch(fresh, embedder, row_schema(dimension))
@@ -95,7 +118,10 @@ class Store:
         self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
 
     async def close(self) -> None:
-        """Finish, flush and close all parts, even if one of them fails."""
+        """Finish, flush and close all parts, even if one of them fails.
+
+        If the caller is cancelled, it holds its folder until this is called again.
+        """
         if self.stop_move is not None:
             await self.stop_move()
         parts: list[Callable[[], Any]] = [
@@ -106,16 +132,19 @@ class Store:
         if self.writer is not None:
             parts.insert(0, self.writer.close)
         failed: Exception | None = None
-        try:
-            for close in parts:
-                try:
-                    await close()
-                except Exception as error:
-                    _log.error("close_failed", error=str(error))
-                    failed = failed or error
-        finally:
-            if self.lease is not None:
-                self.lease.release()
+        for close in parts:
+            try:
+                await close()
+            except StoreMovedError as error:
+                # What was acknowledged is in the folder, wherever that is now.
+                _log.warning("closed_without_its_folder", reason=str(error))
+            except Exception as error:
+                _log.error("close_failed", error=str(error))
+                failed = failed or error
+        if self.lease is not None:
+            self.lease.release()
+        elif self.place is not None:
+            self.place.close()
         if failed is not None:
             raise failed
 
@@ -139,6 +168,7 @@ async def open_store(
         EngineError: an engine cannot be opened.
         InvalidInputError: the URL or the language is not known.
     """
+    config = pinned(config)
     # Reading the fingerprint may load a model, so it is done in a thread.
     fingerprint = await fingerprint_of(embedder)
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
@@ -181,6 +211,8 @@ async def open_store(
         await close_all([rows, *all_projections])
         if lease is not None:
             lease.release()
+        elif parts.place is not None:
+            parts.place.close()
         raise
     return Store(
         config=config,
@@ -194,10 +226,11 @@ async def open_store(
         retriever=Retriever(rows, lexical, embedder, writer, timeout),
         owners=owners,
         record=parts.record,
+        place=parts.place,
     )
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class LazyStore:
     """A store that is opened at first use, shared by a memory and its views.
 
@@ -213,30 +246,44 @@ class LazyStore:
     progress: Progress | None = None
     projections: Sequence[Projection] = ()
     _store: Store | None = None
+    _visits: Visits = field(default_factory=Visits)
     _opening: LoopLock = field(default_factory=LoopLock)
     _closed: bool = False
     _closing: asyncio.Future[None] | None = None
+    _forgotten: weakref.finalize[Any, Any] | None = None
+
+    def enter(self) -> None:
+        """Let a call in. Every call comes through here, before it does anything.
+
+        Raises:
+            StoreClosedError: the memory was closed.
+            StoreError: it was opened in another process, or another event loop uses it now.
+        """
+        self._refuse_if_closed()
+        self._visits.enter()
 
     async def get(self) -> Store:
         """The open store; opened now if this is its first use.
 
         Raises:
             StoreClosedError: it was closed.
-            StoreError, EngineError, EmbeddingError: it cannot be opened.
+            StoreMovedError: its folder was moved, deleted or replaced.
+            StoreError, EngineError, EmbeddingError: it cannot be opened, or not be used here.
         """
         # Before the lock, too: whoever closes holds it until all is written.
-        self._refuse_if_closed()
+        self.enter()
         if self._store is None:
             async with self._opening:
-                self._refuse_if_closed()
+                self.enter()
                 if self._store is None:
                     embedder = await self._resolve_embedder()
-                    self._store = await open_store(
+                    store = self._store = await open_store(
                         self.config, embedder, self.progress, self.projections
                     )
-        refuse_after_fork(self._store.process)
-        if self._store.lease is not None:
-            self._store.lease.check()
+                    self._forgotten = close_if_forgotten(
+                        self, self._visits, lambda: close_whole(store)
+                    )
+        self._store.check()
         return self._store
 
     def _refuse_if_closed(self) -> None:
@@ -280,19 +327,46 @@ class LazyStore:
     async def close(self) -> None:
         """Close the store, if it was opened. It cannot be opened again.
 
-        If the caller is cancelled, the closing itself completes; calling again waits for it.
+        If the caller is cancelled, the closing itself completes; calling again waits for it. In a
+        forked child it does nothing: files, lock and what waits are the parent's.
+
+        Raises:
+            StoreError: another event loop uses the memory now. It is not closed.
         """
-        if self._closing is None or self._closing.cancelled():
-            self._closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(self._closing)
+        if self._visits.elsewhere:
+            self._closed = True
+            return
+        closing = self._closing
+        if closing is not None and closing.done() and not closing.cancelled():
+            closing.result()  # raises again what it has raised
+            return
+        self._visits.enter()
+        if closing is None or closing.done() or not runs(closing):
+            # It may have been stopped with its event loop, and goes on here.
+            closing = self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(closing)
 
     async def _close(self) -> None:
         self._closed = True
-        if self._store is not None and self._store.process != os.getpid():
-            # A copy that a fork has made: its files, its lock and what waits are the parent's.
-            return
         async with self._opening:
-            store, self._store = self._store, None
-            if store is not None:
-                await store.close()
-                await close_cache(store.embedder)
+            store = self._store
+            if store is None:
+                return
+            try:
+                await close_whole(store)
+            except Exception:
+                self._let_go()
+                raise
+            # Not if this was cancelled: then the next call goes on, or else the collector.
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._store = None
+        if self._forgotten is not None:
+            self._forgotten.detach()
+
+
+async def close_whole(store: Store) -> None:
+    """Close a store, and the cache of its embedder."""
+    await store.close()
+    await close_cache(store.embedder)

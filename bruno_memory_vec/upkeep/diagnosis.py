@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 from bruno_core.utils.exceptions import BrunoError
 
@@ -28,7 +27,8 @@ from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.sessions.protocol import Acknowledged
 from bruno_memory_vec.store import manifest
-from bruno_memory_vec.store.manifest import Manifest, folder_of
+from bruno_memory_vec.store.lock import is_locked
+from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import begun, left_over
 from bruno_memory_vec.store.record import (
     LOSSES,
@@ -97,7 +97,7 @@ async def diagnose_store(
         InvalidInputError: a setting is not usable.
     """
     named = {} if url is None else {"url": str(url)}
-    config = one_config(config, {**named, **settings})
+    config = pinned(one_config(config, {**named, **settings}))
     folder = folder_of(config.url)
     if folder is None:
         return [await _other(config)]
@@ -180,14 +180,11 @@ def _lock(folder: Path) -> Check:
     except (OSError, ValueError, KeyError, TypeError):
         who = "another process"
     # After a kill the holder's name stays, but the lock is free.
-    lock = filelock.FileLock(folder / manifest.LOCK, timeout=0)
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        return Check("lock", NOTE, f"{who} writes; reading goes on beside it")
+        if is_locked(folder):
+            return Check("lock", NOTE, f"{who} writes; reading goes on beside it")
     except OSError:
         return Check("lock", NOTE, f"{who} may be writing; the lock cannot be tried")
-    lock.release()
     return Check("lock", OK, f"nobody writes; {who} ended without closing the store")
 
 

@@ -108,7 +108,7 @@ async def repair_store(
         InvalidInputError: a setting is not usable.
     """
     named = {} if url is None else {"url": str(url)}
-    config = one_config(config, {**named, **settings})
+    config = manifest.pinned(one_config(config, {**named, **settings}))
     folder = manifest.folder_of(config.url)
     stepped = None
     if folder is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.writing.visits import superseded
 
 __all__ = ["Background", "runs", "to_its_end"]
 
@@ -54,7 +55,7 @@ class Background:
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begin work, unless work of this name is running."""
-        if self._closed or runs(self._tasks.get(name)):
+        if self._closed or superseded() or runs(self._tasks.get(name)):
             return
 
         async def run() -> None:
@@ -75,15 +76,18 @@ class Background:
     def start_later(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begin work after some seconds, unless work of this name is scheduled already."""
         loop = asyncio.get_running_loop()
-        _, its_loop = self._timers.get(name, (None, None))
+        former, its_loop = self._timers.get(name, (None, None))
         if its_loop is loop:
             return
+        if former is not None:
+            former.cancel()  # of another event loop, which does not run while this one does
 
         def ring() -> None:
-            del self._timers[name]
+            if self._timers.get(name) is mine:
+                del self._timers[name]
             self.start(name, work)
 
-        self._timers[name] = (loop.call_later(seconds, ring), loop)
+        mine = self._timers[name] = (loop.call_later(seconds, ring), loop)
 
     def refuse(self) -> None:
         """Start no more work."""

@@ -18,10 +18,14 @@ class WriterLease(Protocol):
         ...
 
     def check(self) -> None:
-        """Refuse to go on where this process does not hold the lease any more.
+        """Refuse to go on where the lease does not hold any more. It takes some microseconds.
+
+        Called before anything is written, and once more before a commit is acknowledged.
 
         Raises:
-            StoreError: this is another process than the one that opened the store.
+            StoreError: this is another process than the one that opened the store, or work that an
+                earlier event loop has left halfway.
+            StoreMovedError: the store's files are not where they were opened.
         """
         ...
 

@@ -242,6 +242,7 @@ class Writer:
             change = await self._deletion_of(scope, where)
             failed = await self._projections.before(change)
             gone = await to_its_end(self._rows.delete(scope, where))
+            self._lease.check()
             failed |= await self._projections.apply(replace(change, removed=gone))
             self._uncertain = uncertain
             self.behind(failed)
@@ -509,6 +510,8 @@ class Writer:
         failed = await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))
+        # Once more, before the callers are told: the rows have to be where the store is.
+        self._lease.check()
         failed |= await self._projections.apply(change)
         self._uncertain = False
         if failed:

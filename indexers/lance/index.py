@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..aio import LoopLock, Outliving, on_own_loop
 from ..errors import BackendUnavailable, EngineError
+from ..forks import spare_in_children
 from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
@@ -76,7 +77,8 @@ class LanceIndex:
         self._open_table: AsyncTable | None = table
         self._path = path
         self._read_only = read_only
-        #: Called before each read and after a failed one, to raise where the rows have moved away.
+        #: Called before each read and write, after a failed read, and after a reader's, to raise
+        #: where the rows have moved away: LanceDB finds its files by their paths.
         self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
         checksums = IndexChecksums(Path(path), f"{_TABLE}.lance")
@@ -90,6 +92,7 @@ class LanceIndex:
         # being written is named by none.
         self._appending = LoopLock()
         self._adding = Outliving()
+        spare_in_children(self)
 
     @classmethod
     async def open(
@@ -173,6 +176,7 @@ class LanceIndex:
         # Appends and compaction do not conflict. But with fsync, a file that compaction removes may
         # be the only durable copy until the later commit is synced.
         async with self._changing if self._upkeep.syncs else nullcontext():
+            self.watch()
             self._upkeep.check_sync()
             async with self._appending:
                 with errors("add rows", self._path):
@@ -232,6 +236,7 @@ class LanceIndex:
     async def _change(self, operation: str, run: Callable[[], Awaitable[T]]) -> T:
         """Change rows. If that fails because of a damaged index, mend it and try again, once."""
         async with self._changing:
+            self.watch()
             self._upkeep.check_sync()
             try:
                 with errors(operation, self._path):
@@ -393,7 +398,11 @@ class LanceIndex:
                 with errors(operation, self._path):
                     if attempt and self._read_only:
                         await self._table.checkout_latest()
-                    return await run()
+                    found = await run()
+                if self._read_only:
+                    # Another store may have taken the folder's place after the look before.
+                    self.watch()
+                return found
             except EngineError as error:
                 gone = self._upkeep.erasures != erasures
                 if attempt == _TRIES - 1 or not (gone or await self._may_go_better(error, attempt)):
@@ -487,11 +496,13 @@ class LanceIndex:
     async def maintain(self, *, keep_none: bool = False) -> Maintenance:
         async with self._maintaining:
             async with self._changing:
+                self.watch()
                 await self._upkeep.compact(keep_none=keep_none)
                 if self._index_problem is not None:
                     # They were mended, or it had not been compacted.
                     self._index_problem = None
                     await self._upkeep.look_for_ann()
+            self.watch()
             # Not under the lock: it takes long in a large store, and no write has to wait for it.
             return await self._upkeep.index_vectors()
 

@@ -114,14 +114,23 @@ class Memtables:
         folder: the log's.
         schema: of the rows.
         fsync: an append returns only when it would survive a power cut.
+        check: as of :class:`WriteAheadLog`.
     """
 
-    def __init__(self, inner: RowIndex, folder: Path, schema: pa.Schema, *, fsync: bool) -> None:
+    def __init__(
+        self,
+        inner: RowIndex,
+        folder: Path,
+        schema: pa.Schema,
+        *,
+        fsync: bool,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._inner = inner
         self._folder = folder
         self._schema = schema
         self._fsync = fsync
-        self._log = WriteAheadLog(folder, schema, fsync=fsync)
+        self._log = WriteAheadLog(folder, schema, fsync=fsync, check=check)
         # Rows are added to _active. _immutable takes no more rows, and its segments are complete.
         self._active = Memtable()
         self._immutable: Memtable | None = None
@@ -340,8 +349,9 @@ class Memtables:
             except BaseException as error:
                 self.problem, self._failed_at = str(error), time.monotonic()
                 raise
-            self._immutable = None
-            self.epoch += 1
+            if self._immutable is memtable:  # a later event loop may have done it meanwhile
+                self._immutable = None
+                self.epoch += 1
             self.problem = None
 
     async def _missing(self, rows: pa.Table) -> pa.Table:

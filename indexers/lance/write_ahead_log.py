@@ -20,11 +20,13 @@ random, so that no stored text can look like a record.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
 import zlib
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -37,6 +39,7 @@ from ..errors import BackendUnavailable, EngineError
 ASIDE = ".damaged"
 
 _SUFFIX = ".log"
+_MODE, _FOLDER_MODE = 0o600, 0o700
 _POSIX = os.name == "posix"
 
 # Of the bytes.
@@ -165,14 +168,26 @@ class WriteAheadLog:
         folder: where the segments are; made with the first one.
         schema: of the rows.
         fsync: an append returns only when it would survive a power cut.
+        check: called before files are made, removed or renamed; raises where the folder's path
+            does not lead to this log any more.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, *, fsync: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        *,
+        fsync: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._schema = schema
         self._fsync = fsync
+        self._may_change = check
         self._file: FileIO | None = None
         self._path = folder
+        # The device and number of the newest segment.
+        self._identity = (0, 0)
         self._header: Header | None = None
         # Where the last whole record ends, in bytes.
         self._end = 0
@@ -194,25 +209,52 @@ class WriteAheadLog:
     def _append(self, rows: pa.Table) -> tuple[Path, int]:
         self._check()
         try:
-            if self._file is None:
-                self._path = self._fresh(rows.column("seq")[0].as_py())
-                self._begin(self._path)
-            file, header = self._file, self._header
-            assert file is not None
-            assert header is not None
-            self._cut_back()
-            record = _make_record(header.marker, rows)
-            self._cut = True
-            _write(file, record)
-            self._sync(file.fileno())
-            self._cut = False
+            size = self._write_record(rows)
+            if not self._in_place():
+                # The segment was moved or deleted. Its earlier rows are in memory, too, and will be
+                # flushed; these have to be where they can be found again.
+                self._let_go()
+                size = self._write_record(rows)
+                if not self._in_place():
+                    raise FileNotFoundError(errno.ENOENT, "it is removed again and again")
         except OSError as error:
             with suppress(OSError):
                 # If that fails, it is done before the next write.
                 self._cut_back()
             raise unavailable("add rows", self._path, error) from error
-        self._end += len(record)
-        return self._path, len(record)
+        self._end += size
+        return self._path, size
+
+    def _write_record(self, rows: pa.Table) -> int:
+        """Write a record into the newest segment, or a new one; returns how long it is."""
+        if self._file is None:
+            self._may_change()
+            self._path = self._fresh(rows.column("seq")[0].as_py())
+            self._begin(self._path)
+        file, header = self._file, self._header
+        assert file is not None
+        assert header is not None
+        self._cut_back()
+        record = _make_record(header.marker, rows)
+        self._cut = True
+        _write(file, record)
+        self._sync(file.fileno())
+        self._cut = False
+        return len(record)
+
+    def _in_place(self) -> bool:
+        """Whether the path of the newest segment still leads to it."""
+        try:
+            return _identity(os.stat(self._path)) == self._identity
+        except FileNotFoundError:
+            return False
+
+    def _let_go(self) -> None:
+        """Close a segment that is not at its path any more, without the record just written."""
+        file, self._file = self._file, None
+        if file is not None:
+            with closing(file):
+                file.truncate(self._end)
 
     def rotate(self) -> None:
         """Let the next append begin a new segment.
@@ -236,6 +278,7 @@ class WriteAheadLog:
         Raises:
             BackendUnavailable: it cannot be written.
         """
+        self._may_change()
         try:
             with found.path.open("r+b") as file:
                 file.truncate(found.end)
@@ -256,6 +299,7 @@ class WriteAheadLog:
         Raises:
             BackendUnavailable: some could not be removed.
         """
+        self._may_change()
         for path in paths:
             try:
                 if path in damaged:
@@ -275,7 +319,8 @@ class WriteAheadLog:
         """Close the newest segment. Closing twice does nothing."""
         file, header = self._file, self._header
         self.rotate()
-        if file is not None and header is not None and self._end == header.end:
+        empty = header is not None and self._end == header.end
+        if file is not None and empty and self._in_place():
             with suppress(OSError):
                 # If it fails: the segment has no row, and the next opening removes it.
                 os.unlink(file.name)
@@ -290,11 +335,14 @@ class WriteAheadLog:
 
     def _begin(self, path: Path) -> None:
         made = not self._folder.is_dir()
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        if self._folder.is_symlink():
+            raise OSError(errno.ELOOP, "the folder of the log is a link")
         header, data = _make_header(self._schema)
-        # Without a buffer, so that a write reaches the system at once. A file that exists already
-        # was begun by a call that failed, and is overwritten.
-        file = FileIO(str(path), "w")
+        # A file that exists already was begun by a call that failed. A link does, too.
+        path.unlink(missing_ok=True)
+        # Without a buffer, so that a write reaches the system at once.
+        file = FileIO(str(path), "x", opener=_private)
         try:
             _write(file, data)
             if self._fsync:
@@ -308,6 +356,7 @@ class WriteAheadLog:
                 # If it stays, its incomplete header is read as no row.
                 path.unlink()
             raise
+        self._identity = _identity(os.fstat(file.fileno()))
         self._file, self._header, self._end, self._cut = file, header, len(data), False
 
     def _cut_back(self, file: FileIO | None = None) -> None:
@@ -352,6 +401,15 @@ class WriteAheadLog:
             raise
         finally:
             os.close(handle)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a new file for its owner only, whatever the umask."""
+    return os.open(path, flags, _MODE)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _write(file: FileIO, data: bytes) -> None:

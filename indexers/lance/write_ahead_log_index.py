@@ -45,6 +45,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         schema: of the rows.
         read_only: another process writes the rows.
         fsync: a write returns only when it would survive a power cut.
+        check: as of :class:`~.write_ahead_log.WriteAheadLog`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         *,
         read_only: bool = False,
         fsync: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(inner)
         self._inner_version = inner.version
@@ -62,7 +64,9 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         self._erases = capability(inner, Erases)
         self._folder = folder
         self._follower = LogFollower(folder) if read_only else None
-        self._memtables = None if read_only else Memtables(inner, folder, schema, fsync=fsync)
+        self._memtables = None
+        if not read_only:
+            self._memtables = Memtables(inner, folder, schema, fsync=fsync, check=check)
         self._state: object = None
         self._version = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..aio import LoopLock, yielding_gil
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
+from ..forks import spare_in_children
 from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, build_schema
@@ -71,6 +72,9 @@ class TantivyIndex:
         self._expiring = self._read_only
         # Whether a row that was there at the first search expires; None before that search.
         self._expiring_found: bool | None = None
+        #: Called before each commit, to raise where the folder's path does not lead to this index
+        #: any more: Tantivy finds its files by their paths.
+        self.watch: Callable[[], None] = lambda: None
         with self._errors("open"):
             if self._read_only and self._path is not None:
                 self._index = tantivy.Index.open(self._path)
@@ -79,6 +83,7 @@ class TantivyIndex:
             self._index.register_tokenizer(TOKENIZER, analyser.tokenizer)
             self._index.config_reader("manual")
             if not self._read_only:
+                spare_in_children(self)
                 self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
             self._index.reload()
 
@@ -122,6 +127,7 @@ class TantivyIndex:
         with self._lock:
             if not changes:
                 return
+            self.watch()
             writer = self._open_writer()
             try:
                 with self._errors("commit"):

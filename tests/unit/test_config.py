@@ -39,11 +39,14 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, text: str, 
     assert getattr(MemoryConfig.build(), name) == value
 
 
-def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_come_before_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRUNO_MEMORY_URL", "from-environment")
     monkeypatch.setenv("BRUNO_MEMORY_EMBEDDER", "hash")
-    assert VectorMemory().config.url == "from-environment"
-    assert VectorMemory("from-argument").config.url == "from-argument"
+    assert VectorMemory().config.url == str(tmp_path / "from-environment")
+    assert VectorMemory("from-argument").config.url == str(tmp_path / "from-argument")
     assert VectorMemory("x").config.embedder == "hash"
 
 

@@ -37,7 +37,7 @@ from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store import moves as files
-from bruno_memory_vec.store.manifest import Manifest, folder_of
+from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import Begun
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.reembedding.move import Move
@@ -125,7 +125,7 @@ async def reembed(
         InvalidInputError: a setting is not usable, or the store is not kept in a folder.
     """
     named = {} if url is None else {"url": str(url)}
-    config = MemoryConfig.build(**named, **settings, read_only=False)
+    config = pinned(MemoryConfig.build(**named, **settings, read_only=False))
     folder = _folder(config)
     found = await asyncio.to_thread(manifest.read, folder)
     if found is None:
@@ -273,6 +273,7 @@ class _Reembedding:
             except EngineError as error:
                 _log.warning("reembed_begun_anew", reason=str(error))
                 await self._give_up(begun)
+        self._store.check()
         begun = await asyncio.to_thread(files.begin, self._folder, found, fingerprint)
         path = str(self._folder / begun.rows)
         return await self._open(path, fingerprint), begun.rows
@@ -280,9 +281,13 @@ class _Reembedding:
     async def _open(self, path: str, fingerprint: Fingerprint) -> LanceIndex:
         from bruno_memory_vec.indexers.lance.index import LanceIndex
 
-        return await LanceIndex.open(path, fingerprint.dimension, fsync=self._store.config.fsync)
+        fsync = self._store.config.fsync
+        copy = await LanceIndex.open(path, fingerprint.dimension, fsync=fsync)
+        copy.watch = self._store.check
+        return copy
 
     async def _give_up(self, begun: Begun) -> None:
+        self._store.check()
         _log.info("reembed_discarded", embedder=str(begun.fingerprint))
         await asyncio.to_thread(files.forget, self._folder)
         await asyncio.to_thread(files.remove, self._folder / begun.rows)
@@ -315,6 +320,7 @@ class _Reembedding:
                     fix="The store is as it was. Run `bruno-memory-vec doctor` on it.",
                 )
             await asyncio.to_thread(files.settle, self._folder / name, self._settled)
+            store.check()
             # Not a task, which an ending event loop would cancel: once store.json names the copy,
             # this process has to use it too.
             naming = asyncio.get_running_loop().run_in_executor(
