@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 
 # Seconds between two looks at an event loop that may end, and at closings that others wait for.
 _BETWEEN_LOOKS = 0.02
-# Seconds before a store is closed: `asyncio.run(main())` ends its loop right after main's variables.
+# Seconds before a store is closed: `asyncio.run(main())` ends its loop right after what main holds.
 _PAUSE = 0.05
 # Longest wait of an opening for the closings of forgotten memories, and of the program's end.
 _LONGEST_WAIT, _LONGEST_END = 60.0, 10.0

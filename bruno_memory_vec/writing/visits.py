@@ -114,7 +114,7 @@ def refuse_after_fork(process: int) -> None:
         raise StoreError(
             f"the store was opened in process {process} and this is {os.getpid()}: its "
             "engines do not survive a fork",
-            fix="Open the memory in this process, after the fork.",
+            fix="Open the memory in this process, after the fork, and none before it.",
         )
 
 

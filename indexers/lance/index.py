@@ -468,6 +468,7 @@ class LanceIndex:
 
     async def _mended(self, *, thorough: bool = False) -> bool:
         """Mend the indexes; whether anything was damaged. The caller holds the lock of changes."""
+        self.watch()
         unused = self._index_problem is not None
         try:
             wrong = await self._upkeep.mend_indexes(thorough=thorough)

@@ -206,30 +206,38 @@ async def test_a_write_that_fails_is_cut_back(tmp_path: Path) -> None:
     assert (await held(tmp_path / "log"))[:2] == ([1, 3], None)
 
 
-async def test_a_file_that_cannot_be_begun(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA)
     for size in (0, 10, 500):
         with quota(size), pytest.raises(BackendUnavailable, match="free space"):
             await index.upsert(rows(1), all_new=True)
         assert segments(tmp_path / "log") == []
     # A disk that is full, as the system says it.
-    (tmp_path / "log" / f"{2:020}.log").symlink_to("/dev/full")
-    with pytest.raises(BackendUnavailable, match=r"No space left.*free space"):
-        await index.upsert(rows(2), all_new=True)
+    real = os.open
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *given: real("/dev/full", os.O_WRONLY))
+        with pytest.raises(BackendUnavailable, match=r"No space left.*free space"):
+            await index.upsert(rows(2), all_new=True)
     await index.upsert(rows(3), all_new=True)
     kill(index)
     assert (await held(tmp_path / "log"))[:2] == ([3], None)
 
 
-async def test_a_failed_sync_is_not_forgotten(tmp_path: Path) -> None:
+async def test_a_failed_sync_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "log").mkdir()
     index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA, fsync=True)
     await index.upsert(rows(1), all_new=True)
     await index.flush()
     # What cannot be synced: the system refuses devices.
-    (tmp_path / "log" / f"{2:020}.log").symlink_to("/dev/null")
-    with pytest.raises(BackendUnavailable):
-        await index.upsert(rows(2), all_new=True)
+    real = os.open
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *given: real("/dev/null", os.O_WRONLY))
+        with pytest.raises(BackendUnavailable):
+            await index.upsert(rows(2), all_new=True)
     with pytest.raises(BackendUnavailable, match="open it again"):
         await index.upsert(rows(3), all_new=True)
     assert await index.count(*EVERYTHING) == 1
