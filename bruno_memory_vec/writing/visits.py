@@ -12,6 +12,8 @@ import asyncio
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -25,10 +27,12 @@ class _Visit:
     Attributes:
         loop: that event loop.
         over: whether another loop has used the memory since.
+        writes: how many calls are writing at the moment.
     """
 
     loop: weakref.ref[asyncio.AbstractEventLoop]
     over: bool = False
+    writes: int = 0
 
 
 _current: ContextVar[_Visit | None] = ContextVar("bruno_memory_visit", default=None)
@@ -68,7 +72,7 @@ class Visits:
 
         Raises:
             StoreError: this is another process than that of the first call, another event loop
-                uses the memory at the moment, or there is no event loop.
+                uses the memory at the moment or has left a write halfway, or there is none here.
         """
         if self._process is not None:
             refuse_after_fork(self._process)
@@ -97,6 +101,11 @@ class Visits:
                     fix="Call it in that loop, from other threads with "
                     "asyncio.run_coroutine_threadsafe(call, loop); or close it there first.",
                 )
+            if loop is not None and not loop.is_closed() and former is not None and former.writes:
+                raise StoreError(
+                    "a write was left halfway in another event loop, which does not run now",
+                    fix="Run that loop until the write has ended, or close that loop.",
+                )
             if former is not None:
                 former.over = True
             self._process = os.getpid()
@@ -116,6 +125,23 @@ def refuse_after_fork(process: int) -> None:
             "engines do not survive a fork",
             fix="Open the memory in this process, after the fork, and none before it.",
         )
+
+
+@contextmanager
+def writing_here() -> Iterator[None]:
+    """Something is written: until it has ended, only this event loop may use the memory.
+
+    Otherwise the loop, resumed, would give its rows turns that another one has given meanwhile.
+    """
+    visit = _current.get()
+    if visit is None:
+        yield
+        return
+    visit.writes += 1
+    try:
+        yield
+    finally:
+        visit.writes -= 1
 
 
 def superseded() -> bool:

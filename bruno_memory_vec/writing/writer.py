@@ -50,6 +50,7 @@ from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
+from bruno_memory_vec.writing.visits import writing_here
 
 _log = get_logger(__name__)
 
@@ -216,14 +217,15 @@ class Writer:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         if not rows:
             return
-        done = asyncio.get_running_loop().create_future()
-        unnamed = None if named else rows[0]["user_id"]
-        request = await in_thread_if_many(len(rows), lambda: Request(rows, done, unnamed))
-        await self._queue.put(request)
-        self._ahead.start()
-        if not runs(self._draining):
-            self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
-        await request.done
+        with writing_here():
+            done = asyncio.get_running_loop().create_future()
+            unnamed = None if named else rows[0]["user_id"]
+            request = await in_thread_if_many(len(rows), lambda: Request(rows, done, unnamed))
+            await self._queue.put(request)
+            self._ahead.start()
+            if not runs(self._draining):
+                self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
+            await request.done
 
     async def delete(self, scope: Scope, where: RowFilter) -> int:
         """Delete rows, also from the projections. Returns how many were deleted."""
@@ -236,6 +238,10 @@ class Writer:
         return await asyncio.shield(task)
 
     async def _delete(self, scope: Scope, where: RowFilter) -> int:
+        with writing_here():
+            return await self._delete_here(scope, where)
+
+    async def _delete_here(self, scope: Scope, where: RowFilter) -> int:
         async with self._committing:
             self._lease.check()
             uncertain, self._uncertain = self._uncertain, True
@@ -424,6 +430,10 @@ class Writer:
     # The task
 
     async def _drain(self) -> None:
+        with writing_here():
+            await self._drain_queue()
+
+    async def _drain_queue(self) -> None:
         while self._queue:
             requests: list[Request] = []
             try:
@@ -466,9 +476,9 @@ class Writer:
         now, later = requests, list[Request]()
         try:
             async with self._committing:
+                self._lease.check()
                 if self._uncertain:
                     await self._follow()
-                self._lease.check()
                 now, later, begun = await settle(requests, self._owners)
                 if now:
                     await self._commit(now)

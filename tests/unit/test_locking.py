@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -11,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 
-import filelock
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, StoreLockedError
@@ -52,6 +52,13 @@ for line in sys.stdin:
 """
 
 
+def taken_elsewhere(folder: Path) -> int:
+    """Take a folder's lock as another process does; it ends with the handle."""
+    handle = os.open(folder / "writer.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
 def test_the_holder_is_named(tmp_path: Path) -> None:
     lock = WriterLock(tmp_path)
     with pytest.raises(StoreLockedError, match=f"process {os.getpid()} on .* since 20.*read_only"):
@@ -67,11 +74,11 @@ def test_a_holder_without_a_name(
     tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locking, "_SIGNED_WITHIN", 0.05)
-    lock = WriterLock(tmp_path)
+    lock = taken_elsewhere(tmp_path)
     (tmp_path / "writer.json").write_text(text, encoding="utf-8")
     with pytest.raises(StoreLockedError, match="another process"):
         WriterLock(tmp_path)
-    lock.release()
+    os.close(lock)
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
@@ -97,8 +104,7 @@ def test_a_holder_that_has_not_signed_yet(tmp_path: Path, monkeypatch: pytest.Mo
     gone.wait()
     name = {"host": locking.socket.gethostname(), "since": "2026-01-01"}
     (tmp_path / "writer.json").write_text(json.dumps({"pid": gone.pid, **name}))
-    lock = filelock.FileLock(tmp_path / "writer.lock", timeout=0, thread_local=False)
-    lock.acquire()
+    lock = taken_elsewhere(tmp_path)
 
     def sign() -> None:
         time.sleep(0.2)
@@ -109,16 +115,15 @@ def test_a_holder_that_has_not_signed_yet(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StoreLockedError, match=f"process {os.getpid()} on"):
         WriterLock(tmp_path)
     signing.join()
-    lock.release()
+    os.close(lock)
 
 
 def test_a_lock_that_is_let_go_while_its_holder_is_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locking, "_SIGNED_WITHIN", _PATIENCE)
-    lock = filelock.FileLock(tmp_path / "writer.lock", timeout=0, thread_local=False)
-    lock.acquire()
-    timer = threading.Timer(0.1, lock.release)
+    lock = taken_elsewhere(tmp_path)
+    timer = threading.Timer(0.1, os.close, (lock,))
     timer.start()
     WriterLock(tmp_path).release()
     timer.join()

@@ -206,9 +206,7 @@ async def test_a_write_that_fails_is_cut_back(tmp_path: Path) -> None:
     assert (await held(tmp_path / "log"))[:2] == ([1, 3], None)
 
 
-async def test_a_file_that_cannot_be_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_that_cannot_be_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = WriteAheadLogIndex(VersionedReference(DIMENSION), tmp_path / "log", SCHEMA)
     for size in (0, 10, 500):
         with quota(size), pytest.raises(BackendUnavailable, match="free space"):

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from bruno_core.models.message import Message
 
-from bruno_memory_vec import MemoryConfig, diagnose_store, open_memory, reembed, repair_store
+from bruno_memory_vec import (
+    MemoryConfig,
+    VectorMemory,
+    diagnose_store,
+    open_memory,
+    reembed,
+    repair_store,
+)
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.store import deployment
 from bruno_memory_vec.store.manifest import folder_of, scheme_of
@@ -70,6 +77,48 @@ async def test_the_process_may_go_elsewhere(
     assert list((tmp_path / "elsewhere").iterdir()) == []
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         assert len(await memory.retrieve_messages("talk")) == 2
+
+
+async def test_a_relative_folder_is_that_of_the_moment_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the first use: the rows would be in another project's store."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("BRUNO_MEMORY_URL", "named")
+    memories = {
+        "a": VectorMemory("a", embedder="hash"),
+        "b": VectorMemory("file://b", embedder="hash", embedding_cache="cache"),
+        "c": VectorMemory(config=MemoryConfig(url="./c", embedder="hash")),
+        "named": VectorMemory(embedder="hash"),
+    }
+    opening = open_memory("d", embedder="hash")
+    monkeypatch.delenv("BRUNO_MEMORY_URL")
+    memories["bruno-memory"] = VectorMemory(embedder="hash")
+    monkeypatch.chdir(elsewhere)
+    memories["d"] = await opening
+    for name, memory in memories.items():
+        await memory.store_message(SAID, "talk", user_id="ana")
+        assert memory.config.url == str(here / name)
+        await memory.reembed("hash")
+        assert (await memory.maintain()).ok
+        await memory.close()
+        assert (here / name / "store.json").exists()
+    assert list(elsewhere.iterdir()) == []
+
+
+async def test_where_the_current_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(InvalidInputError, match="current directory is gone"):
+        VectorMemory("store", embedder="hash")
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize(

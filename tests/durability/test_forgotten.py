@@ -1,0 +1,154 @@
+"""A memory that nobody closes: its folder stays whole, and opens again in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.errors import StoreLockedError
+from tests.durability.support import ROOT, environment, message
+
+# Far beyond what a busy machine needs: what has not ended by then hangs.
+_HANGS = 240
+
+_HEAD = """
+import asyncio, gc, sys, threading
+from bruno_core.models.message import Message
+from bruno_memory_vec import open_memory
+
+folder = sys.argv[1]
+
+
+async def once(number):
+    memory = await open_memory(folder, embedder="hash")
+    await memory.store_message(Message(role="user", content=f"n{number}"), "talk", user_id="ana")
+"""
+
+WAYS = {
+    "one event loop": """
+async def main():
+    for number in range(4):
+        await once(number)
+asyncio.run(main())
+""",
+    "with pauses, in which its tasks run": """
+async def main():
+    for number in range(4):
+        await once(number)
+        await asyncio.sleep((0.1, 0.6, 1.1, 0)[number])
+asyncio.run(main())
+""",
+    "one event loop after the other": """
+for number in range(4):
+    asyncio.run(once(number))
+""",
+    "event loops that are not closed": """
+loops = []
+for number in range(4):
+    loops.append(asyncio.new_event_loop())
+    loops[-1].run_until_complete(once(number))
+""",
+    "threads, each with its loop": """
+for number in range(4):
+    thread = threading.Thread(target=lambda: asyncio.run(once(number)))
+    thread.start()
+    thread.join()
+""",
+    "only the collector finds it": """
+async def circle(number):
+    memory = await open_memory(folder, embedder="hash")
+    memory.itself = memory
+    await memory.store_message(Message(role="user", content=f"n{number}"), "talk", user_id="ana")
+async def main():
+    gc.disable()
+    for number in range(4):
+        await circle(number)
+asyncio.run(main())
+""",
+    "after an error": """
+async def fails(number):
+    memory = await open_memory(folder, embedder="hash")
+    await memory.store_message(Message(role="user", content=f"n{number}"), "talk", user_id="ana")
+    raise ValueError
+async def main():
+    for number in range(4):
+        try:
+            await fails(number)
+        except ValueError:
+            pass
+asyncio.run(main())
+""",
+}
+
+
+async def test_it_opens_again_with_every_row_once(tmp_path: Path) -> None:
+    running = {
+        name: await asyncio.to_thread(_start, _HEAD + script, tmp_path / name)
+        for name, script in WAYS.items()
+    }
+    for name, process in running.items():
+        _, said = await asyncio.to_thread(process.communicate, timeout=_HANGS)
+        assert process.returncode == 0, (name, said)
+        async with open_memory(str(tmp_path / name), embedder="hash") as memory:
+            found = [one.content for one in await memory.retrieve_messages("talk")]
+            assert found == ["n3", "n2", "n1", "n0"], name
+            assert len(await memory.recall("n2", user_id="ana", k=9, profile="lexical")) == 1
+            assert (await memory.maintain()).ok, name
+
+
+def _start(script: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script, str(folder)],
+        env=environment(),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_one_that_is_still_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the folder is spelt, the second one is refused, and the first goes on."""
+    folder = tmp_path / "store"
+    memory = await open_memory(str(folder), embedder="hash")
+    await memory.store_message(message("one"), "talk", user_id="ana")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "above").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    spellings = [
+        str(folder),
+        f"{folder}/",
+        f"{tmp_path}/./x/../store",
+        "store",
+        "./store/",
+        f"file://{folder}",
+        "link",
+        "above/store",
+    ]
+    (tmp_path / "x").mkdir()
+    for url in spellings:
+        with pytest.raises(StoreLockedError, match="open for writing in this process") as refusal:
+            await VectorMemory(url, embedder="hash").connect()
+        assert f"process {os.getpid()} " in str(refusal.value), url
+    await memory.store_message(message("two"), "talk", user_id="ana")
+    await memory.close()
+    async with open_memory("link", embedder="hash") as memory:
+        assert len(await memory.retrieve_messages("talk")) == 2
+
+
+async def test_a_view_keeps_it_open(tmp_path: Path) -> None:
+    view = (await open_memory(str(tmp_path), embedder="hash")).for_user("ana")
+    with pytest.raises(StoreLockedError):
+        await open_memory(str(tmp_path), embedder="hash")
+    await view.store_message(message("one"), "talk")
+    del view
+    async with open_memory(str(tmp_path), embedder="hash") as memory:
+        assert len(await memory.retrieve_messages("talk")) == 1
