@@ -136,7 +136,8 @@ async def _open(
             fsync=config.fsync,
         )
         opened.append(sessions)
-        sessions.watch = place.check
+        if not config.read_only:
+            sessions.watch = place.check
         place.keep(folder / "sessions.sqlite")
     except BaseException:
         await close_all(opened)
