@@ -249,7 +249,7 @@ class LiveContexts:
 
 def put_recalled(context: ConversationContext, recalled: Message | None) -> None:
     """Put recalled memories after the leading system messages, replacing earlier ones."""
-    messages = [m for m in context.messages if not (RECALLED in m.metadata or is_notes(m.content))]
+    messages = [m for m in context.messages if not (_marked_as_ours(m) or is_notes(m.content))]
     if len(context.messages) >= context.max_messages:
         # The message that was just added may have pushed out a call of tools.
         messages = without_cut_results(messages)

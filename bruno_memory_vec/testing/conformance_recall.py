@@ -429,6 +429,21 @@ class RecallConformance(MemoryConformance):
         assert asked is question
         assert await memory.retrieve_messages("new") == [question]
 
+    async def test_what_was_put_into_a_context_is_not_stored(self, memory: Any) -> None:
+        await memory.store_message(said("My dog is called Biscuit"), "old", user_id="ana")
+        context = await memory.get_context("ana", "new")
+        question = said("What is my dog called?")
+        context.add_message(question)
+        await memory.store_message(question, "new")
+        recalled, _ = context.messages
+        plain = Message(role=MessageRole.SYSTEM, content=recalled.content)
+        joined = Message(role=MessageRole.SYSTEM, content=f"Be kind.\n\n{recalled.content}")
+        await memory.store_messages([recalled, plain, joined, question], "copy", user_id="ana")
+        assert [(turn.turn, turn.message.content) for turn in await memory.read_turns("copy")] == [
+            (0, "Be kind."),
+            (1, question.content),
+        ]
+
     async def test_recall_into_contexts_can_be_off(self) -> None:
         memory = await self.open_memory(recall_in_context=False)
         await memory.store_message(said("My dog is called Biscuit"), "old", user_id="ana")

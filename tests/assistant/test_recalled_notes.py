@@ -222,9 +222,13 @@ async def test_giving_back_only_the_notes_succeeds_and_stores_nothing() -> None:
 async def test_a_user_may_use_our_mark() -> None:
     """Only a system message is known by its mark: nothing that a user says is lost by it."""
     async with open_memory("memory://", embedder="hash") as memory:
-        message = Message(role=USER, content="Hello", metadata={RECALLED: 1})
+        message = Message(role=USER, content=QUESTION, metadata={RECALLED: 1})
+        await said(memory, "The boiler cost 386 euros.")
+        context = await memory.get_context("ana", "talk")
+        context.add_message(message)
         await memory.store_message(message, "talk", user_id="ana")
         assert await memory.retrieve_messages("talk") == [message]
+        assert context.messages[-1] == message
 
 
 async def test_notes_of_an_older_version_are_not_recalled(monkeypatch: pytest.MonkeyPatch) -> None:
