@@ -176,7 +176,7 @@ class VectorMemory(MemoryInterface):
         about = {"profile": self._profile.name, "maintenance": self._shared.maintained}
         failed = self._context_recall.problem
         problems = {} if failed is None else {"recall into a context": failed}
-        report = await health_of(await self._lazy.get(), about, problems)
+        report = await health_of(await self._lazy.get(checked=False), about, problems)
         # The figures count all users' rows, so a view gets only the status.
         return report if self._caller.user_id is None else {"status": report["status"]}
 

@@ -262,8 +262,11 @@ class LazyStore:
         self._refuse_if_closed()
         self._visits.enter()
 
-    async def get(self) -> Store:
+    async def get(self, *, checked: bool = True) -> Store:
         """The open store; opened now if this is its first use.
+
+        Args:
+            checked: refuse a store whose folder was moved, deleted or replaced.
 
         Raises:
             StoreClosedError: it was closed.
@@ -283,7 +286,8 @@ class LazyStore:
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)
                     )
-        self._store.check()
+        if checked:
+            self._store.check()
         return self._store
 
     def _refuse_if_closed(self) -> None:

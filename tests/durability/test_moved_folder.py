@@ -53,7 +53,6 @@ CALLS: dict[str, Callable[[VectorMemory], Awaitable[object]]] = {
     "session": lambda memory: memory.create_session("ana"),
     "maintain": lambda memory: memory.maintain(),
     "reembed": lambda memory: memory.reembed("hash"),
-    "health": lambda memory: memory.health(),
 }
 
 
@@ -62,6 +61,9 @@ async def refused(memory: VectorMemory) -> None:
         with pytest.raises(StoreMovedError, match="moved, deleted or replaced") as refusal:
             await call(memory)
         assert "open the memory again" in refusal.value.fix, name
+    health = await memory.health()
+    assert health["status"] == "degraded"
+    assert "moved, deleted or replaced" in health["problems"]["rows"]
 
 
 async def test_renamed_and_moved_back(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ async def test_a_reader_never_sees_another_store(tmp_path: Path) -> None:
     with pytest.raises(StoreMovedError):
         await reader.retrieve_messages("talk")
     other.rename(folder)
-    for name in ("recall", "read", "context", "health"):
+    for name in ("recall", "read", "context"):
         with pytest.raises(StoreMovedError):
             await CALLS[name](reader)
     folder.rename(other)
