@@ -6,9 +6,9 @@ for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
 :class:`Flushes`, :class:`Compacts`, :class:`Erases`, :class:`ChecksIndexes`, :class:`HoldsRows`,
-:class:`Refreshes`, :class:`DropsRemoved`. An engine has a capability if it has its methods. Look
-for one with :func:`~.forwarding.capability`, which looks through wrappers; never compare an
-engine's name.
+:class:`Refreshes`, :class:`DropsRemoved`, :class:`BeginsAnew`. An engine has a capability if it has
+its methods. Look for one with :func:`~.forwarding.capability`, which looks through wrappers; never
+compare an engine's name.
 """
 
 from __future__ import annotations
@@ -252,6 +252,41 @@ class DropsRemoved(Protocol):
 
     async def settle_files(self) -> None:
         """Wait until the index has stopped rewriting its files, and delete those that it left."""
+        ...
+
+
+@runtime_checkable
+class BeginsAnew(Protocol):
+    """A ``LexicalIndex`` on disk that may be damaged, and can then be filled from the rows."""
+
+    async def begin_anew(self, reason: str, *, in_memory: bool = False) -> None:
+        """Drop everything, also what is pending; from now on it is an empty index.
+
+        Args:
+            reason: what was wrong, for ``health()``.
+            in_memory: give its folder up, and keep it in this process's memory from now on.
+
+        Raises:
+            EngineError: its folder cannot be used.
+        """
+        ...
+
+    @property
+    def displaced(self) -> str | None:
+        """Why it is in memory in place of its folder; None where it is not."""
+        ...
+
+    async def check(self) -> None:
+        """Compare every file with its checksum.
+
+        Raises:
+            IndexDamaged: one differs.
+        """
+        ...
+
+    @property
+    def checked(self) -> bool:
+        """Whether opening compared every file; if not, :meth:`check` still has to."""
         ...
 
 

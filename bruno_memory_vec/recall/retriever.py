@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
+from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.aio import LoopLock, without_waiting
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows, LexicalIndex, Refreshes, RowIndex
 from bruno_memory_vec.indexers.query import Candidates, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import Snapshot
+from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rankers import Profile, Question, read_question
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
@@ -28,11 +30,12 @@ from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
 
+_log = get_logger(__name__)
+
 # Seconds that a reader waits for the lexical index, a little longer than the delay of a writer in
 # another process (writer.py). Then it uses the index as it is.
 _READER_WAITS = 1.0
 _READER_LOOKS_EVERY = 0.03
-_INDEXING = "find new rows by their words"
 
 
 class Retriever:
@@ -63,11 +66,20 @@ class Retriever:
         self._indexing = LoopLock()
         # The lexical index's last row when a reader gave up waiting for newer ones.
         self._gave_up_at: int | None = None
+        self._words_failed: EngineError | None = None
+        #: Why the last recall found by meaning only; None if it did not.
+        self.problem: str | None = None
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. With ``count_use``, their access counts grow, later."""
-        await self._freshen(request.profile)
+        try:
+            await self._freshen(request.profile)
+        except EngineError as error:
+            if error.engine != self._lexical.name:
+                raise
+            self._words_failed = error
         hits, seqs = await self._recall(request)
+        self._note_failure()
         if count_use and self._writer is not None:
             self._writer.use(seqs.tolist())
         return hits
@@ -94,6 +106,15 @@ class Retriever:
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
         return await asyncio.to_thread(finish, proposed, request, read, self._pending_uses)
+
+    def _note_failure(self) -> None:
+        """The words are derived from the rows: without them a recall still finds by meaning."""
+        failed, self._words_failed = self._words_failed, None
+        if failed is not None and self.problem is None:
+            _log.error("recalled_without_words", error=str(failed))
+        self.problem = None if failed is None else str(failed)
+        if failed is not None and self._writer is not None:
+            self._writer.failed_to_find(failed)
 
     async def _snapshot(self, scope: Scope) -> Snapshot | None:
         return None if self._held is None else await self._held.snapshot(scope)
@@ -154,7 +175,15 @@ class Retriever:
     def _find_words(self, request: RecallRequest, *, turns: bool) -> Callable[[int], Candidates]:
         """A function that asks the lexical index for a number of candidates."""
         query, scope, where = request.lexical_query, request.scope, request.where
-        return lambda limit: self._lexical.search(query, scope, where, limit, turns=turns)
+
+        def find(limit: int) -> Candidates:
+            try:
+                return self._lexical.search(query, scope, where, limit, turns=turns)
+            except EngineError as error:
+                self._words_failed = error
+                return Candidates.empty()
+
+        return find
 
     async def _freshen(self, profile: Profile) -> None:
         """Bring the lexical index up to date with the rows."""
@@ -163,8 +192,12 @@ class Retriever:
         if self._writer is not None:
             if self._lexical.pending:
                 # On a full disk it cannot be committed. Newer rows are then found by vector only.
-                with self._writer.tolerating(_INDEXING):
-                    await self._lexical.commit()
+                with self._writer.tolerating_old_words():
+                    try:
+                        await self._lexical.commit()
+                    except EngineError as error:
+                        self._words_failed = error
+                        raise
             if self._writer.writes_alone:
                 return
         if not isinstance(self._lexical, Refreshes):

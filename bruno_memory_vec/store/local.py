@@ -15,7 +15,6 @@ from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
 from bruno_memory_vec.errors import (
-    BackendUnavailable,
     EngineError,
     IndexDamaged,
     NotAStoreError,
@@ -316,37 +315,38 @@ def _open_lexical(
 ) -> LexicalIndex:
     """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any.
 
-    A reader, which can replace nothing, then indexes the rows in memory.
+    Where the folder cannot be used, the index is in memory: it is derived, and never in the way.
     """
-    import shutil
-
+    from bruno_memory_vec.indexers.tantivy.files import clear
     from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
 
-    if read_only:
-        if anew:
-            return TantivyIndex(None, analyser)
-        try:
-            return TantivyReader(folder, analyser)
-        except BackendUnavailable as error:
-            # Tantivy makes a lock file even to read. Where it cannot, Retriever indexes the rows in
-            # memory.
-            _log.info("lexical_index_in_memory", reason=str(error))
-            return TantivyIndex(None, analyser)
     try:
-        if anew and folder.exists():
-            shutil.rmtree(folder)
-        make_folder(folder)
+        if read_only:
+            if anew:  # which a reader may not do
+                return TantivyIndex(None, analyser)
+            # Tantivy makes a lock file even to read. Where it cannot, Retriever indexes the rows in
+            # memory; where the index is damaged, too, since a reader may not mend it.
+            return TantivyReader(folder, analyser)
+        if anew or not folder.is_dir():
+            clear(folder)
         try:
             index = TantivyIndex(folder, analyser)
         except IndexDamaged as error:
             _log.warning("lexical_index_rebuilt", reason=str(error))
-            shutil.rmtree(folder)
-            make_folder(folder)
-            index = TantivyIndex(folder, analyser)
+            reason = str(error)
+        else:
+            index.watch = check
+            return index
+        clear(folder)
+        index = TantivyIndex(folder, analyser)
         index.watch = check
-        return index
-    except OSError as error:
-        raise manifest.unwritable(folder, error) from error
+    except (EngineError, OSError) as error:
+        _log.warning("lexical_index_in_memory", reason=str(error))
+        reason = str(error)
+        index = TantivyIndex(None, analyser)
+        index.displaced = reason
+    index.rebuilt.append(reason)
+    return index
 
 
 @dataclass(slots=True)

@@ -207,6 +207,7 @@ async def open_store(
             writer.behind(behind)
             writer.learn_ids()
             writer.begin_upkeep()
+            writer.look_for_damage()
     except BaseException:
         await close_all([rows, *all_projections])
         if lease is not None:

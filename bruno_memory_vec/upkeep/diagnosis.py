@@ -316,6 +316,7 @@ async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Che
 
     index = await asyncio.to_thread(opened)
     try:
+        await index.check()
         for _ in range(_LOOKS):
             await index.refresh()
             held = await index.count()

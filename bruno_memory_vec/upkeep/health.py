@@ -45,6 +45,12 @@ async def health_of(
     logged = report.get("rows", {}).get("log", {}).get("problem")
     if logged is not None:
         wrong["log"] = logged
+    words = report.get("lexical", {}).get("problem")
+    if store.writer is None:
+        # A reader's lexical index is not mended by what reads it.
+        words = words or store.retriever.problem
+    if words is not None:
+        wrong["lexical"] = words
     unused = report.get("rows", {}).get("index_problem")
     if unused is not None:
         wrong["indexes"] = f"no index of the rows is used: {unused}"

@@ -163,7 +163,7 @@ async def maintain_store(
     steps = _Steps(progress, _STEPS + writer.has_erasable)
     await steps.run("count accesses", writer.flush_uses)
     expired = await steps.run("remove expired memories", writer.remove_expired)
-    await steps.run("commit lexical index", store.lexical.commit)
+    await steps.run("commit lexical index", writer.settle)
     left: Leftovers | None = Leftovers()
     if writer.has_erasable:
         left = await steps.run(

@@ -139,7 +139,10 @@ async def repair_store(
 
 async def _rebuilt(store: Store) -> tuple[str, ...]:
     """What was damaged and is made anew since the store was opened."""
-    return tuple((await store.rows.health()).get("indexes_rebuilt", ()))
+    rebuilt = list((await store.rows.health()).get("indexes_rebuilt", ()))
+    for projection in store.projections:
+        rebuilt.extend((await projection.health()).get("rebuilt", ()))
+    return tuple(rebuilt)
 
 
 async def _put_log_aside(folder: Path | None) -> str | None:

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -48,7 +48,7 @@ from bruno_memory_vec.writing.commit import (
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.ownership import settle
-from bruno_memory_vec.writing.projections import Change, Projections
+from bruno_memory_vec.writing.projections import Change, FillsAnew, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 from bruno_memory_vec.writing.visits import writing_here
 
@@ -75,6 +75,8 @@ _ROWS_ERASED_AT_CLOSE = 20_000
 
 _SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
 _ERASE, _EXPIRE = "erase what was deleted", "remove expired memories"
+_INDEXING = "find new rows by their words"
+_MEND = "fill what was damaged anew from the rows"
 _FOLLOWING = "follow the rows in the "
 
 T = TypeVar("T")
@@ -172,6 +174,10 @@ class Writer:
             self.problems[work] = str(error)
         else:
             self.problems.pop(work, None)
+
+    def tolerating_old_words(self) -> AbstractContextManager[None]:
+        """As :meth:`tolerating`, around the commit of the lexical index for a recall."""
+        return self.tolerating(_INDEXING)
 
     def is_behind(self, projection: str) -> bool:
         """Whether a projection has missed a commit. It follows before the next write."""
@@ -585,10 +591,80 @@ class Writer:
         self._erase_later()
 
     async def _settle(self) -> None:
-        more = [await projection.settle() for projection in self._projections]
-        if any(more):
+        try:
+            more = await self._settle_each()
+        finally:
+            self._mend_damage()
+        if more:
             # Rows that came during the commit need another one.
             self._background.start_later(LEXICAL_DELAY, _SETTLE, self._settle)
+
+    async def settle(self) -> None:
+        """Commit what waits in the projections, compare and mend them.
+
+        Raises:
+            EngineError: one of them does not work, and cannot be mended now.
+        """
+        failed: EngineError | None = None
+        try:
+            await self._settle_each()
+        except EngineError as error:
+            failed = error
+        await self._check(later=False)
+        damaged = any(projection.damaged for projection in self._damageable())
+        await self.mend()
+        if failed is not None and not damaged:
+            raise failed
+
+    async def _settle_each(self) -> bool:
+        """Settle all projections; returns whether more came meanwhile."""
+        more, failed = False, None
+        for projection in self._projections:
+            try:
+                more = await projection.settle() or more
+            except EngineError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return more
+
+    def failed_to_find(self, error: EngineError) -> None:
+        """Note that a recall met an index that does not work, and mend it in the background."""
+        for projection in self._damageable():
+            projection.failed(error)
+        self._mend_damage()
+
+    def look_for_damage(self) -> None:
+        """Compare in the background what opening has not compared with its checksums."""
+        if any(not projection.checked for projection in self._damageable()):
+            self._background.start("compare the projections with their checksums", self._check)
+
+    async def _check(self, *, later: bool = True) -> None:
+        for projection in self._damageable():
+            await projection.check()
+        if later:
+            self._mend_damage()
+
+    def _mend_damage(self) -> None:
+        if any(projection.damaged for projection in self._damageable()):
+            self._background.start(_MEND, self.mend)
+
+    async def mend(self) -> None:
+        """Fill the damaged projections anew from the rows. Only the end of it waits for a pause.
+
+        Raises:
+            EngineError: the rows cannot be read.
+        """
+        damaged = [projection for projection in self._damageable() if projection.damaged]
+        for projection in damaged:
+            await projection.fill_anew(self._rows)
+        if damaged:
+            async with self._committing:
+                await self._follow()
+            self.problems.pop(_INDEXING, None)
+
+    def _damageable(self) -> list[FillsAnew]:
+        return [one for one in self._projections if isinstance(one, FillsAnew)]
 
     async def _tidy(self) -> None:
         """Compact while nothing is written; less is enough for that than during writes."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..forks import spare_in_children
 from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
+from . import files
 from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, build_schema
 
 if TYPE_CHECKING:
@@ -32,6 +35,14 @@ _HEAP_BYTES = 32_000_000
 # The file that names the segments of an index.
 _META, _NO_DELETES = "meta.json", {"num_deleted_docs": 0}
 _ROWS_AT_ONCE = 64
+# At opening, files up to this size are compared with their checksums; it takes 15 ms. The others
+# are compared afterwards, by check().
+_READ_AT_OPENING = 2**25
+# How often the files are looked at that a writer may be replacing, and the seconds between.
+_LOOKS_OF_A_READER, _BETWEEN_LOOKS = 3, 0.05
+_REASONS_KEPT = 20
+
+_log = logging.getLogger(__name__)
 
 
 class TantivyIndex:
@@ -75,17 +86,92 @@ class TantivyIndex:
         #: Called before each commit, to raise where the folder's path does not lead to this index
         #: any more: Tantivy finds its files by their paths.
         self.watch: Callable[[], None] = lambda: None
+        #: Why it was begun anew, the oldest reason first.
+        self.rebuilt: list[str] = []
+        #: Why it is in memory in place of its folder; None where it is not.
+        self.displaced: str | None = None
+        if not self._read_only:
+            spare_in_children(self)
+        self._index = self._open()
+
+    def _open(self) -> tantivy.Index:
+        """The index of the folder, compared with its checksums, and a writer of it."""
         with self._errors("open"):
+            if self._path is not None:
+                folder = Path(self._path)
+                if not self._read_only:
+                    files.sweep(folder)
+                for look in reversed(range(_LOOKS_OF_A_READER if self._read_only else 1)):
+                    damage = files.damage(folder, largest=_READ_AT_OPENING)
+                    if damage is None:
+                        break
+                    if not look:
+                        raise self._damaged("open", damage, None)
+                    # The writer may have just removed what it has merged.
+                    time.sleep(_BETWEEN_LOOKS)
             if self._read_only and self._path is not None:
-                self._index = tantivy.Index.open(self._path)
+                index = self._tantivy.Index.open(self._path)
+                if index.schema != self._schema:
+                    raise self._damaged("open", "it has other fields", None)
             else:
-                self._index = tantivy.Index(self._schema, self._path)
-            self._index.register_tokenizer(TOKENIZER, analyser.tokenizer)
-            self._index.config_reader("manual")
+                index = self._tantivy.Index(self._schema, self._path)
+            index.register_tokenizer(TOKENIZER, self._analyser.tokenizer)
+            index.config_reader("manual")
             if not self._read_only:
-                spare_in_children(self)
-                self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
-            self._index.reload()
+                self._writer = index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+            index.reload()
+        return index
+
+    async def begin_anew(self, reason: str, *, in_memory: bool = False) -> None:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
+        async with self._committing:
+            await asyncio.to_thread(self._begin_anew, reason, in_memory)
+            self._changes, self._pending, self._uncertain = [], 0, False
+            self.rebuilt.append(reason)
+            del self.rebuilt[:-_REASONS_KEPT]
+
+    def _begin_anew(self, reason: str, in_memory: bool) -> None:
+        with self._lock:
+            if self._closed or self._read_only:
+                raise EngineError(
+                    self.name, "begin anew", "it is closed or read-only", fix="Open it to write."
+                )
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                try:
+                    with self._errors("end its writer"):
+                        writer.wait_merging_threads()
+                except EngineError as error:
+                    _log.warning("the writer of a damaged index ended with: %s", error)
+                del writer
+            if in_memory:
+                self._path, self.displaced = None, reason
+            elif self._path is not None:
+                # Not in a folder that has taken the place of ours.
+                self.watch()
+                with self._errors("open a new folder"):
+                    files.clear(Path(self._path))
+            self._index = self._open()
+
+    async def check(self) -> None:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
+        if self._path is None:
+            return
+        folder = Path(self._path)
+        with self._errors("open"):
+            for look in reversed(range(_LOOKS_OF_A_READER)):
+                damage = await asyncio.to_thread(files.damage, folder)
+                if damage is None:
+                    return
+                if not look:
+                    raise self._damaged("check its files", damage, None)
+                # A merge may have just removed it.
+                await asyncio.sleep(_BETWEEN_LOOKS)
+
+    @property
+    def checked(self) -> bool:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
+        return self._path is None or files.size(Path(self._path)) <= _READ_AT_OPENING
 
     # Writing
 
@@ -304,6 +390,8 @@ class TantivyIndex:
             "segments": searcher.num_segments,
             "pending": self.pending,
             "analyser": self._analyser.name,
+            "rebuilt": list(self.rebuilt),
+            "problem": self.displaced,
         }
 
     async def close(self) -> None:

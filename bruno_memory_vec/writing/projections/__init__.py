@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -145,6 +145,39 @@ class Projection(Protocol):
 
     async def close(self) -> None:
         """Close it. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class FillsAnew(Protocol):
+    """A projection that may be found damaged while it is used, and can then be filled anew."""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it has to be filled anew."""
+        ...
+
+    @property
+    def checked(self) -> bool:
+        """Whether opening has compared all of it with its checksums."""
+        ...
+
+    def failed(self, error: EngineError) -> None:
+        """Note that its engine has failed, where others use it."""
+        ...
+
+    async def check(self) -> None:
+        """Compare all of it with its checksums; it is :attr:`damaged` if that fails."""
+        ...
+
+    async def fill_anew(self, rows: RowIndex, progress: Progress | None = None) -> None:
+        """Fill it from the rows if it is damaged; rows may be written meanwhile.
+
+        Afterwards ``catch_up`` has to be called while no row changes.
+
+        Raises:
+            EngineError: the rows cannot be read.
+        """
         ...
 
 
