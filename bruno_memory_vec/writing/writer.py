@@ -76,6 +76,7 @@ _ROWS_ERASED_AT_CLOSE = 20_000
 _SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
 _ERASE, _EXPIRE = "erase what was deleted", "remove expired memories"
 _INDEXING = "find new rows by their words"
+_CHECK = "compare the projections with their checksums"
 _MEND = "fill what was damaged anew from the rows"
 _FOLLOWING = "follow the rows in the "
 
@@ -632,12 +633,12 @@ class Writer:
         """Note that a recall met an index that does not work, and mend it in the background."""
         for projection in self._damageable():
             projection.failed(error)
-        self._mend_damage()
+        self._background.start(_CHECK, self._check)
 
     def look_for_damage(self) -> None:
         """Compare in the background what opening has not compared with its checksums."""
         if any(not projection.checked for projection in self._damageable()):
-            self._background.start("compare the projections with their checksums", self._check)
+            self._background.start(_CHECK, self._check)
 
     async def _check(self, *, later: bool = True) -> None:
         for projection in self._damageable():

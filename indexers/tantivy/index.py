@@ -467,7 +467,17 @@ class TantivyReader(TantivyIndex):
             await asyncio.to_thread(self._index.reload)
 
 
-_NOT_DAMAGE = ("lockbusy", "lock busy", "permission", "no space", "read-only")
+# "Writer was killed" says that its thread met one of the others before.
+_NOT_DAMAGE = (
+    "lockbusy",
+    "lock busy",
+    "permission",
+    "no space",
+    "read-only",
+    "writer was killed",
+    "storagefull",
+    "too many open files",
+)
 
 
 def _seqs(rows: pa.Table) -> list[int]:

@@ -32,10 +32,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 await store.lexical.commit()
                 await memory.delete_messages(gone.id)
                 await store.lexical.commit()
+            # As a killed process leaves it: closing would erase what was deleted.
+            shutil.copytree(folder, folder.with_name("copy"))
 
     folder = tmp_path_factory.mktemp("made") / "store"
     asyncio.run(make(folder))
-    return folder
+    return folder.with_name("copy")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bruno_memory_vec.errors import BackendUnavailable, EngineError
+from bruno_memory_vec.errors import BackendUnavailable, EngineError, IndexDamaged
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.protocols import BeginsAnew, DropsRemoved, LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
@@ -27,7 +27,9 @@ _ROWS_WHILE_WRITERS_WAIT = 2_000
 _MOST_PASSES = 5
 # Of more rows than this, no index is kept in memory in place of its folder.
 _ROWS_IN_MEMORY = 200_000
-_TRIES = 2
+# So many failures in a row are damage, whatever they say.
+_FAILURES = 2
+_TRIES = _FAILURES + 1
 _REOPEN = "Close the store and open it again: what is derived is mended from the rows."
 
 
@@ -47,6 +49,7 @@ class LexicalProjection:
         self.problem: str | None = None
         # Whether the index is damaged, so that it has to be filled anew.
         self._damaged = False
+        self._failures = 0
         self._filling = False
         # Whether its rows are too many for memory, and its folder cannot be used.
         self._off = False
@@ -89,6 +92,7 @@ class LexicalProjection:
             await self.index.commit()
         except EngineError as error:
             self.failed(error)
+            await self.check()
             raise
         if not (self._damaged or self._filling or self._off):
             self._works()
@@ -114,11 +118,18 @@ class LexicalProjection:
                 self.failed(error)
 
     def failed(self, error: EngineError) -> None:
-        """Note that the index has failed. A full disk damages nothing, anything else may."""
+        """Note that the index has failed.
+
+        A full disk damages nothing, though Tantivy also says then that its writer has ended. So
+        what may be no damage counts as such when it fails again.
+        """
         if self.problem is None:
             _log.error("lexical_index_failed", error=str(error))
         self.problem = str(error)
-        if isinstance(self.index, BeginsAnew) and not isinstance(error, BackendUnavailable):
+        self._failures = 0 if isinstance(error, BackendUnavailable) else self._failures + 1
+        if isinstance(self.index, BeginsAnew) and (
+            isinstance(error, IndexDamaged) or self._failures >= _FAILURES
+        ):
             self._damaged = True
 
     async def fill_anew(self, rows: RowIndex, progress: Progress | None = None) -> None:
@@ -153,7 +164,7 @@ class LexicalProjection:
                 break
             else:
                 self._off = True
-            self._damaged = False
+            self._damaged, self._failures = False, 0
         finally:
             self._filling = False
         if self._off:
@@ -165,7 +176,7 @@ class LexicalProjection:
     def _works(self) -> None:
         """Note that the index follows the rows, in its folder or in memory."""
         displaced = self.index.displaced if isinstance(self.index, BeginsAnew) else None
-        self.problem = None
+        self.problem, self._failures = None, 0
         if displaced is not None:
             self.problem = f"words are searched in memory until it is opened again: {displaced}"
 
@@ -185,7 +196,8 @@ class LexicalProjection:
                 if error.engine != self.index.name or not isinstance(self.index, BeginsAnew):
                     raise
                 self.failed(error)
-                if not self._damaged:
+                await self.check()
+                if isinstance(error, BackendUnavailable):
                     break
             else:
                 self._works()
@@ -276,8 +288,8 @@ class LexicalProjection:
         if not len(truth) <= count <= truth.total():
             raise self._out_of_step(f"it holds {count:,} of {len(truth):,} rows after a repair")
 
-    def _out_of_step(self, problem: str) -> EngineError:
-        return EngineError(
+    def _out_of_step(self, problem: str) -> IndexDamaged:
+        return IndexDamaged(
             self.index.name,
             "follow the rows",
             problem,
