@@ -28,6 +28,8 @@ _INDICES = "_indices"
 # The files of a vector index end so; no scalar index has such a file.
 _VECTOR_FILE = ".idx"
 _PART = 2**20
+# For its owner only.
+_MODE = 0o600
 # A larger file is read again only if its size or its time has changed, or for a thorough check.
 _LARGE = 2**25
 # A writer records the checksums some milliseconds after its commit. A reader that looks between
@@ -183,7 +185,8 @@ class IndexChecksums:
         try:
             # Made anew, so that it is never written through a link of this name.
             fresh.unlink(missing_ok=True)
-            with open(fresh, "x", encoding="utf-8") as file:
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
             fresh.replace(self._path)
         except OSError as error:
