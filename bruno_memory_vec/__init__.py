@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed
     from bruno_memory_vec.upkeep.repair import RepairReport, repair_store
+    from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_store
     from bruno_memory_vec.writing.projections import Progress
 
 _PLACES = {
@@ -54,6 +55,7 @@ _PLACES = {
     "Progress": "writing.projections",
     "ReembedReport": "upkeep.reembedding.run",
     "RepairReport": "upkeep.repair",
+    "SnapshotReport": "upkeep.snapshots",
     "UserSummary": "conversations.listing",
     "VectorMemory": "memory",
     "check_message": "rows.models",
@@ -63,6 +65,7 @@ _PLACES = {
     "open_memory": "memory",
     "reembed": "upkeep.reembedding.run",
     "repair_store": "upkeep.repair",
+    "snapshot_store": "upkeep.snapshots",
 }
 
 __all__ = [
@@ -81,6 +84,7 @@ __all__ = [
     "Progress",
     "ReembedReport",
     "RepairReport",
+    "SnapshotReport",
     "UserSummary",
     "VectorMemory",
     "__version__",
@@ -91,6 +95,7 @@ __all__ = [
     "open_memory",
     "reembed",
     "repair_store",
+    "snapshot_store",
 ]
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
@@ -59,6 +60,7 @@ from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
+from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_of
 from bruno_memory_vec.writing.projections.guarded import checked
 from bruno_memory_vec.writing.throttle import Throttle
 
@@ -199,6 +201,24 @@ class VectorMemory(MemoryInterface):
         """
         self._caller.whole("the embedder")
         return await reembed_store(await self._lazy.get(), embedder, progress)
+
+    async def snapshot(
+        self, folder: str | Path, progress: Progress | None = None
+    ) -> SnapshotReport:
+        """Make a consistent copy of the store in a new or empty folder, while it stays open.
+
+        Writes wait while its files are linked, which takes some milliseconds, not while the copy is
+        opened and verified. The copy is a store like any other. It shares unchanged files with this
+        one where the disk allows it: for a backup, copy the folder to another disk.
+
+        Raises:
+            InvalidInputError: the store is not in a folder, or the copy cannot be made in
+                ``folder``. Nothing was written.
+            StoreError: another process changes the store too fast.
+            EngineError: it cannot be read, or the copy not be written.
+        """
+        self._caller.whole("a snapshot")
+        return await snapshot_of(await self._lazy.get(), folder, progress)
 
     # Writing
 

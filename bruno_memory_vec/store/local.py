@@ -100,8 +100,8 @@ async def _open(
     if found is not None and await asyncio.to_thread(_lost_its_rows, folder, found):
         raise NotAStoreError(
             f"{folder} has no rows any more, though it had some",
-            fix=f"Restore its `{found.rows}` folder from a backup, or begin anew in another "
-            "folder.",
+            fix=f"Restore its `{found.rows}` folder from a snapshot or a backup, or begin anew "
+            "in another folder.",
         )
     if found is None:
         found = Manifest(made_by, analyser.language, analysis=analyser.name)

@@ -180,7 +180,8 @@ def read(folder: Path) -> Manifest | None:
             if ROWS in others:
                 raise NotAStoreError(
                     f"{folder} holds rows, but its {FILE} is missing",
-                    fix="Restore it from a backup. Or make a store in another folder, with the "
+                    fix="Restore it from a snapshot or a backup. Or make a store in another folder, with "
+                    "the "
                     f"embedder and the language of this one, and copy its {FILE} here.",
                 )
             if others:
@@ -193,7 +194,8 @@ def read(folder: Path) -> Manifest | None:
     except (RecursionError, ValueError) as error:
         raise NotAStoreError(
             f"{folder / FILE} cannot be read: {error}",
-            fix="Restore it from a backup; the other files of the store are not touched.",
+            fix="Restore it from a snapshot or a backup; the other files of the store are not "
+            "touched.",
             cause=error,
         ) from error
     except OSError as error:
@@ -208,7 +210,8 @@ def read(folder: Path) -> Manifest | None:
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise StoreVersionError(
             f"{folder / FILE} was changed by hand or damaged: its schema {schema!r} is no number",
-            fix="Restore it from a backup; the other files of the store are not touched.",
+            fix="Restore it from a snapshot or a backup; the other files of the store are not "
+            "touched.",
         )
     if schema > SCHEMA_VERSION:
         raise StoreVersionError(
@@ -236,7 +239,8 @@ def read(folder: Path) -> Manifest | None:
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(
             f"{folder / FILE} was changed by hand or damaged: {error}",
-            fix="Restore it from a backup; the other files of the store are not touched.",
+            fix="Restore it from a snapshot or a backup; the other files of the store are not "
+            "touched.",
             cause=error,
         ) from error
 

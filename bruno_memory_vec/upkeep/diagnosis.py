@@ -232,7 +232,10 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
         whole = None
     if whole is not None and whole.rows and whole.unreadable:
         problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
-        fix = f"Restore a backup that holds more, or step back to that version. {repair}"
+        fix = (
+            "Restore a snapshot or a backup that holds more, or step back to that version. "
+            f"{repair}"
+        )
     return Check("rows", PROBLEM, problem, fix)
 
 

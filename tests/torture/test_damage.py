@@ -210,7 +210,7 @@ async def test_the_doctor_of_a_store_without_its_manifest(store: Path, damage: s
         code, report = await ask_doctor(store, *options)
         assert code == 1
         assert "store.json" in report["error"]["message"]
-        assert "Restore it from a backup" in report["error"]["fix"]
+        assert "Restore it from a snapshot or a backup" in report["error"]["fix"]
     with pytest.raises(NotAStoreError, match=r"store\.json"):
         await open_memory(str(store), embedder="hash")
     # The other way out that the error names.

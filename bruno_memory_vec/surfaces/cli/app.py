@@ -18,6 +18,7 @@ from bruno_memory_vec.surfaces.cli import (
     reembed,
     running,
     show,
+    snapshot,
     stats,
 )
 
@@ -74,6 +75,7 @@ for command in (
     stats.stats,
     doctor.doctor,
     maintain.maintain,
+    snapshot.snapshot,
     reembed.reembed,
 ):
     app.command(epilog=_EPILOG.partition("\n\n")[0])(command)

@@ -260,5 +260,6 @@ def _check(rows: pa.Table) -> None:
             "rows",
             "re-embed",
             f"{len(seqs):,} rows are not as they were stored, such as seq {min(seqs)}",
-            fix="Restore them from a backup, or run: bruno-memory-vec doctor --repair",
+            fix="Restore them from a snapshot or a backup, or run: bruno-memory-vec doctor "
+            "--repair",
         )

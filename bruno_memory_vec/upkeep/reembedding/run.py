@@ -346,7 +346,8 @@ def _manifest(folder: Path) -> Manifest:
     found = manifest.read(folder)
     if found is None:
         raise NotAStoreError(
-            f"{folder} has no {manifest.FILE} any more", fix="Restore it from a backup."
+            f"{folder} has no {manifest.FILE} any more",
+            fix="Restore it from a snapshot or a backup.",
         )
     return found
 
