@@ -180,9 +180,9 @@ def read(folder: Path) -> Manifest | None:
             if ROWS in others:
                 raise NotAStoreError(
                     f"{folder} holds rows, but its {FILE} is missing",
-                    fix="Restore it from a snapshot or a backup. Or make a store in another folder, with "
-                    "the "
-                    f"embedder and the language of this one, and copy its {FILE} here.",
+                    fix="Restore it from a snapshot or a backup. Or make a store in another "
+                    f"folder, with the embedder and the language of this one, and copy its {FILE} "
+                    "here.",
                 )
             if others:
                 raise NotAStoreError(

@@ -9,6 +9,7 @@ then it gets its name. A copy that a running writer has spoiled is made again.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ from bruno_memory_vec.indexers.protocols import Flushes
 from bruno_memory_vec.indexers.schema import LOG
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest, moves
+from bruno_memory_vec.store.files import FOLDER_MODE, MODE, make_folder
 from bruno_memory_vec.store.manifest import Manifest, unwritable
 from bruno_memory_vec.store.record import footprint, readable_size
 from bruno_memory_vec.store.store import Store, open_store
@@ -202,8 +204,7 @@ def _check(source: Path, target: Path) -> None:
 
 def _make(staging: Path) -> None:
     try:
-        staging.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir(mode=0o700)
+        make_folder(staging)
     except OSError as error:
         raise unwritable(staging.parent, error) from error
 
@@ -353,6 +354,13 @@ def _missed(sessions: Path) -> set[int]:
 def _clean(staging: Path) -> None:
     for name in (manifest.LOCK, manifest.HOLDER):
         (staging / name).unlink(missing_ok=True)
+    for path, folders, names in os.walk(staging):
+        for name in folders:
+            os.chmod(os.path.join(path, name), FOLDER_MODE)
+        for name in names:
+            file = os.path.join(path, name)
+            if os.stat(file).st_nlink == 1:  # another one is the store's own
+                os.chmod(file, MODE)
     moves.settle(staging, set())
 
 

@@ -162,7 +162,10 @@ async def test_a_snapshot_that_is_cancelled_leaves_nothing(
 async def test_nobody_else_may_read_a_snapshot(memory: VectorMemory, tmp_path: Path) -> None:
     await memory.store_message(message("one"), "talk 0")
     await memory.snapshot(tmp_path / "copy")
-    assert stat.S_IMODE(os.stat(tmp_path / "copy").st_mode) == 0o700
+    for path, _, names in os.walk(tmp_path / "copy"):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+        for name in names:
+            assert not stat.S_IMODE(os.stat(os.path.join(path, name)).st_mode) & 0o077, name
 
 
 def _copy_slowly(source: Path, target: Path, order: str, seed: int) -> None:
