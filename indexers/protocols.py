@@ -206,6 +206,10 @@ class Erases(Protocol):
         """
         ...
 
+    async def mark_erasable(self) -> None:
+        """Remember that something is to be erased, as after a deletion."""
+        ...
+
     async def erase(self) -> Maintenance:
         """Rewrite what holds something of these rows, and remove all old versions.
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
@@ -348,21 +349,24 @@ class Writer:
         await self.flush_uses()
         for work in (_COMPACT, _ERASE, _EXPIRE):
             self.problems.pop(work, None)
-        # A failure here loses nothing: the next opening flushes and compacts.
-        work = FLUSH
-        try:
-            await self._flush_rows()
-            work = _EXPIRE
-            await self.remove_expired()
-            work = _ERASE
-            if await self._is_erased_at_close():
-                await self._erase()
-            work = _COMPACT
-            if self._is_due(at_rest=True):
-                await self._maintain_rows(keep_none=True)
-        except EngineError as error:
-            self._background.failed(work, error)
+        steps = (
+            (FLUSH, self._flush_rows),
+            (_EXPIRE, self.remove_expired),
+            (_ERASE, self._erase_at_close),
+            (_COMPACT, self._compact_at_close),
+        )
+        for work, step in steps:
+            try:
+                await step()
+            except BrunoError as error:
+                # It loses nothing: the next opening flushes, compacts and erases.
+                self._background.failed(work, error)
+                break
         await self._background.tell()
+
+    async def _compact_at_close(self) -> None:
+        if self._is_due(at_rest=True):
+            await self._maintain_rows(keep_none=True)
 
     # Flush and upkeep, if the engine has these capabilities
 
@@ -385,6 +389,10 @@ class Writer:
         started = time.perf_counter()
         await erasure.erase(self._rows, self._projections, self._committing)
         self._erasing_took = time.perf_counter() - started
+
+    async def _erase_at_close(self) -> None:
+        if await self._is_erased_at_close():
+            await self._erase()
 
     async def _is_erased_at_close(self) -> bool:
         since = self._erasable_since()

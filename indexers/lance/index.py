@@ -197,7 +197,7 @@ class LanceIndex:
                     )
 
         async def replace() -> None:
-            await self._note_erasable()
+            await self.mark_erasable()
             await on_own_loop(rows.num_rows, merge)
 
         await self._change("replace rows", replace)
@@ -223,7 +223,7 @@ class LanceIndex:
             condition = self._usable(asked)
             found = await self._table.query().where(condition).select(["seq"]).to_arrow()
             if found.num_rows:
-                await self._note_erasable()
+                await self.mark_erasable()
                 await self._table.delete(condition)
             return found
 
@@ -247,7 +247,8 @@ class LanceIndex:
             with errors(operation, self._path):
                 return await run()
 
-    async def _note_erasable(self) -> None:
+    async def mark_erasable(self) -> None:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.Erases`."""
         erasure = self._upkeep.erasure
         if erasure.since is None:
             await asyncio.to_thread(erasure.begin)
@@ -545,6 +546,7 @@ class LanceIndex:
             "fragments": stats["fragment_stats"]["num_fragments"],
             "version": version,
             "commits_since_upkeep": self._upkeep.commits,
+            "to_erase": self.erasable_since is not None,
             "indexes": indexes,
             "index_problem": self._index_problem,
             "indexes_rebuilt": list(self._upkeep.rebuilt),

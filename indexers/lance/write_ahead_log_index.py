@@ -263,6 +263,10 @@ class WriteAheadLogIndex(ForwardingRowIndex):
     def erasable_since(self) -> float | None:
         return None if self._erases is None else self._erases.erasable_since
 
+    async def mark_erasable(self) -> None:
+        if self._erases is not None:
+            await self._erases.mark_erasable()
+
     async def erase(self) -> Maintenance:
         # A row that is deleted was flushed before, and the file of the log that held it is gone.
         await self.flush()

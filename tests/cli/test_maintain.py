@@ -59,6 +59,7 @@ def test_json(run: Run, store: list[str]) -> None:
     assert report["before"]["files"] > 0
     assert set(report["seconds"]) == {
         "count accesses",
+        "remove expired memories",
         "commit lexical index",
         "compact rows",
         "verify",

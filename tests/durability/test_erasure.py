@@ -271,7 +271,7 @@ async def test_repair_keeps_what_it_sets_aside(tmp_path: Path) -> None:
     async with open_memory(str(folder), embedder="hash") as memory:
         await memory.delete_messages(mine.id)
     report = await repair_store(str(folder), embedder="hash")
-    assert damaged.exists()
+    assert (await found(folder, gone.made[:1])).keys() == {gone.made[0]}
     assert "kept" in report.maintenance.details["not_erased"]
     assert "not erased yet" in str(report.maintenance)
     async with open_memory(str(folder), embedder="hash") as memory:
@@ -319,6 +319,21 @@ async def test_the_vectors_are_gone_from_an_approximate_index(
         indexes = (await memory.health())["rows"]["indexes"]
         assert any(index["columns"] == ["vector"] for index in indexes)
     assert places() == []
+
+
+async def test_it_is_erased_after_a_move_to_another_embedder(tmp_path: Path) -> None:
+    gone, folder = Words(19), tmp_path / "store"
+    (mine,) = await store_of(folder, 30, gone, 1)
+    async with open_memory(str(folder), embedder="hash") as memory:
+        await memory.get_context("ana", "talk")
+        await memory.delete_messages(mine.id)
+        assert (await memory.health())["rows"]["to_erase"] is True
+        await memory.reembed(HashEmbedder(16))
+        # The old rows would stay for a minute, for calls that began before.
+        assert (folder / "rows").is_dir()
+        assert (await memory.maintain()).ok
+        assert (await memory.health())["rows"]["to_erase"] is False
+        assert await found(folder, gone.made) == {}
 
 
 # Expired memories

@@ -319,6 +319,9 @@ class _Reembedding:
                     "the rows and their copy do not agree",
                     fix="The store is as it was. Run `bruno-memory-vec doctor` on it.",
                 )
+            if writer.has_erasable:
+                # What was deleted is not in the copy, but in the old rows and what is derived.
+                await copy.mark_erasable()
             await asyncio.to_thread(files.settle, self._folder / name, self._settled)
             store.check()
             # Not a task, which an ending event loop would cancel: once store.json names the copy,
