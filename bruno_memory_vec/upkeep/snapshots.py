@@ -358,9 +358,7 @@ def _clean(staging: Path) -> None:
         for name in folders:
             os.chmod(os.path.join(path, name), FOLDER_MODE)
         for name in names:
-            file = os.path.join(path, name)
-            if os.stat(file).st_nlink == 1:  # another one is the store's own
-                os.chmod(file, MODE)
+            os.chmod(os.path.join(path, name), MODE)
     moves.settle(staging, set())
 
 
