@@ -1,7 +1,6 @@
 """Reference engines, in brute-force numpy and plain BM25, to test the other engines against.
 
-They also serve ``memory://`` stores, which end with the process. Every search reads every row, so
-they are for tests, notebooks and small stores.
+Every search reads every row, one after the other, so they are for tests.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bruno_memory_vec.writing.projections import Progress
 
 
 class InMemory:
-    """The reference engines, and SQLite without a file."""
+    """Rows as arrays, Tantivy and SQLite, all without a file."""
 
     schemes = ("memory",)
 
@@ -22,7 +22,8 @@ class InMemory:
         self, config: MemoryConfig, made_by: Fingerprint, progress: Progress | None
     ) -> Parts:
         """As of :class:`~bruno_memory_vec.store.deployment.Deployment`."""
-        from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
+        from bruno_memory_vec.indexers.memory import MemoryIndex
+        from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
         from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
         language = language_of(config)
@@ -36,5 +37,10 @@ class InMemory:
             )
         analyser = await asyncio.to_thread(analyser_for, language)
         sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
-        rows = ReferenceIndex(made_by.dimension)
-        return Parts(rows, ReferenceLexicalIndex(analyser), sessions, LocalLease(sessions))
+        rows = MemoryIndex(made_by.dimension)
+        try:
+            lexical = await asyncio.to_thread(TantivyIndex, None, analyser)
+        except BaseException:
+            await sessions.close()
+            raise
+        return Parts(rows, lexical, sessions, LocalLease(sessions))
