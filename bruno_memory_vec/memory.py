@@ -344,7 +344,8 @@ class VectorMemory(MemoryInterface):
         """The ``k`` messages and memories that answer ``query`` best, best first.
 
         Args:
-            query: a question or any text. It is analysed, never parsed.
+            query: a question or any text. It is analysed, never parsed. Of a longer text the first
+                20,000 characters are read.
             user_id: whose rows; ``ALL_USERS`` for everyone's. A view knows its user.
             k: how many hits, 1 to 1000.
             conversation_id: only this conversation.

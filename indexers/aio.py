@@ -18,6 +18,38 @@ T = TypeVar("T")
 _ROWS_ON_THE_LOOP = 64
 
 
+class LoopSemaphore:
+    """An ``asyncio.Semaphore`` of the running loop, see :class:`LoopLock`.
+
+    Args:
+        count: how many may hold it at the same time.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._held: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _semaphore(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        found = self._held.get(loop)
+        if found is None:
+            found = self._held[loop] = asyncio.Semaphore(self._count)
+        return found
+
+    async def __aenter__(self) -> None:
+        await self._semaphore().acquire()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._semaphore().release()
+
+
 class LoopLock:
     """An ``asyncio.Lock`` of the running loop.
 

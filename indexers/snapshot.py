@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .long_texts import LONG, long_texts, new_owner
 from .query import Candidates, Condition, RowFilter, Scope
 from .schema import CHECKSUM, COLUMNS, micros
 from .uses import USE_COLUMNS
@@ -40,6 +41,8 @@ _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive"
 # Times in which the largest int64 stands for null, so that "later than" matches it.
 _FOREVER = ("expires_at",)
 _FEW = 32
+# In bytes. Of a column of more, taking many rows copies too much.
+_MUCH = 16 * 2**20
 _NEVER = np.iinfo(np.int64).max
 # Taking rows from many small tables is slow, but joining them copies every text. So up to this many
 # tables stay separate.
@@ -69,6 +72,7 @@ class Snapshot:
         table: all other columns.
         mixed: whether the rows may belong to several users.
         repeated: whether an id may occur twice, since a message may be in several conversations.
+        owner: under which number its long texts are shared (:mod:`.long_texts`); None for not.
     """
 
     vectors: NDArray[np.float32]
@@ -79,6 +83,7 @@ class Snapshot:
     table: pa.Table
     mixed: bool = False
     repeated: bool = False
+    owner: int | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -233,11 +238,31 @@ class Snapshot:
         column = self.table.column(name)
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.int64())
-        if len(rows) <= _FEW:
+        if len(rows) <= _FEW or column.nbytes > _MUCH:
             # For a few rows, reading each value takes half the time of making a table of them.
+            if pa.types.is_string(column.type):
+                return [self._text(name, row, column[row]) for row in rows.tolist()]
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
+
+    def _text(self, name: str, row: int, held: pa.StringScalar) -> str | None:
+        if not held.is_valid:
+            return None
+        if self.owner is None or held.as_buffer().size <= LONG:
+            return long_texts.shared(held.as_py())
+        # Not by its row: a row number means another row after a deletion.
+        return long_texts.get((self.owner, name, int(self.columns["seq"][row])), held.as_py)
+
+    def beginnings(self, rows: NDArray[np.int64], characters: int) -> list[str]:
+        """The contents of some rows, of each so many characters at most."""
+        column = self.table.column("content")
+        if column.nbytes <= _MUCH:
+            texts: list[str] = column.take(pa.array(rows)).to_pylist()
+            return [text[:characters] for text in texts]
+        # Only the beginning of each is copied. A character has four bytes at most.
+        views = (memoryview(column[row].as_buffer())[: 4 * characters] for row in rows.tolist())
+        return [bytes(view).decode(errors="ignore")[:characters] for view in views]
 
 
 class _Growing:
@@ -322,6 +347,7 @@ class HeldRows:
         vectors: NDArray[np.float32] | None = None,
     ) -> None:
         self._mixed = mixed
+        self._owner = None if mixed else new_owner()
         if vectors is None:
             vectors = _vectors(table)
             table = table.drop_columns(["vector"])
@@ -365,6 +391,7 @@ class HeldRows:
                 table=self._table(),
                 mixed=self._mixed,
                 repeated=self._repeated,
+                owner=self._owner,
             )
         return self._snapshot
 

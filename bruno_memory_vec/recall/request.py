@@ -14,13 +14,17 @@ from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.rankers import Profile
 from bruno_memory_vec.rows import checks
 
+#: How much of a question, and of a text that the rankers read, is read, in characters. A user's
+#: message may be megabytes of a document, and is a question too.
+READ_CHARACTERS = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class RecallRequest:
     """One question, checked.
 
     Attributes:
-        query: the question.
+        query: the question; of a longer one only the first :data:`READ_CHARACTERS` are kept.
         scope: whose rows.
         where: which rows.
         k: how many hits.
@@ -37,6 +41,9 @@ class RecallRequest:
     profile: Profile
     now: datetime
     min_similarity: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "query", self.query[:READ_CHARACTERS])
 
     @property
     def needs_vector(self) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.aio import LoopLock, without_waiting
+from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, without_waiting
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows, LexicalIndex, Refreshes, RowIndex
 from bruno_memory_vec.indexers.query import Candidates, Scope
@@ -36,6 +36,9 @@ _log = get_logger(__name__)
 # another process (writer.py). Then it uses the index as it is.
 _READER_WAITS = 1.0
 _READER_LOOKS_EVERY = 0.03
+# How many recalls may have their candidates loaded from an engine at the same time. Each has some
+# hundred rows whole in memory, which may be long; more at once are no faster.
+_LOADING = 8
 
 
 class Retriever:
@@ -64,6 +67,7 @@ class Retriever:
         self._writer = writer
         self._embed_timeout = embed_timeout
         self._indexing = LoopLock()
+        self._loading = LoopSemaphore(_LOADING)
         # The lexical index's last row when a reader gave up waiting for newer ones.
         self._gave_up_at: int | None = None
         self._words_failed: EngineError | None = None
@@ -99,13 +103,14 @@ class Retriever:
         )
         if snapshot is not None:
             return await asyncio.to_thread(self._from_memory, snapshot, request, read)
-        source = EngineSource(self._rows, request, read.vector)
-        proposed = await propose(
-            source, request, read.lexical, self._find_words(request, turns=True)
-        )
-        if proposed is None:
-            return Hits(), np.empty(0, np.int64)
-        return await asyncio.to_thread(finish, proposed, request, read, self._pending_uses)
+        async with self._loading:
+            source = EngineSource(self._rows, request, read.vector)
+            proposed = await propose(
+                source, request, read.lexical, self._find_words(request, turns=True)
+            )
+            if proposed is None:
+                return Hits(), np.empty(0, np.int64)
+            return await asyncio.to_thread(finish, proposed, request, read, self._pending_uses)
 
     def _note_failure(self) -> None:
         """The words are derived from the rows: without them a recall still finds by meaning."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import RowIndex
@@ -14,7 +13,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.indexers.snapshot import HeldRows, Snapshot
 from bruno_memory_vec.rankers import Profile
 from bruno_memory_vec.rankers.fusion import fuse
-from bruno_memory_vec.recall.request import RecallRequest
+from bruno_memory_vec.recall.request import READ_CHARACTERS, RecallRequest
 
 
 class Loaded(NamedTuple):
@@ -157,6 +156,5 @@ def turns_around(
 
 
 def texts_of(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[str]:
-    """The contents of some rows."""
-    texts: list[str] = snapshot.table.column("content").take(pa.array(rows)).to_pylist()
-    return texts
+    """The contents of some rows, of long ones the first :data:`READ_CHARACTERS`."""
+    return snapshot.beginnings(rows, READ_CHARACTERS)

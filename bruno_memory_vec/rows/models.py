@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums, with_contents
+from bruno_memory_vec.indexers.long_texts import long_texts
 from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
@@ -386,7 +387,10 @@ def message_to_json(row: Row) -> str:
 
 def message_from_json(text: str) -> Message:
     """The message that :func:`message_to_json` was given."""
-    return to_message(json.loads(text))
+    row = json.loads(text)
+    # Callers who ask for the same context at the same time have one copy of a long text.
+    row["content"] = long_texts.shared(row["content"])
+    return to_message(row)
 
 
 #: The columns that a message is made from.

@@ -22,7 +22,7 @@ from bruno_memory_vec.errors import (
     StoreMovedError,
     StoreVersionError,
 )
-from bruno_memory_vec.indexers.aio import LoopLock, yielding_gil
+from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, yielding_gil
 from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
@@ -33,6 +33,8 @@ from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversat
 
 SCHEMA_VERSION = 2
 _TRIES_TO_EMPTY_THE_LOG, _UNTIL_NEXT_TRY = 5, 0.2
+# SQLite reads one after the other; of more, long messages would only wait in memory.
+_CONTEXTS_AT_ONCE = 4
 # Above this, hot messages are read in a thread.
 _CHARACTERS_ON_THE_LOOP = 50_000
 # Older versions of SQLite take 999 values in a statement.
@@ -61,6 +63,7 @@ class SQLiteSessionStore:
         self._distrusted = False
         # One transaction at a time. They share a connection, and would commit each other's changes.
         self._writing = LoopLock()
+        self._reading = LoopSemaphore(_CONTEXTS_AT_ONCE)
         self._closed = False
         self._fsync = False
         # A file has one process that writes: what that one has read stays true until it changes it.
@@ -232,14 +235,15 @@ class SQLiteSessionStore:
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
         parts = self._hot.find(user_id, conversation_id, limit)
         if parts is None:
-            with self._hot.reading(user_id, conversation_id) as reading:
-                # One statement, because each one is a switch to SQLite's thread, and four switches
-                # would take most of the time.
-                rows = await self._read(
-                    CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
-                )
-                parts = await self._parts(rows)
-                self._hot.keep(reading, limit, parts)
+            async with self._reading:
+                with self._hot.reading(user_id, conversation_id) as reading:
+                    # One statement, because each one is a switch to SQLite's thread, and four
+                    # switches would take most of the time.
+                    rows = await self._read(
+                        CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
+                    )
+                    parts = await self._parts(rows)
+                    self._hot.keep(reading, limit, parts)
         if parts.characters > _CHARACTERS_ON_THE_LOOP:
             return await asyncio.to_thread(parts.record)
         return parts.record()

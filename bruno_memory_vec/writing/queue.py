@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 
 import pyarrow as pa
 
@@ -60,6 +61,7 @@ class Request:
         characters: how long its texts are.
         large: it is prepared before its commit, which waits until :attr:`prepared` is there.
         prepared: of a large one, what takes long.
+        number: how many were queued before it.
     """
 
     rows: list[Row]
@@ -70,6 +72,7 @@ class Request:
     characters: int = field(init=False)
     large: bool = field(init=False)
     prepared: Prepared | None = None
+    number: int = -1
 
     def __post_init__(self) -> None:
         claim = {(row.get("conversation_id"), row.get("user_id", "")): None for row in self.rows}
@@ -118,7 +121,9 @@ class WriteQueue:
         self._bare: Lanes[Request] = Lanes()
         self._gates: dict[Request, asyncio.Future[None]] = {}
         self._room = {False: _Room(), True: _Room()}
-        self._large_next = False
+        # What the last commit was, and whether a large request was ready and did not get its turn.
+        self._large_last = self._passed_by = False
+        self._entered = count()
         self._news: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -184,12 +189,24 @@ class WriteQueue:
         some small ones.
         Requests whose callers were cancelled are dropped.
         """
-        for large in (self._large_next, not self._large_next):
-            taken = self._batch(large)
-            if taken:
-                self._large_next = not large
-                return taken
-        return []
+        oldest: dict[bool, int] = {}
+        for request in self._requests.heads():
+            if request.ready and not request.done.cancelled():
+                number = min(request.number, oldest.get(request.large, request.number))
+                oldest[request.large] = number
+        if True not in oldest:
+            large = False
+        elif False not in oldest:
+            large = True
+        else:
+            # The oldest goes first. But after a large commit small requests have their turn, and
+            # after a small one a large request that was ready before it.
+            before = self._passed_by or oldest[True] < oldest[False]
+            large = before and not self._large_last
+        taken = self._batch(large)
+        if taken:
+            self._large_last, self._passed_by = large, not large and True in oldest
+        return taken
 
     def _batch(self, large: bool) -> list[Request]:
         taken: list[Request] = []
@@ -251,6 +268,7 @@ class WriteQueue:
         return left
 
     def _enter(self, request: Request) -> None:
+        request.number = next(self._entered)
         self._requests.add(request)
         if not request.ready:
             self._bare.add(request)

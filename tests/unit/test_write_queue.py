@@ -194,5 +194,25 @@ async def test_small_and_large_commits_take_turns(monkeypatch: pytest.MonkeyPatc
         await queue.put(one)
     for one in large:
         queue.prepared(one, prepared())
-    kinds = [{one.large for one in queue.take()} for _ in range(4)]
-    assert kinds == [{False}, {True}, {False}, {True}]
+    # The oldest is a large one.
+    assert queue.take() == large[:1]
+    assert queue.take() == small[:2]
+    await queue.put(request(1, user="small 4"))
+    assert queue.take() == large[1:]
+    assert {one.users[0] for one in queue.take()} == {"small 2", "small 3"}
+
+
+async def test_a_large_request_does_not_overtake_what_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_queue, "_LARGE_ROWS", 2)
+    queue = WriteQueue()
+    first, second = request(1, user="ben"), request(1, user="cem")
+    large, third = request(3), request(1, user="ben")
+    await queue.put(first)
+    assert queue.take() == [first]
+    for one in (second, large, third):
+        await queue.put(one)
+    queue.prepared(large, prepared())
+    assert queue.take() == [second, third]
+    assert queue.take() == [large]
