@@ -28,6 +28,7 @@ from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.cache import HotCache, Parts
+from bruno_memory_vec.sessions.damage import seal, unseal
 from bruno_memory_vec.sessions.ledger import SQLiteLedger, record
 from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
 
@@ -70,6 +71,8 @@ class SQLiteSessionStore:
         self._hot = HotCache(keeps=not read_only)
         # Keeps an in-memory database alive while its connection is replaced.
         self._keeper: sqlite3.Connection | None = None
+        #: What was wrong with the file that this one has replaced.
+        self.rebuilt: list[str] = []
         #: Called before each change, and before the file is opened again or closed, to raise where
         #: its path does not lead to it any more.
         self.watch: Callable[[], None] = lambda: None
@@ -396,6 +399,7 @@ class SQLiteSessionStore:
         )
         return {
             "engine": ENGINE,
+            "rebuilt": list(self.rebuilt),
             "conversations": conversations,
             "sessions": sessions,
             "hot_messages": hot,
@@ -417,6 +421,8 @@ class SQLiteSessionStore:
             await self._connection.close()
             if self._keeper is not None:
                 self._keeper.close()
+            elif not self._read_only:
+                await asyncio.to_thread(seal, Path(self._path))
 
     async def _read(self, statement: str, values: Any = ()) -> list[Any]:
         with errors("read", self._path):
@@ -492,6 +498,7 @@ async def mark_all_stale(path: Path) -> None:
     if not path.exists():  # noqa: ASYNC240  # one look at a local file
         return
     with errors("mark all conversations", str(path)):
+        await asyncio.to_thread(unseal, path)
         connection = await connect(str(path), read_only=False)
         try:
             await connection.execute("PRAGMA busy_timeout = 5000")

@@ -42,6 +42,7 @@ from bruno_memory_vec.writing.projections import Progress
 if TYPE_CHECKING:
     from bruno_memory_vec.indexers.lance.memtable import Gone
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
 T = TypeVar("T")
 Part = TypeVar("Part", bound=LexicalIndex)
@@ -90,8 +91,6 @@ async def _open(
     place: Place,
     language: str | None,
 ) -> Parts:
-    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-
     # Read again under the lock, because another process may have just made the store.
     found = await asyncio.to_thread(manifest.read, folder)
     stored_language = None if found is None else (found.language or "none")
@@ -128,12 +127,7 @@ async def _open(
         if other_terms and not config.read_only:
             found = replace(found, language=analyser.language, analysis=analyser.name)
             await _to_its_end(found.write, folder)
-        sessions = await SQLiteSessionStore.open(
-            folder / "sessions.sqlite",
-            config.max_messages,
-            read_only=config.read_only,
-            fsync=config.fsync,
-        )
+        sessions = await _open_sessions(folder / "sessions.sqlite", config)
         opened.append(sessions)
         if not config.read_only:
             sessions.watch = place.check
@@ -193,6 +187,46 @@ async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
             await part.close()
         raise
     return opened[0]
+
+
+async def _open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
+    """Open the sessions; in place of a damaged file there is a new one, which follows the rows."""
+    from bruno_memory_vec.sessions import damage
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+    def look() -> tuple[str, damage.Kept] | None:
+        problem = damage.problem_of(path)
+        if problem is None:
+            damage.unseal(path)
+            return None
+        aside = damage.put_aside(path)
+        _log.error("sessions_damaged", problem=problem, kept_as=str(aside))
+        if not aside.exists():
+            return f"{path.name} was damaged: {problem}", damage.Kept((), ())
+        kept = damage.salvage(aside)
+        return f"{path.name} was damaged ({problem}), and is kept as {aside.name}", kept
+
+    found = None
+    if not config.read_only:
+        try:
+            found = await _to_its_end(look)
+        except OSError as error:
+            raise manifest.unwritable(path.parent, error) from error
+    sessions = await SQLiteSessionStore.open(
+        path, config.max_messages, read_only=config.read_only, fsync=config.fsync
+    )
+    if found is not None:
+        problem, kept = found
+        try:
+            taken = await _to_its_end(damage.put_back, path, kept)
+        except BaseException:
+            await sessions.close()
+            raise
+        sessions.rebuilt.append(
+            f"{problem}; {taken[0]:,} sessions and {taken[1]:,} users could be read and are there, "
+            "all else follows from the rows"
+        )
+    return sessions
 
 
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:

@@ -25,6 +25,7 @@ from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.protocol import Acknowledged
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.lock import is_locked
@@ -352,6 +353,13 @@ async def _sessions(
     path = folder / SESSIONS
     if not path.exists():
         return Check("sessions", PROBLEM, f"{path} is missing", repair)
+    # Beside a writer the file has no checksum, and may change while it is looked at.
+    damaged = await asyncio.to_thread(problem_of, path)
+    if damaged is not None:
+        fix = (
+            f"It is made anew from the rows, with the sessions and users that can be read. {repair}"
+        )
+        return Check("sessions", PROBLEM, f"{path} is damaged: {damaged}", fix)
     try:
         sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True)
         try:

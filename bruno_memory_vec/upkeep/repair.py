@@ -12,6 +12,7 @@ from bruno_core.utils.exceptions import BrunoError
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.indexers.schema import LOG
+from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.sqlite import mark_all_stale
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.lock import WriterLock
@@ -175,7 +176,8 @@ async def _step_back(folder: Path) -> SteppedBack | None:
             return None
         # Before the step, so that outdated hot contexts are marked even if the process is killed
         # after it.
-        await mark_all_stale(folder / SESSIONS)
+        if await asyncio.to_thread(problem_of, folder / SESSIONS) is None:
+            await mark_all_stale(folder / SESSIONS)
         aside = await asyncio.to_thread(step_back, rows, whole)
         return SteppedBack(whole.torn, str(aside), whole.version, whole.rows)
     finally:
