@@ -49,7 +49,7 @@ TARGETS = {
     ),
     "chroma": Target(
         ("*/*.bin", "*/*.pickle"),
-        "`PersistentClient`; its guide says that it is not made for several processes",
+        "`PersistentClient`; its cookbook says that it is not process-safe, and names its server",
     ),
     "mem0": Target(
         (),
