@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,6 +32,11 @@ async def count_uses(rows: RowIndex, uses: Mapping[int, int], at: datetime) -> N
         return
     columns = ["seq", *USE_COLUMNS]
     found = await rows.read(EVERYONE, RowFilter(), columns, seqs=list(uses))
+    # Rows that share their seq, which only a hand or a fault leaves, are no row's uses to count.
+    numbers, times_there = np.unique(found.column("seq").to_numpy(), return_counts=True)
+    if len(numbers) < found.num_rows:
+        alone = pa.array(numbers[times_there == 1])
+        found = found.filter(pc.is_in(found.column("seq"), alone))
     if found.num_rows:
         seqs = found.column("seq")
         more = pa.array([uses[seq] for seq in seqs.to_pylist()], pa.int64())

@@ -40,6 +40,7 @@ from bruno_memory_vec.store.record import (
     readable_size,
 )
 from bruno_memory_vec.store.store import open_store
+from bruno_memory_vec.upkeep.doubled import doubled
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, survey
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
@@ -257,10 +258,13 @@ async def _whole(
         # Before and after, because another process may be writing.
         ledger.extend(await _acknowledged(folder, config))
         seqs, damaged = await survey(unchecked(rows))
+        twice = await doubled(rows)
         ledger.extend(await _acknowledged(folder, config))
     except BrunoError as error:
         return [await _damaged_rows(folder / found.rows, error, RESTORE, repair)]
     problems = damage_problem(damaged)
+    if twice:
+        problems.append(twice.problem())
     if len(ledger) == 2:
         # A damaged row's seq may be another one's; it says nothing of what is there again.
         sound = np.setdiff1d(seqs, [row.seq for row in damaged if row.seq not in ledger[0].alive])

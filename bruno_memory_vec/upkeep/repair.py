@@ -18,6 +18,7 @@ from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
+from bruno_memory_vec.upkeep.doubled import fold
 from bruno_memory_vec.upkeep.losses import LossReport, settle_losses
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
 from bruno_memory_vec.upkeep.ownership import mend_owners
@@ -124,11 +125,14 @@ async def repair_store(
             async with store.writer.exclusive:
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)
+                folded = await fold(store)
                 losses = await settle_losses(store, await _put_log_aside(folder))
                 store.writer.behind(await store.projections.catch_up(store.rows, progress))
                 owners = await mend_owners(store.rows, store.sessions)
             report = await maintain_store(store, progress, keep_set_aside=True)
             rebuilt = await _rebuilt(store)
+            if folded:
+                rebuilt = (f"rows that were there twice: {folded.problem().found}", *rebuilt)
         finally:
             await store.close()
     except BrunoError as error:
