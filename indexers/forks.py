@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import weakref
 from typing import Any, Final
 
@@ -26,6 +27,12 @@ def never_finalize(thing: Any) -> None:
     _kept.append(thing)
     # The list is emptied when the interpreter ends; this reference is never given back.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def free_in_children(lock: threading.Lock) -> None:
+    """Free a lock of a module in a child, where the thread that held it may not exist."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def _after_fork_in_child() -> None:

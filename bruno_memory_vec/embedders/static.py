@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
+from bruno_memory_vec.indexers.forks import free_in_children
 
 if TYPE_CHECKING:
     import sys
@@ -285,6 +286,7 @@ def _fingerprint(folder: str | None) -> Fingerprint:
 
 
 _loading = Lock()
+free_in_children(_loading)
 
 
 def _weights(folder: str | None) -> _Weights:

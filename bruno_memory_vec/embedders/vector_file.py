@@ -21,6 +21,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bruno_memory_vec.indexers.forks import spare_in_children
+from bruno_memory_vec.indexers.private import (
+    make_private_file,
+    make_private_folder,
+    refuse_link,
+)
 from bruno_memory_vec.logs import get_logger
 
 _log = get_logger(__name__)
@@ -189,9 +195,14 @@ class VectorFile:
             self._closer.detach()
             self._open = None
         if self._open is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             self._number = max(self._number, *_numbers(self._folder), 1)
-            connection = _connect(_file(self._folder, self._number))
+            path = _file(self._folder, self._number)
+            make_private_file(path)
+            for ending in ("-wal", "-shm", "-journal"):
+                refuse_link(_file(self._folder, self._number, ending))
+            connection = _connect(path)
+            spare_in_children(self)
             self._open = os.getpid(), connection
             # Closes the connection of an embedder that was not closed, with its last reference.
             self._closer = weakref.finalize(self, connection.close)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.static import StaticEmbedder
+from bruno_memory_vec.indexers.forks import free_in_children
 from bruno_memory_vec.indexers.text.stopwords import QUESTION_STOPWORDS
 
 #: Words with a lower cosine do not match at all. On LoCoMo's dev split, 0.2 to 0.4 are as good.
@@ -25,6 +26,7 @@ _PUNCTUATION = "?!.,;:\"'()[]{}<>“”‘’«»…¿¡？！。，、"
 _KEPT = 20_000
 _kept: OrderedDict[bytes, NDArray[np.int32]] = OrderedDict()
 _keeping = Lock()
+free_in_children(_keeping)
 
 
 def word_matches(

@@ -24,6 +24,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, yielding_gil
 from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
+from bruno_memory_vec.indexers.private import make_private_file, refuse_link
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
@@ -555,6 +556,8 @@ def thread_of(connection: aiosqlite.Connection) -> Any:
 async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
     """An open connection to a path or a ``file:`` URI."""
     if not read_only:
+        if not path.startswith("file:"):
+            await asyncio.to_thread(_make_private, Path(path))
         return await _start(path)
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"  # noqa: ASYNC240  # reads no file
     connection = await _start(uri)
@@ -566,6 +569,13 @@ async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
         # no writer either, so the file can be opened as immutable.
         connection = await _start(f"{uri}&immutable=1")
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, if it is missing; SQLite gives those beside it the same rights."""
+    make_private_file(path)
+    for ending in ("-wal", "-shm", "-journal"):
+        refuse_link(path.with_name(path.name + ending))
 
 
 async def _start(path: str) -> aiosqlite.Connection:

@@ -10,31 +10,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: Files are for their owner only, whatever the umask.
-MODE = 0o600
-#: So are the folders.
-FOLDER_MODE = 0o700
-# Not on Windows, where a link needs a right of its own.
-NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+from bruno_memory_vec.indexers.private import FILE, NO_LINK
+
 _BINARY: int = getattr(os, "O_BINARY", 0)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for its owner only, and those above it; one that is there stays as it is.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    if folder.is_dir():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder.mkdir(mode=FOLDER_MODE)
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
-        return  # made by another process just now
-    os.chmod(folder, FOLDER_MODE)  # the umask may have taken the owner's own rights
 
 
 def replace_file(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -53,7 +31,7 @@ def replace_file(path: Path, data: bytes, *, sync: bool = True) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)  # what a killed process has left, or a link
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | _BINARY
-    handle = os.open(fresh, flags, MODE)
+    handle = os.open(fresh, flags, FILE)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

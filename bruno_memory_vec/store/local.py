@@ -23,13 +23,13 @@ from bruno_memory_vec.errors import (
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.aio import to_its_end
+from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.deployment import Parts, analyser_for, close_all, language_of
-from bruno_memory_vec.store.files import make_folder
 from bruno_memory_vec.store.forgotten import all_closed
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock, is_held_here
@@ -110,6 +110,9 @@ async def _open(
     # Another language, or terms as an older version of this package made them.
     other_terms = analyser.name != found.analysis
     opened: list[Any] = []
+    if not config.read_only:
+        # What was copied or restored has the rights that the copy gave it.
+        await asyncio.to_thread(_tighten, folder)
     try:
         rows = await _open_rows(folder, found, made_by.dimension, config, place)
         opened.append(rows)
@@ -139,6 +142,13 @@ async def _open(
     return Parts(rows, lexical, sessions, lease, FolderRecord(folder, place.check), place)
 
 
+def _tighten(folder: Path) -> None:
+    """Take the rights of others from a store's files; the folder itself may be the user's own."""
+    if not (folder / manifest.FILE).is_file():
+        return
+    tighten(folder)
+
+
 async def _locked(folder: Path) -> WriterLock:
     """The folder's lock; waits for a memory of this process that was forgotten, not closed."""
     try:
@@ -163,7 +173,7 @@ async def _to_its_end_or_released(folder: Path) -> WriterLock:
 
 def _lock(folder: Path) -> WriterLock:
     try:
-        make_folder(folder)
+        make_private_folder(folder)
     except OSError as error:
         raise manifest.unwritable(folder, error) from error
     return WriterLock(folder)
@@ -361,6 +371,7 @@ def _open_lexical(
             # Tantivy makes a lock file even to read. Where it cannot, Retriever indexes the rows in
             # memory; where the index is damaged, too, since a reader may not mend it.
             return TantivyReader(folder, analyser)
+        _remove_links(folder)
         if anew or not folder.is_dir():
             clear(folder)
         try:
@@ -381,6 +392,16 @@ def _open_lexical(
         index.displaced = reason
     index.rebuilt.append(reason)
     return index
+
+
+def _remove_links(folder: Path) -> None:
+    """Remove links in a folder that is derived, and the folder itself if it is one."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
+        for path in folder.iterdir():
+            if path.is_symlink():
+                path.unlink()
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bruno_memory_vec.errors import StoreLockedError
-from bruno_memory_vec.store.files import MODE, NO_LINK, replace_file
+from bruno_memory_vec.indexers.private import FILE, NO_LINK
+from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.manifest import HOLDER, LOCK, unwritable
 
 # Seconds to wait until a new holder has written its name, which it does after taking the lock.
@@ -132,7 +133,7 @@ def _take(path: Path) -> tuple[int, int] | None:
     """
     while True:
         with _opening:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, MODE)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, FILE)
             status = os.fstat(handle)
             identity = status.st_dev, status.st_ino
             try:

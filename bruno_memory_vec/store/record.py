@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bruno_memory_vec.errors import BackendUnavailable, StoreError
+from bruno_memory_vec.indexers.forks import free_in_children
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store.manifest import unwritable, write_whole
 
@@ -27,6 +28,7 @@ MAINTAIN_PROBLEM = "maintain: "
 BACKGROUND = "background"
 # Held while the record is written, which background work and maintain() may do at the same time.
 _recording = threading.Lock()
+free_in_children(_recording)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, EngineError
+from ..private import FILE
 from .sync import unfinished
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Erasure:
         if self.since is not None:
             return
         try:
-            self._marker.touch()
+            self._marker.touch(mode=FILE)
             self._settle(self._marker)
             self._settle(self._marker.parent)
         except OSError as error:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..aio import LoopLock, Outliving, on_own_loop
 from ..errors import BackendUnavailable, EngineError
 from ..forks import spare_in_children
+from ..private import make_private_folder
 from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
@@ -116,6 +117,8 @@ class LanceIndex:
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
             raise no_rows(path)
         with errors("open", path):
+            if not read_only:
+                await asyncio.to_thread(make_private_folder, Path(path))
             # The writer is the only one, so it never has to check for commits of others.
             interval = timedelta(0) if read_only else None
             session = lancedb.Session(_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES)
@@ -520,12 +523,14 @@ class LanceIndex:
     @asynccontextmanager
     async def _unchanging(self) -> AsyncIterator[None]:
         async with self._changing:
+            self.watch()
             yield
 
     @asynccontextmanager
     async def _unwritten(self) -> AsyncIterator[None]:
         async with self._changing, self._appending:
             await self._adding.ended(here=True)
+            self.watch()
             yield
 
     async def health(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BackendUnavailable
+from ..private import FILE as FILE_RIGHTS
 
 #: The record's name, in the folder of the rows.
 FILE = "index-checksums.json"
@@ -28,8 +29,6 @@ _INDICES = "_indices"
 # The files of a vector index end so; no scalar index has such a file.
 _VECTOR_FILE = ".idx"
 _PART = 2**20
-# For its owner only.
-_MODE = 0o600
 # A larger file is read again only if its size or its time has changed, or for a thorough check.
 _LARGE = 2**25
 # A writer records the checksums some milliseconds after its commit. A reader that looks between
@@ -185,7 +184,7 @@ class IndexChecksums:
         try:
             # Made anew, so that it is never written through a link of this name.
             fresh.unlink(missing_ok=True)
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_RIGHTS)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
             fresh.replace(self._path)

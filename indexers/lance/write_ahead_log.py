@@ -34,12 +34,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import BackendUnavailable, EngineError
+from ..private import FILE, make_private_folder
 
 #: Added to the name of a damaged segment.
 ASIDE = ".damaged"
 
 _SUFFIX = ".log"
-_MODE, _FOLDER_MODE = 0o600, 0o700
 _POSIX = os.name == "posix"
 
 # Of the bytes.
@@ -115,7 +115,9 @@ def set_aside(folder: Path) -> list[Path]:
 
 def _listed(folder: Path, suffix: str) -> list[Path]:
     try:
-        names = os.listdir(folder)
+        with os.scandir(folder) as entries:
+            # A link is none of ours, and what it names is another's.
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -335,7 +337,7 @@ class WriteAheadLog:
 
     def _begin(self, path: Path) -> None:
         made = not self._folder.is_dir()
-        self._folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        make_private_folder(self._folder)
         if self._folder.is_symlink():
             raise OSError(errno.ELOOP, "the folder of the log is a link")
         header, data = _make_header(self._schema)
@@ -405,7 +407,7 @@ class WriteAheadLog:
 
 def _private(path: str, flags: int) -> int:
     """Open a new file for its owner only, whatever the umask."""
-    return os.open(path, flags, _MODE)
+    return os.open(path, flags, FILE)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

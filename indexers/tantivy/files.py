@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..private import make_private_folder
+
 #: Names the segments of the last commit.
 META = "meta.json"
 
@@ -89,7 +91,7 @@ def clear(folder: Path) -> None:
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir(mode=0o700)
+    make_private_folder(folder)
 
 
 def _named(folder: Path) -> set[str]:

@@ -301,6 +301,7 @@ class TantivyIndex:
         """As of :class:`~bruno_memory_vec.indexers.protocols.DropsRemoved`."""
 
         def settle() -> None:
+            self.watch()
             with self._lock, self._errors("delete old files"):
                 # The only call that waits for merges ends the writer.
                 writer, self._writer = self._open_writer(), None
