@@ -26,11 +26,11 @@ from bruno_memory_vec.errors import EngineError, InvalidInputError, StoreError
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.lance.recovery import ASIDE
+from bruno_memory_vec.indexers.private import FILE, FOLDER, make_private_folder
 from bruno_memory_vec.indexers.protocols import Flushes
 from bruno_memory_vec.indexers.schema import LOG
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest, moves
-from bruno_memory_vec.store.files import FOLDER_MODE, MODE, make_folder
 from bruno_memory_vec.store.manifest import Manifest, unwritable
 from bruno_memory_vec.store.record import footprint, readable_size
 from bruno_memory_vec.store.store import Store, open_store
@@ -204,7 +204,7 @@ def _check(source: Path, target: Path) -> None:
 
 def _make(staging: Path) -> None:
     try:
-        make_folder(staging)
+        make_private_folder(staging)
     except OSError as error:
         raise unwritable(staging.parent, error) from error
 
@@ -356,9 +356,9 @@ def _clean(staging: Path) -> None:
         (staging / name).unlink(missing_ok=True)
     for path, folders, names in os.walk(staging):
         for name in folders:
-            os.chmod(os.path.join(path, name), FOLDER_MODE)
+            os.chmod(os.path.join(path, name), FOLDER)
         for name in names:
-            os.chmod(os.path.join(path, name), MODE)
+            os.chmod(os.path.join(path, name), FILE)
     moves.settle(staging, set())
 
 
