@@ -81,3 +81,69 @@ async def test_closing_it_in_the_child_leaves_the_parents_store_whole(
     async with open_memory(folder, embedder="hash") as memory:
         assert [m.content for m in await memory.retrieve_messages("talk")] == ["later", "logged"]
         assert (await memory.maintain()).ok
+
+
+_UNOPENED = """
+import asyncio, gc, os, sys
+from bruno_core.models.message import Message
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.errors import StoreLockedError
+
+memory = VectorMemory(sys.argv[1], embedder="hash")
+
+
+async def say(text):
+    await memory.store_message(Message(role="user", content=text), "talk", user_id="ana")
+
+
+async def live(text):
+    await say(text)
+    await memory.close()
+
+
+child = os.fork()
+if child == 0:
+    asyncio.run(live("the child's"))
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+asyncio.run(say("the parent's"))
+child = os.fork()
+if child == 0:
+    # Nobody closes its copy: it is collected, and the interpreter ends as it does.
+    del memory
+    gc.collect()
+    sys.exit(0)
+_, second = os.waitpid(child, 0)
+
+
+async def end():
+    try:
+        await open_memory(sys.argv[1], embedder="hash")
+    except StoreLockedError as error:
+        print("this process" in str(error), flush=True)
+    await live("the end")
+
+asyncio.run(end())
+print(status, second, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_what_was_not_open_is_used_in_the_child_and_the_lock_stays_the_parents(
+    tmp_path: Path,
+) -> None:
+    folder = str(tmp_path / "store")
+    told = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-W", "ignore", "-c", _UNOPENED, folder],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=_HANGS,
+    )
+    assert told.stdout.split("\n") == ["True", "0 0", ""], told.stderr
+    async with open_memory(folder, embedder="hash") as memory:
+        texts = [one.content for one in await memory.retrieve_messages("talk")]
+        assert texts == ["the end", "the parent's", "the child's"]
+        assert (await memory.maintain()).ok
