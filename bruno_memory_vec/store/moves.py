@@ -71,12 +71,17 @@ def begin(folder: Path, found: Manifest, fingerprint: Fingerprint) -> Begun:
     Raises:
         BackendUnavailable: the folder cannot be written.
     """
-    names = [found.rows, *(path.name for path in folder.glob(f"{ROWS}-*"))]
-    numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
-    move = Begun(f"{ROWS}-{max(numbers, default=1) + 1}", fingerprint)
+    move = Begun(next_folder(folder, found).name, fingerprint)
     state = {"rows": move.rows, "embedder": fingerprint.to_dict(), "schema": move.schema}
     write_whole(folder / FILE, json.dumps(state, indent=2))
     return move
+
+
+def next_folder(folder: Path, found: Manifest) -> Path:
+    """A folder for other rows, which does not exist yet."""
+    names = [found.rows, *(path.name for path in folder.glob(f"{ROWS}-*"))]
+    numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
+    return folder / f"{ROWS}-{max(numbers, default=1) + 1}"
 
 
 def forget(folder: Path) -> None:

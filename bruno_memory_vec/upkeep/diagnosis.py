@@ -127,7 +127,7 @@ async def diagnose_store(
                 if health["log"]["problem"] is not None:
                     checks.append(Check("log", PROBLEM, health["log"]["problem"]))
             except BrunoError as error:
-                checks.append(await _damaged_rows(folder / found.rows, error, RESTORE, repair))
+                checks.append(await _damaged_rows(folder, found, error, RESTORE, repair))
             else:
                 checks.extend(await _whole(folder, found, rows, config, repair))
                 checks.append(await _guarded("indexes", lambda: _indexes(rows), repair))
@@ -212,7 +212,7 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
         # Without sessions, the process was stopped while it made the store, and no row is lost.
         complete = (folder / SESSIONS).exists()
         fix = RESTORE if complete else repair
-        yield await _damaged_rows(folder / found.rows, error, fix, repair)
+        yield await _damaged_rows(folder, found, error, fix, repair)
         return
     try:
         yield rows
@@ -220,10 +220,14 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
         await rows.close()
 
 
-async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) -> Check:
-    """The check of rows that cannot be read; ``fix`` is the advice if no version can be."""
+async def _damaged_rows(
+    store: Path, found: Manifest, error: BrunoError, fix: str, repair: str
+) -> Check:
+    """The check of rows that cannot be read; ``fix`` is the advice if none can be."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole
+    from bruno_memory_vec.indexers.lance.salvage import any_readable
 
+    folder, dimension = store / found.rows, found.fingerprint.dimension
     problem, own = problem_and_fix(error)
     if isinstance(error, Unreachable):
         # They cannot be reached, which does not mean that they are damaged.
@@ -232,7 +236,15 @@ async def _damaged_rows(folder: Path, error: BrunoError, fix: str, repair: str) 
         whole = await newest_whole(folder)
     except Unreachable:
         whole = None
-    if whole is not None and whole.rows and whole.unreadable:
+    if whole is None or not whole.rows:
+        try:
+            some_rows = await any_readable(folder, dimension)
+        except Unreachable:
+            some_rows = False
+        if some_rows:
+            problem = f"{problem}; a part of the rows can be read"
+            fix = f"{RESTORE} Or keep that part. {repair}"
+    elif whole.unreadable:
         problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
         fix = (
             "Restore a snapshot or a backup that holds more, or step back to that version. "
@@ -261,7 +273,7 @@ async def _whole(
         twice = await doubled(rows)
         ledger.extend(await _acknowledged(folder, config))
     except BrunoError as error:
-        return [await _damaged_rows(folder / found.rows, error, RESTORE, repair)]
+        return [await _damaged_rows(folder, found, error, RESTORE, repair)]
     problems = damage_problem(damaged)
     if twice:
         problems.append(twice.problem())

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.schema import LOG
+from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.sqlite import mark_all_stale
-from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store import manifest, moves
 from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.doubled import fold
@@ -24,6 +30,8 @@ from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_stor
 from bruno_memory_vec.upkeep.ownership import mend_owners
 from bruno_memory_vec.writing.projections import Progress
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,44 @@ async def _rebuilt(store: Store) -> tuple[str, ...]:
     return tuple(rebuilt)
 
 
+async def _salvage(folder: Path, found: Manifest) -> None:
+    """Copy the rows that can be read into a new folder, where no version of them is whole.
+
+    The caller holds the writer's lock. The damaged rows are kept in the new folder's ``set-aside``.
+    """
+    from bruno_memory_vec.indexers.lance.index import LanceIndex
+    from bruno_memory_vec.indexers.lance.recovery import ASIDE
+    from bruno_memory_vec.indexers.lance.salvage import any_readable, readable_rows
+
+    dimension = found.fingerprint.dimension
+    damaged = folder / found.rows
+    if not await any_readable(damaged, dimension):
+        return
+    fresh = await asyncio.to_thread(moves.next_folder, folder, found)
+    rows = await LanceIndex.open(str(fresh), dimension, fsync=True)
+    known = np.empty(0, np.int64)
+    try:
+        async for part in readable_rows(damaged, dimension):
+            seqs = part.column("seq").to_numpy()
+            new = ~np.isin(seqs, known)
+            known = np.concatenate([known, seqs[new]])
+            await rows.upsert(part.filter(pa.array(new)), all_new=True)
+    finally:
+        await rows.close()
+
+    def switch() -> None:
+        if (damaged / LOG).is_dir():
+            shutil.copytree(damaged / LOG, fresh / LOG)
+        moves.settle(fresh, set())
+        replace(found, rows=fresh.name).write(folder)
+        (fresh / ASIDE).mkdir()
+        damaged.rename(fresh / ASIDE / damaged.name)
+
+    await mark_all_stale(folder / SESSIONS)
+    await to_its_end(asyncio.to_thread(switch))
+    _log.warning("rows_salvaged", rows=len(known), kept_in=str(fresh / ASIDE))
+
+
 async def _put_log_aside(folder: Path | None) -> str | None:
     """Put damaged files of the log aside, whose whole rows are replayed; None without any."""
     from bruno_memory_vec.indexers.lance.recovery import put_aside
@@ -172,11 +218,16 @@ async def _step_back(folder: Path) -> SteppedBack | None:
     try:
         # Read again under the lock, because a move to another embedder may have just ended.
         found = await asyncio.to_thread(manifest.read, folder)
-        rows = None if found is None else folder / found.rows
-        if rows is None or not await asyncio.to_thread((rows / "rows.lance" / "_versions").is_dir):
+        if found is None:
+            return None
+        rows = folder / found.rows
+        if not await asyncio.to_thread((rows / "rows.lance" / "_versions").is_dir):
             return None
         whole = await newest_whole(rows)
-        if whole is None or not whole.rows or not whole.unreadable:
+        if whole is None or not whole.rows:
+            await _salvage(folder, found)
+            return None
+        if not whole.unreadable:
             return None
         # Before the step, so that outdated hot contexts are marked even if the process is killed
         # after it.

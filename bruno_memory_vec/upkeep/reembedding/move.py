@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EmbeddingError, EngineError, StoreClosedError
+from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.checksum import USED, changed, used, with_checksums
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -62,7 +63,8 @@ class Move:
     def __init__(
         self, rows: RowIndex, copy: LanceIndex, embedder: Embedder, progress: Progress | None
     ) -> None:
-        self._rows = rows
+        # It gives out damaged rows, too, so that they are refused, not left out.
+        self._rows = unchecked(rows)
         self._copy = copy
         self._embedder = embedder
         self._progress = progress
