@@ -133,8 +133,9 @@ async def repair_store(
             async with store.writer.exclusive:
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)
-                folded = await fold(store)
+                # Before rows get other numbers and checksums, by which damage would not show.
                 losses = await settle_losses(store, await _put_log_aside(folder))
+                folded = await fold(store)
                 store.writer.behind(await store.projections.catch_up(store.rows, progress))
                 owners = await mend_owners(store.rows, store.sessions)
             report = await maintain_store(store, progress, keep_set_aside=True)
