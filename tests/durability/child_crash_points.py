@@ -12,6 +12,9 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
+from bruno_memory_vec.indexers.protocols import Flushes
 from tests.durability.child_writer import Load, bear_children, open_load
 
 _STEPS = {
@@ -46,9 +49,9 @@ class Crossings:
         """Count the crossings of a method from now on."""
         step: Callable[..., Awaitable[Any]] = getattr(engine, name)
 
-        async def crossed(*arguments: Any) -> Any:
+        async def crossed(*arguments: Any, **named: Any) -> Any:
             self._cross(f"before {name}")
-            result = await step(*arguments)
+            result = await step(*arguments, **named)
             self._cross(f"after {name}")
             return result
 
@@ -56,7 +59,8 @@ class Crossings:
 
     def watch_log(self, rows: Any) -> None:
         """Count the crossings of what happens between the log and LanceDB from now on."""
-        logged = rows.inner
+        logged = capability(rows, WriteAheadLogIndex)
+        assert logged is not None
         self.watch_upsert(logged.inner, "land", None)
         log = logged._memtables._log
         for name in _LOG_STEPS:
@@ -107,7 +111,9 @@ async def main(order: dict[str, Any]) -> None:
     await load.memory.get_context("ana", "ana-1")  # filled again from the rows
     await load.put([load.message()], "ana", "ana-1", single=True)
     await load.put([load.message()], "ana", "ana-0", single=True)
-    await store.rows.inner.flush()
+    flushes = capability(store.rows, Flushes)
+    assert flushes is not None
+    await flushes.flush()
     await load.put([load.message()], "ana", "ana-1", single=True)
     print("done", flush=True)
     await asyncio.sleep(600)

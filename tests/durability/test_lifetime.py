@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import EmbeddingError, EngineError, ForeignUserError, StoreClosedError
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from tests.durability.child_writer import word
 from tests.durability.support import ROOT, environment, message, rows_of, turns_of
 
@@ -411,7 +413,8 @@ async def test_many_callers_share_few_commits(memory: VectorMemory) -> None:
 
 
 async def test_a_lone_caller_waits_for_a_record_and_no_commit(memory: VectorMemory) -> None:
-    rows = (await memory._lazy.get()).rows.inner
+    rows = capability((await memory._lazy.get()).rows, WriteAheadLogIndex)
+    assert rows is not None
     await rows.flush()
     before, version = (await memory.health())["rows"], await rows.version()
     began = time.monotonic()

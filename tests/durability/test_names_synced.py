@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bruno_memory_vec import open_memory
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import Flushes
 from tests.durability.support import message
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows keeps names by itself")
@@ -49,7 +51,9 @@ async def test_of_the_log_and_of_its_folder(
                 assert folders.holds(path), (number, path)
             # What the first rows were in goes, and the next are in another file.
             store = await memory._lazy.get()
-            await store.rows.inner.flush()
+            flushes = capability(store.rows, Flushes)
+            assert flushes is not None
+            await flushes.flush()
             assert not file.exists()
 
 
