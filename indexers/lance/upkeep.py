@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -50,6 +51,11 @@ _KEEP_FOR_STREAMS = timedelta(days=1)
 _KEEP_ALL = timedelta(days=36_500)
 # One compaction may leave work for a second one, seldom for more.
 _MOST_PASSES = 5
+# LanceDB names the manifest of version n by 2**64 - 1 - n.
+_NEWEST_NAME = 2**64 - 1
+_MANIFEST = re.compile(r"_versions/(\d{20})\.manifest")
+# How many damaged ones of old versions a clean-up drops.
+_MOST_MANIFESTS = 100
 # Not zero, for which LanceDB logs a warning.
 _KEEP_NONE = timedelta(milliseconds=1)
 # A version that was made in this very millisecond is removed by the next pass.
@@ -148,7 +154,7 @@ class Upkeep:
                 self.check_sync()
                 await self._compact_keeping_all(table)
                 await self.synced()
-            stats = await table.optimize(cleanup_older_than=keep)
+            stats = await self._clean_up(table, keep)
             await self.synced()
             await self._record()
             self._rows = await table.count_rows()
@@ -164,6 +170,27 @@ class Upkeep:
                 "bytes_removed": stats.prune.bytes_removed,
             },
         )
+
+    async def _clean_up(self, table: AsyncTable, keep: timedelta) -> Any:
+        """Compact, and drop versions older than ``keep``.
+
+        A damaged manifest of an old version, which nobody needs any more, would stop every
+        clean-up: it is deleted.
+        """
+        for _ in range(_MOST_MANIFESTS):
+            try:
+                return await table.optimize(cleanup_older_than=keep)
+            except (RuntimeError, ValueError, OSError) as error:
+                named = _MANIFEST.search(str(error))
+                if named is None or int(named[1]) == _NEWEST_NAME - await table.version():
+                    raise
+                _log.warning("an old version of the rows was damaged and is dropped: %s", error)
+                await asyncio.to_thread(self._drop_manifest, named[1])
+        return await table.optimize(cleanup_older_than=keep)
+
+    def _drop_manifest(self, name: str) -> None:
+        for path in Path(self._path).glob(f"*.lance/_versions/{name}.manifest"):
+            path.unlink(missing_ok=True)
 
     async def _compact_keeping_all(self, table: AsyncTable) -> None:
         for _ in range(_MOST_PASSES):
