@@ -33,6 +33,7 @@ def upkeep(run: Run, store: list[str]) -> dict[str, Any] | None:
 
 
 def forget_a_turn(folder: Path) -> None:
+    (folder / "sessions.sqlite.checksum").unlink(missing_ok=True)  # or it counts as damaged
     database = sqlite3.connect(folder / "sessions.sqlite")
     with database:
         database.execute("UPDATE conversations SET next_turn = 1 WHERE conversation_id = 'trip'")
