@@ -670,7 +670,9 @@ class Writer:
         if damaged:
             async with self._committing:
                 await self._follow()
-            self.problems.pop(_INDEXING, None)
+            # The failures that told of the damage.
+            for work in (_INDEXING, _SETTLE):
+                self.problems.pop(work, None)
 
     def _damageable(self) -> list[FillsAnew]:
         return [one for one in self._projections if isinstance(one, FillsAnew)]

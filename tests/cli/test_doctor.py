@@ -61,7 +61,7 @@ def test_a_writer_is_named_and_does_not_hinder(run: Run, store: list[str], folde
         assert states(done)["lock"] == "note"
         repair = run("doctor", "--repair", *store)
         assert repair.code == 1
-        assert "is being written by process" in repair.err
+        assert "is open for writing in this process already" in repair.err
         assert "beside it" in repair.err
         assert run("recall", "guesthouse", "--user", "ana", *store).code == 0
     finally:
@@ -169,7 +169,7 @@ def test_a_torn_store_that_is_being_written(
     finally:
         lock.release()
     assert done.code == 1
-    assert "is being written by" in done.err
+    assert "is open for writing in this process already" in done.err
     assert newest.exists()
 
 

@@ -25,6 +25,7 @@ from tests.torture.faults import doctor, said, states
 Damage = Callable[[Path], None]
 
 WORDS = [f"word{number}x" for number in range(60)]
+LATEST = ["said next", "said better"]
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,13 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for start in range(0, len(WORDS), 20):
                 texts = [f"{word} by the harbour" for word in WORDS[start : start + 20]]
                 await memory.store_messages([message(text) for text in texts], "talk")
-            for text in ("said first", "said better"):
+            for text in ("said before", "said first"):
                 await memory.store_message(message(text, id=UUID(int=5)), "talk")
             await memory.create_session("default")
+        # Two versions more, neither of which replaces a row: older ones are kept.
+        for text in LATEST:
+            async with open_memory(str(folder), embedder="hash") as memory:
+                await memory.store_message(message(text), "talk")
 
     folder = tmp_path_factory.mktemp("damage") / "store"
     asyncio.run(make(folder))
@@ -52,7 +57,7 @@ async def contents(memory: VectorMemory) -> list[str]:
     return sorted(row["content"] for row in await rows_of(memory))
 
 
-WHOLE = sorted([*(f"{word} by the harbour" for word in WORDS), "said better"])
+WHOLE = sorted([*(f"{word} by the harbour" for word in WORDS), "said first", *LATEST])
 
 
 async def check(folder: Path) -> None:
@@ -163,8 +168,8 @@ async def test_damaged_sessions(store: Path, torture: Torture) -> None:
             assert await contents(memory) == WHOLE
             shown = (await memory.get_context("default", "talk")).messages
             assert [one.content for one in shown] == [
-                f"{word} by the harbour" for word in WORDS[-19:]
-            ] + ["said better"]
+                f"{word} by the harbour" for word in WORDS[-17:]
+            ] + ["said first", *LATEST]
             health = await memory.health()
             assert "is kept as" in health["sessions"]["rebuilt"][0]
             salvaged += len(await memory.list_sessions("default"))
@@ -272,7 +277,7 @@ async def test_a_torn_newest_version(store: Path, damage: Damage) -> None:
         assert "doctor" in failed.value.fix
     code, report = await ask_doctor(store)
     assert (code, states(report)["rows"]) == (4, "problem")
-    assert f"an older version, with {len(WHOLE)} rows, is whole" in said(report, "rows")
+    assert f"an older version, with {len(WHOLE) - 1} rows, is whole" in said(report, "rows")
     assert "step back to that version. Run: bruno-memory-vec doctor --repair" in said(
         report, "rows"
     )
@@ -287,20 +292,19 @@ async def test_a_torn_newest_version(store: Path, damage: Damage) -> None:
     assert stepped["put_aside"] == list(whole.torn)
     assert f"kept in {store / 'rows' / ASIDE / '1'}" in stepped["note"]
     assert "With fsync=True, nothing" in stepped["note"]
-    assert report["repaired"]["lexical"] == report["repaired"]["rows"] == len(WHOLE)
+    assert report["repaired"]["lexical"] == report["repaired"]["rows"] == len(WHOLE) - 1
+    assert len(report["repaired"]["losses"]["lost"]) == 1
     aside = Path(stepped["kept_in"])
     check_kept(aside, whole, before, store / "rows" / "rows.lance")
     # Or it is what was deleted.
     assert (aside / "data" / last.name).exists() == (last in before)
     assert (await ask_doctor(store))[0] == 0
 
-    # The message that the torn version had replaced.
+    # The message of the torn version is nowhere shown.
     async with open_memory(str(store), embedder="hash") as memory:
-        assert await contents(memory) == sorted(
-            [*(text for text in WHOLE if text != "said better"), "said first"]
-        )
+        assert await contents(memory) == [text for text in WHOLE if text != "said better"]
         shown = (await memory.get_context("default", "talk")).messages
-        assert "said first" in [message.content for message in shown]
+        assert "said next" in [message.content for message in shown]
         assert "said better" not in [message.content for message in shown]
         hits = await memory.recall("better", user_id="default", profile="lexical")
         assert not [hit for hit in hits if "better" in hit.content]
