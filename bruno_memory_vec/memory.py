@@ -207,9 +207,8 @@ class VectorMemory(MemoryInterface):
     ) -> SnapshotReport:
         """Make a consistent copy of the store in a new or empty folder, while it stays open.
 
-        Writes wait while its files are linked, which takes some milliseconds, not while the copy is
-        opened and verified. The copy is a store like any other. It shares unchanged files with this
-        one where the disk allows it: for a backup, copy the folder to another disk.
+        Writes wait while its files are linked, which takes some milliseconds, not while they are
+        copied and verified. The copy is a store like any other, and shares no file with this one.
 
         Raises:
             InvalidInputError: the store is not in a folder, or the copy cannot be made in

@@ -1,8 +1,9 @@
 """Snapshots: consistent copies of a store that may be open, and written to.
 
 The files are copied into a temporary folder beside the target: the sessions first, then the log,
-then the rows, so that a row that moves on meanwhile is there at least once. The copy is opened, so
-that what is derived follows, and verified: by the ledger no acknowledged row may be missing. Only
+then the rows, so that a row that moves on meanwhile is there at least once. Files that are never
+changed are linked while writes wait, and copied afterwards: what harms a file of the store must not
+harm its snapshot. The copy is opened, so that what is derived follows, and verified: by the ledger no acknowledged row may be missing. Only
 then it gets its name. A copy that a running writer has spoiled is made again.
 """
 
@@ -58,7 +59,7 @@ class SnapshotReport:
     Attributes:
         folder: the new store.
         rows: how many messages and memories it has.
-        bytes: the size of its files; those that it shares with the store take no more space.
+        bytes: the size of its files, of which it shares none with the store.
         problems: what is wrong with the store, and so with its copy; empty is sound.
     """
 
@@ -152,6 +153,7 @@ async def _snapshot(
             try:
                 async with _standing_still(store):
                     found = await to_its_end(asyncio.to_thread(_copy, source, staging))
+                await to_its_end(asyncio.to_thread(_copy_what_is_linked, staging))
                 report = await _finish(config, found, staging, target, progress)
             except _Spoiled as spoiled:
                 problem = spoiled.problem
@@ -286,6 +288,24 @@ def _link(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _copy_what_is_linked(staging: Path) -> None:
+    """Give the copy files of its own.
+
+    Raises:
+        BackendUnavailable: a file cannot be written.
+    """
+    try:
+        for path, _, names in os.walk(staging):
+            for name in names:
+                linked = Path(path, name)
+                if linked.stat().st_nlink > 1:
+                    own = linked.with_name(f"{name}.own")
+                    shutil.copyfile(linked, own)
+                    own.replace(linked)
+    except OSError as error:
+        raise unwritable(staging, error) from error
 
 
 def _copy_database(source: Path, target: Path) -> None:

@@ -119,6 +119,20 @@ async def test_a_snapshot_takes_the_place_of_a_lost_store(
         assert (await again.health())["problems"] == {}
 
 
+async def test_what_harms_the_store_does_not_harm_its_snapshot(
+    memory: VectorMemory, tmp_path: Path
+) -> None:
+    await memory.store_messages([message(f"text {number}") for number in range(20)], "talk 0")
+    await memory.snapshot(tmp_path / "copy")
+    await memory.close()
+    for path in (tmp_path / "store").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"written over")
+    assert (await asyncio.to_thread(doctor, tmp_path / "copy"))[0] == 0
+    async with open_memory(str(tmp_path / "copy"), embedder="hash") as copy:
+        assert await contents(copy) == {f"text {number}" for number in range(20)}
+
+
 async def test_what_is_refused(memory: VectorMemory, tmp_path: Path) -> None:
     await memory.store_message(message("one"), "talk 0")
     full = tmp_path / "full"

@@ -21,8 +21,7 @@ def snapshot(
     """Copy a store, whole and verified, even while another process writes to it.
 
     The copy is a store like any other: name it with --store, or put it in the place of a damaged
-    one. Files that never change are linked where the disk allows it, so it takes little space; for
-    a backup, copy the new folder to another disk.
+    one. It shares no file with the store; as a backup it belongs on another disk.
     """
     execute(json, lambda out: _snapshot(out, folder, store))
 
