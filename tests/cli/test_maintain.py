@@ -121,7 +121,7 @@ def test_it_waits_for_no_writer(run: Run, store: list[str], folder: Path) -> Non
     try:
         done = run("maintain", *store[:2])
         assert done.code == 1
-        assert "is being written by process" in done.err
+        assert "is open for writing in this process" in done.err
         assert "beside it" in done.err
         assert not (folder / FILE).exists()
     finally:
