@@ -35,6 +35,7 @@ from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock, is_held_here
 from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.moves import Watch, remove, tidy
+from bruno_memory_vec.store.new_ledger import note_new_ledger
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.writing.projections import Progress
@@ -130,8 +131,13 @@ async def _open(
         if other_terms and not config.read_only:
             found = replace(found, language=analyser.language, analysis=analyser.name)
             await _to_its_end(found.write, folder)
+        has_sessions = await asyncio.to_thread(_has_bytes, folder / "sessions.sqlite")
         sessions = await _open_sessions(folder / "sessions.sqlite", config)
         opened.append(sessions)
+        record = FolderRecord(folder, place.check)
+        if not config.read_only and (sessions.rebuilt or not has_sessions):
+            reason = "; ".join(sessions.rebuilt) or "sessions.sqlite was missing"
+            await note_new_ledger(reason, rows, lexical, record)
         if not config.read_only:
             sessions.watch = place.check
         place.keep(folder / "sessions.sqlite")
@@ -139,7 +145,7 @@ async def _open(
         await close_all(opened)
         raise
     lease = None if lock is None else LocalLease(sessions, lock, place)
-    return Parts(rows, lexical, sessions, lease, FolderRecord(folder, place.check), place)
+    return Parts(rows, lexical, sessions, lease, record, place)
 
 
 def _tighten(folder: Path) -> None:
@@ -239,9 +245,14 @@ async def _open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore
     return sessions
 
 
+def _has_bytes(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:
     # The sessions are made last, so if they exist, the rows once did.
-    return (folder / "sessions.sqlite").exists() and not (folder / found.rows).exists()
+    made = (folder / "sessions.sqlite").exists()
+    return made and not table_of(folder / found.rows).exists()
 
 
 async def _open_rows(

@@ -22,6 +22,9 @@ _log = get_logger(__name__)
 FILE = "maintenance.json"
 #: What repairs have given up, a line each.
 LOSSES = "losses.jsonl"
+#: Keys of a line there: why the ledger began anew, and which rows were lost or deleted before, by
+#: their ``seq``.
+NEW_LEDGER, PERHAPS_LOST = "new_ledger", "perhaps_lost"
 #: Prefix of the names of problems that maintain() has found.
 MAINTAIN_PROBLEM = "maintain: "
 #: The key in the record of the failures of background work.

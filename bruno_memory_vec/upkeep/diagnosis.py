@@ -33,6 +33,8 @@ from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import begun, left_over
 from bruno_memory_vec.store.record import (
     LOSSES,
+    NEW_LEDGER,
+    PERHAPS_LOST,
     background_problems,
     footprint,
     last_maintenance,
@@ -42,7 +44,7 @@ from bruno_memory_vec.store.record import (
 from bruno_memory_vec.store.store import open_store
 from bruno_memory_vec.upkeep.doubled import doubled
 from bruno_memory_vec.upkeep.health import health_of
-from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, survey
+from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, some, survey
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
 from bruno_memory_vec.upkeep.ownership import SeenOwners
 from bruno_memory_vec.writing.reconcile import as_found
@@ -116,7 +118,7 @@ async def diagnose_store(
     ]
     written: int | None = None
     seen = SeenOwners()
-    async with _rows(folder, found, repair) as rows:
+    async with _rows(folder, found, config, repair) as rows:
         if isinstance(rows, Check):
             checks.append(rows)
         else:
@@ -127,7 +129,7 @@ async def diagnose_store(
                 if health["log"]["problem"] is not None:
                     checks.append(Check("log", PROBLEM, health["log"]["problem"]))
             except BrunoError as error:
-                checks.append(await _damaged_rows(folder, found, error, RESTORE, repair))
+                checks.append(await _damaged_rows(folder, found, config, error, RESTORE, repair))
             else:
                 checks.extend(await _whole(folder, found, rows, config, repair))
                 checks.append(await _guarded("indexes", lambda: _indexes(rows), repair))
@@ -198,7 +200,9 @@ async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Chec
 
 
 @asynccontextmanager
-async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any]:
+async def _rows(
+    folder: Path, found: Manifest, config: MemoryConfig, repair: str
+) -> AsyncIterator[Any]:
     from bruno_memory_vec.indexers.checked import CheckedIndex
     from bruno_memory_vec.indexers.lance.index import LanceIndex
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
@@ -212,7 +216,7 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
         # Without sessions, the process was stopped while it made the store, and no row is lost.
         complete = (folder / SESSIONS).exists()
         fix = RESTORE if complete else repair
-        yield await _damaged_rows(folder, found, error, fix, repair)
+        yield await _damaged_rows(folder, found, config, error, fix, repair)
         return
     try:
         yield rows
@@ -221,7 +225,7 @@ async def _rows(folder: Path, found: Manifest, repair: str) -> AsyncIterator[Any
 
 
 async def _damaged_rows(
-    store: Path, found: Manifest, error: BrunoError, fix: str, repair: str
+    store: Path, found: Manifest, config: MemoryConfig, error: BrunoError, fix: str, repair: str
 ) -> Check:
     """The check of rows that cannot be read; ``fix`` is the advice if none can be."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole
@@ -231,7 +235,9 @@ async def _damaged_rows(
     problem, own = problem_and_fix(error)
     if isinstance(error, Unreachable):
         # They cannot be reached, which does not mean that they are damaged.
-        return Check("rows", PROBLEM, problem, own if (folder / "rows.lance").exists() else fix)
+        if (folder / "rows.lance").exists():
+            return Check("rows", PROBLEM, problem, own)
+        return Check("rows", PROBLEM, f"{problem}{await _of_all(store, config)}", fix)
     try:
         whole = await newest_whole(folder)
     except Unreachable:
@@ -241,8 +247,9 @@ async def _damaged_rows(
             some_rows = await any_readable(folder, dimension)
         except Unreachable:
             some_rows = False
+        part = "a part" if some_rows else "none"
+        problem = f"{problem}; {part} of the rows can be read{await _of_all(store, config)}"
         if some_rows:
-            problem = f"{problem}; a part of the rows can be read"
             fix = f"{RESTORE} Or keep that part. {repair}"
     elif whole.unreadable:
         problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
@@ -251,6 +258,13 @@ async def _damaged_rows(
             f"{repair}"
         )
     return Check("rows", PROBLEM, problem, fix)
+
+
+async def _of_all(store: Path, config: MemoryConfig) -> str:
+    """How many rows there should be."""
+    for known in await _acknowledged(store, config):
+        return f", of {len(known.alive):,} that were acknowledged"
+    return ""
 
 
 async def _indexes(rows: Any) -> Check:
@@ -273,7 +287,7 @@ async def _whole(
         twice = await doubled(rows)
         ledger.extend(await _acknowledged(folder, config))
     except BrunoError as error:
-        return [await _damaged_rows(folder, found, error, RESTORE, repair)]
+        return [await _damaged_rows(folder, found, config, error, RESTORE, repair)]
     problems = damage_problem(damaged)
     if twice:
         problems.append(twice.problem())
@@ -305,13 +319,22 @@ async def _acknowledged(folder: Path, config: MemoryConfig) -> list[Acknowledged
 
 
 def _given_up(folder: Path) -> list[Check]:
-    """What earlier repairs have given up."""
+    """What earlier repairs have given up, and what is not known."""
     checks = []
     for one in losses(folder):
         counts = ((len(one.get(name) or ()), name) for name in ("lost", "removed"))
         about = " and ".join(f"{count:,} {name}" for count, name in counts if count)
+        when = one["at"][:16].replace("T", " ")
+        if isinstance(one.get(NEW_LEDGER), str):
+            told = (
+                f"what was acknowledged is known since {when} UTC ({one[NEW_LEDGER]}); rows that "
+                "were lost before cannot be named"
+            )
+            if gone := one.get(PERHAPS_LOST):
+                told += f", but the lexical index had {len(gone):,} rows that are not there: seq "
+                told += f"{some(gone)} were lost or deleted"
+            checks.append(Check("losses", NOTE, told))
         if about:
-            when = one["at"][:16].replace("T", " ")
             told = f"a repair of {when} UTC has given up rows: {about} ({LOSSES} names them)"
             checks.append(Check("losses", NOTE, told))
     return checks

@@ -3,8 +3,9 @@
 The files are copied into a temporary folder beside the target: the sessions first, then the log,
 then the rows, so that a row that moves on meanwhile is there at least once. Files that are never
 changed are linked while writes wait, and copied afterwards: what harms a file of the store must not
-harm its snapshot. The copy is opened, so that what is derived follows, and verified: by the ledger no acknowledged row may be missing. Only
-then it gets its name. A copy that a running writer has spoiled is made again.
+harm its snapshot. The copy is opened, so that what is derived follows, and verified: by the ledger
+no acknowledged row may be missing. Only then it gets its name. A copy that a running writer has
+spoiled is made again.
 """
 
 from __future__ import annotations

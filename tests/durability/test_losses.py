@@ -18,6 +18,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import VectorMemory, open_memory, reembed
 from bruno_memory_vec.embedders.hashing import HashEmbedder
+from bruno_memory_vec.errors import NotAStoreError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from tests.durability.support import message, rows_of
 from tests.torture.faults import doctor, said, states
@@ -241,15 +242,45 @@ async def test_rows_that_come_back_are_missed_no_more(store: Path) -> None:
             assert (await memory.maintain()).verified
 
 
-async def test_sessions_that_are_gone_begin_a_new_ledger(store: Path) -> None:
-    for name in ("", "-wal", "-shm"):
-        (store / f"sessions.sqlite{name}").unlink(missing_ok=True)
+@pytest.mark.parametrize("damage", ["missing", "damaged", "missing, and an empty file"])
+async def test_a_new_ledger_says_what_it_cannot_know(store: Path, older: Path, damage: str) -> None:
     async with open_memory(str(store), embedder="hash") as memory:
         assert await contents(memory) == sorted([*FLUSHED, *LOGGED])
-        assert (await memory.health())["problems"] == {}
-    code, report = await ask_doctor(store)
-    assert code == 0
-    assert "10 that were acknowledged" in said(report, "ledger")
+    shutil.rmtree(store / "rows")
+    shutil.copytree(older / "rows", store / "rows")
+    if damage.startswith("missing"):
+        for name in ("", ".checksum"):
+            (store / f"sessions.sqlite{name}").unlink()
+        if damage.endswith("file"):
+            (store / "sessions.sqlite").touch()
+    else:
+        (store / "sessions.sqlite").write_bytes(b"no database")
+    for _ in range(2):
+        async with open_memory(str(store), embedder="hash") as memory:
+            assert await contents(memory) == FLUSHED
+            assert (await memory.health())["problems"] == {}
+        code, report = await ask_doctor(store)
+        assert code == 0
+        assert f"{len(FLUSHED)} that were acknowledged" in said(report, "ledger")
+        (note,) = [check for check in report["checks"] if check["name"] == "losses"]
+        assert f"sessions.sqlite was {damage.partition(',')[0]}" in note["found"]
+        # Only the lexical index has heard of them.
+        assert (
+            f"{len(LOGGED)} rows that are not there: seq 6 to 9 were lost or deleted"
+            in (note["found"])
+        )
+
+
+async def test_rows_without_their_table_are_not_begun_anew(store: Path) -> None:
+    shutil.rmtree(store / "rows" / "rows.lance")
+    with pytest.raises(NotAStoreError, match="has no rows any more"):
+        await open_memory(str(store), embedder="hash")
+    assert not (store / "rows" / "rows.lance").exists()
+    for options in ((), ("--repair",)):
+        code, report = await ask_doctor(store, *options)
+        assert code == 4
+        count = len(FLUSHED) + len(LOGGED)
+        assert f"{count} that were acknowledged" in said(report, "rows")
 
 
 async def test_a_deletion_that_is_killed_is_no_loss(store: Path) -> None:

@@ -354,6 +354,8 @@ async def test_rows_that_no_version_has_whole(store: Path) -> None:
     assert code == 4
     assert RESTORE in said(report, "rows")
     assert "is whole" not in said(report, "rows")
+    none = f"none of the rows can be read, of {len(WHOLE)} that were acknowledged"
+    assert none in said(report, "rows")
 
 
 async def test_lost_scalar_indexes_are_no_loss(store: Path) -> None:
