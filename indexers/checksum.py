@@ -41,6 +41,8 @@ _NULL = -(2**63)
 _NO_TEXT = -1
 # The texts of more bytes than this are not joined in one array: its offsets have 32 bits.
 _JOINED_BYTES = 2**29
+# A row takes about a microsecond. Oftener, a busy machine would change threads all the time.
+_BETWEEN_YIELDS = 1024
 
 
 def _format(kind: pa.DataType) -> str:
@@ -184,7 +186,7 @@ def _content_crcs(rows: pa.Table) -> NDArray[np.uint32]:
     size, crc32 = _LAID_OUT.itemsize, zlib.crc32
     crcs = [
         crc32(said[ends[i] : ends[i + 1]], crc32(packed[i * size : (i + 1) * size]))
-        for i in yielding_gil(range(len(numbers)))
+        for i in yielding_gil(range(len(numbers)), _BETWEEN_YIELDS)
     ]
     return np.array(crcs, np.uint32)
 
@@ -217,7 +219,7 @@ def _crcs(values: NDArray[Any]) -> NDArray[np.uint32]:
     """The CRC-32 of each line of values, (n, m)."""
     said, size = values.tobytes(), values.shape[1] * values.itemsize
     crc32, view = zlib.crc32, memoryview(said)
-    lines = yielding_gil(range(len(values)))
+    lines = yielding_gil(range(len(values)), _BETWEEN_YIELDS)
     return np.array([crc32(view[i * size : (i + 1) * size]) for i in lines], np.uint32)
 
 
