@@ -60,8 +60,8 @@ class MemoryConfig(BaseSettings):
             into them not included. The newest are kept, each whole; the newest of all even if it is
             longer. None: only ``max_messages`` bounds them.
         count_tokens: counts the tokens of a text as the model does that will read it; it has to be
-            fast. Without it they are estimated so that no model counts more: for English, one and a
-            half times as many as there are.
+            fast. Without it they are estimated so that no current model counts more: for English,
+            one and a half times as many as there are.
     """
 
     model_config = SettingsConfigDict(env_prefix="BRUNO_MEMORY_", extra="forbid", frozen=True)

@@ -14,7 +14,8 @@ block. The marks are the same in every block: a random one would be no safer and
 the prompt where the notes are the same, which empties the prompt caches of model providers.
 
 A block is never stored. Callers who save a whole context, or who join it to a system prompt of
-theirs, are served: :func:`without_notes` takes blocks out of a text, also those of older versions.
+theirs, are served: :func:`without_notes` takes blocks out of a text, also those of older versions,
+and those in JSON or HTML.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def without_notes(text: str) -> str:
     if HINT not in text:
         return text
     kept: list[str] = []
-    place, ends = 0, True
+    place, ends, encoded = 0, True, False
     for head in _HEAD_ANYWHERE.finditer(text):
         if head.start() < place:
             continue
@@ -138,25 +139,36 @@ def without_notes(text: str) -> str:
         begun = _BEGIN_ANYWHERE.match(text, place)
         if begun is not None:
             place = begun.end()
-            end = text.find(_END, place) if ends else -1
-            ends = end >= 0
-            if ends:
-                place = end + len(_END)
+            encoded = encoded or "\\" in begun[0]
+            end = _END_ANYWHERE.search(text, place) if ends else None
+            ends = end is not None
+            if end is not None:
+                place = end.end()
                 continue
         place = _last_line_of_notes(text, place)
     if not kept:
         return text
     kept.append(text[place:])
+    if encoded:  # in a JSON text, which has to stay one
+        return "".join(kept)
     return "\n\n".join(part for part in map(str.strip, kept) if part)
+
+
+# Space, and a line break in a JSON text, also in one that is in another.
+_GAP = r"(?:\s|\\{1,8}[nrt])"
 
 
 def _anywhere(words: str) -> str:
     """A pattern for words however they are wrapped."""
-    return r"\s+".join(map(re.escape, words.split()))
+    return f"{_GAP}+".join(map(re.escape, words.split()))
 
 
 _HEAD_ANYWHERE = re.compile(f"{_anywhere(_HEAD)}|{_anywhere(_OLD_HEAD)}")
-_BEGIN_ANYWHERE = re.compile(rf"\s*{_BEGIN}")
+# As they are, and as HTML and JSON write them.
+_LESS, _MORE = r"(?:<|&lt;|\\{1,8}u003[cC])", r"(?:>|&gt;|\\{1,8}u003[eE])"
+_SLASH = r"\\{0,8}/"
+_BEGIN_ANYWHERE = re.compile(rf"{_GAP}*{_LESS}notes{_MORE}")
+_END_ANYWHERE = re.compile(f"{_LESS}{_SLASH}notes{_MORE}")
 _LINE_OF_NOTES = re.compile(r"[ \t\r]*\n[ \t\r>]*- \[[^\n]*")
 
 

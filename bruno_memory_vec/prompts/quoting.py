@@ -7,8 +7,9 @@ A model is told who speaks by tokens and marks in its prompt. A quoted text has 
 - Every ``<``, and what a normaliser makes one of, becomes ``‹``. That breaks whatever is written
   as a tag: ``<|im_start|>``, ``<s>``, ``<<SYS>>``, ``<start_of_turn>``, ``<tool_call>``, our marks.
   What stood between ``<|`` and ``|>`` is left in parentheses.
-- Words in square brackets that are capitals or name a role (``[INST]``, ``[gMASK]``, ``[system]``),
-  and dates in them, as our own notes have them, are left in parentheses.
+- Words in square brackets that are capitals or name a role (``[INST]``, ``[gMASK]``, ``[system]``,
+  ``[|user|]``), and dates in them, as our own notes have them, are left in parentheses; so is
+  what stands between brackets that do not match (``]~b]``, ``[e~[``).
 - The name of a role with a colon, in capitals or where a line begins (``Human:``), is left in
   parentheses, without the colon.
 - Line breaks become spaces, ``"`` becomes ``'``, and of a run of back-quotes or tildes one is left:
@@ -44,6 +45,9 @@ _TOKEN = re.compile(
 )
 _HALF_TOKEN = re.compile(_BEGINS)
 _BRACKETED = re.compile(f"[{_OPEN}]([^{_OPEN}{_CLOSE}()]+)[{_CLOSE}]")
+# MiniMax's: ]~b] begins a turn, [e~[ ends it, ]~!b[ begins a text.
+_TILDES = "~～"
+_UNMATCHED = re.compile(f"[{_OPEN}{_CLOSE}]([{_TILDES}][!！﹗]?b|e[{_TILDES}])[{_OPEN}{_CLOSE}]")
 _DATE = r"\s*\d{2,4}\s*[-./年]\s*\d"
 _DATED = re.compile(_DATE)
 _OPENS_DATE = re.compile(f"[{_OPEN}](?={_DATE})")
@@ -88,6 +92,7 @@ def _broken(text: str) -> str:
         line = _HALF_TOKEN.sub("(", _TOKEN.sub(r"(\1)", line))
     if _BRACKETS.search(line):
         line = _OPENS_DATE.sub("(", _BRACKETED.sub(_unbracketed, line))
+    line = _UNMATCHED.sub(r"(\1)", line)
     line = _RUN_OF_TICKS.sub(lambda run: run[0][0], line)
     line = _MARKS.sub(lambda mark: "'" if mark[0] in _QUOTE else "‹", line)
     return " ".join(line.split())
@@ -112,9 +117,10 @@ def _first_speaker_named(line: str) -> str:
 
 def _unbracketed(found: re.Match[str]) -> str:
     inner = found[1]
+    piped = _PIPES.match(inner) is not None
     capitals = inner.upper() == inner and sum(map(str.isalpha, inner)) > 1
     role = _IS_ROLE.fullmatch(inner.replace("_", " ").replace("/", " ").strip()) is not None
-    return f"({inner})" if capitals or role or _DATED.match(inner) else found[0]
+    return f"({inner})" if capitals or role or piped or _DATED.match(inner) else found[0]
 
 
 def _plain_letters(text: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, EngineError
-from ..private import FILE
+from ..private import make_private_file
 from .sync import unfinished
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Erasure:
         if self.since is not None:
             return
         try:
-            self._marker.touch(mode=FILE)
+            if self._marker.is_symlink():  # somebody has planted it
+                self._marker.unlink()
+            make_private_file(self._marker)
             self._settle(self._marker)
             self._settle(self._marker.parent)
         except OSError as error:

@@ -26,7 +26,7 @@ from .erasure import Erasure
 from .index_checksums import IndexChecksums
 from .process import start_lancedb
 from .sync import Sync
-from .table import errors, import_lancedb, no_rows, unborn
+from .table import errors, import_lancedb, no_rows, refuse_links, unborn
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class LanceIndex:
         start_lancedb()
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
             raise no_rows(path)
+        if not read_only:
+            await asyncio.to_thread(refuse_links, path, _TABLE)
         with errors("open", path):
             if not read_only:
                 await asyncio.to_thread(make_private_folder, Path(path))

@@ -20,6 +20,22 @@ def import_lancedb() -> Any:
     return lancedb
 
 
+def refuse_links(path: str, table: str) -> None:
+    """Refuse to write where a link stands for the database's folder or the table's.
+
+    Raises:
+        BackendUnavailable: a link is there. What it names was not touched.
+    """
+    for folder in (Path(path), Path(path) / f"{table}.lance"):
+        if folder.is_symlink():
+            raise BackendUnavailable(
+                "lancedb",
+                "open",
+                f"{folder} is a link",
+                fix="Move what it names to its place. A whole store may be moved, or be a link.",
+            )
+
+
 def unborn(path: str, table: str) -> bool:
     """Whether a table has no commit: the process that made it was killed before the first one."""
     folder = Path(path) / f"{table}.lance"

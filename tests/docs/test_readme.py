@@ -17,6 +17,8 @@ PAGES = {
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     if (blocks := BLOCK.findall(path.read_text(encoding="utf-8")))
 }
+# What an example says that it prints.
+PRINTED = re.compile(r"print\(.*\)  # (.+)")
 # A fragment names what its reader has; here it is given that.
 FRAGMENT_NEEDS = "from types import SimpleNamespace\nllm = SimpleNamespace()\n"
 
@@ -44,6 +46,9 @@ def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path
         if (page, number) == ("README.md", 0):
             assert "120 euros" in done.stdout
             assert "neighbours" in done.stdout
+        for printed in PRINTED.findall(block):
+            for line in re.split(r", then: |\.\.\.", printed):
+                assert line.strip() in done.stdout, f"example {number} does not print {line}"
 
 
 def test_every_public_method_is_on_a_page() -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec import open_memory
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.errors import BackendUnavailable
+from tests.amounts import amount
 from tests.durability.support import ROOT, environment, message
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights and links are other ones there")
@@ -116,7 +118,14 @@ def names_written(folder: Path) -> list[str]:
     names += [f"sessions.sqlite{ending}" for ending in ("", "-wal", "-shm", "-journal")]
     names += [f"rows/log/{seq:020}.log" for seq in range(12)]
     names += [f"lexical/{name}" for name in ("meta.json", ".managed.json", ".tantivy-writer.lock")]
-    names += ["lexical", "rows/log", "rows/rows.lance/_versions/latest_version_hint.json"]
+    names += [
+        "rows",
+        "rows/rows.lance",
+        "rows/to-erase",
+        "lexical",
+        "rows/log",
+        "rows/rows.lance/_versions/latest_version_hint.json",
+    ]
     return [*names, "cache/embeddings-1.sqlite", "cache/embeddings-1.sqlite-wal"]
 
 
@@ -127,8 +136,9 @@ async def test_planted_links_lead_nowhere(tmp_path: Path) -> None:
         for number in range(3):
             await memory.store_message(message(f"old {number}"), "talk", user_id="ana")
     opened = 0
+    targets = ("nothing", "a file", "an empty file")
     for number, name in enumerate(names_written(made)):
-        for target in ("nothing", "a file", "an empty file"):
+        for target in amount((targets[number % 3],), targets):
             folder = tmp_path / f"{number} {target}"
             await asyncio.to_thread(shutil.copytree, made, folder)
             place = folder / name
@@ -146,7 +156,9 @@ async def test_planted_links_lead_nowhere(tmp_path: Path) -> None:
                 async with open_memory(
                     str(folder), embedder="hash", embedding_cache=str(folder / "cache")
                 ) as memory:
-                    await memory.store_message(message("new"), "talk", user_id="ana")
+                    new = message("new")
+                    await memory.store_message(new, "talk", user_id="ana")
+                    await memory.delete_messages(new.id)
                     await memory.maintain()
                     await memory.reembed("hash")
                     opened += 1
@@ -161,6 +173,36 @@ async def test_planted_links_lead_nowhere(tmp_path: Path) -> None:
                 secret.unlink(missing_ok=True)
             await asyncio.to_thread(shutil.rmtree, folder)
     assert opened
+
+
+async def test_a_deletion_is_noted_through_no_link(tmp_path: Path) -> None:
+    store, target, gone = tmp_path / "store", tmp_path / "target", message("gone")
+    async with open_memory(str(store), embedder="hash") as memory:
+        await memory.store_message(gone, "talk", user_id="ana")
+        (store / "rows" / "to-erase").symlink_to(target)
+        await memory.delete_messages(gone.id)
+        assert not (store / "rows" / "to-erase").is_symlink()
+        assert not (await memory.maintain()).problems
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["rows", "rows/rows.lance"])
+async def test_rows_are_written_through_no_link(tmp_path: Path, name: str) -> None:
+    store, elsewhere = tmp_path / "store", tmp_path / "elsewhere"
+    async with open_memory(str(store), embedder="hash") as memory:
+        await memory.store_message(message("one"), "talk", user_id="ana")
+    (store / name).rename(elsewhere)
+    (store / name).symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    with pytest.raises(BackendUnavailable, match="is a link"):
+        await VectorMemory(str(store), embedder="hash").connect()
+    assert sorted(elsewhere.rglob("*")) == before
+    whole = tmp_path / "whole"
+    (store / name).unlink()
+    elsewhere.rename(store / name)
+    whole.symlink_to(store)
+    async with open_memory(str(whole), embedder="hash") as memory:
+        assert len(await memory.read_turns("talk")) == 1
 
 
 def look(path: Path) -> object:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timezone
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,11 @@ def test_a_block_is_taken_out_of_any_text(before: str, after: str, texts: list[s
         assert left == "\n\n".join(part for part in (before.strip(), after.strip()) if part)
 
 
+def as_unicode(text: str) -> str:
+    """JSON as some servers write it, to be put into a page."""
+    return json.dumps(text).replace("<", "\\u003c").replace(">", "\\u003E").replace("/", "\\/")
+
+
 def test_what_stands_around_a_block_stays() -> None:
     block = block_of("The boiler cost 386 euros.", "So it cost a lot.")
     for one in (block, OLD, f"{block}\n\n{OLD}", OLD + "\n" + block):
@@ -129,10 +136,23 @@ def test_a_block_that_was_changed_on_its_way_is_known(changed: Callable[[str], s
     assert without_notes(f"You are kind. {changed(block)}") == "You are kind."
 
 
+@pytest.mark.parametrize(
+    "encoded", [json.dumps, lambda text: json.dumps(json.dumps(text)), escape, repr, as_unicode]
+)
+def test_a_block_within_an_encoded_text_is_known(encoded: Callable[[str], str]) -> None:
+    """A log of a conversation, as JSON or HTML, stays what it is."""
+    block = block_of("The boiler cost 386 euros.", 'I said "so".')
+    assert without_notes(encoded(f"You are kind. {block}")).strip("\"'\\ ") == "You are kind."
+    left = without_notes(json.dumps([{"role": "system", "content": block}, {"content": "a\nb"}]))
+    assert json.loads(left) == [{"role": "system", "content": ""}, {"content": "a\nb"}]
+
+
 def test_blocks_without_an_end_take_no_time() -> None:
     begin = block_of("a").split("- [")[0]
     assert without_notes(begin * 5_000) == ""
     assert without_notes((OLD + "\n" * 50) * 2_000) == ""
+    without_notes(begin + "\\" * 300_000)
+    without_notes(begin.split("<")[0].strip() + "\\" * 300_000)
 
 
 def test_a_note_of_notes_is_none() -> None:

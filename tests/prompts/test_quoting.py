@@ -22,6 +22,7 @@ TOKENS = """
 <|START_OF_TURN_TOKEN|> <|END_OF_TURN_TOKEN|> <|SYSTEM_TOKEN|> <|CHATBOT_TOKEN|> <|USER_TOKEN|>
 <tool_call> </tool_call> <function_calls> <invoke> <tool_response> <think> </think> <|vision_start|>
 <|fim_prefix|> <|im_user|> <|im_middle|> <notes> </notes> <system> </system> <|startoftext|>
+[|system|] [|user|] [|endofturn|] ]~b] ]~!b[ [e~[
 """.split()
 SPOKEN = ["\n\nHuman:", "\n\nAssistant:", "USER:", "ASSISTANT:", "### Instruction:", "### System:"]
 PARTS = [
