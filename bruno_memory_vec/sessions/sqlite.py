@@ -411,7 +411,7 @@ class SQLiteSessionStore:
             moved = False
             try:
                 self.watch()
-            except StoreMovedError:
+            except (StoreMovedError, BackendUnavailable):  # moved, or nobody may look
                 moved = True
             self._closed = True
             self._hot = HotCache(keeps=False)

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from bruno_memory_vec.errors import StoreClosedError, StoreMovedError
+from bruno_memory_vec.errors import BackendUnavailable, StoreClosedError, StoreMovedError
 from bruno_memory_vec.writing.visits import check_visit, refuse_after_fork
 
 
@@ -40,6 +40,7 @@ class Place:
 
         Raises:
             StoreMovedError: it is not here.
+            BackendUnavailable: the folder may not be read.
         """
         name = os.fspath(path)
         self.forget(path)
@@ -47,6 +48,8 @@ class Place:
             if os.name == "posix" and path.is_dir():
                 self._handles[name] = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
             status = os.stat(name)
+        except PermissionError as error:
+            raise self._closed_to_us(error) from error
         except OSError as error:
             raise self._moved(name, error) from error
         # A new dict, as another thread may be looking at the one before.
@@ -67,6 +70,7 @@ class Place:
 
         Raises:
             StoreMovedError: a file or folder was moved, deleted or replaced.
+            BackendUnavailable: the folder may not be read, so nobody knows.
             StoreClosedError: the store was closed.
             StoreError: this is another process, or work that an earlier event loop left halfway.
         """
@@ -77,6 +81,8 @@ class Place:
         for name, identity in self._known.items():
             try:
                 status = os.stat(name)
+            except PermissionError as error:
+                raise self._closed_to_us(error) from error
             except OSError as error:
                 self.explain()
                 raise self._moved(name, error) from error
@@ -88,6 +94,15 @@ class Place:
         """Refuse every use from now on."""
         self._closed = True
         _close(self._handles)
+
+    def _closed_to_us(self, error: PermissionError) -> BackendUnavailable:
+        return BackendUnavailable(
+            "folder",
+            "read",
+            str(error),
+            fix=f"Check that {self._folder} and what is in it may be read and written.",
+            cause=error,
+        )
 
     def _moved(self, name: str, error: OSError | None = None) -> StoreMovedError:
         there = "is another one now" if error is None else f"cannot be found ({error.strerror})"
