@@ -10,6 +10,7 @@ and Mongolian ones behind a Mongolian letter.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -62,6 +63,13 @@ def marked(text: str) -> str:
         return text
     lines = text.replace("\t", "    ").replace("\r", "").split("\n")
     return "\n".join(_replaced(line, MARK) for line in lines)
+
+
+def escaped(document: str) -> str:
+    """A JSON document with ``\\uXXXX`` for hidden characters: the same values, safe to look at."""
+    return _HIDDEN.sub(
+        lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], document
+    )
 
 
 def _replaced(text: str, mark: str) -> str:

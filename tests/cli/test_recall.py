@@ -11,6 +11,7 @@ import pytest
 import typer
 from bruno_core.models.message import MessageRole
 
+from bruno_memory_vec.prompts.hidden_characters import marked
 from bruno_memory_vec.surfaces.cli import options
 
 Run = Callable[..., Any]
@@ -34,6 +35,19 @@ def test_json(run: Run, store: list[str]) -> None:
     hit = done.json["hits"][0]
     assert hit["conversation_id"] == "trip"
     assert sum(hit["signals"].values()) == pytest.approx(hit["score"], abs=1e-5)
+
+
+def test_json_holds_nothing_that_controls_a_terminal(run: Run, lines: Run, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "s")]
+    text = "lámp \x1b[2J\x9b31m\u202egnp\u200b\U000e0041 \x07\n👍"
+    row = {"conversation_id": "c\u2066", "role": "user", "content": text, "user_id": "z\x9b"}
+    run("ingest", str(lines(row)), *store, "--embedder", "hash")
+    for command in (("recall", "lamp", "--embedder", "hash"), ("show", "c\u2066"), ("stats",)):
+        done = run(*command, "--json", *store)
+        assert done.code == 0
+        assert marked(done.out) == done.out
+    hit = run("recall", "lamp", "--embedder", "hash", "--json", *store).json["hits"][0]
+    assert (hit["content"], hit["conversation_id"]) == (text, "c\u2066")
 
 
 def test_whose_rows_has_to_be_said(run: Run, store: list[str]) -> None:

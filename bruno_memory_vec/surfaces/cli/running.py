@@ -84,10 +84,11 @@ class Out:
 
     def result(self, data: Any) -> None:
         """Print the one JSON document of a command."""
+        from bruno_memory_vec.prompts.hidden_characters import escaped
+
         encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
-        print(  # noqa: T201 - the result itself
-            json.dumps(data, indent=2, ensure_ascii=encoding != "utf8", default=str)
-        )
+        document = json.dumps(data, indent=2, ensure_ascii=encoding != "utf8", default=str)
+        print(escaped(document))  # noqa: T201 - the result itself
 
     def say(self, text: str) -> None:
         """Print something for people that is not the result."""
