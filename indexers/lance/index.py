@@ -470,14 +470,16 @@ class LanceIndex:
             await self._mended(thorough=thorough)
         self._upkeep.ann = None
         if self._index_problem is None:
-            await self._upkeep.look_for_ann()
+            with errors("check its indexes", self._path):
+                await self._upkeep.look_for_ann()
 
     async def _mended(self, *, thorough: bool = False) -> bool:
         """Mend the indexes; whether anything was damaged. The caller holds the lock of changes."""
         self.watch()
         unused = self._index_problem is not None
         try:
-            wrong = await self._upkeep.mend_indexes(thorough=thorough)
+            with errors("mend its indexes", self._path):
+                wrong = await self._upkeep.mend_indexes(thorough=thorough)
         except EngineError as error:
             self._index_problem = str(error)
             self._upkeep.ann = None

@@ -161,7 +161,7 @@ async def test_every_file(
     names = files_of(made[kind])
     tries = [(name, way) for name in names for way in WAYS]
     if not torture.long:
-        tries = draw.sample(tries, 6)
+        tries = draw.sample(tries, 3)
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
     for name, way in tries:
