@@ -244,6 +244,19 @@ class Refreshes(Protocol):
 
 
 @runtime_checkable
+class SplitsPending(Protocol):
+    """A ``LexicalIndex`` that tells which rows wait for its commit."""
+
+    def pending_rows(self) -> list[pa.Table]:
+        """The rows (``LEXICAL_COLUMNS``) that were added and are not committed yet."""
+        ...
+
+    def beside(self) -> LexicalIndex:
+        """An empty index in memory that makes the same terms of a text. This blocks."""
+        ...
+
+
+@runtime_checkable
 class DropsRemoved(Protocol):
     """A ``LexicalIndex`` whose parts keep removed rows until every row of the part is removed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,18 @@ from bruno_memory_vec.indexers.query import Candidates, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.rankers import Profile, Question, read_question
+from bruno_memory_vec.rankers import Question, read_question
 from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.newest_words import Both, NewestWords
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
+
+#: What finds rows by their words.
+Words: TypeAlias = LexicalIndex | Both
 
 _log = get_logger(__name__)
 
@@ -63,6 +67,7 @@ class Retriever:
         self._rows = rows
         self._held = capability(rows, HoldsRows)
         self._lexical = lexical
+        self._newest = NewestWords(lexical)
         self._embedder = embedder
         self._writer = writer
         self._embed_timeout = embed_timeout
@@ -76,37 +81,44 @@ class Retriever:
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. With ``count_use``, their access counts grow, later."""
+        newest: LexicalIndex | None = None
         try:
-            await self._freshen(request.profile)
+            newest = await self._freshen(request)
         except EngineError as error:
             if error.engine != self._lexical.name:
                 raise
             self._words_failed = error
-        hits, seqs = await self._recall(request)
+        if newest is None:
+            hits, seqs = await self._recall(request, self._lexical)
+        else:
+            try:
+                hits, seqs = await self._recall(request, Both(self._lexical, newest))
+            finally:
+                await newest.close()
         self._note_failure()
         if count_use and self._writer is not None:
             self._writer.use(seqs.tolist())
         return hits
 
-    async def _recall(self, request: RecallRequest) -> tuple[Hits, NDArray[np.int64]]:
+    async def _recall(self, request: RecallRequest, words: Words) -> tuple[Hits, NDArray[np.int64]]:
         light = is_light(self._embedder)
         held = self._held
         if light and held is not None and held.holds(request.scope):
             # Everything in one thread call, which costs more than most of the steps in it.
             snapshot = await held.snapshot(request.scope)
             if snapshot is not None:
-                return await asyncio.to_thread(self._from_memory, snapshot, request)
+                return await asyncio.to_thread(self._from_memory, snapshot, request, words)
         # Concurrently, because the user's rows may have to be read from disk.
         read, snapshot = await asyncio.gather(
-            asyncio.to_thread(self._read, request) if light else self._asked(request),
+            asyncio.to_thread(self._read, request, words) if light else self._asked(request, words),
             self._snapshot(request.scope),
         )
         if snapshot is not None:
-            return await asyncio.to_thread(self._from_memory, snapshot, request, read)
+            return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
         async with self._loading:
             source = EngineSource(self._rows, request, read.vector)
             proposed = await propose(
-                source, request, read.lexical, self._find_words(request, turns=True)
+                source, request, read.lexical, self._find_words(request, words, turns=True)
             )
             if proposed is None:
                 return Hits(), np.empty(0, np.int64)
@@ -125,12 +137,16 @@ class Retriever:
         return None if self._held is None else await self._held.snapshot(scope)
 
     def _from_memory(
-        self, snapshot: Snapshot, request: RecallRequest, read: ReadQuestion | None = None
+        self,
+        snapshot: Snapshot,
+        request: RecallRequest,
+        words: Words,
+        read: ReadQuestion | None = None,
     ) -> tuple[Hits, NDArray[np.int64]]:
-        read = read or self._read(request, turns=False)
+        read = read or self._read(request, words, turns=False)
         source = SnapshotSource(snapshot, request, read.vector)
         proposed = without_waiting(
-            propose(source, request, read.lexical, self._find_words(request, turns=False))
+            propose(source, request, read.lexical, self._find_words(request, words, turns=False))
         )
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
@@ -140,10 +156,10 @@ class Retriever:
     def _pending_uses(self) -> Mapping[int, int]:
         return {} if self._writer is None else self._writer.pending_uses
 
-    async def _asked(self, request: RecallRequest) -> ReadQuestion:
+    async def _asked(self, request: RecallRequest, words: Words) -> ReadQuestion:
         """As :meth:`_read`, for an embedder that is not light."""
         vector, (lexical, question) = await asyncio.gather(
-            self._vector(request), asyncio.to_thread(self._read_words, request, turns=True)
+            self._vector(request), asyncio.to_thread(self._read_words, request, words, turns=True)
         )
         return ReadQuestion(vector, lexical, question)
 
@@ -156,76 +172,86 @@ class Retriever:
         )[0]
         return vector
 
-    def _read(self, request: RecallRequest, *, turns: bool = True) -> ReadQuestion:
+    def _read(self, request: RecallRequest, words: Words, *, turns: bool = True) -> ReadQuestion:
         """The question's vector, lexical candidates and cues. Call it in a thread.
 
         Args:
             request: the question.
+            words: finds rows by their words.
             turns: whether the candidates need their conversation and turn, as for an engine.
         """
         vector = np.empty(0, np.float32)
         if request.needs_vector:
             vector = embed_here(self._embedder, [request.query], "query")[0]
-        return ReadQuestion(vector, *self._read_words(request, turns=turns))
+        return ReadQuestion(vector, *self._read_words(request, words, turns=turns))
 
-    def _read_words(self, request: RecallRequest, *, turns: bool) -> tuple[Candidates, Question]:
+    def _read_words(
+        self, request: RecallRequest, words: Words, *, turns: bool
+    ) -> tuple[Candidates, Question]:
         """The lexical candidates and the cues of the question."""
         question = read_question(
             request.query, micros(request.now), request.now.tzinfo or timezone.utc
         )
         if not request.lexical_limit:
             return Candidates.empty(), question
-        return self._find_words(request, turns=turns)(request.lexical_limit), question
+        return self._find_words(request, words, turns=turns)(request.lexical_limit), question
 
-    def _find_words(self, request: RecallRequest, *, turns: bool) -> Callable[[int], Candidates]:
+    def _find_words(
+        self, request: RecallRequest, words: Words, *, turns: bool
+    ) -> Callable[[int], Candidates]:
         """A function that asks the lexical index for a number of candidates."""
         query, scope, where = request.lexical_query, request.scope, request.where
 
         def find(limit: int) -> Candidates:
             try:
-                return self._lexical.search(query, scope, where, limit, turns=turns)
+                return words.search(query, scope, where, limit, turns=turns)
             except EngineError as error:
                 self._words_failed = error
                 return Candidates.empty()
 
         return find
 
-    async def _freshen(self, profile: Profile) -> None:
-        """Bring the lexical index up to date with the rows."""
-        if profile.candidates.lexical == 0:
-            return
+    async def _freshen(self, request: RecallRequest) -> LexicalIndex | None:
+        """Bring the lexical index up to date with the rows.
+
+        Returns:
+            An index of the newest rows, where it has them not yet; to be searched too, and closed.
+        """
+        if request.profile.candidates.lexical == 0:
+            return None
+        newest: LexicalIndex | None = None
         if self._writer is not None:
             if self._lexical.pending:
                 # On a full disk it cannot be committed. Newer rows are then found by vector only.
                 with self._writer.tolerating_old_words():
                     try:
-                        await self._lexical.commit()
+                        newest = await self._newest.committed(request.scope)
                     except EngineError as error:
                         self._words_failed = error
                         raise
             if self._writer.writes_alone:
-                return
+                return newest
         if not isinstance(self._lexical, Refreshes):
             # The index is in this process's memory only, so the new rows are added here.
             async with self._indexing:
-                newest = await self._lexical.last_seq()
-                async for batch in self._rows.after(newest, list(LEXICAL_COLUMNS)):
+                indexed = await self._lexical.last_seq()
+                async for batch in self._rows.after(indexed, list(LEXICAL_COLUMNS)):
                     self._lexical.add(pa.Table.from_batches([batch]))
                 if self._lexical.pending:
                     await self._lexical.commit()
-            return
+            return newest
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READER_WAITS
         while True:
             await self._lexical.refresh()
             indexed = await self._lexical.last_seq()
             if indexed == self._gave_up_at or not await self._newer_than(indexed):
-                return
+                return newest
             if loop.time() >= deadline:
                 # The writer has ended or is slow. Until it commits, newer rows are found by vector
                 # only.
                 self._gave_up_at = indexed
-                return
+                return newest
             await asyncio.sleep(_READER_LOOKS_EVERY)
 
     async def _newer_than(self, seq: int) -> bool:

@@ -72,6 +72,8 @@ class TantivyIndex:
         self._writer: tantivy.IndexWriter | None = None
         self._closed = False
         self._changes: list[pa.Table | list[int]] = []
+        # Those that the commit under way has taken.
+        self._taken: list[pa.Table | list[int]] = []
         self._pending = 0
         # One thread at a time changes the index; searches need no lock.
         self._lock = threading.Lock()
@@ -190,6 +192,24 @@ class TantivyIndex:
     def pending(self) -> int:
         return self._pending
 
+    def pending_rows(self) -> list[pa.Table]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.SplitsPending`."""
+        gone: set[int] = set()
+        rows: list[pa.Table] = []
+        for change in reversed([*self._taken, *self._changes]):
+            if isinstance(change, list):
+                gone.update(change)
+            elif gone:
+                seqs = change.column("seq").to_numpy()
+                rows.append(change.filter(pa.array(~np.isin(seqs, list(gone)))))
+            else:
+                rows.append(change)
+        return rows[::-1]
+
+    def beside(self) -> TantivyIndex:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.SplitsPending`."""
+        return TantivyIndex(None, self._analyser)
+
     async def commit(self) -> None:
         # If the caller is cancelled, the commit itself still completes.
         await asyncio.shield(asyncio.ensure_future(self._commit_waiting()))
@@ -198,6 +218,7 @@ class TantivyIndex:
         async with self._committing:
             # Taken on the event loop, where changes are added, and not in the thread.
             changes, self._changes = self._changes, []
+            self._taken = changes
             anew, self._uncertain = self._uncertain, True
             try:
                 await asyncio.to_thread(self._commit, changes, anew)
@@ -206,6 +227,8 @@ class TantivyIndex:
                 # has committed.
                 self._changes = changes + self._changes
                 raise
+            finally:
+                self._taken = []
             self._uncertain = False
             self._pending -= sum(len(change) for change in changes)
 
