@@ -160,13 +160,16 @@ def _readable(path: Path, statement: str, payload: int) -> list[tuple[Any, ...]]
     found: list[tuple[Any, ...]] = []
     try:
         with closing(sqlite3.connect(path)) as database:
-            for row in database.execute(statement):
+            # Decoded here, because sqlite3 would end with the first text that is no UTF-8.
+            database.text_factory = bytes
+            for values in database.execute(statement):
                 with suppress(Exception):  # whatever a changed text may do
+                    row = tuple(v.decode() if isinstance(v, bytes) else v for v in values)
                     if row[payload] is not None and not isinstance(
                         tagged_json.loads(row[payload]), dict
                     ):
                         continue
-                    found.append(tuple(row))
-    except sqlite3.Error:
+                    found.append(row)
+    except (sqlite3.Error, UnicodeDecodeError):  # the latter for a column's name
         return found
     return found

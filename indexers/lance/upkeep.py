@@ -251,7 +251,16 @@ class Upkeep:
             await asyncio.sleep(_UNTIL_OLD)
             await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)
             if await asyncio.to_thread(self.erasure.versions) <= 1:
-                break
+                return
+        # Those that are left are of a time to come: the clock was ahead when they were made.
+        await asyncio.to_thread(self._drop_older_than, await table.version())
+        await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)
+
+    def _drop_older_than(self, version: int) -> None:
+        for path in Path(self._path).glob("*.lance/_versions/*.manifest"):
+            # A name is the smaller, the newer its version.
+            if path.stem.isdecimal() and int(path.stem) > _NEWEST_NAME - version:
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _noting_failure(self, operation: str) -> Iterator[None]:

@@ -21,7 +21,14 @@ from bruno_memory_vec import open_memory
 from tests.durability.support import message
 
 _YEAR = 365 * 86_400
+# Something is erased while the clock is ahead, and when it is right again.
+_FIRST = (_YEAR, 0)
 _JUMPS = (1, 60, 3600, 86_400, _YEAR, 20 * _YEAR)
+
+
+def word(number: int) -> str:
+    """A word as ``tests.durability.on_disk`` looks for them."""
+    return f"zq{number:014d}"
 
 
 class Wrong:
@@ -33,6 +40,7 @@ class Wrong:
         self.memory: Any = None
         self.told: dict[str, list[str]] = {}  # by conversation, in the order of their turns
         self.memories: list[str] = []
+        self.gone: list[str] = []
         self.wrong: list[str] = []
         self.number = 0
 
@@ -47,7 +55,7 @@ class Wrong:
 
     async def store(self) -> None:
         talk = f"talk-{self.dice.randrange(3)}"
-        said = [f"word{self.number + step}x by the harbour" for step in range(3)]
+        said = [f"{word(self.number + step)} by the harbour" for step in range(3)]
         self.number += len(said)
         await self.memory.store_messages([message(text) for text in said], talk, user_id="ana")
         self.told.setdefault(talk, []).extend(said)
@@ -58,17 +66,17 @@ class Wrong:
         self.expect("recall", [hit.content for hit in hits], said[:1])
 
     async def remember(self) -> None:
-        text = f"memory{self.number}x is kept"
+        text = f"{word(self.number)} is kept"
         self.number += 1
         entry = MemoryEntry(content=text, user_id="ana", memory_type=MemoryType.LONG_TERM)
         await self.memory.store_memory(entry)
         self.memories.append(text)
 
-    async def clear(self) -> None:
-        if self.told and self.dice.random() < 0.2:
+    async def clear(self, share: float) -> None:
+        if self.told and self.dice.random() < share:
             talk = self.dice.choice(sorted(self.told))
             await self.memory.clear_history(talk, keep_system_messages=False)
-            del self.told[talk]
+            self.gone += self.told.pop(talk)
 
     async def maintain(self) -> None:
         report = await self.memory.maintain()
@@ -86,7 +94,8 @@ class Wrong:
 def jump(offset: Path, seconds: int) -> None:
     """Let the clock be wrong by so many seconds from now on, and see that it is."""
     ((before,), at) = struct.unpack("=q", offset.read_bytes()), time.time()
-    offset.write_bytes(struct.pack("=q", seconds))
+    with offset.open("r+b") as file:  # in place: the shim has mapped it
+        file.write(struct.pack("=q", seconds))
     assert abs(time.time() - at - (seconds - before)) < 5, "the clock does not jump"
 
 
@@ -94,17 +103,23 @@ async def main(folder: str, offset: str, seed: str, jumps: str) -> None:
     dice, wrong_by = random.Random(seed), Path(offset)
     work = Wrong(folder, dice)
     await work.reopen()
-    for _ in range(int(jumps)):
-        jump(wrong_by, dice.choice((-1, 1)) * dice.choice(_JUMPS))
-        for step in (work.store, work.remember, work.clear, work.store):
-            await step()
-        if dice.random() < 0.5:
+    for number in range(int(jumps)):
+        if number < len(_FIRST):
+            jump(wrong_by, _FIRST[number])
+        else:
+            jump(wrong_by, dice.choice((-1, 1)) * dice.choice(_JUMPS))
+        await work.store()
+        await work.remember()
+        await work.clear(1.0 if number < len(_FIRST) else 0.2)
+        await work.store()
+        if number < len(_FIRST) or dice.random() < 0.5:
             await work.maintain()
         if dice.random() < 0.3:
             await work.reopen()
         await work.check()
     await work.memory.close()
-    told = {"told": work.told, "memories": work.memories, "wrong": work.wrong}
+    told = {"told": work.told, "memories": work.memories, "gone": work.gone}
+    told["wrong"] = work.wrong
     print(json.dumps(told), flush=True)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from bruno_memory_vec import open_memory
+from tests.durability.on_disk import found
 from tests.durability.support import ROOT, environment, rows_of, turns_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.faults import doctor
@@ -106,6 +107,8 @@ async def test_the_clock_jumps(shim: Path, tmp_path: Path, torture: Torture) -> 
             [*told["memories"], *(one for t in told["told"].values() for one in t)]
         )
         assert (await memory.maintain()).ok
+    # What was cleared is gone from every file, whatever time those say they are of.
+    assert await found(folder, [text.split()[0] for text in told["gone"]]) == {}
     # The command has an event loop of its own.
     assert (await asyncio.to_thread(doctor, folder))[0] == 0
     counts(jumps=jumps, acknowledged=len(held), lost=0, doubled=0)
