@@ -211,6 +211,9 @@ class WriteAheadLog:
     def _append(self, rows: pa.Table) -> tuple[Path, int]:
         self._check()
         try:
+            if self._is_cut_short():
+                # Someone else has. Records after a gap would be found by nobody.
+                self._let_go()
             size = self._write_record(rows)
             if not self._in_place():
                 # The segment was moved or deleted. Its earlier rows are in memory, too, and will be
@@ -251,12 +254,20 @@ class WriteAheadLog:
         except FileNotFoundError:
             return False
 
+    def _is_cut_short(self) -> bool:
+        """Whether the newest segment is shorter than what was written to it."""
+        return self._file is not None and os.fstat(self._file.fileno()).st_size < self._end
+
     def _let_go(self) -> None:
-        """Close a segment that is not at its path any more, without the record just written."""
+        """Close a segment that another process has moved or cut, without the record just written.
+
+        What it held is in memory, too, and will be flushed.
+        """
         file, self._file = self._file, None
         if file is not None:
             with closing(file):
-                file.truncate(self._end)
+                if os.fstat(file.fileno()).st_size > self._end:
+                    file.truncate(self._end)
 
     def rotate(self) -> None:
         """Let the next append begin a new segment.

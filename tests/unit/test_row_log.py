@@ -325,3 +325,18 @@ def test_a_call_that_an_event_loop_left_behind(tmp_path: Path) -> None:
     found = read_segment(path)
     assert [table.column("seq").to_pylist() for table in found.rows] == [[1], [2], [3], [4]]
     assert (found.damaged, found.torn) == (0, False)
+
+
+@pytest.mark.parametrize("keeps", [0, 1, 2])
+async def test_a_file_that_someone_cuts_while_it_is_written(tmp_path: Path, keeps: int) -> None:
+    """What is logged afterwards is there after a kill: it does not stand behind a gap."""
+    log, ends = WriteAheadLog(tmp_path, SCHEMA), [0]
+    for seq in (1, 2):
+        path, _ = log.append(rows(seq))
+        ends.append(path.stat().st_size)
+    os.truncate(path, ends[keeps])
+    for seq in (3, 4):
+        log.append(rows(seq))
+    log.close()
+    found, _, _ = await held(tmp_path)
+    assert found == [*range(1, keeps + 1), 3, 4]
