@@ -13,6 +13,7 @@ old copy says what the new one says, and it is erased with its row.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 #: The file that says that something is to be erased.
 MARKER = "to-erase"
 
-_DELETIONS, _VERSIONS = "_deletions", "_versions"
+_DELETIONS, _VERSIONS, _TRANSACTIONS = "_deletions", "_versions", "_transactions"
 # A row's id is its fragment's number, and its place in the fragment.
 _ROWS_OF_A_FRAGMENT = 2**32
 # A column that no index has; it is set to itself.
@@ -107,12 +108,7 @@ class Erasure:
         if not fragments:
             return 0
         # Also of older versions: a fragment that is gone has no row.
-        ranges = (
-            f"(_rowid >= {number * _ROWS_OF_A_FRAGMENT}"
-            f" AND _rowid < {(number + 1) * _ROWS_OF_A_FRAGMENT})"
-            for number in fragments
-        )
-        where = " OR ".join(ranges)
+        where = " OR ".join(map(_rows_of_fragment, fragments))
         if not await table.count_rows(where):
             return 0
         done = await table.update(updates_sql={_ANY_COLUMN: _ANY_COLUMN}, where=where)
@@ -131,6 +127,63 @@ class Erasure:
                 path = Path(folder) / name
                 try:
                     path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise _failed(path, error) from error
+
+    async def drop_orphans(self, table: AsyncTable) -> None:
+        """Delete what belongs to no version: LanceDB looks for it in the versions that it removes.
+
+        Such files are left where a version was removed by hand, or its manifest was damaged. The
+        table has one version, and nothing is written meanwhile.
+
+        Raises:
+            BackendUnavailable: one cannot be deleted.
+        """
+        if self.versions() > 1:
+            return
+        gone = [
+            number
+            for number in sorted(self._with_deletions())
+            if not await table.count_rows(_rows_of_fragment(number))
+        ]
+        await asyncio.to_thread(self._drop_orphans, gone)
+
+    def _drop_orphans(self, fragments: list[int]) -> None:
+        orphans = [
+            self._table / _DELETIONS / name
+            for name in _names(self._table / _DELETIONS, "")
+            if name.partition("-")[0] in map(str, fragments)
+        ]
+        for manifest in _names(self._table / _VERSIONS, ".manifest"):
+            named = (self._table / _VERSIONS / manifest).read_bytes()
+            orphans += [
+                self._table / _TRANSACTIONS / name
+                for name in _names(self._table / _TRANSACTIONS, ".txn")
+                if name.encode() not in named
+            ]
+        for path in orphans:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _failed(path, error) from error
+
+    def bring_to_the_present(self) -> None:
+        """Let no file be of a time to come, as after a clock that was ahead. It blocks.
+
+        LanceDB would keep it until then.
+
+        Raises:
+            BackendUnavailable: the time of one cannot be set.
+        """
+        now = time.time()
+        for folder, _, names in os.walk(self._table):
+            for name in names:
+                path = Path(folder) / name
+                try:
+                    if path.stat().st_mtime > now:
+                        os.utime(path, (now, now))
+                except FileNotFoundError:
+                    continue
                 except OSError as error:
                     raise _failed(path, error) from error
 
@@ -153,6 +206,11 @@ class Erasure:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+def _rows_of_fragment(number: int) -> str:
+    first = number * _ROWS_OF_A_FRAGMENT
+    return f"(_rowid >= {first} AND _rowid < {first + _ROWS_OF_A_FRAGMENT})"
 
 
 def _names(folder: Path, ending: str) -> list[str]:

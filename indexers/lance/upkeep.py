@@ -247,14 +247,17 @@ class Upkeep:
     async def _prune(self, table: AsyncTable) -> None:
         """Remove all versions but the newest, and what a killed process left, which none names."""
         await asyncio.to_thread(self.erasure.sweep)
+        await asyncio.to_thread(self.erasure.bring_to_the_present)
         for _ in range(_MOST_PRUNES):
             await asyncio.sleep(_UNTIL_OLD)
             await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)
             if await asyncio.to_thread(self.erasure.versions) <= 1:
-                return
-        # Those that are left are of a time to come: the clock was ahead when they were made.
-        await asyncio.to_thread(self._drop_older_than, await table.version())
-        await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)
+                break
+        else:
+            # The clock was ahead when those that are left were made: they say so within.
+            await asyncio.to_thread(self._drop_older_than, await table.version())
+            await table.optimize(cleanup_older_than=_KEEP_NONE, delete_unverified=True)
+        await self.erasure.drop_orphans(table)
 
     def _drop_older_than(self, version: int) -> None:
         for path in Path(self._path).glob("*.lance/_versions/*.manifest"):
