@@ -41,8 +41,10 @@ test-slow: $(VENV)/.test  ## what `make test` leaves out: whole runs of the benc
 # Two arenas: glibc makes one for each of many threads, and keeps what is freed in them, so that memory
 # would seem to leak in the soak.
 torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture, and of every property
-	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s --timeout=0 $(PYTEST_ARGS)
-	@$(if $(strip $(PYTEST_ARGS)),,BRUNO_TORTURE=long $(BIN)/python -m pytest -m hypothesis --timeout=0)
+	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s --timeout=0 \
+		-n $(WORKERS) --dist loadfile --durations=20 $(PYTEST_ARGS)
+	@$(if $(strip $(PYTEST_ARGS)),,BRUNO_TORTURE=long $(BIN)/python -m pytest -m hypothesis --timeout=0 \
+		-n $(WORKERS) --dist loadfile)
 
 # A sample of each module; some hours on two cores with --size 100. scripts/mutants.py says what is mutated.
 mutants: $(VENV)/.mutants  ## faults put in by a machine, and which of them no test notices: MUTANTS_ARGS="--group log"

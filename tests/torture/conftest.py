@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,4 +34,5 @@ def counts(**figures: float | str) -> None:
         f"{name} {figure:.3g}" if isinstance(figure, float) else f"{name} {figure}"
         for name, figure in figures.items()
     ]
-    print("counts: " + ", ".join(shown).replace("_", " "), flush=True)
+    # Standard error, which is that of the terminal also where several processes share the tests.
+    print("counts: " + ", ".join(shown).replace("_", " "), file=sys.stderr, flush=True)
