@@ -12,17 +12,16 @@ import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import StoreLockedError
+from tests.amounts import amount
 from tests.durability.support import ROOT, environment, message
 
 # Far beyond what a busy machine needs: what has not ended by then hangs.
 _HANGS = 240
 
 _HEAD = """
-import asyncio, gc, sys, threading
+import asyncio, gc, threading
 from bruno_core.models.message import Message
 from bruno_memory_vec import open_memory
-
-folder = sys.argv[1]
 
 
 async def once(number):
@@ -33,29 +32,29 @@ async def once(number):
 WAYS = {
     "one event loop": """
 async def main():
-    for number in range(4):
+    for number in range(times):
         await once(number)
 asyncio.run(main())
 """,
     "with pauses, in which its tasks run": """
 async def main():
-    for number in range(4):
+    for number in range(times):
         await once(number)
-        await asyncio.sleep((0.1, 0.6, 1.1, 0)[number])
+        await asyncio.sleep((0.1, 0.6, 1.1, 0)[number] if times > 2 else 0.6)
 asyncio.run(main())
 """,
     "one event loop after the other": """
-for number in range(4):
+for number in range(times):
     asyncio.run(once(number))
 """,
     "event loops that are not closed": """
 loops = []
-for number in range(4):
+for number in range(times):
     loops.append(asyncio.new_event_loop())
     loops[-1].run_until_complete(once(number))
 """,
     "threads, each with its loop": """
-for number in range(4):
+for number in range(times):
     thread = threading.Thread(target=lambda: asyncio.run(once(number)))
     thread.start()
     thread.join()
@@ -67,7 +66,7 @@ async def circle(number):
     await memory.store_message(Message(role="user", content=f"n{number}"), "talk", user_id="ana")
 async def main():
     gc.disable()
-    for number in range(4):
+    for number in range(times):
         await circle(number)
 asyncio.run(main())
 """,
@@ -77,7 +76,7 @@ async def fails(number):
     await memory.store_message(Message(role="user", content=f"n{number}"), "talk", user_id="ana")
     raise ValueError
 async def main():
-    for number in range(4):
+    for number in range(times):
         try:
             await fails(number)
         except ValueError:
@@ -88,23 +87,28 @@ asyncio.run(main())
 
 
 async def test_it_opens_again_with_every_row_once(tmp_path: Path) -> None:
-    running = {
-        name: await asyncio.to_thread(_start, _HEAD + script, tmp_path / name)
-        for name, script in WAYS.items()
-    }
-    for name, process in running.items():
-        _, said = await asyncio.to_thread(process.communicate, timeout=_HANGS)
-        assert process.returncode == 0, (name, said)
+    times = {name: amount(2, 4) for name in WAYS} | {"one event loop": 4}
+    ways = [
+        f"gc.enable(); folder, times = {str(tmp_path / name)!r}, {times[name]}\n{WAYS[name]}"
+        for name in WAYS
+    ]
+    # One after the other in one process, or each in its own.
+    scripts = amount(["".join(ways)], ways)
+    running = [await asyncio.to_thread(_start, _HEAD + script) for script in scripts]
+    for process in running:
+        _, told = await asyncio.to_thread(process.communicate, timeout=_HANGS)
+        assert process.returncode == 0, told
+    for name in WAYS:
         async with open_memory(str(tmp_path / name), embedder="hash") as memory:
             found = [one.content for one in await memory.retrieve_messages("talk")]
-            assert found == ["n3", "n2", "n1", "n0"], name
-            assert len(await memory.recall("n2", user_id="ana", k=9, profile="lexical")) == 1
+            assert found == [f"n{number}" for number in reversed(range(times[name]))], name
+            assert len(await memory.recall("n1", user_id="ana", k=9, profile="lexical")) == 1
             assert (await memory.maintain()).ok, name
 
 
-def _start(script: str, folder: Path) -> subprocess.Popen[str]:
+def _start(script: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", script, str(folder)],
+        [sys.executable, "-W", "ignore", "-c", script],
         env=environment(),
         cwd=ROOT,
         stdout=subprocess.PIPE,
