@@ -9,12 +9,11 @@ import asyncio
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 from uuid import UUID
 
 from bruno_core.interfaces.memory import MemoryInterface
@@ -34,7 +33,7 @@ from bruno_memory_vec.conversations.listing import (
     Page,
     UserSummary,
 )
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError, StoreError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.recall import RecallRequest
@@ -139,9 +138,16 @@ class VectorMemory(MemoryInterface):
         It shares the open store: its end, its :meth:`close` and ``async with`` on it close nothing.
         The whole memory has to be closed.
         """
-        view = copy(self)
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
         view._caller = Caller(self._caller.acting_for_named(user_id))
         return view
+
+    def __reduce__(self) -> NoReturn:
+        raise StoreError(
+            "a memory cannot be copied, nor sent to another process: it has files open",
+            fix="Send its url, and open a memory of it there.",
+        )
 
     # Life
 

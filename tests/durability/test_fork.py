@@ -1,16 +1,21 @@
-"""A memory that was open when its process forked: the child's copy touches nothing."""
+"""A memory that was open when its process forked, or that is sent to another one."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bruno_memory_vec import open_memory
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.errors import StoreError
 from tests.durability.support import ROOT, environment
 
 # Far beyond what a busy machine needs: what has not ended by then hangs.
@@ -147,3 +152,18 @@ async def test_what_was_not_open_is_used_in_the_child_and_the_lock_stays_the_par
         texts = [one.content for one in await memory.retrieve_messages("talk")]
         assert texts == ["the end", "the parent's", "the child's"]
         assert (await memory.maintain()).ok
+
+
+@pytest.mark.parametrize("send", [pickle.dumps, copy.copy, copy.deepcopy])
+async def test_it_is_not_sent_to_another_process(tmp_path: Path, send: Any) -> None:
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
+        for one in (memory, memory.for_user("ana"), VectorMemory(str(tmp_path / "other"))):
+            with pytest.raises(StoreError, match="open a memory of it there"):
+                send(one)
+
+
+async def test_nor_as_an_argument(tmp_path: Path) -> None:
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
+        child = multiprocessing.get_context("spawn").Process(target=print, args=(memory,))
+        with pytest.raises(StoreError, match="cannot be copied"):
+            child.start()
