@@ -210,6 +210,30 @@ async def test_readers_and_streams_go_on(tmp_path: Path) -> None:
             assert sum(counts) in range(8997, 9001)
 
 
+async def test_rows_are_deleted_all_the_time(tmp_path: Path) -> None:
+    """What was deleted before upkeep began is gone after it; what is deleted meanwhile, later."""
+    gone, folder = Words(9), tmp_path / "store"
+    mine = await store_of(folder, 400, gone, 3)
+    async with open_memory(str(folder), embedder="hash") as memory:
+        await memory.delete_messages([one.id for one in mine])
+        before, stop = list(gone.made), asyncio.Event()
+
+        async def delete() -> None:
+            while not stop.is_set():
+                message = said(gone)
+                await memory.store_message(message, "talk", user_id="ana")
+                await memory.delete_messages(message.id)
+
+        deleting = [asyncio.create_task(delete()) for _ in range(12)]
+        for _ in range(2):
+            assert (await memory.maintain()).problems == ()
+            assert await found(folder, before) == {}
+        stop.set()
+        await asyncio.gather(*deleting)
+        assert (await memory.maintain()).ok
+        assert await found(folder, gone.made) == {}
+
+
 async def test_what_lies_about(tmp_path: Path) -> None:
     """Files of a killed process, damaged files that were set aside, a stopped re-embedding."""
     gone, folder = Words(9), tmp_path / "store"
