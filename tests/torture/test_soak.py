@@ -63,6 +63,8 @@ class Talker:
         #: conversation -> its messages in order
         self.said: dict[str, list[Message]] = {f"talk{number}a": [], f"talk{number}b": []}
         self.noted: dict[UUID, MemoryEntry] = {}
+        #: The text that was stored last under an id: of copies of a message, recall shows that one.
+        self.newest: dict[UUID, str] = {}
         self.gone = ground.gone.setdefault(self.user, {})
         self.lost: list[str] = []
 
@@ -87,12 +89,14 @@ class Talker:
         new = message(self.text(), role)
         await self.view.store_message(new, conversation)
         said.append(new)
+        self.newest[new.id] = new.content
 
     async def say_much(self) -> None:
         conversation, said = self.place()
         new = [message(self.text(), role) for role in ("user", "assistant") * 2]
         await self.ground.memory.store_messages(new, conversation, user_id=self.user)
         said += new
+        self.newest |= {one.id: one.content for one in new}
 
     async def say_again(self) -> None:
         """An id that is stored already: replaced in its place, or copied to the other one's end."""
@@ -103,6 +107,7 @@ class Talker:
         conversation = self.place()[0] if self.random.random() < 0.2 else before
         new = m.model_copy(update={"content": self.text()})
         await self.view.store_message(new, conversation)
+        self.newest[new.id] = new.content
         held = self.said[conversation]
         old_one = next((one for one in held if one.id == m.id), None)
         if old_one is None:
@@ -145,7 +150,8 @@ class Talker:
 
     async def recall(self) -> None:
         """A row of one's own is found by its own word, and a deleted one never again."""
-        held = [m.content for said in self.said.values() for m in said]
+        said = [m for messages in self.said.values() for m in messages]
+        held = [m.content for m in said if self.newest[m.id] == m.content]
         held += [entry.content for entry in self.noted.values()]
         if held:
             text = self.random.choice(held)
