@@ -540,5 +540,8 @@ TestEngines.settings = settings(
 )
 TestMemories = Memories.TestCase
 TestMemories.settings = settings(
-    max_examples=amount(7, 60), stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+    # A memory that is closed after a deletion erases first, so a step takes longer than before.
+    max_examples=amount(3, 60),
+    stateful_step_count=amount(15, 30),
+    suppress_health_check=[HealthCheck.too_slow],
 )
