@@ -138,7 +138,7 @@ class MemoryIndex:
         snapshots = [snapshot for _, snapshot in self._within(scope)]
 
         def search() -> Candidates:
-            return _best([_nearest(one, vector, scope, where, limit) for one in snapshots], limit)
+            return _best([one.search(vector, scope, where, limit) for one in snapshots], limit)
 
         many = sum(map(len, snapshots)) > _SEARCHED_ON_THE_LOOP
         return await asyncio.to_thread(search) if many else search()
@@ -298,13 +298,6 @@ def _replaced(snapshot: Snapshot, rows: pa.Table) -> NDArray[np.int64]:
     ids = RowFilter(ids=tuple({key[-1] for key in keys}))
     held = snapshot.read(EVERYONE, ids, (*KEY_COLUMNS, "seq")).to_pylist()
     return np.array([row["seq"] for row in held if key_of(row) in keys], np.int64)
-
-
-def _nearest(
-    snapshot: Snapshot, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
-) -> Candidates:
-    matching = snapshot.matching(scope, where)
-    return snapshot.candidates(*snapshot.nearest(vector, matching, limit))
 
 
 def _best(found: Sequence[Candidates], limit: int) -> Candidates:

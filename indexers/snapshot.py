@@ -151,6 +151,12 @@ class Snapshot:
         best = best[np.lexsort((-best, -score[best]))][:limit]
         return (best if at is None else at[best]), score[best]
 
+    def search(
+        self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        """As ``RowIndex.search``, over the rows that are here."""
+        return self.candidates(*self.nearest(vector, self.matching(scope, where), limit))
+
     def candidates(self, rows: NDArray[np.int64], score: NDArray[np.float32]) -> Candidates:
         """Rows and their scores as :class:`Candidates`."""
         names = self.names["conversation_id"]

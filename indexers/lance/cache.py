@@ -132,8 +132,7 @@ class CachedIndex(ForwardingRowIndex):
         snapshot = rows.snapshot()
 
         def search() -> Candidates:
-            matching = snapshot.matching(scope, where)
-            return snapshot.candidates(*snapshot.nearest(vector, matching, limit))
+            return snapshot.search(vector, scope, where, limit)
 
         many = len(rows) > _SEARCHED_ON_THE_LOOP
         return await asyncio.to_thread(search) if many else search()

@@ -22,7 +22,7 @@ from typing import Any
 from ..errors import BackendUnavailable, EngineError
 from ..schema import KEY_COLUMNS
 from .process import start_lancedb
-from .table import errors
+from .table import NEWEST_NAME, errors
 
 #: The folder, inside that of the rows, where :func:`step_back` keeps what it puts aside.
 ASIDE = "set-aside"
@@ -31,8 +31,6 @@ _TABLE = "rows.lance"
 _VERSIONS = "_versions"
 # The folders of a table with the rows of its versions, and with the rows they have deleted.
 _OF_ROWS = ("data", "_deletions")
-# LanceDB names the manifest of version n by 2**64 - 1 - n, so that the newest is listed first.
-_NEWEST_NAME = 2**64 - 1
 _MAGIC = b"LANC"
 # How many versions are tried: each may take a read of all rows, and damage that so many versions
 # share is no torn commit.
@@ -58,7 +56,7 @@ class Whole:
     @property
     def torn(self) -> tuple[int, ...]:
         """The numbers of the newer versions, the newest first."""
-        return tuple(_NEWEST_NAME - int(manifest.stem) for manifest in self.unreadable)
+        return tuple(NEWEST_NAME - int(manifest.stem) for manifest in self.unreadable)
 
 
 async def newest_whole(folder: Path) -> Whole | None:
@@ -79,7 +77,7 @@ async def newest_whole(folder: Path) -> Whole | None:
             tries += 1
             rows = await _read_whole(folder, manifest)
             if rows is not None:
-                return Whole(_NEWEST_NAME - int(manifest.stem), rows, tuple(unreadable))
+                return Whole(NEWEST_NAME - int(manifest.stem), rows, tuple(unreadable))
         unreadable.append(manifest)
     return None
 
@@ -145,7 +143,7 @@ def _keep_rows(table: Path, aside: Path, whole: Whole) -> None:
     A torn manifest does not name its files, so they are chosen by their age. A few more may be
     kept.
     """
-    manifest = table / _VERSIONS / f"{_NEWEST_NAME - whole.version}.manifest"
+    manifest = table / _VERSIONS / f"{NEWEST_NAME - whole.version}.manifest"
     since = manifest.stat().st_mtime_ns - _WRITTEN_BEFORE_NS
     for name in _OF_ROWS:
         if not (table / name).is_dir():

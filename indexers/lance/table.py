@@ -10,6 +10,9 @@ from typing import Any
 
 from ..errors import BackendUnavailable, EngineError
 
+#: LanceDB names the manifest of version n by 2**64 - 1 - n, so that the newest is listed first.
+NEWEST_NAME = 2**64 - 1
+
 
 def import_lancedb() -> Any:
     """Import LanceDB and the parts of it that are used. The first time takes 1 to 2 seconds."""

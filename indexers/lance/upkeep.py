@@ -25,7 +25,7 @@ from .allocator import give_back
 from .erasure import Erasure
 from .index_checksums import IndexChecksums
 from .sync import Sync
-from .table import errors
+from .table import NEWEST_NAME, errors
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable
@@ -51,8 +51,6 @@ _KEEP_FOR_STREAMS = timedelta(days=1)
 _KEEP_ALL = timedelta(days=36_500)
 # One compaction may leave work for a second one, seldom for more.
 _MOST_PASSES = 5
-# LanceDB names the manifest of version n by 2**64 - 1 - n.
-_NEWEST_NAME = 2**64 - 1
 _MANIFEST = re.compile(r"_versions/(\d{20})\.manifest")
 # How many damaged ones of old versions a clean-up drops.
 _MOST_MANIFESTS = 100
@@ -182,7 +180,7 @@ class Upkeep:
                 return await table.optimize(cleanup_older_than=keep)
             except (RuntimeError, ValueError, OSError) as error:
                 named = _MANIFEST.search(str(error))
-                if named is None or int(named[1]) == _NEWEST_NAME - await table.version():
+                if named is None or int(named[1]) == NEWEST_NAME - await table.version():
                     raise
                 _log.warning("an old version of the rows was damaged and is dropped: %s", error)
                 await asyncio.to_thread(self._drop_manifest, named[1])
@@ -262,7 +260,7 @@ class Upkeep:
     def _drop_older_than(self, version: int) -> None:
         for path in Path(self._path).glob("*.lance/_versions/*.manifest"):
             # A name is the smaller, the newer its version.
-            if path.stem.isdecimal() and int(path.stem) > _NEWEST_NAME - version:
+            if path.stem.isdecimal() and int(path.stem) > NEWEST_NAME - version:
                 path.unlink(missing_ok=True)
 
     @contextmanager

@@ -156,12 +156,9 @@ class WriteAheadLogIndex(ForwardingRowIndex):
     async def search(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
-        def nearest(snapshot: Snapshot) -> Candidates:
-            matching = snapshot.matching(scope, where)
-            return snapshot.candidates(*snapshot.nearest(vector, matching, limit))
-
         ours, theirs = await self._both(
-            nearest, lambda: self.inner.search(vector, scope, where, limit)
+            lambda snapshot: snapshot.search(vector, scope, where, limit),
+            lambda: self.inner.search(vector, scope, where, limit),
         )
         return _merged_candidates(ours, theirs, limit)
 
