@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import gc
 import os
 import queue
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Future
 from contextvars import Context
 from dataclasses import dataclass
@@ -147,6 +148,19 @@ def _close_in(loop: asyncio.AbstractEventLoop, left: _Forgotten) -> bool:
     """Close it in another thread's event loop; returns False if that has ended before."""
     done: Future[bool] = Future()
 
+    async def closing() -> bool:
+        if getattr(loop, "_asyncgens_shutdown_called", False):  # nobody waits for tasks any more
+            return False
+        ended = asyncio.Event()
+        until_closed = _until(ended)
+        await anext(until_closed)
+        try:
+            return await _closed(left)
+        finally:
+            ended.set()
+            with contextlib.suppress(RuntimeError):  # the loop's end closes it already
+                await until_closed.aclose()
+
     def end(task: asyncio.Task[bool]) -> None:
         if task.cancelled():
             done.set_result(False)
@@ -156,7 +170,7 @@ def _close_in(loop: asyncio.AbstractEventLoop, left: _Forgotten) -> bool:
             done.set_result(task.result())
 
     def begin() -> None:
-        asyncio.ensure_future(_closed(left)).add_done_callback(end)
+        asyncio.ensure_future(closing()).add_done_callback(end)
 
     try:
         loop.call_soon_threadsafe(begin, context=Context())
@@ -165,6 +179,18 @@ def _close_in(loop: asyncio.AbstractEventLoop, left: _Forgotten) -> bool:
     while not done.done() and loop.is_running() and not _ends():
         time.sleep(_BETWEEN_LOOKS)
     return done.done() and done.result()
+
+
+async def _until(event: asyncio.Event) -> AsyncGenerator[None, None]:
+    """Once begun, hold the end of the event loop up until ``event`` is set.
+
+    `asyncio.run` cancels the tasks, and then waits for the ends of such generators: a task that was
+    begun in between, which nothing cancels, would be left half-way.
+    """
+    try:
+        yield
+    finally:
+        await event.wait()
 
 
 def _at_exit() -> None:

@@ -24,7 +24,7 @@ from tests.durability.support import message
 
 
 def slowness() -> float:
-    """How much slower Python runs here, traced for coverage as it may be; at least 1.
+    """How much slower Python runs on this machine; at least 1.
 
     1 is where 50,000 additions take 2.5 ms.
     """

@@ -161,6 +161,35 @@ async def test_programs_end_and_lose_nothing_however_they_end(tmp_path: Path) ->
     assert len(await contents(tmp_path / "two event loops")) == 40
 
 
+def test_an_event_loop_that_ends_while_it_closes_what_was_forgotten(tmp_path: Path) -> None:
+    """The closing begins at some moment of the loop's end, which waits for nothing that is new."""
+    script = """
+        import time
+
+        async def lingers(seconds):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(seconds)
+
+        async def main(folder, seconds, in_a_thread):
+            memory = await open_memory(folder, embedder="hash")
+            await memory.store_message(message("kept"), "talk", user_id="ana")
+            if in_a_thread:
+                asyncio.get_running_loop().run_in_executor(None, time.sleep, seconds)
+            else:
+                asyncio.get_running_loop().left = asyncio.create_task(lingers(seconds))
+            await asyncio.sleep(0)
+
+        for n in range(16):
+            asyncio.run(main(f"{sys.argv[1]}-{n}", 0.05 + 0.002 * (n // 2), n % 2))
+    """
+    ended = end(start(script, tmp_path / "store"))
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert "close_failed" not in ended.stderr, ended.stderr
+
+
 def test_an_event_loop_that_ends_amid_a_flush(tmp_path: Path) -> None:
     """LanceDB goes on adding the rows, and the next loop must not add them again."""
     script = """
