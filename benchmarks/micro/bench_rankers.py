@@ -22,9 +22,9 @@ from bruno_memory_vec.rankers import (
     rank,
     read_cues,
     read_question,
-    time_expressions,
 )
 from bruno_memory_vec.rankers.fusion import fuse
+from bruno_memory_vec.rankers.time_expressions import english
 from bruno_memory_vec.recall import word_matches as words
 from bruno_memory_vec.recall.pool import make_pool
 from bruno_memory_vec.recall.profiles import list_profiles, load_profile
@@ -124,7 +124,7 @@ def test_read_question_with_a_new_date(benchmark: BenchmarkFixture) -> None:
     benchmark.group = "read_question"
     read_question(data.QUESTION, NOW)  # loads the parser, once in a process
     question = benchmark.pedantic(  # type: ignore[no-untyped-call]
-        read_question, (data.QUESTION, NOW), setup=time_expressions._resolve.cache_clear, rounds=100
+        read_question, (data.QUESTION, NOW), setup=english._resolve.cache_clear, rounds=100
     )
     assert len(question.periods) == 1
 

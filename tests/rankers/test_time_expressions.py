@@ -180,8 +180,6 @@ def test_a_now_outside_the_calendar(now: int) -> None:
         "2023-02-30",
         "room 12019",
         "0 2 5",
-        "Was haben wir gestern gemacht?",
-        "昨日は何をしましたか",
     ],
 )
 def test_no_time_is_named(text: str) -> None:

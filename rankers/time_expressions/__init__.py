@@ -1,0 +1,83 @@
+"""The times that a question names, as periods: "in May", "last week", "2025年3月".
+
+Each language's words are read by a module of its own, and what they mean in the calendar is in
+:mod:`.spans`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from . import east_asian, english
+from .spans import Said
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# A question is one or two sentences; of a pasted page only the beginning is searched for dates.
+_MAX_CHARS = 1_000
+_MAX_PERIODS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A period: from ``start`` up to, but not including, ``end``; microseconds since 1970, UTC."""
+
+    start: int
+    end: int
+
+
+def find_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Period, ...]:
+    """The periods that a question names, in the order of their words.
+
+    English, Chinese, Japanese and Korean are read. Dates, months, years, weekdays and "two weeks
+    ago" are always in the past; seasons are those of the northern hemisphere. Times after
+    "before", "after", "since" or "until" are ignored; "recently" counts only where no date is
+    named. At most four are returned.
+
+    Args:
+        text: the question.
+        now: the time that relative times refer to, microseconds since 1970, UTC.
+        zone: where the person is who asks: their days, and so their weeks, months and years,
+            begin at midnight there.
+    """
+    lower = text[:_MAX_CHARS].lower()
+    try:
+        here = (_EPOCH + timedelta(microseconds=now)).astimezone(zone).replace(tzinfo=None)
+        found = english.read(lower, here)
+        if not lower.isascii():
+            found = [*found, *east_asian.read(lower, here)]
+        periods = [
+            Period(_micros(said.span.start, zone), _micros(said.span.end, zone))
+            for said in _apart(found)
+            if said.span is not None
+        ]
+    except (OverflowError, ValueError):
+        # `now` is so close to year 1 or 9999 that a period would lie outside the calendar.
+        return ()
+    return tuple(dict.fromkeys(periods))[:_MAX_PERIODS]
+
+
+def _apart(found: Iterable[Said]) -> list[Said]:
+    """Those that are not part of a longer one, in the order of the text.
+
+    Vague ones are left out where another is not.
+    """
+    kept: list[Said] = []
+    for said in sorted(found, key=lambda one: (one.begin, -one.stop)):
+        if kept and said.begin < kept[-1].stop:
+            continue
+        kept.append(said)
+    if any(said.span is not None and not said.vague for said in kept):
+        return [said for said in kept if not said.vague]
+    return kept
+
+
+def _micros(wall: datetime, zone: tzinfo) -> int:
+    """A time on the wall in a zone as microseconds since 1970, UTC.
+
+    Of a time that is there twice it is the first; one that a changed clock has left out is the
+    moment of that change.
+    """
+    at = wall.replace(tzinfo=zone, fold=0)
+    return (at.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)
