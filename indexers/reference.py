@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .query import EVERYONE, Candidates, Condition, LexicalQuery, RowFilter, Scope
 from .schema import LEXICAL_COLUMNS, Key, key_of, row_schema
-from .text.analysis import Analyser, inverse_document_frequency
+from .text.analysis import Analyser, gram_weight, inverse_document_frequency, is_unspaced
 
 _K1, _B = 1.2, 0.75
 
@@ -173,8 +173,10 @@ class ReferenceLexicalIndex:
     ) -> Candidates:
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         wanted = Counter(terms)
-        pairs = dict.fromkeys(pairwise(terms))
-        idf = {term: self._idf(term, scope) for term in wanted}
+        unspaced = is_unspaced(query.text)
+        pairs = {} if unspaced else dict.fromkeys(pairwise(terms))
+        weigh = gram_weight if unspaced else inverse_document_frequency
+        idf = {term: self._weight(term, scope, weigh) for term in wanted}
         lengths = [len(row["terms"]) for row in self._rows.values()]
         average = sum(lengths) / max(len(lengths), 1)
         conditions = (*scope.conditions(), *where.conditions())
@@ -197,11 +199,11 @@ class ReferenceLexicalIndex:
                 scores.append(score)
         return _best(rows, scores, limit)
 
-    def _idf(self, term: str, scope: Scope) -> float:
-        """The inverse document frequency of a term among the rows of the scope's user."""
+    def _weight(self, term: str, scope: Scope, weigh: Callable[[int, int], float]) -> float:
+        """The weight of a term by the rows of the scope's user, and by how many have it."""
         user = Scope(scope.user_id).conditions()
         rows = [row for row in self._rows.values() if matches(row, user)]
-        return inverse_document_frequency(len(rows), sum(term in row["terms"] for row in rows))
+        return weigh(len(rows), sum(term in row["terms"] for row in rows))
 
     async def last_seq(self) -> int:
         return max(self._rows, default=-1)

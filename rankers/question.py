@@ -67,7 +67,7 @@ class Question:
 
 
 def read_question(text: str, now: int, zone: tzinfo = timezone.utc) -> Question:
-    """Read the cues of a question: times in any language of `time_expressions`, the rest in English.
+    """Read the cues of a question: its times in several languages, the rest in English.
 
     What is not read gives no cue, which changes nothing.
 

@@ -150,6 +150,34 @@ class LexicalIndexConformance(EngineSuite):
                 found.score, [scores[seq] for seq in found.seq.tolist()], rtol=1e-4
             )
 
+    async def test_scripts_without_spaces_are_asked_by_characters_and_bigrams(
+        self, empty: LexicalIndex
+    ) -> None:
+        """Without phrases, and with a weight that common ones hardly have."""
+        texts = ["我在东京订了酒店", "我在京都", "酒店很安静", "我们在一起", "我在家", "东边的京剧"]
+        rows = [
+            message(seq, text, user_id="bo" if seq == 5 else "ana")
+            for seq, text in enumerate(texts)
+        ]
+        oracle = ReferenceLexicalIndex(self.analyser)
+        for one in (oracle, empty):
+            one.add(self.lexical_rows(*rows))
+            await one.commit()
+        for text in ("我在东京的酒店", "京", "我在", "東京 我在 hotel"):
+            query = LexicalQuery(text, phrase_weight=0.5)
+            for scope in (EVERYONE, ANA, BO):
+                wanted = oracle.search(query, scope, ANY, 100)
+                found = empty.search(query, scope, ANY, 100)
+                assert sorted(found.seq.tolist()) == sorted(wanted.seq.tolist()), text
+                scores = dict(zip(wanted.seq.tolist(), wanted.score.tolist(), strict=True))
+                np.testing.assert_allclose(
+                    found.score, [scores[seq] for seq in found.seq.tolist()], rtol=1e-4, atol=1e-6
+                )
+        plain = empty.search(LexicalQuery("我在东京的酒店"), ANA, ANY, 100)
+        phrased = empty.search(LexicalQuery("我在东京的酒店", phrase_weight=0.5), ANA, ANY, 100)
+        assert plain.score.tolist() == phrased.score.tolist()
+        assert plain.seq.tolist()[:2] == [0, 2]  # "我在" is in most rows, "酒店" in two
+
     async def test_the_limit_keeps_the_best(self, index: LexicalIndex) -> None:
         every = index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 100)
         few = index.search(LexicalQuery("hotel quiet"), EVERYONE, ANY, 2)

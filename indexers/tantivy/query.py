@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ..query import Condition, LexicalQuery, RowFilter, Scope
 from ..schema import LEXICAL_COLUMNS, micros, row_schema
-from ..text.analysis import Analyser, inverse_document_frequency
+from ..text.analysis import Analyser, gram_weight, inverse_document_frequency, is_unspaced
 
 if TYPE_CHECKING:
     import tantivy
@@ -92,14 +92,15 @@ class QueryBuilder:
             counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
             terms = []
         frequency = {term: searcher.doc_freq("content", term) for term in counts}
-        everyone, own = self._idf(frequency, scope, searcher)
+        unspaced = is_unspaced(query.text)
+        everyone, own = self._weights(frequency, scope, searcher, grams=unspaced)
         parts: list[tantivy.Query] = []
         for term, count in counts.items():
             if term in own:
                 part = make.term_query(self._schema, "content", term, "freq")
                 boost = count * own[term] / everyone[term]
                 parts.append(make.boost_query(part, boost))
-        if query.phrase_weight > 0:
+        if query.phrase_weight > 0 and not unspaced:
             most = searcher.num_docs * _COMMON
             for pair in dict.fromkeys(pairwise(terms)):
                 if min(frequency[term] for term in pair) > max(most, _FEW):
@@ -110,13 +111,20 @@ class QueryBuilder:
                     parts.append(make.boost_query(phrase, query.phrase_weight * ratio))
         return parts
 
-    def _idf(
-        self, frequency: Mapping[str, int], scope: Scope, searcher: tantivy.Searcher
+    def _weights(
+        self,
+        frequency: Mapping[str, int],
+        scope: Scope,
+        searcher: tantivy.Searcher,
+        *,
+        grams: bool,
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """The inverse document frequency of each term, in all rows and in the scope's user's rows.
+        """The weight of each term: Tantivy's own, and the one by the rows of the scope's user.
 
-        Tantivy weighs terms by all rows. A boost by the ratio of the two makes it weigh them by
-        the user's rows: other users' rows then hardly change the scores, and recall is better.
+        The second is the inverse document frequency, or :func:`gram_weight` for ``grams``. Tantivy
+        weighs terms by all rows; a boost by the ratio of the two makes it weigh them by the
+        user's rows.
+        Other users' rows then hardly change the scores, and recall is better.
         Terms that the user does not have are left out.
         """
         make, must = self._tantivy.Query, self._tantivy.Occur.Must
@@ -125,8 +133,10 @@ class QueryBuilder:
             for term, n in frequency.items()
             if n
         }
+        weigh = gram_weight if grams else inverse_document_frequency
         if scope.user_id is None:
-            return everyone, everyone
+            total = searcher.num_docs
+            return everyone, {term: weigh(total, frequency[term]) for term in everyone}
         total = searcher.doc_freq("user_id", scope.user_id)
         user = self._condition(Condition("user_id", "in", (scope.user_id,)))
         own = {}
@@ -136,7 +146,7 @@ class QueryBuilder:
             found: Any = searcher.search(both, 1, count=True)
             n = found.count
             if n:
-                own[term] = inverse_document_frequency(total, n)
+                own[term] = weigh(total, n)
         return everyone, own
 
     def _condition(self, asked: Condition) -> tantivy.Query:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser, clean
+from bruno_memory_vec.indexers.text.analysis import (
+    LANGUAGES,
+    Analyser,
+    analyser,
+    clean,
+    gram_weight,
+    inverse_document_frequency,
+    is_unspaced,
+)
 
 ENGLISH, PLAIN = analyser("english"), analyser(None)
 
@@ -62,10 +70,39 @@ def test_documents_in_scripts_without_spaces_hold_bigrams_and_characters() -> No
     assert PLAIN.terms("見る AND 見る") == ["見る", "見", "る", "and", "見る", "見", "る"]
 
 
-def test_questions_hold_bigrams_or_the_one_character() -> None:
-    assert PLAIN.question("東京都", drop_stopwords=True) == ["東京", "京都"]
+def test_questions_in_scripts_without_spaces_hold_both() -> None:
+    assert PLAIN.question("東京都", drop_stopwords=True) == ["東京", "京都", "東", "京", "都"]
     assert PLAIN.question("都", drop_stopwords=True) == ["都"]
-    assert PLAIN.question("Tokyo は 東京", drop_stopwords=True) == ["tokyo", "は", "東京"]
+    words = PLAIN.question("Tokyo は 東京", drop_stopwords=True)
+    assert words == ["tokyo", "は", "東京", "東", "京"]
+
+
+def test_a_few_such_characters_amid_words_are_asked_by_bigrams() -> None:
+    text = "Which hotel did we book in 東京?"
+    assert PLAIN.question(text, drop_stopwords=True) == ["hotel", "book", "東京"]
+    assert PLAIN.question("the sign 都 of a town", drop_stopwords=True) == ["sign", "都", "town"]
+
+
+@pytest.mark.parametrize(
+    "text", ["東京", "สวัสดี", "부산에 갔어", "abcd 東京", "ホテル 12345", "東！"]
+)
+def test_which_questions_are_in_scripts_without_spaces(text: str) -> None:
+    assert is_unspaced(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hotel", "12345", "où est l'hôtel", "abcde 東京", "Привет", "！"]
+)
+def test_which_are_not(text: str) -> None:
+    assert not is_unspaced(text)
+
+
+def test_a_gram_that_is_common_among_the_rows_weighs_less_than_its_rarity() -> None:
+    for having in (0, 1, 5, 10):
+        idf = inverse_document_frequency(10, having)
+        assert gram_weight(10, having) == pytest.approx(idf * (1 - having / 10) ** 4)
+    assert gram_weight(0, 0) == inverse_document_frequency(0, 0)
+    assert gram_weight(2, 3) == 0.0  # rows that are deleted may still be counted
 
 
 @given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), min_size=1, max_size=12))
