@@ -257,6 +257,27 @@ class SplitsPending(Protocol):
 
 
 @runtime_checkable
+class CountsWords(Protocol):
+    """A ``LexicalIndex`` that tells in how many rows a word stands."""
+
+    def document_frequencies(
+        self, words: Sequence[str], scope: Scope
+    ) -> tuple[int, NDArray[np.int64]]:
+        """How many rows the scope's user has, and in how many of them each word stands.
+
+        This blocks, and any thread may call it.
+
+        Args:
+            words: in any form. One that becomes several terms counts as its rarest term.
+            scope: whose rows; only its user counts. Without one, all rows.
+
+        Returns:
+            The number of rows, and int64 (len(words),), -1 for what is no word (punctuation).
+        """
+        ...
+
+
+@runtime_checkable
 class DropsRemoved(Protocol):
     """A ``LexicalIndex`` whose parts keep removed rows until every row of the part is removed."""
 

@@ -199,11 +199,28 @@ class ReferenceLexicalIndex:
                 scores.append(score)
         return _best(rows, scores, limit)
 
+    def document_frequencies(
+        self, words: Sequence[str], scope: Scope
+    ) -> tuple[int, NDArray[np.int64]]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
+        found = []
+        rows, terms = self._terms(scope), self._analyser.question
+        for word in words:
+            having = [
+                sum(term in row for row in rows) for term in terms(word, drop_stopwords=False)
+            ]
+            found.append(min(having, default=-1))
+        return len(rows), np.array(found, np.int64)
+
     def _weight(self, term: str, scope: Scope, weigh: Callable[[int, int], float]) -> float:
         """The weight of a term by the rows of the scope's user, and by how many have it."""
+        rows = self._terms(scope)
+        return weigh(len(rows), sum(term in row for row in rows))
+
+    def _terms(self, scope: Scope) -> list[list[str]]:
+        """The terms of each row of the scope's user."""
         user = Scope(scope.user_id).conditions()
-        rows = [row for row in self._rows.values() if matches(row, user)]
-        return weigh(len(rows), sum(term in row["terms"] for row in rows))
+        return [row["terms"] for row in self._rows.values() if matches(row, user)]
 
     async def last_seq(self) -> int:
         return max(self._rows, default=-1)

@@ -131,19 +131,24 @@ class CandidateSettings:
 
 @dataclass(frozen=True, slots=True)
 class QuerySettings:
-    """How the lexical index is queried.
+    """How the question is asked.
 
     Attributes:
-        drop_stopwords: leave out question words such as "what" and "did".
+        drop_stopwords: the lexical index leaves out question words such as "what" and "did".
         phrase_weight: extra weight of adjacent question words that are adjacent in a row too.
+        rarity: how much the rare words of the question count in its vector. A word is multiplied
+            by ``ln((N + 1) / (df + 0.5)) ** rarity``, where df of the user's N rows have it; with
+            0 all count alike. Only for embedders that weigh words, such as the static one.
     """
 
     drop_stopwords: bool
     phrase_weight: float
+    rarity: float = 0.0
 
     def __post_init__(self) -> None:
         flag("drop_stopwords", self.drop_stopwords)
         number("phrase_weight", self.phrase_weight, 0, 10)
+        number("rarity", self.rarity, 0, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,5 +126,28 @@ class Embedder(Protocol):
         Returns:
             Shape (len(texts), fingerprint.dimension), float32, rows of unit norm. A row
             of zeros means that the model knows no token of the text.
+        """
+        ...
+
+
+#: From words to how much each counts, float64 (n,), none below 0.
+WordWeights: TypeAlias = Callable[[Sequence[str]], NDArray[np.float64]]
+
+
+@runtime_checkable
+class WeighsWords(Protocol):
+    """An `Embedder` whose vector of a text is a sum over its words, which can be weighted."""
+
+    def embed_weighted(self, text: str, weigh: WordWeights) -> NDArray[np.float32]:
+        """The vector of a text in which each word counts as much as ``weigh`` says.
+
+        Args:
+            text: a question.
+            weigh: called once, with the different words of the text as the embedder cuts it, in
+                lower case where that is all the embedder knows of them.
+
+        Returns:
+            Shape (fingerprint.dimension,), float32, of unit norm; zeros where no word is known or
+            each has the weight 0. With equal weights it is the vector of `embed`.
         """
         ...

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
+from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint, WordWeights
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
 from bruno_memory_vec.indexers.forks import free_in_children
 
@@ -77,6 +77,27 @@ class WordPieces:
             return list(found)
         others = iter(self._cut([text for text, one in zip(texts, plain, strict=True) if not one]))
         return [next(found) if one else next(others) for one in plain]
+
+    def by_word(self, text: str) -> list[tuple[str, list[int]]]:
+        """The words of a text in their order, each with its token ids, as of :meth:`ids`."""
+        if self._by_words and _PLAIN.fullmatch(text) is not None:
+            words = _WORDS.findall(text.lower())
+            known = self._with([words])
+            if known is not None:
+                return [(word, known[word]) for word in words]
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        found: list[tuple[str, list[int]]] = []
+        last = None
+        for number, token, (start, end) in zip(
+            encoded.word_ids, encoded.ids, encoded.offsets, strict=True
+        ):
+            if found and number is not None and number == last:
+                word, ids = found[-1]
+                found[-1] = (word + text[start:end], [*ids, token])
+            else:
+                found.append((text[start:end], [token]))
+            last = number
+        return found
 
     def _cut(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -179,6 +200,23 @@ class StaticEmbedder:
         norms = np.sqrt(np.einsum("ij,ij->i", out, out))[:, None]
         np.divide(out, norms, out=out, where=norms > 0)
         return out
+
+    def embed_weighted(self, text: str, weigh: WordWeights) -> NDArray[np.float32]:
+        """As of :class:`~bruno_memory_vec.embedders.protocol.WeighsWords`.
+
+        Raises:
+            EmbeddingError: the weights are missing or damaged.
+        """
+        weights = _weights(self._folder)
+        words = weights.pieces.by_word(_readable(text))
+        weight = dict.fromkeys(word for word, _ in words)
+        weight = dict(zip(weight, weigh(list(weight)).tolist(), strict=True))
+        ids = np.array([one for _, ids in words for one in ids], np.intp)
+        factor = np.array([weight[word] for word, ids in words for _ in ids], np.float32)
+        out = (weights.scales[ids] * factor) @ weights.rows[ids].astype(np.float32)
+        norm = float(np.linalg.norm(out))
+        unit: NDArray[np.float32] = (out / norm if norm > 0 else out).astype(np.float32)
+        return unit
 
     def pieces(self, texts: Sequence[str]) -> list[NDArray[np.intp]]:
         """The known tokens of each text, as indices into the vocabulary; many at once is faster.

@@ -8,13 +8,15 @@ memory, and searched beside what the index has.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.protocols import LexicalIndex, SplitsPending
+from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex, SplitsPending
 from bruno_memory_vec.indexers.query import Candidates, LexicalQuery, RowFilter, Scope
 
 # Of more waiting rows than this, others' are not waited for; this many take a tenth of a second.
@@ -103,6 +105,17 @@ class Both:
             tuple(conversations[i] for i in order.tolist()),
             np.concatenate([old.turn, new.turn])[order],
         )
+
+    def document_frequencies(
+        self, words: Sequence[str], scope: Scope
+    ) -> tuple[int, NDArray[np.int64]]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`, where both do."""
+        old, new = self._index, self._newest
+        if not isinstance(old, CountsWords) or not isinstance(new, CountsWords):
+            return 0, np.zeros(len(words), np.int64)
+        rows, having = old.document_frequencies(words, scope)
+        more, besides = new.document_frequencies(words, scope)
+        return rows + more, np.where(having < 0, having, having + besides)
 
 
 def _own(tables: list[pa.Table], user: str) -> list[pa.Table]:

@@ -30,9 +30,17 @@ _ROUNDING = 1e-6
 
 
 class ReadQuestion(NamedTuple):
-    """A question: its vector (float32 (d,)), its lexical candidates, and its cues."""
+    """A question.
+
+    Attributes:
+        vector: what the rows are searched by, float32 (d,); rare words may count more in it.
+        plain: its vector as a text, which `min_similarity` refers to, float32 (d,).
+        lexical: its lexical candidates.
+        question: its cues.
+    """
 
     vector: NDArray[np.float32]
+    plain: NDArray[np.float32]
     lexical: Candidates
     question: Question
 
@@ -138,7 +146,7 @@ def finish(
         lexical, semantic = aligned(whole, rows, lexical), aligned(whole, rows, semantic)
         rows = whole
     if request.min_similarity > 0:
-        alike = snapshot.vectors[rows] @ read.vector >= request.min_similarity - _ROUNDING
+        alike = snapshot.vectors[rows] @ read.plain >= request.min_similarity - _ROUNDING
         rows, lexical, semantic = rows[alike], lexical[alike], semantic[alike]
     ranked = _ranked(snapshot, rows, lexical, semantic, uses, request, read)
     if any(is_notes(row["content"]) for row in ranked[2]):

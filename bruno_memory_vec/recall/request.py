@@ -51,6 +51,11 @@ class RecallRequest:
         return self.profile.candidates.semantic > 0 or self.min_similarity > 0
 
     @property
+    def needs_words(self) -> bool:
+        """Whether the lexical index is asked, for candidates or for how rare the words are."""
+        return self.profile.candidates.lexical > 0 or self.profile.query.rarity > 0
+
+    @property
     def lexical_query(self) -> LexicalQuery:
         """The question for the lexical index."""
         query = self.profile.query

@@ -11,12 +11,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.embedders.protocol import Embedder, WeighsWords
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, without_waiting
 from bruno_memory_vec.indexers.forwarding import capability
-from bruno_memory_vec.indexers.protocols import HoldsRows, LexicalIndex, Refreshes, RowIndex
+from bruno_memory_vec.indexers.protocols import (
+    CountsWords,
+    HoldsRows,
+    LexicalIndex,
+    Refreshes,
+    RowIndex,
+)
 from bruno_memory_vec.indexers.query import Candidates, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import Snapshot
@@ -27,6 +33,7 @@ from bruno_memory_vec.recall.newest_words import Both, NewestWords
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
+from bruno_memory_vec.recall.word_rarity import weighted_vector
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
@@ -161,7 +168,7 @@ class Retriever:
         vector, (lexical, question) = await asyncio.gather(
             self._vector(request), asyncio.to_thread(self._read_words, request, words, turns=True)
         )
-        return ReadQuestion(vector, lexical, question)
+        return ReadQuestion(vector, vector, lexical, question)
 
     async def _vector(self, request: RecallRequest) -> NDArray[np.float32]:
         """The question's vector, float32 (d,); empty where nothing needs it."""
@@ -180,10 +187,24 @@ class Retriever:
             words: finds rows by their words.
             turns: whether the candidates need their conversation and turn, as for an engine.
         """
-        vector = np.empty(0, np.float32)
+        plain = weighted = np.empty(0, np.float32)
         if request.needs_vector:
-            vector = embed_here(self._embedder, [request.query], "query")[0]
-        return ReadQuestion(vector, *self._read_words(request, words, turns=turns))
+            plain = embed_here(self._embedder, [request.query], "query")[0]
+            weighted = self._weighted(request, words, plain)
+        return ReadQuestion(weighted, plain, *self._read_words(request, words, turns=turns))
+
+    def _weighted(
+        self, request: RecallRequest, words: Words, plain: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The question's vector with its rare words weighted, where profile and engines do that."""
+        embedder, power = self._embedder, request.profile.query.rarity
+        if not power or not isinstance(embedder, WeighsWords) or not isinstance(words, CountsWords):
+            return plain
+        try:
+            return weighted_vector(embedder, request.query, words, request.scope, power)
+        except EngineError as error:
+            self._words_failed = error
+            return plain
 
     def _read_words(
         self, request: RecallRequest, words: Words, *, turns: bool
@@ -217,7 +238,7 @@ class Retriever:
         Returns:
             An index of the newest rows, where it has them not yet; to be searched too, and closed.
         """
-        if request.profile.candidates.lexical == 0:
+        if not request.needs_words:
             return None
         newest: LexicalIndex | None = None
         if self._writer is not None:

@@ -9,7 +9,8 @@
             return MyIndex(self.folder, self.analyser)
 
 ``self.folder`` is an empty folder of the test. Where an engine deviates, override
-the test and say why, or set one of the class attributes; nothing is skipped.
+the test and say why, or set one of the class attributes; nothing is skipped but the
+tests of a capability that the engine does not have.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
-from bruno_memory_vec.indexers.protocols import LexicalIndex
+from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
@@ -241,6 +242,23 @@ class LexicalIndexConformance(EngineSuite):
         kept = LexicalQuery("what did the Lisbon", drop_stopwords=False)
         assert sorted((search(kept, ANA, ANY, 5)).seq.tolist()) == [0, 1]
         assert (search(LexicalQuery("what did the"), ANA, ANY, 5)).seq.tolist() == [0]
+
+    async def test_words_are_counted_among_the_users_rows(self, empty: LexicalIndex) -> None:
+        if not isinstance(empty, CountsWords):
+            pytest.skip("it does not count words")
+        rows = [message(0, "Hotels in Lisbon"), message(1, "a hotel, a hotel"), message(2, "rain")]
+        empty.add(self.lexical_rows(*rows, message(3, "hotel Lisbon", user_id="ben")))
+        await empty.commit()
+        words = ["HOTEL", "in", "Lisbon", "hotel-lisbon", "snow", "?"]
+        total, having = empty.document_frequencies(words, Scope("ana"))
+        assert (total, having.tolist()) == (3, [2, 1, 1, 1, 0, -1])
+        total, having = empty.document_frequencies(words, EVERYONE)
+        assert (total, having.tolist()) == (4, [3, 1, 2, 2, 0, -1])
+        # It counts anew after a change.
+        empty.add(self.lexical_rows(message(4, "snow")))
+        await empty.commit()
+        total, having = empty.document_frequencies(["snow", "rain"], Scope("ana"))
+        assert (total, having.tolist()) == (4, [1, 1])
 
     async def test_a_very_long_question(self, index: LexicalIndex) -> None:
         text = " ".join(f"word{i}" for i in range(1_500)) + " quiet"

@@ -26,7 +26,7 @@ from ..forks import spare_in_children
 from ..query import Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
-from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, build_schema
+from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, RowCounts, build_schema
 
 if TYPE_CHECKING:
     import tantivy
@@ -41,6 +41,8 @@ _READ_AT_OPENING = 2**25
 # How often the files are looked at that a writer may be replacing, and the seconds between.
 _LOOKS_OF_A_READER, _BETWEEN_LOOKS = 3, 0.05
 _REASONS_KEPT = 20
+# How many counts of a user's rows with a term are kept: about 2 MB.
+_MOST_COUNTS = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +97,8 @@ class TantivyIndex:
         if not self._read_only:
             spare_in_children(self)
         self._index = self._open()
+        # Of the rows at the last reload. Replaced, never cleared: other threads may be using it.
+        self._counts: RowCounts = {}
 
     def _open(self) -> tantivy.Index:
         """The index of the folder, compared with its checksums, and a writer of it."""
@@ -154,6 +158,7 @@ class TantivyIndex:
                 with self._errors("open a new folder"):
                     files.clear(Path(self._path))
             self._index = self._open()
+            self._counts = {}
 
     async def check(self) -> None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
@@ -248,7 +253,7 @@ class TantivyIndex:
                         if not isinstance(change, list):
                             self._add_documents(writer, change)
                     writer.commit()
-                    self._index.reload()
+                    self._reload()
             except EngineError:
                 self._take_back(writer)
                 raise
@@ -330,10 +335,14 @@ class TantivyIndex:
                 writer, self._writer = self._open_writer(), None
                 writer.wait_merging_threads()
                 self._open_writer().garbage_collect_files()
-                self._index.reload()
+                self._reload()
 
         async with self._committing:
             await asyncio.to_thread(settle)
+
+    def _reload(self) -> None:
+        self._index.reload()
+        self._counts = {}
 
     # Reading
 
@@ -347,9 +356,9 @@ class TantivyIndex:
         turns: bool = True,
     ) -> Candidates:
         with self._errors("search"):
-            searcher = self._index.searcher()
+            searcher, counts = self._searcher()
             expire = self._some_expire(searcher)
-            whole = self._query.whole(query, scope, where, searcher, some_expire=expire)
+            whole = self._query.whole(query, scope, where, searcher, counts, some_expire=expire)
             if whole is None or searcher.num_docs == 0:
                 return Candidates.empty()
             hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
@@ -370,6 +379,23 @@ class TantivyIndex:
         return Candidates(
             seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
         )
+
+    def document_frequencies(
+        self, words: Sequence[str], scope: Scope
+    ) -> tuple[int, NDArray[np.int64]]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
+        with self._errors("count words"):
+            total, having = self._query.document_frequencies(words, scope, *self._searcher())
+        return total, np.array(having, np.int64)
+
+    def _searcher(self) -> tuple[tantivy.Searcher, RowCounts]:
+        """A searcher, and what was counted in its rows: the words of a question are counted for
+        its vector and for its search."""
+        # In this order: a reload in between makes counts that nobody reads again.
+        counts = self._counts
+        if len(counts) > _MOST_COUNTS:
+            counts = self._counts = {}
+        return self._index.searcher(), counts
 
     def _some_expire(self, searcher: tantivy.Searcher) -> bool:
         """Whether any row expires. If none does, the query needs no condition on it."""
@@ -488,7 +514,7 @@ class TantivyReader(TantivyIndex):
 
     async def refresh(self) -> None:
         with self._errors("refresh"):
-            await asyncio.to_thread(self._index.reload)
+            await asyncio.to_thread(self._reload)
 
 
 # "Writer was killed" says that its thread met one of the others before.

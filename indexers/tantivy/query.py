@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
@@ -16,6 +16,9 @@ from ..text.analysis import Analyser, gram_weight, inverse_document_frequency, i
 
 if TYPE_CHECKING:
     import tantivy
+
+#: In how many rows of a user a term stands, by both.
+RowCounts: TypeAlias = dict[tuple[str, str], int]
 
 TOKENIZER = "bruno"
 #: Stands for null in a number or a time, so that a range can include or exclude it.
@@ -52,6 +55,7 @@ class QueryBuilder:
         scope: Scope,
         where: RowFilter,
         searcher: tantivy.Searcher,
+        known: RowCounts,
         *,
         some_expire: bool = True,
     ) -> tantivy.Query | None:
@@ -59,9 +63,10 @@ class QueryBuilder:
 
         The scope is added to each word instead of once to all of them. So Tantivy skips to the
         user's rows in each word's posting list; otherwise it would read and join the whole lists.
-        If ``some_expire`` is false, no row of the index expires.
+        If ``some_expire`` is false, no row of the index expires. ``known`` is what was counted
+        in the searcher before, and grows.
         """
-        words = self._words(query, scope, searcher)
+        words = self._words(query, scope, searcher, known)
         if not words:
             return None
         make, occur = self._tantivy.Query, self._tantivy.Occur
@@ -80,7 +85,7 @@ class QueryBuilder:
         return anyone
 
     def _words(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
     ) -> list[tantivy.Query]:
         """The query's terms, of which any may match, and its adjacent pairs as phrases."""
         make = self._tantivy.Query
@@ -93,7 +98,7 @@ class QueryBuilder:
             terms = []
         frequency = {term: searcher.doc_freq("content", term) for term in counts}
         unspaced = is_unspaced(query.text)
-        everyone, own = self._weights(frequency, scope, searcher, grams=unspaced)
+        everyone, own = self._weights(frequency, scope, searcher, known, grams=unspaced)
         parts: list[tantivy.Query] = []
         for term, count in counts.items():
             if term in own:
@@ -111,11 +116,27 @@ class QueryBuilder:
                     parts.append(make.boost_query(phrase, query.phrase_weight * ratio))
         return parts
 
+    def document_frequencies(
+        self, words: Sequence[str], scope: Scope, searcher: tantivy.Searcher, known: RowCounts
+    ) -> tuple[int, list[int]]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
+        terms = [self._analyser.question(word, drop_stopwords=False) for word in words]
+        every = {term: searcher.doc_freq("content", term) for each in terms for term in each}
+        total, having = searcher.num_docs, every
+        if scope.user_id is not None:
+            total = searcher.doc_freq("user_id", scope.user_id)
+            having = self._of_user(every, scope.user_id, searcher, known)
+        # Removed rows are counted until their segment is merged.
+        return total, [
+            min(min(having[term] for term in each), total) if each else -1 for each in terms
+        ]
+
     def _weights(
         self,
         frequency: Mapping[str, int],
         scope: Scope,
         searcher: tantivy.Searcher,
+        known: RowCounts,
         *,
         grams: bool,
     ) -> tuple[dict[str, float], dict[str, float]]:
@@ -127,7 +148,6 @@ class QueryBuilder:
         Other users' rows then hardly change the scores, and recall is better.
         Terms that the user does not have are left out.
         """
-        make, must = self._tantivy.Query, self._tantivy.Occur.Must
         everyone = {
             term: inverse_document_frequency(searcher.num_docs, n)
             for term, n in frequency.items()
@@ -138,16 +158,38 @@ class QueryBuilder:
             total = searcher.num_docs
             return everyone, {term: weigh(total, frequency[term]) for term in everyone}
         total = searcher.doc_freq("user_id", scope.user_id)
-        user = self._condition(Condition("user_id", "in", (scope.user_id,)))
-        own = {}
-        for term in everyone:
-            having = make.term_query(self._schema, "content", term, "basic")
-            both = make.boolean_query([(must, having), (must, user)])
-            found: Any = searcher.search(both, 1, count=True)
-            n = found.count
-            if n:
-                own[term] = weigh(total, n)
+        having = self._of_user(frequency, scope.user_id, searcher, known)
+        own = {term: weigh(total, n) for term, n in having.items() if n}
         return everyone, own
+
+    def _of_user(
+        self,
+        frequency: Mapping[str, int],
+        user_id: str,
+        searcher: tantivy.Searcher,
+        known: RowCounts,
+    ) -> dict[str, int]:
+        """In how many of a user's rows each term stands.
+
+        Args:
+            frequency: in how many rows of all users.
+            user_id: the user.
+            searcher: what is searched.
+            known: what was counted in it before, which grows.
+        """
+        make, must = self._tantivy.Query, self._tantivy.Occur.Must
+        user: tantivy.Query | None = None
+        own = {}
+        for term, n in frequency.items():
+            key = (user_id, term)
+            if n and key not in known:
+                user = user or self._condition(Condition("user_id", "in", (user_id,)))
+                having = make.term_query(self._schema, "content", term, "basic")
+                both = make.boolean_query([(must, having), (must, user)])
+                found: Any = searcher.search(both, 1, count=True)
+                known[key] = found.count
+            own[term] = known[key] if n else 0
+        return own
 
     def _condition(self, asked: Condition) -> tantivy.Query:
         """A condition as a query that adds nothing to a score."""
