@@ -339,6 +339,7 @@ class VectorMemory(MemoryInterface):
         metadata: Mapping[str, str | float | bool] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        as_of: datetime | None = None,
         min_importance: float = 0.0,
         min_confidence: float = 0.0,
         min_similarity: float = 0.0,
@@ -364,6 +365,11 @@ class VectorMemory(MemoryInterface):
                 neither True nor "1".
             since: only rows created at this time or later (naive is UTC).
             until: only rows created before this time (naive is UTC).
+            as_of: answer as at this time (naive is UTC): rows created later are not seen, ages,
+                expiry and the days that the question names count from it, and what was recalled
+                since does not count. What has been deleted since, expired memories that upkeep
+                has removed among it, is not there; what was replaced is seen as it is now; and how
+                rare a word is, is counted over all rows of today. Instead of ``now``.
             min_importance: 0..1. A message has 0.5, or ``metadata["importance"]``.
             min_confidence: 0..1.
             min_similarity: 0..1, the least cosine similarity to the question.
@@ -378,7 +384,7 @@ class VectorMemory(MemoryInterface):
             ForeignUserError: the view or the conversation is another user's.
             EngineError, EmbeddingError: the search failed.
         """
-        here = datetime.now(timezone.utc) if now is None else checks.local_moment("now", now)
+        here, then = _asked_at(now, as_of)
         at = here.astimezone(timezone.utc)
         where = row_filter(
             alive_at=None if checks.flag("include_expired", include_expired) else at,
@@ -390,6 +396,7 @@ class VectorMemory(MemoryInterface):
             metadata=metadata,
             since=since,
             until=until,
+            seen_at=at if then else None,
             min_importance=min_importance,
             min_confidence=min_confidence,
         )
@@ -400,9 +407,10 @@ class VectorMemory(MemoryInterface):
             k=checks.limit("k", k),
             profile=self._profile if profile is None else load_profile(profile),
             now=here,
+            then=then,
             min_similarity=checks.unit_interval("min_similarity", min_similarity),
         )
-        return await (await self._lazy.get()).retriever.recall(request)
+        return await (await self._lazy.get()).retriever.recall(request, count_use=not then)
 
     async def retrieve_messages(
         self, conversation_id: str, limit: int | None = None
@@ -897,6 +905,18 @@ def _settings(
     config = one_config(config, given)
     checks.identifier("default_user", config.default_user)
     return pinned(config)
+
+
+def _asked_at(now: datetime | None, as_of: datetime | None) -> tuple[datetime, bool]:
+    """The time that a recall refers to (timezone-aware), and whether it answers as of then."""
+    if as_of is None:
+        here = datetime.now(timezone.utc) if now is None else checks.local_moment("now", now)
+        return here, False
+    if now is not None:
+        raise InvalidInputError(
+            "now", "is given beside as_of, which sets it", fix="Give one of the two."
+        )
+    return checks.local_moment("as_of", as_of), True
 
 
 class Opening:

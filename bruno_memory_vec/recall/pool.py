@@ -220,7 +220,10 @@ def make_pool(
     columns, needs = snapshot.columns, request.profile.rank.needs
     seq = columns["seq"][rows]
     count = columns["access_count"][rows]
-    if uses:
+    if request.then:
+        # Only how often it was used up to now is stored, so a use since then voids the count.
+        count = np.where(columns["last_accessed"][rows] <= micros(request.now), count, 0)
+    elif uses:
         count = count + np.fromiter(map(uses.get, seq.tolist(), repeat(0)), np.int64, len(seq))
     # Numbered anew, because the pool lists only its own speakers.
     speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)

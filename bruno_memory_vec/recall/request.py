@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from bruno_core.models.memory import MemoryType
@@ -18,6 +18,8 @@ from bruno_memory_vec.rows import checks
 #: message may be megabytes of a document, and is a question too.
 READ_CHARACTERS = 20_000
 
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
+
 
 @dataclass(frozen=True, slots=True)
 class RecallRequest:
@@ -31,6 +33,8 @@ class RecallRequest:
         profile: how to rank.
         now: the time that ages and expiry refer to (timezone-aware). The days that the question
             names ("yesterday") are days in its zone.
+        then: whether the recall answers as at ``now``, an earlier time: what was recalled since
+            does not count.
         min_similarity: only rows whose cosine similarity to the question is at least this.
     """
 
@@ -40,6 +44,7 @@ class RecallRequest:
     k: int
     profile: Profile
     now: datetime
+    then: bool = False
     min_similarity: float = 0.0
 
     def __post_init__(self) -> None:
@@ -86,15 +91,22 @@ def row_filter(
     categories: Any = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    seen_at: datetime | None = None,
     min_importance: float = 0.0,
     min_confidence: float = 0.0,
     metadata: Any = None,
 ) -> RowFilter:
     """The filter of these arguments; each list may also be a single value.
 
+    ``seen_at`` (timezone-aware, UTC) leaves out what was created later.
+
     Raises:
         InvalidInputError: an argument is not usable; it names which.
     """
+    before = None if until is None else checks.moment("until", until)
+    if seen_at is not None and seen_at < _LAST:
+        # What was created at that very time was there.
+        before = min(before or _LAST, seen_at + timedelta(microseconds=1))
     return RowFilter(
         kinds=checks.names("kinds", kinds, (MESSAGE, MEMORY)),
         roles=checks.choices("roles", roles, MessageRole),
@@ -102,7 +114,7 @@ def row_filter(
         tags=checks.strings("tags", tags),
         categories=checks.strings("categories", categories),
         since=None if since is None else checks.moment("since", since),
-        until=None if until is None else checks.moment("until", until),
+        until=before,
         min_importance=checks.unit_interval("min_importance", min_importance),
         min_confidence=checks.unit_interval("min_confidence", min_confidence),
         alive_at=alive_at,

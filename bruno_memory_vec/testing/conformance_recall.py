@@ -101,6 +101,8 @@ class RecallConformance(MemoryConformance):
             ({"categories": ["names"]}, ("fact",)),
             ({"since": JUNE + timedelta(days=2)}, ("fact", "rumour")),
             ({"until": JUNE + timedelta(days=1)}, ("asked",)),
+            ({"as_of": JUNE + timedelta(days=1)}, ("answered", "asked")),
+            ({"as_of": JUNE + timedelta(days=3)}, ("answered", "asked", "fact", "rumour")),
             (
                 {"since": datetime(2024, 6, 2, 2, tzinfo=timezone(timedelta(hours=2)))},
                 ("answered", "fact", "rumour"),

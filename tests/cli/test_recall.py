@@ -232,3 +232,17 @@ def test_moments() -> None:
     assert options.moment("2026-03-01T10:00+02:00").astimezone(timezone.utc).hour == 8
     with pytest.raises(typer.BadParameter):
         options.moment("soon")
+
+
+def test_as_of(run: Run, lines: Run, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "s"), "--embedder", "hash"]
+    rows = [
+        {"conversation_id": month, "role": "user", "user_id": "zoe", "content": f"hazel {month}"}
+        | {"timestamp": f"2025-{month}-01T12:00:00Z"}
+        for month in ("03", "05")
+    ]
+    run("ingest", str(lines(*rows)), *store)
+    then = run("recall", "hazel", "--as-of", "2025-04-01", "--json", *store)
+    assert [hit["content"] for hit in then.json["hits"]] == ["hazel 03"]
+    assert run("recall", "hazel", "--as-of", "9999-12-31T23:59:59Z", *store).code == 0
+    assert run("recall", "hazel", "--as-of", "then", *store).code == 2

@@ -539,7 +539,11 @@ UNUSABLE: tuple[tuple[str, Any], ...] = (
     *((name, bad) for name in ("user_id", "conversation_id") for bad in (7, b"x", "", "\ud800")),
     *((name, "x" * 1_025) for name in ("user_id", "conversation_id", "tags", "categories")),
     *((name, bad) for name in ("tags", "categories") for bad in (7, [None], ["a", "\ud800"])),
-    *((name, bad) for name in ("since", "until", "now") for bad in ("today", 7, START.date())),
+    *(
+        (name, bad)
+        for name in ("since", "until", "now", "as_of")
+        for bad in ("today", 7, START.date())
+    ),
     *(("metadata", bad) for bad in (7, "a", [("a", 1)], {"a": None}, {"a": [1]}, {1: 1})),
     ("since", datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))),
     ("until", datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))),
@@ -564,6 +568,12 @@ async def test_the_largest_that_is_usable(memory: VectorMemory) -> None:
     assert await memory.recall("x", k=1_000, since=datetime.min, until=datetime.max, **given) == []
     aware = datetime.max.replace(tzinfo=timezone.utc)
     assert await memory.recall("x", user_id="é", categories=("",), until=aware, k=1) == []
+    for end in (datetime.min, datetime.max, aware):
+        assert await memory.recall("x", user_id="é", as_of=end) == []
+
+
+def _hour(hour: int) -> datetime:
+    return (START + timedelta(hours=hour)).replace(tzinfo=None)
 
 
 FILTERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -587,6 +597,17 @@ FILTERS: dict[str, tuple[dict[str, Any], str]] = {
     "confidence": ({"kinds": "memory", "min_confidence": 0.5}, "fact"),
     "expired too": ({"include_expired": True}, "asked fact gone old said told"),
     "before it expired": ({"now": START + timedelta(hours=4)}, "asked fact gone old said told"),
+    "as of then": ({"as_of": START + timedelta(hours=2)}, "asked said told"),
+    "as of then, naive": ({"as_of": datetime(2024, 1, 1, 1, 59)}, "asked said"),
+    "as of before it expired": (
+        {"as_of": START + timedelta(hours=5, minutes=59)},
+        "asked fact gone old said told",
+    ),
+    "as of when it had expired": ({"as_of": _hour(6)}, "asked fact old said told"),
+    "until before then": (
+        {"as_of": START + timedelta(hours=2), "until": START + timedelta(hours=1)},
+        "said",
+    ),
     "similarity": ({"min_similarity": 0.99}, "said"),
     "nothing": ({"tags": [], "roles": (), "kinds": None}, "asked fact old said told"),
     "metadata": ({"metadata": {"project": "x"}}, "fact said"),
@@ -633,10 +654,6 @@ async def test_each_filter(memory: VectorMemory, given: dict[str, Any], wanted: 
         )
     hits = await memory.recall("said", user_id="ana", **given)
     assert sorted(hit.content for hit in hits) == wanted.split()
-
-
-def _hour(hour: int) -> datetime:
-    return (START + timedelta(hours=hour)).replace(tzinfo=None)
 
 
 async def test_memories_without_a_text_are_filtered_too(memory: VectorMemory) -> None:

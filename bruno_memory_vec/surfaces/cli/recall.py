@@ -64,6 +64,12 @@ def recall(
         Optional[datetime],
         typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
     ] = None,
+    as_of: Annotated[
+        Optional[datetime],
+        typer.Option(
+            "--as-of", parser=moment, metavar="TIME", help="Answer as at this time, not as now."
+        ),
+    ] = None,
     store: Store = None,
     embedder: Embedder = None,
     profile: Profile = None,
@@ -107,7 +113,9 @@ def recall(
                 metadata=wanted,
                 since=since,
                 until=until,
-                now=datetime.now().astimezone(),  # "yesterday" is one of whoever types it
+                # "Yesterday" is one of whoever types it.
+                now=datetime.now().astimezone() if as_of is None else None,
+                as_of=None if as_of is None else _here(as_of),
             )
             seconds = time.perf_counter() - started
         shown_user = None if all_users else str(whose)
@@ -126,6 +134,14 @@ def recall(
         return 0 if hits else NOTHING_FOUND
 
     execute(json, work)
+
+
+def _here(moment: datetime) -> datetime:
+    """A time in this machine's zone, where that is in the calendar."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        return moment
 
 
 def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -> None:
