@@ -189,6 +189,22 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.seq)
 
+    def joined(self, other: Candidates, limit: int) -> Candidates:
+        """The best ``limit`` of these and of others, none of which is here.
+
+        Of equal scores, the row that was written last comes first.
+        """
+        if not len(self):
+            return other
+        seq = np.concatenate([self.seq, other.seq])
+        score = np.concatenate([self.score, other.score])
+        order = np.lexsort((-seq, -score))[:limit]
+        conversations = (*self.conversation_id, *other.conversation_id)
+        turn = np.concatenate([self.turn, other.turn])
+        return Candidates(
+            seq[order], score[order], tuple(conversations[i] for i in order.tolist()), turn[order]
+        )
+
     def without(self, seqs: NDArray[np.int64], limit: int) -> Candidates:
         """The best ``limit`` candidates that are not in ``seqs``."""
         kept = np.flatnonzero(~np.isin(self.seq, seqs))[:limit]

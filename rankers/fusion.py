@@ -30,11 +30,14 @@ class Fusion:
         semantic_weight: share of the vector side, 0..1; the lexical side has the rest.
             Not used by "lexical" and "semantic".
         rrf_k: the constant of reciprocal rank fusion; 60 is its authors' value.
+        period_weight: what the best candidate of the time that the question names is worth, where
+            that time has candidates of its own (:func:`period_gain`).
     """
 
     method: FusionMethod
     semantic_weight: float = 0.5
     rrf_k: int = 60
+    period_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if self.method not in get_args(FusionMethod):
@@ -42,6 +45,7 @@ class Fusion:
             raise ValueError(f"method must be one of {known}, not {shown(self.method)}")
         number("semantic_weight", self.semantic_weight, 0, 1)
         integer("rrf_k", self.rrf_k, 1)
+        number("period_weight", self.period_weight, 0, 1)
 
 
 def fuse(
@@ -61,6 +65,32 @@ def fuse(
         return rrf(lexical, semantic, weight, settings.rrf_k)
     scale = {"convex": min_max, "dbsf": three_sigma, "zscore": z_score}[settings.method]
     return {"lexical": (1.0 - weight) * scale(lexical), "semantic": weight * scale(semantic)}
+
+
+def period_gain(
+    score: Floats,
+    lexical: NDArray[np.floating],
+    semantic: NDArray[np.floating],
+    settings: Fusion,
+) -> Floats:
+    """``max(score, period_weight * s) - score``, where ``s`` is the fusion within the period.
+
+    The candidates of the named time are scaled among themselves, so that the best of them counts
+    whatever is found at other times.
+
+    Args:
+        score: float64 (n,), the fusion of all rows.
+        lexical: BM25 of the candidates of the named time, NaN for other rows.
+        semantic: their cosine, NaN for other rows.
+        settings: the same as of ``score``.
+
+    Returns:
+        float64 (n,), 0 or more.
+    """
+    shares = fuse(lexical, semantic, settings)
+    own = np.sum(list(shares.values()), axis=0)
+    gain: Floats = np.maximum(settings.period_weight * own - score, 0.0)
+    return gain
 
 
 def rrf(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .fusion import fuse
+from .fusion import fuse, period_gain
 from .pool import Pool, Ranking
 from .question import Question
 from .settings import RankSettings
@@ -27,9 +27,10 @@ def rank(
 ) -> Ranking:
     """Put a pool in order by every step that the settings switch on.
 
-    First the fusion, then the steps in the order of :data:`.steps.STEPS`. Each step starts from
-    the score so far, and what it adds is its signal, so the signals sum to the score. Of rows with
-    equal scores, the one written later (higher ``seq``) comes first.
+    First the fusion, with the candidates of the named time ("period"), then the steps in the
+    order of :data:`.steps.STEPS`. Each step starts from the score so far, and what it adds is its
+    signal, so the signals sum to the score. Of rows with equal scores, the one written later
+    (higher ``seq``) comes first.
 
     Args:
         pool: n candidates.
@@ -46,6 +47,11 @@ def rank(
         raise ValueError(f"k must not be negative, not {k}")
     signals = fuse(pool.lexical, pool.semantic, settings.fusion)
     score = _sum(signals, len(pool))
+    if pool.lexical_in_period is not None and pool.semantic_in_period is not None:
+        signals["period"] = period_gain(
+            score, pool.lexical_in_period, pool.semantic_in_period, settings.fusion
+        )
+        score = score + signals["period"]
     ask = Ask(question, now, k, score, signals, cross_score)
     for step in settings.steps:
         if isinstance(step, Learned):

@@ -13,8 +13,10 @@ NO_ROLE, USER, ASSISTANT, OTHER_ROLE = -1, 0, 1, 2
 #: A day, in the unit of ``Pool.created_at``.
 DAY = 86_400_000_000
 
-# Attributes of a pool that do not have one entry for each row, or are optional.
-_ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", "copy_of")
+# Attributes with one entry for each row that are optional.
+_OPTIONAL = ("copy_of", "lexical_in_period", "semantic_in_period")
+# Those, and the ones that do not have one entry for each row.
+_ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", *_OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,9 @@ class Pool:
         term_weight: float64 (t,), the weight of each of those words; given with ``matches``.
         copy_of: int64 (n,), the same number for rows that are copies of each other. A ranking
             shows the best copy. None where there are no copies.
+        lexical_in_period: as ``lexical``, among the rows of the time that the question names; None
+            where that time has no candidates of its own.
+        semantic_in_period: as ``semantic``, among those; given with ``lexical_in_period``.
 
     Raises:
         ValueError: an array or ``texts`` is not of the length of ``seq``, or ``matches`` and
@@ -75,6 +80,8 @@ class Pool:
     matches: NDArray[np.float32] | None = None
     term_weight: NDArray[np.float64] | None = None
     copy_of: NDArray[np.int64] | None = None
+    lexical_in_period: NDArray[np.float32] | None = None
+    semantic_in_period: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.seq),)
@@ -90,8 +97,12 @@ class Pool:
                 raise ValueError(f"{name} has shape {table.shape}, seq has {shape}")
         if self.texts is not None and len(self.texts) != len(self.seq):
             raise ValueError(f"texts has {len(self.texts)} entries, seq has {shape}")
-        if self.copy_of is not None and self.copy_of.shape != shape:
-            raise ValueError(f"copy_of has shape {self.copy_of.shape}, seq has {shape}")
+        for name in _OPTIONAL:
+            column = getattr(self, name)
+            if column is not None and column.shape != shape:
+                raise ValueError(f"{name} has shape {column.shape}, seq has {shape}")
+        if (self.lexical_in_period is None) != (self.semantic_in_period is None):
+            raise ValueError("lexical_in_period and semantic_in_period are given together")
         terms = None if self.matches is None else (self.matches.shape[1],)
         weights = None if self.term_weight is None else self.term_weight.shape
         if terms != weights:

@@ -113,18 +113,22 @@ class CandidateSettings:
         semantic: rows from the vector index; with 0 it is not searched.
         neighbours_of: for how many of the best fused candidates the turns around them join.
         neighbour_distance: up to how many turns away, in both directions.
+        in_period: rows that each side proposes, besides, from the time that the question names,
+            where less than half of the rows are of that time.
     """
 
     lexical: int
     semantic: int
     neighbours_of: int
     neighbour_distance: int
+    in_period: int = 0
 
     def __post_init__(self) -> None:
         integer("lexical", self.lexical, 0, 10_000)
         integer("semantic", self.semantic, 0, 10_000)
         integer("neighbours_of", self.neighbours_of, 0, 1_000)
         integer("neighbour_distance", self.neighbour_distance, 0, 10)
+        integer("in_period", self.in_period, 0, 10_000)
         if self.lexical == 0 and self.semantic == 0:
             raise ValueError("lexical and semantic are both 0: nothing would be found")
 

@@ -86,7 +86,7 @@ def test_make_pool(
     score[::3] = np.linspace(1, 0, 100, dtype=np.float32)
     now = data.NOW
     request = RecallRequest(data.QUESTION, Scope.all_users(), RowFilter(), K, profile, now)
-    pool = benchmark(make_pool, snapshot, np.arange(300), score, score, {}, request)
+    pool = benchmark(make_pool, snapshot, np.arange(300), (score, score), {}, request)
     assert len(pool) == 300
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.hits import Hits, columns_of, make_hits
+from bruno_memory_vec.recall.in_period import FindWords, InPeriod, propose_in_period
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import CandidateSource, Loaded, aligned, best_of, texts_of
 from bruno_memory_vec.recall.word_matches import word_matches
@@ -46,41 +47,49 @@ class ReadQuestion(NamedTuple):
 
 
 class Proposed(NamedTuple):
-    """The candidates of both sides, without older copies, and rows in memory that hold them."""
+    """The candidates of both sides, without older copies, and rows in memory that hold them.
+
+    ``inside`` are those of the time that the question names, where it has some of its own.
+    """
 
     lexical: Candidates
     semantic: Candidates
     loaded: Loaded
+    inside: InPeriod | None = None
 
 
 async def propose(
     source: CandidateSource,
     request: RecallRequest,
-    lexical: Candidates,
-    find_words: Callable[[int], Candidates],
+    read: ReadQuestion,
+    find_words: FindWords,
 ) -> Proposed | None:
-    """Candidates of both sides; None where there is none.
+    """Candidates of both sides, and of the named time; None where there is none.
 
     If too few are left without copies, both sides are asked again for more.
 
     Args:
         source: proposes candidates by vector, and has the rows.
         request: the question.
-        lexical: the candidates of the lexical index.
+        read: the same, read, with the candidates of the lexical index.
         find_words: asks the lexical index for a number of candidates.
     """
+    lexical, where = read.lexical, request.where
     words_limit, meaning_limit = request.lexical_limit, request.semantic_limit
+    inside = await propose_in_period(source, request, read.question, find_words)
+    others = seqs_of(*(inside or ()))
     times = 1
     while True:
         semantic = Candidates.empty()
         if meaning_limit:
-            semantic = await source.nearest(meaning_limit * times)
+            semantic = await source.nearest(meaning_limit * times, where)
         if not len(lexical) and not len(semantic):
             return None
-        loaded = await source.load(lexical, semantic)
-        older = _older_copies(loaded, lexical, semantic)
+        loaded = await source.load(lexical, semantic, others)
+        older = _older_copies(loaded, seqs_of(lexical, semantic, *(inside or ())))
         if older is None:
-            return Proposed(lexical, semantic, loaded)
+            return Proposed(lexical, semantic, loaded, inside)
+        inside = inside and inside.without(older)
         cut = (
             len(lexical) == words_limit * times > 0,
             len(semantic) == meaning_limit * times > 0,
@@ -92,20 +101,23 @@ async def propose(
         )
         if not any(missing) or times == copies.MOST:
             # Loaded again, because the turns around the remaining candidates are others.
-            return Proposed(*fewer, await source.load(*fewer))
+            return Proposed(*fewer, await source.load(*fewer, others), inside)
         times *= copies.MORE
         if words_limit:
-            lexical = find_words(words_limit * times)
+            lexical = await find_words(words_limit * times, where)
 
 
-def _older_copies(
-    loaded: Loaded, lexical: Candidates, semantic: Candidates
-) -> NDArray[np.int64] | None:
+def seqs_of(*sides: Candidates) -> NDArray[np.int64]:
+    """The ``seq`` of all candidates, each once, int64, ascending."""
+    return np.unique(np.concatenate([np.empty(0, np.int64), *(side.seq for side in sides)]))
+
+
+def _older_copies(loaded: Loaded, seqs: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """The ``seq`` of candidates with a newer copy among the candidates; None without copies."""
     snapshot = loaded.snapshot
     if not snapshot.repeated:
         return None
-    rows, _ = snapshot.find(np.union1d(lexical.seq, semantic.seq))
+    rows, _ = snapshot.find(seqs)
     if loaded.matching is not None:
         rows = rows[loaded.matching[rows]]
     number = _copy_numbers(snapshot, rows)
@@ -130,33 +142,34 @@ def finish(
         uses: by ``seq``, uses that are counted and not yet written.
     """
     profile, (snapshot, matching) = request.profile, proposed.loaded
-    lexical_rows, lexical_score = _located(proposed.loaded, proposed.lexical)
-    semantic_rows, semantic_score = _located(proposed.loaded, proposed.semantic)
-    rows = np.union1d(lexical_rows, semantic_rows)
+    located = [
+        _located(proposed.loaded, side)
+        for side in (proposed.lexical, proposed.semantic, *(proposed.inside or ()))
+    ]
+    rows = np.unique(np.concatenate([at for at, _ in located]))
     if not len(rows):
         return Hits(), rows
-    lexical = aligned(rows, lexical_rows, lexical_score)
-    semantic = aligned(rows, semantic_rows, semantic_score)
+    sides = [aligned(rows, at, score) for at, score in located]
     if profile.candidates.neighbours_of and profile.candidates.neighbour_distance:
-        best = rows[best_of(rows, lexical, semantic, profile)]
+        best = rows[best_of(rows, sides[0], sides[1], profile)]
         beside = snapshot.beside(best.tolist(), profile.candidates.neighbour_distance)
         if matching is not None:
             beside = {row for row in beside if matching[row]}
         whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
-        lexical, semantic = aligned(whole, rows, lexical), aligned(whole, rows, semantic)
+        sides = [aligned(whole, rows, side) for side in sides]
         rows = whole
     if request.min_similarity > 0:
         alike = snapshot.vectors[rows] @ read.plain >= request.min_similarity - _ROUNDING
-        rows, lexical, semantic = rows[alike], lexical[alike], semantic[alike]
-    ranked = _ranked(snapshot, rows, lexical, semantic, uses, request, read)
+        rows, sides = rows[alike], [side[alike] for side in sides]
+    ranked = _ranked(snapshot, rows, sides, uses, request, read)
     if any(is_notes(row["content"]) for row in ranked[2]):
         # Our own notes, which older versions stored when they were given back; they repeat what
         # others say. It is looked for only where they are found, as it takes all the texts.
         said = [not is_notes(text) for text in texts_of(snapshot, rows)]
-        rows, lexical, semantic = rows[said], lexical[said], semantic[said]
+        rows, sides = rows[said], [side[said] for side in sides]
         if not len(rows):
             return Hits(), rows
-        ranked = _ranked(snapshot, rows, lexical, semantic, uses, request, read)
+        ranked = _ranked(snapshot, rows, sides, uses, request, read)
     pool, ranking, shown = ranked
     return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
 
@@ -164,14 +177,13 @@ def finish(
 def _ranked(
     snapshot: Snapshot,
     rows: NDArray[np.int64],
-    lexical: NDArray[np.float32],
-    semantic: NDArray[np.float32],
+    sides: Sequence[NDArray[np.float32]],
     uses: Mapping[int, int],
     request: RecallRequest,
     read: ReadQuestion,
 ) -> tuple[Pool, Ranking, list[Row]]:
     """The pool of some rows, their ranking, and the best; arguments as of :func:`make_pool`."""
-    pool = make_pool(snapshot, rows, lexical, semantic, uses, request)
+    pool = make_pool(snapshot, rows, sides, uses, request)
     ranking = rank(
         pool,
         request.profile.rank,
@@ -202,8 +214,7 @@ def _located(
 def make_pool(
     snapshot: Snapshot,
     rows: NDArray[np.int64],
-    lexical: NDArray[np.float32],
-    semantic: NDArray[np.float32],
+    sides: Sequence[NDArray[np.float32]],
     uses: Mapping[int, int],
     request: RecallRequest,
 ) -> Pool:
@@ -212,8 +223,9 @@ def make_pool(
     Args:
         snapshot: rows in memory.
         rows: int64 (n,), which of them are in the pool, ascending.
-        lexical: float32 (n,), BM25, NaN where the lexical index did not propose the row.
-        semantic: float32 (n,), cosine, NaN where the vector search did not propose it.
+        sides: float32 (n,) each: BM25, NaN where the lexical index did not propose the row;
+            cosine, NaN where the vector search did not propose it; and, where the time that the
+            question names has candidates of its own, the same two of these.
         uses: by ``seq``, uses that are counted and not yet written.
         request: the question and the profile.
     """
@@ -234,10 +246,13 @@ def make_pool(
     matches = term_weight = None
     if "matches" in needs:
         matches, term_weight = word_matches(request.query, texts_of(snapshot, rows))
+    inside = sides[2:] or (None, None)
     return Pool(
         seq=seq,
-        lexical=lexical,
-        semantic=semantic,
+        lexical=sides[0],
+        semantic=sides[1],
+        lexical_in_period=inside[0],
+        semantic_in_period=inside[1],
         conversation=columns["conversation_id"][rows],
         turn=columns["turn"][rows],
         words=columns["words"][rows],

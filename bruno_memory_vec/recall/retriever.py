@@ -23,7 +23,7 @@ from bruno_memory_vec.indexers.protocols import (
     Refreshes,
     RowIndex,
 )
-from bruno_memory_vec.indexers.query import Candidates, Scope
+from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.logs import get_logger
@@ -124,9 +124,12 @@ class Retriever:
             return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
         async with self._loading:
             source = EngineSource(self._rows, request, read.vector)
-            proposed = await propose(
-                source, request, read.lexical, self._find_words(request, words, turns=True)
-            )
+            find = self._find_words(request, words, turns=True)
+
+            async def find_words(limit: int, where: RowFilter) -> Candidates:
+                return await asyncio.to_thread(find, limit, where)
+
+            proposed = await propose(source, request, read, find_words)
             if proposed is None:
                 return Hits(), np.empty(0, np.int64)
             return await asyncio.to_thread(finish, proposed, request, read, self._pending_uses)
@@ -152,9 +155,12 @@ class Retriever:
     ) -> tuple[Hits, NDArray[np.int64]]:
         read = read or self._read(request, words, turns=False)
         source = SnapshotSource(snapshot, request, read.vector)
-        proposed = without_waiting(
-            propose(source, request, read.lexical, self._find_words(request, words, turns=False))
-        )
+        find = self._find_words(request, words, turns=False)
+
+        async def find_words(limit: int, where: RowFilter) -> Candidates:
+            return find(limit, where)
+
+        proposed = without_waiting(propose(source, request, read, find_words))
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
         return finish(proposed, request, read, self._pending_uses)
@@ -215,15 +221,16 @@ class Retriever:
         )
         if not request.lexical_limit:
             return Candidates.empty(), question
-        return self._find_words(request, words, turns=turns)(request.lexical_limit), question
+        find = self._find_words(request, words, turns=turns)
+        return find(request.lexical_limit, request.where), question
 
     def _find_words(
         self, request: RecallRequest, words: Words, *, turns: bool
-    ) -> Callable[[int], Candidates]:
-        """A function that asks the lexical index for a number of candidates."""
-        query, scope, where = request.lexical_query, request.scope, request.where
+    ) -> Callable[[int, RowFilter], Candidates]:
+        """A function that asks the lexical index for a number of candidates within a filter."""
+        query, scope = request.lexical_query, request.scope
 
-        def find(limit: int) -> Candidates:
+        def find(limit: int, where: RowFilter) -> Candidates:
             try:
                 return words.search(query, scope, where, limit, turns=turns)
             except EngineError as error:

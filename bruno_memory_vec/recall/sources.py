@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import RowIndex
-from bruno_memory_vec.indexers.query import Candidates
+from bruno_memory_vec.indexers.query import Candidates, RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.indexers.snapshot import HeldRows, Snapshot
 from bruno_memory_vec.rankers import Profile
@@ -31,12 +31,24 @@ class Loaded(NamedTuple):
 class CandidateSource(Protocol):
     """Proposes candidates by vector, and loads the rows that a ranking reads."""
 
-    async def nearest(self, limit: int) -> Candidates:
-        """The rows nearest to the question, within its scope and filter."""
+    async def nearest(self, limit: int, where: RowFilter) -> Candidates:
+        """The rows nearest to the question, within its scope and a filter."""
         ...
 
-    async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
-        """Rows that include these candidates, if they still exist, and the turns around them."""
+    async def count(self, where: RowFilter) -> int:
+        """How many rows of the question's scope match a filter."""
+        ...
+
+    async def load(
+        self, lexical: Candidates, semantic: Candidates, others: NDArray[np.int64]
+    ) -> Loaded:
+        """Rows that include candidates, if they still exist, and the turns around the best.
+
+        Args:
+            lexical: the candidates of the lexical index.
+            semantic: the candidates by vector.
+            others: ``seq`` of more rows, int64.
+        """
         ...
 
 
@@ -53,14 +65,28 @@ class SnapshotSource:
         self, snapshot: Snapshot, request: RecallRequest, vector: NDArray[np.float32]
     ) -> None:
         self._vector = vector
+        self._request = request
         self._loaded = Loaded(snapshot, snapshot.matching(request.scope, request.where))
 
-    async def nearest(self, limit: int) -> Candidates:
+    async def nearest(self, limit: int, where: RowFilter) -> Candidates:
         """As of :class:`CandidateSource`, exactly."""
-        snapshot, matching = self._loaded
-        return snapshot.candidates(*snapshot.nearest(self._vector, matching, limit))
+        snapshot = self._loaded.snapshot
+        return snapshot.candidates(*snapshot.nearest(self._vector, self._matching(where), limit))
 
-    async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
+    async def count(self, where: RowFilter) -> int:
+        """As of :class:`CandidateSource`."""
+        matching = self._matching(where)
+        return len(self._loaded.snapshot) if matching is None else int(np.count_nonzero(matching))
+
+    def _matching(self, where: RowFilter) -> NDArray[np.bool_] | None:
+        snapshot, matching = self._loaded
+        if where is self._request.where:
+            return matching
+        return snapshot.matching(self._request.scope, where)
+
+    async def load(
+        self, lexical: Candidates, semantic: Candidates, others: NDArray[np.int64]
+    ) -> Loaded:
         """All rows of the snapshot, whatever the candidates."""
         return self._loaded
 
@@ -79,12 +105,17 @@ class EngineSource:
         self._request = request
         self._vector = vector
 
-    async def nearest(self, limit: int) -> Candidates:
+    async def nearest(self, limit: int, where: RowFilter) -> Candidates:
         """As of :class:`CandidateSource`."""
-        request = self._request
-        return await self._rows.search(self._vector, request.scope, request.where, limit)
+        return await self._rows.search(self._vector, self._request.scope, where, limit)
 
-    async def load(self, lexical: Candidates, semantic: Candidates) -> Loaded:
+    async def count(self, where: RowFilter) -> int:
+        """As of :class:`CandidateSource`."""
+        return await self._rows.count(self._request.scope, where)
+
+    async def load(
+        self, lexical: Candidates, semantic: Candidates, others: NDArray[np.int64]
+    ) -> Loaded:
         """The rows of the candidates and of the turns around the best of them, in one read.
 
         They include the rows of the hits, so no second read is needed: that takes about 60 % of
@@ -94,7 +125,7 @@ class EngineSource:
         columns = list(COLUMNS)
         if request.profile.rank.needs_vectors or request.min_similarity > 0:
             columns.append("vector")
-        seqs = np.union1d(lexical.seq, semantic.seq).tolist()
+        seqs = np.unique(np.concatenate([lexical.seq, semantic.seq, others])).tolist()
         turns = turns_around(lexical, semantic, request.profile)
         table = await self._rows.read(request.scope, request.where, columns, seqs=seqs, turns=turns)
         vectors = None

@@ -83,7 +83,9 @@ _IN_ORDER: tuple[type[Step], ...] = (
 STEPS: dict[str, type[Step]] = {step.name: step for step in _IN_ORDER}
 
 # Names that a step must not have: the fusion's signals, and a profile's other tables and keys.
-_TAKEN = frozenset({"lexical", "semantic", "description", "candidates", "query", "fusion"})
+_TAKEN = frozenset(
+    {"lexical", "semantic", "period", "description", "candidates", "query", "fusion"}
+)
 
 Registered = TypeVar("Registered", bound=Step)
 

@@ -74,13 +74,13 @@ def pool_of(
 ) -> Pool:
     """The pool of all these rows, as a recall makes it."""
     snapshot = HeldRows(table(rows, [*COLUMNS, "vector"]), mixed=True).snapshot()
-    words, meaning = (
+    sides = [
         aligned(np.arange(len(snapshot)), *_located(Loaded(snapshot, None), side))
         for side in (lexical, semantic)
-    )
+    ]
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     request = RecallRequest(question, Scope.all_users(), RowFilter(), 10, how, now)
-    return make_pool(snapshot, np.arange(len(snapshot)), words, meaning, uses, request)
+    return make_pool(snapshot, np.arange(len(snapshot)), sides, uses, request)
 
 
 def test_the_turns_around_the_best() -> None:

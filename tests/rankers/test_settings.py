@@ -191,13 +191,16 @@ def test_every_step_has_a_value_to_be_switched_on_with() -> None:
         assert [field for field in fields(kind) if field.default is MISSING], step
 
 
-@pytest.mark.parametrize("field", ["lexical", "semantic", "neighbours_of", "neighbour_distance"])
+@pytest.mark.parametrize(
+    "field", ["lexical", "semantic", "neighbours_of", "neighbour_distance", "in_period"]
+)
 def test_candidates_are_counts(field: str) -> None:
     counts: dict[str, Any] = {
         "lexical": 1,
         "semantic": 1,
         "neighbours_of": 1,
         "neighbour_distance": 1,
+        "in_period": 1,
     }
     bads: list[Any] = [-1, 1.0, "1", True, None, 10**6]
     for bad in bads:
