@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint
+from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint, KnowsShare
 from bruno_memory_vec.embedders.run import checked_vectors
 from bruno_memory_vec.embedders.vector_file import VectorFile
 from bruno_memory_vec.errors import InvalidInputError
@@ -92,6 +92,10 @@ class CachedEmbedder:
         if inspect.isawaitable(given):
             return self._complete_later(asked, given)
         return self._complete(asked, given)
+
+    def known_share(self, text: str) -> float:
+        """That of `inner`; 1 where it cannot tell."""
+        return self._inner.known_share(text) if isinstance(self._inner, KnowsShare) else 1.0
 
     def health(self) -> dict[str, Any]:
         """Figures of the cache.

@@ -151,3 +151,18 @@ class WeighsWords(Protocol):
             each has the weight 0. With equal weights it is the vector of `embed`.
         """
         ...
+
+
+@runtime_checkable
+class KnowsShare(Protocol):
+    """An `Embedder` that can tell how much of a text it knows.
+
+    An embedder without it is taken to know all.
+    """
+
+    def known_share(self, text: str) -> float:
+        """The share of a text that the vectors have learned something of, 0..1.
+
+        A question's vector counts that much in a ranking. It must be quick: microseconds.
+        """
+        ...

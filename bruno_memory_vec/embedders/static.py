@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bruno_memory_vec.embedders.known_letters import KnownLetters
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint, WordWeights
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
 from bruno_memory_vec.indexers.forks import free_in_children
@@ -218,6 +219,17 @@ class StaticEmbedder:
         unit: NDArray[np.float32] = (out / norm if norm > 0 else out).astype(np.float32)
         return unit
 
+    def known_share(self, text: str) -> float:
+        """As of :class:`~bruno_memory_vec.embedders.protocol.KnowsShare`: of the letters.
+
+        Raises:
+            EmbeddingError: the weights are missing or damaged.
+        """
+        if text.isascii():
+            # Every vocabulary has these letters, and this is nearly every question.
+            return 1.0
+        return _known_letters(self._folder).share(_readable(text))
+
     def pieces(self, texts: Sequence[str]) -> list[NDArray[np.intp]]:
         """The known tokens of each text, as indices into the vocabulary; many at once is faster.
 
@@ -351,6 +363,11 @@ def _load(folder: str | None) -> _Weights:
     if scales.shape != (len(rows),):
         raise _damaged(folder, ValueError(f"scales.npy has shape {scales.shape}"))
     return _Weights(rows, scales, tokenizer, WordPieces(tokenizer))
+
+
+@lru_cache(maxsize=4)
+def _known_letters(folder: str | None) -> KnownLetters:
+    return KnownLetters(_weights(folder).tokenizer.get_vocab())
 
 
 def _about(folder: str | None) -> dict[str, Any]:

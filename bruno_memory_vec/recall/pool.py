@@ -38,12 +38,14 @@ class ReadQuestion(NamedTuple):
         plain: its vector as a text, which `min_similarity` refers to, float32 (d,).
         lexical: its lexical candidates.
         question: its cues.
+        known: the share of it that the embedder knows, 0..1.
     """
 
     vector: NDArray[np.float32]
     plain: NDArray[np.float32]
     lexical: Candidates
     question: Question
+    known: float = 1.0
 
 
 class Proposed(NamedTuple):

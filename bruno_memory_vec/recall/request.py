@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -59,6 +59,14 @@ class RecallRequest:
     def needs_words(self) -> bool:
         """Whether the lexical index is asked, for candidates or for how rare the words are."""
         return self.profile.candidates.lexical > 0 or self.profile.query.rarity > 0
+
+    def trusting(self, share: float) -> RecallRequest:
+        """The same, with the vectors' part in the fusion multiplied by ``share``, 0..1."""
+        if share >= 1.0:
+            return self
+        rank = self.profile.rank
+        fusion = replace(rank.fusion, semantic_weight=rank.fusion.semantic_weight * share)
+        return replace(self, profile=replace(self.profile, rank=replace(rank, fusion=fusion)))
 
     @property
     def lexical_query(self) -> LexicalQuery:

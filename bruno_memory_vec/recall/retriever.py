@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.embedders.protocol import Embedder, WeighsWords
+from bruno_memory_vec.embedders.protocol import Embedder, KnowsShare, WeighsWords
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, without_waiting
@@ -122,6 +122,7 @@ class Retriever:
         )
         if snapshot is not None:
             return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
+        request = request.trusting(read.known)
         async with self._loading:
             source = EngineSource(self._rows, request, read.vector)
             find = self._find_words(request, words, turns=True)
@@ -154,6 +155,7 @@ class Retriever:
         read: ReadQuestion | None = None,
     ) -> tuple[Hits, NDArray[np.int64]]:
         read = read or self._read(request, words, turns=False)
+        request = request.trusting(read.known)
         source = SnapshotSource(snapshot, request, read.vector)
         find = self._find_words(request, words, turns=False)
 
@@ -174,7 +176,7 @@ class Retriever:
         vector, (lexical, question) = await asyncio.gather(
             self._vector(request), asyncio.to_thread(self._read_words, request, words, turns=True)
         )
-        return ReadQuestion(vector, vector, lexical, question)
+        return ReadQuestion(vector, vector, lexical, question, self._known(request))
 
     async def _vector(self, request: RecallRequest) -> NDArray[np.float32]:
         """The question's vector, float32 (d,); empty where nothing needs it."""
@@ -197,7 +199,13 @@ class Retriever:
         if request.needs_vector:
             plain = embed_here(self._embedder, [request.query], "query")[0]
             weighted = self._weighted(request, words, plain)
-        return ReadQuestion(weighted, plain, *self._read_words(request, words, turns=turns))
+        lexical, question = self._read_words(request, words, turns=turns)
+        return ReadQuestion(weighted, plain, lexical, question, self._known(request))
+
+    def _known(self, request: RecallRequest) -> float:
+        """The share of the question that the embedder knows."""
+        embedder = self._embedder
+        return embedder.known_share(request.query) if isinstance(embedder, KnowsShare) else 1.0
 
     def _weighted(
         self, request: RecallRequest, words: Words, plain: NDArray[np.float32]
