@@ -19,6 +19,7 @@ from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
+from tests.amounts import amount
 from tests.durability.child_writer import word
 from tests.durability.support import Nursery, message, rows_of
 
@@ -29,7 +30,8 @@ SEED = int(os.environ.get("BRUNO_CRASH_SEED", "0")) or random.SystemRandom().ran
 USERS = ["ana", "bo"]
 # In seconds: far beyond what a busy machine needs, for which nothing but a hang is too slow.
 LONGEST_OPENING = 120.0
-_SAMPLE = 40
+# How many rows are looked for one by one: of all, and of those that were written last.
+_SAMPLE, _LAST = amount(8, 40), amount(4, 10)
 
 State = dict[str, Any]
 
@@ -256,9 +258,9 @@ async def _check_indexes(
         near = await store.rows.search(vector, everyone, RowFilter(), len(rows) + 10)
         assert sorted(near.seq.tolist()) == words
     chosen = random.Random(seed).sample(rows, min(_SAMPLE, len(rows)))
-    chosen += sorted(rows, key=lambda row: row["seq"])[-10:]
+    chosen += sorted(rows, key=lambda row: row["seq"])[-_LAST:]
     await check_found(memory, chosen)
-    await check_gone(memory, model.old_words[-10:], rows)
+    await check_gone(memory, model.old_words[-_LAST:], rows)
 
 
 async def check_found(memory: VectorMemory, rows: list[dict[str, Any]]) -> None:
@@ -311,7 +313,7 @@ async def test_killed_while_it_writes(
     dice = random.Random(SEED + store)
     folder, model = tmp_path / "store", Model()
     acknowledged, slowest = 0, 0.0
-    kills = max(1, round(9 * ROUNDS))
+    kills = max(1, round(6 * ROUNDS))
     print(f"seed {SEED}, {kills} kills")
     # A slow machine may have written nothing before the first kills.
     for number in range(20 * kills):
@@ -356,7 +358,7 @@ async def test_killed_while_the_word_index_is_rebuilt(nursery: Nursery, tmp_path
     folder, model = tmp_path / "store", Model()
     print(f"seed {SEED}")
     await fill(folder, model, 4000)
-    for number in range(max(1, round(8 * ROUNDS))):
+    for number in range(max(2, round(6 * ROUNDS))):
         if number % 2:
             shutil.rmtree(folder / "lexical")
         else:

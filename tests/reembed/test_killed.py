@@ -77,7 +77,7 @@ async def test_killed_beside_its_own_writes(
     folder, log, model = tmp_path / "store", tmp_path / "log", Model()
     async with open_memory(str(folder), embedder=HashEmbedder(FIRST)):
         pass
-    kills, acknowledged, moves, resumed = max(1, round(8 * ROUNDS)), 0, 0, 0
+    kills, acknowledged, moves, resumed = max(1, round(5 * ROUNDS)), 0, 0, 0
     print(f"seed {SEED}, {kills} kills")
     # A slow machine may have done nothing before the first kills.
     for number in range(20 * kills):
@@ -107,7 +107,7 @@ async def test_killed_as_a_command(movers: Nursery, tmp_path: Path, record_prope
         await memory.recall("what about the violin", user_id="ana", k=20)
         await memory.maintain()
         before, _ = await rows_and_vectors(memory)
-    kills, moves, resumed = max(1, round(8 * ROUNDS)), 0, 0
+    kills, moves, resumed = max(2, round(5 * ROUNDS)), 0, 0
     print(f"seed {SEED}, {kills} kills")
     for number in range(kills):
         now = _current(folder)

@@ -57,8 +57,8 @@ class Work:
 
 
 WORKS = (
-    Work("write", (3, 90), rows=0, begins=1, seconds=0.5, steps=("put", "remember", "clear")),
-    Work("maintain", (3, 40), rows=3000, begins=3, seconds=0.2, steps=("maintain",)),
+    Work("write", (2, 90), rows=0, begins=1, seconds=0.5, steps=("put", "remember", "clear")),
+    Work("maintain", (2, 40), rows=3000, begins=3, seconds=0.2, steps=("maintain",)),
     Work("delete", (2, 30), rows=2000, begins=4, seconds=0.04, steps=("clear", "forget")),
     Work("index", (2, 20), rows=3000, begins=1, seconds=0.3),
     Work("reembed", (2, 20), rows=1000, begins=4, seconds=0.2),
@@ -92,7 +92,7 @@ async def test_killed(nursery: Nursery, tmp_path: Path, torture: Torture, work: 
             await bring_back(folder, model, dice)
         slowest = max(slowest, await check(folder, model, number))
         assert await missing_indexes(folder) == set(), f"seed {SEED}"
-    sought, unfound = await look_for_each(folder, model, torture.choose(40, 10**6))
+    sought, unfound = await look_for_each(folder, model, torture.choose(10, 10**6))
     counts(
         killed_in=work.name,
         seed=SEED,
