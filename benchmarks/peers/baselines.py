@@ -48,6 +48,7 @@ class BM25:
         }
         self.versions = versions("bm25s", "PyStemmer")
         self.counts: dict[str, int] = {}
+        self.filters_time = False
         self._thread = OneThread()
         self._turns: dict[str, list[Turn]] = {}
         self._indexes: dict[str, Any] = {}
@@ -68,9 +69,11 @@ class BM25:
         """Index the turns, each in its user's index."""
         await self._thread.run(self._index, turns)
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of at most `k` turns that share a word with the question."""
-        return (await self._thread.run(self._best, text, user_id))[:k]
+        return await self._thread.run(self._best, text, user_id, k)
 
     async def close(self) -> None:
         """Drop the indexes."""
@@ -89,14 +92,14 @@ class BM25:
                 index.index(tokens, show_progress=False)
                 self._indexes[user] = index
 
-    def _best(self, text: str, user_id: str) -> list[str]:
+    def _best(self, text: str, user_id: str, k: int) -> list[str]:
         index = self._indexes.get(user_id)
         words = self._tokens([text])[0]
         if index is None or not words:
             return []
         scores = np.asarray(index.get_scores(words))
         turns = self._turns[user_id]
-        return [turns[place].id for place in best_places(scores, _POOL) if scores[place] > 0]
+        return [turns[place].id for place in best_places(scores, k) if scores[place] > 0]
 
     def _tokens(self, texts: list[str]) -> list[list[str]]:
         tokens: list[list[str]] = self._bm25s.tokenize(
@@ -119,6 +122,7 @@ class Vectors:
         self.settings: dict[str, Any] = {"embedder": self._embedder.about, "search": "exact"}
         self.versions = versions("numpy")
         self.counts: dict[str, int] = {}
+        self.filters_time = False
         self._ids: dict[str, list[str]] = {}
         self._blocks: dict[str, list[NDArray[np.float32]]] = {}
 
@@ -137,7 +141,9 @@ class Vectors:
         for user in {turn.user_id for turn in turns}:
             self._blocks[user] = [np.concatenate(self._blocks[user])]
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of the `k` nearest turns."""
         query = await self._embedder.query(text)
         if user_id not in self._ids:
@@ -167,6 +173,7 @@ class RRF:
         }
         self.versions = {**self._words.versions, **self._vectors.versions}
         self.counts: dict[str, int] = {}
+        self.filters_time = False
 
     async def open(self, folder: Path) -> None:
         """As `BM25.open`.
@@ -181,10 +188,13 @@ class RRF:
         await self._words.store(turns)
         await self._vectors.store(turns)
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of the `k` turns with the most of the two lists' ``1 / (60 + rank)``."""
-        by_words = await self._words.ask(text, user_id, _POOL, now)
-        by_vectors = await self._vectors.ask(text, user_id, _POOL, now)
+        pool = max(_POOL, k)
+        by_words = await self._words.ask(text, user_id, pool, now)
+        by_vectors = await self._vectors.ask(text, user_id, pool, now)
         return reciprocal_rank_fusion((by_words, by_vectors))[:k]
 
     async def close(self) -> None:

@@ -47,6 +47,7 @@ class BrunoMemory:
         }
         self.versions = versions("bruno-memory")
         self.counts: dict[str, int] = {"refused_questions": 0, "refused_texts": 0}
+        self.filters_time = False
         self._backend: Any = None
         self._refused: type[Exception] = Exception
 
@@ -82,7 +83,9 @@ class BrunoMemory:
                 )
             )
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of the `k` newest turns that match; none where the backend refuses the text."""
         words = " OR ".join(f'"{word}"' for word in _WORD.findall(text)) if self._quoted else text
         if not words.strip():

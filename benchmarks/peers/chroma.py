@@ -37,6 +37,7 @@ class Chroma:
         }
         self.versions = versions("chromadb")
         self.counts: dict[str, int] = {}
+        self.filters_time = False
         self._thread = OneThread()
         self._client: Any = None
         self._collection: Any = None
@@ -62,7 +63,9 @@ class Chroma:
                 metadatas=[{"user_id": turn.user_id, "turn_id": turn.id} for turn in batch],
             )
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of the `k` nearest turns."""
         query = await self._embedder.query(text)
         found = await self._thread.run(

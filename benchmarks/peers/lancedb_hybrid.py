@@ -40,6 +40,7 @@ class LanceDBHybrid:
         }
         self.versions = versions("lancedb")
         self.counts: dict[str, int] = {}
+        self.filters_time = False
         self._connection: Any = None
         self._table: Any = None
         self._reranker: Any = None
@@ -84,7 +85,9 @@ class LanceDBHybrid:
             await self._table.create_index("text", config=FTS())
             await self._table.create_index("user_id", config=Bitmap())
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of the `k` best turns of the hybrid search."""
         vector = await self._embedder.query(text)
         user = user_id.replace("'", "''")

@@ -65,6 +65,7 @@ class Mem0:
         packages = ("mem0ai", "qdrant-client", *(("fastembed",) if keywords else ()))
         self.versions = versions(*packages)
         self.counts: dict[str, int] = {"refused_questions": 0}
+        self.filters_time = False
         self._thread = OneThread()
         self._memory: Any = None
 
@@ -81,7 +82,9 @@ class Mem0:
         """Add the turns, one by one."""
         await self._thread.run(self._store, turns)
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """The ids of at most `k` turns whose cosine is over mem0's threshold.
 
         mem0 refuses an empty question: it finds nothing, and is counted.

@@ -1,7 +1,7 @@
 """How well memory finds what answers a question: ``python -m benchmarks.retrieval``.
 
     python -m benchmarks.retrieval
-        our own samples, and LoCoMo and SciFact where BRUNO_EVAL_DATA names their folder
+        our own samples, and the development corpora where BRUNO_EVAL_DATA names their folder
 
     python -m benchmarks.retrieval --dataset locomo --path DIR --profile balanced --json -
         one data set, one profile, the figures on standard output
@@ -31,7 +31,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import peers
 from benchmarks.environment import quiet_logs
 from benchmarks.retrieval import plots, results, tables
-from benchmarks.retrieval.datasets import KINDS, SAMPLES, SPLITS
+from benchmarks.retrieval.corpora import EVAL_DATA, development_corpora, source
+from benchmarks.retrieval.datasets import KINDS, SPLITS
 from benchmarks.retrieval.matrix import (
     Outcome,
     ReusingEmbedder,
@@ -43,9 +44,6 @@ from bruno_memory_vec.embedders import Embedder
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.recall.profiles import load_profile
 
-_EVAL_DATA = "BRUNO_EVAL_DATA"
-# What is taken from that folder when no data is named: kind and subfolder.
-_KNOWN_SETS = (("locomo", "locomo"), ("beir", "scifact"))
 _TABLE = "retrieval.md"
 
 
@@ -132,19 +130,14 @@ def _say(screen: Console, line: str) -> None:
 
 def _sources(arguments: argparse.Namespace) -> list[tuple[str, Path]]:
     sources: list[tuple[str, Path]] = list(arguments.data)
-    folder = os.environ.get(_EVAL_DATA)
+    folder = os.environ.get(EVAL_DATA)
     if arguments.dataset or arguments.path:
         kind = arguments.dataset or "locomo"
         path = arguments.path or (Path(folder) / kind if folder else None)
         if path is None:
-            raise InvalidInputError("path", "is not given", fix=f"Use --path, or set {_EVAL_DATA}.")
+            raise InvalidInputError("path", "is not given", fix=f"Use --path, or set {EVAL_DATA}.")
         sources.append((kind, path))
-    if sources:
-        return sources
-    if folder:
-        known = [(kind, Path(folder) / name) for kind, name in _KNOWN_SETS]
-        sources = [(kind, path) for kind, path in known if path.is_dir()]
-    return [*sources, ("jsonl", SAMPLES)]
+    return sources or development_corpora()
 
 
 def _embedders(arguments: argparse.Namespace) -> list[Embedder]:
@@ -167,7 +160,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--data",
         action="append",
         default=[],
-        type=_source,
+        type=source,
         metavar="KIND=PATH",
         help=f"a data set, any number of times; KIND is one of {', '.join(KINDS)}",
     )
@@ -209,15 +202,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments.profile = [profile for profile in dict.fromkeys(chosen) if profile != "none"]
     arguments.embedder = list(dict.fromkeys(arguments.embedder or ["static"]))
     return arguments
-
-
-def _source(text: str) -> tuple[str, Path]:
-    kind, found, path = text.partition("=")
-    if not found or kind not in KINDS or not path:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not KIND=PATH with a KIND of {', '.join(KINDS)}"
-        )
-    return kind, Path(path)
 
 
 if __name__ == "__main__":

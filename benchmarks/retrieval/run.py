@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.retrieval.asking import ask, asked
 from benchmarks.retrieval.datasets.base import Dataset, Question
 from benchmarks.retrieval.metrics import (
     DEPTH,
@@ -46,8 +47,8 @@ async def measure(
     """Run one system over one data set.
 
     Each question is asked once, after the one before it was answered, with `DEPTH` ids wanted. Its
-    time is that of `System.ask`, which embeds the question. Where the data does not say when it
-    is asked, that is a day after its user's last text.
+    time is that of `System.ask`, which embeds the question. When it is asked, and of what, is said
+    in `asking`.
 
     Args:
         data: texts and questions.
@@ -84,17 +85,17 @@ async def measure(
 
 async def _ask(data: Dataset, system: System, advance: Advance) -> _Answers:
     sessions: dict[str, dict[str, str | None]] = {}
-    last: dict[str, datetime] = {}
+    said: dict[str, dict[str, datetime]] = {}
     for turn, at in zip(data.turns, moments(data.turns), strict=True):
         sessions.setdefault(turn.user_id, {})[turn.id] = turn.conversation_id
-        last[turn.user_id] = max(at, last.get(turn.user_id, at))
+        said.setdefault(turn.user_id, {})[turn.id] = at
     gold, by_session, older, second = [], [], [], []
     seconds: list[float] = []
     foreign = 0
-    for number, question in enumerate(data.questions, start=1):
-        now = question.asked_at or last[question.user_id] + timedelta(days=1)
+    for number, one in enumerate(asked(data), start=1):
+        question = one.question
         began = time.perf_counter()
-        ranked = await system.ask(question.text, question.user_id, DEPTH, now)
+        ranked = await ask(system, one, DEPTH, said[question.user_id])
         seconds.append(time.perf_counter() - began)
         own = sessions[question.user_id]
         foreign += sum(item not in own for item in ranked)
@@ -103,7 +104,7 @@ async def _ask(data: Dataset, system: System, advance: Advance) -> _Answers:
         older.append(ranks_of(ranked, question.older))
         second.append(ranks_of(ranked, question.second_gold))
         advance("asking", number, len(data.questions))
-    asked = Questions(
+    questions = Questions(
         ids=[question.id for question in data.questions],
         categories=[question.category for question in data.questions],
         groups=[question.group for question in data.questions],
@@ -111,16 +112,16 @@ async def _ask(data: Dataset, system: System, advance: Advance) -> _Answers:
         sessions=by_session,
         older=older,
     )
-    return _Answers(asked, second, seconds, foreign)
+    return _Answers(questions, second, seconds, foreign)
 
 
 def _figures(data: Dataset, answers: _Answers) -> dict[str, Any]:
-    asked = answers.questions
+    questions = answers.questions
     found = {
-        **_parts(data, asked.gold),
+        **_parts(data, questions.gold),
         "second_gold": _summary(data.questions, answers.second, data.headline),
-        "sessions": _parts(data, asked.sessions),
-        "updates": _updates(data.questions, asked),
+        "sessions": _parts(data, questions.sessions),
+        "updates": _updates(data.questions, questions),
     }
     return {name: part for name, part in found.items() if part}
 
@@ -155,14 +156,14 @@ def _summary(
     )
 
 
-def _updates(questions: Sequence[Question], asked: Questions) -> dict[str, Any]:
-    chosen = [place for place, older in enumerate(asked.older) if older and asked.gold[place]]
+def _updates(questions: Sequence[Question], found: Questions) -> dict[str, Any]:
+    chosen = [place for place, older in enumerate(found.older) if older and found.gold[place]]
     if not chosen:
         return {}
-    found = update_figures(
-        [asked.gold[place] for place in chosen], [asked.older[place] for place in chosen]
+    values = update_figures(
+        [found.gold[place] for place in chosen], [found.older[place] for place in chosen]
     )
-    return _with_intervals(found, [questions[place].group for place in chosen])
+    return _with_intervals(values, [questions[place].group for place in chosen])
 
 
 def _with_intervals(values: dict[str, Floats], groups: Sequence[str]) -> dict[str, Any]:

@@ -38,12 +38,15 @@ class System(Protocol):
         settings: everything that its figures depend on, as JSON; known before `open`.
         versions: the packages that it runs on; a distribution's name to its version.
         counts: what it met while it worked, such as questions that it refused; may be empty.
+        filters_time: whether `ask` leaves out what was said at `until` or later. Another system is
+            asked for as many ids more as there are later texts, and those are dropped.
     """
 
     name: str
     settings: dict[str, Any]
     versions: dict[str, str]
     counts: dict[str, int]
+    filters_time: bool
 
     async def open(self, folder: Path) -> None:
         """Open a store in the folder, which exists."""
@@ -53,7 +56,9 @@ class System(Protocol):
         """Store the texts. What has returned can be found: its time is the index time."""
         ...
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """Ids of at most `k` of that user's turns, best first, each once.
 
         Args:
@@ -61,6 +66,8 @@ class System(Protocol):
             user_id: whose texts are searched.
             k: how many ids.
             now: when it is asked (timezone-aware).
+            until: only of what was said before this; None for everything. A system that does not
+                filter by time ignores it.
         """
         ...
 
@@ -76,13 +83,15 @@ class Memory:
     memory. A text without a time gets that of its user's one before it plus a second.
 
     Args:
-        profile: a profile's name, or the path of a TOML file.
+        profile: a profile, its name, or the path of a TOML file.
         embedder: the embedder. Its fingerprint is read here, which may load a model.
         url: where the store is, instead of in the folder that `open` gets (``memory://``).
     """
 
-    def __init__(self, profile: str, embedder: Embedder, *, url: str | None = None) -> None:
-        self._profile: Profile = load_profile(profile)
+    def __init__(
+        self, profile: str | Profile, embedder: Embedder, *, url: str | None = None
+    ) -> None:
+        self._profile = profile if isinstance(profile, Profile) else load_profile(profile)
         self._embedder = embedder
         self._url = url
         self._memory: VectorMemory | None = None
@@ -98,6 +107,7 @@ class Memory:
         }
         self.versions: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+        self.filters_time = True
 
     async def open(self, folder: Path) -> None:
         """Open a store in the folder.
@@ -133,9 +143,11 @@ class Memory:
             )
         await memory.maintain()
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         """Recall as a caller does, and read the turns' ids from the hits."""
-        hits = await self.memory.recall(text, user_id=user_id, k=k, now=now)
+        hits = await self.memory.recall(text, user_id=user_id, k=k, now=now, until=until)
         return [turn_id(hit.record) for hit in hits]
 
     async def close(self) -> None:

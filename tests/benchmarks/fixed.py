@@ -18,6 +18,7 @@ class Fixed:
         self.settings: dict[str, Any] = {"order": "as stored"}
         self.versions: dict[str, str] = {"fixed": "1"}
         self.counts = {"questions seen": 0}
+        self.filters_time = False
         self.broken = broken
         self.closed = False
         self.asked_at: list[datetime] = []
@@ -31,7 +32,9 @@ class Fixed:
             raise ValueError("out of paper")
         self.turns = list(turns)
 
-    async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+    async def ask(
+        self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+    ) -> list[str]:
         self.counts["questions seen"] += 1
         self.asked_at.append(now)
         ids = [turn.id for turn in self.turns if turn.user_id == user_id]

@@ -51,7 +51,9 @@ async def test_a_run_measures_what_was_answered(tiny: Path, tmp_path: Path) -> N
 
 async def test_ids_that_are_not_the_users_are_counted(tiny: Path, tmp_path: Path) -> None:
     class Leaky(Fixed):
-        async def ask(self, text: str, user_id: str, k: int, now: datetime) -> list[str]:
+        async def ask(
+            self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
+        ) -> list[str]:
             return ["nowhere", "t2"]
 
     report = await measure(load("jsonl", tiny), Leaky(), tmp_path)

@@ -39,6 +39,7 @@ where no question has one: then "test" is all of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -72,10 +73,13 @@ _QUESTION = (
     "split",
 )
 _ROLES = ("user", "assistant", "system")
+_LANGUAGE = re.compile("[a-z]{2}")
 
 
 def load(path: Path, split: str = "all") -> Dataset:
     """Read a file, or a folder of files. The data set has its name.
+
+    Where that is a language alone ("en"), the folder around it is named too ("chats-en").
 
     With a part, only the turns of users who have a question in it are read.
 
@@ -105,7 +109,10 @@ def load(path: Path, split: str = "all") -> Dataset:
     elif split == "dev":
         raise NoSplitError(path, split, "test or all: no question says its split")
     users = {question.user_id for _, _, question, _ in questions}
-    builder = Builder(path, path.resolve().stem, lenient=False)
+    name = path.resolve().stem
+    if _LANGUAGE.fullmatch(name):
+        name = f"{path.resolve().parent.name}-{name}"
+    builder = Builder(path, name, lenient=False)
     for file, place, turn in turns:
         if split == "all" or turn.user_id in users:
             builder.turn(_where(path, file, place), turn)
