@@ -22,9 +22,11 @@ from rich.table import Table
 from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.retrieval.corpora import (
     CHOSEN_BY,
+    EVAL_DATA,
     Corpus,
     Figures,
     add_sources,
+    development_corpora,
     difference_table,
     stored,
 )
@@ -49,18 +51,18 @@ def choices(profile: Profile) -> Iterator[tuple[str, dict[str, Change]]]:
 
 # Round numbers on both sides of what is shipped. 0 switches a step off.
 _VALUES: tuple[tuple[str, tuple[float, ...]], ...] = (
-    ("statement.weight", (0, 0.15, 0.3)),
-    ("current.weight", (0, 1.0)),
+    ("statement.weight", (0, 0.3)),
     ("length.weight", (0, 0.3, 0.6)),
     ("answers.weight", (0, 0.3, 0.6)),
-    ("speaker.weight", (0, 0.2, 0.4, 0.6)),
-    ("fusion.semantic_weight", (0.2, 0.3, 0.4, 0.5)),
+    ("speaker.weight", (0.2, 0.4, 0.6)),
+    ("fusion.semantic_weight", (0.2, 0.3, 0.4)),
     ("neighbours.weight", (0.2, 0.4, 0.6)),
     ("conversation.weight", (0.2, 0.4, 0.6)),
+    ("day.weight", (0, 0.15, 0.3)),
+    ("opening.weight", (0, 0.1, 0.2, 0.3)),
     ("time_named.weight", (0.4, 0.8, 1.2)),
     ("time_mention.weight", (0, 0.3)),
     ("query.phrase_weight", (0, 0.3, 0.5)),
-    ("recency.strength", (0, 0.02, 0.05)),
 )
 
 
@@ -126,15 +128,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     start = load_profile(arguments.profile)
+    sources = arguments.sources or development_corpora()
+    if len(sources) < 2:
+        fix = f"Name two or more with --data, or a folder of corpora in {EVAL_DATA}."
+        raise InvalidInputError("data", "is one corpus", fix=fix)
     async with stored(
-        arguments.sources,
+        sources,
         start,
         resolve_embedder(arguments.embedder),
         questions=arguments.questions,
         say=_screen.print,
     ) as corpora:
-        if len(corpora) < 2:
-            raise InvalidInputError("data", "is one corpus", fix="Name two or more with --data.")
         shipped = {corpus.name: await corpus.figures(start) for corpus in corpora}
         left_out: dict[str, Figures] = {}
         chosen: dict[str, dict[str, str]] = {}

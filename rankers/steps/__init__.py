@@ -9,6 +9,7 @@ from .conversation import ConversationPrior
 from .coverage import Coverage
 from .cross_encoder import CrossEncoder
 from .current import Current
+from .day import Day
 from .diversity import Diversity
 from .duplicates import Duplicates
 from .feedback import Feedback
@@ -16,6 +17,7 @@ from .importance import Importance
 from .learned import Learned
 from .length import Length
 from .neighbours import Neighbours
+from .opening import Opening
 from .recency import Recency
 from .speaker import Speaker
 from .statement import Statement
@@ -34,6 +36,7 @@ __all__ = [
     "CrossEncoder",
     "CrossScore",
     "Current",
+    "Day",
     "Diversity",
     "Duplicates",
     "Feedback",
@@ -41,6 +44,7 @@ __all__ = [
     "Learned",
     "Length",
     "Neighbours",
+    "Opening",
     "Recency",
     "Speaker",
     "Statement",
@@ -57,6 +61,8 @@ _IN_ORDER: tuple[type[Step], ...] = (
     Neighbours,
     Answers,
     ConversationPrior,
+    Day,
+    Opening,
     Coverage,
     # Gains from the row's own cues.
     Speaker,

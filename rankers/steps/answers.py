@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import number
 from ..pool import Pool
 from .neighbours import fade
-from .step import MAX_WEIGHT, Ask, Floats
+from .step import MAX_WEIGHT, Ask, Floats, between_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Answers:
     Attributes:
         weight: gain of an empty turn, as a share of the asking turn's score.
         fade_words: number of words of the gaining turn after which the gain has fallen by e.
+        named_speakers: it is on where at least this share of the candidates name their speaker
+            ("Ana: ..."), 0..1; 0 for always.
     """
 
     name: ClassVar[str] = "answers"
@@ -36,14 +38,18 @@ class Answers:
 
     weight: float
     fade_words: float
+    named_speakers: float = 0.0
 
     def __post_init__(self) -> None:
         number("weight", self.weight, 0, MAX_WEIGHT)
         number("fade_words", self.fade_words, 1, 1e9)
+        number("named_speakers", self.named_speakers, 0, 1)
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), not negative."""
         gain = np.zeros(len(pool), np.float64)
+        if not between_people(pool, self.named_speakers):
+            return gain
         around = ask.around(pool, 1)
         asked = around.at(np.where(pool.ends_with_question, ask.fused, 0.0), -1)
         gain[around.placed] = self.weight * fade(pool.words[around.placed], self.fade_words) * asked

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..checks import integer, number
+from ..groups import mean_of_best
 from ..pool import Pool
 from .step import MAX_WEIGHT, Ask, Floats
 
@@ -48,12 +49,5 @@ class ConversationPrior:
         mean = score.astype(np.float64)
         member = np.flatnonzero(pool.conversation >= 0)
         if len(member):
-            _, group = np.unique(pool.conversation[member], return_inverse=True)
-            values = score[member]
-            order = np.lexsort((-values, group))
-            ordered = group[order]
-            first = np.searchsorted(ordered, ordered, side="left")
-            best = np.arange(len(ordered)) - first < self.best
-            sums = np.bincount(ordered[best], weights=values[order][best])
-            mean[member] = (sums / self.best)[group]
+            mean[member] = mean_of_best(score[member], pool.conversation[member], self.best)
         return self.weight * mean

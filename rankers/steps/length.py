@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import number
 from ..pool import Pool
-from .step import MAX_WEIGHT, Ask, Floats
+from .step import MAX_WEIGHT, Ask, Floats, between_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Length:
     Attributes:
         weight: gain of a very long text.
         half_words: number of words at which half of the weight is reached.
+        named_speakers: it is on where at least this share of the candidates name their speaker
+            ("Ana: ..."), 0..1; 0 for always.
     """
 
     name: ClassVar[str] = "length"
@@ -32,13 +34,17 @@ class Length:
 
     weight: float
     half_words: float
+    named_speakers: float = 0.0
 
     def __post_init__(self) -> None:
         number("weight", self.weight, 0, MAX_WEIGHT)
         number("half_words", self.half_words, 1, 1e6)
+        number("named_speakers", self.named_speakers, 0, 1)
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), 0..weight."""
+        if not between_people(pool, self.named_speakers):
+            return np.zeros(len(pool), np.float64)
         words = np.maximum(pool.words, 0).astype(np.float64)
         gain: Floats = self.weight * words / (words + self.half_words)
         return gain

@@ -87,6 +87,15 @@ class Ask:
         return self._around
 
 
+def between_people(pool: Pool, share: float) -> bool:
+    """Whether at least a share of the rows name their speaker, as talks between people do.
+
+    Some rules hold where people chat in short turns, and not where somebody writes to an assistant
+    or keeps notes.
+    """
+    return share <= 0 or (bool(len(pool)) and float(np.mean(pool.speaker >= 0)) >= share)
+
+
 def by_factor(score: Floats, factor: Floats) -> Floats:
     """What multiplying by a factor adds to a score; a factor over 1 never lowers it.
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bruno_memory_vec.rankers import (
+    Answers,
     Current,
     Length,
     Pool,
@@ -47,6 +49,25 @@ def test_longer_texts_gain_no_less(words: list[int], weight: float, half: float)
     got = added(Length(weight, half), make_pool(len(words), words=sorted(words)))
     assert (np.diff(got) >= -1e-12).all()
     assert ((got >= 0) & (got <= weight + 1e-9)).all()
+
+
+@pytest.mark.parametrize("step", [Length(0.4, 10, 0.5), Statement(0.4, 0.5), Answers(0.4, 10, 0.5)])
+def test_it_is_on_where_enough_rows_name_their_speaker(step: Any) -> None:
+    """Two turns, of which the first asks, and two notes beside them."""
+    rows: dict[str, Any] = {
+        "words": [5, 5, 5, 5],
+        "turn": [0, 1, -1, -1],
+        "conversation": [7, 7, -1, -1],
+        "ends_with_question": [True, False, False, False],
+        "lexical": [1.0, 0.0, 0.5, 0.5],
+    }
+    chat = make_pool(4, **rows, speaker=[0, 1, -1, -1], speakers=("Ana", "Ben"))
+    notes = make_pool(4, **rows, speaker=[0, -1, -1, -1], speakers=("Ana",))
+    score = np.array([1.0, 0.0, 0.5, 0.5])
+    assert added(step, chat, score).any()
+    assert not added(step, notes, score).any()
+    always = replace(step, named_speakers=0.0)
+    assert added(always, notes, score).tolist() == added(step, chat, score).tolist()
 
 
 # statement
