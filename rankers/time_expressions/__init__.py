@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
-from . import east_asian, english
+from . import east_asian, english, other_languages
 from .spans import Said
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -30,10 +30,10 @@ class Period:
 def find_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Period, ...]:
     """The periods that a question names, in the order of their words.
 
-    English, Chinese, Japanese and Korean are read. Dates, months, years, weekdays and "two weeks
-    ago" are always in the past; seasons are those of the northern hemisphere. Times after
-    "before", "after", "since" or "until" are ignored; "recently" counts only where no date is
-    named. At most four are returned.
+    Read are English, Chinese, Japanese, Korean, and the languages of :mod:`.tables`. Dates, months,
+    years, weekdays and "two weeks ago" are always in the past; seasons are those of the northern
+    hemisphere. Times after "before", "after", "since" or "until" are ignored; "recently" counts
+    only where no date is named. At most four are returned.
 
     Args:
         text: the question.
@@ -44,9 +44,10 @@ def find_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Peri
     lower = text[:_MAX_CHARS].lower()
     try:
         here = (_EPOCH + timedelta(microseconds=now)).astimezone(zone).replace(tzinfo=None)
-        found = english.read(lower, here)
+        lower = other_languages.plain(lower)
+        found = [*english.read(lower, here), *other_languages.read(lower, here)]
         if not lower.isascii():
-            found = [*found, *east_asian.read(lower, here)]
+            found += east_asian.read(lower, here)
         periods = [
             Period(_micros(said.span.start, zone), _micros(said.span.end, zone))
             for said in _apart(found)
@@ -64,7 +65,8 @@ def _apart(found: Iterable[Said]) -> list[Said]:
     Vague ones are left out where another is not.
     """
     kept: list[Said] = []
-    for said in sorted(found, key=lambda one: (one.begin, -one.stop)):
+    # Of two readings of the same words, the one that they mean another time.
+    for said in sorted(found, key=lambda one: (one.begin, -one.stop, one.span is not None)):
         if kept and said.begin < kept[-1].stop:
             continue
         kept.append(said)
