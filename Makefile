@@ -42,6 +42,7 @@ test-slow: $(VENV)/.test  ## what `make test` leaves out: whole runs of the benc
 # would seem to leak in the soak.
 torture: $(VENV)/.test  ## kill, starve and cancel it for a long time: the long form of tests/torture, and of every property
 	@MALLOC_ARENA_MAX=2 BRUNO_TORTURE=long $(BIN)/python -m pytest tests/torture -s --timeout=0 \
+		-o faulthandler_timeout=0 \
 		-n $(WORKERS) --dist loadfile --durations=20 $(PYTEST_ARGS)
 	@$(if $(strip $(PYTEST_ARGS)),,BRUNO_TORTURE=long $(BIN)/python -m pytest -m hypothesis --timeout=0 \
 		-n $(WORKERS) --dist loadfile)
