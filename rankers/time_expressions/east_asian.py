@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from . import spans
-from .spans import Part, Said, Span, Unit
+from .spans import BEFORE, MOST, Part, Said, Span, Unit
 
 _HAN_DIGITS = {digit: number for number, digit in enumerate("〇一二三四五六七八九")} | {
     "零": 0,
@@ -111,7 +112,7 @@ def read(text: str, now: datetime) -> Iterator[Said]:
 
 
 def _years(text: str, today: datetime) -> Iterator[Said]:
-    for match in _YEAR.finditer(text):
+    for match in islice(_YEAR.finditer(text), MOST):
         number = _year_of(match, today)
         if match["half"]:
             span = spans.half_year(number, 1 if match["half"][0] in "上상" else 2)
@@ -130,12 +131,12 @@ def _years(text: str, today: datetime) -> Iterator[Said]:
 def _months(text: str, today: datetime) -> Iterator[Said]:
     before: Said | None = None
     year: int | None = None
-    for match in _MONTH.finditer(text):
+    for match in islice(_MONTH.finditer(text), MOST):
         month = _number(match["month"])
         if not 1 <= month <= 12:
             continue
         begin = match.start()
-        named = _THE_YEAR_BEFORE.search(text, 0, begin)
+        named = _THE_YEAR_BEFORE.search(text, max(begin - BEFORE, 0), begin)
         joined = before is not None and _AND.fullmatch(text, before.stop, begin)
         ranged = before is not None and _TO.fullmatch(text, before.stop, begin)
         if named:
@@ -172,7 +173,7 @@ def _in_month(match: re.Match[str], month: int, year: int | None, today: datetim
 
 
 def _relative(text: str, now: datetime, today: datetime) -> Iterator[Said]:
-    for match in _RELATIVE.finditer(text):
+    for match in islice(_RELATIVE.finditer(text), MOST):
         yield Said(*match.span(), _relative_span(match, now, today), vague=bool(match["recently"]))
 
 

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache, lru_cache
+from itertools import islice
 
 from . import spans
-from .spans import DAY, Part, Said, Span, Unit
+from .spans import BEFORE, DAY, MOST, Part, Said, Span, Unit
 from .tables import TABLES, TimeWords
 
 _UNITS: tuple[Unit, ...] = ("day", "week", "month", "year")
@@ -57,14 +58,14 @@ def read(text: str, now: datetime) -> Iterator[Said]:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     for name in languages_of(text):
         language = _language(name)
-        for match in language.pattern.finditer(text):
+        for match in islice(language.pattern.finditer(text), MOST):
             span = language.span(match, now, today)
             if span is None:
                 continue
             part, begin, stop = language.part_of(match)
             if part is not None and (span.end - span.start).days > 27:
                 span = _part(span, part)
-            meant = not language.not_then.search(text, 0, begin)
+            meant = not language.not_then.search(text, max(begin - BEFORE, 0), begin)
             if language.not_then_after is not None:
                 meant = meant and not language.not_then_after.match(text, stop)
             yield Said(begin, stop, span if meant else None, vague=bool(match["recently"]))
@@ -216,7 +217,7 @@ class _Language:
         begin, stop = match.span()
         if match["year"] or self._is_month(match):
             for part, before, after in self._parts:
-                if found := before.search(match.string, 0, begin):
+                if found := before.search(match.string, max(begin - BEFORE, 0), begin):
                     return part, found.start(), stop
                 if found := after.match(match.string, stop):
                     return part, begin, found.end()
@@ -241,10 +242,11 @@ class _Language:
             return found
         if year:
             return spans.month(int(year), number)
+        begin = match.start()
         certain = self._plain_months[number - 1]
         if (
             (certain and certain.fullmatch(match[f"m{number}"]))
-            or self._month_in.search(match.string, 0, match.start())
+            or self._month_in.search(match.string, max(begin - BEFORE, 0), begin)
             or self.part_of(match)[0]
         ):
             return spans.last_month(number, today)

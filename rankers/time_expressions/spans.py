@@ -10,6 +10,10 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 DAY = timedelta(days=1)
+#: At most so many times are read from a text by one module.
+MOST = 12
+#: How many characters before a time are looked at, for what they make of it ("before", "late in").
+BEFORE = 40
 
 Unit = Literal["day", "week", "month", "year"]
 Part = Literal["early", "mid", "late"]
