@@ -278,6 +278,26 @@ class CountsWords(Protocol):
 
 
 @runtime_checkable
+class WeighsTerms(Protocol):
+    """A ``LexicalIndex`` that tells how it reads a text and weighs a question's terms.
+
+    So what is no row of it, as a passage of one, can be scored like its rows.
+    """
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a row's text, in order, repeats included. Any thread may call it."""
+        ...
+
+    def term_weights(self, query: LexicalQuery, scope: Scope) -> dict[str, float]:
+        """The weight of each term of a question in a search of this scope, phrases aside.
+
+        Terms that the scope's user does not have are left out. This blocks, and any thread may
+        call it; right after a search with the same query it takes some microseconds.
+        """
+        ...
+
+
+@runtime_checkable
 class DropsRemoved(Protocol):
     """A ``LexicalIndex`` whose parts keep removed rows until every row of the part is removed."""
 

@@ -205,6 +205,17 @@ class Candidates:
             seq[order], score[order], tuple(conversations[i] for i in order.tolist()), turn[order]
         )
 
+    def first(self, limit: int) -> Candidates:
+        """The best ``limit`` candidates."""
+        if len(self) <= limit:
+            return self
+        return Candidates(
+            self.seq[:limit],
+            self.score[:limit],
+            self.conversation_id[:limit],
+            self.turn[:limit],
+        )
+
     def without(self, seqs: NDArray[np.int64], limit: int) -> Candidates:
         """The best ``limit`` candidates that are not in ``seqs``."""
         kept = np.flatnonzero(~np.isin(self.seq, seqs))[:limit]

@@ -212,6 +212,18 @@ class ReferenceLexicalIndex:
             found.append(min(having, default=-1))
         return len(rows), np.array(found, np.int64)
 
+    def terms(self, text: str) -> list[str]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        return self._analyser.terms(text)
+
+    def term_weights(self, query: LexicalQuery, scope: Scope) -> dict[str, float]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
+        weigh = gram_weight if is_unspaced(query.text) else inverse_document_frequency
+        held = {term for row in self._terms(scope) for term in row}
+        wanted = {term: times for term, times in Counter(terms).items() if term in held}
+        return {term: times * self._weight(term, scope, weigh) for term, times in wanted.items()}
+
     def _weight(self, term: str, scope: Scope, weigh: Callable[[int, int], float]) -> float:
         """The weight of a term by the rows of the scope's user, and by how many have it."""
         rows = self._terms(scope)

@@ -23,6 +23,9 @@ LOADED = (*COLUMNS, "vector")
 #: Columns with few different texts, stored as numbers; -1 for null.
 CODED = ("conversation_id", "role", "speaker")
 
+#: The length of a row's content in UTF-8, which is no column of the table.
+CONTENT_BYTES = "content_bytes"
+
 # Columns whose arrays have exactly the table's values. In the others a number stands for null.
 _COMPLETE = {
     *USE_COLUMNS,
@@ -64,7 +67,7 @@ class Snapshot:
         vectors: float32 (n, d).
         columns: by name, (n,): times in microseconds, :data:`CODED` as int64 indices into
             ``names``, other numbers and truth values as they are; a missing ``turn`` is -1, and
-            a missing ``expires_at`` the largest number.
+            a missing ``expires_at`` the largest number; and :data:`CONTENT_BYTES`.
         names: by column of :data:`CODED`, the text of each number.
         codes: by column of :data:`CODED`, the number of each text.
         row_of_turn: for each conversation of ``names``, the row of each turn. Rows from n on were
@@ -507,6 +510,7 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         "seq": column("seq"),
         "turn": column("turn", -1),
         "words": column("words"),
+        CONTENT_BYTES: pc.binary_length(table.column("content")).to_numpy(),
         "created_at": column("created_at"),
         "expires_at": column("expires_at", _NEVER),
         "importance": column("importance"),

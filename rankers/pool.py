@@ -16,7 +16,7 @@ DAY = 86_400_000_000
 # Attributes with one entry for each row that are optional.
 _OPTIONAL = ("copy_of", "lexical_in_period", "semantic_in_period")
 # Those, and the ones that do not have one entry for each row.
-_ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", *_OPTIONAL)
+_ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", "passages", *_OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +53,8 @@ class Pool:
         lexical_in_period: as ``lexical``, among the rows of the time that the question names; None
             where that time has no candidates of its own.
         semantic_in_period: as ``semantic``, among those; given with ``lexical_in_period``.
+        passages: float32 (n, 2), the BM25 and the cosine of the best passage of each long text,
+            NaN for others; None where none was looked into.
 
     Raises:
         ValueError: an array or ``texts`` is not of the length of ``seq``, or ``matches`` and
@@ -82,6 +84,7 @@ class Pool:
     copy_of: NDArray[np.int64] | None = None
     lexical_in_period: NDArray[np.float32] | None = None
     semantic_in_period: NDArray[np.float32] | None = None
+    passages: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.seq),)
@@ -101,6 +104,8 @@ class Pool:
             column = getattr(self, name)
             if column is not None and column.shape != shape:
                 raise ValueError(f"{name} has shape {column.shape}, seq has {shape}")
+        if self.passages is not None and self.passages.shape != (*shape, 2):
+            raise ValueError(f"passages has shape {self.passages.shape}, seq has {shape}")
         if (self.lexical_in_period is None) != (self.semantic_in_period is None):
             raise ValueError("lexical_in_period and semantic_in_period are given together")
         terms = None if self.matches is None else (self.matches.shape[1],)

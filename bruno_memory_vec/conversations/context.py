@@ -21,7 +21,7 @@ from bruno_memory_vec.conversations.window import last_messages, without_cut_res
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.prompts.notes import Note, is_notes, notes_block, without_notes
+from bruno_memory_vec.prompts.notes import HINT, Note, is_notes, notes_block, without_notes
 from bruno_memory_vec.prompts.token_bound import Counter, counter, most_tokens
 from bruno_memory_vec.recall import RecallRequest, Retriever
 from bruno_memory_vec.recall.hits import Hit
@@ -81,12 +81,21 @@ def recalled_message(
     hits: Iterable[Hit], budget: int, count: Counter = most_tokens
 ) -> Message | None:
     """One system message of the best hits that fit into ``budget`` tokens; None where none fits."""
-    notes = (Note(hit.created_at, hit.speaker, hit.content) for hit in hits)
+    notes = (Note(hit.created_at, hit.speaker, _told(hit)) for hit in hits)
     block = notes_block(notes, budget, count)
     if block is None:
         return None
     text, told = block
     return Message(role=MessageRole.SYSTEM, content=text, metadata={RECALLED: told})
+
+
+def _told(hit: Hit) -> str:
+    """Of a long text the passage that answers, so that more of the budget is left for others.
+
+    Not of a text that may hold older notes: they are known by their beginning, which may be cut
+    away from a passage of them.
+    """
+    return hit.content if HINT in hit.content else hit.excerpt
 
 
 def to_store(messages: Any) -> Any:

@@ -17,6 +17,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.prompts.hidden_characters import marked
 from bruno_memory_vec.rankers import Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
+from bruno_memory_vec.recall.passages.windows import Passage
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 
 _SHOWN = 160
@@ -50,6 +51,8 @@ class Hit:
         turn: its position there from 0, None for a memory.
         created_at: when, in UTC (timezone-aware).
         record: the ``Message`` or ``MemoryEntry`` as it was stored.
+        passage: where in ``content`` the part stands that answers best, of a long text; None of a
+            short one, and where the profile does not look into texts.
     """
 
     id: str
@@ -60,6 +63,7 @@ class Hit:
     turn: int | None
     created_at: datetime
     record: Message | MemoryEntry
+    passage: Passage | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signals", Signals(self.signals))
@@ -79,6 +83,16 @@ class Hit:
             return str(self.record.role.value)
         return str(self.record.memory_type.value)
 
+    @property
+    def excerpt(self) -> str:
+        """The passage of a long text, with "…" where something is left out; else the whole text."""
+        if self.passage is None:
+            return self.content
+        start, end = self.passage
+        before = "… " if self.content[:start].strip() else ""
+        after = " …" if self.content[end:].strip() else ""
+        return f"{before}{self.content[start:end]}{after}"
+
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON-able values; times as ISO 8601."""
         return {
@@ -86,6 +100,7 @@ class Hit:
             "kind": self.kind,
             "speaker": self.speaker,
             "content": self.content,
+            "passage": None if self.passage is None else self.passage._asdict(),
             "score": self.score,
             "signals": dict(self.signals),
             "conversation_id": self.conversation_id,
@@ -101,7 +116,7 @@ class Hit:
         )
         return (
             f"{self.score:.3f}  {self.created_at:%Y-%m-%d} {self.speaker}{place}\n"
-            f"       {_short(self.content)}\n       {why}"
+            f"       {_short(self.excerpt)}\n       {why}"
         )
 
     def _repr_html_(self) -> str:
@@ -137,7 +152,7 @@ class Hits(list[Hit]):
                 f"{hit.created_at:%Y-%m-%d}",
                 hit.speaker,
                 f"{_short(hit.conversation_id or '')}{'' if hit.turn is None else f' #{hit.turn}'}",
-                _short(hit.content),
+                _short(hit.excerpt),
                 *(f"{hit.signals.get(name, 0.0):+.3f}" for name in names),
             ]
             for hit in self
@@ -160,13 +175,19 @@ def columns_of(pool: Pool, best: NDArray[np.int64]) -> tuple[str, ...]:
     return _MESSAGE if (pool.role[best] != NO_ROLE).all() else COLUMNS
 
 
-def make_hits(rows: Iterable[Row], ranking: Ranking, indices: NDArray[np.int64]) -> Hits:
+def make_hits(
+    rows: Iterable[Row],
+    ranking: Ranking,
+    indices: NDArray[np.int64],
+    passages: Iterable[Passage | None],
+) -> Hits:
     """The hits of some rows.
 
     Args:
         rows: k rows with the columns of :func:`columns_of`.
         ranking: the ranking with their scores and signals.
         indices: int64 (k,), the index of each row into the pool.
+        passages: the passage of each, None where it has none.
     """
     names = list(ranking.signals)
     scores = ranking.score[indices].tolist()
@@ -184,8 +205,9 @@ def make_hits(rows: Iterable[Row], ranking: Ranking, indices: NDArray[np.int64])
             turn=row["turn"],
             created_at=utc(row["created_at"]),
             record=record(row),
+            passage=passage,
         )
-        for row, score, part in zip(rows, scores, parts, strict=True)
+        for row, score, part, passage in zip(rows, scores, parts, passages, strict=True)
     )
 
 

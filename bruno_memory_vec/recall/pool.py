@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
-from bruno_memory_vec.indexers.snapshot import Snapshot
+from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.rankers import Pool, Question, Ranking, rank
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
@@ -20,6 +20,8 @@ from bruno_memory_vec.recall import copies
 from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.hits import Hits, columns_of, make_hits
 from bruno_memory_vec.recall.in_period import FindWords, InPeriod, propose_in_period
+from bruno_memory_vec.recall.passages.scores import BestPassages, Look, long_rows
+from bruno_memory_vec.recall.passages.windows import LEAST_BYTES, Passage
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import CandidateSource, Loaded, aligned, best_of, texts_of
 from bruno_memory_vec.recall.word_matches import word_matches
@@ -28,6 +30,8 @@ from bruno_memory_vec.rows.models import Row
 _ROLES = {None: NO_ROLE, "user": USER, "assistant": ASSISTANT}
 # float32 rounding: identical texts may come to 0.9999999.
 _ROUNDING = 1e-6
+# So many of the first hits show a passage of theirs even if no question was asked of it.
+_SHOW_A_PASSAGE = 20
 
 
 class ReadQuestion(NamedTuple):
@@ -51,12 +55,15 @@ class ReadQuestion(NamedTuple):
 class Proposed(NamedTuple):
     """The candidates of both sides, without older copies, and rows in memory that hold them.
 
-    ``inside`` are those of the time that the question names, where it has some of its own.
+    ``behind`` are what the lexical index proposes behind its candidates: only the passages of long
+    rows among them are looked at. Rows in memory hold some of these. ``inside`` are those of the
+    time that the question names, where it has some of its own.
     """
 
     lexical: Candidates
     semantic: Candidates
     loaded: Loaded
+    behind: Candidates
     inside: InPeriod | None = None
 
 
@@ -73,7 +80,7 @@ async def propose(
     Args:
         source: proposes candidates by vector, and has the rows.
         request: the question.
-        read: the same, read, with the candidates of the lexical index.
+        read: the same, read, with the candidates of the lexical index, ``lexical_reach`` at most.
         find_words: asks the lexical index for a number of candidates.
     """
     lexical, where = read.lexical, request.where
@@ -82,6 +89,7 @@ async def propose(
     others = seqs_of(*(inside or ()))
     times = 1
     while True:
+        reached, lexical = lexical, lexical.first(words_limit * times)
         semantic = Candidates.empty()
         if meaning_limit:
             semantic = await source.nearest(meaning_limit * times, where)
@@ -90,7 +98,8 @@ async def propose(
         loaded = await source.load(lexical, semantic, others)
         older = _older_copies(loaded, seqs_of(lexical, semantic, *(inside or ())))
         if older is None:
-            return Proposed(lexical, semantic, loaded, inside)
+            behind = reached.without(lexical.seq, len(reached))
+            return Proposed(lexical, semantic, loaded, behind, inside)
         inside = inside and inside.without(older)
         cut = (
             len(lexical) == words_limit * times > 0,
@@ -103,10 +112,11 @@ async def propose(
         )
         if not any(missing) or times == copies.MOST:
             # Loaded again, because the turns around the remaining candidates are others.
-            return Proposed(*fewer, await source.load(*fewer, others), inside)
+            behind = reached.without(np.union1d(older, fewer[0].seq), len(reached))
+            return Proposed(*fewer, await source.load(*fewer, others), behind, inside)
         times *= copies.MORE
         if words_limit:
-            lexical = await find_words(words_limit * times, where)
+            lexical = await find_words(request.lexical_reach * times, where)
 
 
 def seqs_of(*sides: Candidates) -> NDArray[np.int64]:
@@ -133,7 +143,11 @@ def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int
 
 
 def finish(
-    proposed: Proposed, request: RecallRequest, read: ReadQuestion, uses: Mapping[int, int]
+    proposed: Proposed,
+    request: RecallRequest,
+    read: ReadQuestion,
+    uses: Mapping[int, int],
+    look: Look | None = None,
 ) -> tuple[Hits, NDArray[np.int64]]:
     """Rank the candidates; returns the best hits, best first, and their ``seq``.
 
@@ -142,6 +156,7 @@ def finish(
         request: the request.
         read: the question's vector and cues.
         uses: by ``seq``, uses that are counted and not yet written.
+        look: reads the passages of long rows; None where the profile does not want them.
     """
     profile, (snapshot, matching) = request.profile, proposed.loaded
     located = [
@@ -160,10 +175,19 @@ def finish(
         whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
         sides = [aligned(whole, rows, side) for side in sides]
         rows = whole
+    passages: BestPassages | None = None
+    if look is not None:
+        more, less = _located(proposed.loaded, proposed.behind)
+        by_words = np.concatenate([located[0][0], more]), np.concatenate([located[0][1], less])
+        passages = look(snapshot, long_rows(snapshot, by_words, located[1]))
+    if passages is not None:
+        whole = np.union1d(rows, passages.rows)
+        sides = [aligned(whole, rows, side) for side in sides]
+        rows = whole
     if request.min_similarity > 0:
         alike = snapshot.vectors[rows] @ read.plain >= request.min_similarity - _ROUNDING
         rows, sides = rows[alike], [side[alike] for side in sides]
-    ranked = _ranked(snapshot, rows, sides, uses, request, read)
+    ranked = _ranked(snapshot, rows, sides, passages, uses, request, read)
     if any(is_notes(row["content"]) for row in ranked[2]):
         # Our own notes, which older versions stored when they were given back; they repeat what
         # others say. It is looked for only where they are found, as it takes all the texts.
@@ -171,21 +195,35 @@ def finish(
         rows, sides = rows[said], [side[said] for side in sides]
         if not len(rows):
             return Hits(), rows
-        ranked = _ranked(snapshot, rows, sides, uses, request, read)
+        ranked = _ranked(snapshot, rows, sides, passages, uses, request, read)
     pool, ranking, shown = ranked
-    return make_hits(shown, ranking, ranking.order), pool.seq[ranking.order]
+    found = {} if look is None else _passages_of(snapshot, rows[ranking.order], passages, look)
+    places = [found.get(row) for row in rows[ranking.order].tolist()]
+    return make_hits(shown, ranking, ranking.order, places), pool.seq[ranking.order]
+
+
+def _passages_of(
+    snapshot: Snapshot, rows: NDArray[np.int64], known: BestPassages | None, look: Look
+) -> dict[int, Passage]:
+    """The passages of hits, by row: those of the first ones also where none was looked at yet."""
+    found = {} if known is None else known.passages()
+    others = np.setdiff1d(rows[:_SHOW_A_PASSAGE], list(found))
+    others = others[snapshot.columns[CONTENT_BYTES][others] >= LEAST_BYTES]
+    more = look(snapshot, others) if len(others) else None
+    return found if more is None else {**found, **more.passages()}
 
 
 def _ranked(
     snapshot: Snapshot,
     rows: NDArray[np.int64],
     sides: Sequence[NDArray[np.float32]],
+    passages: BestPassages | None,
     uses: Mapping[int, int],
     request: RecallRequest,
     read: ReadQuestion,
 ) -> tuple[Pool, Ranking, list[Row]]:
     """The pool of some rows, their ranking, and the best; arguments as of :func:`make_pool`."""
-    pool = make_pool(snapshot, rows, sides, uses, request)
+    pool = make_pool(snapshot, rows, sides, uses, request, passages)
     ranking = rank(
         pool,
         request.profile.rank,
@@ -219,6 +257,7 @@ def make_pool(
     sides: Sequence[NDArray[np.float32]],
     uses: Mapping[int, int],
     request: RecallRequest,
+    passages: BestPassages | None = None,
 ) -> Pool:
     """The pool for the rankers.
 
@@ -230,6 +269,7 @@ def make_pool(
             question names has candidates of its own, the same two of these.
         uses: by ``seq``, uses that are counted and not yet written.
         request: the question and the profile.
+        passages: the best passages of long rows that were looked into.
     """
     columns, needs = snapshot.columns, request.profile.rank.needs
     seq = columns["seq"][rows]
@@ -273,4 +313,5 @@ def make_pool(
         matches=matches,
         term_weight=term_weight,
         copy_of=_copy_numbers(snapshot, rows),
+        passages=None if passages is None else passages.aligned(rows),
     )

@@ -17,6 +17,7 @@ from bruno_memory_vec.rows import checks
 #: How much of a question, and of a text that the rankers read, is read, in characters. A user's
 #: message may be megabytes of a document, and is a question too.
 READ_CHARACTERS = 20_000
+_REACH = 3
 
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -81,6 +82,15 @@ class RecallRequest:
         """How many candidates the lexical index proposes; 0 for none."""
         wanted = self.profile.candidates.lexical
         return max(wanted, self.k) if wanted else 0
+
+    @property
+    def lexical_reach(self) -> int:
+        """How many the lexical index is asked for, to look into the long ones behind the limit.
+
+        It divides by a row's length, so a long row stands far behind with a word of the question.
+        """
+        limit = self.lexical_limit
+        return _REACH * limit if "passages" in self.profile.rank.needs else limit
 
     @property
     def semantic_limit(self) -> int:

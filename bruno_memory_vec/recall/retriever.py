@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timezone
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ from bruno_memory_vec.indexers.protocols import (
     LexicalIndex,
     Refreshes,
     RowIndex,
+    WeighsTerms,
 )
 from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
@@ -30,6 +32,8 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rankers import Question, read_question
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.newest_words import Both, NewestWords
+from bruno_memory_vec.recall.passages.reading import PassageReader
+from bruno_memory_vec.recall.passages.scores import BestPassages, Look, best_passages
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
@@ -78,6 +82,11 @@ class Retriever:
         self._embedder = embedder
         self._writer = writer
         self._embed_timeout = embed_timeout
+        self._weighing = lexical if isinstance(lexical, WeighsTerms) else None
+        self._reader: PassageReader | None = None
+        if self._weighing is not None:
+            embed = partial(embed_here, embedder) if is_light(embedder) else None
+            self._reader = PassageReader(embed, self._weighing.terms)
         self._indexing = LoopLock()
         self._loading = LoopSemaphore(_LOADING)
         # The lexical index's last row when a reader gave up waiting for newer ones.
@@ -133,7 +142,10 @@ class Retriever:
             proposed = await propose(source, request, read, find_words)
             if proposed is None:
                 return Hits(), np.empty(0, np.int64)
-            return await asyncio.to_thread(finish, proposed, request, read, self._pending_uses)
+            look = self._look(request, read.vector)
+            return await asyncio.to_thread(
+                finish, proposed, request, read, self._pending_uses, look
+            )
 
     def _note_failure(self) -> None:
         """The words are derived from the rows: without them a recall still finds by meaning."""
@@ -165,7 +177,27 @@ class Retriever:
         proposed = without_waiting(propose(source, request, read, find_words))
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
-        return finish(proposed, request, read, self._pending_uses)
+        look = self._look(request, read.vector)
+        return finish(proposed, request, read, self._pending_uses, look)
+
+    def _look(self, request: RecallRequest, vector: NDArray[np.float32]) -> Look | None:
+        """What reads the passages of long rows; None where the profile does not want them."""
+        reader, index = self._reader, self._weighing
+        if "passages" not in request.profile.rank.needs or reader is None or index is None:
+            return None
+
+        def look(snapshot: Snapshot, rows: NDArray[np.int64]) -> BestPassages | None:
+            if not len(rows):
+                return None
+            weights: dict[str, float] = {}
+            if request.lexical_limit:
+                try:
+                    weights = index.term_weights(request.lexical_query, request.scope)
+                except EngineError as error:
+                    self._words_failed = error
+            return best_passages(snapshot, rows, reader.read(snapshot, rows), weights, vector)
+
+        return look
 
     @property
     def _pending_uses(self) -> Mapping[int, int]:
@@ -230,7 +262,7 @@ class Retriever:
         if not request.lexical_limit:
             return Candidates.empty(), question
         find = self._find_words(request, words, turns=turns)
-        return find(request.lexical_limit, request.where), question
+        return find(request.lexical_reach, request.where), question
 
     def _find_words(
         self, request: RecallRequest, words: Words, *, turns: bool

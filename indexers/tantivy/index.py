@@ -388,6 +388,15 @@ class TantivyIndex:
             total, having = self._query.document_frequencies(words, scope, *self._searcher())
         return total, np.array(having, np.int64)
 
+    def terms(self, text: str) -> list[str]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        return self._analyser.terms(text)
+
+    def term_weights(self, query: LexicalQuery, scope: Scope) -> dict[str, float]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        with self._errors("weigh terms"):
+            return self._query.term_weights(query, scope, *self._searcher())
+
     def _searcher(self) -> tuple[tantivy.Searcher, RowCounts]:
         """A searcher, and what was counted in its rows: the words of a question are counted for
         its vector and for its search."""

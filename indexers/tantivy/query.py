@@ -89,23 +89,14 @@ class QueryBuilder:
     ) -> list[tantivy.Query]:
         """The query's terms, of which any may match, and its adjacent pairs as phrases."""
         make = self._tantivy.Query
-        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
-        counts = Counter(terms)
-        if len(counts) > _MOST_QUERY_TERMS:
-            held = {term: searcher.doc_freq("content", term) for term in counts}
-            rarest = sorted((term for term in counts if held[term]), key=held.__getitem__)
-            counts = Counter({term: counts[term] for term in rarest[:_MOST_QUERY_TERMS]})
-            terms = []
-        frequency = {term: searcher.doc_freq("content", term) for term in counts}
-        unspaced = is_unspaced(query.text)
-        everyone, own = self._weights(frequency, scope, searcher, known, grams=unspaced)
+        terms, frequency, everyone, own = self._terms(query, scope, searcher, known)
         parts: list[tantivy.Query] = []
-        for term, count in counts.items():
-            if term in own:
-                part = make.term_query(self._schema, "content", term, "freq")
-                boost = count * own[term] / everyone[term]
-                parts.append(make.boost_query(part, boost))
-        if query.phrase_weight > 0 and not unspaced:
+        for term, weight in _times(terms, own).items():
+            part = make.term_query(self._schema, "content", term, "freq")
+            parts.append(make.boost_query(part, weight / everyone[term]))
+        # Of a very long question only single words are used.
+        few = len(frequency) == len(set(terms))
+        if query.phrase_weight > 0 and few and not is_unspaced(query.text):
             most = searcher.num_docs * _COMMON
             for pair in dict.fromkeys(pairwise(terms)):
                 if min(frequency[term] for term in pair) > max(most, _FEW):
@@ -115,6 +106,28 @@ class QueryBuilder:
                     ratio = sum(own[t] for t in pair) / sum(everyone[t] for t in pair)
                     parts.append(make.boost_query(phrase, query.phrase_weight * ratio))
         return parts
+
+    def term_weights(
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
+    ) -> dict[str, float]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        terms, _, _, own = self._terms(query, scope, searcher, known)
+        return _times(terms, own)
+
+    def _terms(
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
+    ) -> tuple[list[str], dict[str, int], dict[str, float], dict[str, float]]:
+        """The terms of a question, repeats included, in how many rows each of those that are used
+        stands, and their weights, as of :meth:`_weights`."""
+        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
+        frequency = {term: searcher.doc_freq("content", term) for term in dict.fromkeys(terms)}
+        if len(frequency) > _MOST_QUERY_TERMS:
+            rarest = sorted(
+                (term for term in frequency if frequency[term]), key=frequency.__getitem__
+            )
+            frequency = {term: frequency[term] for term in rarest[:_MOST_QUERY_TERMS]}
+        grams = is_unspaced(query.text)
+        return terms, frequency, *self._weights(frequency, scope, searcher, known, grams=grams)
 
     def document_frequencies(
         self, words: Sequence[str], scope: Scope, searcher: tantivy.Searcher, known: RowCounts
@@ -225,6 +238,11 @@ class QueryBuilder:
         expiring = self._condition(Condition(EXPIRY, "lt", MISSING))
         found: Any = searcher.search(expiring, 1, count=False)
         return bool(found.hits)
+
+
+def _times(terms: list[str], weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights of terms, each times as often as it stands in the question."""
+    return {term: n * weights[term] for term, n in Counter(terms).items() if term in weights}
 
 
 def _number(value: Any) -> Any:

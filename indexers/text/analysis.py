@@ -35,7 +35,8 @@ _LONGEST_TERM = 255
 _UNSPACED_SHARE = 0.3
 # Analysis holds the interpreter lock; analysing a longer text at once would delay every task.
 _CHARACTERS_AT_ONCE = 20_000
-_UNSPACED = re.compile(
+#: A run of characters of a script that is written without spaces, or of Hangul.
+UNSPACED = re.compile(
     "["
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f"  # Myanmar
@@ -88,7 +89,7 @@ class Analyser:
         """A document's text, prepared for :attr:`tokenizer`."""
         if text.isascii():
             return text
-        return _UNSPACED.sub(_document_grams, folded(clean(text)))
+        return UNSPACED.sub(_document_grams, folded(clean(text)))
 
     def terms(self, text: str) -> list[str]:
         """The terms of a document, in order, repeats included."""
@@ -104,7 +105,7 @@ class Analyser:
         """
         if not text.isascii():
             grams = _document_grams if is_unspaced(text) else _question_grams
-            text = _UNSPACED.sub(grams, folded(clean(text)))
+            text = UNSPACED.sub(grams, folded(clean(text)))
         if drop_stopwords:
             terms = [term for part in _parts(text) for term in self._questions.analyze(part)]
             if terms:
@@ -120,8 +121,8 @@ def is_unspaced(text: str) -> bool:
     """
     if text.isascii():
         return False
-    unspaced = sum(map(len, _UNSPACED.findall(text)))
-    spaced = sum(map(str.isalpha, _UNSPACED.sub("", text))) if unspaced else 0
+    unspaced = sum(map(len, UNSPACED.findall(text)))
+    spaced = sum(map(str.isalpha, UNSPACED.sub("", text))) if unspaced else 0
     return unspaced > _UNSPACED_SHARE * (unspaced + spaced)
 
 

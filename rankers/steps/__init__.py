@@ -18,6 +18,7 @@ from .learned import Learned
 from .length import Length
 from .neighbours import Neighbours
 from .opening import Opening
+from .passages import Passages
 from .recency import Recency
 from .speaker import Speaker
 from .statement import Statement
@@ -45,6 +46,7 @@ __all__ = [
     "Length",
     "Neighbours",
     "Opening",
+    "Passages",
     "Recency",
     "Speaker",
     "Statement",
@@ -64,7 +66,8 @@ _IN_ORDER: tuple[type[Step], ...] = (
     Day,
     Opening,
     Coverage,
-    # Gains from the row's own cues.
+    # Gains from the row's own text and cues.
+    Passages,
     Speaker,
     Length,
     Statement,

@@ -28,6 +28,7 @@ from bruno_memory_vec.rankers import (
     Length,
     Neighbours,
     Opening,
+    Passages,
     Pool,
     Question,
     RankSettings,
@@ -62,6 +63,7 @@ EVERYTHING = RankSettings(
         Day(0.15, 3),
         Opening(0.2, 1.5),
         Coverage(0.5),
+        Passages(0.5, 0.3),
         Speaker(0.2),
         Length(0.5, 10),
         Statement(0.25),
@@ -90,6 +92,7 @@ _DTYPES: dict[str, Any] = {
     "tells_change": np.bool_,
     "vector": np.float32,
     "matches": np.float32,
+    "passages": np.float32,
     "term_weight": np.float64,
 }
 
@@ -170,6 +173,9 @@ def pools(draw: st.DrawFn, max_size: int = 12) -> Pool:
         compared["matches"] = np.array(column(row), np.float32).reshape(n, terms)
         weight = st.lists(st.floats(0, 10), min_size=terms, max_size=terms)
         compared["term_weight"] = draw(weight)
+    if draw(st.booleans()):
+        passage = st.just((NAN, NAN)) | st.tuples(bm25, missing | cosine)
+        compared["passages"] = np.array(column(passage), np.float32).reshape(n, 2)
     return make_pool(
         n,
         seq=draw(st.lists(st.integers(0, 2**63 - 1), min_size=n, max_size=n, unique=True)),
@@ -224,6 +230,7 @@ STEP_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "day": st.builds(Day, _weights, _counts),
     "opening": st.builds(Opening, _weights, st.floats(0.1, 1000)),
     "coverage": st.builds(Coverage, _weights, _shares, _shares),
+    "passages": st.builds(Passages, _weights, _shares),
     "speaker": st.builds(Speaker, _weights),
     "length": st.builds(Length, _weights, _words, _shares),
     "statement": st.builds(Statement, _weights, _shares),

@@ -111,7 +111,7 @@ def hit_table(hits: Iterable[Hit], words: set[str], *, first: int = 1, lines: in
         head = Text(f"{hit.created_at:%Y-%m-%d}  ", style="dim")
         head.append(hit.speaker, style=ROLE_STYLES.get(hit.speaker, "magenta"))
         head.append(f"  {place(hit)}")
-        said = Text(excerpt(hit.content, words, 66 * lines))
+        said = Text(excerpt(hit.excerpt, words, 66 * lines))
         grid.add_row(f"{rank}.", f"{hit.score:.3f}", Group(head, said, Signals(hit.signals)))
     return grid
 

@@ -1,0 +1,1 @@
+"""Facts buried in long messages about something else: are they found?"""
