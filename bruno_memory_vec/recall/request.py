@@ -11,7 +11,7 @@ from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
-from bruno_memory_vec.rankers import Profile
+from bruno_memory_vec.rankers import Passages, Profile
 from bruno_memory_vec.rows import checks
 
 #: How much of a question, and of a text that the rankers read, is read, in characters. A user's
@@ -62,10 +62,13 @@ class RecallRequest:
         return self.profile.candidates.lexical > 0 or self.profile.query.rarity > 0
 
     def trusting(self, share: float) -> RecallRequest:
-        """The same, with the vectors' part in the fusion multiplied by ``share``, 0..1."""
+        """The same, with the vectors' part in a score multiplied by ``share``, 0..1."""
         if share >= 1.0:
             return self
         rank = self.profile.rank
+        if passages := rank.get(Passages):
+            part = passages.semantic_weight * share
+            rank = rank.with_steps(replace(passages, semantic_weight=part))
         fusion = replace(rank.fusion, semantic_weight=rank.fusion.semantic_weight * share)
         return replace(self, profile=replace(self.profile, rank=replace(rank, fusion=fusion)))
 

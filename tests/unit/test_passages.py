@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bruno_memory_vec import load_profile
 from bruno_memory_vec.embedders import StaticEmbedder
+from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.snapshot import LOADED, HeldRows, Snapshot
 from bruno_memory_vec.indexers.text.analysis import analyser
+from bruno_memory_vec.rankers import Passages
 from bruno_memory_vec.recall.passages.reading import PassageReader
 from bruno_memory_vec.recall.passages.scores import (
     BY_MEANING,
@@ -29,6 +33,7 @@ from bruno_memory_vec.recall.passages.windows import (
     WORDS,
     windows,
 )
+from bruno_memory_vec.recall.request import RecallRequest
 from tests.rankers.test_candidate_pool import table
 
 SENTENCE = "The ferry was late again and the harbour smelled of tar and rope. "  # 13 words
@@ -157,3 +162,12 @@ def test_only_so_many_rows_are_looked_into() -> None:
     scores = np.linspace(1.0, 0.1, count + 1, dtype=np.float32)
     found = long_rows(held, (rows, scores), (rows[::-1], scores))
     assert found.tolist() == [*range(BY_WORDS), *range(count - BY_MEANING, count)]
+
+
+def test_the_meaning_of_passages_counts_by_what_the_embedder_knows() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    profile = load_profile("balanced")
+    request = RecallRequest("Where?", Scope.user("ana"), RowFilter(), 10, profile, now)
+    whole, half = (one.profile.rank.get(Passages) for one in (request, request.trusting(0.5)))
+    assert whole is not None
+    assert half == Passages(whole.weight, whole.semantic_weight / 2)
