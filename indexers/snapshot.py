@@ -18,6 +18,9 @@ from .query import Candidates, Condition, RowFilter, Scope
 from .schema import CHECKSUM, COLUMNS, micros
 from .uses import USE_COLUMNS
 
+#: A number for each row that whoever reads the snapshots keeps there: 0 until it is set. It may be
+#: lost at any time, so it is only for what can be computed again.
+NOTED = "noted"
 #: The columns that :class:`HeldRows` are made of.
 LOADED = (*COLUMNS, "vector")
 #: Columns with few different texts, stored as numbers; -1 for null.
@@ -266,7 +269,7 @@ class Snapshot:
     def beginnings(self, rows: NDArray[np.int64], characters: int) -> list[str]:
         """The contents of some rows, of each so many characters at most."""
         column = self.table.column("content")
-        if column.nbytes <= _MUCH:
+        if len(rows) > _FEW and column.nbytes <= _MUCH:
             texts: list[str] = column.take(pa.array(rows)).to_pylist()
             return [text[:characters] for text in texts]
         # Only the beginning of each is copied. A character has four bytes at most.
@@ -523,6 +526,7 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         "access_count": column("access_count").copy(),
         "last_accessed": column("last_accessed").copy(),
         CHECKSUM: column(CHECKSUM).copy(),
+        NOTED: np.zeros(len(table), np.int64),
     }
 
 

@@ -14,7 +14,7 @@ NO_ROLE, USER, ASSISTANT, OTHER_ROLE = -1, 0, 1, 2
 DAY = 86_400_000_000
 
 # Attributes with one entry for each row that are optional.
-_OPTIONAL = ("copy_of", "lexical_in_period", "semantic_in_period")
+_OPTIONAL = ("copy_of", "asked_before", "lexical_in_period", "semantic_in_period")
 # Those, and the ones that do not have one entry for each row.
 _ASIDE = ("speakers", "vector", "texts", "matches", "term_weight", "passages", *_OPTIONAL)
 
@@ -48,8 +48,11 @@ class Pool:
         matches: float32 (n, t), how well each of the t words of the question matches each
             text, 0..1; None where no step needs it.
         term_weight: float64 (t,), the weight of each of those words; given with ``matches``.
-        copy_of: int64 (n,), the same number for rows that are copies of each other. A ranking
-            shows the best copy. None where there are no copies.
+        copy_of: int64 (n,), the same number for rows that are copies of each other, or say the
+            same where a step wants to know that. A ranking shows the best of them. None where there
+            are none.
+        asked_before: bool (n,), which rows merely repeat the question, or answer that it is not
+            known; None where there are none, or no step wants to know.
         lexical_in_period: as ``lexical``, among the rows of the time that the question names; None
             where that time has no candidates of its own.
         semantic_in_period: as ``semantic``, among those; given with ``lexical_in_period``.
@@ -82,6 +85,7 @@ class Pool:
     matches: NDArray[np.float32] | None = None
     term_weight: NDArray[np.float64] | None = None
     copy_of: NDArray[np.int64] | None = None
+    asked_before: NDArray[np.bool_] | None = None
     lexical_in_period: NDArray[np.float32] | None = None
     semantic_in_period: NDArray[np.float32] | None = None
     passages: NDArray[np.float32] | None = None

@@ -38,14 +38,19 @@ def numbered(rows: pa.Table) -> NDArray[np.int64] | None:
     return None if len(np.unique(numbers)) == len(numbers) else numbers
 
 
-def older_copies(seq: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ``seq``, int64, of each row that has a newer copy among the rows.
+def older_copies(
+    seq: NDArray[np.int64],
+    number: NDArray[np.int64],
+    created_at: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """The ``seq``, int64, of each row that has a newer one of its number among the rows.
 
     Args:
         seq: int64 (n,), of the rows.
         number: int64 (n,), as of :func:`numbered`.
+        created_at: int64 (n,), which of them is newer; without it ``seq`` says so.
     """
-    newest_first = np.argsort(-seq, kind="stable")
+    newest_first = np.lexsort((-seq,) if created_at is None else (-seq, -created_at))
     _, kept = np.unique(number[newest_first], return_index=True)
     older: NDArray[np.int64] = np.delete(seq[newest_first], kept)
     return older

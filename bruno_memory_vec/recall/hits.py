@@ -53,6 +53,8 @@ class Hit:
         record: the ``Message`` or ``MemoryEntry`` as it was stored.
         passage: where in ``content`` the part stands that answers best, of a long text; None of a
             short one, and where the profile does not look into texts.
+        repeats: for how many others it stands that said the same, of those that were found; it is
+            the newest of them.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Hit:
     created_at: datetime
     record: Message | MemoryEntry
     passage: Passage | None = None
+    repeats: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signals", Signals(self.signals))
@@ -106,6 +109,7 @@ class Hit:
             "conversation_id": self.conversation_id,
             "turn": self.turn,
             "created_at": self.created_at.isoformat(),
+            "repeats": self.repeats,
         }
 
     def __str__(self) -> str:
@@ -180,6 +184,7 @@ def make_hits(
     ranking: Ranking,
     indices: NDArray[np.int64],
     passages: Iterable[Passage | None],
+    repeats: Iterable[int],
 ) -> Hits:
     """The hits of some rows.
 
@@ -188,6 +193,7 @@ def make_hits(
         ranking: the ranking with their scores and signals.
         indices: int64 (k,), the index of each row into the pool.
         passages: the passage of each, None where it has none.
+        repeats: for how many others each row stands.
     """
     names = list(ranking.signals)
     scores = ranking.score[indices].tolist()
@@ -206,8 +212,11 @@ def make_hits(
             created_at=utc(row["created_at"]),
             record=record(row),
             passage=passage,
+            repeats=others,
         )
-        for row, score, part, passage in zip(rows, scores, parts, passages, strict=True)
+        for row, score, part, passage, others in zip(
+            rows, scores, parts, passages, repeats, strict=True
+        )
     )
 
 

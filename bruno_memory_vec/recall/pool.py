@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
+from itertools import repeat as always
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,9 @@ from bruno_memory_vec.indexers.query import Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.prompts.notes import is_notes
-from bruno_memory_vec.rankers import Pool, Question, Ranking, rank
+from bruno_memory_vec.rankers import AskedBefore, Pool, Question, Ranking, Repeats, rank
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
-from bruno_memory_vec.recall import copies
+from bruno_memory_vec.recall import copies, repeats
 from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.hits import Hits, columns_of, make_hits
 from bruno_memory_vec.recall.in_period import FindWords, InPeriod, propose_in_period
@@ -52,8 +52,23 @@ class ReadQuestion(NamedTuple):
     known: float = 1.0
 
 
+class Found(NamedTuple):
+    """What the candidates have in common.
+
+    Attributes:
+        said: by :func:`.repeats.text_keys`, how many candidates say the same, where several do.
+        asked: whether any merely repeats the question.
+    """
+
+    said: Mapping[int, int] = {}
+    asked: bool = False
+
+
+_NOTHING = Found()
+
+
 class Proposed(NamedTuple):
-    """The candidates of both sides, without older copies, and rows in memory that hold them.
+    """The candidates of both sides, without older copies and repeats, and their rows in memory.
 
     ``behind`` are what the lexical index proposes behind its candidates: only the passages of long
     rows among them are looked at. Rows in memory hold some of these. ``inside`` are those of the
@@ -64,6 +79,7 @@ class Proposed(NamedTuple):
     semantic: Candidates
     loaded: Loaded
     behind: Candidates
+    found: Found = _NOTHING
     inside: InPeriod | None = None
 
 
@@ -75,7 +91,7 @@ async def propose(
 ) -> Proposed | None:
     """Candidates of both sides, and of the named time; None where there is none.
 
-    If too few are left without copies, both sides are asked again for more.
+    If too few are left without copies and repeats, both sides are asked again for more.
 
     Args:
         source: proposes candidates by vector, and has the rows.
@@ -96,10 +112,10 @@ async def propose(
         if not len(lexical) and not len(semantic):
             return None
         loaded = await source.load(lexical, semantic, others)
-        older = _older_copies(loaded, seqs_of(lexical, semantic, *(inside or ())))
-        if older is None:
+        older, found = _older(loaded, lexical, semantic, inside, request, read.question)
+        if not len(older):
             behind = reached.without(lexical.seq, len(reached))
-            return Proposed(lexical, semantic, loaded, behind, inside)
+            return Proposed(lexical, semantic, loaded, behind, found, inside)
         inside = inside and inside.without(older)
         cut = (
             len(lexical) == words_limit * times > 0,
@@ -113,7 +129,7 @@ async def propose(
         if not any(missing) or times == copies.MOST:
             # Loaded again, because the turns around the remaining candidates are others.
             behind = reached.without(np.union1d(older, fewer[0].seq), len(reached))
-            return Proposed(*fewer, await source.load(*fewer, others), behind, inside)
+            return Proposed(*fewer, await source.load(*fewer, others), behind, found, inside)
         times *= copies.MORE
         if words_limit:
             lexical = await find_words(request.lexical_reach * times, where)
@@ -124,16 +140,58 @@ def seqs_of(*sides: Candidates) -> NDArray[np.int64]:
     return np.unique(np.concatenate([np.empty(0, np.int64), *(side.seq for side in sides)]))
 
 
-def _older_copies(loaded: Loaded, seqs: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """The ``seq`` of candidates with a newer copy among the candidates; None without copies."""
-    snapshot = loaded.snapshot
-    if not snapshot.repeated:
-        return None
-    rows, _ = snapshot.find(seqs)
+def _older(
+    loaded: Loaded,
+    lexical: Candidates,
+    semantic: Candidates,
+    inside: InPeriod | None,
+    request: RecallRequest,
+    question: Question,
+) -> tuple[NDArray[np.int64], Found]:
+    """The ``seq`` of candidates for which a newer one stands, and what they have in common."""
+    snapshot, steps = loaded.snapshot, request.profile.rank
+    step, asking = steps.get(Repeats), steps.get(AskedBefore)
+    if not snapshot.repeated and step is None and asking is None:
+        return np.empty(0, np.int64), Found()
+    rows, _ = snapshot.find(seqs_of(lexical, semantic, *(inside or ())))
     if loaded.matching is not None:
         rows = rows[loaded.matching[rows]]
-    number = _copy_numbers(snapshot, rows)
-    return None if number is None else copies.older_copies(snapshot.columns["seq"][rows], number)
+    seq, created = snapshot.columns["seq"][rows], snapshot.columns["created_at"][rows]
+    older: list[NDArray[np.int64]] = []
+    said: dict[int, int] = {}
+    again = None
+    copied = _copy_numbers(snapshot, rows)
+    if copied is not None:
+        older.append(copies.older_copies(seq, copied))
+        left = ~np.isin(seq, older[0])
+        rows, seq, created = rows[left], seq[left], created[left]
+    number = None if step is None else repeats.same_words(snapshot, rows, step)
+    if number is not None:
+        keys, counts = np.unique(number, return_counts=True)
+        several = counts > 1
+        said = dict(zip(keys[several].tolist(), counts[several].tolist(), strict=True))
+        number = repeats.by_period(number, created, question)
+        older.append(copies.older_copies(seq, number, created))
+    if asking is not None:
+        words, meaning = (_scores(snapshot, rows, side) for side in (lexical, semantic))
+        again = repeats.asked_before(snapshot, rows, words, meaning, request)
+        if again is not None:
+            # One of them is enough: it shows that this was asked.
+            newest = np.flatnonzero(again.asks)[np.argmax(created[again.asks])]
+            older.append(np.delete(seq, newest)[np.delete(again.asks | again.unknown, newest)])
+    gone = np.unique(np.concatenate(older)) if older else np.empty(0, np.int64)
+    return gone, Found(said, again is not None)
+
+
+def _scores(snapshot: Snapshot, rows: NDArray[np.int64], side: Candidates) -> NDArray[np.float32]:
+    """The scores of one side, NaN where it did not propose the row; float32 (n,)."""
+    order = np.argsort(side.seq)
+    seqs = side.seq[order]
+    wanted = snapshot.columns["seq"][rows]
+    at = np.searchsorted(seqs, wanted).clip(max=max(len(seqs) - 1, 0))
+    if not len(seqs):
+        return np.full(len(rows), np.nan, np.float32)
+    return np.where(seqs[at] == wanted, side.score[order][at], np.float32(np.nan))
 
 
 def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -187,7 +245,7 @@ def finish(
     if request.min_similarity > 0:
         alike = snapshot.vectors[rows] @ read.plain >= request.min_similarity - _ROUNDING
         rows, sides = rows[alike], [side[alike] for side in sides]
-    ranked = _ranked(snapshot, rows, sides, passages, uses, request, read)
+    ranked = _ranked(snapshot, rows, sides, passages, uses, request, read, proposed.found)
     if any(is_notes(row["content"]) for row in ranked[2]):
         # Our own notes, which older versions stored when they were given back; they repeat what
         # others say. It is looked for only where they are found, as it takes all the texts.
@@ -195,11 +253,12 @@ def finish(
         rows, sides = rows[said], [side[said] for side in sides]
         if not len(rows):
             return Hits(), rows
-        ranked = _ranked(snapshot, rows, sides, passages, uses, request, read)
+        ranked = _ranked(snapshot, rows, sides, passages, uses, request, read, proposed.found)
     pool, ranking, shown = ranked
-    found = {} if look is None else _passages_of(snapshot, rows[ranking.order], passages, look)
-    places = [found.get(row) for row in rows[ranking.order].tolist()]
-    return make_hits(shown, ranking, ranking.order, places), pool.seq[ranking.order]
+    parts = {} if look is None else _passages_of(snapshot, rows[ranking.order], passages, look)
+    places = [parts.get(row) for row in rows[ranking.order].tolist()]
+    others = _others(snapshot, rows[ranking.order], proposed.found.said)
+    return make_hits(shown, ranking, ranking.order, places, others), pool.seq[ranking.order]
 
 
 def _passages_of(
@@ -213,6 +272,13 @@ def _passages_of(
     return found if more is None else {**found, **more.passages()}
 
 
+def _others(snapshot: Snapshot, rows: NDArray[np.int64], said: Mapping[int, int]) -> list[int]:
+    """For how many others each of the rows stands."""
+    if not said:
+        return [0] * len(rows)
+    return [said.get(key, 1) - 1 for key in repeats.text_keys(snapshot, rows).tolist()]
+
+
 def _ranked(
     snapshot: Snapshot,
     rows: NDArray[np.int64],
@@ -221,9 +287,10 @@ def _ranked(
     uses: Mapping[int, int],
     request: RecallRequest,
     read: ReadQuestion,
+    found: Found,
 ) -> tuple[Pool, Ranking, list[Row]]:
     """The pool of some rows, their ranking, and the best; arguments as of :func:`make_pool`."""
-    pool = make_pool(snapshot, rows, sides, uses, request, passages)
+    pool = make_pool(snapshot, rows, sides, uses, request, passages, found)
     ranking = rank(
         pool,
         request.profile.rank,
@@ -258,6 +325,7 @@ def make_pool(
     uses: Mapping[int, int],
     request: RecallRequest,
     passages: BestPassages | None = None,
+    found: Found = _NOTHING,
 ) -> Pool:
     """The pool for the rankers.
 
@@ -270,15 +338,22 @@ def make_pool(
         uses: by ``seq``, uses that are counted and not yet written.
         request: the question and the profile.
         passages: the best passages of long rows that were looked into.
+        found: what the candidates have in common.
     """
     columns, needs = snapshot.columns, request.profile.rank.needs
     seq = columns["seq"][rows]
+    asked = None
+    if found.asked:
+        again = repeats.asked_before(snapshot, rows, sides[0], sides[1], request)
+        if again is not None:
+            asked = again.asks | again.unknown
+            sides = [_no_better(side, asked) for side in sides]
     count = columns["access_count"][rows]
     if request.then:
         # Only how often it was used up to now is stored, so a use since then voids the count.
         count = np.where(columns["last_accessed"][rows] <= micros(request.now), count, 0)
     elif uses:
-        count = count + np.fromiter(map(uses.get, seq.tolist(), repeat(0)), np.int64, len(seq))
+        count = count + np.fromiter(map(uses.get, seq.tolist(), always(0)), np.int64, len(seq))
     # Numbered anew, because the pool lists only its own speakers.
     speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
     if len(speakers) and speakers[0] < 0:
@@ -312,6 +387,34 @@ def make_pool(
         texts=texts_of(snapshot, rows) if "texts" in needs else None,
         matches=matches,
         term_weight=term_weight,
-        copy_of=_copy_numbers(snapshot, rows),
+        copy_of=_alike(snapshot, rows, request.profile.rank.get(Repeats) if found.said else None),
+        asked_before=asked,
         passages=None if passages is None else passages.aligned(rows),
     )
+
+
+def _no_better(score: NDArray[np.float32], again: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A side's scores, in which what repeats the question is not above the best of the others.
+
+    Else the others would be alike in comparison, whatever they answer.
+    """
+    others = np.nan_to_num(score[~again], nan=-np.inf)
+    best = others.max(initial=-np.inf)
+    if not np.isfinite(best):
+        return score
+    return np.where(again, np.minimum(score, best), score)
+
+
+def _alike(
+    snapshot: Snapshot, rows: NDArray[np.int64], step: Repeats | None
+) -> NDArray[np.int64] | None:
+    """A number for each row, the same for copies, and for what was said again; None without."""
+    copied = _copy_numbers(snapshot, rows)
+    number = None if step is None else repeats.same_words(snapshot, rows, step)
+    if copied is None or number is None:
+        return number if copied is None else copied
+    # Copies say the same, as a rule; where one was changed, they are one all the same.
+    _, group = np.unique(copied, return_inverse=True)
+    first = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, group, number)
+    return first[group]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from .answers import Answers
+from .asked_before import AskedBefore
 from .conversation import ConversationPrior
 from .coverage import Coverage
 from .cross_encoder import CrossEncoder
@@ -20,6 +21,7 @@ from .neighbours import Neighbours
 from .opening import Opening
 from .passages import Passages
 from .recency import Recency
+from .repeats import Repeats
 from .speaker import Speaker
 from .statement import Statement
 from .step import NEEDS, Ask, CrossScore, Step
@@ -32,6 +34,7 @@ __all__ = [
     "STEPS",
     "Answers",
     "Ask",
+    "AskedBefore",
     "ConversationPrior",
     "Coverage",
     "CrossEncoder",
@@ -48,6 +51,7 @@ __all__ = [
     "Opening",
     "Passages",
     "Recency",
+    "Repeats",
     "Speaker",
     "Statement",
     "Step",
@@ -84,6 +88,8 @@ _IN_ORDER: tuple[type[Step], ...] = (
     # These compare the best rows with each other, so the score must be nearly final.
     Update,
     CrossEncoder,
+    AskedBefore,
+    Repeats,
     Duplicates,
     # Last, because it chooses k rows one by one: a step after it would depend on k.
     Diversity,

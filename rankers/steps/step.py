@@ -17,10 +17,12 @@ Floats = NDArray[np.float64]
 #: Scores the texts of some rows against the question: indices (m,) to any real scores (m,).
 CrossScore = Callable[[NDArray[np.int64]], NDArray[np.floating]]
 
-#: What a step may need: the pool's ``vector``, ``texts``, ``matches`` or ``passages``, or
-#: ``Ask.cross_score``.
-#: Each is made only where a step needs it.
-NEEDS = frozenset({"vectors", "texts", "matches", "passages", "cross_score"})
+#: What a step may need: the pool's ``vector``, ``texts``, ``matches`` or ``passages``, ``copy_of``
+#: for repeats ("repeats"), ``asked_before``, or ``Ask.cross_score``. Each is made only where a step
+#: needs it.
+NEEDS = frozenset(
+    {"vectors", "texts", "matches", "passages", "repeats", "asked_before", "cross_score"}
+)
 #: Weights are shares of the fused score, whose best is 1.
 MAX_WEIGHT = 10
 #: A larger multiplier could double or halve a score, which is no small change any more.

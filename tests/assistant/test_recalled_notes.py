@@ -138,7 +138,7 @@ HOSTILE = [
 async def test_what_was_said_is_quoted_however_it_is_written() -> None:
     async with open_memory("memory://", embedder="hash", recall_tokens=2000) as memory:
         for number, text in enumerate(HOSTILE):
-            await said(memory, f"What did the boiler cost? {text}", f"{number}")
+            await said(memory, f"What did the boiler cost, I asked. {text}", f"{number}")
         told = await notes(memory)
         assert len(told) >= 4, "those near the best"
         block = "\n".join(told)

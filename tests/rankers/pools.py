@@ -13,6 +13,7 @@ from bruno_memory_vec.rankers import (
     STEPS,
     Answers,
     Ask,
+    AskedBefore,
     ConversationPrior,
     Coverage,
     CrossEncoder,
@@ -33,6 +34,7 @@ from bruno_memory_vec.rankers import (
     Question,
     RankSettings,
     Recency,
+    Repeats,
     Speaker,
     Statement,
     Step,
@@ -76,6 +78,8 @@ EVERYTHING = RankSettings(
         Use(0.1, 20),
         Update(0.1, 0.5, 0.5),
         CrossEncoder("a-model", 1.0, 2),
+        AskedBefore(0.7),
+        Repeats(3),
         Duplicates(0.99),
         Diversity(0.1),
     ),
@@ -94,6 +98,7 @@ _DTYPES: dict[str, Any] = {
     "matches": np.float32,
     "passages": np.float32,
     "term_weight": np.float64,
+    "asked_before": np.bool_,
 }
 
 
@@ -176,6 +181,8 @@ def pools(draw: st.DrawFn, max_size: int = 12) -> Pool:
     if draw(st.booleans()):
         passage = st.just((NAN, NAN)) | st.tuples(bm25, missing | cosine)
         compared["passages"] = np.array(column(passage), np.float32).reshape(n, 2)
+    if draw(st.booleans()):
+        compared["asked_before"] = column(st.booleans())
     return make_pool(
         n,
         seq=draw(st.lists(st.integers(0, 2**63 - 1), min_size=n, max_size=n, unique=True)),
@@ -243,6 +250,8 @@ STEP_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "use": st.builds(Use, _strengths, st.integers(1, 2**31)),
     "update": st.builds(Update, _strengths, st.floats(-1, 1), _shares),
     "cross_encoder": st.builds(CrossEncoder, st.just("a-model"), _weights, _counts),
+    "asked_before": st.builds(AskedBefore, _shares),
+    "repeats": st.builds(Repeats, st.integers(1, 50)),
     "duplicates": st.builds(Duplicates, _shares),
     "diversity": st.builds(Diversity, _shares),
 }
