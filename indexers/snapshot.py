@@ -49,6 +49,8 @@ _FOREVER = ("expires_at",)
 _FEW = 32
 # In bytes. Of a column of more, taking many rows copies too much.
 _MUCH = 16 * 2**20
+# Of fewer matching rows than this, copying their vectors takes less time than multiplying all.
+_FEW_OF_ALL = 0.25
 _NEVER = np.iinfo(np.int64).max
 # Taking rows from many small tables is slow, but joining them copies every text. So up to this many
 # tables stay separate.
@@ -142,10 +144,11 @@ class Snapshot:
         """
         # einsum uses one thread. On a busy machine a threaded product of this size waits longer for
         # its threads than it computes.
-        score: NDArray[np.float32] = np.einsum("ij,j->i", self.vectors, vector)
-        at = None
-        if matching is not None:
-            at = np.flatnonzero(matching)
+        at = None if matching is None else np.flatnonzero(matching)
+        few = at is not None and len(at) < _FEW_OF_ALL * len(self)
+        held = self.vectors[at] if few else self.vectors
+        score: NDArray[np.float32] = np.einsum("ij,j->i", held, vector)
+        if at is not None and not few:
             score = score[at]
         if limit < len(score):
             # Keep all rows that tie with the last one, so that the newest of them are chosen.

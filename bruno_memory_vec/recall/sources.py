@@ -65,8 +65,9 @@ class SnapshotSource:
         self, snapshot: Snapshot, request: RecallRequest, vector: NDArray[np.float32]
     ) -> None:
         self._vector = vector
-        self._request = request
+        self._scope = request.scope
         self._loaded = Loaded(snapshot, snapshot.matching(request.scope, request.where))
+        self._masks = {request.where: self._loaded.matching}
 
     async def nearest(self, limit: int, where: RowFilter) -> Candidates:
         """As of :class:`CandidateSource`, exactly."""
@@ -79,10 +80,9 @@ class SnapshotSource:
         return len(self._loaded.snapshot) if matching is None else int(np.count_nonzero(matching))
 
     def _matching(self, where: RowFilter) -> NDArray[np.bool_] | None:
-        snapshot, matching = self._loaded
-        if where is self._request.where:
-            return matching
-        return snapshot.matching(self._request.scope, where)
+        if where not in self._masks:
+            self._masks[where] = self._loaded.snapshot.matching(self._scope, where)
+        return self._masks[where]
 
     async def load(
         self, lexical: Candidates, semantic: Candidates, others: NDArray[np.int64]
