@@ -178,11 +178,11 @@ def difference_table(rows: Mapping[str, Mapping[str, Figures]]) -> Table:
         for name in (*base, None):
             values = [_of(found, name, figure) for figure in CHOSEN_BY]
             if number == 0:
-                cells.append(" ".join(f"{value:.3f}" for value in values))
+                cells.append("\n".join(f"{value:.3f}" for value in values))
             else:
                 before = [_of(base, name, figure) for figure in CHOSEN_BY]
                 pairs = zip(values, before, strict=True)
-                cells.append(" ".join(f"{value - other:+.3f}" for value, other in pairs))
+                cells.append("\n".join(f"{value - other:+.3f}" for value, other in pairs))
         table.add_row(what, *cells)
     return table
 
