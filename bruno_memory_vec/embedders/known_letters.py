@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ class KnownLetters:
     """
 
     def __init__(self, pieces: Iterable[str]) -> None:
-        words = [word for piece in pieces if (word := piece.lstrip(_MARKS)).isalpha()]
+        words = [word for piece in pieces if (word := _plain(piece.lstrip(_MARKS))).isalpha()]
         some, longer = Counter[str](), Counter[str]()
         for letter, number in Counter(word[0] for word in words).items():
             some[_script(letter)] += number
@@ -45,14 +46,26 @@ class KnownLetters:
 
         Case and accents do not count.
         """
-        plain = unicodedata.normalize("NFD", text[:_MAX_CHARS].lower())
-        letters = [character for character in plain if character.isalpha()]
+        letters = [character for character in _plain(text[:_MAX_CHARS]) if character.isalpha()]
         if not letters:
             return 1.0
         return sum(letter in self._letters for letter in letters) / len(letters)
 
 
+def _plain(text: str) -> str:
+    """In lower case, without accents and other marks, wide and narrow letters as usual ones."""
+    if text.isascii():
+        return text.lower()
+    apart = unicodedata.normalize("NFKD", text.lower())
+    # Put together again, as the syllables of Hangul are taken apart, too.
+    return unicodedata.normalize("NFC", "".join(filter(_is_no_mark, apart)))
+
+
+def _is_no_mark(character: str) -> bool:
+    return not unicodedata.combining(character)
+
+
 @lru_cache(maxsize=20_000)
 def _script(letter: str) -> str:
     """The first word of its name in Unicode: "LATIN", "CYRILLIC", "CJK"."""
-    return unicodedata.name(letter, "?").split(maxsplit=1)[0]
+    return re.split("[ -]", unicodedata.name(letter, "?"), maxsplit=1)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def test_accents_case_digits_and_marks_do_not_count() -> None:
     assert known.share("") == known.share("12 !?") == 1.0
     # Letters that the vocabulary lacks, of a script that it knows.
     assert known.share("aøa") == pytest.approx(2 / 3)
+
+
+def test_syllables_of_hangul_and_wide_or_long_kana_are_known() -> None:
+    hangul = "".join(map(chr, range(0xAC00, 0xAC00 + 2_000)))
+    kana = "".join(map(chr, range(0x30A1, 0x30FB))) + "ー"
+    known = KnownLetters([*vocabulary(2_000, 0, hangul), *vocabulary(91, 100, kana)])
+    assert known.share("가각") == 1.0
+    assert known.share(unicodedata.normalize("NFD", "가각")) == 1.0
+    assert known.share("ホテルー") == known.share("ﾎﾃﾙ") == 1.0
+    assert known.share("가a") == 0.5
 
 
 def test_the_default_embedder_knows_english_and_letters_with_accents() -> None:
