@@ -24,7 +24,7 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
-from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex
+from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex, WeighsTerms
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
@@ -259,6 +259,36 @@ class LexicalIndexConformance(EngineSuite):
         await empty.commit()
         total, having = empty.document_frequencies(["snow", "rain"], Scope("ana"))
         assert (total, having.tolist()) == (4, [1, 1])
+
+    async def test_terms_are_weighed_as_in_a_search(self, empty: LexicalIndex) -> None:
+        """Where an index tells it: BM25 by hand from these weights is that of the search."""
+        if not isinstance(empty, WeighsTerms):
+            return
+        texts = ["hotel", "hotel pool", "quiet pool bar", "pool", "hotel hotel tower"]
+        users = ["ana", "ana", "ana", "bo", "ana"]
+        empty.add(
+            self.lexical_rows(
+                *(
+                    message(seq, text, user_id=user)
+                    for seq, (text, user) in enumerate(zip(texts, users, strict=True))
+                )
+            )
+        )
+        await empty.commit()
+        assert empty.terms("Quiet hotels") == self.analyser.terms("Quiet hotels")
+        query = LexicalQuery("the pool, the pool of which hotel, and a lake", phrase_weight=0.0)
+        weights = empty.term_weights(query, ANA)
+        assert sorted(weights) == sorted(["hotel", "pool"])
+        average = sum(len(text.split()) for text in texts) / len(texts)
+        found = empty.search(query, ANA, ANY, 9)
+        for seq, score in zip(found.seq.tolist(), found.score.tolist(), strict=True):
+            terms = empty.terms(texts[seq])
+            norm = 1.2 * (0.25 + 0.75 * len(terms) / average)
+            wanted = sum(
+                weight * 2.2 * terms.count(term) / (terms.count(term) + norm)
+                for term, weight in weights.items()
+            )
+            assert score == pytest.approx(wanted, rel=1e-4)
 
     async def test_a_very_long_question(self, index: LexicalIndex) -> None:
         text = " ".join(f"word{i}" for i in range(1_500)) + " quiet"

@@ -33,9 +33,9 @@ def test_eight_of_ten_facts_are_among_the_first_ten(
     assert "median" in capsys.readouterr().err
     found = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["buried"]
     assert found["balanced"]["all"]["in the first 10"] >= 0.8
-    # With whole messages alone it is little more than half.
+    # Of whole messages alone little more than half of the longer ones are.
     whole = found["balanced without passages"]
-    assert found["balanced"]["400"]["in the first 10"] >= whole["400"]["in the first 10"] + 0.2
+    assert found["balanced"]["400"]["in the first 10"] >= whole["400"]["in the first 10"] + 0.15
     # The passage that a hit names has the fact.
     assert found["balanced"]["all"]["passage shown"] >= 0.9
     assert whole["all"]["passage shown"] == 0

@@ -37,6 +37,20 @@ def test_json(run: Run, store: list[str]) -> None:
     assert sum(hit["signals"].values()) == pytest.approx(hit["score"], abs=1e-5)
 
 
+def test_of_a_long_message_the_passage_is_shown(run: Run, lines: Run, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "s")]
+    filler = "The ferry to the guesthouse was late again and smelled of tar. " * 20
+    text = f"{filler}Leonie marries in Ghent in June. {filler}"
+    row = {"conversation_id": "trip", "role": "user", "content": text, "user_id": "ana"}
+    run("ingest", str(lines(row)), *store)
+    # The excerpt shows most of the question's words, which the beginning has as well.
+    done = run("recall", "late ferry to Leonie's guesthouse in Ghent", *store)
+    assert "Leonie marries in Ghent" in " ".join(done.out.split())
+    found = run("recall", "where does Leonie marry", "--json", *store).json["hits"][0]
+    passage = found["passage"]
+    assert "Leonie marries" in found["content"][passage["start"] : passage["end"]]
+
+
 def test_json_holds_nothing_that_controls_a_terminal(run: Run, lines: Run, tmp_path: Path) -> None:
     store = ["--store", str(tmp_path / "s")]
     text = "lámp \x1b[2J\x9b31m\u202egnp\u200b\U000e0041 \x07\n👍"
