@@ -93,7 +93,10 @@ class RecallRequest:
         It divides by a row's length, so a long row stands far behind with a word of the question.
         """
         limit = self.lexical_limit
-        return _REACH * limit if "passages" in self.profile.rank.needs else limit
+        # All users' rows are not in memory, so those behind the limit would have to be read.
+        if self.scope.user_id is None or "passages" not in self.profile.rank.needs:
+            return limit
+        return _REACH * limit
 
     @property
     def semantic_limit(self) -> int:

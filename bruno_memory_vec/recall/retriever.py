@@ -27,13 +27,14 @@ from bruno_memory_vec.indexers.protocols import (
 )
 from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
-from bruno_memory_vec.indexers.snapshot import Snapshot
+from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rankers import Question, read_question
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.newest_words import Both, NewestWords
 from bruno_memory_vec.recall.passages.reading import PassageReader
 from bruno_memory_vec.recall.passages.scores import BestPassages, Look, best_passages
+from bruno_memory_vec.recall.passages.windows import LEAST_BYTES
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
@@ -166,7 +167,8 @@ class Retriever:
         words: Words,
         read: ReadQuestion | None = None,
     ) -> tuple[Hits, NDArray[np.int64]]:
-        read = read or self._read(request, words, turns=False)
+        long = bool((snapshot.columns[CONTENT_BYTES] >= LEAST_BYTES).any())
+        read = read or self._read(request, words, turns=False, long=long)
         request = request.trusting(read.known)
         source = SnapshotSource(snapshot, request, read.vector)
         find = self._find_words(request, words, turns=False)
@@ -177,7 +179,7 @@ class Retriever:
         proposed = without_waiting(propose(source, request, read, find_words))
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
-        look = self._look(request, read.vector)
+        look = self._look(request, read.vector) if long else None
         return finish(proposed, request, read, self._pending_uses, look)
 
     def _look(self, request: RecallRequest, vector: NDArray[np.float32]) -> Look | None:
@@ -219,19 +221,22 @@ class Retriever:
         )[0]
         return vector
 
-    def _read(self, request: RecallRequest, words: Words, *, turns: bool = True) -> ReadQuestion:
+    def _read(
+        self, request: RecallRequest, words: Words, *, turns: bool = True, long: bool = True
+    ) -> ReadQuestion:
         """The question's vector, lexical candidates and cues. Call it in a thread.
 
         Args:
             request: the question.
             words: finds rows by their words.
             turns: whether the candidates need their conversation and turn, as for an engine.
+            long: whether there may be long rows, to look for behind the candidates.
         """
         plain = weighted = np.empty(0, np.float32)
         if request.needs_vector:
             plain = embed_here(self._embedder, [request.query], "query")[0]
             weighted = self._weighted(request, words, plain)
-        lexical, question = self._read_words(request, words, turns=turns)
+        lexical, question = self._read_words(request, words, turns=turns, long=long)
         return ReadQuestion(weighted, plain, lexical, question, self._known(request))
 
     def _known(self, request: RecallRequest) -> float:
@@ -253,7 +258,7 @@ class Retriever:
             return plain
 
     def _read_words(
-        self, request: RecallRequest, words: Words, *, turns: bool
+        self, request: RecallRequest, words: Words, *, turns: bool, long: bool = True
     ) -> tuple[Candidates, Question]:
         """The lexical candidates and the cues of the question."""
         question = read_question(
@@ -262,7 +267,8 @@ class Retriever:
         if not request.lexical_limit:
             return Candidates.empty(), question
         find = self._find_words(request, words, turns=turns)
-        return find(request.lexical_reach, request.where), question
+        limit = request.lexical_reach if long else request.lexical_limit
+        return find(limit, request.where), question
 
     def _find_words(
         self, request: RecallRequest, words: Words, *, turns: bool
