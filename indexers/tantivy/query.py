@@ -156,10 +156,9 @@ class QueryBuilder:
         """The weight of each term: Tantivy's own, and the one by the rows of the scope's user.
 
         The second is the inverse document frequency, or :func:`gram_weight` for ``grams``. Tantivy
-        weighs terms by all rows; a boost by the ratio of the two makes it weigh them by the
-        user's rows.
-        Other users' rows then hardly change the scores, and recall is better.
-        Terms that the user does not have are left out.
+        weighs terms by all rows; a boost by the ratio of the two makes it weigh them by the user's.
+        Other users' rows then hardly change the scores, and recall is better. Terms that the user
+        does not have are left out.
         """
         everyone = {
             term: inverse_document_frequency(searcher.num_docs, n)
