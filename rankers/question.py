@@ -34,6 +34,10 @@ _NOW = re.compile(
     r"\b(?:now|currently|current|these days|nowadays|still|at the moment|latest|in the end"
     r"|any ?more)\b"
 )
+# A verb in the present tense, where nobody is asked for.
+_PRESENT = re.compile(r"\b(?:is|are|do|does|has|have)\b|\w(?:'s|'re)\b|\bwho \w+s\b")
+# A longer text tells something, whatever it asks besides.
+_BRIEF = 25
 _MAX_CHARS = 2_000
 
 
@@ -48,6 +52,7 @@ class Question:
         asks_when: whether it asks for a time.
         periods: the times that it names.
         asks_now: whether the user asks about their present situation ("Where do I work?").
+        asks_present: whether it asks, briefly, how things stand, anyone's ("Who does the books?").
     """
 
     text: str
@@ -55,6 +60,7 @@ class Question:
     asks_when: bool = False
     periods: tuple[Period, ...] = ()
     asks_now: bool = False
+    asks_present: bool = False
 
     def names(self, speaker: str) -> bool:
         """Whether a speaker's name, or a word of it, stands in the question."""
@@ -88,4 +94,7 @@ def read_question(text: str, now: int, zone: tzinfo = timezone.utc) -> Question:
         asks_when=(_WHEN.search(lower) or _WHEN.search(asked)) is not None,
         periods=find_periods(lower, now, zone),
         asks_now=of_role == "user" and present,
+        asks_present=present
+        and (of_role == "user" or _PRESENT.search(asked) is not None)
+        and len(asked.split()) <= _BRIEF,
     )

@@ -126,7 +126,7 @@ def every_step(profiles: list[Profile]) -> dict[str, Step]:
     """Settings of every step by name: a shipped profile's, or these where none has it on."""
     own = (
         Feedback(0.2),
-        Update(0.1, 0.6, 0.8),
+        Update(3, 30, 0.5, 1.0),
         CrossEncoder("a-model"),
         Diversity(0.1),
         Duplicates(0.95),

@@ -1,4 +1,4 @@
-"""An older row loses where a newer row has a similar vector and a similar score."""
+"""Of two statements about the same thing the newer stands just above the older."""
 
 from __future__ import annotations
 
@@ -6,52 +6,88 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..checks import number
-from ..pool import DAY, Pool
-from .step import COMPARED, MAX_STRENGTH, Ask, Floats
+from ..checks import integer, number
+from ..fusion import min_max
+from ..pool import DAY, NO_ROLE, USER, Pool
+from .step import Ask, Floats
+
+# Chosen on our own pairs of an old and a new statement; the optimum is flat around them.
+_CHANGE, _RATIO, _CROWD = 0.2, 0.25, 0.1
+_CROWDED = 5
+# What asks more than it says states nothing.
+_ASKING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """How much an older row loses to a newer one on the same subject.
+    """Of two statements about the same thing the newer stands just above the older.
 
-    ``loss(i) = -strength * score(i) * max over newer j of likeness(i, j)``, where ``j`` was
-    written at least a day later, scores nearly as well (``score(j) >= near * score(i)``), and
-    ``likeness`` rises from 0 at ``similarity`` to 1 at a cosine of 1. A fact that changed is
-    stated again in similar words; of two statements that answer about as well, the newer is more
-    likely true. Where the older one answers much better, it loses nothing. A rule of our own.
+    Where the question asks how things stand, each of the best ``of`` rows is compared with the
+    newer ones among the best ``among``. If one of them is likely to replace it, that one's score
+    becomes a little more than its own; nothing else moves. A rule of our own.
+
+    Compared are what users say themselves and memories, a day or more apart. The newer has at
+    least ``near`` times the score of the older. How likely it is to replace the older is
+    ``closeness + 0.25 * score / older score + 0.2 * tells_change - 0.1 * likelier``. ``closeness``
+    is the cosine to the question, min-max over the pool. ``likelier`` is how many other newer rows
+    have a vector more like the older's, 5 at most: a fact that changed is stated again in similar
+    words. Of several the likeliest is taken, where it reaches ``least``.
 
     Attributes:
-        strength: an older row loses at most this share of its score, 0..0.5.
-        similarity: cosine from which two rows are on the same subject, -1..1.
-        near: a newer row counts if its score is at least this share of the older one's, 0..1.
+        of: how many of the best rows may be replaced.
+        among: rank up to which a row may replace another.
+        near: least score of the newer, as a share of the older's, 0..1.
+        least: least likelihood, 0..2.
     """
 
     name: ClassVar[str] = "update"
     needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
 
-    strength: float
-    similarity: float
+    of: int
+    among: int
     near: float
+    least: float
 
     def __post_init__(self) -> None:
-        number("strength", self.strength, 0, MAX_STRENGTH)
-        number("similarity", self.similarity, -1, 1)
+        integer("of", self.of, 1, 100)
+        integer("among", self.among, 2, 100)
         number("near", self.near, 0, 1)
+        number("least", self.least, 0, 2)
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
-        """The loss, float64 (n,), 0 or negative; 0 where the pool has no vectors."""
-        loss = np.zeros(len(pool), np.float64)
-        if pool.vector is None or len(pool) == 0:
-            return loss
-        best = pool.best_first(score)[:COMPARED]
-        vectors = pool.vector[best].astype(np.float64)
-        span = max(1.0 - self.similarity, 1e-9)
-        likeness = ((vectors @ vectors.T - self.similarity) / span).clip(0.0, 1.0)
+        """The gain, float64 (n,), not negative; 0 where the pool has no vectors."""
+        gain = np.zeros(len(pool), np.float64)
+        if pool.vector is None or not ask.question.asks_present:
+            return gain
+        best = pool.best_first(score)[: self.among]
+        best = best[np.isin(pool.role[best], (USER, NO_ROLE))]
+        vectors, scores = pool.vector[best], score[best]
         created = pool.created_at[best].astype(np.float64)  # int64 differences may overflow
-        newer = created[None, :] - created[:, None] >= DAY
-        near = score[best][None, :] >= self.near * score[best][:, None]
-        likeness[~(newer & near)] = 0.0
-        loss[best] = -self.strength * np.maximum(score[best], 0.0) * likeness.max(axis=1)
-        return loss
+        share = np.nan_to_num(pool.question_share[best].astype(np.float64))
+        closeness = min_max(pool.semantic)[best] + _CHANGE * pool.tells_change[best]
+        raised = scores.astype(np.float64)
+        older = np.flatnonzero(np.isin(best, pool.best_first(score)[: self.of]))
+        for place in older.tolist():
+            if scores[place] <= 0:
+                continue
+            newer = (created - created[place] >= DAY) & (share <= _ASKING)
+            may = newer & (scores >= self.near * scores[place]) & (scores <= scores[place])
+            if not may.any():
+                continue
+            alike = vectors @ vectors[place]
+            likely = closeness + _RATIO * scores / scores[place] - _CROWD * _likelier(alike, newer)
+            chosen = int(np.argmax(np.where(may, likely, -np.inf)))
+            if likely[chosen] >= self.least:
+                above = float(np.nextafter(np.float64(scores[place] * (1 + 1e-9)), np.inf))
+                raised[chosen] = max(raised[chosen], above)
+        gain[best] = raised - scores
+        return gain
+
+
+def _likelier(alike: NDArray[np.floating], among: NDArray[np.bool_]) -> Floats:
+    """How many of some rows are more alike than each row, at most :data:`_CROWDED`."""
+    others = np.sort(alike[among])
+    more: Floats = len(others) - np.searchsorted(others, alike, side="right").astype(np.float64)
+    return np.minimum(more, _CROWDED)

@@ -59,7 +59,7 @@ PROFILES: dict[str, str | Profile] = {
     **{name: name for name in ("balanced", "accurate", "fast", "recent", "lexical", "semantic")},
     "by their vectors": replace(
         _RRF,
-        rank=_RRF.rank.with_steps(Diversity(0.3), Duplicates(0.9), Update(0.2, 0.8, 0.5)),
+        rank=_RRF.rank.with_steps(Diversity(0.3), Duplicates(0.9), Update(3, 30, 0.5, 0.5)),
     ),
 }
 

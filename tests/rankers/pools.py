@@ -76,7 +76,7 @@ EVERYTHING = RankSettings(
         Recency(0.1, 90),
         Importance(0.1),
         Use(0.1, 20),
-        Update(0.1, 0.5, 0.5),
+        Update(3, 30, 0.5, 0.5),
         CrossEncoder("a-model", 1.0, 2),
         AskedBefore(0.7),
         Repeats(3),
@@ -219,6 +219,7 @@ questions = st.builds(
     of_role=st.sampled_from([None, "user", "assistant"]),
     asks_when=st.booleans(),
     asks_now=st.booleans(),
+    asks_present=st.booleans(),
     periods=st.lists(periods(), max_size=4).map(tuple),
 )
 
@@ -248,7 +249,7 @@ STEP_SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "recency": st.builds(Recency, _strengths, st.floats(1e-3, 1e6)),
     "importance": st.builds(Importance, _strengths),
     "use": st.builds(Use, _strengths, st.integers(1, 2**31)),
-    "update": st.builds(Update, _strengths, st.floats(-1, 1), _shares),
+    "update": st.builds(Update, _counts, st.integers(2, 100), _shares, st.floats(0, 2)),
     "cross_encoder": st.builds(CrossEncoder, st.just("a-model"), _weights, _counts),
     "asked_before": st.builds(AskedBefore, _shares),
     "repeats": st.builds(Repeats, st.integers(1, 50)),

@@ -16,15 +16,12 @@ from bruno_memory_vec.rankers import (
     Fusion,
     Pool,
     RankSettings,
-    Update,
     rank,
 )
-from bruno_memory_vec.rankers.steps.step import COMPARED
-from tests.rankers.pools import AXES, DAY, INT64, NOW, added, make_pool
+from tests.rankers.pools import AXES, DAY, NOW, added, make_pool
 
 Floats = NDArray[np.float64]
 A, B, C = [1.0, 0.0], [0.0, 1.0], [0.6, 0.8]
-UPDATE = Update(strength=0.3, similarity=0.5, near=0.5)
 shares = st.floats(0, 1)
 
 
@@ -84,76 +81,6 @@ def test_feedback_is_bounded(drawn: tuple[Pool, Floats], weight: float, best: in
     assert got.shape == score.shape
     assert (got >= 0).all()
     assert (got <= weight).all()
-
-
-# update
-
-
-def test_an_older_row_loses_to_a_newer_one_like_it() -> None:
-    pool = make_pool(2, vector=[A, C], created_at=[NOW - DAY, NOW])
-    # The cosine 0.6 is a fifth of the way from 0.5 to 1.
-    assert added(UPDATE, pool, np.array([1.0, 0.5])) == pytest.approx([-0.06, 0], abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("score", "age"),
-    [([1.0, 0.49], DAY), ([1.0, 0.5], DAY - 1), ([1.0, 0.5], 0), ([1.0, 0.5], -DAY)],
-)
-def test_nothing_is_lost_to_a_far_worse_or_an_equally_old_row(score: list[float], age: int) -> None:
-    pool = make_pool(2, vector=[A, C], created_at=[NOW - age, NOW])
-    assert added(UPDATE, pool, np.array(score))[0] == 0
-
-
-def test_the_likest_newer_row_counts() -> None:
-    pool = make_pool(3, vector=[A, C, A], created_at=[NOW - DAY, NOW, NOW])
-    got = added(UPDATE, pool, np.array([1.0, 1.0, 1.0]))
-    assert got == pytest.approx([-0.3, 0, 0], abs=1e-6)
-
-
-def test_a_chain_of_updates() -> None:
-    pool = make_pool(3, vector=[A, A, A], created_at=[NOW - 2 * DAY, NOW - DAY, NOW])
-    got = added(UPDATE, pool, np.array([2.0, 1.0, 1.0]))
-    assert got == pytest.approx([-0.6, -0.3, 0], abs=1e-6)
-
-
-def test_below_the_compared_rows_nothing_is_lost() -> None:
-    n = COMPARED + 2
-    pool = make_pool(n, vector=[A] * n, created_at=[NOW - DAY] * (n - 1) + [NOW])
-    score = np.array([*np.linspace(2, 1, n - 1), 3.0])
-    loss = added(UPDATE, pool, score)
-    assert (loss[: COMPARED - 1] < 0).all()
-    assert (loss[COMPARED - 1 :] == 0).all()
-
-
-@given(compared(), st.floats(0, 0.5), st.floats(-1, 1), shares)
-def test_update_as_the_formula_has_it(
-    drawn: tuple[Pool, Floats], strength: float, similarity: float, near: float
-) -> None:
-    pool, score = drawn
-    alike = cosines(pool)
-    expected = []
-    for i in range(len(pool)):
-        likeness = [0.0]
-        for j in range(len(pool)):
-            newer = int(pool.created_at[j]) - int(pool.created_at[i]) >= DAY
-            if newer and score[j] >= near * score[i]:
-                span = max(1 - similarity, 1e-9)
-                likeness.append(min(max((alike[i, j] - similarity) / span, 0), 1))
-        expected.append(-strength * max(score[i], 0) * max(likeness))
-    got = added(Update(strength, similarity, near), pool, score)
-    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
-    assert (got <= 0).all()
-    assert (got >= -strength * np.maximum(score, 0) - 1e-12).all()
-
-
-@given(st.lists(INT64, min_size=2, max_size=2, unique=True))
-def test_update_at_both_ends_of_time(created: list[int]) -> None:
-    pool = make_pool(2, vector=[A, A], created_at=created)
-    got = added(UPDATE, pool, np.array([1.0, 1.0]))
-    apart = abs(created[0] - created[1]) >= DAY
-    expected = [0.0, 0.0]
-    expected[created.index(min(created))] = -0.3 if apart else 0.0
-    assert got == pytest.approx(expected, abs=1e-6)
 
 
 # duplicates
@@ -277,7 +204,6 @@ def test_few_rows_or_no_vectors(n: int, vectors: bool) -> None:
     feedback = added(Feedback(1.0), pool, score)
     # Rows that are all alike all gain.
     assert feedback.tolist() == [float(vectors)] * n
-    assert added(UPDATE, pool, score).tolist() == [0] * n
     folded = [-1.0, 0.0] if n == 2 and vectors else [0.0] * n
     assert added(Duplicates(0.9), pool, score).tolist() == folded
     like = [-1.0, 0.0] if n == 2 and vectors else [0.0] * n
@@ -292,7 +218,6 @@ def test_unit_vectors_of_any_kind_give_numbers(seed: int, n: int) -> None:
     pool = make_pool(n, vector=rows, created_at=dice.integers(0, 9, n) * DAY)
     score = dice.normal(size=n)
     lost = [
-        added(UPDATE, pool, score),
         added(Duplicates(0.3), pool, score),
         added(Diversity(0.7), pool, score, k=5),
     ]
@@ -301,5 +226,5 @@ def test_unit_vectors_of_any_kind_give_numbers(seed: int, n: int) -> None:
         assert (loss <= 0).all()
     assert (added(Feedback(1.0), pool, score) <= 1).all()
     # A cosine is at most 1, and so is what a row loses, in units of the best score.
-    assert (lost[2] >= -0.7 * max(score.max(), 0) - 1e-6).all()
-    assert math.isclose(lost[2].max(), 0, abs_tol=1e-12)
+    assert (lost[1] >= -0.7 * max(score.max(), 0) - 1e-6).all()
+    assert math.isclose(lost[1].max(), 0, abs_tol=1e-12)

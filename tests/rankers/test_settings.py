@@ -94,7 +94,7 @@ def test_counts_are_whole_and_other_numbers_need_not_be() -> None:
         (Recency, {"strength": 0.6, "half_life_days": 90}, "strength"),
         (Recency, {"strength": 0.1, "half_life_days": 0}, "half_life_days"),
         (Importance, {"strength": -0.1}, "strength"),
-        (Update, {"strength": 0.1, "similarity": 1.1, "near": 0.5}, "similarity"),
+        (Update, {"of": 3, "among": 30, "near": 1.1, "least": 1.0}, "near"),
         (CrossEncoder, {"model": ""}, "model"),
         (CrossEncoder, {"model": 3}, "model"),
         (CrossEncoder, {"model": "m", "best": 0}, "best"),
