@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bruno_memory_vec.embedders.bruno import BrunoEmbedder
 from bruno_memory_vec.embedders.cache import CachedEmbedder
+from bruno_memory_vec.embedders.model2vec import Model2VecEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
@@ -20,6 +21,7 @@ __all__ = [
     "EmbedKind",
     "Embedder",
     "Fingerprint",
+    "Model2VecEmbedder",
     "SentenceTransformerEmbedder",
     "StaticEmbedder",
     "embed_texts",

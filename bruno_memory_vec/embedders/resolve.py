@@ -10,13 +10,15 @@ from bruno_core.interfaces import EmbeddingInterface
 
 from bruno_memory_vec.embedders.bruno import BrunoEmbedder
 from bruno_memory_vec.embedders.cache import MAX_BYTES, CachedEmbedder, cache_folder
+from bruno_memory_vec.embedders.model2vec import Model2VecEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.sentence_transformers import SentenceTransformerEmbedder
 from bruno_memory_vec.embedders.static import StaticEmbedder
 from bruno_memory_vec.errors import InvalidInputError
 
 _CHOICES = (
-    'Use "static", "static:FOLDER", "sentence-transformers:NAME_OR_PATH", the last also with '
+    'Use "static", "static:FOLDER", "model2vec:NAME_OR_PATH", '
+    '"sentence-transformers:NAME_OR_PATH", the last also with '
     '"?dim=256&device=cpu&precision=fp32", "hash" (for tests), '
     "an object with a `fingerprint` and an `embed` method, or a bruno_core EmbeddingInterface."
 )
@@ -45,8 +47,8 @@ def resolve_embedder(
 
     Args:
         spec: "static" (the weights in the package), "static:FOLDER", "hash" (the test
-            embedder), "sentence-transformers:NAME_OR_PATH", an `Embedder`, or an
-            `EmbeddingInterface`. The name or path may be followed by options of
+            embedder), "model2vec:NAME_OR_PATH", "sentence-transformers:NAME_OR_PATH", an
+            `Embedder`, or an `EmbeddingInterface`. The last one may be followed by options of
             `SentenceTransformerEmbedder`, as in a URL:
             ``?dim=256&device=cpu&precision=fp16&batch_size=64&revision=main``, also
             ``query_prompt`` and ``document_prompt``, with ``%20`` for a space
@@ -92,6 +94,8 @@ def _named(spec: str) -> Embedder:
         from bruno_memory_vec.embedders.hashing import HashEmbedder  # only tests want it
 
         return HashEmbedder()
+    if name == "model2vec" and argument:
+        return Model2VecEmbedder(argument)
     if name == "sentence-transformers" and argument:
         return _sentence_transformer(argument, spec)
     raise InvalidInputError("embedder", f"{spec!r} is not known", fix=_CHOICES)

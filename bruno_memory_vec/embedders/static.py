@@ -1,8 +1,8 @@
 """The default embedder: the mean of static token vectors. It needs only numpy and tokenizers.
 
-The token vectors were distilled from a sentence transformer once, by
-``scripts/distill_static.py``, and are shipped in ``weights/``. A text's vector is the
-mean of its tokens' vectors, which already carry a weight by how common the token is
+The token vectors were distilled from two sentence encoders once, an English and a multilingual one,
+by ``scripts/distill_static.py`` and ``scripts/add_languages.py``, and are in ``weights/``. A text's
+vector is the mean of its tokens' vectors, which already carry a weight by how common the token is
 (Arora et al., "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", 2017).
 """
 
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.known_letters import KnownLetters
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint, WordWeights
+from bruno_memory_vec.embedders.unigram import Unigram
+from bruno_memory_vec.embedders.word_pieces import WordPieces
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
 from bruno_memory_vec.indexers.forks import free_in_children
 
@@ -39,108 +41,15 @@ if TYPE_CHECKING:
         from importlib.abc import Traversable
 
 
-# How many words are cached, and the longest of them, in characters: about 5 MB.
-_MOST_WORDS = 20_000
-_LONGEST_WORD = 64
-
-# Other texts are always left to the tokenizer, which removes control characters, and has its own
-# rules for characters beyond ASCII.
-_PLAIN = re.compile(r"[\t\n\r -~]*")
-_WORDS = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
-
-
-class WordPieces:
-    """The tokens of texts, by a tokenizer and a cache of words. It is thread-safe.
-
-    Args:
-        tokenizer: splits words that are not cached.
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._by_words = _cuts_by_words(json.loads(tokenizer.to_str()))
-        # Replaced rather than cleared, because another thread may be reading it.
-        self._known: dict[str, list[int]] = {}
-
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of each text, as the tokenizer gives them."""
-        if not self._by_words:
-            return self._cut(texts)
-        plain = [_PLAIN.fullmatch(text) is not None for text in texts]
-        words = [
-            _WORDS.findall(text.lower()) for text, one in zip(texts, plain, strict=True) if one
-        ]
-        known = self._with(words)
-        if known is None:
-            return self._cut(texts)
-        found = (list(chain.from_iterable(map(known.__getitem__, each))) for each in words)
-        if all(plain):
-            return list(found)
-        others = iter(self._cut([text for text, one in zip(texts, plain, strict=True) if not one]))
-        return [next(found) if one else next(others) for one in plain]
-
-    def by_word(self, text: str) -> list[tuple[str, list[int]]]:
-        """The words of a text in their order, each with its token ids, as of :meth:`ids`."""
-        if self._by_words and _PLAIN.fullmatch(text) is not None:
-            words = _WORDS.findall(text.lower())
-            known = self._with([words])
-            if known is not None:
-                return [(word, known[word]) for word in words]
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        found: list[tuple[str, list[int]]] = []
-        last = None
-        for number, token, (start, end) in zip(
-            encoded.word_ids, encoded.ids, encoded.offsets, strict=True
-        ):
-            if found and number is not None and number == last:
-                word, ids = found[-1]
-                found[-1] = (word + text[start:end], [*ids, token])
-            else:
-                found.append((text[start:end], [token]))
-            last = number
-        return found
-
-    def _cut(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [one.ids for one in encoded]
-
-    def _with(self, words: Sequence[Sequence[str]]) -> dict[str, list[int]] | None:
-        """The cache with all of these words; None if they are too many or too long."""
-        known = self._known
-        new = set(chain.from_iterable(words)).difference(known)
-        if new:
-            if len(known) + len(new) > _MOST_WORDS:
-                new = set(chain.from_iterable(words))
-                known = {}
-            if len(new) > _MOST_WORDS or max(map(len, new)) > _LONGEST_WORD:
-                return None
-            listed = list(new)
-            known.update(zip(listed, self._cut(listed), strict=True))
-            self._known = known
-        return known
-
-
-def _cuts_by_words(tokenizer: dict[str, Any]) -> bool:
-    """Whether a tokenizer, given as its JSON, splits plain text into the words of `_WORDS`."""
-    normalizer = tokenizer.get("normalizer") or {}
-    return (
-        normalizer.get("type") == "BertNormalizer"
-        and normalizer.get("clean_text") is True
-        and normalizer.get("lowercase") is True
-        and (tokenizer.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer"
-        and (tokenizer.get("model") or {}).get("type") == "WordPiece"
-        # Added tokens are searched in the whole text before it is split.
-        and not tokenizer.get("added_tokens")
-        and tokenizer.get("truncation") is None
-        and tokenizer.get("padding") is None
-    )
-
-
 #: The longest text that is read whole, in characters: about ten thousand words, far more than one
 #: vector can represent. It bounds the time for a text to a few hundredths of a second.
 MAX_CHARS = 65_536
 # Of a longer text, this many evenly spread slices are read, so that its end counts too.
 _SLICES = 16
+#: The pieces of other languages' words, beside the tokenizer of one language: by piece the natural
+#: logarithm of its probability. Their rows follow those of the tokenizer, in this order.
+OTHERS = "others.json"
+
 # Work is done in blocks, so that memory does not grow with the batch: a token takes some
 # hundred bytes while it is an `Encoding`, and 1 kB while its row is float32.
 _CHARS_PER_BLOCK = 250_000
@@ -155,7 +64,7 @@ class StaticEmbedder:
 
     Queries and documents are embedded alike. The same text gives the same bits
     whatever else is in its batch. All instances of one folder share one copy of the
-    weights (about 8 MB), loaded at first use.
+    weights (about 25 MB), loaded at first use.
 
     Args:
         folder: a folder written by ``scripts/distill_static.py``; by default the weights
@@ -236,14 +145,11 @@ class StaticEmbedder:
         Raises:
             EmbeddingError: the weights are missing or damaged.
         """
-        tokenizer = _weights(self._folder).tokenizer
-        readable = [_readable(text) for text in texts]
-        encoded = tokenizer.encode_batch_fast(readable, add_special_tokens=False)
-        unknown = tokenizer.token_to_id("[UNK]")
-        return [
-            np.array([piece for piece in one.ids if piece != unknown], dtype=np.intp)
-            for one in encoded
-        ]
+        weights = _weights(self._folder)
+        cut = weights.pieces.ids([_readable(text) for text in texts])
+        ids = [np.array(one, dtype=np.intp) for one in cut]
+        # What nobody knows has a vector of zeros.
+        return [one[weights.scales[one] > 0] for one in ids]
 
     def piece_vectors(self, pieces: NDArray[np.intp]) -> NDArray[np.float32]:
         """The tokens' own vectors, float32 (len(pieces), dimension), of unit norm."""
@@ -356,18 +262,22 @@ def _load(folder: str | None) -> _Weights:
         with _place(folder).joinpath("scales.npy").open("rb") as file:
             scales = np.load(file).astype(np.float32)
         tokenizer = Tokenizer.from_buffer(_place(folder).joinpath("tokenizer.json").read_bytes())
+        pieces, count = WordPieces(tokenizer), tokenizer.get_vocab_size()
+        if OTHERS in about["files"]:
+            others = Unigram(json.loads(_place(folder).joinpath(OTHERS).read_bytes()))
+            pieces, count = WordPieces(tokenizer, others), count + len(others)
     except Exception as error:  # tokenizers raises plain Exception
         raise _damaged(folder, error) from error
-    if rows.shape != (tokenizer.get_vocab_size(), about["dimension"]) or rows.dtype != np.int8:
+    if rows.shape != (count, about["dimension"]) or rows.dtype != np.int8:
         raise _damaged(folder, ValueError(f"rows.npy is {rows.dtype} {rows.shape}"))
     if scales.shape != (len(rows),):
         raise _damaged(folder, ValueError(f"scales.npy has shape {scales.shape}"))
-    return _Weights(rows, scales, tokenizer, WordPieces(tokenizer))
+    return _Weights(rows, scales, tokenizer, pieces)
 
 
 @lru_cache(maxsize=4)
 def _known_letters(folder: str | None) -> KnownLetters:
-    return KnownLetters(_weights(folder).tokenizer.get_vocab())
+    return KnownLetters(_weights(folder).pieces.vocabulary())
 
 
 def _about(folder: str | None) -> dict[str, Any]:

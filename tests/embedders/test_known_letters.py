@@ -67,10 +67,11 @@ def test_syllables_of_hangul_and_wide_or_long_kana_are_known() -> None:
     assert known.share("가a") == 0.5
 
 
-def test_the_default_embedder_knows_english_and_letters_with_accents() -> None:
+def test_the_default_embedder_knows_the_scripts_of_its_languages() -> None:
     embedder = StaticEmbedder()
     assert isinstance(embedder, KnowsShare)
-    for text in ("Where did we stay?", "Which café in Zürich?", "", "2025", "\ud800 where"):
+    said = ("今天的会议", "昨日のごはん", "어제 저녁", "встреча", "اجتماع")
+    for text in ("Where did we stay?", "Which café in Zürich?", "", "2025", "\ud800 where", *said):
         assert embedder.known_share(text) == 1.0, text
 
 

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from bruno_memory_vec.embedders import static
-from bruno_memory_vec.embedders.static import WordPieces
+from bruno_memory_vec.embedders import static, word_pieces
+from bruno_memory_vec.embedders.unigram import Unigram
+from bruno_memory_vec.embedders.word_pieces import WordPieces
 from tests.amounts import amount
 
 _WORDS = st.sampled_from(
@@ -70,7 +71,7 @@ def test_known_words_are_not_cut_again(tokenizer: Tokenizer) -> None:
 
 
 def test_memory_is_bounded(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(static, "_MOST_WORDS", 10)
+    monkeypatch.setattr(word_pieces, "_MOST_WORDS", 10)
     pieces = WordPieces(tokenizer)
     for start in range(0, 200, 4):
         given = [f"w{n} said x{n}" for n in range(start, start + 4)]
@@ -85,7 +86,7 @@ def test_memory_is_bounded(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 
 def test_threads_share_it(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one replaces what is remembered, another reads on in what it began with."""
-    monkeypatch.setattr(static, "_MOST_WORDS", 40)
+    monkeypatch.setattr(word_pieces, "_MOST_WORDS", 40)
     pieces = WordPieces(tokenizer)
     given = [[f"w{n} and w{n + 1}, w{n % 7}" for n in range(k, k + 9)] for k in range(300)]
     expected = [own(tokenizer, each) for each in given]
@@ -116,3 +117,69 @@ def test_another_tokenizer_cuts_for_itself(tokenizer: Tokenizer, change: dict[st
     other = Tokenizer.from_str(json.dumps(made))
     given = ["The ferry leaves at nine: U.S. time?!", "ferry leaves"]
     assert WordPieces(other).ids(given) == own(other, given)
+
+
+OTHERS = {
+    "\u2581und": -4.0,
+    "\u2581haus": -9.0,
+    "t\u00fcr": -9.0,
+    "\u6771": -8.0,
+    "\u4eac": -8.0,
+    "\u6771\u4eac": -9.0,
+    "\u2581caf\u00e9": -9.0,
+    "\u2581\u043f\u0440\u0438": -9.0,
+    "\u0432\u0435\u0442": -9.0,
+}
+
+
+def named(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    """The pieces of ids, the others with a star."""
+    first = tokenizer.get_vocab_size()
+    others = list(OTHERS)
+    return [tokenizer.id_to_token(n) if n < first else f"*{others[n - first]}" for n in ids]
+
+
+def test_a_word_is_cut_by_the_vocabulary_that_needs_fewer_pieces(tokenizer: Tokenizer) -> None:
+    pieces = WordPieces(tokenizer, Unigram(OTHERS))
+    wanted = {
+        "the harbour": ["the", "harbour"],
+        "und": ["*\u2581und"],  # English has it whole, too
+        "Haust\u00fcr": ["*\u2581haus", "*t\u00fcr"],
+        "Caf\u00e9": ["*\u2581caf\u00e9"],
+        "na\u00efve": ["naive"],  # the others do not know all of it
+        "\u6771\u4eac!": ["*\u6771\u4eac", "!"],
+        "\u4eac\u6771\u897f": ["*\u4eac", "*\u6771"],
+        "\u043f\u0440\u0438\u0432\u0435\u0442, you": [
+            "*\u2581\u043f\u0440\u0438",
+            "*\u0432\u0435\u0442",
+            ",",
+            "you",
+        ],
+        "in3\u4eac": ["in", "##3", "*\u4eac"],
+    }
+    for text, named_pieces in wanted.items():
+        for _ in range(2):  # the second time from memory
+            assert named(tokenizer, pieces.ids([text])[0]) == named_pieces, text
+
+
+@settings(max_examples=amount(100, 1000))
+@given(texts)
+@example("\u6771\u4eac" * 40 + " \u00fc" * 70 + "x" * 200)
+def test_the_words_of_a_text_hold_its_pieces(tokenizer: Tokenizer, text: str) -> None:
+    for pieces in (WordPieces(tokenizer), WordPieces(tokenizer, Unigram(OTHERS))):
+        found = [one for _, ids in pieces.by_word(text) for one in ids]
+        assert found == pieces.ids([text])[0]
+
+
+def test_more_words_than_are_kept(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_pieces, "_MOST_WORDS", 10)
+    given = [" ".join(f"v{n}" for n in range(50)), "z" * 90 + " caf\u00e9 \u6771\u4eac"]
+    pieces = WordPieces(tokenizer, Unigram(OTHERS))
+    assert pieces.ids(given) == [pieces.ids([text])[0] for text in given]
+    assert len(pieces._known) <= 10
+
+
+def test_a_second_vocabulary_needs_words(tokenizer: Tokenizer) -> None:
+    made = {**json.loads(tokenizer.to_str()), "normalizer": None}
+    with pytest.raises(ValueError, match="second tokenizer"):
+        WordPieces(Tokenizer.from_str(json.dumps(made)), Unigram(OTHERS))
