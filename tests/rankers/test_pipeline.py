@@ -216,7 +216,7 @@ def test_signals_sum_to_the_score_and_nothing_is_nan(
     total = np.zeros(len(pool)) + sum(ranking.signals.values())
     np.testing.assert_allclose(total, ranking.score, atol=1e-9, rtol=1e-9)
     # A row loses below 0 only where the settings say so.
-    if not any(how.get(step) for step in ("learned", "diversity", "duplicates")):
+    if not any(how.get(step) for step in ("learned", "diversity", "duplicates", "asked_before")):
         assert (ranking.score >= 0).all()
 
 
