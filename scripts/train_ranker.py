@@ -110,7 +110,7 @@ def _arguments() -> argparse.Namespace:
         metavar="KIND=PATH",
         help="a data set with a dev split, as benchmarks.retrieval takes it; may be repeated",
     )
-    parser.add_argument("--profile", default="accurate", help="its [learned] is left out")
+    parser.add_argument("--profile", default="balanced", help="its [learned] is left out")
     parser.add_argument("--embedder", action="append", help="may be repeated (default: static)")
     parser.add_argument("--pull", type=float, default=0.01, help="towards the common factor")
     parser.add_argument("--common", type=float, default=4.0, help="the common factor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from bruno_memory_vec.indexers.snapshot import HeldRows
 from bruno_memory_vec.rankers import (
     STEPS,
     Ask,
+    Coverage,
     Fusion,
     FusionMethod,
     Learned,
@@ -74,13 +76,15 @@ def test_rank(benchmark: BenchmarkFixture, profile: Any, rows: int) -> None:
     assert len(ranking.order) == K
 
 
-@pytest.mark.parametrize("name", ["balanced", "accurate"])
+@pytest.mark.parametrize("with_words", [False, True])
 def test_make_pool(
-    benchmark: BenchmarkFixture, name: str, texts: list[str], vectors: NDArray[np.float32]
+    benchmark: BenchmarkFixture, with_words: bool, texts: list[str], vectors: NDArray[np.float32]
 ) -> None:
-    """From rows in memory, 300 of them; for ``accurate`` with the words of their texts."""
+    """From rows in memory, 300 of them; with the words of their texts where a step needs them."""
     benchmark.group = "a pool of 300 rows"
-    profile = load_profile(name)
+    profile = load_profile("balanced")
+    if with_words:
+        profile = replace(profile, rank=profile.rank.with_steps(Coverage(1.0)))
     snapshot = HeldRows(data.rows(texts[:300], vectors[:300]), mixed=True).snapshot()
     score = np.full(300, np.nan, np.float32)
     score[::3] = np.linspace(1, 0, 100, dtype=np.float32)

@@ -79,7 +79,7 @@ async def test_the_same_hits(both: tuple[VectorMemory, VectorMemory]) -> None:
         {"conversation_id": demo.questions()[0].conversation_id},
         {"min_importance": 0.6},
         {"min_similarity": 0.3},
-        {"profile": "accurate"},
+        {"profile": "recent"},
         {"profile": "lexical"},
         {"profile": "semantic"},
         {"user_id": ALL_USERS, "k": 30},

@@ -56,7 +56,7 @@ WHERE: list[dict[str, Any]] = [
 METADATA: list[dict[str, Any]] = [{}, {"speaker": "Ana"}, {"speaker": "Ben", "importance": 0.9}]
 _RRF = load_profile("rrf")
 PROFILES: dict[str, str | Profile] = {
-    **{name: name for name in ("balanced", "accurate", "fast", "recent", "lexical", "semantic")},
+    **{name: name for name in ("balanced", "fast", "recent", "lexical", "semantic")},
     "by their vectors": replace(
         _RRF,
         rank=_RRF.rank.with_steps(Diversity(0.3), Duplicates(0.9), Update(3, 30, 0.5, 0.5)),
