@@ -343,6 +343,7 @@ class VectorMemory(MemoryInterface):
         min_importance: float = 0.0,
         min_confidence: float = 0.0,
         min_similarity: float = 0.0,
+        min_confidence_of_answer: float = 0.0,
         include_expired: bool = False,
         profile: str | Profile | None = None,
         now: datetime | None = None,
@@ -371,8 +372,10 @@ class VectorMemory(MemoryInterface):
                 has removed among it, is not there; what was replaced is seen as it is now; and how
                 rare a word is, is counted over all rows of today. Instead of ``now``.
             min_importance: 0..1. A message has 0.5, or ``metadata["importance"]``.
-            min_confidence: 0..1.
+            min_confidence: 0..1, the least ``confidence`` of a memory, as it was stored.
             min_similarity: 0..1, the least cosine similarity to the question.
+            min_confidence_of_answer: 0..1. Nothing is returned, and nothing counted as recalled,
+                where ``Hits.confidence`` is less: where the hits are less likely to hold an answer.
             include_expired: also memories past their ``expires_at``.
             profile: how to rank, instead of the memory's own profile.
             now: the time that recency and expiry refer to (naive is UTC). Default: the present.
@@ -409,6 +412,9 @@ class VectorMemory(MemoryInterface):
             now=here,
             then=then,
             min_similarity=checks.unit_interval("min_similarity", min_similarity),
+            min_confidence_of_answer=checks.unit_interval(
+                "min_confidence_of_answer", min_confidence_of_answer
+            ),
         )
         return await (await self._lazy.get()).retriever.recall(request, count_use=not then)
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .query import EVERYONE, Candidates, LexicalQuery, RowFilter, Scope
+from .query import EVERYONE, AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
@@ -293,6 +293,23 @@ class WeighsTerms(Protocol):
 
         Terms that the scope's user does not have are left out. This blocks, and any thread may
         call it; right after a search with the same query it takes some microseconds.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsTerms(Protocol):
+    """A ``LexicalIndex`` that tells how rare a question's terms are, also those that no row has."""
+
+    def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
+        """The terms that a question is searched by, and in how many rows each stands.
+
+        This blocks, and any thread may call it; right after a search with the same query it takes
+        some microseconds.
+
+        Args:
+            query: the question.
+            scope: whose rows are counted; only its user counts. Without one, all rows.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -163,6 +164,27 @@ class LexicalQuery:
     text: str
     drop_stopwords: bool = True
     phrase_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTerms:
+    """The terms that a question is searched by, and how many of a user's rows have each.
+
+    Attributes:
+        total: how many rows the user has.
+        times: by term, how often the question has it.
+        having: by the same terms, in how many of those rows each stands; 0 for a term of none.
+    """
+
+    total: int
+    times: Mapping[str, int]
+    having: Mapping[str, int]
+
+    def joined(self, other: AskedTerms) -> AskedTerms:
+        """The same of the rows of both, none of which is in both."""
+        terms = {**self.times, **other.times}
+        having = {term: self.having.get(term, 0) + other.having.get(term, 0) for term in terms}
+        return AskedTerms(self.total + other.total, terms, having)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

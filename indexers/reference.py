@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .query import EVERYONE, Candidates, Condition, LexicalQuery, RowFilter, Scope
+from .query import EVERYONE, AskedTerms, Candidates, Condition, LexicalQuery, RowFilter, Scope
 from .schema import LEXICAL_COLUMNS, Key, key_of, row_schema
 from .text.analysis import Analyser, gram_weight, inverse_document_frequency, is_unspaced
 
@@ -223,6 +223,13 @@ class ReferenceLexicalIndex:
         held = {term for row in self._terms(scope) for term in row}
         wanted = {term: times for term, times in Counter(terms).items() if term in held}
         return {term: times * self._weight(term, scope, weigh) for term, times in wanted.items()}
+
+    def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
+        rows = self._terms(scope)
+        times = Counter(self._analyser.question(query.text, drop_stopwords=query.drop_stopwords))
+        having = {term: sum(term in row for row in rows) for term in times}
+        return AskedTerms(len(rows), dict(times), having)
 
     def _weight(self, term: str, scope: Scope, weigh: Callable[[int, int], float]) -> float:
         """The weight of a term by the rows of the scope's user, and by how many have it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import steps
+from .confidence import Evidence, read_evidence
 from .cues import Cues, read_cues
 from .fusion import Fusion, FusionMethod
 from .pipeline import rank
@@ -14,6 +15,7 @@ from .steps import *  # noqa: F403  a step is named once, in the list of all
 __all__ = [
     "CandidateSettings",
     "Cues",
+    "Evidence",
     "Fusion",
     "FusionMethod",
     "Pool",
@@ -24,6 +26,7 @@ __all__ = [
     "Ranking",
     "rank",
     "read_cues",
+    "read_evidence",
     "read_question",
 ]
 __all__ += steps.__all__

@@ -38,7 +38,7 @@ def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
         data = report["data"]
         sections.setdefault(f"{data['name']}-{data['split']}", []).append(report)
     files = []
-    with _matplotlib("matplotlib").rc_context({"svg.hashsalt": "bruno", "font.size": 9}):
+    with _settings():
         for name, runs in sections.items():
             for kind, figure in (
                 ("quality", _quality(name, runs)),
@@ -48,6 +48,26 @@ def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
                 figure.savefig(path, **_SAVE)
                 files.append(path)
     return files
+
+
+def draw_reliability(rows: Sequence[tuple[float, float, int]], path: Path) -> None:
+    """How often the hits held an answer, against the confidence that they do.
+
+    Args:
+        rows: the mean confidence, that share, and the number of questions.
+        path: the SVG file.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    with _settings():
+        figure, axes = _axes(4.5, 4)
+        axes.plot([0, 1], [0, 1], ":", color="#888888")
+        axes.plot([mean for mean, _, _ in rows], [share for _, share, _ in rows], "o-")
+        axes.set(xlabel="confidence", ylabel="an answer was among the first ten hits")
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.grid(alpha=0.3)
+        figure.savefig(path, **_SAVE)
 
 
 def _quality(name: str, runs: Sequence[Report]) -> Any:
@@ -97,6 +117,10 @@ def _labels(runs: Sequence[Report]) -> list[str]:
         else str(run["system"])
         for run in runs
     ]
+
+
+def _settings() -> Any:
+    return _matplotlib("matplotlib").rc_context({"svg.hashsalt": "bruno", "font.size": 9})
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:

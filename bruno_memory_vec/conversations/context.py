@@ -193,6 +193,8 @@ class ContextRecall:
             k=2 * self._config.recall_k + len(shown),
             profile=self._profile,
             now=now,
+            min_confidence_of_answer=self._config.recall_confidence,
+            seen=frozenset(shown),
         )
         try:
             hits = await retriever.recall(request, count_use=False)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.prompts.hidden_characters import marked
-from bruno_memory_vec.rankers import Pool, Ranking
+from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.recall.passages.windows import Passage
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
@@ -128,10 +128,28 @@ class Hit:
 
 
 class Hits(list[Hit]):
-    """Hits, best first: a list that shows itself as a table in a notebook."""
+    """Hits, best first: a list that shows itself as a table in a notebook.
 
-    def __init__(self, hits: Iterable[Hit] = ()) -> None:
+    A part of it (``hits[:3]``) has the evidence of the whole recall.
+
+    Args:
+        hits: the hits.
+        evidence: what says whether they hold an answer; None where nothing was found.
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), evidence: Evidence | None = None) -> None:
         super().__init__(hits)
+        #: What :attr:`confidence` is made of.
+        self.evidence = evidence
+
+    @property
+    def confidence(self) -> float:
+        """The probability that an answer is among the first ten hits, 0..1; 0 for none.
+
+        :mod:`bruno_memory_vec.rankers.confidence` has the formula. It is that of the recall: of
+        hits that ``min_confidence_of_answer`` has kept back, too.
+        """
+        return 0.0 if self.evidence is None else self.evidence.confidence()
 
     @overload
     def __getitem__(self, place: SupportsIndex) -> Hit: ...
@@ -141,10 +159,14 @@ class Hits(list[Hit]):
 
     def __getitem__(self, place: SupportsIndex | slice) -> Hit | Hits:
         found = super().__getitem__(place)
-        return Hits(found) if isinstance(found, list) else found
+        return Hits(found, self.evidence) if isinstance(found, list) else found
 
     def __str__(self) -> str:
-        return "\n".join(str(hit) for hit in self) or "no hits"
+        lines = [str(hit) for hit in self] or ["no hits"]
+        return "\n".join([*lines, *self._doubt()])
+
+    def _doubt(self) -> list[str]:
+        return [] if self.evidence is None else [f"confidence {self.confidence:.2f}"]
 
     def _repr_html_(self) -> str:
         signals = (item for hit in self for item in hit.signals.items())
@@ -166,7 +188,8 @@ class Hits(list[Hit]):
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
             for row in rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        below = "".join(f"<p>{line}</p>" for line in self._doubt())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 
 def columns_of(pool: Pool, best: NDArray[np.int64]) -> tuple[str, ...]:

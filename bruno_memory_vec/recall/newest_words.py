@@ -16,8 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex, SplitsPending
-from bruno_memory_vec.indexers.query import Candidates, LexicalQuery, RowFilter, Scope
+from bruno_memory_vec.indexers.protocols import (
+    CountsWords,
+    LexicalIndex,
+    SplitsPending,
+    TellsTerms,
+)
+from bruno_memory_vec.indexers.query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 
 # Of more waiting rows than this, others' are not waited for; this many take a tenth of a second.
 _MANY = 5_000
@@ -116,6 +121,13 @@ class Both:
         rows, having = old.document_frequencies(words, scope)
         more, besides = new.document_frequencies(words, scope)
         return rows + more, np.where(having < 0, having, having + besides)
+
+    def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`, where both do."""
+        old, new = self._index, self._newest
+        if not isinstance(old, TellsTerms) or not isinstance(new, TellsTerms):
+            return AskedTerms(0, {}, {})
+        return old.asked_terms(query, scope).joined(new.asked_terms(query, scope))
 
 
 def _own(tables: list[pa.Table], user: str) -> list[pa.Table]:

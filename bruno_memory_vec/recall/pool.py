@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.query import Candidates
+from bruno_memory_vec.indexers.query import AskedTerms, Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.rankers import AskedBefore, Pool, Question, Ranking, Repeats, rank
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall import copies, repeats
+from bruno_memory_vec.recall.answered import evidence_of
 from bruno_memory_vec.recall.cross_encoder import cross_score
 from bruno_memory_vec.recall.hits import Hits, columns_of, make_hits
 from bruno_memory_vec.recall.in_period import FindWords, InPeriod, propose_in_period
@@ -43,6 +44,7 @@ class ReadQuestion(NamedTuple):
         lexical: its lexical candidates.
         question: its cues.
         known: the share of it that the embedder knows, 0..1.
+        terms: its terms, counted; None where words were not asked for.
     """
 
     vector: NDArray[np.float32]
@@ -50,6 +52,7 @@ class ReadQuestion(NamedTuple):
     lexical: Candidates
     question: Question
     known: float = 1.0
+    terms: AskedTerms | None = None
 
 
 class Found(NamedTuple):
@@ -209,6 +212,8 @@ def finish(
 ) -> tuple[Hits, NDArray[np.int64]]:
     """Rank the candidates; returns the best hits, best first, and their ``seq``.
 
+    None where they are less likely to hold an answer than the request wants.
+
     Args:
         proposed: the candidates, and their rows in memory.
         request: the request.
@@ -255,10 +260,14 @@ def finish(
             return Hits(), rows
         ranked = _ranked(snapshot, rows, sides, passages, uses, request, read, proposed.found)
     pool, ranking, shown = ranked
+    evidence = evidence_of(pool, ranking, shown, request, read.question, read.terms)
+    if evidence.confidence() < request.min_confidence_of_answer:
+        return Hits((), evidence), np.empty(0, np.int64)
     parts = {} if look is None else _passages_of(snapshot, rows[ranking.order], passages, look)
     places = [parts.get(row) for row in rows[ranking.order].tolist()]
     others = _others(snapshot, rows[ranking.order], proposed.found.said)
-    return make_hits(shown, ranking, ranking.order, places, others), pool.seq[ranking.order]
+    hits = make_hits(shown, ranking, ranking.order, places, others)
+    return Hits(hits, evidence), pool.seq[ranking.order]
 
 
 def _passages_of(

@@ -37,6 +37,8 @@ class RecallRequest:
         then: whether the recall answers as at ``now``, an earlier time: what was recalled since
             does not count.
         min_similarity: only rows whose cosine similarity to the question is at least this.
+        min_confidence_of_answer: no hits where it is less probable, 0..1, that they hold an answer.
+        seen: ids of rows that are no answer, because who asks has them before their eyes.
     """
 
     query: str
@@ -47,6 +49,8 @@ class RecallRequest:
     now: datetime
     then: bool = False
     min_similarity: float = 0.0
+    min_confidence_of_answer: float = 0.0
+    seen: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "query", self.query[:READ_CHARACTERS])

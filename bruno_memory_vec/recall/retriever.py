@@ -23,9 +23,10 @@ from bruno_memory_vec.indexers.protocols import (
     LexicalIndex,
     Refreshes,
     RowIndex,
+    TellsTerms,
     WeighsTerms,
 )
-from bruno_memory_vec.indexers.query import Candidates, RowFilter, Scope
+from bruno_memory_vec.indexers.query import AskedTerms, Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.logs import get_logger
@@ -207,10 +208,10 @@ class Retriever:
 
     async def _asked(self, request: RecallRequest, words: Words) -> ReadQuestion:
         """As :meth:`_read`, for an embedder that is not light."""
-        vector, (lexical, question) = await asyncio.gather(
+        vector, (lexical, question, terms) = await asyncio.gather(
             self._vector(request), asyncio.to_thread(self._read_words, request, words, turns=True)
         )
-        return ReadQuestion(vector, vector, lexical, question, self._known(request))
+        return ReadQuestion(vector, vector, lexical, question, self._known(request), terms)
 
     async def _vector(self, request: RecallRequest) -> NDArray[np.float32]:
         """The question's vector, float32 (d,); empty where nothing needs it."""
@@ -236,8 +237,8 @@ class Retriever:
         if request.needs_vector:
             plain = embed_here(self._embedder, [request.query], "query")[0]
             weighted = self._weighted(request, words, plain)
-        lexical, question = self._read_words(request, words, turns=turns, long=long)
-        return ReadQuestion(weighted, plain, lexical, question, self._known(request))
+        lexical, question, terms = self._read_words(request, words, turns=turns, long=long)
+        return ReadQuestion(weighted, plain, lexical, question, self._known(request), terms)
 
     def _known(self, request: RecallRequest) -> float:
         """The share of the question that the embedder knows."""
@@ -259,16 +260,26 @@ class Retriever:
 
     def _read_words(
         self, request: RecallRequest, words: Words, *, turns: bool, long: bool = True
-    ) -> tuple[Candidates, Question]:
-        """The lexical candidates and the cues of the question."""
+    ) -> tuple[Candidates, Question, AskedTerms | None]:
+        """The lexical candidates, the cues of the question, and its terms, counted."""
         question = read_question(
             request.query, micros(request.now), request.now.tzinfo or timezone.utc
         )
         if not request.lexical_limit:
-            return Candidates.empty(), question
+            return Candidates.empty(), question, None
         find = self._find_words(request, words, turns=turns)
         limit = request.lexical_reach if long else request.lexical_limit
-        return find(limit, request.where), question
+        return find(limit, request.where), question, self._terms(request, words)
+
+    def _terms(self, request: RecallRequest, words: Words) -> AskedTerms | None:
+        """The terms of the question, counted; None where the lexical index cannot tell them."""
+        if not isinstance(words, TellsTerms):
+            return None
+        try:
+            return words.asked_terms(request.lexical_query, request.scope)
+        except EngineError as error:
+            self._words_failed = error
+            return None
 
     def _find_words(
         self, request: RecallRequest, words: Words, *, turns: bool

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
-from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex, WeighsTerms
+from bruno_memory_vec.indexers.protocols import CountsWords, LexicalIndex, TellsTerms, WeighsTerms
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.reference import ReferenceLexicalIndex
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
@@ -289,6 +289,27 @@ class LexicalIndexConformance(EngineSuite):
                 for term, weight in weights.items()
             )
             assert score == pytest.approx(wanted, rel=1e-4)
+
+    async def test_a_questions_terms_are_counted_among_the_users_rows(
+        self, empty: LexicalIndex
+    ) -> None:
+        if not isinstance(empty, TellsTerms):
+            pytest.skip("it does not tell terms")
+        rows = [message(0, "Hotels in Lisbon"), message(1, "a hotel, a hotel"), message(2, "rain")]
+        empty.add(self.lexical_rows(*rows, message(3, "hotel Lisbon", user_id="ben")))
+        await empty.commit()
+        question = LexicalQuery("Which HOTEL, the hotels in Lisbon or in Porto?")
+        own = empty.asked_terms(question, Scope("ana"))
+        assert own.total == 3
+        assert own.times == {"hotel": 2, "lisbon": 1, "porto": 1}
+        assert own.having == {"hotel": 2, "lisbon": 1, "porto": 0}
+        everyone = empty.asked_terms(question, EVERYONE)
+        assert (everyone.total, everyone.having["lisbon"], everyone.having["porto"]) == (4, 2, 0)
+        assert empty.asked_terms(LexicalQuery("?!"), Scope("ana")).times == {}
+        # It counts anew after a change.
+        empty.add(self.lexical_rows(message(4, "Porto")))
+        await empty.commit()
+        assert empty.asked_terms(question, Scope("ana")).having["porto"] == 1
 
     async def test_a_very_long_question(self, index: LexicalIndex) -> None:
         text = " ".join(f"word{i}" for i in range(1_500)) + " quiet"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..aio import LoopLock, yielding_gil
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..forks import spare_in_children
-from ..query import Candidates, LexicalQuery, RowFilter, Scope
+from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
 from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, RowCounts, build_schema
@@ -396,6 +396,11 @@ class TantivyIndex:
         """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
         with self._errors("weigh terms"):
             return self._query.term_weights(query, scope, *self._searcher())
+
+    def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
+        with self._errors("count terms"):
+            return self._query.asked_terms(query, scope, *self._searcher())
 
     def _searcher(self) -> tuple[tantivy.Searcher, RowCounts]:
         """A searcher, and what was counted in its rows: the words of a question are counted for

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from ..query import Condition, LexicalQuery, RowFilter, Scope
+from ..query import AskedTerms, Condition, LexicalQuery, RowFilter, Scope
 from ..schema import LEXICAL_COLUMNS, micros, row_schema
 from ..text.analysis import Analyser, gram_weight, inverse_document_frequency, is_unspaced
 
@@ -128,6 +128,18 @@ class QueryBuilder:
             frequency = {term: frequency[term] for term in rarest[:_MOST_QUERY_TERMS]}
         grams = is_unspaced(query.text)
         return terms, frequency, *self._weights(frequency, scope, searcher, known, grams=grams)
+
+    def asked_terms(
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
+    ) -> AskedTerms:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
+        terms, frequency, _, _ = self._terms(query, scope, searcher, known)
+        times = {term: count for term, count in Counter(terms).items() if term in frequency}
+        if scope.user_id is None:
+            return AskedTerms(searcher.num_docs, times, frequency)
+        having = self._of_user(frequency, scope.user_id, searcher, known)
+        # Removed rows are counted until their segment is merged.
+        return AskedTerms(searcher.doc_freq("user_id", scope.user_id), times, having)
 
     def document_frequencies(
         self, words: Sequence[str], scope: Scope, searcher: tantivy.Searcher, known: RowCounts

@@ -39,7 +39,7 @@ class Speaker:
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), 0..weight."""
-        share = _by_name(pool, ask.question)
+        share = asked_by_name(pool, ask.question)
         if share is None:
             share = _by_role(pool, ask.question)
         if share is None:
@@ -47,7 +47,9 @@ class Speaker:
         return self.weight * share
 
 
-def _by_name(pool: Pool, question: Question) -> Floats | None:
+def asked_by_name(pool: Pool, question: Question) -> Floats | None:
+    """Of each row, float64 (n,): 1 if the question names its speaker, 0 if it names another, 0.5 if
+    its speaker is not known. None where it names none, or all of them."""
     named = np.array([question.names(name) for name in pool.speakers], bool)
     if not named.any() or named.all():
         return None

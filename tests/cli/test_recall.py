@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -260,3 +261,20 @@ def test_as_of(run: Run, lines: Run, tmp_path: Path) -> None:
     assert [hit["content"] for hit in then.json["hits"]] == ["hazel 03"]
     assert run("recall", "hazel", "--as-of", "9999-12-31T23:59:59Z", *store).code == 0
     assert run("recall", "hazel", "--as-of", "then", *store).code == 2
+
+
+def test_how_likely_an_answer_is(run: Run, store: list[str]) -> None:
+    known = run("recall", "guesthouse in Alfama", "--user", "ana", *store)
+    assert re.search(r"an answer is \d+ % likely", known.out)
+    least = ("--min-confidence-of-answer", "0.5", "--user", "ana")
+    sure = run("recall", "guesthouse in Alfama", *least, "--json", *store)
+    assert sure.json["confidence"] > 0.5
+    assert sure.json["hits"]
+    unsure = run("recall", "the rent of a garage in Graz", *least, "--json", *store)
+    assert unsure.code == 3
+    assert unsure.json["hits"] == []
+    assert 0 < unsure.json["confidence"] < 0.3
+    told = run("recall", "the rent of a garage in Graz", *least, *store)
+    assert told.code == 3
+    assert re.search(r"nothing found in the memory of 'ana': an answer is \d+ % likely", told.err)
+    assert run("recall", "tea", "--min-confidence-of-answer", "2", *store).code == 2

@@ -64,6 +64,7 @@ async def agree(one: VectorMemory, other: VectorMemory, question: str, **asked: 
     for hit, like in zip(mine, theirs, strict=True):
         assert hit.score == pytest.approx(like.score, abs=1e-4)
         assert hit.signals == pytest.approx(like.signals, abs=1e-4)
+    assert mine.confidence == pytest.approx(theirs.confidence, abs=1e-4)
     return len(mine)
 
 
@@ -79,6 +80,7 @@ async def test_the_same_hits(both: tuple[VectorMemory, VectorMemory]) -> None:
         {"conversation_id": demo.questions()[0].conversation_id},
         {"min_importance": 0.6},
         {"min_similarity": 0.3},
+        {"min_confidence_of_answer": 0.5},
         {"profile": "recent"},
         {"profile": "lexical"},
         {"profile": "semantic"},

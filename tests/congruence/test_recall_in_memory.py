@@ -146,6 +146,7 @@ async def test_the_same_hits(both: tuple[VectorMemory, VectorMemory], profile: s
             for mine, theirs in zip(one, other, strict=True):
                 assert mine.score == pytest.approx(theirs.score, abs=1e-5)
                 assert mine.signals == pytest.approx(theirs.signals, abs=1e-5)
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
             found += len(one)
     assert found > 200
     assert (await in_memory.health())["rows"]["cache"]["hits"] > 30

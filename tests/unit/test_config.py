@@ -59,6 +59,7 @@ def test_arguments_come_before_the_environment(
         ({"short_term_ttl": timedelta(0)}, "short_term_ttl"),
         ({"recall_tokens": 1}, "recall_tokens"),
         ({"recall_k": "many"}, "recall_k"),
+        ({"recall_confidence": 1.5}, "recall_confidence"),
         ({"colour": "red"}, "colour"),
     ],
     ids=str,

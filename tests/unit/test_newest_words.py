@@ -93,3 +93,17 @@ async def test_a_commit_that_fails_is_told_and_tried_again(
     assert await found(memory, "red", "ben") == ["a red apple"]
     assert (await memory.maintain()).ok
     assert (await memory.health())["status"] == "ok"
+
+
+async def test_the_confidence_knows_the_new_words_too(memory: VectorMemory) -> None:
+    index = await index_of(memory)
+    async with index._committing:
+        await say(memory, "ana", *(f"apple {number}" for number in range(40)))
+        await say(memory, "ben", "a turquoise bicycle")
+        ask = memory.recall("turquoise apple", user_id="ben", profile="lexical")
+        early = await asyncio.wait_for(ask, _SOON)
+    later = await memory.recall("turquoise apple", user_id="ben", profile="lexical")
+    for hits in (early, later):
+        assert hits.evidence is not None
+        assert hits.evidence.by_words
+        assert hits.evidence.known == pytest.approx(1.0)

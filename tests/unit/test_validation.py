@@ -48,7 +48,7 @@ NO_NUMBERS = [
     [HUGE],
     Unshown(),
 ]
-FRACTIONS = ("min_importance", "min_confidence", "min_similarity")
+FRACTIONS = ("min_importance", "min_confidence", "min_similarity", "min_confidence_of_answer")
 CHOICES = ("kinds", "roles", "memory_types")
 
 

@@ -70,6 +70,16 @@ def recall(
             "--as-of", parser=moment, metavar="TIME", help="Answer as at this time, not as now."
         ),
     ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            "--min-confidence-of-answer",
+            min=0.0,
+            max=1.0,
+            metavar="0..1",
+            help="Nothing, where the hits are less likely to hold an answer.",
+        ),
+    ] = 0.0,
     store: Store = None,
     embedder: Embedder = None,
     profile: Profile = None,
@@ -113,6 +123,7 @@ def recall(
                 metadata=wanted,
                 since=since,
                 until=until,
+                min_confidence_of_answer=confidence,
                 # "Yesterday" is one of whoever types it.
                 now=datetime.now().astimezone() if as_of is None else None,
                 as_of=None if as_of is None else _here(as_of),
@@ -126,6 +137,7 @@ def recall(
                     "user_id": shown_user,
                     "profile": config.profile,
                     "milliseconds": round(1000 * seconds, 2),
+                    "confidence": hits.confidence,
                     "hits": [hit.to_dict() for hit in hits],
                 }
             )
@@ -152,11 +164,19 @@ def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -
 
     if not hits:
         whose = "any user's memory" if user is None else f"the memory of {user!r}"
-        out.say(f"nothing found in {whose}")
+        least = f": {_likely(hits)}" if hits.evidence is not None else ""
+        out.say(f"nothing found in {whose}{least}")
         return
     console = out.console
     console.print(hit_table(hits, words_of(query)))
     whose = "all users" if user is None else f"user {marked(user)}"
     console.print(
-        Text(f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms", style="dim")
+        Text(
+            f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms; {_likely(hits)}",
+            style="dim",
+        )
     )
+
+
+def _likely(hits: Hits) -> str:
+    return f"an answer is {100 * hits.confidence:.0f} % likely"
