@@ -36,7 +36,7 @@ _log = get_logger(__name__)
 #: Key in the metadata of a message that was put into a context. Such a message is never stored.
 RECALLED = "bruno_memory_vec.recalled"
 # A recall returns k hits if it can. Hits below this share of the best score are left out.
-_LEAST_SHARE = 0.4
+_LEAST_SHARE = 0.35
 
 
 def build_context(

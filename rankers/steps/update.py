@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import integer, number
-from ..fusion import min_max
 from ..pool import DAY, NO_ROLE, USER, Pool
 from .step import Ask, Floats
 
 # Chosen on our own pairs of an old and a new statement; the optimum is flat around them.
 _CHANGE, _RATIO, _CROWD = 0.2, 0.25, 0.1
 _CROWDED = 5
+# Of so many candidates the lowest is one that does not answer.
+_MANY = 20
 # What asks more than it says states nothing.
 _ASKING = 0.5
 
@@ -31,7 +32,8 @@ class Update:
     Compared are what users say themselves and memories, a day or more apart. The newer has at
     least ``near`` times the score of the older. How likely it is to replace the older is
     ``closeness + 0.25 * score / older score + 0.2 * tells_change - 0.1 * likelier``. ``closeness``
-    is the cosine to the question, min-max over the pool. ``likelier`` is how many other newer rows
+    is the cosine to the question, from 0 for the lowest of the pool to 1 for its best; of fewer than
+    20 rows the lowest counts less, for it says little. ``likelier`` is how many other newer rows
     have a vector more like the older's, 5 at most: a fact that changed is stated again in similar
     words. Of several the likeliest is taken, where it reaches ``least``.
 
@@ -66,7 +68,7 @@ class Update:
         vectors, scores = pool.vector[best], score[best]
         created = pool.created_at[best].astype(np.float64)  # int64 differences may overflow
         share = np.nan_to_num(pool.question_share[best].astype(np.float64))
-        closeness = min_max(pool.semantic)[best] + _CHANGE * pool.tells_change[best]
+        closeness = _closeness(pool.semantic)[best] + _CHANGE * pool.tells_change[best]
         raised = scores.astype(np.float64)
         older = np.flatnonzero(np.isin(best, pool.best_first(score)[: self.of]))
         for place in older.tolist():
@@ -84,6 +86,18 @@ class Update:
                 raised[chosen] = max(raised[chosen], above)
         gain[best] = raised - scores
         return gain
+
+
+def _closeness(semantic: NDArray[np.float32]) -> Floats:
+    """Cosines from 0 to 1, NaN as 0: 1 is the best, and 0 the lowest of 20 or more."""
+    known = ~np.isnan(semantic)
+    found = semantic[known].astype(np.float64)
+    closeness = np.zeros(len(semantic), np.float64)
+    if len(found):
+        low = found.min() * min(1.0, len(found) / _MANY)
+        span = found.max() - low
+        closeness[known] = ((found - low) / span).clip(0.0, 1.0) if span > 0 else 1.0
+    return closeness
 
 
 def _likelier(alike: NDArray[np.floating], among: NDArray[np.bool_]) -> Floats:

@@ -96,7 +96,7 @@ def hit(content: str, score: float, speaker: MessageRole = USER, number: int = 0
 
 
 def test_a_share_of_the_best_is_reckoned_from_the_best_that_is_told() -> None:
-    hits = [hit("rules", 9.0, SYSTEM), hit("best", 1.0), hit("just", 0.4), hit("less", 0.39)]
+    hits = [hit("rules", 9.0, SYSTEM), hit("best", 1.0), hit("just", 0.35), hit("less", 0.34)]
     assert [one.content for one in hits_for_prompt(hits, 9)] == ["best", "just"]
 
 
