@@ -35,12 +35,17 @@ class _Peer:
 # The factories of those that embed take the run's embedder, the others nothing.
 _PEERS = {
     "bm25": _Peer("baselines", "BM25", embeds=False),
+    "bm25_cjk": _Peer("baselines", "bm25_cjk", embeds=False),
     "vectors": _Peer("baselines", "Vectors"),
     "rrf": _Peer("baselines", "RRF"),
+    "rrf_cjk": _Peer("baselines", "rrf_cjk"),
     "lancedb_hybrid": _Peer("lancedb_hybrid", "LanceDBHybrid"),
+    "lancedb_hybrid_icu": _Peer("lancedb_hybrid", "icu"),
     "chroma": _Peer("chroma", "Chroma"),
     "mem0": _Peer("mem0", "Mem0"),
     "mem0_hybrid": _Peer("mem0", "hybrid"),
+    "mempalace": _Peer("mempalace", "MemPalace"),
+    "mempalace_raw": _Peer("mempalace", "raw"),
     "bruno_memory": _Peer("bruno_memory", "BrunoMemory", embeds=False),
     "bruno_memory_words": _Peer("bruno_memory", "words", embeds=False),
 }

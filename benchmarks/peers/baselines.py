@@ -8,12 +8,20 @@ Vectors are a matrix a user and a dot product.
 Fusion is RRF with k = 60 over the hundred best of each (Cormack, Clarke and Buettcher,
 "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", 2009).
 
+That tokenizer takes what stands between two spaces or punctuation marks for a word, so in Chinese
+it finds next to nothing. `bm25_cjk` and `rrf_cjk` are the same with one line more: each run of
+Han, kana or Hangul is handed to it as its characters and pairs of neighbours, and words of one
+character count. On LifeBench in Chinese that finds more than jieba's `cut_for_search`, characters
+alone or pairs alone (recall@10 .341 against .333, .299 and .320; as it comes, .013). Texts without
+such characters are the same words but for those of one letter.
+
 Each user has an index of their own, so no filter is needed and rare words are rare among
 that user's texts. It is kept in memory: nothing is left in the folder.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,22 +38,31 @@ _EXTRA = "peer-bm25"
 _STOP_WORDS = "english_plus"
 _POOL = 100
 _RRF_K = 60
+# bm25s's own pattern asks for two letters.
+_ANY_LENGTH = r"(?u)\b\w+\b"
+# Kana, Han of the basic planes, Hangul.
+_UNSPACED = re.compile("[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
 
 class BM25:
     """Words only.
 
     Storing indexes the texts of the users it touches anew, so store everything in one call.
+
+    Args:
+        cjk: take Chinese, Japanese and Korean apart, into characters and pairs of neighbours.
     """
 
-    name = "bm25"
-
-    def __init__(self) -> None:
+    def __init__(self, *, cjk: bool = False) -> None:
+        self.name = "bm25_cjk" if cjk else "bm25"
+        self._cjk = cjk
         self.settings: dict[str, Any] = {
             "bm25": "lucene, k1 1.5, b 0.75",
             "stop_words": _STOP_WORDS,
             "stemmer": "Snowball english",
         }
+        if cjk:
+            self.settings["words"] = "Han, kana and Hangul by characters and pairs"
         self.versions = versions("bm25s", "PyStemmer")
         self.counts: dict[str, int] = {}
         self.filters_time = False
@@ -102,12 +119,17 @@ class BM25:
         return [turns[place].id for place in best_places(scores, k) if scores[place] > 0]
 
     def _tokens(self, texts: list[str]) -> list[list[str]]:
+        more = {}
+        if self._cjk:
+            texts = [_UNSPACED.sub(_spaced, text) for text in texts]
+            more["token_pattern"] = _ANY_LENGTH
         tokens: list[list[str]] = self._bm25s.tokenize(
             texts,
             stopwords=_STOP_WORDS,
             stemmer=self._stemmer,
             return_ids=False,
             show_progress=False,
+            **more,
         )
         return tokens
 
@@ -158,12 +180,16 @@ class Vectors:
 
 
 class RRF:
-    """Both lists, fused by rank."""
+    """Both lists, fused by rank.
 
-    name = "rrf"
+    Args:
+        embedder: the run's embedder.
+        cjk: as `BM25` has it.
+    """
 
-    def __init__(self, embedder: Embedder) -> None:
-        self._words = BM25()
+    def __init__(self, embedder: Embedder, *, cjk: bool = False) -> None:
+        self.name = "rrf_cjk" if cjk else "rrf"
+        self._words = BM25(cjk=cjk)
         self._vectors = Vectors(embedder)
         self.settings: dict[str, Any] = {
             **self._words.settings,
@@ -203,6 +229,16 @@ class RRF:
         await self._vectors.close()
 
 
+def bm25_cjk() -> BM25:
+    """BM25 that takes Chinese, Japanese and Korean apart."""
+    return BM25(cjk=True)
+
+
+def rrf_cjk(embedder: Embedder) -> RRF:
+    """`RRF` with `bm25_cjk`."""
+    return RRF(embedder, cjk=True)
+
+
 def best_places(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
     """Places of the `k` highest scores, best first; equal scores in their order.
 
@@ -220,3 +256,8 @@ def reciprocal_rank_fusion(lists: Iterable[Sequence[str]], k: int = _RRF_K) -> l
         for rank, item in enumerate(ranked, start=1):
             sums[item] = sums.get(item, 0.0) + 1 / (k + rank)
     return sorted(sums, key=lambda item: -sums[item])
+
+
+def _spaced(run: re.Match[str]) -> str:
+    text = run.group()
+    return " ".join(["", *text, *(text[at : at + 2] for at in range(len(text) - 1)), ""])

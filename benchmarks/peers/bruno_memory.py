@@ -29,6 +29,8 @@ from benchmarks.retrieval.datasets.base import Turn
 
 _EXTRA = "peer-bruno-memory"
 _WORD = re.compile(r"\w+")
+# The backend refuses to give more.
+_MOST = 1_000
 
 
 class BrunoMemory:
@@ -86,13 +88,16 @@ class BrunoMemory:
     async def ask(
         self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
     ) -> list[str]:
-        """The ids of the `k` newest turns that match; none where the backend refuses the text."""
+        """The ids of the `k` newest turns that match, a thousand at most.
+
+        None where the backend refuses the text.
+        """
         words = " OR ".join(f'"{word}"' for word in _WORD.findall(text)) if self._quoted else text
         if not words.strip():
             return []  # the backend would give the newest of everything
         try:
             found = await self._backend.search_memories(
-                MemoryQuery(user_id=user_id, query_text=words, limit=k)
+                MemoryQuery(user_id=user_id, query_text=words, limit=min(k, _MOST))
             )
         except self._refused:
             self.counts["refused_questions"] += 1

@@ -7,6 +7,10 @@ user as a filter applied before the search, with a scalar index on its column, a
 guide advises. Rows are added in large batches and the indexes made after. No vector index:
 the guide advises one from some hundred thousand rows on, and without one the search is exact.
 Distance is the default (L2), which orders unit vectors as cosine does.
+
+The default tokenizer takes what stands between spaces and punctuation for a word. `icu` makes a
+second peer with the one of its other tokenizers that knows words of Chinese, Japanese and the like
+and needs no download.
 """
 
 from __future__ import annotations
@@ -26,15 +30,20 @@ _TABLE = "turns"
 
 
 class LanceDBHybrid:
-    """One LanceDB table, through its async API."""
+    """One LanceDB table, through its async API.
 
-    name = "lancedb_hybrid"
+    Args:
+        embedder: the run's embedder.
+        tokenizer: of the full-text index, by LanceDB's name.
+    """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, *, tokenizer: str = "simple") -> None:
+        self.name = "lancedb_hybrid" if tokenizer == "simple" else f"lancedb_hybrid_{tokenizer}"
+        self._tokenizer: Any = tokenizer
         self._embedder = RunEmbedder(embedder)
         self.settings: dict[str, Any] = {
             "embedder": self._embedder.about,
-            "fts": "default (simple tokenizer, English stemmer and stop words)",
+            "fts": f"{tokenizer} tokenizer, English stemmer and stop words",
             "reranker": "RRFReranker(K=60)",
             "filter": "user_id, before the search, bitmap index",
         }
@@ -82,7 +91,7 @@ class LanceDBHybrid:
         if await self._table.list_indices():
             await self._table.optimize()
         else:
-            await self._table.create_index("text", config=FTS())
+            await self._table.create_index("text", config=FTS(base_tokenizer=self._tokenizer))
             await self._table.create_index("user_id", config=Bitmap())
 
     async def ask(
@@ -107,3 +116,8 @@ class LanceDBHybrid:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
+
+
+def icu(embedder: Embedder) -> LanceDBHybrid:
+    """LanceDB's hybrid search with words found by ICU's dictionaries."""
+    return LanceDBHybrid(embedder, tokenizer="icu")

@@ -20,6 +20,8 @@ from bruno_memory_vec.errors import MissingDependencyError
 SEED = 20_260
 RESAMPLES = 2_000
 PERMUTATIONS = 9_999
+#: With fewer, `paired_p` cannot fall under 0.05.
+MIN_GROUPS = 6
 _LEVEL = 0.95
 # Resamples held at once: bounds memory where there are many groups.
 _BATCH = 250
@@ -69,7 +71,7 @@ def paired_p(first: Floats, second: Floats, groups: Sequence[Any], *, seed: int 
     all their questions together. Exact where there are at most `PERMUTATIONS` ways, else
     from that many drawn ones (Smucker, Allan and Carterette, "A comparison of statistical
     significance tests for information retrieval evaluation", 2007, which permutes by question).
-    Under 6 groups it cannot fall under 0.05: with 5 the least is 0.0625.
+    Under `MIN_GROUPS` groups it cannot fall under 0.05: with 5 the least is 0.0625.
 
     Args:
         first: shape (questions,), a figure of each question in one run.

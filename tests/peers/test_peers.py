@@ -19,6 +19,7 @@ from benchmarks import peers
 from benchmarks.peers.baselines import BM25, Vectors, best_places, reciprocal_rank_fusion
 from benchmarks.retrieval.datasets.base import Turn
 from bruno_memory_vec.embedders import StaticEmbedder
+from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError
 
 # The package imports the clients of all its backends.
@@ -26,16 +27,21 @@ BRUNO_MEMORY = ("bruno_memory", "asyncpg", "chromadb", "redis")
 # What each peer imports, and the extra that brings it.
 NEEDS: dict[str, tuple[Sequence[str], str]] = {
     "bm25": (("bm25s", "Stemmer"), "peer-bm25"),
+    "bm25_cjk": (("bm25s", "Stemmer"), "peer-bm25"),
     "vectors": ((), ""),
     "rrf": (("bm25s", "Stemmer"), "peer-bm25"),
+    "rrf_cjk": (("bm25s", "Stemmer"), "peer-bm25"),
     "lancedb_hybrid": (("lancedb",), ""),
+    "lancedb_hybrid_icu": (("lancedb",), ""),
     "chroma": (("chromadb",), "peer-chroma"),
     "mem0": (("mem0",), "peer-mem0"),
     "mem0_hybrid": (("mem0", "fastembed", "bm25s"), "peer-mem0"),
+    "mempalace": (("mempalace",), "peer-mempalace"),
+    "mempalace_raw": (("mempalace",), "peer-mempalace"),
     "bruno_memory": (BRUNO_MEMORY, "peer-bruno-memory"),
     "bruno_memory_words": (BRUNO_MEMORY, "peer-bruno-memory"),
 }
-PERSISTENT = sorted(NEEDS.keys() - {"bm25", "vectors", "rrf"})
+PERSISTENT = sorted(NEEDS.keys() - {"bm25", "bm25_cjk", "vectors", "rrf", "rrf_cjk"})
 START = datetime(2024, 3, 1, tzinfo=timezone.utc)
 NOW = START + timedelta(days=30)
 TEXTS = {
@@ -255,6 +261,68 @@ async def test_bm25_of_texts_without_a_word_finds_nothing(tmp_path: Path) -> Non
     await system.store([Turn("c", "ana", None, "user", "anything goes")])
     assert await system.ask("anything", "ana", 5, NOW) == ["c"]
     await system.close()
+
+
+@pytest.mark.parametrize(("one", "finds"), [("bm25", False), ("bm25_cjk", True)])
+async def test_chinese_is_found_by_parts_of_a_sentence(
+    one: str, finds: bool, tmp_path: Path
+) -> None:
+    usable(one)
+    texts = ["\u6211\u4eca\u5929\u53bb\u5317\u4eac\u4e0a\u8bfe\u3002", "Ana moved to Porto."]
+    async with opened(one, tmp_path) as system:
+        await system.store([Turn(f"t{n}", "ana", None, "user", t) for n, t in enumerate(texts)])
+        found = await system.ask("\u5317\u4eac\u5728\u54ea\u91cc\uff1f", "ana", 5, NOW)
+        assert found == (["t0"] if finds else [])
+        assert await system.ask("moving to Porto", "ana", 5, NOW) == ["t1"]
+
+
+@pytest.mark.parametrize(("one", "finds"), [("lancedb_hybrid", 0), ("lancedb_hybrid_icu", 1)])
+async def test_lancedb_finds_words_of_chinese_with_icu_alone(
+    one: str, finds: int, tmp_path: Path
+) -> None:
+    class Alike(HashEmbedder):
+        """All texts are one to it, so that words alone decide."""
+
+        def embed(self, texts: Sequence[str], *, kind: Any = "document") -> Any:
+            return super().embed(["alike"] * len(texts), kind=kind)
+
+    beijing = "\u6211\u4eca\u5929\u53bb\u5317\u4eac\u4e0a\u8bfe"
+    system = peers.make(one, Alike())
+    await system.open(tmp_path)
+    await system.store([Turn(f"t{n}", "ana", None, "user", "Porto") for n in range(30)])
+    await system.store([Turn("gold", "ana", None, "user", beijing)])
+    found = await system.ask("\u5317\u4eac", "ana", 31, NOW)
+    assert (found[0] == "gold") == bool(finds)
+    await system.close()
+
+
+async def test_bruno_memory_gives_a_thousand_at_most(tmp_path: Path) -> None:
+    usable("bruno_memory_words")
+    async with opened("bruno_memory_words", tmp_path) as system:
+        await system.store(turns())
+        assert await system.ask("dog", "ana", 5_000, NOW) == ["t1"]
+
+
+async def test_mempalace_raw_goes_by_vectors_and_mempalace_by_words_too(tmp_path: Path) -> None:
+    usable("mempalace")
+    embedder = StaticEmbedder()
+    question = "the name of the beagle"
+    scores = embedder.embed(TEXTS["ana"]) @ embedder.embed([question], kind="query")[0]
+    by_vectors = [f"t{place}" for place in sorted(range(5), key=lambda place: -scores[place])]
+    found = {}
+    for one in ("mempalace_raw", "mempalace"):
+        folder = tmp_path / one
+        folder.mkdir()
+        async with opened(one, folder) as system:
+            await system.store(turns())
+            found[one] = await system.ask(question, "ana", 5, NOW)
+            # "to" is in one text alone, and far from it in meaning.
+            found[f"{one}, words"] = await system.ask("beagle to", "ana", 5, NOW)
+        # Nothing is left in the user's home: its configuration and its locks stay in the folder.
+        assert (folder / "config" / "config.json").is_file()
+    assert found["mempalace_raw"] == by_vectors
+    assert sorted(found["mempalace"]) == sorted(by_vectors)
+    assert found["mempalace_raw, words"] != found["mempalace, words"]
 
 
 async def test_vectors_are_searched_exactly(tmp_path: Path) -> None:
