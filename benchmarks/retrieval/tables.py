@@ -51,7 +51,7 @@ def markdown(reports: Sequence[Report]) -> str:
 def _overall(sections: Mapping[tuple[str, str], Sequence[Report]], marks: _Marks) -> Iterator[str]:
     """A row a system, a column a data set: recall@10 / nDCG@10, and the mean of each."""
     heads: list[str] = []
-    columns: list[dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, str]]]] = []
+    columns: list[Mapping[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, str]]]] = []
     for (name, split), runs in sections.items():
         part = "turns" if any(summary(run, "turns") for run in runs) else "sessions"
         found = {_who(run): (summary(run, part), marks[id(run), part]) for run in runs}
