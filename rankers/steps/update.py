@@ -32,7 +32,7 @@ class Update:
     Compared are what users say themselves and memories, a day or more apart. The newer has at
     least ``near`` times the score of the older. How likely it is to replace the older is
     ``closeness + 0.25 * score / older score + 0.2 * tells_change - 0.1 * likelier``. ``closeness``
-    is the cosine to the question, from 0 for the lowest of the pool to 1 for its best; of fewer than
+    is the cosine to the question, from 0 for the lowest of the pool to 1 for its best; of less than
     20 rows the lowest counts less, for it says little. ``likelier`` is how many other newer rows
     have a vector more like the older's, 5 at most: a fact that changed is stated again in similar
     words. Of several the likeliest is taken, where it reaches ``least``.
