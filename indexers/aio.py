@@ -31,6 +31,8 @@ class LoopSemaphore:
             weakref.WeakKeyDictionary()
         )
 
+        self._holders = _Holders()
+
     def _semaphore(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()
         found = self._held.get(loop)
@@ -40,6 +42,7 @@ class LoopSemaphore:
 
     async def __aenter__(self) -> None:
         await self._semaphore().acquire()
+        self._holders.add()
 
     async def __aexit__(
         self,
@@ -47,7 +50,8 @@ class LoopSemaphore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._semaphore().release()
+        if self._holders.remove(kind):
+            self._semaphore().release()
 
 
 class LoopLock:
@@ -62,6 +66,7 @@ class LoopLock:
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
         )
+        self._holders = _Holders()
 
     def _lock(self) -> asyncio.Lock:
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
@@ -72,6 +77,7 @@ class LoopLock:
 
     async def __aenter__(self) -> None:
         await self._lock().acquire()
+        self._holders.add()
 
     async def __aexit__(
         self,
@@ -79,7 +85,44 @@ class LoopLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock().release()
+        if self._holders.remove(kind):
+            self._lock().release()
+
+
+class _Holders:
+    """Which tasks of each event loop hold a lock.
+
+    A coroutine whose loop was closed amid its work is ended by the garbage collector, maybe while
+    another loop runs. It may not release what a task of that loop holds.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, list[weakref.ref[asyncio.Task[Any]]]
+        ] = weakref.WeakKeyDictionary()
+
+    def add(self) -> None:
+        """The current task holds it from now on."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.setdefault(asyncio.get_running_loop(), []).append(weakref.ref(task))
+
+    def remove(self, kind: type[BaseException] | None) -> bool:
+        """Whether it is to be released; ``kind`` of what ends the block.
+
+        The collector ends a coroutine by GeneratorExit, when its task is gone already.
+        """
+        collected = kind is GeneratorExit
+        try:
+            tasks = self._tasks.get(asyncio.get_running_loop(), [])
+        except RuntimeError:  # none runs: its own has ended
+            return False
+        task = None if collected else asyncio.current_task()
+        for holder in tasks:
+            if holder() is task:
+                tasks.remove(holder)
+                return True
+        return False
 
 
 async def to_its_end(write: Coroutine[Any, Any, T]) -> T:

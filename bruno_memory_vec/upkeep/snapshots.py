@@ -159,7 +159,8 @@ async def _snapshot(
             except _Spoiled as spoiled:
                 problem = spoiled.problem
             else:
-                await to_its_end(asyncio.to_thread(_name, staging, target))
+                # Not in a thread, in which it would go on after the caller was cancelled. It is short.
+                _name(staging, target)
                 return report
         finally:
             await to_its_end(asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True))

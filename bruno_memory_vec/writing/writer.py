@@ -465,7 +465,8 @@ class Writer:
             except BaseException as error:
                 # The task ends, so every caller that still waits gets an error.
                 for request in [*requests, *self._queue.give_up()]:
-                    if not request.done.done():
+                    # A loop that was closed amid this has nobody who waits.
+                    if not request.done.done() and not request.done.get_loop().is_closed():
                         request.done.set_exception(
                             StoreClosedError(
                                 "the writer was stopped before this was stored",

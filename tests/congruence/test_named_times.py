@@ -25,7 +25,7 @@ QUESTION = "Which book did I read with the club in March?"
 WANTED = "Middlemarch, for the club"
 # The weights of a shipped profile may change.
 PROFILE = replace(
-    load_profile("balanced"), rank=RankSettings(Fusion("convex", 0.3), (TimeNamed(0.8),))
+    load_profile("balanced"), rank=RankSettings(Fusion("convex", 0.3), (TimeNamed(1.2),))
 )
 
 
