@@ -85,7 +85,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_the_clock_jumps(shim: Path, tmp_path: Path, torture: Torture) -> None:
     folder, offset = tmp_path / "store", tmp_path / "offset"
     offset.write_bytes(struct.pack("=q", 0))
-    jumps = torture.choose(4, 150)
+    jumps = torture.choose(4, 60)
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, str(HERE / "child_clock.py"), folder, offset, "1", str(jumps)],

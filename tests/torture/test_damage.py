@@ -101,7 +101,7 @@ async def test_flipped_bytes_in_the_word_index(store: Path, pattern: str, tortur
     """No check sum is read at opening: it answers right, or says which fix makes it."""
     draw = random.Random(pattern)
     told = 0
-    tries = torture.choose(2, 60)
+    tries = torture.choose(2, 40)
     kept = store.parent / "kept"
     shutil.copytree(store / "lexical", kept)
     for _ in range(tries):
@@ -153,7 +153,7 @@ async def test_damaged_sessions(store: Path, torture: Torture) -> None:
     whole, size = path.read_bytes(), path.stat().st_size
     draw = random.Random(11)
     damages = [b"", b"no database at all", whole[: size // 2], bytes(size), draw.randbytes(size)]
-    for _ in range(torture.choose(4, 200)):
+    for _ in range(torture.choose(4, 100)):
         data = bytearray(whole)
         data[draw.randrange(size)] ^= draw.randrange(1, 256)
         damages.append(bytes(data))

@@ -268,7 +268,7 @@ async def test_an_embedder_that_fails_now_and_then(tmp_path: Path, torture: Tort
             await memory.store_messages(new, f"talk{n % 3}", user_id="ana")
             texts.update((m.content, 1) for m in new)
 
-        for round_ in range(torture.choose(12, 300)):
+        for round_ in range(torture.choose(12, 100)):
             ends = await asyncio.gather(
                 *(store(round_ * 100 + n) for n in range(30)), return_exceptions=True
             )

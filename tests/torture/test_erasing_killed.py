@@ -39,7 +39,7 @@ async def alive(memory: VectorMemory) -> set[str]:
 
 async def test_killed(nursery: Nursery, tmp_path: Path, torture: Torture) -> None:
     dice, folder, amid = random.Random(f"{SEED} erasing"), tmp_path / "store", 0
-    kills = torture.choose(3, 60)
+    kills = torture.choose(3, 40)
     for number in range(kills):
         order = {"folder": str(folder), "first": number * WORDS, "seed": dice.randrange(10**6)}
         nursery.start(json.dumps(order))

@@ -23,7 +23,7 @@ _HANGS = 1800
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 async def test_forks_amid_writes(tmp_path: Path, torture: Torture) -> None:
-    folder, forks = tmp_path / "store", torture.choose(6, 200)
+    folder, forks = tmp_path / "store", torture.choose(6, 100)
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-W", "ignore", str(HERE / "child_forks.py"), folder, "1", str(forks)],

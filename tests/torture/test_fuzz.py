@@ -170,7 +170,7 @@ def test_analyser(torture: Torture, watchdog: Watchdog) -> None:
             watchdog.run(variant, lambda variant=variant: analyse(variant))
 
     fuzz(
-        torture.choose(200, 12_000),
+        torture.choose(200, 4_000),
         text=fuzz_inputs.texts(),
         language=st.sampled_from(languages),
         drop=st.booleans(),
@@ -188,7 +188,7 @@ def test_what_rankers_read(torture: Torture, watchdog: Watchdog) -> None:
         for variant in fuzz_inputs.variants(text):
             watchdog.run(variant, lambda variant=variant: read(variant))
 
-    fuzz(torture.choose(100, 5_000), text=fuzz_inputs.texts())(check)
+    fuzz(torture.choose(100, 2_000), text=fuzz_inputs.texts())(check)
 
 
 def corpus() -> list[dict[str, Any]]:
@@ -238,7 +238,7 @@ def test_word_search(torture: Torture, watchdog: Watchdog, tmp_path: Path) -> No
                 watchdog.run(whole, lambda variant=variant: search(variant))
 
         fuzz(
-            torture.choose(100, 6_000),
+            torture.choose(100, 2_500),
             text=fuzz_inputs.texts(),
             drop=st.booleans(),
             weight=st.sampled_from([0.0, 0.3]),
@@ -269,7 +269,7 @@ def test_filters(torture: Torture, watchdog: Watchdog, tmp_path: Path) -> None:
 
             watchdog.run((scope, arguments), scan)
 
-        fuzz(torture.choose(200, 5_000), scope=scopes(), arguments=fuzz_inputs.arguments())(check)
+        fuzz(torture.choose(200, 2_000), scope=scopes(), arguments=fuzz_inputs.arguments())(check)
         run(index.close())
 
 
@@ -293,7 +293,7 @@ def test_ingest(torture: Torture, watchdog: Watchdog) -> None:
         for form in get_args(ingest.Format):
             watchdog.run((form, data), lambda form=form: read(form))
 
-    fuzz(torture.choose(150, 7_000), data=fuzz_inputs.documents())(check)
+    fuzz(torture.choose(150, 3_000), data=fuzz_inputs.documents())(check)
 
 
 # What it has found

@@ -146,7 +146,7 @@ class Contest:
 async def test_nobody_reads_anothers(tmp_path: Path, torture: Torture) -> None:
     dice = random.Random(7)
     folder, embedder = str(tmp_path / "store"), Failing(dice)
-    rounds, times = torture.choose((12, 2), (80, 4))
+    rounds, times = torture.choose((12, 2), (40, 3))
     acknowledged: dict[UUID, str] = {}
     done: Counter[str] = Counter()
     for turn in range(times):

@@ -231,7 +231,7 @@ async def ask(children: list[Child], line: str) -> list[dict[str, Any]]:
 async def test_two_writers_race_for_a_folder(
     tmp_path: Path, start: Callable[..., Child], torture: Torture
 ) -> None:
-    rounds = torture.choose(10, 300)
+    rounds = torture.choose(10, 100)
     folder = tmp_path / "store"
     writers = [start(_OPENER, folder) for _ in range(2)]
     for writer in writers:
@@ -268,7 +268,7 @@ async def test_a_writer_and_three_readers(
     tmp_path: Path, start: Callable[..., Child], torture: Torture
 ) -> None:
     # A writer keeps old versions for a minute. The short form is over before that.
-    for keep, seconds in torture.choose(((1.0, 4.0),), ((1.0, 60.0), (60.0, 150.0))):
+    for keep, seconds in torture.choose(((1.0, 4.0),), ((1.0, 30.0), (60.0, 75.0))):
         folder = tmp_path / f"kept {keep:.0f} s"
         folder.mkdir()
         await write_and_read(folder, start, keep, seconds)

@@ -268,7 +268,7 @@ async def warm_up(memory: VectorMemory, talkers: list[Talker], seconds: float) -
 
 
 async def test_a_thousand_tasks_of_a_hundred_users(tmp_path: Path, torture: Torture) -> None:
-    rounds, seconds = torture.choose((2, 2.0), (5, 30.0))
+    rounds, seconds = torture.choose((2, 2.0), (5, 15.0))
     folder = str(tmp_path / "store")
     async with open_memory(folder, embedder="hash", max_messages=_MAX_MESSAGES) as memory:
         ground = Ground(memory)
