@@ -159,7 +159,7 @@ async def _snapshot(
             except _Spoiled as spoiled:
                 problem = spoiled.problem
             else:
-                # Not in a thread, in which it would go on after the caller was cancelled. It is short.
+                # It is short. In a thread it would go on after its caller was cancelled.
                 _name(staging, target)
                 return report
         finally:
