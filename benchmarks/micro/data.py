@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rankers import (
+    Coverage,
     CrossEncoder,
+    Current,
     Diversity,
     Duplicates,
     Feedback,
+    Learned,
     Pool,
     Profile,
     Step,
@@ -125,7 +128,10 @@ def pool(count: int) -> Pool:
 def every_step(profiles: list[Profile]) -> dict[str, Step]:
     """Settings of every step by name: a shipped profile's, or these where none has it on."""
     own = (
+        Coverage(1.0),
+        Current(1.0, 1.5, 15),
         Feedback(0.2),
+        Learned({"lexical": 2.0, "semantic": 0.5}),
         Update(3, 30, 0.5, 1.0),
         CrossEncoder("a-model"),
         Diversity(0.1),
