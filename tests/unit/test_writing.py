@@ -257,6 +257,8 @@ async def test_a_writer_that_is_stopped_leaves_nobody_waiting(
         ]
         await until(lambda: store.writer is not None and store.writer.health()["queued_rows"] == 3)
         assert store.writer._draining is not None
+        for _ in range(10):  # it has begun, and waits
+            await asyncio.sleep(0)
         store.writer._draining.cancel()
         ended = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 120)
     assert [type(one) for one in ended] == [StoreClosedError] * 3
