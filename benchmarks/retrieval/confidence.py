@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +32,7 @@ from rich.table import Table
 from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.retrieval import plots
 from benchmarks.retrieval.asking import asked
-from benchmarks.retrieval.corpora import add_sources, development_corpora
+from benchmarks.retrieval.corpora import add_sources, development_corpora, opened
 from benchmarks.retrieval.datasets import load
 from benchmarks.retrieval.datasets.base import Dataset, Question
 from benchmarks.retrieval.systems import Memory, turn_id
@@ -223,17 +221,9 @@ async def _asked(arguments: argparse.Namespace) -> list[Case]:
     profile = load_profile(arguments.profile)
     profile = replace(profile, rank=profile.rank.without("use"))
     embedder = resolve_embedder(arguments.embedder)
-    cases = []
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for number, one in enumerate(data):
-            _screen.print(f"{one.name}: {len(one.turns)} texts")
-            place = folder / str(number)
-            place.mkdir()
-            system = Memory(profile, embedder)
-            await system.open(place)
-            stack.push_async_callback(system.close)
-            await system.store(one.turns)
+    cases: list[Case] = []
+    async with opened(data, profile, embedder, _screen.print) as systems:
+        for one, system in zip(data, systems, strict=True):
             others = [other for other in data if other is not one]
             cases += await _cases(system, one, others, arguments.questions)
     return cases
@@ -243,7 +233,7 @@ async def _cases(system: Memory, data: Dataset, others: Sequence[Dataset], most:
     users = sorted({turn.user_id for turn in data.turns})
     everyone = list(asked(data))
     own = [one for one in everyone if one.question.category in data.headline and one.question.gold]
-    cases = []
+    cases: list[Case] = []
 
     async def ask(kind: str, question: Question, user: str, now: datetime, **how: Any) -> None:
         hits = await system.memory.recall(question.text, user_id=user, k=FIRST, now=now, **how)

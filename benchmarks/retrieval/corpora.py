@@ -146,20 +146,35 @@ async def stored(
         questions: ask so many of each at most.
         say: told what is being stored.
     """
+    data = [
+        sampled(load(kind, path, split), questions)
+        for kind, path in sources or development_corpora()
+    ]
+    async with opened(data, profile, embedder, say) as systems:
+        yield [Corpus(one, system) for one, system in zip(data, systems, strict=True)]
+
+
+@asynccontextmanager
+async def opened(
+    data: Sequence[Dataset],
+    profile: Profile,
+    embedder: Embedder,
+    say: Callable[[str], None] = lambda line: None,
+) -> AsyncIterator[list[Memory]]:
+    """A store of each data set, all open side by side, in a folder that is gone afterwards."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        corpora = []
-        for number, (kind, path) in enumerate(sources or development_corpora()):
-            data = sampled(load(kind, path, split), questions)
-            say(f"{data.name}: {len(data.turns)} texts, {len(data.questions)} questions")
+        systems = []
+        for number, one in enumerate(data):
+            say(f"{one.name}: {len(one.turns)} texts, {len(one.questions)} questions")
             place = folder / str(number)
             place.mkdir()
             system = Memory(profile, embedder)
             await system.open(place)
             stack.push_async_callback(system.close)
-            await system.store(data.turns)
-            corpora.append(Corpus(data, system))
-        yield corpora
+            await system.store(one.turns)
+            systems.append(system)
+        yield systems
 
 
 def difference_table(rows: Mapping[str, Mapping[str, Figures]]) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from bruno_memory_vec.indexers.query import Candidates, RowFilter
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rankers import Question
 from bruno_memory_vec.recall.request import RecallRequest
+from bruno_memory_vec.recall.sources import CandidateSource
 
 #: Asks the lexical index for a number of candidates within a filter.
 FindWords = Callable[[int, RowFilter], Awaitable[Candidates]]
@@ -38,20 +39,8 @@ class InPeriod(NamedTuple):
         return InPeriod(*(side.without(seqs, len(side)) for side in self))
 
 
-class FiltersRows(Protocol):
-    """Counts rows and finds the nearest of them, within a filter."""
-
-    async def count(self, where: RowFilter) -> int:
-        """How many rows of the request's scope match the filter."""
-        ...
-
-    async def nearest(self, limit: int, where: RowFilter) -> Candidates:
-        """The rows nearest to the question among those."""
-        ...
-
-
 async def propose_in_period(
-    source: FiltersRows, request: RecallRequest, question: Question, find_words: FindWords
+    source: CandidateSource, request: RecallRequest, question: Question, find_words: FindWords
 ) -> InPeriod | None:
     """The best rows of the past time that the question names, by each side of the profile.
 
