@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..checks import integer, number
 from ..pool import DAY, NO_ROLE, USER, Pool
-from .step import Ask, Floats
+from .step import Ask, Floats, between_people
 
 # Chosen on our own pairs of an old and a new statement; the optimum is flat around them.
-_CHANGE, _RATIO, _CROWD = 0.2, 0.25, 0.1
+_CHANGE, _RATIO, _CROWD = 0.3, 0.25, 0.1
 _CROWDED = 5
 # Of so many candidates the lowest is one that does not answer.
 _MANY = 20
@@ -25,13 +25,13 @@ _ASKING = 0.5
 class Update:
     """Of two statements about the same thing the newer stands just above the older.
 
-    Where the question asks how things stand, each of the best ``of`` rows is compared with the
-    newer ones among the best ``among``. If one of them is likely to replace it, that one's score
-    becomes a little more than its own; nothing else moves. A rule of our own.
+    Where the question asks how things stand, and names no time, each of the best ``of`` rows is
+    compared with the newer ones among the best ``among``. If one of them is likely to replace it,
+    that one's score becomes a little more than its own; nothing else moves. A rule of our own.
 
     Compared are what users say themselves and memories, a day or more apart. The newer has at
     least ``near`` times the score of the older. How likely it is to replace the older is
-    ``closeness + 0.25 * score / older score + 0.2 * tells_change - 0.1 * likelier``. ``closeness``
+    ``closeness + 0.25 * score / older score + 0.3 * tells_change - 0.1 * likelier``. ``closeness``
     is the cosine to the question, from 0 for the lowest of the pool to 1 for its best; of less than
     20 rows the lowest counts less, for it says little. ``likelier`` is how many other newer rows
     have a vector more like the older's, 5 at most: a fact that changed is stated again in similar
@@ -42,6 +42,9 @@ class Update:
         among: rank up to which a row may replace another.
         near: least score of the newer, as a share of the older's, 0..1.
         least: least likelihood, 0..2.
+        unless_named: it is off where at least this share of the candidates name their speaker
+            ("Ana: ..."), 0..1; 0 for never. Where people chat, what is newer is mostly about
+            something else.
     """
 
     name: ClassVar[str] = "update"
@@ -51,17 +54,22 @@ class Update:
     among: int
     near: float
     least: float
+    unless_named: float = 0.0
 
     def __post_init__(self) -> None:
         integer("of", self.of, 1, 100)
         integer("among", self.among, 2, 100)
         number("near", self.near, 0, 1)
         number("least", self.least, 0, 2)
+        number("unless_named", self.unless_named, 0, 1)
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), not negative; 0 where the pool has no vectors."""
         gain = np.zeros(len(pool), np.float64)
-        if pool.vector is None or not ask.question.asks_present:
+        asked = ask.question
+        if pool.vector is None or not asked.asks_present or asked.periods:
+            return gain
+        if self.unless_named > 0 and between_people(pool, self.unless_named):
             return gain
         best = pool.best_first(score)[: self.among]
         best = best[np.isin(pool.role[best], (USER, NO_ROLE))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,23 @@ def test_a_far_worse_row_replaces_nothing() -> None:
 def test_it_is_asked_how_things_stand() -> None:
     past = Question("Where did I live?", of_role="user")
     assert added(STEP, two(), SCORE, question=past).tolist() == [0, 0, 0]
+
+
+def test_a_question_about_a_named_time_is_not_about_how_things_stand() -> None:
+    november = read_question("Which way do I take home in November?", NOW)
+    assert november.asks_present
+    assert november.periods
+    assert added(STEP, two(), SCORE, question=november).tolist() == [0, 0, 0]
+
+
+def test_where_people_chat_it_can_be_off() -> None:
+    chat = two(speaker=[0, 0, -1], speakers=("Ana",))
+    gains = {
+        share: added(replace(STEP, unless_named=share), chat, SCORE, question=NOWADAYS)
+        for share in (0.0, 0.6, 0.7)
+    }
+    assert gains[0.6].tolist() == [0, 0, 0]
+    assert gains[0.0].tolist() == gains[0.7].tolist() == pytest.approx([0, 0.4, 0], abs=1e-6)
 
 
 def test_what_is_more_alike_replaces_it_rather() -> None:
