@@ -238,6 +238,14 @@ class Candidates:
             self.turn[:limit],
         )
 
+    def after(self, count: int) -> Candidates:
+        """The candidates behind the best ``count``."""
+        if not count:
+            return self
+        return Candidates(
+            self.seq[count:], self.score[count:], self.conversation_id[count:], self.turn[count:]
+        )
+
     def without(self, seqs: NDArray[np.int64], limit: int) -> Candidates:
         """The best ``limit`` candidates that are not in ``seqs``."""
         kept = np.flatnonzero(~np.isin(self.seq, seqs))[:limit]

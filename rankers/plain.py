@@ -7,6 +7,7 @@ Two texts with the same plain words say the same. It is narrow on purpose: a nam
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: Of longer texts only so much is read.
 MAX_CHARS = 2_000
@@ -80,7 +81,8 @@ def share(one: tuple[str, ...], other: tuple[str, ...]) -> float:
 
     Of long words without a space, as sentences in Chinese are, their characters count.
     """
-    ours, theirs = _parts(one), _parts(other)
+    # The first is mostly one question, compared with many texts.
+    ours, theirs = _known_parts(one), _parts(other)
     both = len(ours | theirs)
     return len(ours & theirs) / both if both else 0.0
 
@@ -89,6 +91,9 @@ def _parts(words: tuple[str, ...]) -> frozenset[str]:
     return frozenset(
         part for word in words for part in (tuple(word) if _is_unspaced(word) else (word,))
     )
+
+
+_known_parts = lru_cache(16)(_parts)
 
 
 def _is_unspaced(word: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timezone, tzinfo
+from functools import lru_cache
 from typing import Literal
 
 from .time_expressions import Period, find_periods
@@ -64,12 +65,18 @@ class Question:
 
     def names(self, speaker: str) -> bool:
         """Whether a speaker's name, or a word of it, stands in the question."""
-        lower = self.text[:_MAX_CHARS].lower()
-        return any(
-            re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lower)
-            for word in speaker.lower().split()
-            if len(word) > 1
-        )
+        return _names(self.text, speaker)
+
+
+# A ranking asks it of the same speakers twice: whose words they are, and how sure the answer is.
+@lru_cache(256)
+def _names(text: str, speaker: str) -> bool:
+    lower = text[:_MAX_CHARS].lower()
+    return any(
+        re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lower)
+        for word in speaker.lower().split()
+        if len(word) > 1
+    )
 
 
 def read_question(text: str, now: int, zone: tzinfo = timezone.utc) -> Question:

@@ -117,7 +117,7 @@ async def propose(
         loaded = await source.load(lexical, semantic, others)
         older, found = _older(loaded, lexical, semantic, inside, request, read.question)
         if not len(older):
-            behind = reached.without(lexical.seq, len(reached))
+            behind = reached.after(len(lexical))
             return Proposed(lexical, semantic, loaded, behind, found, inside)
         inside = inside and inside.without(older)
         cut = (
@@ -275,8 +275,9 @@ def _passages_of(
 ) -> dict[int, Passage]:
     """The passages of hits, by row: those of the first ones also where none was looked at yet."""
     found = {} if known is None else known.passages()
-    others = np.setdiff1d(rows[:_SHOW_A_PASSAGE], list(found))
-    others = others[snapshot.columns[CONTENT_BYTES][others] >= LEAST_BYTES]
+    first = rows[:_SHOW_A_PASSAGE]
+    long = first[snapshot.columns[CONTENT_BYTES][first] >= LEAST_BYTES]
+    others = np.array(sorted(set(long.tolist()) - found.keys()), np.int64)
     more = look(snapshot, others) if len(others) else None
     return found if more is None else {**found, **more.passages()}
 

@@ -82,6 +82,8 @@ class Retriever:
         self._lexical = lexical
         self._newest = NewestWords(lexical)
         self._embedder = embedder
+        self._sharing = embedder if isinstance(embedder, KnowsShare) else None
+        self._weighs_words = embedder if isinstance(embedder, WeighsWords) else None
         self._writer = writer
         self._embed_timeout = embed_timeout
         self._weighing = lexical if isinstance(lexical, WeighsTerms) else None
@@ -235,28 +237,29 @@ class Retriever:
         """
         plain = weighted = np.empty(0, np.float32)
         if request.needs_vector:
-            plain = embed_here(self._embedder, [request.query], "query")[0]
-            weighted = self._weighted(request, words, plain)
+            found = self._weighted(request, words)
+            # The plain one is for a least similarity; mostly it is not asked for.
+            if found is None or request.min_similarity > 0:
+                plain = embed_here(self._embedder, [request.query], "query")[0]
+            weighted = plain if found is None else found
         lexical, question, terms = self._read_words(request, words, turns=turns, long=long)
         return ReadQuestion(weighted, plain, lexical, question, self._known(request), terms)
 
     def _known(self, request: RecallRequest) -> float:
         """The share of the question that the embedder knows."""
-        embedder = self._embedder
-        return embedder.known_share(request.query) if isinstance(embedder, KnowsShare) else 1.0
+        return 1.0 if self._sharing is None else self._sharing.known_share(request.query)
 
-    def _weighted(
-        self, request: RecallRequest, words: Words, plain: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """The question's vector with its rare words weighted, where profile and engines do that."""
-        embedder, power = self._embedder, request.profile.query.rarity
-        if not power or not isinstance(embedder, WeighsWords) or not isinstance(words, CountsWords):
-            return plain
+    def _weighted(self, request: RecallRequest, words: Words) -> NDArray[np.float32] | None:
+        """The question's vector with its rare words weighted; None where profile or engines do not
+        do that."""
+        embedder, power = self._weighs_words, request.profile.query.rarity
+        if not power or embedder is None or not isinstance(words, CountsWords):
+            return None
         try:
             return weighted_vector(embedder, request.query, words, request.scope, power)
         except EngineError as error:
             self._words_failed = error
-            return plain
+            return None
 
     def _read_words(
         self, request: RecallRequest, words: Words, *, turns: bool, long: bool = True

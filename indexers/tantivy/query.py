@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: In how many rows of a user a term stands, by both.
 RowCounts: TypeAlias = dict[tuple[str, str], int]
+#: The terms of a question, in how many rows each stands, and two weights of each.
+_Terms: TypeAlias = tuple[list[str], dict[str, int], dict[str, float], dict[str, float]]
 
 TOKENIZER = "bruno"
 #: Stands for null in a number or a time, so that a range can include or exclude it.
@@ -26,6 +29,8 @@ MISSING = 2**62
 # Of a very long question, such as a pasted document, only the rarest words are used: a thousand
 # words cost more than they add.
 _MOST_QUERY_TERMS = 64
+# Of how many words the terms are kept.
+_KNOWN_WORDS = 4_096
 # No phrase is made of two words that are each in more than this share of all rows and in more than
 # this number of rows: it says little, and the positions in all those rows would have to be read.
 _COMMON, _FEW = 0.02, 1_000
@@ -48,6 +53,9 @@ class QueryBuilder:
         self._tantivy = module
         self._schema = schema
         self._analyser = analyser
+        # A recall weighs single words for its vector and for its confidence, mostly common ones.
+        self._terms_of_word = lru_cache(_KNOWN_WORDS)(self._terms_of_word_anew)
+        self._last: tuple[LexicalQuery, Scope, RowCounts, _Terms] | None = None
 
     def whole(
         self,
@@ -116,9 +124,21 @@ class QueryBuilder:
 
     def _terms(
         self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
-    ) -> tuple[list[str], dict[str, int], dict[str, float], dict[str, float]]:
+    ) -> _Terms:
         """The terms of a question, repeats included, in how many rows each of those that are used
         stands, and their weights, as of :meth:`_weights`."""
+        # One recall asks up to three times: for candidates, for passages and for its confidence.
+        # What is counted in other rows is counted in another dictionary.
+        last = self._last
+        if last is not None and last[2] is known and last[:2] == (query, scope):
+            return last[3]
+        found = self._terms_anew(query, scope, searcher, known)
+        self._last = query, scope, known, found
+        return found
+
+    def _terms_anew(
+        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
+    ) -> _Terms:
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         frequency = {term: searcher.doc_freq("content", term) for term in dict.fromkeys(terms)}
         if len(frequency) > _MOST_QUERY_TERMS:
@@ -128,6 +148,9 @@ class QueryBuilder:
             frequency = {term: frequency[term] for term in rarest[:_MOST_QUERY_TERMS]}
         grams = is_unspaced(query.text)
         return terms, frequency, *self._weights(frequency, scope, searcher, known, grams=grams)
+
+    def _terms_of_word_anew(self, word: str) -> tuple[str, ...]:
+        return tuple(self._analyser.question(word, drop_stopwords=False))
 
     def asked_terms(
         self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
@@ -145,7 +168,7 @@ class QueryBuilder:
         self, words: Sequence[str], scope: Scope, searcher: tantivy.Searcher, known: RowCounts
     ) -> tuple[int, list[int]]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
-        terms = [self._analyser.question(word, drop_stopwords=False) for word in words]
+        terms = [self._terms_of_word(word) for word in words]
         every = {term: searcher.doc_freq("content", term) for each in terms for term in each}
         total, having = searcher.num_docs, every
         if scope.user_id is not None:

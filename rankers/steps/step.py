@@ -96,7 +96,8 @@ def between_people(pool: Pool, share: float) -> bool:
     Some rules hold where people chat in short turns, and not where somebody writes to an assistant
     or keeps notes.
     """
-    return share <= 0 or (bool(len(pool)) and float(np.mean(pool.speaker >= 0)) >= share)
+    named = np.count_nonzero(pool.speaker >= 0)
+    return share <= 0 or (len(pool) > 0 and bool(named >= share * len(pool)))
 
 
 def by_factor(score: Floats, factor: Floats) -> Floats:
