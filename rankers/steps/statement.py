@@ -37,7 +37,7 @@ class Statement:
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), 0..weight."""
-        if not between_people(pool, self.named_speakers):
+        if not between_people(pool.speaker, self.named_speakers):
             return np.zeros(len(pool), np.float64)
         share = np.nan_to_num(pool.question_share.astype(np.float64)).clip(0.0, 1.0)
         return self.weight * (1.0 - share)

@@ -90,14 +90,18 @@ class Ask:
         return self._around
 
 
-def between_people(pool: Pool, share: float) -> bool:
-    """Whether at least a share of the rows name their speaker, as talks between people do.
+def between_people(speaker: NDArray[np.int64], share: float) -> bool:
+    """Whether at least a share of some rows name their speaker, as talks between people do.
 
     Some rules hold where people chat in short turns, and not where somebody writes to an assistant
     or keeps notes.
+
+    Args:
+        speaker: int64 (n,), as ``Pool.speaker``.
+        share: 0..1; 0 for always.
     """
-    named = np.count_nonzero(pool.speaker >= 0)
-    return share <= 0 or (len(pool) > 0 and bool(named >= share * len(pool)))
+    named = np.count_nonzero(speaker >= 0)
+    return share <= 0 or (len(speaker) > 0 and bool(named >= share * len(speaker)))
 
 
 def by_factor(score: Floats, factor: Floats) -> Floats:

@@ -69,7 +69,7 @@ class Update:
         asked = ask.question
         if pool.vector is None or not asked.asks_present or asked.periods:
             return gain
-        if self.unless_named > 0 and between_people(pool, self.unless_named):
+        if self.unless_named > 0 and between_people(pool.speaker, self.unless_named):
             return gain
         best = pool.best_first(score)[: self.among]
         best = best[np.isin(pool.role[best], (USER, NO_ROLE))]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from bruno_core.models import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bruno_memory_vec import open_memory
 from bruno_memory_vec.rankers import Coverage, Pool
 from tests.rankers.pools import added, make_pool, pools
 
@@ -46,6 +49,28 @@ def test_other_conversations_and_rows_without_a_place_stand_alone() -> None:
 
 def test_of_two_rows_in_one_place_the_better_counts() -> None:
     assert gain([0, 0, 0], [0, 0, 1], [[0.5], [1], [0]], [1.0]) == [1.0, 2.0, 1.6]
+
+
+def test_it_is_on_where_enough_rows_name_their_speaker() -> None:
+    rows: dict[str, Any] = {"matches": [[1], [0.5]], "term_weight": [1.0], "speakers": ("Ana",)}
+    chats = replace(HOW, named_speakers=0.5)
+    assert added(chats, make_pool(2, **rows, speaker=[0, -1])).tolist() == [2.0, 1.0]
+    assert added(chats, make_pool(2, **rows, speaker=[-1, -1])).tolist() == [0.0, 0.0]
+
+
+async def test_a_recall_compares_words_where_people_chat_and_nowhere_else() -> None:
+    async with open_memory("memory://") as memory:
+        for user, said in (
+            ("chat", "Ana: The hotel was near the harbour."),
+            ("notes", "The hotel"),
+        ):
+            message = Message(role="user", content=said)
+            await memory.store_message(message, f"{user}s", user_id=user)
+        gained = {}
+        for user in ("chat", "notes"):
+            (hit,) = await memory.recall("Which hotel?", user_id=user)
+            gained[user] = hit.signals["coverage"]
+    assert gained == {"chat": pytest.approx(1.0), "notes": 0.0}
 
 
 @pytest.mark.parametrize("weight", [[], [0.0], [0.0, 0.0]])
