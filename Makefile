@@ -70,7 +70,7 @@ bench: bench-retrieval bench-speed bench-micro bench-scale bench-robustness  ## 
 # two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
 bench-retrieval: $(PEERS)/.made  ## recall quality, profiles and peers in one run: make bench-retrieval BENCH_ARGS="--data locomo=DIR"
 	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.retrieval \
-		$(addprefix --profile ,balanced fast recent lexical semantic rrf) \
+		$(addprefix --profile ,balanced fast lexical semantic rrf) \
 		--peer all --reuse-vectors --out benchmarks/results/retrieval --plots $(BENCH_ARGS)
 
 bench-micro: $(VENV)/.test  ## rankers, embedding and index operations alone

@@ -81,7 +81,7 @@ async def test_the_same_hits(both: tuple[VectorMemory, VectorMemory]) -> None:
         {"min_importance": 0.6},
         {"min_similarity": 0.3},
         {"min_confidence_of_answer": 0.5},
-        {"profile": "recent"},
+        {"profile": "fast"},
         {"profile": "lexical"},
         {"profile": "semantic"},
         {"user_id": ALL_USERS, "k": 30},

@@ -53,7 +53,7 @@ def refused(path: Path, said: str) -> InvalidInputError:
 
 
 def test_the_shipped_ones() -> None:
-    assert list_profiles() == ["balanced", "fast", "lexical", "recent", "rrf", "semantic"]
+    assert list_profiles() == ["balanced", "fast", "lexical", "rrf", "semantic"]
 
 
 @pytest.mark.parametrize("name", list_profiles())
