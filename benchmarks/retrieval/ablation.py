@@ -38,7 +38,7 @@ _OTHER_FUSIONS: tuple[FusionMethod, ...] = ("rrf", "dbsf", "zscore")
 _ADDED: tuple[Step, ...] = (
     Coverage(1.0),
     Feedback(0.3),
-    Update(2, 30, 0.25, 0.7, 0.5),
+    Update(2, 30, 0.25, 0.65, 0.5),
     Diversity(0.1),
     Duplicates(0.98),
 )
