@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -245,6 +245,11 @@ def test_the_order_of_the_pool_does_not_matter(
 
     first, second = ranked(pool), ranked(other)
     np.testing.assert_allclose(second.score, first.score[shuffled], atol=1e-12, rtol=1e-12)
+    # A sum's last bits depend on the order of its parts, so rows that are nearly equal may change
+    # places.
+    for one in (first, second):
+        gaps = np.diff(np.sort(one.score))
+        assume(not ((gaps > 0) & (gaps < 1e-9)).any())
     assert pool.seq[first.order].tolist() == other.seq[second.order].tolist()
 
 
