@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -54,7 +54,7 @@ class QueryBuilder:
         self._schema = schema
         self._analyser = analyser
         # A recall weighs single words for its vector and for its confidence, mostly common ones.
-        self._terms_of_word = lru_cache(_KNOWN_WORDS)(self._terms_of_word_anew)
+        self._terms_of_word = lru_cache(_KNOWN_WORDS)(partial(_terms_of_word, analyser))
         self._last: tuple[LexicalQuery, Scope, RowCounts, _Terms] | None = None
 
     def whole(
@@ -148,9 +148,6 @@ class QueryBuilder:
             frequency = {term: frequency[term] for term in rarest[:_MOST_QUERY_TERMS]}
         grams = is_unspaced(query.text)
         return terms, frequency, *self._weights(frequency, scope, searcher, known, grams=grams)
-
-    def _terms_of_word_anew(self, word: str) -> tuple[str, ...]:
-        return tuple(self._analyser.question(word, drop_stopwords=False))
 
     def asked_terms(
         self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
@@ -300,3 +297,7 @@ def build_schema(tantivy: Any) -> Any:
             stored = name == "conversation_id"
             builder.add_text_field(name, stored=stored, tokenizer_name="raw", index_option="basic")
     return builder.build()
+
+
+def _terms_of_word(analyser: Analyser, word: str) -> tuple[str, ...]:
+    return tuple(analyser.question(word, drop_stopwords=False))
