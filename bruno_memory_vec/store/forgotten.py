@@ -148,8 +148,12 @@ def _close_in(loop: asyncio.AbstractEventLoop, left: _Forgotten) -> bool:
     """Close it in another thread's event loop; returns False if that has ended before."""
     done: Future[bool] = Future()
 
+    def ends() -> bool:
+        """Whether nobody waits for the loop's tasks any more."""
+        return getattr(loop, "_asyncgens_shutdown_called", False)
+
     async def closing() -> bool:
-        if getattr(loop, "_asyncgens_shutdown_called", False):  # nobody waits for tasks any more
+        if ends():
             return False
         ended = asyncio.Event()
         until_closed = _until(ended)
@@ -170,7 +174,10 @@ def _close_in(loop: asyncio.AbstractEventLoop, left: _Forgotten) -> bool:
             done.set_result(task.result())
 
     def begin() -> None:
-        asyncio.ensure_future(closing()).add_done_callback(end)
+        if ends():  # this may be the loop's last turn, in which a new task does not take a step
+            done.set_result(False)
+        else:
+            asyncio.ensure_future(closing()).add_done_callback(end)
 
     try:
         loop.call_soon_threadsafe(begin, context=Context())

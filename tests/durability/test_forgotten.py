@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import StoreLockedError
+from bruno_memory_vec.store import forgotten
 from tests.amounts import amount
 from tests.durability.support import ROOT, environment, message
 
@@ -156,3 +158,15 @@ async def test_a_view_keeps_it_open(tmp_path: Path) -> None:
     del view
     async with open_memory(str(tmp_path), embedder="hash") as memory:
         assert len(await memory.retrieve_messages("talk")) == 1
+
+
+def test_an_event_loop_in_its_last_turn_begins_no_closing() -> None:
+    """A task that begins there takes no step, and is destroyed with a warning."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    nothing: Any = None  # it is not looked at: the loop is not running
+    assert not forgotten._close_in(loop, nothing)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert asyncio.all_tasks(loop) == set()
+    loop.close()
