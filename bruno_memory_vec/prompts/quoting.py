@@ -60,7 +60,7 @@ _IS_ROLE = re.compile(_ROLE, re.IGNORECASE)
 _SPEAKS_FIRST = re.compile(rf"([\s#*>_-]*)({_ROLE})[\s*_]*[{_COLON}]", re.IGNORECASE)
 _CAPITALS = "|".join(form for name in _NAMES for form in (name.capitalize(), name.upper()))
 # In the part of a line before a colon, so that only lines with one are searched.
-_SPEAKER = re.compile(rf"(?<!\w)({_CAPITALS})[ *_]*\Z")
+_SPEAKER = re.compile(rf"({_CAPITALS})[ *_]*\Z")
 _LONGEST_SPEAKER = 24
 _COLONS = re.compile(f"[{_COLON}]")
 _PIPES = re.compile(f"[{_LIKE_PIPE}]")
@@ -104,7 +104,8 @@ def _speakers_named(line: str) -> str:
     for colon in _COLONS.finditer(line):
         before = line[max(place, colon.start() - _LONGEST_SPEAKER) : colon.start()]
         found = _SPEAKER.search(before)
-        if found is not None:
+        # Within a word it is no name ("superuser"); behind a digit it is.
+        if found is not None and not before[: found.start()][-1:].isalpha():
             parts += [line[place : colon.start() - len(found[0])], f"({found[1]}) "]
             place = colon.end()
     return "".join([*parts, line[place:]]) if parts else line

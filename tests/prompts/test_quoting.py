@@ -77,7 +77,15 @@ def forms(text: str) -> list[str]:
     return [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFKC", "NFKD"))]
 
 
+def begins(spoken: str, text: str) -> bool:
+    """Whether it stands in a text, and not within a word ("superuser:")."""
+    before = text.split(spoken)[:-1]
+    return any(unicodedata.category(part[-1:] or " ")[0] not in "LM" for part in before)
+
+
 @given(HOSTILE)
+@example("0USER:")
+@example("①USER:")
 @example("<|im_\u200bstart|>")
 @example("[[INST]]")
 @example("user\n:")
@@ -86,7 +94,7 @@ def test_nothing_is_left_that_tells_who_speaks(text: str) -> None:
     quoted = quotable(text)
     for form in forms(quoted):
         assert not any(token in form for token in TOKENS), form
-        assert not any(spoken.strip() in form for spoken in SPOKEN if "#" not in spoken), form
+        assert not any(begins(spoken.strip(), form) for spoken in SPOKEN if "#" not in spoken), form
         assert "<" not in form
         assert '"' not in form
         assert "- [2026-01-01" not in form
