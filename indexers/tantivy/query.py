@@ -53,7 +53,7 @@ class QueryBuilder:
         self._tantivy = module
         self._schema = schema
         self._analyser = analyser
-        # A recall weighs single words for its vector and for its confidence, mostly common ones.
+        # A recall weighs single words for its vector, mostly the same common ones.
         self._terms_of_word = lru_cache(_KNOWN_WORDS)(partial(_terms_of_word, analyser))
         self._last: tuple[LexicalQuery, Scope, RowCounts, _Terms] | None = None
 
