@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from bruno_core.models.context import SessionContext, UserContext
@@ -307,4 +307,16 @@ class SessionStore(Protocol):
 
     async def close(self) -> None:
         """Close the store. Closing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class ListsUsers(Protocol):
+    """A ``SessionStore`` that knows which users it keeps something of.
+
+    A copy of a store asks it, for users who have neither a row nor a session.
+    """
+
+    def users(self) -> AsyncIterator[str]:
+        """The id of each user with a profile or a current conversation, in no particular order."""
         ...

@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -41,6 +50,7 @@ _CONTEXTS_AT_ONCE = 4
 _CHARACTERS_ON_THE_LOOP = 50_000
 # Older versions of SQLite take 999 values in a statement.
 _NAMES_A_STATEMENT = 500
+_USERS_A_STATEMENT = 1000
 
 T = TypeVar("T")
 C = TypeVar("C", UserContext, SessionContext)
@@ -366,6 +376,14 @@ class SQLiteSessionStore:
             return None
         return (await _from_texts(UserContext, [rows[0][0]]))[0]
 
+    async def users(self) -> AsyncIterator[str]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.ListsUsers`."""
+        last = ""
+        while page := await self._read(USERS, (last, _USERS_A_STATEMENT)):
+            for (user_id,) in page:
+                yield user_id
+            last = page[-1][0]
+
     # Erasing
 
     async def has_replaced(self) -> bool:
@@ -656,6 +674,8 @@ ASKERS = """
 SELECT DISTINCT user_id FROM sessions WHERE conversation_id = ? AND NOT too_late
 ORDER BY user_id LIMIT 2
 """
+
+USERS = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
 
 SESSIONS = """
 SELECT payload FROM sessions

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
@@ -82,6 +82,40 @@ class Deployment(Protocol):
             StoreError: there is no store, it is locked, or another embedder made it.
             EngineError: an engine cannot be opened.
             InvalidInputError: the URL or a setting is not usable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How a store was made.
+
+    Attributes:
+        fingerprint: the embedder of its vectors.
+        language: the stemmer of its words, as the setting ``language`` has it: "none" for no
+            stemming, None where that is not known.
+    """
+
+    fingerprint: Fingerprint
+    language: str | None
+
+
+@runtime_checkable
+class TellsHowMade(Protocol):
+    """A deployment that tells how a store was made before it is opened.
+
+    So a copy or a diagnosis opens a store without loading its embedder. Of another deployment the
+    embedder has to be named.
+    """
+
+    async def made(self, config: MemoryConfig) -> Made | None:
+        """How the store that ``config.url`` names was made; None where there is none yet.
+
+        It makes and changes nothing.
+
+        Raises:
+            StoreError: there is something else, or a store of another version.
+            EngineError: it cannot be read.
         """
         ...
 

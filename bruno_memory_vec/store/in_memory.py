@@ -7,7 +7,7 @@ import asyncio
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.store.deployment import Parts, analyser_for, language_of
+from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, language_of
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.manifest import IN_MEMORY
 from bruno_memory_vec.writing.projections import Progress
@@ -44,3 +44,7 @@ class InMemory:
             await sessions.close()
             raise
         return Parts(rows, lexical, sessions, LocalLease(sessions))
+
+    async def made(self, config: MemoryConfig) -> Made | None:
+        """As of :class:`~bruno_memory_vec.store.deployment.TellsHowMade`: there never is one."""
+        return None

@@ -29,7 +29,7 @@ from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
-from bruno_memory_vec.store.deployment import Parts, analyser_for, close_all, language_of
+from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.forgotten import all_closed
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock, is_held_here
@@ -82,6 +82,13 @@ class LocalFolder:
             if lock is not None:
                 lock.release()
             raise
+
+    async def made(self, config: MemoryConfig) -> Made | None:
+        """As of :class:`~bruno_memory_vec.store.deployment.TellsHowMade`."""
+        folder = manifest.folder_of(config.url)
+        assert folder is not None
+        found = await asyncio.to_thread(manifest.read, folder)
+        return None if found is None else Made(found.fingerprint, found.language or "none")
 
 
 async def _open(

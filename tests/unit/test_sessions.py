@@ -399,3 +399,15 @@ async def test_a_repair_of_a_file_that_was_never_finished(path: Path) -> None:
 async def test_a_repair_of_a_damaged_file(damaged: Path) -> None:
     with pytest.raises(BackendUnavailable, match="mark all conversations"):
         await mark_all_stale(damaged)
+
+
+async def test_every_user_with_a_profile_or_a_conversation_is_listed_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_USERS_A_STATEMENT", 2)
+    names = ["ana", "ben", "cleo", "Ömer", "zoë"]
+    for name in names[:3]:
+        await store.save_user(UserContext(user_id=name))
+    for name in names[2:]:
+        await store.set_current_conversation(name, f"of {name}")
+    assert sorted([user async for user in store.users()]) == sorted(names)
