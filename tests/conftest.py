@@ -27,6 +27,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.setdefault("PYTHONHASHSEED", str(random.SystemRandom().randrange(1, 2**32)))
 
 
+# Real servers: redis_url, redis_server, redis_cluster, redis_sentinel, qdrant_store, ...
+pytest_plugins = ["tests.servers.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # No deadline: the machines that run this differ by a factor of ten. In CI the examples are the
