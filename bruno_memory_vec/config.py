@@ -30,6 +30,10 @@ class MemoryConfig(BaseSettings):
         url: a folder, ``file://`` URL of one, or ``memory://`` for a store that is not kept.
         embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH", which
             takes options after it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
+        sessions: where sessions, profiles and the hot context are, if not beside the rows: a folder
+            (or ``sqlite:///its/absolute/path``) for one writing process, ``sqlite://:memory:``, or
+            the URL of a server that many processes share. None: where the store of ``url`` keeps
+            them itself.
         embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
             A longer call fails with an EmbeddingError, and later writes go on.
         embedding_cache: a folder that caches the vectors of slow embedders, for all stores that
@@ -70,6 +74,7 @@ class MemoryConfig(BaseSettings):
 
     url: str = Field(default="./bruno-memory", min_length=1)
     embedder: str = Field(default="static", min_length=1)
+    sessions: str | None = Field(default=None, min_length=1)
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)

@@ -13,7 +13,7 @@ compare an engine's name.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -362,6 +362,33 @@ class BeginsAnew(Protocol):
     @property
     def checked(self) -> bool:
         """Whether opening compared every file; if not, :meth:`check` still has to."""
+        ...
+
+
+#: What a user's rows are at; only equality has a meaning.
+Version = tuple[int | str, ...]
+
+
+class UserVersions(Protocol):
+    """Tells a process whether another one has changed a user's rows."""
+
+    async def current(self, user_id: str) -> Version:
+        """The version of a user's rows now.
+
+        Raises:
+            EngineError: nobody can tell.
+        """
+        ...
+
+    async def changed(self, users: Collection[str] | None) -> Mapping[str, Version]:
+        """Note that rows of these users have changed (None: of all users).
+
+        Returns:
+            The new version of each user named.
+
+        Raises:
+            EngineError: it could not be noted.
+        """
         ...
 
 

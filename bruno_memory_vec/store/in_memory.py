@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.sessions.choice import IN_MEMORY as SESSIONS_IN_MEMORY
+from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, language_of
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.manifest import IN_MEMORY
@@ -24,7 +27,6 @@ class InMemory:
         """As of :class:`~bruno_memory_vec.store.deployment.Deployment`."""
         from bruno_memory_vec.indexers.memory import MemoryIndex
         from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
-        from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
         language = language_of(config)
         if config.url != IN_MEMORY:
@@ -36,14 +38,15 @@ class InMemory:
                 "read_only", f"{IN_MEMORY} has nothing to read", fix="Open it to write."
             )
         analyser = await asyncio.to_thread(analyser_for, language)
-        sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
+        where = config.sessions or SESSIONS_IN_MEMORY[0]
+        opened = await session_store_of(where).open(where, uuid4().hex, config)
         rows = MemoryIndex(made_by.dimension)
         try:
             lexical = await asyncio.to_thread(TantivyIndex, None, analyser)
         except BaseException:
-            await sessions.close()
+            await opened.close()
             raise
-        return Parts(rows, lexical, sessions, LocalLease(sessions))
+        return Parts(rows, lexical, opened.sessions, opened.lease or LocalLease(opened.sessions))
 
     async def made(self, config: MemoryConfig) -> Made | None:
         """As of :class:`~bruno_memory_vec.store.deployment.TellsHowMade`: there never is one."""

@@ -139,7 +139,7 @@ async def _open(
             found = replace(found, language=analyser.language, analysis=analyser.name)
             await _to_its_end(found.write, folder)
         has_sessions = await asyncio.to_thread(_has_bytes, folder / "sessions.sqlite")
-        sessions = await _open_sessions(folder / "sessions.sqlite", config)
+        sessions = await open_sessions(folder / "sessions.sqlite", config)
         opened.append(sessions)
         record = FolderRecord(folder, place.check)
         if not config.read_only and (sessions.rebuilt or not has_sessions):
@@ -212,8 +212,13 @@ async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
     return opened[0]
 
 
-async def _open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
-    """Open the sessions; in place of a damaged file there is a new one, which follows the rows."""
+async def open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
+    """Open the sessions; in place of a damaged file there is a new one, which follows the rows.
+
+    Raises:
+        BackendUnavailable: the file cannot be opened or made.
+        StoreVersionError: another version of this package made its schema.
+    """
     from bruno_memory_vec.sessions import damage
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 

@@ -22,6 +22,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES
+from bruno_memory_vec.sessions.choice import folder_of_sessions
 from bruno_memory_vec.store.files import replace_file
 
 FILE = "store.json"
@@ -156,6 +157,9 @@ def pinned(config: MemoryConfig) -> MemoryConfig:
     absolute: dict[str, Any] = {}
     if folder is not None:
         absolute["url"] = str(folder)
+    sessions = None if config.sessions is None else folder_of_sessions(config.sessions)
+    if sessions is not None:
+        absolute["sessions"] = str(sessions)
     if cache is not None and not cache.is_absolute():
         absolute["embedding_cache"] = cache.expanduser().absolute()
     return config.model_copy(update=absolute) if absolute else config

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bruno_memory_vec.sessions import choice
 from bruno_memory_vec.store import deployment
 
 Install = Callable[[str, dict[str, str]], Path]
@@ -29,8 +30,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         monkeypatch.syspath_prepend(site)
         importlib.invalidate_caches()
         deployment._named.cache_clear()
+        choice._named.cache_clear()
         return site
 
     yield put
     sys.modules.pop("plugin", None)
     deployment._named.cache_clear()
+    choice._named.cache_clear()
