@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from .checksum import changed
 from .forwarding import ForwardingRowIndex, capability
-from .protocols import RowIndex, VersionedRowIndex
+from .protocols import RowIndex
 from .query import EVERYONE, RowFilter, Scope
 from .schema import COLUMNS
 
@@ -31,14 +31,10 @@ class CheckedIndex(ForwardingRowIndex):
         inner: the index with the rows.
     """
 
-    def __init__(self, inner: VersionedRowIndex) -> None:
+    def __init__(self, inner: RowIndex) -> None:
         super().__init__(inner)
-        self._version = inner.version
         #: The ``seq`` of each row that was found changed.
         self.damaged: set[int] = set()
-
-    async def version(self) -> int:
-        return await self._version()
 
     async def read(
         self,

@@ -6,9 +6,9 @@ for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
 :class:`Flushes`, :class:`Compacts`, :class:`Erases`, :class:`ChecksIndexes`, :class:`HoldsRows`,
-:class:`Refreshes`, :class:`DropsRemoved`, :class:`BeginsAnew`. An engine has a capability if it has
-its methods. Look for one with :func:`~.forwarding.capability`, which looks through wrappers; never
-compare an engine's name.
+:class:`SearchesText`, :class:`Refreshes`, :class:`DropsRemoved`, :class:`BeginsAnew`. An engine has
+a capability if it has its methods. Look for one with :func:`~.forwarding.capability`, which looks
+through wrappers; never compare an engine's name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .query import EVERYONE, AskedTerms, Candidates, LexicalQuery, RowFilter, Sc
 
 if TYPE_CHECKING:
     from .snapshot import Snapshot
+    from .text.analysis import Analyser
 
 
 @dataclass(slots=True)
@@ -230,6 +231,69 @@ class HoldsRows(Protocol):
         """Every row of the scope's user, as current as a search; read now if not in memory.
 
         None where they are too many, or the scope covers all users; then use ``search``.
+        """
+        ...
+
+
+@runtime_checkable
+class SearchesText(Protocol):
+    """A ``RowIndex`` that finds rows by their words itself.
+
+    So every process finds what any has written, and there is no lexical index beside it.
+    """
+
+    @property
+    def analyser(self) -> Analyser:
+        """How it makes the terms of rows and of questions."""
+        ...
+
+    async def search_text(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        """The ``limit`` best rows by BM25, as of :meth:`LexicalIndex.search`."""
+        ...
+
+    async def search_both(
+        self,
+        vector: NDArray[np.float32],
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        *,
+        nearest: int,
+        text: int,
+    ) -> tuple[Candidates, Candidates]:
+        """The ``nearest`` rows by vector and the ``text`` best by words, in one round trip.
+
+        Either may be 0, for none.
+        """
+        ...
+
+
+#: How often a user's rows have changed, or all users'. Compared by equality only.
+Version = tuple[int, ...]
+
+
+class UserVersions(Protocol):
+    """Tells the processes that share a store whose rows have changed."""
+
+    async def current(self, user_id: str) -> Version | None:
+        """The version of a user's rows; None where it is not known now, so none may be used.
+
+        Raises:
+            EngineError: it cannot be told, and the store is not to go on without.
+        """
+        ...
+
+    async def changed(self, users: Collection[str] | None) -> Mapping[str, Version]:
+        """Give users a new version, because their rows have changed just now.
+
+        Args:
+            users: which; None for all users.
+
+        Returns:
+            The new version of each of ``users``. Where nobody else has changed a user's rows, its
+            last number is one more than before, and the others are the same.
         """
         ...
 

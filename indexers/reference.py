@@ -128,6 +128,39 @@ class ReferenceIndex:
         return pa.table({name: [row[name] for row in rows] for name in columns}, schema=schema)
 
 
+class SearchingReferenceIndex(ReferenceIndex):
+    """A ``ReferenceIndex`` that ``SearchesText``: it makes a lexical index for every search."""
+
+    def __init__(self, dimension: int, analyser: Analyser) -> None:
+        super().__init__(dimension)
+        self.analyser = analyser
+
+    async def search_text(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        """As of :class:`~.protocols.SearchesText`."""
+        index = ReferenceLexicalIndex(self.analyser)
+        index.add(self._table(list(self._rows.values()), LEXICAL_COLUMNS))
+        await index.commit()
+        return index.search(query, scope, where, limit)
+
+    async def search_both(
+        self,
+        vector: NDArray[np.float32],
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        *,
+        nearest: int,
+        text: int,
+    ) -> tuple[Candidates, Candidates]:
+        """As of :class:`~.protocols.SearchesText`."""
+        by_vector = Candidates.empty()
+        if nearest:
+            by_vector = await self.search(vector, scope, where, nearest)
+        return by_vector, await self.search_text(query, scope, where, text)
+
+
 class ReferenceLexicalIndex:
     """A ``LexicalIndex``: BM25 (k1 = 1.2, b = 0.75) over exact document lengths.
 

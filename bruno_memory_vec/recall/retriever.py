@@ -23,6 +23,7 @@ from bruno_memory_vec.indexers.protocols import (
     LexicalIndex,
     Refreshes,
     RowIndex,
+    SearchesText,
     TellsTerms,
     WeighsTerms,
 )
@@ -31,12 +32,14 @@ from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rankers import Question, read_question
+from bruno_memory_vec.recall.held_words import HeldWords
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.newest_words import Both, NewestWords
 from bruno_memory_vec.recall.passages.reading import PassageReader
 from bruno_memory_vec.recall.passages.scores import BestPassages, Look, best_passages
 from bruno_memory_vec.recall.passages.windows import LEAST_BYTES
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
+from bruno_memory_vec.recall.pool_terms import terms_in_pool, weights_of
 from bruno_memory_vec.recall.request import RecallRequest
 from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
 from bruno_memory_vec.recall.word_rarity import weighted_vector
@@ -63,7 +66,7 @@ class Retriever:
 
     Args:
         rows: the rows and their vectors.
-        lexical: the lexical index.
+        lexical: the lexical index; for rows that search text themselves, an empty one in memory.
         embedder: makes the question's vector.
         writer: takes access counts; None for a reader.
         embed_timeout: how long the embedder may take, see :func:`embed_texts`.
@@ -79,6 +82,8 @@ class Retriever:
     ) -> None:
         self._rows = rows
         self._held = capability(rows, HoldsRows)
+        self._text = capability(rows, SearchesText)
+        self._held_words = None if self._text is None else HeldWords(lexical)
         self._lexical = lexical
         self._newest = NewestWords(lexical)
         self._embedder = embedder
@@ -101,6 +106,16 @@ class Retriever:
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. With ``count_use``, their access counts grow, later."""
+        hits, seqs = await self._found(request)
+        self._note_failure()
+        if count_use and self._writer is not None:
+            self._writer.use(seqs.tolist())
+        return hits
+
+    async def _found(self, request: RecallRequest) -> tuple[Hits, NDArray[np.int64]]:
+        """The hits, and the ``seq`` of each."""
+        if self._text is not None and self._held_words is not None:
+            return await self._recall_by_text(request, self._text, self._held_words)
         newest: LexicalIndex | None = None
         try:
             newest = await self._freshen(request)
@@ -109,16 +124,11 @@ class Retriever:
                 raise
             self._words_failed = error
         if newest is None:
-            hits, seqs = await self._recall(request, self._lexical)
-        else:
-            try:
-                hits, seqs = await self._recall(request, Both(self._lexical, newest))
-            finally:
-                await newest.close()
-        self._note_failure()
-        if count_use and self._writer is not None:
-            self._writer.use(seqs.tolist())
-        return hits
+            return await self._recall(request, self._lexical)
+        try:
+            return await self._recall(request, Both(self._lexical, newest))
+        finally:
+            await newest.close()
 
     async def _recall(self, request: RecallRequest, words: Words) -> tuple[Hits, NDArray[np.int64]]:
         light = is_light(self._embedder)
@@ -150,6 +160,65 @@ class Retriever:
             return await asyncio.to_thread(
                 finish, proposed, request, read, self._pending_uses, look
             )
+
+    async def _recall_by_text(
+        self, request: RecallRequest, engine: SearchesText, held_words: HeldWords
+    ) -> tuple[Hits, NDArray[np.int64]]:
+        """As :meth:`_recall`, of an engine that searches text itself."""
+        user, snapshot = request.scope.user_id, await self._snapshot(request.scope)
+        if snapshot is None or user is None:
+            return await self._from_engine(request, engine)
+        try:
+            words = await held_words.of(user, snapshot)
+        except EngineError as error:
+            self._words_failed = error
+            return await self._from_engine(request, engine)
+        read = None if is_light(self._embedder) else await self._asked(request, words)
+        return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
+
+    async def _from_engine(
+        self, request: RecallRequest, engine: SearchesText
+    ) -> tuple[Hits, NDArray[np.int64]]:
+        """The hits of rows that are not in memory: both sides' candidates in one round trip."""
+        vector = await self._vector(request)
+        query, scope, analyser = request.lexical_query, request.scope, engine.analyser
+        question = read_question(
+            request.query, micros(request.now), request.now.tzinfo or timezone.utc
+        )
+        known = self._known(request)
+        request = request.trusting(known)
+        async with self._loading:
+            nearest, lexical = await engine.search_both(
+                vector,
+                query,
+                scope,
+                request.where,
+                nearest=request.semantic_limit,
+                text=request.lexical_reach,
+            )
+            source = EngineSource(self._rows, request, vector, nearest)
+
+            async def find_words(limit: int, where: RowFilter) -> Candidates:
+                return await engine.search_text(query, scope, where, limit)
+
+            read = ReadQuestion(vector, vector, lexical, question, known)
+            proposed, total = await asyncio.gather(
+                propose(source, request, read, find_words),
+                self._rows.count(Scope(scope.user_id), RowFilter()),
+            )
+            if proposed is None:
+                return Hits(), np.empty(0, np.int64)
+            found = proposed
+
+            def finished() -> tuple[Hits, NDArray[np.int64]]:
+                terms, weights = None, dict[str, float]()
+                if request.lexical_limit:
+                    terms = terms_in_pool(found.loaded.snapshot, query, analyser, total)
+                    weights = weights_of(terms, query)
+                look = self._look(request, vector, lambda: weights)
+                return finish(found, request, read._replace(terms=terms), self._pending_uses, look)
+
+            return await asyncio.to_thread(finished)
 
     def _note_failure(self) -> None:
         """The words are derived from the rows: without them a recall still finds by meaning."""
@@ -185,22 +254,37 @@ class Retriever:
         look = self._look(request, read.vector) if long else None
         return finish(proposed, request, read, self._pending_uses, look)
 
-    def _look(self, request: RecallRequest, vector: NDArray[np.float32]) -> Look | None:
-        """What reads the passages of long rows; None where the profile does not want them."""
+    def _look(
+        self,
+        request: RecallRequest,
+        vector: NDArray[np.float32],
+        weigh: Callable[[], dict[str, float]] | None = None,
+    ) -> Look | None:
+        """What reads the passages of long rows; None where the profile does not want them.
+
+        Args:
+            request: the question.
+            vector: its vector.
+            weigh: gives the weights of its terms; by default the lexical index does.
+        """
         reader, index = self._reader, self._weighing
         if "passages" not in request.profile.rank.needs or reader is None or index is None:
             return None
 
+        def weights() -> dict[str, float]:
+            if not request.lexical_limit:
+                return {}
+            try:
+                return index.term_weights(request.lexical_query, request.scope)
+            except EngineError as error:
+                self._words_failed = error
+                return {}
+
         def look(snapshot: Snapshot, rows: NDArray[np.int64]) -> BestPassages | None:
             if not len(rows):
                 return None
-            weights: dict[str, float] = {}
-            if request.lexical_limit:
-                try:
-                    weights = index.term_weights(request.lexical_query, request.scope)
-                except EngineError as error:
-                    self._words_failed = error
-            return best_passages(snapshot, rows, reader.read(snapshot, rows), weights, vector)
+            passages = reader.read(snapshot, rows)
+            return best_passages(snapshot, rows, passages, (weigh or weights)(), vector)
 
         return look
 

@@ -98,15 +98,26 @@ class EngineSource:
         rows: the engine.
         request: the question.
         vector: its vector, float32 (d,).
+        first: its ``semantic_limit`` nearest rows, where they came with the words' candidates.
     """
 
-    def __init__(self, rows: RowIndex, request: RecallRequest, vector: NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        rows: RowIndex,
+        request: RecallRequest,
+        vector: NDArray[np.float32],
+        first: Candidates | None = None,
+    ) -> None:
         self._rows = rows
         self._request = request
         self._vector = vector
+        self._first = first
 
     async def nearest(self, limit: int, where: RowFilter) -> Candidates:
         """As of :class:`CandidateSource`."""
+        asked = self._request.semantic_limit, self._request.where
+        if self._first is not None and (limit, where) == asked:
+            return self._first
         return await self._rows.search(self._vector, self._request.scope, where, limit)
 
     async def count(self, where: RowFilter) -> int:

@@ -45,7 +45,7 @@ class Parts:
 
     Attributes:
         rows: the rows and their vectors.
-        lexical: the lexical index.
+        lexical: the lexical index; None where the rows search text themselves (``SearchesText``).
         sessions: sessions, owners, hot context.
         lease: the right to write; None for a reader.
         record: where upkeep is recorded for other processes; None for a store in memory.
@@ -53,7 +53,7 @@ class Parts:
     """
 
     rows: RowIndex
-    lexical: LexicalIndex
+    lexical: LexicalIndex | None
     sessions: SessionStore
     lease: WriterLease | None
     record: UpkeepRecord | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.place import Place
+from bruno_memory_vec.writing.lease import Wanted
 from bruno_memory_vec.writing.visits import check_visit, refuse_after_fork
 
 _REMEMBERED_TURNS = 10_000
@@ -50,10 +51,12 @@ class LocalLease:
         first, self._next_seq = self._next_seq, self._next_seq + count
         return first
 
-    async def next_turns(self, conversations: Iterable[str]) -> dict[str, int]:
+    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
         """As of ``WriterLease``; turns that are not in memory are read."""
         turns: dict[str, int] = {}
-        for conversation in conversations:
+        for conversation, (_, new) in wanted.items():
+            if not new:
+                continue
             turn = self._turns.get(conversation)
             if turn is None:
                 known = await self._sessions.conversation(conversation)

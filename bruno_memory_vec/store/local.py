@@ -364,13 +364,14 @@ def behind_a_log(
 
 def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
     """The index with checks of its rows, and with the cache in front of it, unless that is off."""
+    from bruno_memory_vec.indexers.cache import CachedIndex, RowsVersion
     from bruno_memory_vec.indexers.checked import CheckedIndex
-    from bruno_memory_vec.indexers.lance.cache import CachedIndex
 
     checked = CheckedIndex(rows)
     if config.recall_cache_mb == 0:
         return checked
-    return CachedIndex(checked, config.recall_cache_mb * 2**20, shared=config.read_only)
+    versions = RowsVersion(rows) if config.read_only else None
+    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=versions)
 
 
 def _open_lexical(

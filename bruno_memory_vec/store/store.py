@@ -18,12 +18,19 @@ from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
 from bruno_memory_vec.errors import (
     EmbeddingError,
+    EngineError,
     ReadOnlyError,
     StoreClosedError,
     StoreMovedError,
 )
 from bruno_memory_vec.indexers.aio import LoopLock
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import (
+    LexicalIndex,
+    RowIndex,
+    SearchesText,
+    VersionedRowIndex,
+)
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
@@ -58,7 +65,11 @@ _log = get_logger(__name__)
 
 @dataclass(slots=True)
 class Store:
-    """The parts of an open memory. Open one with :func:`open_store`."""
+    """The parts of an open memory. Open one with :func:`open_store`.
+
+    ``lexical`` is the lexical index; of rows that search text themselves it has, in memory, the
+    words of users whose rows are held.
+    """
 
     config: MemoryConfig
     embedder: Embedder
@@ -126,6 +137,7 @@ class Store:
             await self.stop_move()
         parts: list[Callable[[], Any]] = [
             *(projection.close for projection in self.projections),
+            *(() if capability(self.rows, SearchesText) is None else (self.lexical.close,)),
             self.rows.close,
             *(replaced.remove for replaced in self.replaced),
         ]
@@ -172,12 +184,15 @@ async def open_store(
     # Reading the fingerprint may load a model, so it is done in a thread.
     fingerprint = await fingerprint_of(embedder)
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
-    rows, lexical, sessions, lease = parts.rows, parts.lexical, parts.sessions, parts.lease
-    own = (LexicalProjection(lexical), SessionsProjection(sessions))
+    rows, sessions, lease = parts.rows, parts.sessions, parts.lease
+    own: list[Projection] = [SessionsProjection(sessions)]
+    if parts.lexical is not None:
+        own.insert(0, LexicalProjection(parts.lexical))
     all_projections = Projections(own, [Guarded(one) for one in projections])
     timeout, writer = config.embed_timeout, None
     owners = Owners(sessions, config.default_user)
     try:
+        lexical = parts.lexical or await _words_in_memory(rows)
         if lease is None:
             if (await look(sessions, rows)).lost:
                 sessions.distrust()
@@ -205,7 +220,8 @@ async def open_store(
             if parts.record is not None:
                 writer.keep_problems(parts.record.keep_problems)
             writer.behind(behind)
-            writer.learn_ids()
+            if lease.exclusive:
+                writer.learn_ids()
             writer.begin_upkeep()
             writer.look_for_damage()
     except BaseException:
@@ -229,6 +245,25 @@ async def open_store(
         record=parts.record,
         place=parts.place,
     )
+
+
+async def _words_in_memory(rows: RowIndex) -> LexicalIndex:
+    """An empty lexical index in memory, which reads texts as rows do that search text themselves.
+
+    Raises:
+        EngineError: they do not.
+    """
+    text = capability(rows, SearchesText)
+    if text is None:
+        raise EngineError(
+            rows.name,
+            "search text",
+            "it does not, and its deployment gave no lexical index",
+            fix="Let the deployment give one in Parts.lexical, or the engine be a SearchesText.",
+        )
+    from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
+
+    return await asyncio.to_thread(TantivyIndex, None, text.analyser)
 
 
 @dataclass(eq=False)

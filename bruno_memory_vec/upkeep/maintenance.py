@@ -11,6 +11,8 @@ from typing import Any
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, problem_and_fix
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import SearchesText
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.prompts.hidden_characters import marked
 from bruno_memory_vec.store.record import (
@@ -57,7 +59,7 @@ class Figures:
     """
 
     rows: int
-    lexical: int
+    lexical: int | None
     fragments: int | None
     versions: int | None
     files: int | None
@@ -250,10 +252,11 @@ async def measure(store: Store) -> Figures:
         EngineError: an engine does not answer.
     """
     rows = await store.rows.health()
+    searches_text = capability(store.rows, SearchesText) is not None
     disk = None if store.record is None else await store.record.footprint()
     return Figures(
         rows=rows["rows"],
-        lexical=await store.lexical.count(),
+        lexical=None if searches_text else await store.lexical.count(),
         fragments=rows.get("fragments"),
         versions=None if disk is None else disk.versions,
         files=None if disk is None else disk.files,

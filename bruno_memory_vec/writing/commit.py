@@ -15,6 +15,7 @@ from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts
+from bruno_memory_vec.writing.lease import Wanted
 
 T = TypeVar("T")
 
@@ -31,7 +32,6 @@ class Batch(NamedTuple):
     rows: list[Row]
     texts: list[str]
     hashes: NDArray[np.uint64]
-    conversations: set[str]
     ids: set[str]
     perhaps_stored: tuple[str, ...]
 
@@ -49,11 +49,10 @@ def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     latest = {key_of(row): row for row in yielding_gil(rows)}
     batch = list(latest.values())
     hashes = hash_texts([row["id"] for row in batch])
-    conversations = {row["conversation_id"] for row in batch if row["kind"] == MESSAGE}
     ids = {row["id"] for row in batch}
     perhaps = tuple(ids) if known.any_hashed(hashes) else ()
     texts = [row["content"] for row in batch]
-    return Batch(latest, batch, texts, hashes, conversations, ids, perhaps)
+    return Batch(latest, batch, texts, hashes, ids, perhaps)
 
 
 def look_again(batch: Batch, known: KnownIds) -> Batch:
@@ -75,6 +74,20 @@ async def embed(
     if is_light(embedder) and are_few(texts):
         return embed_here(embedder, texts, "document")
     return await embed_texts(embedder, texts, "document", timeout)
+
+
+def wanted_turns(latest: Mapping[Key, Row], stored: Mapping[Key, Stored]) -> dict[str, Wanted]:
+    """How many new messages each conversation gets; one that only a memory names gets none."""
+    users: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for key, row in yielding_gil(latest.items()):
+        conversation = row["conversation_id"]
+        if conversation is None:
+            continue
+        users[conversation] = row["user_id"]
+        new = row["kind"] == MESSAGE and key not in stored
+        counts[conversation] = counts.get(conversation, 0) + new
+    return {name: Wanted(user, counts[name]) for name, user in users.items()}
 
 
 def give_positions(

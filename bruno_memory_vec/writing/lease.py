@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+
+class Wanted(NamedTuple):
+    """What a commit adds to a conversation.
+
+    Attributes:
+        user_id: whose it is, or is to be if it has no owner yet.
+        turns: how many new messages; 0 where a memory names it, or messages are only replaced.
+    """
+
+    user_id: str
+    turns: int
 
 
 class WriterLease(Protocol):
@@ -36,8 +48,15 @@ class WriterLease(Protocol):
         """
         ...
 
-    async def next_turns(self, conversations: Iterable[str]) -> dict[str, int]:
-        """The next free turn of each conversation."""
+    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
+        """The first free turn of each conversation, of as many as are wanted.
+
+        Where other processes write too, these turns are reserved and never given again, and a
+        conversation that nobody owns is its user's from now on.
+
+        Raises:
+            ForeignUserError: another process has begun one of them for another user meanwhile.
+        """
         ...
 
     def record_turns(self, next_turns: Mapping[str, int]) -> None:

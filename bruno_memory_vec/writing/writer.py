@@ -45,6 +45,7 @@ from bruno_memory_vec.writing.commit import (
     in_thread_if_many,
     look_again,
     prepare,
+    wanted_turns,
 )
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
 from bruno_memory_vec.writing.lease import WriterLease
@@ -520,7 +521,8 @@ class Writer:
         latest, batch = given.latest, given.rows
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
-        next_turns = await self._lease.next_turns(given.conversations)
+        wanted = await in_thread_if_many(len(batch), lambda: wanted_turns(latest, stored))
+        next_turns = await self._lease.next_turns(wanted)
         first_seq = await self._lease.next_seqs(len(batch))
 
         def build() -> pa.Table:

@@ -19,9 +19,9 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..allocator import give_back
 from ..errors import EngineError
 from ..protocols import Maintenance
-from .allocator import give_back
 from .erasure import Erasure
 from .index_checksums import IndexChecksums
 from .sync import Sync

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bruno_memory_vec.indexers.lance import cache as cached
-from bruno_memory_vec.indexers.lance.cache import CachedIndex
+from bruno_memory_vec.indexers import cache as cached
+from bruno_memory_vec.indexers.cache import CachedIndex, RowsVersion
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
@@ -119,7 +119,7 @@ class TestCachedLance(RowIndexConformance):
     async def test_a_reader_keeps_nothing_of_an_older_version(self, index: CachedIndex) -> None:
         folder = str(self.folder / "rows")
         inner = await LanceIndex.open(folder, self.dimension, read_only=True)
-        reader = CachedIndex(inner, 2**20, shared=True)
+        reader = CachedIndex(inner, 2**20, versions=RowsVersion(inner))
         before = len(await reader.search(self.vector("hotel"), ANA, ANY, 99))
         assert reader.holds(ANA)
         await index.upsert(self.rows(message(40, "one more hotel")), all_new=True)
@@ -132,7 +132,7 @@ class TestCachedLance(RowIndexConformance):
         """A question that came behind a write has to see it, whoever else is being answered."""
         folder = str(self.folder / "rows")
         inner = await LanceIndex.open(folder, self.dimension, read_only=True)
-        reader = CachedIndex(inner, 2**20, shared=True)
+        reader = CachedIndex(inner, 2**20, versions=RowsVersion(inner))
         read, go_on = asyncio.Event(), asyncio.Event()
         scan = inner.read
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest_asyncio
 
+from bruno_memory_vec.indexers.cache import CachedIndex
 from bruno_memory_vec.indexers.forwarding import ForwardingRowIndex, capability
-from bruno_memory_vec.indexers.lance.cache import CachedIndex
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.protocols import Flushes, RowIndex

@@ -10,8 +10,8 @@ import pyarrow as pa
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import open_memory
+from bruno_memory_vec.indexers.cache import CachedIndex
 from bruno_memory_vec.indexers.forwarding import ForwardingRowIndex, capability
-from bruno_memory_vec.indexers.lance.cache import CachedIndex
 from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.protocols import (
     Compacts,

@@ -28,6 +28,7 @@ from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.writing.commit import embed
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
+from bruno_memory_vec.writing.lease import Wanted
 
 
 def message(text: str) -> Message:
@@ -78,15 +79,22 @@ async def test_turns_are_asked_for_once() -> None:
 
     sessions.conversation = conversation  # type: ignore[method-assign]
     lease = LocalLease(sessions)
-    assert await lease.next_turns(["a", "b"]) == {"a": 7, "b": 0}
+    one = Wanted("ana", 1)
+    assert await lease.next_turns({"a": one, "b": one}) == {
+        "a": 7,
+        "b": 0,
+    }
     # Not before the sessions know it.
-    assert await lease.next_turns(["a"]) == {"a": 7}
+    assert await lease.next_turns({"a": one}) == {"a": 7}
     assert asked == ["a", "b", "a"]
     lease.record_turns({"a": 8, "b": 1})
-    assert await lease.next_turns(["b", "a"]) == {"b": 1, "a": 8}
+    assert await lease.next_turns({"b": one, "a": one}) == {
+        "b": 1,
+        "a": 8,
+    }
     assert asked == ["a", "b", "a"]
     lease.forget_turns()
-    assert await lease.next_turns(["a"]) == {"a": 7}
+    assert await lease.next_turns({"a": one}) == {"a": 7}
     await sessions.close()
 
 

@@ -126,7 +126,6 @@ async def test_of_equal_ids_in_one_call_the_last_counts_in_the_place_of_the_firs
     batch = prepare(rows, KnownIds())
     assert batch.texts == ["mended", "second"]
     assert [row["content"] for row in batch.rows] == batch.texts
-    assert batch.conversations == {"talk"}
     assert batch.perhaps_stored == ()
     assert batch.hashes.tolist() == hash_ids(pa.array([r["id"] for r in batch.rows])).tolist()
     known = KnownIds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..forwarding import ForwardingRowIndex
-from ..protocols import VersionedRowIndex
-from ..query import Candidates, RowFilter, Scope
-from ..snapshot import LOADED, Gathered, HeldRows, Snapshot
-from ..uses import USE_COLUMNS
 from .allocator import give_back
+from .forwarding import ForwardingRowIndex
+from .protocols import RowIndex, UserVersions, Version, Versioned
+from .query import Candidates, RowFilter, Scope
+from .snapshot import LOADED, Gathered, HeldRows, Snapshot
+from .uses import USE_COLUMNS
 
 #: Users with more rows than this are not cached.
 MOST_ROWS = 150_000
@@ -47,15 +47,19 @@ class CachedIndex(ForwardingRowIndex):
     Args:
         inner: the index with the rows.
         budget: how many bytes may be cached.
-        shared: another process may change the rows. The cache is cleared at each new version.
+        versions: tells whether another process has changed a user's rows; asked before each use of
+            held rows, and told of each change that goes through here. None where no other process
+            writes.
     """
 
-    def __init__(self, inner: VersionedRowIndex, budget: int, *, shared: bool = False) -> None:
+    def __init__(
+        self, inner: RowIndex, budget: int, *, versions: UserVersions | None = None
+    ) -> None:
         super().__init__(inner)
-        self._version = inner.version
         self._budget = budget
-        self._shared = shared
-        self._seen: int | None = None
+        self._versions = versions
+        # The version of each user's rows that are held.
+        self._seen: dict[str, Version | None] = {}
         self._users: OrderedDict[str, HeldRows] = OrderedDict()
         self._bytes = 0
         self._background: set[asyncio.Task[None]] = set()
@@ -64,8 +68,10 @@ class CachedIndex(ForwardingRowIndex):
         self._read = 0
         self._giving_back = False
         # Users whose rows are being read. With each, how many changes had ended when the reading
-        # began, and which version of another process's rows was there.
-        self._loading: dict[str, tuple[asyncio.Task[HeldRows | None], tuple[int, int | None]]] = {}
+        # began, and which version they had.
+        self._loading: dict[
+            str, tuple[asyncio.Task[HeldRows | None], tuple[int, Version | None]]
+        ] = {}
         # Users whose rows are not kept, so that the engine answers, and until when.
         self._large: OrderedDict[str, float] = OrderedDict()
         # How many changes have begun, and how many have ended. Rows that were read while one was
@@ -90,6 +96,7 @@ class CachedIndex(ForwardingRowIndex):
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         async with self._changing(lambda: self._forget(rows)):
             await self.inner.upsert(rows, all_new=all_new)
+            await self._tell(rows.column("user_id").unique().to_pylist())
             if all_new:
                 self._add(rows)
             else:
@@ -102,6 +109,7 @@ class CachedIndex(ForwardingRowIndex):
                 for held in self._users.values():
                     held.set_uses(rows)
             else:
+                await self._tell(None)
                 self.clear()
 
     async def delete(
@@ -109,6 +117,8 @@ class CachedIndex(ForwardingRowIndex):
     ) -> NDArray[np.int64]:
         async with self._changing(self.clear):
             gone = await self.inner.delete(scope, where, seqs=seqs)
+            if len(gone):
+                await self._tell(None if scope.user_id is None else [scope.user_id])
             if scope.user_id is None:
                 self._large.clear()
             else:
@@ -174,6 +184,7 @@ class CachedIndex(ForwardingRowIndex):
                 "budget": self._budget,
                 "hits": self._hits,
                 "misses": self._misses,
+                "hit_rate": self._hits / max(self._hits + self._misses, 1),
                 "problem": self._problem,
             },
         }
@@ -190,8 +201,24 @@ class CachedIndex(ForwardingRowIndex):
     def clear(self) -> None:
         """Drop everything from the cache."""
         self._users.clear()
+        self._seen.clear()
         self._bytes = 0
         self._large.clear()
+
+    async def _tell(self, users: Collection[str] | None) -> None:
+        """Tell the other processes that rows have changed, before whoever changed them is told.
+
+        What is held of them stays if nobody else has changed it since; the change itself is made
+        by the caller.
+        """
+        if self._versions is None:
+            return
+        for user, version in (await self._versions.changed(users)).items():
+            seen = self._seen.get(user)
+            if seen is not None and version == (*seen[:-1], seen[-1] + 1):
+                self._seen[user] = version
+            else:
+                self._drop(user)
 
     async def _rows_of(self, scope: Scope) -> HeldRows | None:
         """The rows of a scope's user; None where the engine has to answer."""
@@ -202,11 +229,13 @@ class CachedIndex(ForwardingRowIndex):
             if time.monotonic() > self._large[user]:
                 self._load_later(user)
             return None
-        if self._shared:
-            version = await self._version()
-            if version != self._seen:
-                self.clear()
-                self._seen = version
+        version = None
+        if self._versions is not None:
+            version = await self._versions.current(user)
+            if version is None:
+                return None
+            if user in self._users and self._seen.get(user) != version:
+                self._drop(user)
         rows = self._users.get(user)
         if rows is not None:
             self._users.move_to_end(user)
@@ -214,9 +243,9 @@ class CachedIndex(ForwardingRowIndex):
             return rows
         self._misses += 1
         loading, began = self._loading.get(user, (None, None))
-        now = (self._ended, self._seen)
+        now = (self._ended, version)
         if loading is None or loading.get_loop() is not asyncio.get_running_loop():
-            loading = asyncio.create_task(self._load(user))
+            loading = asyncio.create_task(self._load(user, version))
             self._loading[user] = loading, now
             loading.add_done_callback(lambda task: self._loaded(user, task))
         elif began != now:
@@ -232,7 +261,12 @@ class CachedIndex(ForwardingRowIndex):
         self._beside(self._load_whole(user))
 
     async def _load_whole(self, user: str) -> None:
-        await self._load(user, whole=True)
+        version = None
+        if self._versions is not None:
+            version = await self._versions.current(user)
+            if version is None:
+                return
+        await self._load(user, version, whole=True)
         if user in self._users:
             # Otherwise it changed meanwhile, or there is no room; a later question tries again.
             self._large.pop(user, None)
@@ -262,13 +296,15 @@ class CachedIndex(ForwardingRowIndex):
         if not task.cancelled():
             self._problem = None if task.exception() is None else str(task.exception())
 
-    async def _load(self, user: str, *, whole: bool = False) -> HeldRows | None:
-        begun, ended, seen = self._begun, self._ended, self._seen
+    async def _load(
+        self, user: str, version: Version | None, *, whole: bool = False
+    ) -> HeldRows | None:
+        begun, ended = self._begun, self._ended
         scope = Scope.user(user)
         if whole:
             gathered = await self._gather(scope)
             if gathered is None:
-                self._leave(user)
+                self._leave(user, self._until())
             if not gathered:
                 return None
             rows = await asyncio.to_thread(gathered.rows)
@@ -279,15 +315,18 @@ class CachedIndex(ForwardingRowIndex):
                 self._load_later(user)
                 return None
             if table.nbytes > self._budget:
-                self._leave(user)
+                self._leave(user, self._until())
                 return None
             many = table.num_rows > _ROWS_ON_THE_LOOP
             rows = await asyncio.to_thread(HeldRows, table) if many else HeldRows(table)
         self._read += len(rows)
         if self._read > _READ_BEFORE_GIVING_BACK:
             self._give_back_soon()
-        if begun == ended == self._begun and seen == self._seen:
+        if begun == ended == self._begun:
+            # They are as new as the version that was read before them, or newer.
             self._keep(user, rows)
+            if user in self._users:
+                self._seen[user] = version
         # Otherwise the rows have changed since: they answer this question and are not kept.
         return rows
 
@@ -301,7 +340,11 @@ class CachedIndex(ForwardingRowIndex):
                 return None
         return gathered
 
-    def _leave(self, user: str, until: float = inf) -> None:
+    def _until(self) -> float:
+        """Until when a user of too many rows is not cached: another process may delete some."""
+        return inf if self._versions is None else time.monotonic() + _AGAIN
+
+    def _leave(self, user: str, until: float) -> None:
         """Do not cache a user until a given time (monotonic seconds)."""
         self._large[user] = until
         while len(self._large) > _MOST_LARGE:
@@ -317,10 +360,12 @@ class CachedIndex(ForwardingRowIndex):
 
     def _keep(self, user: str, rows: HeldRows) -> None:
         """Cache a user's rows as the most recently used; evict others where there is no room."""
+        seen = self._seen.get(user)
         self._drop(user)
         if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
             self._users[user] = rows
             self._bytes += rows.nbytes
+            self._seen[user] = seen
         while self._bytes > self._budget:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
@@ -331,6 +376,7 @@ class CachedIndex(ForwardingRowIndex):
 
     def _drop(self, user: str) -> None:
         rows = self._users.pop(user, None)
+        self._seen.pop(user, None)
         if rows is not None:
             self._bytes -= rows.nbytes
 
@@ -363,3 +409,22 @@ class CachedIndex(ForwardingRowIndex):
             self._drop(user)
         else:
             self._keep(user, kept.without(seqs))
+
+
+class RowsVersion:
+    """The versions of all users' rows at once, for a reader beside another process that writes.
+
+    Args:
+        rows: tells its version.
+    """
+
+    def __init__(self, rows: Versioned) -> None:
+        self._rows = rows
+
+    async def current(self, user_id: str) -> Version:
+        """As of :class:`~.protocols.UserVersions`."""
+        return (await self._rows.version(),)
+
+    async def changed(self, users: Collection[str] | None) -> Mapping[str, Version]:
+        """A reader changes nothing."""
+        return {}
