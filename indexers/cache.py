@@ -215,7 +215,7 @@ class CachedIndex(ForwardingRowIndex):
             return
         for user, version in (await self._versions.changed(users)).items():
             seen = self._seen.get(user)
-            if seen is not None and version == (*seen[:-1], seen[-1] + 1):
+            if seen is not None and version == (*seen[:-1], int(seen[-1]) + 1):
                 self._seen[user] = version
             else:
                 self._drop(user)
@@ -324,9 +324,7 @@ class CachedIndex(ForwardingRowIndex):
             self._give_back_soon()
         if begun == ended == self._begun:
             # They are as new as the version that was read before them, or newer.
-            self._keep(user, rows)
-            if user in self._users:
-                self._seen[user] = version
+            self._keep(user, rows, version)
         # Otherwise the rows have changed since: they answer this question and are not kept.
         return rows
 
@@ -358,14 +356,13 @@ class CachedIndex(ForwardingRowIndex):
             # would complain.
             task.exception()
 
-    def _keep(self, user: str, rows: HeldRows) -> None:
+    def _keep(self, user: str, rows: HeldRows, version: Version | None) -> None:
         """Cache a user's rows as the most recently used; evict others where there is no room."""
-        seen = self._seen.get(user)
         self._drop(user)
         if rows.nbytes <= self._budget and len(rows) <= MOST_ROWS:
             self._users[user] = rows
             self._bytes += rows.nbytes
-            self._seen[user] = seen
+            self._seen[user] = version
         while self._bytes > self._budget:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
@@ -393,11 +390,12 @@ class CachedIndex(ForwardingRowIndex):
             if kept is None:
                 continue
             own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
+            version = self._seen.get(user)
             self._drop(user)
             # Many new rows are not added on the event loop; the next search reads the user again.
             if own.num_rows <= _ROWS_ON_THE_LOOP:
                 kept.add(own)
-                self._keep(user, kept)
+                self._keep(user, kept, version)
 
     def _remove(self, user: str, seqs: NDArray[np.int64]) -> None:
         kept = self._users.get(user)
@@ -408,7 +406,7 @@ class CachedIndex(ForwardingRowIndex):
             # again, in a thread.
             self._drop(user)
         else:
-            self._keep(user, kept.without(seqs))
+            self._keep(user, kept.without(seqs), self._seen.get(user))
 
 
 class RowsVersion:

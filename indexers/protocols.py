@@ -270,8 +270,9 @@ class SearchesText(Protocol):
         ...
 
 
-#: How often a user's rows have changed, or all users'. Compared by equality only.
-Version = tuple[int, ...]
+#: How often a user's rows have changed, as the last number, behind what else tells versions apart.
+#: Compared by equality only.
+Version = tuple[int | str, ...]
 
 
 class UserVersions(Protocol):
@@ -426,33 +427,6 @@ class BeginsAnew(Protocol):
     @property
     def checked(self) -> bool:
         """Whether opening compared every file; if not, :meth:`check` still has to."""
-        ...
-
-
-#: What a user's rows are at; only equality has a meaning.
-Version = tuple[int | str, ...]
-
-
-class UserVersions(Protocol):
-    """Tells a process whether another one has changed a user's rows."""
-
-    async def current(self, user_id: str) -> Version:
-        """The version of a user's rows now.
-
-        Raises:
-            EngineError: nobody can tell.
-        """
-        ...
-
-    async def changed(self, users: Collection[str] | None) -> Mapping[str, Version]:
-        """Note that rows of these users have changed (None: of all users).
-
-        Returns:
-            The new version of each user named.
-
-        Raises:
-            EngineError: it could not be noted.
-        """
         ...
 
 
