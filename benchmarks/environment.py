@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -14,6 +15,7 @@ from typing import Any
 
 import structlog
 
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 _PACKAGES = (
     "bruno-memory-vec",
     "bruno-core",
@@ -28,7 +30,7 @@ _PACKAGES = (
 def describe() -> dict[str, Any]:
     """Command, commit, versions and the size of the machine."""
     return {
-        "command": "python -m " + _module() + " " + " ".join(sys.argv[1:]),
+        "command": without_password(f"python -m {_module()} {' '.join(sys.argv[1:])}"),
         "commit": _commit(),
         "python": platform.python_version(),
         "system": platform.system(),
@@ -37,6 +39,11 @@ def describe() -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def without_password(text: str) -> str:
+    """A text whose URLs tell neither user nor password."""
+    return _PASSWORD.sub("//***@", text)
 
 
 def quiet_logs() -> None:

@@ -1,7 +1,7 @@
 """What the write path, recall and the hot context cost: ``python -m benchmarks.speed --json -``.
 
-One store in a temporary folder, filled through the public API; each figure is
-over many calls, in this one run.
+One store, filled through the public API, in a temporary folder or where ``--url`` says; each
+figure is over many calls, in this one run.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from bruno_core.models.message import Message, MessageRole
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import address
+from benchmarks.address import Address
 from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.retrieval.metrics import percentiles
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import VectorMemory
 
 _screen = Console(stderr=True)
 _WORDS = (
@@ -38,28 +40,34 @@ def main() -> int:
     parser.add_argument("--users", type=int, default=10)
     parser.add_argument("--messages", type=int, default=1000, help="of each user")
     parser.add_argument("--calls", type=int, default=200, help="measured calls of each kind")
+    parser.add_argument("--bulk", type=int, default=10_000, help="messages of the largest call")
     parser.add_argument("--embedder", default="static")
     parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
+    address.add_options(parser)
     arguments = parser.parse_args()
     quiet_logs()
-    figures = asyncio.run(_run(arguments))
-    report = {**describe(), **vars(arguments), "figures": figures}
-    _show(figures)
+    where = address.chosen(arguments)
+    figures = asyncio.run(_run(arguments, where))
+    report = {**describe(), **vars(arguments), **where.to_dict(), "figures": figures}
+    _show(figures, where.label)
     write_json(report, arguments.json)
     return 0
 
 
-async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+async def _run(arguments: argparse.Namespace, where: Address) -> dict[str, Any]:
     random.seed(7)
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        store = str(Path(folder) / "store")
-        async with open_memory(store, embedder=arguments.embedder) as memory:
+        store = where.filled(Path(folder))
+        store.load()
+        async with await store.open_empty(embedder=arguments.embedder) as memory:
             figures["bulk_messages_per_s"] = await _fill(memory, arguments)
             await memory.maintain()
-            await _measure(memory, arguments.calls, figures)
+            await _measure(memory, arguments.calls, arguments.bulk, figures)
+        if not store.kept:
+            return figures
         started = time.perf_counter()
-        async with open_memory(store, embedder=arguments.embedder) as memory:
+        async with await store.open(embedder=arguments.embedder) as memory:
             figures["open_again_ms"] = round((time.perf_counter() - started) * 1000, 1)
             started = time.perf_counter()
             await memory.recall(_sentence(), user_id="user-0")
@@ -78,7 +86,7 @@ async def _fill(memory: VectorMemory, arguments: argparse.Namespace) -> int:
     return round(arguments.users * arguments.messages / (time.perf_counter() - started))
 
 
-async def _measure(memory: VectorMemory, calls: int, figures: dict[str, Any]) -> None:
+async def _measure(memory: VectorMemory, calls: int, bulk: int, figures: dict[str, Any]) -> None:
     async def store() -> None:
         await memory.store_message(_message(), "alone", user_id="user-0")
 
@@ -105,7 +113,7 @@ async def _measure(memory: VectorMemory, calls: int, figures: dict[str, Any]) ->
 
     figures["store_then_recall"] = await _times(chat, calls // 4)
     started = time.perf_counter()
-    together = 1000
+    together = min(1000, bulk)
     await asyncio.gather(
         *(
             memory.store_message(_message(), f"together-{i % 100}", user_id=f"user-{i % 100}")
@@ -113,7 +121,7 @@ async def _measure(memory: VectorMemory, calls: int, figures: dict[str, Any]) ->
         )
     )
     figures["concurrent_messages_per_s"] = round(together / (time.perf_counter() - started))
-    messages = [_message() for _ in range(10_000)]
+    messages = [_message() for _ in range(bulk)]
     # A pause of Python's garbage collector is not ours; it grows with all that is alive.
     gc.collect()
     gc.disable()
@@ -155,8 +163,8 @@ def _message() -> Message:
     return Message(role=MessageRole.USER, content=f"{_sentence()} number {random.randrange(9999)}")
 
 
-def _show(figures: dict[str, Any]) -> None:
-    table = Table(title="bruno-memory-vec, one folder")
+def _show(figures: dict[str, Any], label: str) -> None:
+    table = Table(title=f"bruno-memory-vec, {label}")
     table.add_column("operation")
     table.add_column("figure", justify="right")
     for name, figure in figures.items():

@@ -11,6 +11,9 @@
         --out benchmarks/results --plots
         a matrix: a file a run, a table, plots; what is there already is not run again
 
+    python -m benchmarks.retrieval --url 'qdrant://127.0.0.1:6333/{name}' --sessions redis://...
+        another engine: each run has a store of its own
+
 Exit status: 0, 1 where a run failed or there was nothing to run, 2 for a wrong option.
 """
 
@@ -28,7 +31,7 @@ from bruno_core.utils.exceptions import BrunoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import peers
+from benchmarks import address, peers
 from benchmarks.environment import quiet_logs
 from benchmarks.retrieval import plots, results, tables
 from benchmarks.retrieval.corpora import EVAL_DATA, development_corpora, source
@@ -74,7 +77,9 @@ async def _run(arguments: argparse.Namespace, screen: Console) -> Outcome:
             raise InvalidInputError("plots", "have no folder", fix="Name it with --out.")
     for profile in arguments.profile:
         load_profile(profile)
-    rows = entries(arguments.profile, _peers(arguments.peer), _embedders(arguments))
+    elsewhere = arguments.url or arguments.sessions
+    where = address.chosen(arguments) if elsewhere else None
+    rows = entries(arguments.profile, _peers(arguments.peer), _embedders(arguments), where)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -197,6 +202,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--store", type=Path, metavar="DIR", help="keep the stores there")
     add("--json", metavar="FILE", help="write the reports there; - for standard output")
+    address.add_options(parser)
     arguments = parser.parse_args(argv)
     chosen = arguments.profile or ["balanced"]
     arguments.profile = [profile for profile in dict.fromkeys(chosen) if profile != "none"]

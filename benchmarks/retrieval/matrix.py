@@ -17,6 +17,7 @@ from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from benchmarks import peers
+from benchmarks.address import Address
 from benchmarks.retrieval import results
 from benchmarks.retrieval.datasets import Dataset, NoSplitError, load
 from benchmarks.retrieval.metrics import DEPTH
@@ -108,7 +109,10 @@ def named_embedder(spec: str) -> Embedder:
 
 
 def entries(
-    profiles: Sequence[str], peer_names: Sequence[str], embedders: Sequence[Embedder]
+    profiles: Sequence[str],
+    peer_names: Sequence[str],
+    embedders: Sequence[Embedder],
+    address: Address | None = None,
 ) -> list[Entry]:
     """The rows: each profile with each embedder, then the peers, those without embedder once.
 
@@ -116,12 +120,13 @@ def entries(
         profiles: names, or paths of TOML files.
         peer_names: of `benchmarks.peers`.
         embedders: at least one.
+        address: where the profiles' stores are, instead of in a folder of the run's own.
 
     Raises:
         InvalidInputError: there is no such peer.
     """
     rows = [
-        Entry("", partial(Memory, profile, embedder), embedder)
+        Entry("", partial(Memory, profile, embedder, address=address), embedder)
         for embedder in embedders
         for profile in profiles
     ]

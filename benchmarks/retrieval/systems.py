@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
+from benchmarks.address import Address
 from benchmarks.retrieval.datasets.base import Turn
 from bruno_memory_vec import VectorMemory, load_profile
 from bruno_memory_vec.embedders import Embedder
@@ -85,15 +86,15 @@ class Memory:
     Args:
         profile: a profile, its name, or the path of a TOML file.
         embedder: the embedder. Its fingerprint is read here, which may load a model.
-        url: where the store is, instead of in the folder that `open` gets (``memory://``).
+        address: where the store is, instead of in the folder that `open` gets.
     """
 
     def __init__(
-        self, profile: str | Profile, embedder: Embedder, *, url: str | None = None
+        self, profile: str | Profile, embedder: Embedder, *, address: Address | None = None
     ) -> None:
         self._profile = profile if isinstance(profile, Profile) else load_profile(profile)
         self._embedder = embedder
-        self._url = url
+        self._address = address or Address()
         self._memory: VectorMemory | None = None
         self.name = self._profile.name
         rank = self._profile.rank
@@ -105,19 +106,22 @@ class Memory:
             },
             "embedder": embedder.fingerprint.to_dict(),
         }
+        if address is not None:
+            self.name += f" on {address.label}"
+            self.settings["address"] = address.to_dict()
         self.versions: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self.filters_time = True
 
     async def open(self, folder: Path) -> None:
-        """Open a store in the folder.
+        """Open a store in the folder, or at the address.
 
         Raises:
             StoreError, EngineError: it cannot be opened.
+            InvalidInputError: there are rows in it already.
         """
-        url = self._url or str(folder / "store")
-        memory = VectorMemory(url, embedder=self._embedder, profile=self._profile)
-        self._memory = await memory.connect()
+        where = self._address.filled(folder)
+        self._memory = await where.open_empty(embedder=self._embedder, profile=self._profile)
 
     async def store(self, turns: Sequence[Turn]) -> None:
         """Store the texts, then compact: `maintain` is part of the index time."""

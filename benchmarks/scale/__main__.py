@@ -1,7 +1,8 @@
 """Cost against size: ``python -m benchmarks.scale --rows 10000 100000 --json - --plots DIR``.
 
 For each size and number of users: a store is filled through the public API once and kept, and a
-copy of it is measured. Every figure comes from a process of its own that nothing has warmed.
+copy of it is measured. With ``--url`` it is filled there and measured there. Every figure comes
+from a process of its own that nothing has warmed.
 ``--endurance`` writes one message at a time into an empty store. ``--peers`` measures others on
 the same rows and vectors.
 
@@ -22,6 +23,7 @@ from bruno_core.utils.exceptions import BrunoError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks import address
 from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.scale import limit, plots, side_by_side, tables
 from benchmarks.scale.child import ChildError
@@ -86,6 +88,7 @@ def _run(arguments: argparse.Namespace, screen: Console, report: dict[str, Any])
     if arguments.plots:
         plots.require()  # before hours of runs
     arguments.cache.mkdir(parents=True, exist_ok=True)
+    where = address.chosen(arguments) if arguments.url or arguments.sessions else None
     settings = Settings(
         cache=arguments.cache,
         seed=arguments.seed,
@@ -94,6 +97,7 @@ def _run(arguments: argparse.Namespace, screen: Console, report: dict[str, Any])
         openings=arguments.openings,
         settle=arguments.settle,
         again=arguments.again,
+        address=where,
     )
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -101,6 +105,7 @@ def _run(arguments: argparse.Namespace, screen: Console, report: dict[str, Any])
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
+    report["address"] = where and where.to_dict()
     report |= {"seed": settings.seed, "embedder": settings.embedder, "calls": settings.calls}
     with Progress(*columns, console=screen) as progress:
         bar = progress.add_task("")
@@ -197,10 +202,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="at these sizes, of 100 users (default: 10000 100000)",
     )
+    address.add_options(parser)
     add("--json", metavar="FILE", help="write the report there; - for standard output")
     add("--table", type=Path, metavar="FILE", help="write the tables there")
     add("--plots", type=Path, metavar="DIR", help="draw cost against size there")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if (arguments.url or arguments.sessions) and (arguments.endurance or arguments.peers):
+        parser.error("--endurance and --peers are about folders: leave them out beside --url")
+    if not address.chosen(arguments).kept:
+        parser.error("each figure comes from a process of its own: name a store that is kept")
+    return arguments
 
 
 def _count(text: str) -> int:

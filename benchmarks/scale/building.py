@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale.data import Corpus
-from benchmarks.scale.machine import disk, peak_mib, resident_mib
+from benchmarks.scale.machine import peak_mib, resident_mib
 from benchmarks.scale.work import Tell, Work, store_rows
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 
@@ -48,7 +48,7 @@ def keep(place: Path, built: dict[str, Any]) -> None:
 async def build(work: Work, tell: Tell) -> dict[str, Any]:
     """Fill an empty store with its corpus, and compact it."""
     corpus = work.corpus()
-    memory = await work.open(corpus)
+    memory = await work.open_empty(corpus)
     before = resident_mib()
     seconds = await store_rows(memory, corpus, corpus.rows, tell)
     started = time.perf_counter()
@@ -63,7 +63,7 @@ async def build(work: Work, tell: Tell) -> dict[str, Any]:
         "resident_before_mib": before,
         "resident_after_mib": after,
         "peak_mib": peak_mib(),
-        **disk(Path(work.store)),
+        **work.disk(),
     }
 
 
@@ -74,4 +74,4 @@ async def prepare(work: Work, tell: Tell) -> dict[str, Any]:
     await memory.maintain()
     seconds = time.perf_counter() - started
     await memory.close()
-    return {"maintain_s": round(seconds, 2), **disk(Path(work.store))}
+    return {"maintain_s": round(seconds, 2), **work.disk()}

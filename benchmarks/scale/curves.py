@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.address import Address
 from benchmarks.scale import building
 from benchmarks.scale.child import run
 from benchmarks.scale.data import Embedding, make_corpus
@@ -32,6 +33,8 @@ class Settings:
         openings: how often a store is opened; the median counts.
         settle: seconds after which old versions may go, in the endurance run.
         again: build the stores anew, even if they are there.
+        address: where the stores are: built there, and measured where they are. None: in folders
+            that are kept, of which a copy is measured.
     """
 
     cache: Path
@@ -41,8 +44,9 @@ class Settings:
     openings: int = 3
     settle: float = 61.0
     again: bool = False
+    address: Address | None = None
 
-    def work(self, rows: int, users: int, store: Path) -> Work:
+    def work(self, rows: int, users: int, store: Address) -> Work:
         """A measurement of one store."""
         return Work(
             rows=rows,
@@ -50,7 +54,8 @@ class Settings:
             seed=self.seed,
             embedder=self.embedder,
             corpora=str(self.cache),
-            store=str(store),
+            store=store.url,
+            sessions=store.sessions,
             calls=self.calls,
             settle=self.settle,
         )
@@ -62,10 +67,9 @@ def layouts(rows: Sequence[int], users: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def measure(rows: int, users: int, settings: Settings, say: Say) -> dict[str, Any]:
-    """Every figure of one store; the kept one stays as it was built."""
+    """Every figure of one store; a kept one stays as it was built."""
     what = f"{rows:,} rows, {users:,} users"
-    place, built = _built(rows, users, settings, what, say)
-    with _copy(building.store_folder(place), settings.cache) as store:
+    with _filled(rows, users, settings, what, say) as (store, built):
         work = settings.work(rows, users, store)
 
         def phase(name: str) -> dict[str, Any]:
@@ -90,8 +94,25 @@ def endure(writes: int, users: int, settings: Settings, say: Say) -> dict[str, A
     what = f"{writes:,} single writes"
     make_corpus(writes, users, settings.cache, settings.seed, settings.embedder)
     with _folder(settings.cache) as folder:
-        work = settings.work(writes, users, folder / "store")
+        work = settings.work(writes, users, Address().filled(folder))
         return run("endurance", work, lambda done, total: say(what, done, total))
+
+
+@contextmanager
+def _filled(
+    rows: int, users: int, settings: Settings, what: str, say: Say
+) -> Iterator[tuple[Address, dict[str, Any]]]:
+    """A store to be measured, and what building it took."""
+    if settings.address is None:
+        place, built = _built(rows, users, settings, what, say)
+        with _copy(building.store_folder(place), settings.cache) as folder:
+            yield Address(str(folder)), built
+        return
+    make_corpus(rows, users, settings.cache, settings.seed, settings.embedder)
+    with _folder(settings.cache) as folder:
+        store = settings.address.filled(folder)
+        work = settings.work(rows, users, store)
+        yield store, run("build", work, lambda done, total: say(f"{what}: build", done, total))
 
 
 def _built(
@@ -103,7 +124,7 @@ def _built(
     found = building.kept(place)
     if found is None or settings.again:
         building.forget(place)
-        work = settings.work(rows, users, building.store_folder(place))
+        work = settings.work(rows, users, Address(str(building.store_folder(place))))
         found = run("build", work, lambda done, total: say(f"{what}: build", done, total))
         building.keep(place, found)
     return place, found

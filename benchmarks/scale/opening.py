@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.scale.data import QUESTIONS
-from benchmarks.scale.machine import disk, peak_mib, resident_mib
+from benchmarks.scale.machine import peak_mib, resident_mib
 from benchmarks.scale.work import Tell, Work
-from bruno_memory_vec import ALL_USERS, open_memory
+from bruno_memory_vec import ALL_USERS
 from bruno_memory_vec.embedders import embed_texts
 
 # What opening and a first recall import, and what a process would import anyway.
@@ -38,13 +37,14 @@ async def opening(work: Work, tell: Tell) -> dict[str, Any]:
     """
     for name in _IMPORTED:
         importlib.import_module(name)
+    work.address.load()
     corpus = work.corpus()
     asked = corpus.questions
     embedder = work.make_embedder()
     await embed_texts(embedder, [asked[0].text], "query")
     loaded = resident_mib()
     started = time.perf_counter()
-    memory = await open_memory(work.store, embedder=embedder)
+    memory = await work.address.open(embedder=embedder)
     opened = time.perf_counter()
     await memory.recall(asked[0].text, user_id=corpus.asked_user)
     answered = time.perf_counter()
@@ -65,7 +65,7 @@ async def opening(work: Work, tell: Tell) -> dict[str, Any]:
         "resident_mib": after,
         "resident_after_all_users_mib": after_all,
         "peak_mib": peak_mib(),
-        **disk(Path(work.store)),
+        **work.disk(),
     }
     await memory.close()
     return figures

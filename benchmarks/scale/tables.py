@@ -60,7 +60,12 @@ def _rate(kind: str) -> Callable[[Figures], str]:
 
 
 def _value(part: str, *names: str, digits: int = 0) -> Callable[[Figures], str]:
-    return lambda store: " / ".join(f"{store[part][name]:,.{digits}f}" for name in names)
+    def cell(store: Figures) -> str:
+        # A store on a server has no files here.
+        found = [store[part].get(name) for name in names]
+        return " / ".join("-" if one is None else f"{one:,.{digits}f}" for one in found)
+
+    return cell
 
 
 _Columns = Mapping[str, Callable[[Figures], str]]

@@ -15,10 +15,12 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from bruno_core.models.message import Message, MessageRole
 
+from benchmarks.address import Address
 from benchmarks.scale.data import CHUNK, Corpus, Embedding, make_corpus
 from benchmarks.scale.given import GivenEmbedder
+from benchmarks.scale.machine import disk
 from benchmarks.scale.peers.figures import percentiles
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders import Embedder, StaticEmbedder
 
 #: Told how far something has come: how many are done, of how many.
@@ -42,7 +44,8 @@ class Work:
         seed: of its corpus.
         embedder: "static" or "given".
         corpora: the folder of the corpora.
-        store: the folder of the store.
+        store: the folder of the store, or its URL.
+        sessions: the URL of its session store; None for the store's own choice.
         calls: measured calls of each kind, for those that are fast.
         settle: seconds after which old versions may go.
     """
@@ -53,8 +56,19 @@ class Work:
     embedder: Embedding
     corpora: str
     store: str
+    sessions: str | None = None
     calls: int = 300
     settle: float = 61.0
+
+    @property
+    def address(self) -> Address:
+        """Where the store is."""
+        return Address(self.store, self.sessions)
+
+    def disk(self) -> dict[str, float]:
+        """Files and MiB of the store's folder; nothing where it has none."""
+        folder = self.address.folder
+        return {} if folder is None else disk(folder)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values."""
@@ -78,7 +92,15 @@ class Work:
 
     async def open(self, *corpora: Corpus) -> VectorMemory:
         """The store, opened as a user opens it, with the shipped defaults."""
-        return await open_memory(self.store, embedder=self.make_embedder(*corpora))
+        return await self.address.open(embedder=self.make_embedder(*corpora))
+
+    async def open_empty(self, *corpora: Corpus) -> VectorMemory:
+        """A new store.
+
+        Raises:
+            InvalidInputError: there are rows in it already.
+        """
+        return await self.address.open_empty(embedder=self.make_embedder(*corpora))
 
 
 def messages(
