@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from benchmarks.environment import without_password
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.urls import masked
 
 #: A store in the run's own folder.
 FOLDER_URL = "{folder}/store"
@@ -87,7 +87,7 @@ class Address:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields without passwords, for a report."""
-        return {name: value and without_password(value) for name, value in asdict(self).items()}
+        return {name: value and masked(value) for name, value in asdict(self).items()}
 
     def load(self) -> None:
         """Import the clients of its engines.
@@ -115,7 +115,7 @@ class Address:
             await memory.close()
             raise InvalidInputError(
                 "url",
-                f"{without_password(self.url)} holds rows already",
+                f"{masked(self.url)} holds rows already",
                 fix="Put {name} into --url, for a new store in each run, or name an empty one.",
             )
         return memory

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import platform
-import re
 import subprocess
 import sys
 from importlib import metadata
@@ -15,7 +14,8 @@ from typing import Any
 
 import structlog
 
-_PASSWORD = re.compile(r"//[^/@\s]*@")
+from bruno_memory_vec.indexers.urls import masked
+
 _PACKAGES = (
     "bruno-memory-vec",
     "bruno-core",
@@ -30,7 +30,7 @@ _PACKAGES = (
 def describe() -> dict[str, Any]:
     """Command, commit, versions and the size of the machine."""
     return {
-        "command": without_password(f"python -m {_module()} {' '.join(sys.argv[1:])}"),
+        "command": masked(f"python -m {_module()} {' '.join(sys.argv[1:])}"),
         "commit": _commit(),
         "python": platform.python_version(),
         "system": platform.system(),
@@ -39,11 +39,6 @@ def describe() -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
-
-
-def without_password(text: str) -> str:
-    """A text whose URLs tell neither user nor password."""
-    return _PASSWORD.sub("//***@", text)
 
 
 def quiet_logs() -> None:

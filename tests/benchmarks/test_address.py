@@ -50,8 +50,8 @@ def test_what_a_url_says(url: str, folder: Path | None, kept: bool, label: str) 
 def test_passwords_are_in_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     urls = ("postgresql://me:secret@host/db", "redis://:secret@host:6379/0")
     assert Address(*urls).to_dict() == {
-        "url": "postgresql://***@host/db",
-        "sessions": "redis://***@host:6379/0",
+        "url": "postgresql://me:***@host/db",
+        "sessions": "redis://:***@host:6379/0",
     }
     monkeypatch.setattr(sys, "argv", ["speed.py", "--url", urls[0], "--sessions", urls[1]])
     assert "secret" not in describe()["command"]

