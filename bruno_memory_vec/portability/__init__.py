@@ -21,11 +21,11 @@ Parts of a file may be bad. So a reader yields a :class:`Turn` for each message 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO, get_args
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.portability import detect, jsonl, locomo, openai
 from bruno_memory_vec.portability.records import BadLine, Defaults, Turn
 from bruno_memory_vec.rows.checks import identifier
@@ -33,8 +33,8 @@ from bruno_memory_vec.rows.checks import identifier
 __all__ = ["READERS", "BadLine", "Format", "Turn", "formats", "read"]
 
 Format = Literal["auto", "jsonl", "openai", "locomo"]
-#: The group of entry points of readers in other packages.
-READERS = "bruno_memory_vec.readers"
+#: The readers of other packages.
+READERS = Plugins("bruno_memory_vec.readers", field="format", what="reader")
 
 
 def read(
@@ -79,7 +79,7 @@ def read(
 
 def formats() -> list[str]:
     """The formats that :func:`read` knows, those of other packages last."""
-    return [*get_args(Format), *sorted(entry.name for entry in entry_points(group=READERS))]
+    return [*get_args(Format), *READERS.names()]
 
 
 def _read(
@@ -94,8 +94,7 @@ def _read(
         elif kind == "locomo":
             yield from locomo.turns(lines.document(), defaults)
         elif kind not in get_args(Format):
-            (entry,) = entry_points(group=READERS, name=kind)
-            yield from entry.load()(lines, defaults)
+            yield from READERS.load(kind)(lines, defaults)
         elif detect.is_line_by_line(lines):
             yield from openai.turns_of_lines(lines, defaults)
         else:

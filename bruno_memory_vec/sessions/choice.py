@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import unquote
@@ -19,18 +17,23 @@ from urllib.parse import unquote
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import UserVersions
+from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.sessions.protocol import SessionStore
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.lease import WriterLease
 
-GROUP = "bruno_memory_vec.session_stores"
 #: The name of the session deployment of a path without a scheme.
 SQLITE = "sqlite"
 #: The URLs of sessions that are kept in this process's memory; the first one is told to users.
 IN_MEMORY = ("sqlite://:memory:", "sqlite://", ":memory:")
 
-_OURS = (EntryPoint(SQLITE, "bruno_memory_vec.store.sqlite_sessions:SQLiteSessions", GROUP),)
+_STORES = Plugins(
+    "bruno_memory_vec.session_stores",
+    field="sessions",
+    what="session store",
+    ours={SQLITE: "bruno_memory_vec.store.sqlite_sessions:SQLiteSessions"},
+)
 # A path has no scheme; one letter is a drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
@@ -90,13 +93,12 @@ def session_store_of(url: str) -> SessionDeployment:
     found = _SCHEME.match(url)
     scheme = SQLITE if found is None else found[1].lower()
     try:
-        return _named(scheme)
+        return cast("SessionDeployment", _STORES.instance(scheme))
     except LookupError:
-        known = sorted({entry.name for entry in (*entry_points(group=GROUP), *_OURS)})
         raise InvalidInputError(
             "sessions",
             f"the scheme {scheme!r} is not known",
-            fix=f"Give a folder, or {', '.join(f'{name}://' for name in known)}.",
+            fix=f"Give a folder, or {', '.join(f'{name}://' for name in _STORES.names())}.",
         ) from None
 
 
@@ -122,21 +124,3 @@ def folder_of_sessions(url: str) -> Path | None:
         raise InvalidInputError(
             "sessions", f"{url!r} leads nowhere: {error}", fix="Give an absolute path.", cause=error
         ) from error
-
-
-@cache
-def _named(scheme: str) -> SessionDeployment:
-    # Ours last: a copy of the sources that nobody installed has no entry points.
-    for entry in (*entry_points(group=GROUP), *_OURS):
-        if entry.name == scheme:
-            try:
-                return cast("SessionDeployment", entry.load()())
-            except Exception as error:  # whatever another package raises
-                raise InvalidInputError(
-                    "sessions",
-                    f"the session store {entry.value!r} of the scheme {scheme!r} cannot be loaded: "
-                    f"{type(error).__name__}: {error}",
-                    fix="Mend or reinstall the package that has it.",
-                    cause=error,
-                ) from error
-    raise LookupError(scheme)

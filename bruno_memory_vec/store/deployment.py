@@ -9,8 +9,6 @@ in its own ``pyproject.toml``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast, runtime_checkable
 
 from bruno_memory_vec.config import MemoryConfig
@@ -19,6 +17,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.manifest import scheme_of
 from bruno_memory_vec.store.place import Place
@@ -32,9 +31,14 @@ GROUP = "bruno_memory_vec.deployments"
 #: The name of the deployment of a path without a scheme, and of ``file://``.
 FOLDER = "folder"
 
-_OURS = (
-    EntryPoint(FOLDER, "bruno_memory_vec.store.local:LocalFolder", GROUP),
-    EntryPoint("memory", "bruno_memory_vec.store.in_memory:InMemory", GROUP),
+_DEPLOYMENTS = Plugins(
+    GROUP,
+    field="url",
+    what="deployment",
+    ours={
+        FOLDER: "bruno_memory_vec.store.local:LocalFolder",
+        "memory": "bruno_memory_vec.store.in_memory:InMemory",
+    },
 )
 _DEFAULT_LANGUAGE = "english"
 
@@ -130,34 +134,15 @@ def deployment_of(url: str) -> Deployment:
     try:
         if scheme == FOLDER:  # the name of an entry point, and of no scheme
             raise LookupError(scheme)
-        made = _named(FOLDER if scheme in (None, "file") else scheme)
+        name = FOLDER if scheme in (None, "file") else scheme
+        return cast("Deployment", _DEPLOYMENTS.instance(name))
     except LookupError:
-        known = sorted({entry.name for entry in (*entry_points(group=GROUP), *_OURS)})
+        known = ", ".join(f"{name}://" for name in _DEPLOYMENTS.names() if name != FOLDER)
         raise InvalidInputError(
             "url",
             f"the scheme {scheme!r} is not known",
-            fix="Give a folder, file:///a/folder or "
-            f"{', '.join(f'{name}://' for name in known if name != FOLDER)}.",
+            fix=f"Give a folder, file:///a/folder or {known}.",
         ) from None
-    return made
-
-
-@cache
-def _named(scheme: str) -> Deployment:
-    # Ours last: a copy of the sources that nobody installed has no entry points.
-    for entry in (*entry_points(group=GROUP), *_OURS):
-        if entry.name == scheme:
-            try:
-                return cast("Deployment", entry.load()())
-            except Exception as error:  # whatever another package raises
-                raise InvalidInputError(
-                    "url",
-                    f"the deployment {entry.value!r} of the scheme {scheme!r} cannot be loaded: "
-                    f"{type(error).__name__}: {error}",
-                    fix="Mend or reinstall the package that has it.",
-                    cause=error,
-                ) from error
-    raise LookupError(scheme)
 
 
 def language_of(config: MemoryConfig) -> str | None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bruno_memory_vec.sessions import choice
-from bruno_memory_vec.store import deployment
+from bruno_memory_vec import plugins
 
 Install = Callable[[str, dict[str, str]], Path]
 
@@ -29,11 +28,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (described / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
         monkeypatch.syspath_prepend(site)
         importlib.invalidate_caches()
-        deployment._named.cache_clear()
-        choice._named.cache_clear()
+        plugins.forget_loaded()
         return site
 
     yield put
     sys.modules.pop("plugin", None)
-    deployment._named.cache_clear()
-    choice._named.cache_clear()
+    plugins.forget_loaded()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bruno_core.models.message import Message
@@ -14,6 +16,8 @@ import bruno_memory_vec
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import Turn, formats, read
+from bruno_memory_vec.sessions.choice import session_store_of
+from bruno_memory_vec.store.deployment import deployment_of
 from tests.extending.conftest import Install
 
 ROOT = Path(bruno_memory_vec.__file__).parent.parent
@@ -64,6 +68,8 @@ def greet(name: str = "nobody") -> None:
     typer.echo(f"hello {name}")
 '''
 
+BROKEN = "raise RuntimeError('no such thing')"
+
 
 async def test_a_deployment_with_a_session_store_of_its_own(install: Install) -> None:
     with pytest.raises(InvalidInputError, match="'mine' is not known"):
@@ -106,3 +112,52 @@ def test_a_command(install: Install) -> None:
         check=False,
     )
     assert (done.stdout, done.returncode) == ("hello Ana\n", 0), done.stderr
+
+
+def test_a_command_that_cannot_be_loaded_leaves_the_others(install: Install) -> None:
+    site = install(
+        "raise RuntimeError('no such thing')", {"bruno_memory_vec.commands": "greet = plugin:greet"}
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(site), str(ROOT)))}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bruno_memory_vec", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    broken = run("greet")
+    assert broken.returncode == 1
+    for part in ("'greet'", "plugin:greet", "package 'plugin'", "RuntimeError", "no such thing"):
+        assert part in " ".join(broken.stderr.split()), broken.stderr
+    assert run("--version").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "use"),
+    [
+        ("deployments", "url", lambda: deployment_of("mine://x")),
+        ("session_stores", "sessions", lambda: session_store_of("mine://x")),
+        ("readers", "format", lambda: list(read(__file__, format="mine"))),
+    ],
+)
+def test_a_broken_plug_in_names_itself(
+    install: Install, group: str, name: str, use: Callable[[], Any]
+) -> None:
+    install(BROKEN, {f"bruno_memory_vec.{group}": "mine = plugin:Mine"})
+    with pytest.raises(InvalidInputError) as refusal:
+        use()
+    assert refusal.value.field == name
+    for part in ("'mine'", "plugin:Mine", "package 'plugin'", "RuntimeError: no such thing"):
+        assert part in str(refusal.value)
+    assert "reinstall" in refusal.value.fix
+
+
+async def test_another_package_s_comes_before_ours(install: Install) -> None:
+    install(DEPLOYMENT, {"bruno_memory_vec.deployments": "memory = plugin:Mine"})
+    async with open_memory("memory://", embedder="hash") as memory:
+        assert type((await memory._lazy.get()).sessions).__name__ == "Counting"

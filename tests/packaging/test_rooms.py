@@ -24,6 +24,7 @@ ROOMS = [
     "config",
     "prompts",
     "rows",
+    "plugins",
     "errors",
     "rankers",
     "indexers",

@@ -16,6 +16,7 @@ from bruno_memory_vec import (
     VectorMemory,
     diagnose_store,
     open_memory,
+    plugins,
     reembed,
     repair_store,
 )
@@ -151,10 +152,10 @@ async def test_a_config_is_one_and_alone(call: Any, tmp_path: Path) -> None:
 @pytest.fixture
 def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
     found: list[EntryPoint] = []
-    monkeypatch.setattr(deployment, "entry_points", lambda group: found)
-    deployment._named.cache_clear()
+    monkeypatch.setattr(plugins, "entry_points", lambda group: found)
+    plugins.forget_loaded()
     yield found
-    deployment._named.cache_clear()
+    plugins.forget_loaded()
 
 
 async def test_sources_that_nobody_installed(entries: list[EntryPoint], tmp_path: Path) -> None:

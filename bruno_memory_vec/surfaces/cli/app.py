@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Callable
 from typing import Annotated, Optional
 
 import typer
 
 from bruno_memory_vec._version import __version__
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.surfaces.cli import (
     demo,
     doctor,
@@ -33,8 +35,8 @@ _EPILOG = """Exit codes: 0 all is well; 1 an error, told on stderr with what to 
 Every option can be asked of a command: bruno-memory-vec recall --help. Settings come from
 BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL."""
 
-#: The entry points of commands of other packages: a typer function each, by the command's name.
-COMMANDS = "bruno_memory_vec.commands"
+#: The commands of other packages: a typer function each, by the command's name.
+COMMANDS = Plugins("bruno_memory_vec.commands", field="command", what="command")
 
 app = typer.Typer(
     name="bruno-memory-vec",
@@ -88,6 +90,21 @@ def run() -> None:
         if reconfigure is not None:
             # Characters that the terminal cannot show are replaced.
             reconfigure(errors="replace")
-    for entry in entry_points(group=COMMANDS):
-        app.command(entry.name)(entry.load())
+    for name in COMMANDS.names():
+        try:
+            app.command(name)(COMMANDS.load(name))
+        except InvalidInputError as error:
+            # The other commands work all the same.
+            app.command(name)(_broken(error))
     app()
+
+
+def _broken(error: InvalidInputError) -> Callable[[], None]:
+    async def fail(out: running.Out) -> int:
+        raise error
+
+    def broken() -> None:
+        """It cannot be loaded."""
+        running.execute(False, fail)
+
+    return broken
