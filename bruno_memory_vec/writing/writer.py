@@ -24,7 +24,7 @@ from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
-from bruno_memory_vec.errors import EngineError, StoreClosedError
+from bruno_memory_vec.errors import EngineError, ForeignUserError, StoreClosedError
 from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import Compacts, Erases, Flushes, Maintenance, RowIndex
@@ -504,6 +504,10 @@ class Writer:
             if len(now) > 1:
                 for request in now:
                     await self._commit_all([request])
+            elif isinstance(error, ForeignUserError) and now[0].unnamed is not None:
+                # Another process has begun the conversation meanwhile. Nobody was named, so these
+                # rows are its owner's.
+                return [*now, *later]
             elif not now[0].done.done():
                 now[0].done.set_exception(error)
             return later
