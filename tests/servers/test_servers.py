@@ -15,16 +15,17 @@ import pytest
 import redis
 
 from tests.servers.fixtures import SecureRedis
+from tests.servers.postgres_server import PostgresServer
 from tests.servers.processes import wait_until
 from tests.servers.proxy import Proxy
 from tests.servers.redis_cluster import SLOTS, RedisCluster
 from tests.servers.redis_sentinel import RedisSentinel
 from tests.servers.redis_server import RedisServer
 
-pytestmark = pytest.mark.redis_server
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.redis_server
 def test_a_killed_server_comes_back_with_its_data_on_its_port(redis_server: RedisServer) -> None:
     redis_server.client.set("key", "value")
     port = redis_server.port
@@ -36,6 +37,7 @@ def test_a_killed_server_comes_back_with_its_data_on_its_port(redis_server: Redi
     assert (redis_server.port, redis_server.client.get("key")) == (port, "value")
 
 
+@pytest.mark.redis_server
 def test_a_server_without_persistence_comes_back_empty(tmp_path: Path) -> None:
     with RedisServer(tmp_path, persistent=False) as server:
         server.client.set("key", "value")
@@ -44,6 +46,7 @@ def test_a_server_without_persistence_comes_back_empty(tmp_path: Path) -> None:
         assert server.client.get("key") is None
 
 
+@pytest.mark.redis_server
 def test_a_password_is_asked_for(tmp_path: Path) -> None:
     with RedisServer(tmp_path, password="secret") as server:
         assert server.client.ping()
@@ -53,6 +56,7 @@ def test_a_password_is_asked_for(tmp_path: Path) -> None:
         stranger.close()
 
 
+@pytest.mark.redis_server
 def test_a_frozen_server_keeps_connections_and_answers_nothing(redis_server: RedisServer) -> None:
     client = redis.Redis(port=redis_server.port, socket_timeout=0.2, retry=None)
     client.ping()
@@ -64,6 +68,7 @@ def test_a_frozen_server_keeps_connections_and_answers_nothing(redis_server: Red
     client.close()
 
 
+@pytest.mark.redis_server
 def test_tls_is_spoken_with_a_certificate_that_is_checked(redis_tls: SecureRedis) -> None:
     trusting = redis.Redis.from_url(redis_tls.url, ssl_ca_certs=str(redis_tls.authority))
     assert trusting.ping()
@@ -74,6 +79,7 @@ def test_tls_is_spoken_with_a_certificate_that_is_checked(redis_tls: SecureRedis
     careful.close()
 
 
+@pytest.mark.redis_server
 def test_a_cluster_shares_the_slots(redis_cluster: RedisCluster) -> None:
     first = urlsplit(f"redis://{redis_cluster.nodes[0].host}:{redis_cluster.nodes[0].port}")
     client = redis.RedisCluster(host=str(first.hostname), port=int(first.port or 0))
@@ -87,6 +93,7 @@ def test_a_cluster_shares_the_slots(redis_cluster: RedisCluster) -> None:
     client.close()
 
 
+@pytest.mark.redis_server
 def test_a_sentinel_makes_the_replica_the_master(redis_sentinel: RedisSentinel) -> None:
     redis_sentinel.master.client.set("key", "value")
     redis_sentinel.master.client.wait(1, 5000)
@@ -104,6 +111,7 @@ def _is_master(server: RedisServer) -> bool:
     return bool(server.client.info("replication")["role"] == "master")  # type: ignore[index]
 
 
+@pytest.mark.redis_server
 def test_a_cut_in_the_middle_of_a_command_loses_the_command(
     redis_server: RedisServer, redis_proxy: Proxy
 ) -> None:
@@ -118,6 +126,7 @@ def test_a_cut_in_the_middle_of_a_command_loses_the_command(
     client.close()
 
 
+@pytest.mark.redis_server
 def test_a_cut_before_the_answer_leaves_the_command_done(
     redis_server: RedisServer, redis_proxy: Proxy
 ) -> None:
@@ -130,6 +139,7 @@ def test_a_cut_before_the_answer_leaves_the_command_done(
     client.close()
 
 
+@pytest.mark.redis_server
 def test_a_proxy_refuses_cuts_and_holds(redis_proxy: Proxy) -> None:
     client = redis.Redis(port=redis_proxy.port, retry=None, socket_timeout=0.2)
     client.ping()
@@ -149,6 +159,7 @@ def test_a_proxy_refuses_cuts_and_holds(redis_proxy: Proxy) -> None:
     client.close()
 
 
+@pytest.mark.redis_server
 def test_a_proxy_delays_and_slows(redis_proxy: Proxy) -> None:
     client = redis.Redis(port=redis_proxy.port)
     client.ping()
@@ -163,6 +174,7 @@ def test_a_proxy_delays_and_slows(redis_proxy: Proxy) -> None:
     client.close()
 
 
+@pytest.mark.redis_server
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_server_ends_with_the_process_that_started_it_however_that_ends(tmp_path: Path) -> None:
     code = (
@@ -188,3 +200,13 @@ def _lives(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+async def test_a_postgres_has_pgvector(postgres_server: PostgresServer) -> None:
+    asyncpg = pytest.importorskip("asyncpg", reason="needs the client: pip install asyncpg")
+    connection = await asyncpg.connect(f"{postgres_server.url}/postgres")
+    try:
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        assert await connection.fetchval("SELECT '[3,4]'::vector <-> '[0,0]'::vector") == 5.0
+    finally:
+        await connection.close()
