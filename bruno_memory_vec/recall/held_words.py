@@ -63,6 +63,10 @@ class HeldWords:
                 await self.index.commit()
         return self.index
 
+    def health(self) -> dict[str, int]:
+        """How many users' words are held, and of how many rows."""
+        return {"users": len(self._users), "rows": self._rows}
+
     def _make_room(self) -> None:
         while self._rows > _MOST_ROWS and len(self._users) > 1:
             _, gone = self._users.popitem(last=False)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timezone
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -103,6 +103,10 @@ class Retriever:
         self._words_failed: EngineError | None = None
         #: Why the last recall found by meaning only; None if it did not.
         self.problem: str | None = None
+
+    def health(self) -> dict[str, Any]:
+        """Figures of the words that are held in memory, where the engine searches text itself."""
+        return {} if self._held_words is None else {"held_words": self._held_words.health()}
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. With ``count_use``, their access counts grow, later."""

@@ -72,6 +72,7 @@ class HotCache:
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._context_characters = self._message_characters = 0
         self._readings: set[Reading] = set()
+        self._hits = self._misses = 0
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
     def find(self, user_id: str, conversation_id: str, limit: int) -> Parts | None:
@@ -83,9 +84,20 @@ class HotCache:
             self.changed()
         user, its_limit, parts = self._contexts.get(conversation_id, (None, 0, None))
         if parts is None or user != user_id or its_limit != limit:
+            self._misses += 1
             return None
+        self._hits += 1
         self._contexts.move_to_end(conversation_id)
         return parts
+
+    def health(self) -> dict[str, Any]:
+        """How many contexts are kept, and how many calls found theirs."""
+        return {
+            "contexts": len(self._contexts),
+            "hits": self._hits,
+            "misses": self._misses,
+            "hit_rate": self._hits / max(self._hits + self._misses, 1),
+        }
 
     @contextmanager
     def reading(self, user_id: str, conversation_id: str) -> Iterator[Reading]:

@@ -422,6 +422,7 @@ class SQLiteSessionStore:
             "conversations": conversations,
             "sessions": sessions,
             "hot_messages": hot,
+            "cache": self._hot.health(),
         }
 
     async def close(self) -> None:

@@ -42,6 +42,7 @@ async def health_of(
             report[name] = await part.health()
         except BrunoError as error:
             wrong[name] = str(error)
+    report.update(store.retriever.health())
     logged = report.get("rows", {}).get("log", {}).get("problem")
     if logged is not None:
         wrong["log"] = logged

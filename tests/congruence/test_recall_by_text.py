@@ -91,7 +91,9 @@ async def test_words_of_who_asked_longest_ago_make_room(
     assert isinstance(words, HeldWords)
     monkeypatch.setattr("bruno_memory_vec.recall.held_words._MOST_ROWS", 250)
     before = await held.recall("cat", user_id="ana", now=NOW)
-    assert await words.index.count() > 200
+    rows = await words.index.count()
+    assert rows > 200
+    assert (await held.health())["held_words"] == {"users": 1, "rows": rows}
     await held.recall("cat", user_id="ben", now=NOW)
     assert await words.index.count() < 100
     assert shown(await held.recall("cat", user_id="ana", now=NOW)) == shown(before)
