@@ -182,6 +182,13 @@ async def test_a_change_that_fails_or_is_cancelled(store: Store, reader: Store) 
         assert await read(store) == await read(reader)
 
 
+async def test_health_tells_how_many_found_theirs(store: Store) -> None:
+    for _ in range(4):
+        await read(store)
+    found = (await store.health())["cache"]
+    assert found == {"contexts": 1, "hits": 3, "misses": 1, "hit_rate": 0.75}
+
+
 async def test_others_stay(store: Store) -> None:
     await store.apply([turn(0, "there", "d")], 3)
     await read(store)

@@ -103,6 +103,8 @@ async def test_what_nobody_else_changes_stays_in_memory(shared: Shared) -> None:
     before = reads
     assert len(await shared.seen(shared.here)) == 6
     assert reads == before
+    told = (await shared.here.health())["cache"]
+    assert (told["hits"], told["misses"], told["hit_rate"]) == (6, 1, 6 / 7)
 
 
 async def test_rows_held_are_not_used_where_no_version_is_known(shared: Shared) -> None:
