@@ -1,18 +1,37 @@
-"""The configuration, from arguments, the environment, or bruno-core's configuration."""
+"""The configuration, from arguments, the environment, a file, or bruno-core's configuration."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from bruno_memory_vec.config_sources import (
+    PREFIX,
+    FileSettings,
+    check_environment,
+    file_in_use,
+    unknown,
+)
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.prompts.token_bound import Counter
 from bruno_memory_vec.rows.bounds import Bounds
+
+_URLS = ("url", "urls")
 
 
 def _named(folder: Any) -> Any:
@@ -21,13 +40,35 @@ def _named(folder: Any) -> Any:
     return folder
 
 
+def _listed(urls: Any) -> Any:
+    """URLs as a tuple; from a text, such as a variable's, they are separated by spaces, or JSON."""
+    if isinstance(urls, str):
+        urls = json.loads(urls) if urls.lstrip().startswith("[") else urls.split()
+    return tuple(urls) if isinstance(urls, list) else urls
+
+
 class MemoryConfig(BaseSettings):
     """How a memory is opened and behaves.
 
-    Every field can also come from the environment as ``BRUNO_MEMORY_<FIELD>``.
+    Each field is taken from the first of these that names it: the arguments, the environment
+    (``BRUNO_MEMORY_<FIELD>``), the file, its default. The file is the one that
+    ``BRUNO_MEMORY_CONFIG`` names, else ``bruno-memory.toml`` in the current directory; it is TOML
+    with the fields as keys. Where one names ``url``, the ``urls`` of those behind it do not count,
+    and the other way round. Relative paths are those of the current directory, wherever the file
+    is.
+
+    A variable ``BRUNO_MEMORY_...`` that is much like a field's and is none is refused, because it
+    is a typing error; any other is logged as a warning.
 
     Attributes:
-        url: a folder, ``file://`` URL of one, or ``memory://`` for a store that is not kept.
+        url: a folder, ``file://`` URL of one, ``memory://`` for a store that is not kept, or the
+            URL of a server.
+        urls: several, in place of ``url``. The first one that can be opened is used. What leads to
+            the next one is a server or folder that cannot be reached, read or written
+            (BackendUnavailable), or a package that is not installed (MissingDependencyError);
+            every other error is raised. ``health()`` and the log say which was chosen, and why the
+            ones before it were not. What is written to one is not in the others. From the
+            environment: separated by spaces, or a JSON list.
         embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH", which
             takes options after it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
         sessions: where sessions, profiles and the hot context are, if not beside the rows: a folder
@@ -70,11 +111,15 @@ class MemoryConfig(BaseSettings):
             one and a half times as many as there are.
     """
 
-    model_config = SettingsConfigDict(env_prefix="BRUNO_MEMORY_", extra="forbid", frozen=True)
+    # A refused value may be a password.
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     url: str = Field(default="./bruno-memory", min_length=1)
     embedder: str = Field(default="static", min_length=1)
     sessions: str | None = Field(default=None, min_length=1)
+    urls: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], NoDecode] = ()
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
@@ -101,6 +146,73 @@ class MemoryConfig(BaseSettings):
     context_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
     count_tokens: Counter | None = Field(default=None, exclude=True, repr=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _url_of_several(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "urls" not in values:
+            return values
+        try:
+            urls = _listed(values["urls"])
+        except ValueError as error:
+            raise InvalidInputError(
+                "urls", f"is no JSON list: {error}", fix='Write ["one", "another"].', cause=error
+            ) from error
+        if (
+            not isinstance(urls, tuple)
+            or not urls
+            or not all(isinstance(u, str) and u for u in urls)
+        ):
+            return {**values, "urls": urls}
+        # The one in use stands in `url`, so that the settings of an open memory are settings.
+        if values.get("url", urls[0]) not in urls:
+            raise InvalidInputError(
+                "url", "is given beside urls, and is none of them", fix="Give one of the two."
+            )
+        return {"url": urls[0], **values, "urls": urls}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The sources, in their order; see the class."""
+        check_environment(settings_cls.model_fields)
+        sources = (init_settings, env_settings, FileSettings(settings_cls))
+        return tuple(
+            InitSettingsSource(settings_cls, values)
+            for values in _without_overruled([source() for source in sources])
+        )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The fields with secrets hidden; so are they in ``str()`` and ``repr()``."""
+        for name, value in super().__repr_args__():
+            yield name, _masked(value)
+
+    @classmethod
+    def origins(cls, **given: Any) -> dict[str, str]:
+        """Where the value of each field comes from, if ``given`` are the arguments.
+
+        Returns:
+            For each field "argument", "environment (BRUNO_MEMORY_...)", "file (its path)" or
+            "default".
+
+        Raises:
+            InvalidInputError: a variable or the file is not usable.
+        """
+        check_environment(cls.model_fields)
+        environment, file = EnvSettingsSource(cls)(), FileSettings(cls)()
+        found = dict.fromkeys(cls.model_fields, "default")
+        named = ("argument", "environment ({variable})", f"file ({file_in_use()})")
+        values = _without_overruled([given, environment, file])
+        for origin, one in reversed(list(zip(named, values, strict=True))):
+            for field in one:
+                found[field] = origin.format(variable=f"{PREFIX}{field.upper()}")
+        return found
+
     @property
     def bounds(self) -> Bounds:
         """How much one call may give to be stored."""
@@ -117,14 +229,13 @@ class MemoryConfig(BaseSettings):
             return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "config"
-            known = ", ".join(cls.model_fields)
-            fix = (
-                f"The fields are {known}."
-                if first["type"] == "extra_forbidden"
-                else "Mend the argument, or the BRUNO_MEMORY_ variable of this name."
-            )
-            raise InvalidInputError(field, first["msg"], fix=fix, cause=error) from error
+            field = str(first["loc"][0]) if first["loc"] else "config"
+            if first["type"] == "extra_forbidden":
+                raise unknown(field, "there is no such setting", cls.model_fields) from error
+            origin = cls.origins(**values).get(field, "argument")
+            raise InvalidInputError(
+                field, first["msg"], fix=f"Mend the {origin}.", cause=error
+            ) from error
 
     @classmethod
     def from_bruno(cls, config: BrunoMemoryConfig) -> MemoryConfig:
@@ -142,6 +253,23 @@ class MemoryConfig(BaseSettings):
         if config.embedding_model:
             values["embedder"] = config.embedding_model
         return cls.build(**values)
+
+
+def _without_overruled(sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The values of sources; ``url`` and ``urls`` only of the first one that names either."""
+    kept, named = [], False
+    for values in sources:
+        kept.append(
+            {name: value for name, value in values.items() if not (named and name in _URLS)}
+        )
+        named = named or any(name in _URLS for name in values)
+    return kept
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return masked(value)
+    return tuple(map(_masked, value)) if isinstance(value, tuple) else value
 
 
 def one_config(config: Any, given: dict[str, Any]) -> MemoryConfig:

@@ -8,6 +8,7 @@ from uuid import uuid4
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.sessions.choice import IN_MEMORY as SESSIONS_IN_MEMORY
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, language_of
@@ -31,7 +32,7 @@ class InMemory:
         language = language_of(config)
         if config.url != IN_MEMORY:
             raise InvalidInputError(
-                "url", f"{config.url!r} names nothing in memory", fix=f"Write {IN_MEMORY}."
+                "url", f"{masked(config.url)!r} names nothing in memory", fix=f"Write {IN_MEMORY}."
             )
         if config.read_only:
             raise InvalidInputError(

@@ -153,16 +153,37 @@ def pinned(config: MemoryConfig) -> MemoryConfig:
     Raises:
         InvalidInputError: the url names no folder.
     """
-    folder, cache = folder_of(config.url), config.embedding_cache
-    absolute: dict[str, Any] = {}
-    if folder is not None:
-        absolute["url"] = str(folder)
+    cache = config.embedding_cache
+    absolute: dict[str, Any] = {"url": _absolute(config.url)}
+    if config.urls:
+        absolute["urls"] = tuple(map(_absolute, config.urls))
     sessions = None if config.sessions is None else folder_of_sessions(config.sessions)
     if sessions is not None:
         absolute["sessions"] = str(sessions)
     if cache is not None and not cache.is_absolute():
         absolute["embedding_cache"] = cache.expanduser().absolute()
-    return config.model_copy(update=absolute) if absolute else config
+    changed = {name: value for name, value in absolute.items() if value != getattr(config, name)}
+    return config.model_copy(update=changed) if changed else config
+
+
+def of_one(config: MemoryConfig, work: str) -> MemoryConfig:
+    """The settings as of :func:`pinned`, for work that is done on one named store.
+
+    Raises:
+        InvalidInputError: ``urls`` names several; or the url names no folder.
+    """
+    if len(config.urls) > 1:
+        raise InvalidInputError(
+            "urls",
+            f"names {len(config.urls)} stores, and {work} is of one",
+            fix="Name the one with url, or with --store on the command line.",
+        )
+    return pinned(config)
+
+
+def _absolute(url: str) -> str:
+    folder = folder_of(url)
+    return url if folder is None else str(folder)
 
 
 def read(folder: Path) -> Manifest | None:

@@ -13,7 +13,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
-from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
 from bruno_memory_vec.errors import (
@@ -38,6 +38,7 @@ from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store import leftovers
 from bruno_memory_vec.store.deployment import close_all, deployment_of
+from bruno_memory_vec.store.fallback import Chosen, first_that_opens
 from bruno_memory_vec.store.forgotten import close_if_forgotten
 from bruno_memory_vec.store.manifest import folder_of, pinned
 from bruno_memory_vec.store.place import Place
@@ -83,6 +84,8 @@ class Store:
     owners: Owners
     record: UpkeepRecord | None = None
     place: Place | None = None
+    #: Which of several URLs this is; None where only one was given.
+    chosen: Chosen | None = None
     #: Stops a running re-embedding, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
@@ -167,7 +170,8 @@ async def open_store(
     progress: Progress | None = None,
     projections: Sequence[Projection] = (),
 ) -> Store:
-    """Open the store that ``config.url`` names, or make it.
+    """Open the store that ``config.url`` names, or make it; of several ``urls`` the first one that
+    can be reached (:mod:`bruno_memory_vec.store.fallback`).
 
     Args:
         config: the settings.
@@ -183,6 +187,24 @@ async def open_store(
     config = pinned(config)
     # Reading the fingerprint may load a model, so it is done in a thread.
     fingerprint = await fingerprint_of(embedder)
+
+    async def open_one(one: MemoryConfig) -> Store:
+        return await _open_one(one, embedder, fingerprint, progress, projections)
+
+    if not config.urls:
+        return await open_one(config)
+    store, chosen = await first_that_opens(config, open_one)
+    store.chosen = chosen
+    return store
+
+
+async def _open_one(
+    config: MemoryConfig,
+    embedder: Embedder,
+    fingerprint: Fingerprint,
+    progress: Progress | None,
+    projections: Sequence[Projection],
+) -> Store:
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, sessions, lease = parts.rows, parts.sessions, parts.lease
     own: list[Projection] = [SessionsProjection(sessions)]
@@ -271,7 +293,7 @@ class LazyStore:
     """A store that is opened at first use, shared by a memory and its views.
 
     Attributes:
-        config: how to open it.
+        config: how to open it; once it is open, ``url`` is the one of ``urls`` that was chosen.
         embedder: an embedder, or an argument of :func:`resolve_embedder`.
         progress: called with the progress of long work while opening.
         projections: further projections of the rows.
@@ -319,6 +341,7 @@ class LazyStore:
                     store = self._store = await open_store(
                         self.config, embedder, self.progress, self.projections
                     )
+                    self.config = store.config
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)
                     )

@@ -8,6 +8,7 @@ from typing import Any
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.cache import cache_health
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.losses import ledger_problems, some
 from bruno_memory_vec.writing.reconcile import look
@@ -28,11 +29,13 @@ async def health_of(
     wrong.update(problems)
     report: dict[str, Any] = {
         "status": "ok",
-        "url": store.config.url,
+        "url": masked(store.config.url),
         "read_only": store.config.read_only,
         "embedder": str(store.embedder.fingerprint),
         **about,
     }
+    if store.chosen is not None:
+        report["chosen"] = store.chosen.to_dict()
     if report.get("maintenance") is None and store.record is not None:
         report["maintenance"] = await store.record.last()
     parts: dict[str, Any] = {"rows": store.rows}

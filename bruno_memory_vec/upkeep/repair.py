@@ -118,7 +118,7 @@ async def repair_store(
         InvalidInputError: a setting is not usable.
     """
     named = {} if url is None else {"url": str(url)}
-    config = manifest.pinned(one_config(config, {**named, **settings}))
+    config = manifest.of_one(one_config(config, {**named, **settings}), "a repair")
     folder = manifest.folder_of(config.url)
     stepped = None
     if folder is not None:

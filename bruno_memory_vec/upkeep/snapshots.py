@@ -31,6 +31,7 @@ from bruno_memory_vec.indexers.lance.recovery import ASIDE
 from bruno_memory_vec.indexers.private import FILE, FOLDER, make_private_folder
 from bruno_memory_vec.indexers.protocols import Flushes
 from bruno_memory_vec.indexers.schema import LOG
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest, moves
 from bruno_memory_vec.store.manifest import Manifest, unwritable
@@ -116,7 +117,7 @@ async def snapshot_store(
         EngineError: it cannot be read, or the copy not be written.
     """
     named = {} if url is None else {"url": str(url)}
-    config = one_config(config, {**named, **settings})
+    config = manifest.of_one(one_config(config, {**named, **settings}), "a snapshot")
     return await _snapshot(config, None, folder, progress)
 
 
@@ -141,7 +142,9 @@ async def _snapshot(
     source = manifest.folder_of(config.url)
     if source is None:
         raise InvalidInputError(
-            "url", f"{config.url} is no folder, and has no files", fix="Copy a store in a folder."
+            "url",
+            f"{masked(config.url)} is no folder, and has no files",
+            fix="Copy a store in a folder.",
         )
     target = _target(source, folder)
     await asyncio.to_thread(_check, source, target)

@@ -22,6 +22,7 @@ ROOMS = [
     "portability",
     "embedders",
     "config",
+    "config_sources",
     "prompts",
     "rows",
     "plugins",

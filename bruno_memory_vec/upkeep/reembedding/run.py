@@ -34,10 +34,11 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store import moves as files
-from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
+from bruno_memory_vec.store.manifest import Manifest, folder_of, of_one
 from bruno_memory_vec.store.moves import Begun
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.reembedding.move import Move
@@ -125,7 +126,7 @@ async def reembed(
         InvalidInputError: a setting is not usable, or the store is not kept in a folder.
     """
     named = {} if url is None else {"url": str(url)}
-    config = pinned(MemoryConfig.build(**named, **settings, read_only=False))
+    config = of_one(MemoryConfig.build(**named, **settings, read_only=False), "a re-embedding")
     folder = _folder(config)
     found = await asyncio.to_thread(manifest.read, folder)
     if found is None:
@@ -191,7 +192,7 @@ def _folder(config: MemoryConfig) -> Path:
     if folder is None:
         raise InvalidInputError(
             "url",
-            f"{config.url!r} names no folder, and only one can be re-embedded",
+            f"{masked(config.url)!r} names no folder, and only one can be re-embedded",
             fix="Open a new one with the other embedder, and store its conversations there.",
         )
     return folder
