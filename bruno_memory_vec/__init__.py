@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.recall.hits import Hit, Hits
     from bruno_memory_vec.recall.profiles import list_profiles, load_profile
     from bruno_memory_vec.rows.models import check_message
+    from bruno_memory_vec.upkeep.copying.run import CopyReport, copy_store
     from bruno_memory_vec.upkeep.diagnosis import Check, diagnose_store
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed
@@ -44,6 +45,7 @@ _PLACES = {
     "Check": "upkeep.diagnosis",
     "ConversationSummary": "conversations.listing",
     "ConversationTurn": "conversations.listing",
+    "CopyReport": "upkeep.copying.run",
     "Embedder": "embedders.protocol",
     "Fingerprint": "embedders.protocol",
     "Hit": "recall.hits",
@@ -59,6 +61,7 @@ _PLACES = {
     "UserSummary": "conversations.listing",
     "VectorMemory": "memory",
     "check_message": "rows.models",
+    "copy_store": "upkeep.copying.run",
     "diagnose_store": "upkeep.diagnosis",
     "list_profiles": "recall.profiles",
     "load_profile": "recall.profiles",
@@ -73,6 +76,7 @@ __all__ = [
     "Check",
     "ConversationSummary",
     "ConversationTurn",
+    "CopyReport",
     "Embedder",
     "Fingerprint",
     "Hit",
@@ -89,6 +93,7 @@ __all__ = [
     "VectorMemory",
     "__version__",
     "check_message",
+    "copy_store",
     "diagnose_store",
     "list_profiles",
     "load_profile",

@@ -56,6 +56,7 @@ from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
+from bruno_memory_vec.upkeep.copying.run import CopyReport, Others, copy_of
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
@@ -224,6 +225,48 @@ class VectorMemory(MemoryInterface):
         """
         self._caller.whole("a snapshot")
         return await snapshot_of(await self._lazy.get(), folder, progress)
+
+    async def copy_to(
+        self,
+        target: str | Path | VectorMemory,
+        *,
+        embedder: str | Embedder | EmbeddingInterface | None = None,
+        user_id: str | None = None,
+        others: Others = "refuse",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> CopyReport:
+        """Copy everything into another store of any kind, while this one stays open.
+
+        Rows keep their vectors, turns, times, metadata and uses. Called again, it goes on where it
+        was killed, and copies what has changed since.
+
+        Args:
+            target: a folder, the URL of a store, or an open memory.
+            embedder: makes the vectors anew, where the target is not to have this one's.
+            user_id: copy only this user; a view copies its own.
+            others: of rows of the target that are not here: "refuse" the copy, "keep" or "remove"
+                them.
+            dry_run: say what would be copied, and write nothing.
+            progress: called with the progress of long work.
+            settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`, for the target.
+
+        Raises: as :func:`bruno_memory_vec.upkeep.copying.run.copy_store`.
+        """
+        if isinstance(target, VectorMemory):
+            target._caller.whole("the target of a copy")
+        mine = self._caller.user_id
+        return await copy_of(
+            await self._lazy.get(),
+            await target._lazy.get() if isinstance(target, VectorMemory) else target,
+            embedder=embedder,
+            user_id=mine if user_id is None else self._caller.acting_for_named(user_id),
+            others=others,
+            dry_run=dry_run,
+            progress=progress,
+            **settings,
+        )
 
     # Writing
 

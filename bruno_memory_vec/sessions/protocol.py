@@ -311,12 +311,16 @@ class SessionStore(Protocol):
 
 
 @runtime_checkable
-class ListsUsers(Protocol):
-    """A ``SessionStore`` that knows which users it keeps something of.
+class Enumerates(Protocol):
+    """A ``SessionStore`` that tells whom and what it keeps something of.
 
-    A copy of a store asks it, for users who have neither a row nor a session.
+    A copy of a store asks it, for what has neither a row nor a session.
     """
 
     def users(self) -> AsyncIterator[str]:
         """The id of each user with a profile or a current conversation, in no particular order."""
+        ...
+
+    def conversations(self) -> AsyncIterator[tuple[str, str, int]]:
+        """Each conversation that has begun: its id, owner and next turn, in no particular order."""
         ...

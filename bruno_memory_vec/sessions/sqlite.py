@@ -50,7 +50,7 @@ _CONTEXTS_AT_ONCE = 4
 _CHARACTERS_ON_THE_LOOP = 50_000
 # Older versions of SQLite take 999 values in a statement.
 _NAMES_A_STATEMENT = 500
-_USERS_A_STATEMENT = 1000
+_A_PAGE = 1000
 
 T = TypeVar("T")
 C = TypeVar("C", UserContext, SessionContext)
@@ -376,12 +376,24 @@ class SQLiteSessionStore:
             return None
         return (await _from_texts(UserContext, [rows[0][0]]))[0]
 
+    # What it keeps
+
     async def users(self) -> AsyncIterator[str]:
-        """As of :class:`~bruno_memory_vec.sessions.protocol.ListsUsers`."""
+        """As of :class:`~bruno_memory_vec.sessions.protocol.Enumerates`."""
+        async for (user_id,) in self._each(USERS):
+            yield user_id
+
+    async def conversations(self) -> AsyncIterator[tuple[str, str, int]]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.Enumerates`."""
+        async for conversation, user_id, next_turn in self._each(CONVERSATIONS):
+            yield conversation, user_id, next_turn
+
+    async def _each(self, statement: str) -> AsyncIterator[Any]:
+        """The rows of a statement, page by page: those after its first column's last value."""
         last = ""
-        while page := await self._read(USERS, (last, _USERS_A_STATEMENT)):
-            for (user_id,) in page:
-                yield user_id
+        while page := await self._read(statement, (last, _A_PAGE)):
+            for row in page:
+                yield row
             last = page[-1][0]
 
     # Erasing
@@ -677,6 +689,11 @@ ORDER BY user_id LIMIT 2
 """
 
 USERS = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
+
+CONVERSATIONS = """
+SELECT conversation_id, user_id, next_turn FROM conversations
+WHERE conversation_id > ? ORDER BY conversation_id LIMIT ?
+"""
 
 SESSIONS = """
 SELECT payload FROM sessions

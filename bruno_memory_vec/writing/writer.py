@@ -47,7 +47,7 @@ from bruno_memory_vec.writing.commit import (
     prepare,
     wanted_turns,
 )
-from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, FillsAnew, Projections
@@ -235,6 +235,51 @@ class Writer:
             if not runs(self._draining):
                 self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
             await request.done
+
+    async def write_copies(self, table: pa.Table) -> None:
+        """Store rows of another store as one commit: with their vectors, turns, times and uses.
+
+        They get new ``seq``, in their order, and checksums that fit these. Those with the key of
+        a stored row replace it. The caller has seen to it that their conversations are their
+        users', and that no other row has one of their turns.
+
+        Args:
+            table: rows of the store's schema, each key once.
+
+        Raises:
+            EngineError: nothing was stored, or all of it, which the next write finds out.
+            StoreClosedError: the memory was closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        if not table.num_rows:
+            return
+        with writing_here():
+            rows = await in_thread_if_many(
+                table.num_rows, lambda: list(from_table(table.drop_columns(["vector"])))
+            )
+            async with self._committing:
+                self._lease.check()
+                if self._uncertain:
+                    await self._follow()
+                await self._write_copies(table, rows)
+
+    async def _write_copies(self, table: pa.Table, rows: list[Row]) -> None:
+        ids = [row["id"] for row in rows]
+        hashes = await in_thread_if_many(len(rows), lambda: hash_texts(ids))
+        stored: dict[Key, Stored] = {}
+        if not self._lease.exclusive or self._known.any_hashed(hashes):
+            stored = await self._stored({key_of(row): row for row in rows}, tuple(set(ids)))
+        self._known.add_hashed(hashes)
+        first_seq = await self._lease.next_seqs(len(rows))
+
+        def place() -> pa.Table:
+            for offset, row in enumerate(rows):
+                row["seq"] = first_seq + offset
+            return with_positions(table, rows)
+
+        await self._store(await in_thread_if_many(len(rows), place), rows, stored)
+        self._afterwards()
 
     async def delete(self, scope: Scope, where: RowFilter) -> int:
         """Delete rows, also from the projections. Returns how many were deleted."""
@@ -537,8 +582,25 @@ class Writer:
             return to_table(batch, made, self._schema)
 
         table = await in_thread_if_many(len(batch), build)
+        if not await self._store(table, batch, stored):
+            self._lease.record_turns(next_turns)
+        self._afterwards()
+
+    async def _store(
+        self, table: pa.Table, rows: Sequence[Row], stored: Mapping[Key, Stored]
+    ) -> bool:
+        """Commit rows that have their positions, and let the projections follow.
+
+        Args:
+            table: the rows, in the order of their ``seq``.
+            rows: the same, as dicts.
+            stored: those that are stored already, and are replaced.
+
+        Returns:
+            Whether a projection is behind.
+        """
         replaced = np.array([row.seq for row in stored.values()], np.int64)
-        change = Change(first_seq + len(batch) - 1, table, batch, replaced)
+        change = Change(rows[-1]["seq"], table, rows, replaced)
         failed = await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))
@@ -546,12 +608,9 @@ class Writer:
         self._lease.check()
         failed |= await self._projections.apply(change)
         self._uncertain = False
-        if failed:
-            # The rows are stored, and they are the truth: the callers are told so.
-            self.behind(failed)
-        else:
-            self._lease.record_turns(next_turns)
-        self._afterwards()
+        # The rows are stored, and they are the truth: the callers are told so.
+        self.behind(failed)
+        return bool(failed)
 
     async def _given(
         self, requests: Sequence[Request]

@@ -401,13 +401,17 @@ async def test_a_repair_of_a_damaged_file(damaged: Path) -> None:
         await mark_all_stale(damaged)
 
 
-async def test_every_user_with_a_profile_or_a_conversation_is_listed_once(
+async def test_what_it_keeps_is_enumerated_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_USERS_A_STATEMENT", 2)
+    monkeypatch.setattr(module, "_A_PAGE", 2)
     names = ["ana", "ben", "cleo", "Ömer", "zoë"]
     for name in names[:3]:
         await store.save_user(UserContext(user_id=name))
     for name in names[2:]:
         await store.set_current_conversation(name, f"of {name}")
     assert sorted([user async for user in store.users()]) == sorted(names)
+    await store.apply([turn for talk in "abc" for turn in turns(0, 1, talk=talk)], 1)
+    await store.begin_session(SessionContext(user_id="zoë", conversation_id="d"))
+    found = [one async for one in store.conversations()]
+    assert sorted(found) == [("a", "ana", 2), ("b", "ana", 2), ("c", "ana", 2), ("d", "zoë", 0)]

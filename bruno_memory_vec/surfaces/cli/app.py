@@ -12,6 +12,7 @@ from bruno_memory_vec._version import __version__
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.surfaces.cli import (
+    copy,
     demo,
     doctor,
     ingest,
@@ -78,6 +79,7 @@ for command in (
     doctor.doctor,
     maintain.maintain,
     snapshot.snapshot,
+    copy.copy,
     reembed.reembed,
 ):
     app.command(epilog=_EPILOG.partition("\n\n")[0])(command)

@@ -1,0 +1,147 @@
+"""``copy``: copy a store, or a bruno-memory file, into another store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from bruno_memory_vec.surfaces.cli.options import Json
+from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.upkeep.copying.run import CopyReport, Others
+
+# Optional[X]: typer evaluates these on Python 3.10 too.
+# ruff: noqa: UP045
+
+# More users than these are only counted.
+_SHOWN_USERS = 20
+
+
+def copy(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC", help="The store to copy, by its folder or URL; or bruno-memory:FILE."
+        ),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="Where to: a folder, or the URL of a store.")
+    ],
+    user: Annotated[
+        Optional[str], typer.Option("--user", "-u", metavar="USER", help="Copy only this user.")
+    ] = None,
+    embedder: Annotated[
+        Optional[str],
+        typer.Option(
+            "--embedder",
+            metavar="NAME",
+            help="Make the vectors anew with this embedder. Without it they are copied.",
+        ),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Keep rows of the target that the source lacks.")
+    ] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Remove rows of the target that the source lacks.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")
+    ] = False,
+    sessions: Annotated[
+        Optional[str],
+        typer.Option(
+            "--sessions",
+            metavar="URL",
+            help="The target's sessions.  [default: BRUNO_MEMORY_SESSIONS, else its own place]",
+            show_default=False,
+        ),
+    ] = None,
+    source_sessions: Annotated[
+        Optional[str],
+        typer.Option(
+            "--source-sessions",
+            metavar="URL",
+            help="The source's sessions.  [default: its own place]",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Copy a store into another one of any kind: a folder, a Qdrant server, a plug-in's.
+
+    Rows are copied with their vectors, turns, times and counts, and so are sessions, profiles and
+    owners. Afterwards every row is read from both and compared by its checksum. A copy that was
+    stopped goes on with the same command. The source may be in use meanwhile.
+    """
+
+    async def work(out: Out) -> int:
+        if merge and mirror:
+            raise CliError("--merge and --mirror exclude each other", "Give one", code=MISUSED)
+        others: Others = "keep" if merge else "remove" if mirror else "refuse"
+        given = {} if sessions is None else {"sessions": sessions}
+        return await _copy(
+            out, source, target, user, embedder, others, dry_run, source_sessions, given
+        )
+
+    execute(json, work)
+
+
+async def _copy(
+    out: Out,
+    source: str,
+    target: str,
+    user: str | None,
+    embedder: str | None,
+    others: Others,
+    dry_run: bool,
+    source_sessions: str | None,
+    settings: dict[str, str],
+) -> int:
+    from bruno_memory_vec.errors import FingerprintError, problem_and_fix
+    from bruno_memory_vec.surfaces.cli.opening import bars
+    from bruno_memory_vec.upkeep.copying.run import copy_store
+
+    with bars(out) as progress:
+        try:
+            report = await copy_store(
+                source,
+                target,
+                user_id=user,
+                embedder=embedder,
+                others=others,
+                dry_run=dry_run,
+                source_sessions=source_sessions,
+                progress=progress,
+                **settings,
+            )
+        except FingerprintError as error:
+            problem, _ = problem_and_fix(error)
+            raise CliError(
+                problem,
+                "Make the vectors anew with the target's embedder: --embedder NAME. Or copy into a "
+                "new store, and nothing is embedded",
+            ) from error
+    _report(out, report)
+    return 0 if report.ok else FAILED
+
+
+def _report(out: Out, report: CopyReport) -> None:
+    from bruno_memory_vec.prompts.hidden_characters import marked
+
+    if out.as_json:
+        out.result(report.to_dict())
+        return
+    lines = str(report).splitlines()
+    users = sorted(report.rows_by_user.items(), key=lambda one: (-sum(one[1].values()), one[0]))
+    for name, kinds in users[:_SHOWN_USERS]:
+        counts = ", ".join(f"{number:,} {_KINDS.get(kind, kind)}" for kind, number in kinds.items())
+        lines.append(f"  {name}: {counts}")
+    if len(users) > _SHOWN_USERS:
+        lines.append(f"  ... and {len(users) - _SHOWN_USERS:,} more users")
+    for line in lines:
+        out.console.print(marked(line), soft_wrap=True)
+
+
+_KINDS = {"message": "messages", "memory": "memories"}
