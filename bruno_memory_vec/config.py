@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -75,6 +75,8 @@ class MemoryConfig(BaseSettings):
             (or ``sqlite:///its/absolute/path``) for one writing process, ``sqlite://:memory:``, or
             the URL of a server that many processes share. None: where the store of ``url`` keeps
             them itself.
+        qdrant_api_key: the API key of a Qdrant server. Without it QDRANT_API_KEY in the environment
+            counts. It is printed nowhere.
         embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
             A longer call fails with an EmbeddingError, and later writes go on.
         embedding_cache: a folder that caches the vectors of slow embedders, for all stores that
@@ -120,6 +122,7 @@ class MemoryConfig(BaseSettings):
     embedder: str = Field(default="static", min_length=1)
     sessions: str | None = Field(default=None, min_length=1)
     urls: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], NoDecode] = ()
+    qdrant_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)

@@ -38,6 +38,9 @@ _DEPLOYMENTS = Plugins(
     ours={
         FOLDER: "bruno_memory_vec.store.local:LocalFolder",
         "memory": "bruno_memory_vec.store.in_memory:InMemory",
+        "qdrant": "bruno_memory_vec.store.qdrant:Qdrant",
+        "qdrants": "bruno_memory_vec.store.qdrant:Qdrant",
+        "qdrant+local": "bruno_memory_vec.store.qdrant:Qdrant",
     },
 )
 _DEFAULT_LANGUAGE = "english"

@@ -23,6 +23,7 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES
 from bruno_memory_vec.sessions.choice import folder_of_sessions
+from bruno_memory_vec.store import qdrant_url
 from bruno_memory_vec.store.files import replace_file
 
 FILE = "store.json"
@@ -105,6 +106,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def scheme_of(url: str) -> str | None:
     """The scheme of a url in lower case; None for a path. One letter is a drive, and no scheme."""
+    if qdrant_url.is_local(url):
+        return qdrant_url.LOCAL.removesuffix(":")
     found = _SCHEME.match(url)
     return None if found is None else found[1].lower()
 
@@ -182,6 +185,8 @@ def of_one(config: MemoryConfig, work: str) -> MemoryConfig:
 
 
 def _absolute(url: str) -> str:
+    if qdrant_url.is_local(url):
+        return qdrant_url.absolute(url)
     folder = folder_of(url)
     return url if folder is None else str(folder)
 

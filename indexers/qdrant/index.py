@@ -13,7 +13,8 @@ as long as the rows of one call were numbered together. Every request may be sen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from .points import (
     plain,
     table,
 )
-from .server import NAME, PER_USER_WEIGHTS, UPDATE_ONLY, Server
+from .server import NAME, PER_USER_WEIGHTS, UPDATE_ONLY, NotFoundInQdrant, Server
 from .words import Sparse, Words
 
 if TYPE_CHECKING:
@@ -181,6 +182,42 @@ class QdrantIndex:
                 field = whole.schema.field(at)
                 whole = whole.set_column(at, field, taken.column(name).cast(field.type))
             await self._upsert(whole, only_existing=True)
+
+    async def rewrite_words(self, progress: Callable[[str, int, int], None] | None) -> None:
+        """Make the sparse vector of every row anew, as after a change of the analysis.
+
+        Rows may be written meanwhile. Killed halfway, it is done again from the beginning.
+
+        Args:
+            progress: called with what is done, how many rows are, and how many there are.
+        """
+        from qdrant_client.http import models
+
+        total, done = await self.count(EVERYONE, RowFilter()), 0
+        async for page in self._pages(None, ["seq", "content"]):
+            vectors = await asyncio.to_thread(
+                lambda page=page: [  # type: ignore[misc]
+                    self._words.of_row(record.payload["content"]) for record in page
+                ]
+            )
+            # Rows that are replaced meanwhile have the new words already.
+            as_read = filters.one_of("seq", [record.payload["seq"] for record in page])
+            points = [
+                models.PointVectors(id=record.id, vector={WORDS: _sparse(words)})
+                for record, words in zip(page, vectors, strict=True)
+                if words is not None
+            ]
+            if points:
+                made = models.UpdateVectors(
+                    points=points, update_filter=models.Filter(must=[as_read])
+                )
+                # A row that was deleted meanwhile is told after all others were updated.
+                with suppress(NotFoundInQdrant):
+                    update = models.UpdateVectorsOperation(update_vectors=made)
+                    await self._write("make words anew", [update])
+            done += len(page)
+            if progress is not None:
+                progress("reading words anew", done, max(done, total))
 
     async def delete(
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None

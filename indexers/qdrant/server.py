@@ -287,8 +287,8 @@ def _status(error: Exception) -> int | None:
     name = _grpc_code(error)
     if name is not None:
         return _GRPC_STATUS.get(name, 400 if name not in _GRPC_AGAIN else None)
-    # Of the local mode.
-    if isinstance(error, ValueError) and "not found" in str(error):
+    # Of the local mode: a collection, or a point.
+    if isinstance(error, KeyError) or (isinstance(error, ValueError) and "not found" in str(error)):
         return _NOT_FOUND
     return None
 
