@@ -1,8 +1,7 @@
-"""``VectorMemory`` over Qdrant: local mode in memory and in a folder, and a server if there is one."""
+"""``VectorMemory`` over Qdrant: in local mode, and on a server if there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,8 @@ class OnServer:
     folder: Path
 
     @pytest.fixture(autouse=True)
-    def _store(self, qdrant_store: QdrantStore) -> Iterator[None]:
+    def _store(self, qdrant_store: QdrantStore) -> None:
         self.store = qdrant_store
-        yield
 
     async def open_memory(self, **settings: Any) -> VectorMemory:
         settings.setdefault("sessions", str(self.folder / "sessions"))
