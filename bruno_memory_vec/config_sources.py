@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pydantic_settings import BaseSettings, TomlConfigSettingsSource
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.plugins import nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,12 +33,6 @@ _OTHERS = ("config", "backend", "connection_string")
 # The parser's time grows with the square of the size, and a file of all settings has two kilobytes.
 _LARGEST = 64 * 1024
 _warned: set[str] = set()
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that ``name`` was probably meant to be; None if none is like it."""
-    found = difflib.get_close_matches(name.lower(), list(known), n=1)
-    return found[0] if found else None
 
 
 def unknown(

@@ -1,13 +1,14 @@
 """What other packages add by entry points: found by group and name, loaded when it is first used.
 
-====================================  ==============================  ==========================
+====================================  ==============================  ============================
 group                                 name                            object
-====================================  ==============================  ==========================
+====================================  ==============================  ============================
 ``bruno_memory_vec.deployments``      the scheme of a store's URL     a ``Deployment`` class
 ``bruno_memory_vec.session_stores``   the scheme of a sessions' URL   a ``SessionDeployment`` class
+``bruno_memory_vec.embedders``        what stands before the ``:``    a function of what is after
 ``bruno_memory_vec.readers``          the format of a file            a function
 ``bruno_memory_vec.commands``         the command's name              a typer function
-====================================  ==============================  ==========================
+====================================  ==============================  ============================
 
 Another package's object of one name comes before ours, so that an engine of one's own may take the
 place of one of ours.
@@ -15,7 +16,8 @@ place of one of ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
@@ -107,3 +109,9 @@ class Plugins:
         ours = {(entry.name, entry.value) for entry in self._ours}
         others = (e for e in entry_points(group=self.group) if (e.name, e.value) not in ours)
         return (*others, *self._ours)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` was probably meant to be; None if none is like it."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return found[0] if found else None

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import EmbedKind, Fingerprint
 from bruno_memory_vec.embedders.run import checked_vectors
 from bruno_memory_vec.errors import EmbeddingError, InvalidInputError
+from bruno_memory_vec.logs import get_logger
+
+_log = get_logger(__name__)
 
 # For a provider without a limit of its own; it keeps an HTTP request below a few MB.
 _DEFAULT_BATCH = 256
@@ -32,6 +35,8 @@ class BrunoEmbedder:
         dim: the dimension, in place of `get_dimension()`, which some providers guess for models
             they do not know. Longer vectors are cut to it and normalised again, as Matryoshka
             models are trained for.
+        owned: whether :meth:`close` closes the provider. A provider that somebody else made is not
+            closed.
 
     Raises:
         InvalidInputError: an argument is not usable, or without `dim` the provider's
@@ -45,8 +50,10 @@ class BrunoEmbedder:
         query_prompt: str = "",
         document_prompt: str = "",
         dim: int | None = None,
+        owned: bool = False,
     ) -> None:
         self._provider = provider
+        self._owned = owned
         self._cut = dim is not None
         self._fingerprint = Fingerprint(
             name=str(provider.get_model_name()),
@@ -97,6 +104,19 @@ class BrunoEmbedder:
             vectors[indices] = await asyncio.to_thread(self._check, given, indices)
         return vectors
 
+    async def close(self) -> None:
+        """Close the connections of a provider that this embedder owns."""
+        if not self._owned:
+            return
+        for part in (self._provider, getattr(self._provider, "client", None)):
+            close = getattr(part, "close", None)
+            if close is not None:
+                try:
+                    await close()
+                except Exception as error:  # whatever a provider raises; nothing is lost with it
+                    _log.warning("provider_not_closed", error=str(error))
+                return
+
     def __repr__(self) -> str:
         return f"BrunoEmbedder({type(self._provider).__name__}, {self._fingerprint.name!r})"
 
@@ -128,7 +148,8 @@ class BrunoEmbedder:
         return EmbeddingError(
             f"{provider} gave an empty vector for text {index} with the model {name!r}",
             fix="Check that the server has this model and that the provider calls the address "
-            "the server expects (a current Ollama answers /api/embed, not /api/embeddings).",
+            "the server expects (a current Ollama answers /api/embed, not /api/embeddings, and "
+            "bruno-llm:ollama/MODEL as the embedder's name asks there).",
             details={"embedder": name, "text": index},
         )
 
@@ -139,7 +160,7 @@ class BrunoEmbedder:
             expected = f"its get_dimension() says {dimension} for the model {name!r}"
             fix = (
                 "Set the provider's dimension to the model's, or name it here: "
-                f"BrunoEmbedder(provider, dim={length})."
+                f"BrunoEmbedder(provider, dim={length}), or ?dimension={length} behind its name."
             )
         elif self._length is None:
             expected = f"{dimension} were asked for from the model {name!r}"

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bruno_memory_vec.embedders.bruno import BrunoEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint, KnowsShare
 from bruno_memory_vec.embedders.run import checked_vectors
 from bruno_memory_vec.embedders.vector_file import VectorFile
@@ -181,9 +182,12 @@ def cache_folder(folder: str | Path) -> Path:
 
 
 async def close_cache(embedder: Embedder) -> None:
-    """Close the file of an embedder's cache, where it has one."""
+    """Close the file of an embedder's cache, and the connections that were opened for it."""
     if isinstance(embedder, CachedEmbedder):
         await asyncio.to_thread(embedder.close)
+        embedder = embedder.inner
+    if isinstance(embedder, BrunoEmbedder):
+        await embedder.close()
 
 
 async def cache_health(embedder: Embedder) -> dict[str, Any] | None:

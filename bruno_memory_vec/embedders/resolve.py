@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote
 
 from bruno_core.interfaces import EmbeddingInterface
+from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.bruno import BrunoEmbedder
 from bruno_memory_vec.embedders.cache import MAX_BYTES, CachedEmbedder, cache_folder
 from bruno_memory_vec.embedders.model2vec import Model2VecEmbedder
+from bruno_memory_vec.embedders.options import read_options
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.sentence_transformers import SentenceTransformerEmbedder
 from bruno_memory_vec.embedders.static import StaticEmbedder
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.urls import masked
+from bruno_memory_vec.plugins import Plugins, nearest
 
 _CHOICES = (
     'Use "static", "static:FOLDER", "model2vec:NAME_OR_PATH", '
     '"sentence-transformers:NAME_OR_PATH", the last also with '
-    '"?dim=256&device=cpu&precision=fp32", "hash" (for tests), '
+    '"?dim=256&device=cpu&precision=fp32", "bruno-llm:PROVIDER/MODEL", also with '
+    '"?base_url=http://host:11434&dimension=768", "hash" (for tests), {others}'
     "an object with a `fingerprint` and an `embed` method, or a bruno_core EmbeddingInterface."
 )
-# The options after the "?", with the names of the class's arguments.
+# Of SentenceTransformerEmbedder, with the names of its arguments.
 _OPTIONS: dict[str, type] = {
     "dim": int,
     "device": str,
@@ -32,6 +36,17 @@ _OPTIONS: dict[str, type] = {
     "query_prompt": str,
     "document_prompt": str,
 }
+_HERE = "bruno_memory_vec.embedders.resolve"
+_OURS = {
+    "static": f"{_HERE}:static_embedder",
+    "hash": f"{_HERE}:hash_embedder",
+    "model2vec": f"{_HERE}:model2vec_embedder",
+    "sentence-transformers": f"{_HERE}:sentence_transformers_embedder",
+    "bruno-llm": "bruno_memory_vec.embedders.bruno_llm:by_name",
+}
+#: What makes an embedder of a name: a function of what stands behind the colon, which gives an
+#: Embedder or an EmbeddingInterface, loads nothing, and raises InvalidInputError where it is wrong.
+EMBEDDERS = Plugins("bruno_memory_vec.embedders", field="embedder", what="embedder", ours=_OURS)
 
 
 def resolve_embedder(
@@ -47,9 +62,11 @@ def resolve_embedder(
 
     Args:
         spec: "static" (the weights in the package), "static:FOLDER", "hash" (the test
-            embedder), "model2vec:NAME_OR_PATH", "sentence-transformers:NAME_OR_PATH", an
-            `Embedder`, or an `EmbeddingInterface`. The last one may be followed by options of
-            `SentenceTransformerEmbedder`, as in a URL:
+            embedder), "model2vec:NAME_OR_PATH", "sentence-transformers:NAME_OR_PATH",
+            "bruno-llm:PROVIDER/MODEL" (:mod:`bruno_memory_vec.embedders.bruno_llm`), the name of
+            another package's embedder (entry points of the group ``bruno_memory_vec.embedders``),
+            an `Embedder`, or an `EmbeddingInterface`. Behind "sentence-transformers:..." may stand
+            options of `SentenceTransformerEmbedder`, as in a URL:
             ``?dim=256&device=cpu&precision=fp16&batch_size=64&revision=main``, also
             ``query_prompt`` and ``document_prompt``, with ``%20`` for a space
             and ``%26`` for an ampersand.
@@ -59,7 +76,8 @@ def resolve_embedder(
 
     Raises:
         InvalidInputError: it is none of these, or an option or the cache's folder is not
-            usable; the message says what is allowed.
+            usable; the message says what is allowed. Or another package's cannot be loaded.
+        MissingDependencyError: a package that it needs is not installed.
     """
     if cache is not None:
         cache_folder(cache)  # refuse a bad folder even if the embedder needs no cache
@@ -74,67 +92,95 @@ def _embedder(spec: Any) -> Embedder:
         return _named(spec)
     if isinstance(spec, EmbeddingInterface):
         return BrunoEmbedder(spec)
+    if _embeds(spec):
+        return cast("Embedder", spec)
+    what = f"the class {spec.__name__}" if isinstance(spec, type) else f"a {type(spec).__name__}"
+    raise InvalidInputError("embedder", f"{what} is not an embedder", fix=_choices())
+
+
+def _embeds(spec: Any) -> bool:
     # Looked up on the class, because reading the property `fingerprint` may load a model.
-    if (
+    return (
         not isinstance(spec, type)
         and callable(getattr(spec, "embed", None))
         and (hasattr(type(spec), "fingerprint") or "fingerprint" in getattr(spec, "__dict__", {}))
-    ):
-        return cast("Embedder", spec)
-    what = f"the class {spec.__name__}" if isinstance(spec, type) else f"a {type(spec).__name__}"
-    raise InvalidInputError("embedder", f"{what} is not an embedder", fix=_CHOICES)
+    )
 
 
 def _named(spec: str) -> Embedder:
     name, _, argument = spec.strip().partition(":")
     name, argument = name.strip().lower(), argument.strip()
-    if name == "static":
-        return StaticEmbedder(argument or None)
-    if name == "hash" and not argument:
-        from bruno_memory_vec.embedders.hashing import HashEmbedder  # only tests want it
+    try:
+        make = EMBEDDERS.load(name)
+    except LookupError:
+        raise _unknown(spec, name) from None
+    try:
+        made = make(argument)
+        if isinstance(made, EmbeddingInterface):
+            made = BrunoEmbedder(made)
+        elif not _embeds(made):
+            raise TypeError(f"it gave a {type(made).__name__}, which is no embedder")
+    except BrunoError:
+        raise
+    except Exception as error:  # whatever another package raises
+        raise EMBEDDERS.broken(name, error) from error
+    return cast("Embedder", made)
 
-        return HashEmbedder()
-    if name == "model2vec" and argument:
-        return Model2VecEmbedder(argument)
-    if name == "sentence-transformers" and argument:
-        return _sentence_transformer(argument, spec)
-    raise InvalidInputError("embedder", f"{spec!r} is not known", fix=_CHOICES)
+
+def _unknown(spec: str, name: str) -> InvalidInputError:
+    near = nearest(name, EMBEDDERS.names())
+    meant = "" if near is None or near == name else f"Did you mean {near}? "
+    return InvalidInputError(
+        "embedder", f"{masked(spec)!r} is not known", fix=f"{meant}{_choices()}"
+    )
 
 
-def _sentence_transformer(argument: str, spec: str) -> Embedder:
+def _choices() -> str:
+    others = [f'"{name}:...", ' for name in EMBEDDERS.names() if name not in _OURS]
+    return _CHOICES.format(others="".join(others))
+
+
+def static_embedder(argument: str) -> Embedder:
+    """``static``, whose weights are in the package, or ``static:FOLDER``."""
+    return StaticEmbedder(argument or None)
+
+
+def hash_embedder(argument: str) -> Embedder:
+    """``hash``, for tests.
+
+    Raises:
+        InvalidInputError: something stands behind it.
+    """
+    from bruno_memory_vec.embedders.hashing import HashEmbedder  # only tests want it
+
+    if argument:
+        raise _unknown(f"hash:{argument}", "hash")
+    return HashEmbedder()
+
+
+def model2vec_embedder(argument: str) -> Embedder:
+    """``model2vec:NAME_OR_PATH``.
+
+    Raises:
+        InvalidInputError: nothing stands behind the colon.
+    """
+    if not argument:
+        raise _unknown("model2vec", "model2vec")
+    return Model2VecEmbedder(argument)
+
+
+def sentence_transformers_embedder(argument: str) -> Embedder:
+    """``sentence-transformers:NAME_OR_PATH?options``.
+
+    Raises:
+        InvalidInputError: it names no model, or an option is not usable.
+    """
+    name = "sentence-transformers"
+    spec = f"{name}:{argument}"
     model, question, query = argument.partition("?")
     # A folder may have a "?" in its name.
-    if not question or Path(argument).is_dir():
+    if argument and (not question or Path(argument).is_dir()):
         return SentenceTransformerEmbedder(argument)
     if not model:
-        raise InvalidInputError("embedder", f"{spec!r} names no model", fix=_CHOICES)
-    options: dict[str, Any] = {}
-    for part in query.split("&"):
-        name, equals, text = part.partition("=")
-        if name not in _OPTIONS or not equals:
-            raise InvalidInputError(
-                "embedder",
-                f"{part!r} in {spec!r} is no option",
-                fix=f"The options are {', '.join(_OPTIONS)}; write them as NAME=VALUE, with & "
-                "in between.",
-            )
-        if name in options:
-            raise InvalidInputError(
-                name, f"stands twice in {spec!r}", fix="Leave one of the two out."
-            )
-        # Not parse_qs, which turns "+" into a space; prompts and revisions may have a "+".
-        options[name] = _value(name, unquote(text), spec)
-    return SentenceTransformerEmbedder(model, **options)
-
-
-def _value(name: str, text: str, spec: str) -> Any:
-    if _OPTIONS[name] is str:
-        if not text and not name.endswith("_prompt"):  # an empty prompt switches the model's off
-            raise InvalidInputError(name, f"is empty in {spec!r}", fix="Give a value.")
-        return text
-    # Not int() alone, which takes "1_000" and " 5".
-    if not text.isascii() or not text.isdigit():
-        raise InvalidInputError(
-            name, f"{text!r} in {spec!r} is no whole number", fix=f"Write it as {name}=256."
-        )
-    return int(text)
+        raise _unknown(spec, name)
+    return SentenceTransformerEmbedder(model, **read_options(query, spec, _OPTIONS))
