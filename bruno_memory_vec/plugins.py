@@ -6,6 +6,7 @@ group                                 name                            object
 ``bruno_memory_vec.deployments``      the scheme of a store's URL     a ``Deployment`` class
 ``bruno_memory_vec.session_stores``   the scheme of a sessions' URL   a ``SessionDeployment`` class
 ``bruno_memory_vec.embedders``        what stands before the ``:``    a function of what is after
+``bruno_memory_vec.profiles``         the profile's name              a ``Profile``, path or TOML
 ``bruno_memory_vec.readers``          the format of a file            a function
 ``bruno_memory_vec.commands``         the command's name              a typer function
 ====================================  ==============================  ============================
@@ -17,22 +18,34 @@ place of one of ours.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from bruno_memory_vec.errors import InvalidInputError
 
 # By group and name.
 _loaded: dict[tuple[str, str], Any] = {}
-_instances: dict[tuple[str, str], Any] = {}
+_made: dict[tuple[str, str], Any] = {}
+_Result = TypeVar("_Result")
+_kept: list[Callable[[], None]] = []
+
+
+def kept_until_forgotten(function: Callable[[str], _Result]) -> Callable[[str], _Result]:
+    """A function of a name whose results are kept until :func:`forget_loaded`."""
+    keeping = lru_cache(maxsize=64)(function)
+    _kept.append(keeping.cache_clear)
+    return keeping
 
 
 def forget_loaded() -> None:
-    """Load every object anew when it is next used, as after a package was replaced."""
+    """Load every object anew when it is next used, as after a package was installed."""
     _loaded.clear()
-    _instances.clear()
+    _made.clear()
+    for forget in _kept:
+        forget()
 
 
 class Plugins:
@@ -85,13 +98,13 @@ class Plugins:
         Raises:
             LookupError, InvalidInputError: as :meth:`load`; or the class cannot be called.
         """
-        if (self.group, name) not in _instances:
+        if (self.group, name) not in _made:
             made = self.load(name)
             try:
-                _instances[self.group, name] = made()
+                _made[self.group, name] = made()
             except Exception as error:  # whatever another package raises
                 raise self.broken(name, error) from error
-        return _instances[self.group, name]
+        return _made[self.group, name]
 
     def broken(self, name: str, error: Exception) -> InvalidInputError:
         """The error for an object that cannot be loaded, or that fails when it is used."""

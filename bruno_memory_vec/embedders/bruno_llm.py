@@ -133,7 +133,7 @@ def _of_environment(name: str, arguments: dict[str, type]) -> dict[str, Any]:
 
 def _to_another_server(provider: Any, name: str, base_url: str) -> None:
     """For a provider without such an argument, whose client has the address."""
-    client = getattr(provider, "client", None)
+    client: Any = getattr(provider, "client", None)
     if not hasattr(client, "with_options"):
         raise InvalidInputError(
             "base_url",

@@ -1,4 +1,9 @@
-"""Named ways to recall: TOML files, in this folder or a user's own."""
+"""Named ways to recall: TOML files, in this folder, a user's own, or another package's.
+
+Another package adds one by an entry point of the group ``bruno_memory_vec.profiles``. The entry
+point's name is the profile's, and its object is a :class:`~bruno_memory_vec.rankers.Profile`, a
+``Path`` of a TOML file, or a text: the absolute path of such a file, or TOML itself.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,12 @@ import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.plugins import Plugins, kept_until_forgotten, nearest
 from bruno_memory_vec.rankers import (
     STEPS,
     CandidateSettings,
@@ -38,6 +43,9 @@ else:
 
 __all__ = ["list_profiles", "load_profile"]
 
+#: The profiles of other packages.
+PROFILES = Plugins("bruno_memory_vec.profiles", field="profile", what="profile")
+
 _SUFFIX = ".toml"
 # The largest of ours has four kilobytes. The parser's time grows with the square of the size.
 _LARGEST_PROFILE = 16 * 1024
@@ -52,7 +60,11 @@ _REQUIRED: dict[str, type] = {
 
 
 def list_profiles() -> list[str]:
-    """The names of the profiles in the package."""
+    """The names of the profiles in this package and in others."""
+    return sorted({*_shipped(), *PROFILES.names()})
+
+
+def _shipped() -> list[str]:
     files = (entry.name for entry in resources.files(__name__).iterdir())
     return sorted(name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX))
 
@@ -74,16 +86,40 @@ def load_profile(profile: str | Path | Profile) -> Profile:
         raise _refused(f"{shown(name)} holds a NUL character", "Leave it out.")
     if name.endswith(_SUFFIX):
         return _load_file(Path(profile))
-    return _load_shipped(name)
+    return _load_named(name)
 
 
-@lru_cache(maxsize=32)
+@kept_until_forgotten
+def _load_named(name: str) -> Profile:
+    try:
+        found = PROFILES.load(name)
+    except LookupError:
+        return _load_shipped(name)
+    try:
+        return _of_another_package(name, found)
+    except Exception as error:  # whatever its object does
+        raise PROFILES.broken(name, error) from error
+
+
+def _of_another_package(name: str, found: Any) -> Profile:
+    if isinstance(found, Profile):
+        return found
+    if isinstance(found, str) and not found.endswith(_SUFFIX):
+        return _parse(name, found, None)
+    if isinstance(found, (str, Path)):
+        path = Path(found)
+        return _parse(name, _read(path, _LARGEST_PROFILE), path.parent)
+    raise TypeError(f"it is a {type(found).__name__}, and no profile, path or TOML text")
+
+
 def _load_shipped(name: str) -> Profile:
-    known = list_profiles()
-    if name not in known:
+    if name not in _shipped():
+        near = nearest(name, list_profiles())
+        meant = "" if near is None else f"Did you mean {near}? "
         raise _refused(
             f"{shown(name)} is not known",
-            f"Choose from {', '.join(known)}, or give the path of a {_SUFFIX} file.",
+            f"{meant}Choose from {', '.join(list_profiles())}, or give the path of a {_SUFFIX} "
+            "file.",
         )
     folder = resources.files(__name__)
     text = folder.joinpath(name + _SUFFIX).read_text(encoding="utf-8")
@@ -120,14 +156,14 @@ def _read(path: Path, largest: int, *, follow: bool = True) -> str:
     return data.decode("utf-8")
 
 
-def _parse(name: str, text: str, folder: Traversable) -> Profile:
+def _parse(name: str, text: str, folder: Traversable | None) -> Profile:
     try:
         return _made(name, text, folder)
     except RecursionError as error:
         raise _refused(f"{name} is nested too deeply", "Mend the file.", error) from error
 
 
-def _made(name: str, text: str, folder: Traversable) -> Profile:
+def _made(name: str, text: str, folder: Traversable | None) -> Profile:
     try:
         data = tomllib.loads(text)
     except ValueError as error:  # also one of Python's own, where a number has too many digits
@@ -164,7 +200,7 @@ def _made(name: str, text: str, folder: Traversable) -> Profile:
         raise _refused(f"{name}: {error}", "Mend the value.", error) from error
 
 
-def _with_factors(name: str, table: dict[str, Any], folder: Traversable) -> dict[str, Any]:
+def _with_factors(name: str, table: dict[str, Any], folder: Traversable | None) -> dict[str, Any]:
     """The table [learned] with the factors from the file that it names, beside the profile."""
     file = table["file"]
     fix = "Name a file beside the profile, as scripts/train_ranker.py writes it."
@@ -172,6 +208,8 @@ def _with_factors(name: str, table: dict[str, Any], folder: Traversable) -> dict
         raise _refused(
             f"{name}: [learned] file must be a name that ends in .json, not {shown(file)}", fix
         )
+    if folder is None:
+        raise _refused(f"{name}: [learned] file {file} lies beside no file", fix)
     try:
         place = folder.joinpath(file)
         # A link leads out of the folder, and whoever can plant one there need not own the profile.
