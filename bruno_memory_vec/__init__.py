@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from bruno_memory_vec.recall.hits import Hit, Hits
     from bruno_memory_vec.recall.profiles import list_profiles, load_profile
     from bruno_memory_vec.rows.models import check_message
-    from bruno_memory_vec.upkeep.copying.run import CopyReport, copy_store
+    from bruno_memory_vec.upkeep.copying.report import CopyReport
+    from bruno_memory_vec.upkeep.copying.run import copy_store
     from bruno_memory_vec.upkeep.diagnosis import Check, diagnose_store
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed
@@ -45,7 +46,7 @@ _PLACES = {
     "Check": "upkeep.diagnosis",
     "ConversationSummary": "conversations.listing",
     "ConversationTurn": "conversations.listing",
-    "CopyReport": "upkeep.copying.run",
+    "CopyReport": "upkeep.copying.report",
     "Embedder": "embedders.protocol",
     "Fingerprint": "embedders.protocol",
     "Hit": "recall.hits",

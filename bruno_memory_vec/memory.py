@@ -56,7 +56,8 @@ from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
-from bruno_memory_vec.upkeep.copying.run import CopyReport, Others, copy_of
+from bruno_memory_vec.upkeep.copying.report import CopyReport
+from bruno_memory_vec.upkeep.copying.run import Others, copy_of
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store

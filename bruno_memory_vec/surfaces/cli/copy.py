@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -10,7 +10,8 @@ from bruno_memory_vec.surfaces.cli.options import Json
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.upkeep.copying.run import CopyReport, Others
+    from bruno_memory_vec.upkeep.copying.report import CopyReport
+    from bruno_memory_vec.upkeep.copying.run import Others
 
 # Optional[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP045
@@ -49,6 +50,10 @@ def copy(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")
     ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Of a bruno-memory file, leave out what cannot be stored."),
+    ] = False,
     sessions: Annotated[
         Optional[str],
         typer.Option(
@@ -80,42 +85,28 @@ def copy(
         if merge and mirror:
             raise CliError("--merge and --mirror exclude each other", "Give one", code=MISUSED)
         others: Others = "keep" if merge else "remove" if mirror else "refuse"
-        given = {} if sessions is None else {"sessions": sessions}
-        return await _copy(
-            out, source, target, user, embedder, others, dry_run, source_sessions, given
-        )
+        asked: dict[str, Any] = {
+            "user_id": user,
+            "embedder": embedder,
+            "others": others,
+            "dry_run": dry_run,
+            "skip_bad": skip_bad,
+            "source_sessions": source_sessions,
+            **({} if sessions is None else {"sessions": sessions}),
+        }
+        return await _copy(out, source, target, asked)
 
     execute(json, work)
 
 
-async def _copy(
-    out: Out,
-    source: str,
-    target: str,
-    user: str | None,
-    embedder: str | None,
-    others: Others,
-    dry_run: bool,
-    source_sessions: str | None,
-    settings: dict[str, str],
-) -> int:
+async def _copy(out: Out, source: str, target: str, asked: dict[str, Any]) -> int:
     from bruno_memory_vec.errors import FingerprintError, problem_and_fix
     from bruno_memory_vec.surfaces.cli.opening import bars
     from bruno_memory_vec.upkeep.copying.run import copy_store
 
     with bars(out) as progress:
         try:
-            report = await copy_store(
-                source,
-                target,
-                user_id=user,
-                embedder=embedder,
-                others=others,
-                dry_run=dry_run,
-                source_sessions=source_sessions,
-                progress=progress,
-                **settings,
-            )
+            report = await copy_store(source, target, progress=progress, **asked)
         except FingerprintError as error:
             problem, _ = problem_and_fix(error)
             raise CliError(
@@ -123,11 +114,12 @@ async def _copy(
                 "Make the vectors anew with the target's embedder: --embedder NAME. Or copy into a "
                 "new store, and nothing is embedded",
             ) from error
-    _report(out, report)
+    tell(out, report)
     return 0 if report.ok else FAILED
 
 
-def _report(out: Out, report: CopyReport) -> None:
+def tell(out: Out, report: CopyReport) -> None:
+    """Print the report of a copy, or of an import."""
     from bruno_memory_vec.prompts.hidden_characters import marked
 
     if out.as_json:

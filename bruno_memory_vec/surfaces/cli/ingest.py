@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bruno_memory_vec.surfaces.cli.options import Embedder, FileFormat, Json, Store
-from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
+from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
@@ -56,15 +56,22 @@ def ingest(
 
     The whole file is checked first. If any line is bad, each is reported by its number and
     nothing is stored, unless --skip-bad is given. Storing a file twice stores it once.
+
+    The SQLite file of bruno-memory is read, too: its messages, memories, sessions and profiles.
     """
 
     def work(out: Out) -> Coroutine[Any, Any, int]:
+        from bruno_memory_vec.portability.bruno_memory import is_sqlite
         from bruno_memory_vec.surfaces.cli.intake import Reading, seekable
         from bruno_memory_vec.surfaces.cli.opening import configuration
 
         config = configuration(store, embedder)
         if config.url == "memory://":
             raise CliError("memory:// keeps nothing", "Name a folder with --store", code=MISUSED)
+        if format is FileFormat.bruno_memory or (
+            format is FileFormat.auto and file != "-" and is_sqlite(file)
+        ):
+            return _import(out, file, config, user, skip_bad)
         # Outside the event loop, which would not let Ctrl-C end a wait for standard input.
         source = stack.enter_context(seekable(file))
         how = Reading(format.value, user, conversation, config.default_user)
@@ -72,6 +79,24 @@ def ingest(
 
     with ExitStack() as stack:
         execute(json, work)
+
+
+async def _import(
+    out: Out, file: str, config: MemoryConfig, user: str | None, skip_bad: bool
+) -> int:
+    """Store what a file of bruno-memory holds."""
+    from bruno_memory_vec.surfaces.cli.copy import tell
+    from bruno_memory_vec.surfaces.cli.opening import bars
+    from bruno_memory_vec.upkeep.copying.incoming import import_bruno_memory
+
+    settings = config.model_dump(exclude={"url", "read_only"})
+    with bars(out) as progress:
+        report = await import_bruno_memory(
+            file, config.url, unnamed=user, skip_bad=skip_bad, progress=progress, **settings
+        )
+    tell(out, report)
+    # What --skip-bad leaves out is told, and no failure.
+    return 0 if report.verified == report.rows else FAILED
 
 
 async def _ingest(

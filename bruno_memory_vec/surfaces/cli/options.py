@@ -38,6 +38,7 @@ class FileFormat(str, Enum):
     jsonl = "jsonl"
     openai = "openai"
     locomo = "locomo"
+    bruno_memory = "bruno-memory"
 
 
 def moment(text: str) -> datetime:

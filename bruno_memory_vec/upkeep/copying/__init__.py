@@ -2,5 +2,5 @@
 
 ``run`` opens both and reports; ``comparison`` finds out what the target lacks; ``moving`` writes
 and verifies rows; ``people`` carries sessions, users and owners; ``incoming`` imports a
-bruno-memory file.
+bruno-memory file; ``report`` is what all of them tell.
 """

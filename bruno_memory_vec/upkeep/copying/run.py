@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -29,10 +29,12 @@ from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE
 from bruno_memory_vec.indexers.urls import masked
+from bruno_memory_vec.portability.bruno_memory import SCHEME
 from bruno_memory_vec.store.deployment import Made, TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of, pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.copying.comparison import Comparison, Outline, compare, outline
+from bruno_memory_vec.upkeep.copying.incoming import import_bruno_memory
 from bruno_memory_vec.upkeep.copying.moving import move, unlike
 from bruno_memory_vec.upkeep.copying.people import (
     People,
@@ -42,6 +44,7 @@ from bruno_memory_vec.upkeep.copying.people import (
     people_of,
     refuse_foreign,
 )
+from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.run import Unembedding
 from bruno_memory_vec.writing.projections import Progress
@@ -58,81 +61,6 @@ _ROUNDS = 6
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class CopyReport:
-    """What a copy did, or, of a dry run, what it would do.
-
-    Attributes:
-        source: the store that was copied.
-        target: where.
-        dry_run: nothing was written.
-        rows: how many messages and memories the source has, of the users that were asked for.
-        rows_by_user: by user and kind ("message", "memory"), how many of them.
-        present: how many of them the target had already, as they are.
-        copied: how many were written, those that differed there included.
-        embedded: how many of these were embedded anew.
-        others: how many rows of the target the source does not have, and were kept.
-        removed: how many such rows were removed.
-        verified: how many rows were compared with the source by their checksums, and are the same.
-        conversations: how many conversations have an owner.
-        sessions: how many sessions.
-        users: how many users have a profile.
-        problems: what is not as it is in the source, in words; empty is a whole copy.
-        seconds: how long it took.
-    """
-
-    source: str
-    target: str
-    dry_run: bool
-    rows: int
-    rows_by_user: dict[str, dict[str, int]]
-    present: int = 0
-    copied: int = 0
-    embedded: int = 0
-    others: int = 0
-    removed: int = 0
-    verified: int = 0
-    conversations: int = 0
-    sessions: int = 0
-    users: int = 0
-    problems: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether the target has everything, as it is in the source."""
-        return not self.problems
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields and ``ok`` as plain values that JSON can hold."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        seconds = round(self.seconds, 3)
-        return {**values, "problems": list(self.problems), "seconds": seconds, "ok": self.ok}
-
-    def __str__(self) -> str:
-        """A few lines for people."""
-        what = "would copy" if self.dry_run else "copied"
-        lines = [
-            f"{what} {self.copied:,} of {self.rows:,} rows from {self.source} to {self.target}"
-            + (f", {self.embedded:,} of them embedded anew" if self.embedded else "")
-        ]
-        if self.present:
-            lines.append(f"{self.present:,} rows were there already")
-        if self.others:
-            lines.append(f"{self.others:,} rows of the target are not in the source, and stay")
-        if self.removed:
-            verb = "would be removed" if self.dry_run else "were removed"
-            lines.append(f"{self.removed:,} rows of the target that the source lacks {verb}")
-        lines.append(
-            f"{self.conversations:,} conversations, {self.sessions:,} sessions, "
-            f"{self.users:,} profiles of users"
-        )
-        if not self.dry_run:
-            lines.append(f"{self.verified:,} rows verified by their checksums")
-        lines.extend(f"PROBLEM: {problem}" for problem in self.problems)
-        return "\n".join(lines)
-
-
 async def copy_store(
     source: str | Path,
     target: str | Path,
@@ -141,6 +69,7 @@ async def copy_store(
     user_id: str | None = None,
     others: Others = "refuse",
     dry_run: bool = False,
+    skip_bad: bool = False,
     source_sessions: str | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -153,13 +82,15 @@ async def copy_store(
     source may be written to meanwhile; what its last round has not seen is a problem of the report.
 
     Args:
-        source: the store to copy, opened read-only where its engine can.
+        source: the store to copy, opened read-only where its engine can; or
+            ``bruno-memory:FILE``, see :func:`~.incoming.import_bruno_memory`.
         target: where to; it is made if there is none.
         embedder: makes the vectors anew, where the target is not to have the source's.
         user_id: copy only this user.
         others: of rows of the target that the source does not have: "refuse" the copy, "keep" or
             "remove" them. With ``user_id`` only that user's count.
         dry_run: say what would be copied; write nothing, and make no store.
+        skip_bad: of a bruno-memory file, leave out what cannot be stored.
         source_sessions: where the source keeps its sessions; default: where such a store does.
         progress: called with the number of rows that are done.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`, for the target.
@@ -173,6 +104,21 @@ async def copy_store(
         EngineError: an engine failed, or a row of the source is damaged.
         InvalidInputError: a setting is not usable, or both are one store.
     """
+    if str(source).startswith(SCHEME):
+        if others == "remove":
+            raise InvalidInputError(
+                "others", "a bruno-memory file is stored beside what is there", fix="Leave it out."
+            )
+        return await import_bruno_memory(
+            str(source).removeprefix(SCHEME),
+            target,
+            embedder=embedder,
+            user_id=user_id,
+            skip_bad=skip_bad,
+            dry_run=dry_run,
+            progress=progress,
+            **settings,
+        )
     reading = pinned(MemoryConfig.build(url=str(source), sessions=source_sessions, read_only=True))
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(target), "read_only": dry_run}))
     _refuse_one_store(reading.url, writing.url)
