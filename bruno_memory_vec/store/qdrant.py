@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -176,6 +177,8 @@ class Qdrant:
     async def made(self, config: MemoryConfig) -> Made | None:
         """As of :class:`~bruno_memory_vec.store.deployment.TellsHowMade`."""
         settings = _settings(config)
+        if settings.path not in (None, IN_MEMORY) and not await _is_there(str(settings.path)):
+            return None  # the client would make the folder
         server = await _connected(settings)
         try:
             found = await collections.find(server)
@@ -212,6 +215,10 @@ def _settings(config: MemoryConfig) -> QdrantSettings:
     for name in _KEYS:
         key = key or os.environ.get(name)
     return settings_of(config.url, key or None)
+
+
+async def _is_there(path: str) -> bool:
+    return await asyncio.to_thread(Path(path).exists)
 
 
 async def _connected(settings: QdrantSettings) -> Server:
