@@ -142,7 +142,11 @@ class SearchingReferenceIndex(ReferenceIndex):
         index = ReferenceLexicalIndex(self.analyser)
         index.add(self._table(list(self._rows.values()), LEXICAL_COLUMNS))
         await index.commit()
-        return index.search(query, scope, where, limit)
+        # By all columns: a lexical index has only some.
+        kept = {row["seq"] for row in self._matching(scope, where)}
+        left_out = [row["seq"] for row in self._rows.values() if row["seq"] not in kept]
+        every = index.search(query, scope, RowFilter(), len(self._rows))
+        return every.without(np.array(left_out, np.int64), limit)
 
     async def search_both(
         self,

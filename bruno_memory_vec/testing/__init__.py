@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.testing.conformance_listing import ListingConformance
     from bruno_memory_vec.testing.conformance_memory import MemoryConformance
     from bruno_memory_vec.testing.conformance_recall import RecallConformance
+    from bruno_memory_vec.testing.conformance_text import SearchesTextConformance
 
 _PLACES = {
     "HashEmbedder": "bruno_memory_vec.embedders.hashing",
@@ -34,6 +35,7 @@ _PLACES = {
     "MemoryConformance": "conformance_memory",
     "RecallConformance": "conformance_recall",
     "RowIndexConformance": "conformance_engine",
+    "SearchesTextConformance": "conformance_text",
 }
 
 __all__ = [
@@ -43,11 +45,12 @@ __all__ = [
     "MemoryConformance",
     "RecallConformance",
     "RowIndexConformance",
+    "SearchesTextConformance",
 ]
 
 if "pytest" in sys.modules:
     # Lets failing asserts in the suites show their values; it must be called before their import.
-    _SUITES = "engine entries lexical listing memory recall".split()
+    _SUITES = "engine entries lexical listing memory recall text".split()
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.conformance_{suite}" for suite in _SUITES),
         f"{__name__}.engine_suite",

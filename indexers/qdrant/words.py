@@ -26,11 +26,13 @@ from ..text.analysis import UNSPACED, Analyser, is_unspaced
 
 K1, B = 1.2, 0.75
 
-#: Of a very long question, such as a pasted document, so many different terms are asked.
-_MOST_QUERY_TERMS = 64
+# Of a very long question, such as a pasted document, so many different terms are asked, ...
+_MOST_QUERY_TERMS = 4_000
+# ... and no pairs if it has more than so many.
+_MOST_TERMS_IN_PAIRS = 64
 # What a single character of an unspaced script weighs beside its bigrams: most are common, and the
 # server has no list of stop words for them. See `gram_weight`, which Tantivy uses.
-_CHARACTER = 0.25
+_CHARACTER = 0.5
 # Between the two terms of a pair; no term has a space.
 _AND = " "
 
@@ -71,7 +73,7 @@ class Words:
         """The sparse vector of a question; None where it has no term."""
         terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
         times = Counter(terms)
-        few = len(times) <= _MOST_QUERY_TERMS
+        few = len(times) <= _MOST_TERMS_IN_PAIRS
         grams = is_unspaced(query.text)
         weights: dict[int, float] = {}
         for term in list(times)[:_MOST_QUERY_TERMS]:

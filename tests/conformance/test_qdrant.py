@@ -21,7 +21,7 @@ from bruno_memory_vec.indexers.qdrant.index import QdrantIndex
 from bruno_memory_vec.indexers.qdrant.server import Server
 from bruno_memory_vec.indexers.qdrant.settings import QdrantSettings
 from bruno_memory_vec.indexers.text.analysis import analyser
-from bruno_memory_vec.testing import RowIndexConformance
+from bruno_memory_vec.testing import RowIndexConformance, SearchesTextConformance
 
 MADE_BY = {"name": "hash"}
 GRPC_PORT = 6334
@@ -67,8 +67,15 @@ class TestLocalMode(RowIndexConformance):
         return await opened(locally(self.folder), self.dimension)
 
 
-@pytest.mark.qdrant_server
-class TestServer(RowIndexConformance):
+class TestLocalText(SearchesTextConformance):
+    async def make_index(self) -> QdrantIndex:
+        settings = QdrantSettings("store", "qdrant+local::memory:", path=":memory:")
+        return await opened(settings, self.dimension)
+
+
+class OnServer:
+    """Each test has a collection of its own on the server."""
+
     grpc = False
 
     @pytest_asyncio.fixture(autouse=True)
@@ -78,11 +85,20 @@ class TestServer(RowIndexConformance):
         await drop(self.settings)
 
     async def make_index(self) -> QdrantIndex:
-        return await opened(self.settings, self.dimension)
+        return await opened(self.settings, self.dimension)  # type: ignore[attr-defined]
 
 
 @pytest.mark.qdrant_server
-class TestServerByGrpc(TestServer):
+class TestServer(OnServer, RowIndexConformance):
+    pass
+
+
+@pytest.mark.qdrant_server
+class TestServerText(OnServer, SearchesTextConformance):
+    pass
+
+
+class ByGrpc(OnServer):
     grpc = True
 
     @pytest.fixture(autouse=True, scope="class")
@@ -92,3 +108,13 @@ class TestServerByGrpc(TestServer):
             socket.create_connection((host, GRPC_PORT), timeout=2).close()
         except OSError as error:
             pytest.skip(f"needs Qdrant's gRPC at {host}:{GRPC_PORT}: {error}")
+
+
+@pytest.mark.qdrant_server
+class TestServerByGrpc(ByGrpc, RowIndexConformance):
+    pass
+
+
+@pytest.mark.qdrant_server
+class TestServerTextByGrpc(ByGrpc, SearchesTextConformance):
+    pass

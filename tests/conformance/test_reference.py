@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from bruno_memory_vec.indexers.reference import ReferenceIndex, ReferenceLexicalIndex
-from bruno_memory_vec.testing import LexicalIndexConformance, RowIndexConformance
+from bruno_memory_vec.indexers.reference import (
+    ReferenceIndex,
+    ReferenceLexicalIndex,
+    SearchingReferenceIndex,
+)
+from bruno_memory_vec.testing import (
+    LexicalIndexConformance,
+    RowIndexConformance,
+    SearchesTextConformance,
+)
 
 
 class TestReference(RowIndexConformance):
@@ -18,3 +26,8 @@ class TestReferenceLexical(LexicalIndexConformance):
 
     async def make_index(self) -> ReferenceLexicalIndex:
         return ReferenceLexicalIndex(self.analyser)
+
+
+class TestSearchingReference(SearchesTextConformance):
+    async def make_index(self) -> SearchingReferenceIndex:
+        return SearchingReferenceIndex(self.dimension, self.analyser)
