@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--average",
         type=float,
         default=QdrantSettings("", "").average_length,
-        help="the average number of terms of a row that BM25 is told",
+        help="the average number of words of a row that BM25 is told",
     )
     given = parser.parse_args(argv)
     quiet_logs()

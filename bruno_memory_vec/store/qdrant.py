@@ -34,7 +34,7 @@ from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.qdrant import collection as collections
 from bruno_memory_vec.indexers.qdrant.collection import MANIFEST, SESSIONS, Collection
 from bruno_memory_vec.indexers.qdrant.index import QdrantIndex
-from bruno_memory_vec.indexers.qdrant.server import Server
+from bruno_memory_vec.indexers.qdrant.server import IN_USE, Server
 from bruno_memory_vec.indexers.qdrant.settings import IN_MEMORY, QdrantSettings
 from bruno_memory_vec.indexers.qdrant.words import K1, B
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
@@ -66,7 +66,7 @@ class Manifest:
         fingerprint: the embedder of its vectors.
         language: the stemmer of its words, None for none.
         analysis: what made the terms of its words (``Analyser.name``).
-        average_length: the average number of terms of a row, for BM25.
+        average_length: the average number of words of a row, for BM25.
         rows: identifies its rows.
     """
 
@@ -230,9 +230,9 @@ async def _connected(settings: QdrantSettings) -> Server:
     try:
         return await Server.open(settings)
     except EngineError as error:
-        if settings.is_local and "already accessed" in str(error):
+        if settings.is_local and IN_USE in str(error):
             raise StoreLockedError(
-                f"another process or memory has {settings.shown} open",
+                f"{settings.shown} is {IN_USE}",
                 fix="Close it. Local mode has one process; several need a server.",
                 cause=error,
             ) from error

@@ -70,7 +70,7 @@ class QdrantIndex:
         collection: its own name.
         dimension: of the vectors.
         analyser: how text becomes terms.
-        average_length: the average number of terms of a row.
+        average_length: the average number of words of a row.
     """
 
     name = NAME

@@ -9,6 +9,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import BackendUnavailable, EngineError
@@ -45,6 +46,8 @@ _GRPC_STATUS = {
 _EXISTS = re.compile(r"already exists", re.IGNORECASE)
 # The local mode advises against more rows than this; the docs say the same.
 _LARGE = "Local mode is not recommended"
+#: What the error says where a folder of the local mode is open already.
+IN_USE = "open in another process, or in another memory of this one"
 _INSECURE = "Api key is used with an insecure connection"
 
 
@@ -118,6 +121,7 @@ class Server:
         if settings.path is not None:
             if settings.path == IN_MEMORY:
                 return AsyncQdrantClient(settings.path)
+            _refuse_in_use(settings.path)
             return AsyncQdrantClient(path=settings.path, force_disable_check_same_thread=True)
         with warnings.catch_warnings():
             # The doctor says so.
@@ -250,6 +254,26 @@ class Server:
         self._clients.clear()
         if client is not None:
             await client.close()
+
+
+def _refuse_in_use(path: str) -> None:
+    """Refuse a folder that is open in local mode: the client would leave its lock's file open.
+
+    Raises:
+        RuntimeError: it is.
+    """
+    import portalocker
+
+    lock = Path(path) / ".lock"
+    if not lock.exists():
+        return
+    with lock.open("r+") as file:
+        how = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+        try:
+            portalocker.lock(file, how)
+        except portalocker.exceptions.LockException as error:
+            raise RuntimeError(f"{path} is {IN_USE}") from error
+        portalocker.unlock(file)
 
 
 def _again(error: Exception) -> float | None:

@@ -36,7 +36,7 @@ class QdrantSettings:
         oversampling: how many times as many candidates are taken from quantised vectors and
             compared again by their whole vectors.
         exact: a search of a scope and filter of at most so many rows compares all of them.
-        average_length: the average number of terms of a row, by which BM25 judges lengths.
+        average_length: the average number of words of a row, by which BM25 judges lengths.
         consistency: how many copies a read asks: "majority", "quorum", "all" or a number; None:
             one.
         ordering: of writes: "weak", "medium" or "strong"; None: weak. Weak suffices for rows that
@@ -59,7 +59,7 @@ class QdrantSettings:
     quantization: Literal["scalar", "binary"] | None = None
     oversampling: float = 2.0
     exact: int = 20_000
-    average_length: float = 20.0
+    average_length: float = 40.0
     consistency: int | Literal["majority", "quorum", "all"] | None = None
     ordering: Literal["weak", "medium", "strong"] | None = None
 

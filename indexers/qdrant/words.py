@@ -5,9 +5,11 @@ one. A row's value there is the part of BM25 that does not depend on other rows,
 
     tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / average))
 
-with :data:`K1` and :data:`B` as in Tantivy. ``length`` is the row's number of terms and ``average``
+with :data:`K1` and :data:`B` as in Tantivy. ``length`` is the row's number of words and ``average``
 one number for the whole store, which is set when it is made: the true average changes with each
-row. The server multiplies each place by how rare it is among the user's rows (``Modifier.IDF``).
+row. Of a script without spaces, whose characters and bigrams are terms, five terms count as a word,
+so that the same average suits texts of any language. The server multiplies each place by how rare
+it is among the user's rows (``Modifier.IDF``).
 
 Two terms that follow each other have a place, too, so that a question's adjacent words count more
 where they are adjacent in a row. How rare the pair is stands for the sum of both terms' rarities
@@ -17,6 +19,7 @@ that Tantivy takes; of terms that occur independently the two are the same.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
@@ -33,6 +36,7 @@ _MOST_TERMS_IN_PAIRS = 64
 # What a single character of an unspaced script weighs beside its bigrams: most are common, and the
 # server has no list of stop words for them. See `gram_weight`, which Tantivy uses.
 _CHARACTER = 0.5
+_WORDS_A_GRAM = 0.2
 # Between the two terms of a pair; no term has a space.
 _AND = " "
 
@@ -45,7 +49,7 @@ class Words:
 
     Args:
         analyser: how text becomes terms.
-        average: the average number of terms of a row.
+        average: the average number of words of a row.
     """
 
     def __init__(self, analyser: Analyser, average: float) -> None:
@@ -63,7 +67,7 @@ class Words:
             for first, second in pairwise(terms)
             if first != second and not UNSPACED.match(first)
         )
-        norm = K1 * (1 - B + B * len(terms) / self._average)
+        norm = K1 * (1 - B + B * _length(terms) / self._average)
         places = sorted(counts)
         return places, [
             count * (K1 + 1) / (count + norm) for count in (counts[place] for place in places)
@@ -90,6 +94,12 @@ class Words:
             return None
         places = sorted(weights)
         return places, [weights[place] for place in places]
+
+
+def _length(terms: Sequence[str]) -> float:
+    """How many words terms stand for."""
+    grams = sum(1 for term in terms if UNSPACED.match(term))
+    return len(terms) - grams * (1 - _WORDS_A_GRAM)
 
 
 @lru_cache(maxsize=65_536)
