@@ -1,30 +1,31 @@
-"""A memory over PostgreSQL passes the suites of memories."""
+"""A memory over PostgreSQL passes the suites of memories, with its sessions in a folder."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.testing import ListingConformance, RecallConformance
+from bruno_memory_vec.testing.memory_suite import MemorySuite
+from tests.extending.postgresql.stores import empty
 
 
-class TestPostgreSQL(RecallConformance):
-    @pytest.fixture(autouse=True)
-    def _give_store(self, url: str) -> None:
-        self.url = url
-
-    async def open_memory(self, **settings: Any) -> VectorMemory:
-        sessions = str(self.folder / "sessions")
-        return await open_memory(self.url, embedder="hash", sessions=sessions, **settings)
-
-
-class TestPostgreSQLListing(ListingConformance):
-    @pytest.fixture(autouse=True)
-    def _give_store(self, url: str) -> None:
-        self.url = url
+class OnServer(MemorySuite):
+    @pytest_asyncio.fixture(autouse=True)
+    async def _give_store(self, server_url: str) -> None:
+        self.url = f"{server_url}?schema=memory"
+        await empty(self.url)
 
     async def open_memory(self, **settings: Any) -> VectorMemory:
         sessions = str(self.folder / "sessions")
         return await open_memory(self.url, embedder="hash", sessions=sessions, **settings)
+
+
+class TestRecall(OnServer, RecallConformance):
+    pass
+
+
+class TestListing(OnServer, ListingConformance):
+    pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -96,19 +97,28 @@ ON CONFLICT (key) DO UPDATE SET {setting} WHERE held.seq <= excluded.seq"""
         names = [name for name in rows.column_names if name != "seq"]
         if not rows.num_rows or not names:
             return
-        refused = {"content", *HASHED} & set(names)
+        refused = HASHED.keys() & set(names)
         if refused:
             raise EngineError(
                 NAME,
                 "update rows",
-                f"{', '.join(sorted(refused))} cannot be set alone",
+                f"{', '.join(sorted(refused))} is part of what identifies a row",
                 fix="Store the whole row again.",
             )
         columns = columns_of(rows.select(["seq", *names]))
-        records = sorted(zip(*columns, strict=True))
-        setting = ", ".join(f"{quoted(name)} = ${i}" for i, name in enumerate(names, 2))
-        text = f"UPDATE {self.database.rows} SET {setting} WHERE seq = $1"
+        setting = [f"{quoted(name)} = ${i}" for i, name in enumerate(names, 2)]
+        if "content" in names:
+            texts = rows.column("content").to_pylist()
+            columns += zip(*map(self._words_of, texts), strict=True)
+            setting += _set_words(len(names) + 2)
+        records = sorted(zip(*columns, strict=True), key=itemgetter(0))
+        text = f"UPDATE {self.database.rows} SET {', '.join(setting)} WHERE seq = $1"
         await self._execute("update rows", text, records)
+
+    def _words_of(self, content: str) -> tuple[int, list[int], list[int]]:
+        """The number of terms of a text, and the hashes of terms and pairs, of no user yet."""
+        terms = self.analyser.terms(content)
+        return (len(terms), *hashes_of(terms, 0))
 
     async def delete(
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
@@ -346,6 +356,16 @@ FROM {self.database.rows}"""
 
 
 _READ_TO_DERIVE = ("kind", "user_id", "conversation_id", "id", "content")
+
+
+def _set_words(first: int) -> list[str]:
+    """What an update sets by :meth:`PostgreSQLIndex._words_of`, from a parameter's number on."""
+    mixed = [
+        f"{column} = (SELECT coalesce(array_agg(hash # owner ORDER BY at), '{{}}') "
+        f"FROM unnest(${number}::int8[]) WITH ORDINALITY AS given (hash, at))"
+        for number, column in enumerate(("terms", "pairs"), first + 1)
+    ]
+    return [f"length = ${first}", *mixed]
 
 
 def _key(row: Mapping[str, Any]) -> UUID:
