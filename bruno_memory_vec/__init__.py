@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from bruno_memory_vec.recall.hits import Hit, Hits
     from bruno_memory_vec.recall.profiles import list_profiles, load_profile
     from bruno_memory_vec.rows.models import check_message
+    from bruno_memory_vec.upkeep.check import Check
     from bruno_memory_vec.upkeep.copying.report import CopyReport
     from bruno_memory_vec.upkeep.copying.run import copy_store
-    from bruno_memory_vec.upkeep.diagnosis import Check, diagnose_store
+    from bruno_memory_vec.upkeep.diagnosis import diagnose_store
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed
     from bruno_memory_vec.upkeep.repair import RepairReport, repair_store
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ALL_USERS": "memory",
-    "Check": "upkeep.diagnosis",
+    "Check": "upkeep.check",
     "ConversationSummary": "conversations.listing",
     "ConversationTurn": "conversations.listing",
     "CopyReport": "upkeep.copying.report",

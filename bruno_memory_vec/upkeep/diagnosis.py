@@ -7,9 +7,8 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,11 @@ from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.protocol import Acknowledged
 from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.fallback import AWAY
 from bruno_memory_vec.store.lock import is_locked
 from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import begun, left_over
@@ -41,20 +42,14 @@ from bruno_memory_vec.store.record import (
     losses,
     readable_size,
 )
-from bruno_memory_vec.store.store import open_store
+from bruno_memory_vec.upkeep.check import NOTE, OK, PROBLEM, RESTORE, Check, guarded
 from bruno_memory_vec.upkeep.doubled import doubled
-from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, some, survey
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
+from bruno_memory_vec.upkeep.open_diagnosis import diagnose_open
 from bruno_memory_vec.upkeep.ownership import SeenOwners
 from bruno_memory_vec.writing.reconcile import as_found
 
-OK = "ok"
-NOTE = "note"
-PROBLEM = "problem"
-
-#: The advice where the rows are lost, which cannot be rebuilt.
-RESTORE = "The rows are the truth: restore the store from a snapshot or a backup."
 #: The name of the sessions' file in a store.
 SESSIONS = "sessions.sqlite"
 
@@ -64,37 +59,24 @@ _LOOKS = 10
 _BETWEEN_LOOKS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check.
-
-    Attributes:
-        name: the part that was checked.
-        state: "ok", "note" (information) or "problem".
-        found: what was found.
-        fix: what to do about it; may be empty.
-    """
-
-    name: str
-    state: str
-    found: str
-    fix: str = ""
-
-
 async def diagnose_store(
     url: str | None = None, *, config: MemoryConfig | None = None, **settings: Any
 ) -> list[Check]:
     """Check a store, changing nothing. It may run beside a process that writes.
 
     Args:
-        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
-        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        url: the store's folder, or its URL. Default: ``BRUNO_MEMORY_URL``, else
+            ``./bruno-memory``.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings. Of
+            several ``urls`` the first one that can be reached is checked.
         settings: any other field of it; ``embedder`` if the store does not have the default one.
 
     Returns:
-        One check for each part: folder, lock, embedder, rows, indexes, owners (of conversations),
-        lexical (the lexical index), sessions and disk, and checks of moves and upkeep. The store is
-        sound if none is a "problem".
+        One check for each part; of a folder: folder, lock, embedder, rows, indexes, owners (of
+        conversations), lexical (the lexical index), sessions and disk, and checks of moves and
+        upkeep; of another store as of
+        :func:`bruno_memory_vec.upkeep.open_diagnosis.diagnose_open`. It is sound if none is a
+        "problem".
 
     Raises:
         NotAStoreError: there is no store.
@@ -102,9 +84,25 @@ async def diagnose_store(
     """
     named = {} if url is None else {"url": str(url)}
     config = pinned(one_config(config, {**named, **settings}))
+    if not config.urls:
+        return await _diagnose(config)
+    # As they are tried when a memory is opened.
+    passed: list[Check] = []
+    for one in config.urls:
+        try:
+            checks = await _diagnose(config.model_copy(update={"url": one, "urls": ()}))
+        except AWAY as error:
+            why = masked(problem_and_fix(error)[0])
+            passed.append(Check("urls", NOTE, f"{masked(one)} is away: {why}"))
+            continue
+        return [*passed, Check("urls", OK, f"{masked(one)} is used"), *checks]
+    return [*passed, Check("urls", PROBLEM, "none of them can be reached")]
+
+
+async def _diagnose(config: MemoryConfig) -> list[Check]:
     folder = folder_of(config.url)
     if folder is None:
-        return [await _other(config)]
+        return await diagnose_open(config)
     found = await asyncio.to_thread(manifest.read, folder)
     if found is None:
         raise manifest.no_store(folder)
@@ -114,7 +112,7 @@ async def diagnose_store(
     checks = [
         _folder(folder, found),
         _lock(folder),
-        await _guarded("embedder", lambda: _embedder(config, folder, found)),
+        await guarded("embedder", lambda: _embedder(config, folder, found)),
     ]
     written: int | None = None
     seen = SeenOwners()
@@ -132,40 +130,19 @@ async def diagnose_store(
                 checks.append(await _damaged_rows(folder, found, config, error, RESTORE, repair))
             else:
                 checks.extend(await _whole(folder, found, rows, config, repair))
-                checks.append(await _guarded("indexes", lambda: _indexes(rows), repair))
-                checks.append(await _guarded("owners", lambda: _owners(rows, seen), RESTORE))
+                checks.append(await guarded("indexes", lambda: _indexes(rows), repair))
+                checks.append(await guarded("owners", lambda: _owners(rows, seen), RESTORE))
                 checks.append(
-                    await _guarded("lexical", lambda: _lexical(folder, found, rows, repair), repair)
+                    await guarded("lexical", lambda: _lexical(folder, found, rows, repair), repair)
                 )
     checks.append(
-        await _guarded("sessions", lambda: _sessions(folder, config, written, repair, seen))
+        await guarded("sessions", lambda: _sessions(folder, config, written, repair, seen))
     )
     checks.extend(_given_up(folder))
     checks.extend(_moves(folder, found))
     checks.extend(_upkeep(folder))
     checks.append(_space(folder))
     return checks
-
-
-async def _guarded(name: str, look: Callable[[], Awaitable[Check]], fix: str = "") -> Check:
-    try:
-        return await look()
-    except BrunoError as error:
-        problem, own = problem_and_fix(error)
-        # A part that cannot be reached is not repaired by rebuilding it.
-        return Check(name, PROBLEM, problem, own if isinstance(error, Unreachable) else fix or own)
-
-
-async def _other(config: MemoryConfig) -> Check:
-    """The health of a store that is not in a folder."""
-    embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
-    store = await open_store(config, embedder)
-    try:
-        report = await health_of(store, {"maintenance": None}, {})
-    finally:
-        await store.close()
-    problems = "; ".join(f"{name}: {text}" for name, text in report["problems"].items())
-    return Check("health", PROBLEM if problems else OK, problems or "all parts answer")
 
 
 def _folder(folder: Path, found: Manifest) -> Check:

@@ -17,7 +17,7 @@ from bruno_core.utils.exceptions import BrunoError
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import NotAStoreError
 from bruno_memory_vec.indexers.lance.recovery import ASIDE, Whole, newest_whole, step_back
-from bruno_memory_vec.upkeep.diagnosis import RESTORE
+from bruno_memory_vec.upkeep.check import RESTORE
 from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts
 from tests.torture.faults import doctor, said, states

@@ -19,7 +19,7 @@ import pytest
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import VectorMemory, diagnose_store, open_memory, repair_store
-from bruno_memory_vec.upkeep.diagnosis import PROBLEM
+from bruno_memory_vec.upkeep.check import PROBLEM
 from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Optional
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from bruno_memory_vec._version import __version__
-from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.surfaces.cli import (
     copy,
     demo,
@@ -25,6 +24,9 @@ from bruno_memory_vec.surfaces.cli import (
     stats,
 )
 
+if TYPE_CHECKING:
+    from bruno_memory_vec.errors import InvalidInputError
+
 _HELP = """The memory of an AI assistant, in a folder.
 
 Begin with: bruno-memory-vec demo
@@ -37,7 +39,7 @@ Every option can be asked of a command: bruno-memory-vec recall --help. Settings
 BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL."""
 
 #: The commands of other packages: a typer function each, by the command's name.
-COMMANDS = Plugins("bruno_memory_vec.commands", field="command", what="command")
+COMMANDS = "bruno_memory_vec.commands"
 
 app = typer.Typer(
     name="bruno-memory-vec",
@@ -92,13 +94,22 @@ def run() -> None:
         if reconfigure is not None:
             # Characters that the terminal cannot show are replaced.
             reconfigure(errors="replace")
-    for name in COMMANDS.names():
+    if entry_points(group=COMMANDS):
+        _add_others()
+    app()
+
+
+def _add_others() -> None:
+    from bruno_memory_vec.errors import InvalidInputError  # these take too long for --help
+    from bruno_memory_vec.plugins import Plugins
+
+    commands = Plugins(COMMANDS, field="command", what="command")
+    for name in commands.names():
         try:
-            app.command(name)(COMMANDS.load(name))
+            app.command(name)(commands.load(name))
         except InvalidInputError as error:
             # The other commands work all the same.
             app.command(name)(_broken(error))
-    app()
 
 
 def _broken(error: InvalidInputError) -> Callable[[], None]:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Store
+from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Sessions, Store, named
 from bruno_memory_vec.surfaces.cli.running import UNSOUND, Out, execute
+
+# Settings that have a line each, also where they are the defaults.
+_ALWAYS = ("url", "sessions", "embedder")
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Check
@@ -24,27 +27,36 @@ def doctor(
         ),
     ] = False,
     store: Store = None,
+    sessions: Sessions = None,
     embedder: Embedder = None,
     json: Json = False,
 ) -> None:
     """Check a store, and mend it with --repair.
 
-    It looks at the folder, lock, embedder, rows, lexical index, sessions and disk. It changes
+    It looks at the folder, lock, embedder, rows, lexical index, sessions and disk; of a store on a
+    server also at what the server lacks. It tells each setting, and where it comes from. It changes
     nothing unless --repair is given, and may run beside a writer.
     """
-    execute(json, lambda out: _doctor(out, repair, store, embedder))
+    given = named(url=store, sessions=sessions, embedder=embedder)
+    execute(json, lambda out: _doctor(out, repair, given))
 
 
-async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | None) -> int:
+async def _doctor(out: Out, repair: bool, given: dict[str, str]) -> int:
     from bruno_core.utils.exceptions import BrunoError
 
     from bruno_memory_vec import Check, diagnose_store, repair_store
+    from bruno_memory_vec.config import MemoryConfig
     from bruno_memory_vec.errors import StoreLockedError, problem_and_fix
-    from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
-    from bruno_memory_vec.upkeep.diagnosis import PROBLEM, RESTORE
+    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.surfaces.cli.opening import bars, existing
+    from bruno_memory_vec.upkeep.check import PROBLEM, RESTORE
 
-    config = configuration(store, embedder)
-    existing(config.url)
+    config = MemoryConfig.build(**given)
+    settings = _settings(config, MemoryConfig.origins(**given))
+    if not out.as_json:
+        # First, because they may be why there is no store.
+        _print_settings(out, settings)
+    await existing(config)
     checks = await diagnose_store(config=config)
     repaired: dict[str, Any] = {}
     # Opening a store whose rows are gone would make an empty one in its place.
@@ -76,8 +88,9 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
     sound = all(check.state != PROBLEM for check in checks)
     if out.as_json:
         data: dict[str, Any] = {
-            "store": config.url,
+            "store": masked(config.url),
             "ok": sound,
+            "settings": settings,
             "checks": [asdict(check) for check in checks],
         }
         if repaired:
@@ -86,6 +99,45 @@ async def _doctor(out: Out, repair: bool, store: str | None, embedder: str | Non
     else:
         _print(out, config, checks, repaired, sound)
     return 0 if sound else UNSOUND
+
+
+def _settings(config: MemoryConfig, origins: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The value of each setting, without secrets, and where it comes from."""
+    from pydantic import SecretStr
+
+    from bruno_memory_vec.indexers.urls import HIDDEN, is_secret, masked
+
+    def shown(name: str, value: Any) -> Any:
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        if isinstance(value, tuple):
+            return [shown(name, one) for one in value]
+        secret = isinstance(value, SecretStr) or is_secret(name)
+        return HIDDEN if secret else masked(str(value))
+
+    return {
+        name: {"value": shown(name, getattr(config, name)), "from": origin}
+        for name, origin in origins.items()
+    }
+
+
+def _print_settings(out: Out, settings: dict[str, dict[str, Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from bruno_memory_vec.prompts.hidden_characters import marked
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    defaults = []
+    for name, one in settings.items():
+        if one["from"] == "default" and name not in _ALWAYS:
+            defaults.append(f"{name}={one['value']}")
+        else:
+            grid.add_row(name, Text(marked(f"{one['value']}, from: {one['from']}")))
+    out.console.print(grid)
+    out.console.print(Text(marked(f"by default: {', '.join(defaults)}"), style="dim"))
 
 
 def _print(
@@ -98,11 +150,13 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
+    from bruno_memory_vec.indexers.urls import masked
     from bruno_memory_vec.prompts.hidden_characters import marked
-    from bruno_memory_vec.upkeep.diagnosis import NOTE, OK
+    from bruno_memory_vec.upkeep.check import NOTE, OK
 
     console = out.console
-    console.print(Text(marked(config.url), style="bold"), soft_wrap=True)
+    if len(config.urls) < 2:  # else the checks say which is used
+        console.print(Text(marked(masked(config.url)), style="bold"), soft_wrap=True)
     if "stepped_back" in repaired:
         console.print(Text(marked(repaired["stepped_back"]["note"])), soft_wrap=True)
     if "losses" in repaired:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Embedder, FileFormat, Json, Store
+from bruno_memory_vec.surfaces.cli.options import (
+    BRUNO_MEMORY,
+    Embedder,
+    Json,
+    Sessions,
+    Store,
+    file_format,
+)
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
@@ -27,8 +34,16 @@ _SHOWN_BAD = 20
 def ingest(
     file: Annotated[str, typer.Argument(metavar="FILE", help='A file; "-" for standard input.')],
     format: Annotated[  # noqa: A002 - the option's name
-        FileFormat, typer.Option("--format", "-f", help="What the file is.")
-    ] = FileFormat.auto,
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            callback=file_format,
+            help="What the file is: auto, jsonl, openai, locomo, bruno-memory, or a format of "
+            "another package.",
+        ),
+    ] = "auto",
     user: Annotated[
         Optional[str],
         typer.Option("--user", "-u", metavar="USER", help="Whose messages are that name no user."),
@@ -49,6 +64,7 @@ def ingest(
         int, typer.Option("--batch", min=1, max=100_000, help="How many messages at a time.")
     ] = 2000,
     store: Store = None,
+    sessions: Sessions = None,
     embedder: Embedder = None,
     json: Json = False,
 ) -> None:
@@ -65,16 +81,14 @@ def ingest(
         from bruno_memory_vec.surfaces.cli.intake import Reading, seekable
         from bruno_memory_vec.surfaces.cli.opening import configuration
 
-        config = configuration(store, embedder)
+        config = configuration(store, embedder, sessions=sessions)
         if config.url == "memory://":
             raise CliError("memory:// keeps nothing", "Name a folder with --store", code=MISUSED)
-        if format is FileFormat.bruno_memory or (
-            format is FileFormat.auto and file != "-" and is_sqlite(file)
-        ):
+        if format == BRUNO_MEMORY or (format == "auto" and file != "-" and is_sqlite(file)):
             return _import(out, file, config, user, skip_bad)
         # Outside the event loop, which would not let Ctrl-C end a wait for standard input.
         source = stack.enter_context(seekable(file))
-        how = Reading(format.value, user, conversation, config.default_user)
+        how = Reading(format, user, conversation, config.default_user)
         return _ingest(out, file, source, how, config, skip_bad, batch)
 
     with ExitStack() as stack:
@@ -108,6 +122,7 @@ async def _ingest(
     skip_bad: bool,
     batch: int,
 ) -> int:
+    from bruno_memory_vec.indexers.urls import masked
     from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store import manifest
     from bruno_memory_vec.store.manifest import folder_of
@@ -134,7 +149,7 @@ async def _ingest(
         finally:
             if memory is not None:
                 await memory.close()
-    _report(out, tally, config.url if folder is None else str(folder), file, started)
+    _report(out, tally, masked(config.url), file, started)
     return 0
 
 

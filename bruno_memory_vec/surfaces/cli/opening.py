@@ -8,47 +8,58 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
+from bruno_memory_vec.surfaces.cli.options import named
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, CliError, Out
 from bruno_memory_vec.upkeep.reembedding.run import Unembedding
 
 if TYPE_CHECKING:
-    from bruno_memory_vec import Progress, UserSummary
+    from bruno_memory_vec import Fingerprint, Progress, UserSummary
     from bruno_memory_vec.memory import VectorMemory
 
 
 def configuration(
-    store: str | None, embedder: str | None = None, profile: str | None = None
+    store: str | None,
+    embedder: str | None = None,
+    profile: str | None = None,
+    sessions: str | None = None,
 ) -> MemoryConfig:
-    """The settings of options, the environment and the defaults, in this order.
+    """The settings of options, the environment, the file and the defaults, in this order.
 
     Raises:
         InvalidInputError: one is not usable.
     """
-    given = {"url": store, "embedder": embedder, "profile": profile}
-    return MemoryConfig.build(**{name: value for name, value in given.items() if value is not None})
+    given = named(url=store, embedder=embedder, profile=profile, sessions=sessions)
+    return MemoryConfig.build(**given)
 
 
-def existing(url: str) -> manifest.Manifest | None:
-    """The store's manifest; None for a store that is not a folder.
+async def existing(config: MemoryConfig) -> Fingerprint | None:
+    """The embedder of the store's vectors; None where that is not known before it is opened.
 
     Raises:
         CliError: there is no store.
         NotAStoreError: there is something else.
+        EngineError: it cannot be reached or read.
     """
-    folder = manifest.folder_of(url)
-    if folder is None:
+    if len(config.urls) > 1:
+        return None  # which of them it will be is not known
+    deployment = deployment_of(config.url)
+    made = await deployment.made(config) if isinstance(deployment, TellsHowMade) else None
+    if made is not None:
+        return made.fingerprint
+    if config.url == manifest.IN_MEMORY or not isinstance(deployment, TellsHowMade):
         return None
-    found = manifest.read(folder)
-    if found is None:
-        what = "is empty" if folder.is_dir() else "does not exist"
-        raise CliError(
-            f"{folder} {what}: there is no store",
-            f"Name one with --store or BRUNO_MEMORY_URL, or make one:\n"
-            f"  bruno-memory-vec ingest FILE --store {shlex.quote(str(folder))}",
-        )
-    return found
+    folder = manifest.folder_of(config.url)
+    shown = masked(config.url) if folder is None else str(folder)
+    what = "does not exist" if folder is not None and not folder.is_dir() else "is empty"
+    raise CliError(
+        f"{shown} {what}: there is no store",
+        "Name one with --store or BRUNO_MEMORY_URL, or make one:\n"
+        f"  bruno-memory-vec ingest FILE --store {shlex.quote(shown)}",
+    )
 
 
 @asynccontextmanager
@@ -65,13 +76,11 @@ async def reading(
     Raises:
         CliError, StoreError, EngineError: there is none to read.
     """
-    found = existing(config.url)
-    embedder = None if embeds or found is None else Unembedding(found.fingerprint)
-    settings = config.model_dump(exclude={"read_only"})
-    if embedder is not None:
-        settings["embedder"] = embedder
+    made_by = await existing(config)
+    embedder = None if embeds or made_by is None else Unembedding(made_by)
+    config = config.model_copy(update={"read_only": True})
     with bars(out) as progress:
-        memory = await open_memory(**settings, read_only=True, progress=progress)
+        memory = await open_memory(config=config, embedder=embedder, progress=progress)
     try:
         yield memory
     finally:

@@ -31,14 +31,23 @@ class Role(str, Enum):
     tool = "tool"
 
 
-class FileFormat(str, Enum):
-    """What ``bruno_memory_vec.portability`` reads."""
+#: The format of a database file of the package bruno-memory, which is imported and not read.
+BRUNO_MEMORY = "bruno-memory"
 
-    auto = "auto"
-    jsonl = "jsonl"
-    openai = "openai"
-    locomo = "locomo"
-    bruno_memory = "bruno-memory"
+
+def named(**settings: str | None) -> dict[str, str]:
+    """The settings that options name: those that are not None."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def file_format(name: str) -> str:
+    """A format that this package reads, or another one."""
+    from bruno_memory_vec.portability import formats
+
+    if name not in ("auto", BRUNO_MEMORY) and name not in formats():
+        known = (*formats(), BRUNO_MEMORY)
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}")
+    return name
 
 
 def moment(text: str) -> datetime:
@@ -80,8 +89,19 @@ Store = Annotated[
     typer.Option(
         "--store",
         "-s",
-        metavar="FOLDER",
-        help="The store's folder.  [default: BRUNO_MEMORY_URL, else ./bruno-memory]",
+        metavar="URL",
+        help="The store: a folder, or the URL of a server, such as qdrant://host:6333.  "
+        "[default: BRUNO_MEMORY_URL, else bruno-memory.toml, else ./bruno-memory]",
+        show_default=False,
+    ),
+]
+Sessions = Annotated[
+    Optional[str],
+    typer.Option(
+        "--sessions",
+        metavar="URL",
+        help="Its sessions, if they are not beside the rows, such as redis://host:6379.  "
+        "[default: BRUNO_MEMORY_SESSIONS]",
         show_default=False,
     ),
 ]
@@ -95,7 +115,8 @@ Embedder = Annotated[
         "--embedder",
         metavar="NAME",
         help="static, sentence-transformers:NAME_OR_PATH (also with ?dim=256&device=cpu behind), "
-        "or hash (for tests).  "
+        "bruno-llm:PROVIDER/MODEL (?base_url=http://host:11434), another package's, or hash (for "
+        "tests).  "
         "[default: BRUNO_MEMORY_EMBEDDER, else static]",
         show_default=False,
     ),

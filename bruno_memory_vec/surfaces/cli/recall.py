@@ -14,6 +14,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     Kind,
     Profile,
     Role,
+    Sessions,
     Store,
     User,
     metadata,
@@ -81,6 +82,7 @@ def recall(
         ),
     ] = 0.0,
     store: Store = None,
+    sessions: Sessions = None,
     embedder: Embedder = None,
     profile: Profile = None,
     json: Json = False,
@@ -103,7 +105,7 @@ def recall(
         if user is not None and all_users:
             raise CliError("--user and --all-users contradict each other", code=MISUSED)
         question("query", query)
-        config = configuration(store, embedder, profile)
+        config = configuration(store, embedder, profile, sessions)
         async with reading(config, out) as memory:
             whose: str | AllUsers
             if all_users:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Json, Store
+from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ def reembed(
         typer.Option(
             "--embedder",
             metavar="NAME",
-            help="The embedder to move to: static, sentence-transformers:NAME_OR_PATH, or hash "
-            "(for tests).",
+            help="The embedder to move to: static, sentence-transformers:NAME_OR_PATH, "
+            "bruno-llm:PROVIDER/MODEL, another package's, or hash (for tests).",
         ),
     ],
     store: Store = None,
+    sessions: Sessions = None,
     json: Json = False,
 ) -> None:
     """Move a store to another embedder.
@@ -35,25 +36,27 @@ def reembed(
     If the command is stopped, or the embedder fails, the store is as it was, and the same
     command goes on where it stopped. Naming the store's own embedder gives up what was begun.
     """
-    execute(json, lambda out: _reembed(out, embedder, store))
+    execute(json, lambda out: _reembed(out, embedder, store, sessions))
 
 
-async def _reembed(out: Out, embedder: str, store: str | None) -> int:
-    from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of
+async def _reembed(out: Out, embedder: str, store: str | None, sessions: str | None) -> int:
+    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.store.manifest import IN_MEMORY, of_one
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.reembedding.run import reembed as move
 
-    url = configuration(store).url
-    if folder_of(url) is None:
+    config = of_one(configuration(store, sessions=sessions), "a re-embedding")
+    if config.url == IN_MEMORY:
         raise CliError(f"{IN_MEMORY} keeps nothing", "Name a folder with --store", code=MISUSED)
-    existing(url)
+    await existing(config)
+    given = {} if config.sessions is None else {"sessions": config.sessions}
     with bars(out) as progress:
         try:
-            report = await move(url, embedder, progress=progress)
+            report = await move(config.url, embedder, progress=progress, **given)
         except asyncio.CancelledError:
             out.say("stopped: the store is as it was, and the same command goes on from here")
             raise
-    _report(out, url, report)
+    _report(out, masked(config.url), report)
     return 0
 
 

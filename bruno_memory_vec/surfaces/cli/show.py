@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Json, Store, User
+from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, CliError, Out, execute
 
 if TYPE_CHECKING:
@@ -25,19 +25,25 @@ def show(
         typer.Option("--limit", "-n", min=1, help="Only this many turns, the last ones."),
     ] = None,
     store: Store = None,
+    sessions: Sessions = None,
     user: User = None,
     json: Json = False,
 ) -> None:
     """Show a conversation, oldest turn first."""
-    execute(json, lambda out: _show(out, conversation, limit, store, user))
+    execute(json, lambda out: _show(out, conversation, limit, store, sessions, user))
 
 
 async def _show(
-    out: Out, conversation: str, limit: int | None, store: str | None, user: str | None
+    out: Out,
+    conversation: str,
+    limit: int | None,
+    store: str | None,
+    sessions: str | None,
+    user: str | None,
 ) -> int:
     from bruno_memory_vec.surfaces.cli.opening import configuration, reading
 
-    async with reading(configuration(store), out, embeds=False) as memory:
+    async with reading(configuration(store, sessions=sessions), out, embeds=False) as memory:
         turns, total = await _turns(memory, conversation, limit, user)
     if not turns:
         raise CliError(

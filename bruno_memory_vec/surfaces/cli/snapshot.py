@@ -27,16 +27,17 @@ def snapshot(
 
 
 async def _snapshot(out: Out, folder: Path, store: str | None) -> int:
+    from bruno_memory_vec.indexers.urls import masked
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.snapshots import snapshot_store
 
     config = configuration(store)
-    existing(config.url)
+    await existing(config)
     with bars(out) as progress:
         report = await snapshot_store(config=config, folder=folder, progress=progress)
     if out.as_json:
-        out.result({"store": config.url, **report.to_dict()})
+        out.result({"store": masked(config.url), **report.to_dict()})
     else:
         out.console.print(marked(str(report)), soft_wrap=True, markup=False, highlight=False)
     return 0 if report.ok else FAILED

@@ -5,24 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bruno_memory_vec.surfaces.cli.options import Json, Store, User
+from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import Out, execute
 
 if TYPE_CHECKING:
     from bruno_memory_vec import UserSummary
 
 
-def stats(store: Store = None, user: User = None, json: Json = False) -> None:
+def stats(
+    store: Store = None, sessions: Sessions = None, user: User = None, json: Json = False
+) -> None:
     """Count what a store holds, in all and by user."""
-    execute(json, lambda out: _stats(out, store, user))
+    execute(json, lambda out: _stats(out, store, sessions, user))
 
 
-async def _stats(out: Out, store: str | None, user: str | None) -> int:
+async def _stats(out: Out, store: str | None, sessions: str | None, user: str | None) -> int:
     from bruno_memory_vec.store.manifest import folder_of
     from bruno_memory_vec.store.record import footprint
     from bruno_memory_vec.surfaces.cli.opening import configuration, nobody, reading
 
-    config = configuration(store)
+    config = configuration(store, sessions=sessions)
     async with reading(config, out, embeds=False) as memory:
         users = await memory.list_users()
         report = await memory.health()
@@ -31,9 +33,9 @@ async def _stats(out: Out, store: str | None, user: str | None) -> int:
         if not chosen:
             nobody(user, users)
         users = chosen
-    folder = folder_of(config.url)
+    folder = folder_of(memory.config.url)
     data = {
-        "store": config.url if folder is None else str(folder),
+        "store": report["url"],
         "embedder": report["embedder"],
         "bytes": None if folder is None else footprint(folder).bytes,
         "totals": {
