@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -75,6 +75,9 @@ class MemoryConfig(BaseSettings):
             (or ``sqlite:///its/absolute/path``) for one writing process, ``sqlite://:memory:``, or
             the URL of a server that many processes share. None: where the store of ``url`` keeps
             them itself.
+        without_sessions: where a server of sessions does not answer: "refuse" every call that needs
+            it, or go on with the "rows" alone. Then ``get_context`` and recall answer from the
+            rows; writes, profiles and sessions are refused, and ``health()`` says so.
         qdrant_api_key: the API key of a Qdrant server. Without it QDRANT_API_KEY in the environment
             counts. It is printed nowhere.
         embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
@@ -122,6 +125,7 @@ class MemoryConfig(BaseSettings):
     embedder: str = Field(default="static", min_length=1)
     sessions: str | None = Field(default=None, min_length=1)
     urls: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], NoDecode] = ()
+    without_sessions: Literal["refuse", "rows"] = "refuse"
     qdrant_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None

@@ -19,6 +19,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import UserVersions
 from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.sessions.redis.address import SCHEMES
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.lease import WriterLease
@@ -32,7 +33,10 @@ _STORES = Plugins(
     "bruno_memory_vec.session_stores",
     field="sessions",
     what="session store",
-    ours={SQLITE: "bruno_memory_vec.store.sqlite_sessions:SQLiteSessions"},
+    ours={
+        SQLITE: "bruno_memory_vec.store.sqlite_sessions:SQLiteSessions",
+        **dict.fromkeys(SCHEMES, "bruno_memory_vec.store.redis_sessions:RedisSessions"),
+    },
 )
 # A path has no scheme; one letter is a drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")

@@ -12,6 +12,7 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
+from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.rows.models import Row
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -26,12 +27,14 @@ class HotTurn:
         conversation_id: where it is.
         turn: its position in the conversation.
         row: the message's row (``rows.message_row``).
+        again: whether it was stored before, and has replaced that.
     """
 
     user_id: str
     conversation_id: str
     turn: int
     row: Row
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Conversation:
         user_id: its owner.
         next_turn: the turn of the next message.
         stale: 0, or how often it became stale: its hot messages have to be read from the rows.
+            -1 while another process writes to it: they have to be, and a refill is not kept.
     """
 
     user_id: str
@@ -323,4 +327,95 @@ class Enumerates(Protocol):
 
     def conversations(self) -> AsyncIterator[tuple[str, str, int]]:
         """Each conversation that has begun: its id, owner and next turn, in no particular order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A change of the rows that a process has noted and not ended. Ranges have both their ends.
+
+    Attributes:
+        token: the change.
+        process: who makes it.
+        conversations: those that it touches.
+        users: whose rows.
+        seqs: the numbers of the rows that it adds, first and last; (0, -1) for none.
+        removed: ranges of the ``seq`` of rows that it removes.
+    """
+
+    token: str
+    process: str
+    conversations: tuple[str, ...]
+    users: tuple[str, ...]
+    seqs: tuple[int, int]
+    removed: tuple[tuple[int, int], ...]
+
+
+@runtime_checkable
+class SharesChanges(Protocol):
+    """A ``SessionStore`` that several processes write.
+
+    Each notes in it what it is about to change, so that the others can mend what a process leaves
+    that ends in between. What the store has lost, it finds in the rows.
+    """
+
+    @property
+    def mend_every(self) -> float:
+        """Seconds between two looks for changes that were broken off."""
+        ...
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the ledger may be older than the rows.
+
+        Then a row that it misses may have been deleted.
+        """
+        ...
+
+    def rebuild_from(self, rows: RowIndex) -> None:
+        """The rows in which to find what is not known here."""
+        ...
+
+    async def begin(
+        self, conversations: Collection[str], users: Collection[str], removed: Iterable[int]
+    ) -> None:
+        """Note what the change under way of this process touches, before it is made.
+
+        Args:
+            conversations: those that gain or lose messages.
+            users: whose rows.
+            removed: the ``seq`` of rows that are to be removed.
+        """
+        ...
+
+    async def end(self) -> None:
+        """The change under way of this process was applied."""
+        ...
+
+    async def under_way(self) -> list[UnderWay]:
+        """All changes that are noted."""
+        ...
+
+    async def broken_off(self) -> list[UnderWay]:
+        """Those that their process will not end, or this one not know the end of.
+
+        The change under way of this process, if there is one, is among them from now on.
+        """
+        ...
+
+    async def mend(
+        self, change: UnderWay, found: Mapping[str, tuple[str, int]], *, added: Collection[int]
+    ) -> None:
+        """End a change by what the rows have of it.
+
+        Args:
+            change: one that was broken off.
+            found: owner and next turn of each of its conversations in which it has stored rows.
+                The others are nobody's again, where only this change had claimed them.
+            added: the ``seq`` of its rows that are there.
+        """
+        ...
+
+    async def made_whole(self) -> None:
+        """Every row was applied, and the ledger compared with the rows."""
         ...

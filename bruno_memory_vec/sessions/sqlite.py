@@ -27,19 +27,17 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_memory_vec.errors import (
     BackendUnavailable,
     EngineError,
-    InvalidInputError,
     StoreMovedError,
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, yielding_gil
 from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
 from bruno_memory_vec.indexers.private import make_private_file, refuse_link
-from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
-from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.damage import seal, unseal
 from bruno_memory_vec.sessions.ledger import SQLiteLedger, record
+from bruno_memory_vec.sessions.payloads import from_texts, to_text
 from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
 
 SCHEMA_VERSION = 2
@@ -53,7 +51,6 @@ _NAMES_A_STATEMENT = 500
 _A_PAGE = 1000
 
 T = TypeVar("T")
-C = TypeVar("C", UserContext, SessionContext)
 
 
 class SQLiteSessionStore:
@@ -345,7 +342,7 @@ class SQLiteSessionStore:
 
     async def session(self, session_id: str) -> SessionContext | None:
         rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
-        return (await _from_texts(SessionContext, [rows[0][0]]))[0] if rows else None
+        return (await from_texts(SessionContext, [rows[0][0]]))[0] if rows else None
 
     async def sessions(
         self, user_id: str | None, *, active: bool | None, limit: int | None, after: str | None
@@ -359,10 +356,10 @@ class SQLiteSessionStore:
                 "after": after,
             },
         )
-        return await _from_texts(SessionContext, [payload for (payload,) in rows])
+        return await from_texts(SessionContext, [payload for (payload,) in rows])
 
     async def save_user(self, user: UserContext) -> None:
-        user_id, text = user.user_id, await _to_text(user)
+        user_id, text = user.user_id, await to_text(user)
 
         def work(database: sqlite3.Connection) -> None:
             database.execute(NOTE_REPLACED, (REPLACED, user_id))
@@ -374,7 +371,7 @@ class SQLiteSessionStore:
         rows = await self._read("SELECT payload FROM users WHERE user_id = ?", (user_id,))
         if not rows or rows[0][0] is None:
             return None
-        return (await _from_texts(UserContext, [rows[0][0]]))[0]
+        return (await from_texts(UserContext, [rows[0][0]]))[0]
 
     # What it keeps
 
@@ -399,6 +396,8 @@ class SQLiteSessionStore:
     # Erasing
 
     async def has_replaced(self) -> bool:
+        if self._keeper is not None:
+            return False  # it has no file
         return bool(await self._read("SELECT 1 FROM meta WHERE key = ? AND value", (REPLACED,)))
 
     async def erase(self, *, deleted: bool) -> None:
@@ -719,35 +718,6 @@ ON CONFLICT DO UPDATE SET payload = excluded.payload
 """
 
 
-async def _to_text(model: UserContext | SessionContext) -> str:
-    """A user or session as JSON; in a thread if it is large.
-
-    Raises:
-        InvalidInputError: it was changed meanwhile.
-    """
-
-    def write() -> str:
-        fields = {name: getattr(model, name) for name in type(model).model_fields}
-        try:
-            return jsonable.dumps(fields)
-        except ValueError as error:
-            raise InvalidInputError(
-                type(model).__name__,
-                str(error),
-                fix="Change it when the call is over.",
-                cause=error,
-            ) from error
-
-    return await in_thread_if(is_heavy(model), write)
-
-
-async def _from_texts(kind: type[C], texts: Sequence[str]) -> list[C]:
-    """The users or sessions that :func:`_to_text` was given; in a thread if they are large."""
-    return await in_thread_if(
-        is_heavy(texts), lambda: [kind.model_construct(**jsonable.loads(text)) for text in texts]
-    )
-
-
 def apply_rows(
     database: sqlite3.Connection,
     turns: Mapping[str, Sequence[HotTurn]],
@@ -824,7 +794,7 @@ async def columns_of(session: SessionContext) -> tuple[Any, ...]:
         session.user_id,
         session.conversation_id,
         int(session.is_active),
-        await _to_text(session),
+        await to_text(session),
     )
 
 

@@ -4,6 +4,7 @@
 :class:`HashEmbedder`                 vectors without a model or a download
 :class:`RowIndexConformance`          what a ``RowIndex`` has to do
 :class:`LexicalIndexConformance`      what a ``LexicalIndex`` has to do
+:class:`SessionStoreConformance`      what a ``SessionStore`` has to do
 :class:`MemoryConformance`            what bruno-core's ``MemoryInterface`` and its guide promise
 :class:`RecallConformance`            what ``VectorMemory`` adds: recall, views, bulk writes
 :class:`ListingConformance`           what it shows of what it holds; deleting by id
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.testing.conformance_listing import ListingConformance
     from bruno_memory_vec.testing.conformance_memory import MemoryConformance
     from bruno_memory_vec.testing.conformance_recall import RecallConformance
+    from bruno_memory_vec.testing.conformance_sessions import SessionStoreConformance
     from bruno_memory_vec.testing.conformance_text import SearchesTextConformance
 
 _PLACES = {
@@ -36,6 +38,7 @@ _PLACES = {
     "RecallConformance": "conformance_recall",
     "RowIndexConformance": "conformance_engine",
     "SearchesTextConformance": "conformance_text",
+    "SessionStoreConformance": "conformance_sessions",
 }
 
 __all__ = [
@@ -46,11 +49,12 @@ __all__ = [
     "RecallConformance",
     "RowIndexConformance",
     "SearchesTextConformance",
+    "SessionStoreConformance",
 ]
 
 if "pytest" in sys.modules:
     # Lets failing asserts in the suites show their values; it must be called before their import.
-    _SUITES = "engine entries lexical listing memory recall text".split()
+    _SUITES = "engine entries lexical listing memory recall sessions text".split()
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.conformance_{suite}" for suite in _SUITES),
         f"{__name__}.engine_suite",

@@ -14,7 +14,7 @@ FOLDERS = ("bruno_memory_vec", "indexers", "rankers")
 # Their methods are those of a protocol, whose docstrings they keep.
 ENGINES = {"LanceIndex", "TantivyIndex", "TantivyReader", "ReferenceIndex", "ReferenceLexicalIndex"}
 ENGINES |= {"SQLiteSessionStore", "ForwardingRowIndex", "CachedIndex", "WriteAheadLogIndex"}
-ENGINES |= {"CheckedIndex", "MemoryIndex", "SQLiteLedger", "QdrantIndex"}
+ENGINES |= {"CheckedIndex", "MemoryIndex", "SQLiteLedger", "QdrantIndex", "RedisSessionStore"}
 
 
 def modules() -> Iterator[Path]:

@@ -1,0 +1,86 @@
+"""The lease of a store whose sessions are in Redis: many processes write, and Redis numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from bruno_memory_vec.sessions.redis.access import Access
+from bruno_memory_vec.sessions.redis.changes import Changes
+from bruno_memory_vec.sessions.redis.numbers import Numbers
+from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.place import Place
+from bruno_memory_vec.writing.lease import Wanted
+from bruno_memory_vec.writing.visits import check_visit, refuse_after_fork
+
+
+class RedisLease:
+    """The right of one of many processes to write. Redis gives out the numbers.
+
+    Args:
+        access: the store in Redis.
+        changes: the changes of this process, and its heartbeat.
+    """
+
+    def __init__(self, access: Access, changes: Changes) -> None:
+        self._access = access
+        self._changes = changes
+        self._numbers = Numbers(access, changes)
+        self._place: Place | None = None
+        self._lock: WriterLock | None = None
+        self._process = os.getpid()
+
+    def alone(self, lock: WriterLock | None = None, place: Place | None = None) -> None:
+        """Only this process writes to the rows, whoever shares the Redis.
+
+        Args:
+            lock: what keeps others out; released with the lease.
+            place: where the rows' files are; None for rows without.
+        """
+        self._access.alone = True
+        self._lock, self._place = lock, place
+
+    @property
+    def exclusive(self) -> bool:
+        """As of ``WriterLease``."""
+        return self._access.alone
+
+    def check(self) -> None:
+        """As of ``WriterLease``.
+
+        Raises:
+            BackendUnavailable: Redis has not heard of this process for so long that others may
+                take it for one that has ended.
+        """
+        if self._place is not None:
+            self._place.check()
+        else:
+            refuse_after_fork(self._process)
+            check_visit()
+        self._changes.check()
+
+    async def next_seqs(self, count: int) -> int:
+        """As of ``WriterLease``."""
+        return await self._numbers.seqs(count)
+
+    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
+        """As of ``WriterLease``. It waits while another process begins one of the conversations."""
+        await self._changes.live()
+        return await self._numbers.turns(wanted)
+
+    def record_turns(self, next_turns: Mapping[str, int]) -> None:
+        """As of ``WriterLease``: Redis knows them."""
+
+    def forget_turns(self) -> None:
+        """As of ``WriterLease``: nothing is remembered here."""
+
+    def start_after(self, seq: int) -> None:
+        """As of ``WriterLease``."""
+        self._numbers.start_after(seq)
+
+    def release(self) -> None:
+        """As of ``WriterLease``. The heartbeat ends when the sessions are closed."""
+        if self._lock is not None:
+            self._lock.release()
+        if self._place is not None:
+            self._place.close()
