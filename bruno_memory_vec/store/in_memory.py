@@ -14,6 +14,7 @@ from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, language_of
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.manifest import IN_MEMORY
+from bruno_memory_vec.writing.lease import RunsAlone
 from bruno_memory_vec.writing.projections import Progress
 
 
@@ -47,7 +48,10 @@ class InMemory:
         except BaseException:
             await opened.close()
             raise
-        return Parts(rows, lexical, opened.sessions, opened.lease or LocalLease(opened.sessions))
+        lease = opened.lease or LocalLease(opened.sessions)
+        if isinstance(lease, RunsAlone):
+            lease.alone()
+        return Parts(rows, lexical, opened.sessions, lease)
 
     async def made(self, config: MemoryConfig) -> Made | None:
         """As of :class:`~bruno_memory_vec.store.deployment.TellsHowMade`: there never is one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store.lock import WriterLock
@@ -36,11 +36,23 @@ class LocalLease:
         self._lock = lock
         self._place = place
         self._turns: dict[str, int] = {}
+        self._check: Callable[[], None] | None = None
+        self._release: Callable[[], None] | None = None
         self._process = os.getpid()
+
+    def alone(
+        self,
+        check: Callable[[], None] | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """As of ``RunsAlone``."""
+        self._check, self._release = check, release
 
     def check(self) -> None:
         """As of ``WriterLease``."""
-        if self._place is not None:
+        if self._check is not None:
+            self._check()
+        elif self._place is not None:
             self._place.check()
         else:
             refuse_after_fork(self._process)
@@ -87,3 +99,5 @@ class LocalLease:
             self._lock.release()
         if self._place is not None:
             self._place.close()
+        if self._release is not None:
+            self._release()

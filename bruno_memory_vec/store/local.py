@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,11 @@ from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versione
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.sessions.choice import session_store_of
+from bruno_memory_vec.sessions.protocol import SessionStore
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
+from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock, is_held_here
@@ -38,6 +42,7 @@ from bruno_memory_vec.store.moves import Watch, remove, tidy
 from bruno_memory_vec.store.new_ledger import note_new_ledger
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import FolderRecord
+from bruno_memory_vec.writing.lease import RunsAlone, WriterLease
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -138,21 +143,69 @@ async def _open(
         if other_terms and not config.read_only:
             found = replace(found, language=analyser.language, analysis=analyser.name)
             await _to_its_end(found.write, folder)
-        has_sessions = await asyncio.to_thread(_has_bytes, folder / "sessions.sqlite")
-        sessions = await open_sessions(folder / "sessions.sqlite", config)
-        opened.append(sessions)
         record = FolderRecord(folder, place.check)
-        if not config.read_only and (sessions.rebuilt or not has_sessions):
-            reason = "; ".join(sessions.rebuilt) or "sessions.sqlite was missing"
+        if config.sessions is not None:
+            sessions, lease = await _sessions_elsewhere(
+                config.sessions, folder, config, lock, place
+            )
+            return Parts(rows, lexical, sessions, lease, record, place)
+        has_sessions = await asyncio.to_thread(_has_bytes, folder / "sessions.sqlite")
+        own = await open_sessions(folder / "sessions.sqlite", config)
+        opened.append(own)
+        if not config.read_only and (own.rebuilt or not has_sessions):
+            reason = "; ".join(own.rebuilt) or "sessions.sqlite was missing"
             await note_new_ledger(reason, rows, lexical, record)
         if not config.read_only:
-            sessions.watch = place.check
+            own.watch = place.check
         place.keep(folder / "sessions.sqlite")
     except BaseException:
         await close_all(opened)
         raise
-    lease = None if lock is None else LocalLease(sessions, lock, place)
-    return Parts(rows, lexical, sessions, lease, record, place)
+    return Parts(
+        rows, lexical, own, None if lock is None else LocalLease(own, lock, place), record, place
+    )
+
+
+async def _sessions_elsewhere(
+    url: str, folder: Path, config: MemoryConfig, lock: WriterLock | None, place: Place
+) -> tuple[SessionStore, WriterLease | None]:
+    """Sessions that are not in the folder, under the name that the folder has for them."""
+    name = await asyncio.to_thread(_name_of_sessions, folder, make=lock is not None)
+    opened = await session_store_of(url).open(url, name, config)
+    if lock is None:
+        return opened.sessions, None
+    lease = opened.lease or LocalLease(opened.sessions)
+
+    def release() -> None:
+        lock.release()
+        place.close()
+
+    if isinstance(lease, RunsAlone):
+        lease.alone(place.check, release)
+    return opened.sessions, lease
+
+
+def _name_of_sessions(folder: Path, *, make: bool) -> str:
+    """The name of this store where its sessions are; a copy of the folder gets one of its own.
+
+    Raises:
+        NotAStoreError: there is none, and none is to be made.
+        BackendUnavailable: the folder cannot be read or written.
+    """
+    path = folder / manifest.NAME
+    try:
+        if path.exists():
+            return path.read_text(encoding="utf-8").strip()
+        if not make:
+            raise NotAStoreError(
+                f"{folder} has no sessions but its own",
+                fix="Open it without sessions=..., or open it to write first.",
+            )
+        name = uuid4().hex
+        replace_file(path, f"{name}\n".encode())
+    except OSError as error:
+        raise manifest.unwritable(folder, error) from error
+    return name
 
 
 def _tighten(folder: Path) -> None:
@@ -263,7 +316,7 @@ def _has_bytes(path: Path) -> bool:
 
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:
     # The sessions are made last, so if they exist, the rows once did.
-    made = (folder / "sessions.sqlite").exists()
+    made = (folder / "sessions.sqlite").exists() or (folder / manifest.NAME).exists()
     return made and not table_of(folder / found.rows).exists()
 
 

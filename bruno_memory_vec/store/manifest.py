@@ -29,6 +29,8 @@ from bruno_memory_vec.store.files import replace_file
 FILE = "store.json"
 LOCK = "writer.lock"
 HOLDER = "writer.json"
+#: The file with the name of the store where its sessions are, if they are elsewhere.
+NAME = "sessions.name"
 _FORMAT = "bruno-memory-vec"
 IN_MEMORY = "memory://"
 ROWS = "rows"

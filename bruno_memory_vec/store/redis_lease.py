@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bruno_memory_vec.sessions.redis.access import Access
 from bruno_memory_vec.sessions.redis.changes import Changes
 from bruno_memory_vec.sessions.redis.numbers import Numbers
-from bruno_memory_vec.store.lock import WriterLock
-from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.writing.lease import Wanted
 from bruno_memory_vec.writing.visits import check_visit, refuse_after_fork
 
@@ -26,19 +24,18 @@ class RedisLease:
         self._access = access
         self._changes = changes
         self._numbers = Numbers(access, changes)
-        self._place: Place | None = None
-        self._lock: WriterLock | None = None
+        self._check: Callable[[], None] | None = None
+        self._release: Callable[[], None] | None = None
         self._process = os.getpid()
 
-    def alone(self, lock: WriterLock | None = None, place: Place | None = None) -> None:
-        """Only this process writes to the rows, whoever shares the Redis.
-
-        Args:
-            lock: what keeps others out; released with the lease.
-            place: where the rows' files are; None for rows without.
-        """
+    def alone(
+        self,
+        check: Callable[[], None] | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """As of ``RunsAlone``."""
         self._access.alone = True
-        self._lock, self._place = lock, place
+        self._check, self._release = check, release
 
     @property
     def exclusive(self) -> bool:
@@ -52,8 +49,8 @@ class RedisLease:
             BackendUnavailable: Redis has not heard of this process for so long that others may
                 take it for one that has ended.
         """
-        if self._place is not None:
-            self._place.check()
+        if self._check is not None:
+            self._check()
         else:
             refuse_after_fork(self._process)
             check_visit()
@@ -80,7 +77,5 @@ class RedisLease:
 
     def release(self) -> None:
         """As of ``WriterLease``. The heartbeat ends when the sessions are closed."""
-        if self._lock is not None:
-            self._lock.release()
-        if self._place is not None:
-            self._place.close()
+        if self._release is not None:
+            self._release()

@@ -17,6 +17,7 @@ from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
 from bruno_memory_vec.errors import (
+    BackendUnavailable,
     EmbeddingError,
     EngineError,
     ReadOnlyError,
@@ -35,7 +36,7 @@ from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.sessions.owners import Owners
-from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.sessions.protocol import SessionStore, SharesChanges
 from bruno_memory_vec.store import leftovers
 from bruno_memory_vec.store.deployment import close_all, deployment_of
 from bruno_memory_vec.store.fallback import Chosen, first_that_opens
@@ -127,6 +128,8 @@ class Store:
         replaced.remove_later()
         self.writer.switch(fresh, embedder, row_schema(dimension))
         self.rows, self.embedder = fresh, embedder
+        if isinstance(self.sessions, SharesChanges):
+            self.sessions.rebuild_from(fresh)
         # A new retriever, so that a running recall ends with the vectors that it began with.
         timeout = self.config.embed_timeout
         self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
@@ -213,16 +216,15 @@ async def _open_one(
     all_projections = Projections(own, [Guarded(one) for one in projections])
     timeout, writer = config.embed_timeout, None
     owners = Owners(sessions, config.default_user)
+    if isinstance(sessions, SharesChanges):
+        sessions.rebuild_from(rows)
     try:
         lexical = parts.lexical or await _words_in_memory(rows)
         if lease is None:
             if (await look(sessions, rows)).lost:
                 sessions.distrust()
         else:
-            behind = await all_projections.catch_up(rows, progress)
-            # All know of every row by now. A number that was given is never given again, even if
-            # its row is gone.
-            lease.start_after(await all_projections.last_seq())
+            behind = await _caught_up(config, rows, all_projections, lease, progress)
             schema = row_schema(fingerprint.dimension)
             known = KnownIds.unread()
             writer = Writer(
@@ -267,6 +269,27 @@ async def _open_one(
         record=parts.record,
         place=parts.place,
     )
+
+
+async def _caught_up(
+    config: MemoryConfig,
+    rows: RowIndex,
+    projections: Projections,
+    lease: WriterLease,
+    progress: Progress | None,
+) -> dict[str, Exception]:
+    """Let all projections know of every row; returns which have to follow before the next write."""
+    try:
+        behind = await projections.catch_up(rows, progress)
+        # A number that was given is never given again, even if its row is gone.
+        lease.start_after(await projections.last_seq())
+    except BackendUnavailable as error:
+        if config.without_sessions != "rows" or error.engine == rows.name:
+            raise
+        # The rows answer alone, until the server of the sessions does.
+        lease.start_after(await rows.last_seq())
+        return {SessionsProjection.name: error}
+    return behind
 
 
 async def _words_in_memory(rows: RowIndex) -> LexicalIndex:

@@ -51,7 +51,15 @@ _LEXICAL = "lexical"
 _TRIES = 5
 _BETWEEN_TRIES = 0.2
 # Of the files beside the engines' folders: the writer's own, and those that are copied otherwise.
-_NOT_COPIED = (manifest.FILE, manifest.LOCK, manifest.HOLDER, moves.FILE, SESSIONS)
+# A copy that had the store's name would write into its sessions.
+_NOT_COPIED = (
+    manifest.FILE,
+    manifest.LOCK,
+    manifest.HOLDER,
+    manifest.NAME,
+    moves.FILE,
+    SESSIONS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +351,7 @@ async def _finish(
 ) -> SnapshotReport:
     """Open the copy, so that it is whole, and verify it."""
     await asyncio.to_thread(found.write, staging)
-    settings = config.model_dump(exclude={"url", "embedder", "read_only", "language"})
+    settings = config.model_dump(exclude={"url", "sessions", "embedder", "read_only", "language"})
     own = MemoryConfig(**settings, url=str(staging))
     try:
         known_before = await asyncio.to_thread(_missed, staging / SESSIONS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Wanted(NamedTuple):
@@ -73,4 +73,22 @@ class WriterLease(Protocol):
 
     def release(self) -> None:
         """Give up the lease. Releasing twice does nothing."""
+        ...
+
+
+@runtime_checkable
+class RunsAlone(Protocol):
+    """A lease that many processes may share, and that also serves rows with one writing process."""
+
+    def alone(
+        self,
+        check: Callable[[], None] | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        """Only this process writes to the rows: the lease is exclusive from now on.
+
+        Args:
+            check: called by :meth:`WriterLease.check`, to raise where the rows are not to be used.
+            release: called when the lease is given up.
+        """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,11 +12,18 @@ from numpy.typing import NDArray
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.sessions.protocol import Acknowledged, LostRow, SessionStore
+from bruno_memory_vec.sessions.protocol import (
+    Acknowledged,
+    LostRow,
+    SessionStore,
+    SharesChanges,
+)
 
 _log = get_logger(__name__)
 
 _SEQS_A_READ = 10_000
+# Where other processes write, numbers of rows differ for moments.
+_LOOKS, _BETWEEN_LOOKS = 3, 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +56,13 @@ class Differences:
             self.missing, np.setdiff1d(self.back, wrong), np.setdiff1d(self.returned, wrong)
         )
 
+    def without_ranges(self, ranges: Iterable[tuple[int, int]]) -> Differences:
+        """Without what is in these ranges of ``seq``, both ends included."""
+        kept = [self.missing, self.back, self.returned]
+        for first, last in ranges:
+            kept = [seqs[(seqs < first) | (seqs > last)] for seqs in kept]
+        return Differences(*kept)
+
     def __bool__(self) -> bool:
         return bool(len(self.missing) or len(self.back) or len(self.returned))
 
@@ -74,6 +89,9 @@ async def reconcile(sessions: SessionStore, rows: RowIndex) -> None:
     Raises:
         EngineError: an engine failed.
     """
+    if isinstance(sessions, SharesChanges):
+        await _reconcile_shared(sessions, sessions, rows)
+        return
     ledger = sessions.ledger
     known = await ledger.read()
     if len(known.leaving):
@@ -90,6 +108,28 @@ async def reconcile(sessions: SessionStore, rows: RowIndex) -> None:
     await note(sessions, rows, differences(known, await seqs_of(rows)))
 
 
+async def _reconcile_shared(sessions: SessionStore, shared: SharesChanges, rows: RowIndex) -> None:
+    """As :func:`reconcile`, while other processes write: of their changes nothing is said."""
+    for _ in range(_LOOKS):
+        known = await sessions.ledger.read()
+        count = await rows.count(EVERYONE, RowFilter())
+        if count == len(known.alive):
+            return
+        if not await shared.under_way():
+            break
+        await asyncio.sleep(_BETWEEN_LOOKS)
+    present = await seqs_of(rows)
+    found = differences(known, present).still(await sessions.ledger.read())
+    found = found.without_ranges([change.seqs for change in await shared.under_way()])
+    if not shared.doubtful:
+        await note(sessions, rows, found)
+    elif found:
+        # A ledger of some moment before: what it lacks was stored since, what it has too much may
+        # have been deleted since.
+        there = [*found.back.tolist(), *found.returned.tolist()]
+        await sessions.ledger.settle(alive=there, gone=found.missing.tolist())
+
+
 async def look(sessions: SessionStore, rows: RowIndex) -> Acknowledged:
     """The ledger with what is lost and there again by now, for a reader, which notes nothing.
 
@@ -103,6 +143,9 @@ async def look(sessions: SessionStore, rows: RowIndex) -> Acknowledged:
     if await rows.count(EVERYONE, RowFilter()) == len(known.alive):
         return known
     present = await seqs_of(rows)
+    if isinstance(sessions, SharesChanges):
+        for first, last in [change.seqs for change in await sessions.under_way()]:
+            present = present[(present < first) | (present > last)]
     return as_found(known, present, await sessions.ledger.read())
 
 

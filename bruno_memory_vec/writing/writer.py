@@ -33,6 +33,7 @@ from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MEMORY, MESSAGE, Key, 
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
+from bruno_memory_vec.sessions.lost import SessionsLost
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.writing import erasure
 from bruno_memory_vec.writing.ahead import PreparesAhead
@@ -48,9 +49,9 @@ from bruno_memory_vec.writing.commit import (
     wanted_turns,
 )
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
-from bruno_memory_vec.writing.lease import WriterLease
+from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
-from bruno_memory_vec.writing.projections import Change, FillsAnew, Projections
+from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 from bruno_memory_vec.writing.visits import writing_here
 
@@ -81,6 +82,7 @@ _INDEXING = "find new rows by their words"
 _CHECK = "compare the projections with their checksums"
 _MEND = "fill what was damaged anew from the rows"
 _FOLLOWING = "follow the rows in the "
+_OTHERS = "end what other processes have left"
 
 T = TypeVar("T")
 
@@ -145,6 +147,22 @@ class Writer:
         """Begin the background work that an opening finds."""
         self._erase_later()
         self._background.start_later(_EXPIRY_FIRST, _EXPIRE, self._expire)
+        self._mend_others_later()
+
+    def _mend_others_later(self) -> None:
+        sharing = [one for one in self._projections if isinstance(one, MendsOthers)]
+        every = [one.mend_every for one in sharing if one.mend_every is not None]
+        if every:
+            self._background.start_later(min(every), _OTHERS, self._mend_others)
+
+    async def _mend_others(self) -> None:
+        try:
+            async with self._committing:
+                for projection in self._projections:
+                    if isinstance(projection, MendsOthers):
+                        await projection.mend_others(self._rows)
+        finally:
+            self._mend_others_later()
 
     def learn_ids(self) -> None:
         """Read the stored ids in the background; until then, each write looks up its own."""
@@ -571,8 +589,7 @@ class Writer:
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
         wanted = await in_thread_if_many(len(batch), lambda: wanted_turns(latest, stored))
-        next_turns = await self._lease.next_turns(wanted)
-        first_seq = await self._lease.next_seqs(len(batch))
+        next_turns, first_seq = await self._numbers(wanted, len(batch))
 
         def build() -> pa.Table:
             self._known.add_hashed(given.hashes)
@@ -611,6 +628,27 @@ class Writer:
         # The rows are stored, and they are the truth: the callers are told so.
         self.behind(failed)
         return bool(failed)
+
+    async def _numbers(
+        self, wanted: Mapping[str, Wanted], count: int
+    ) -> tuple[dict[str, int], int]:
+        """The first turn of each conversation, and the first ``seq``."""
+        # Other processes see what is reserved. If this commit fails, they have to see its end, too.
+        before, self._uncertain = self._uncertain, True
+        try:
+            return await self._reserve(wanted, count)
+        except SessionsLost:
+            await self._follow()
+            self._uncertain = True
+            return await self._reserve(wanted, count)
+        except ForeignUserError:
+            self._uncertain = before  # nothing is reserved
+            raise
+
+    async def _reserve(
+        self, wanted: Mapping[str, Wanted], count: int
+    ) -> tuple[dict[str, int], int]:
+        return await self._lease.next_turns(wanted), await self._lease.next_seqs(count)
 
     async def _given(
         self, requests: Sequence[Request]

@@ -40,6 +40,7 @@ from bruno_memory_vec.sessions.redis.access import Access, flat
 from bruno_memory_vec.sessions.redis.changes import Changes
 from bruno_memory_vec.sessions.redis.connection import ENGINE, Command, command
 from bruno_memory_vec.sessions.redis.ledger import RedisLedger
+from bruno_memory_vec.sessions.redis.versions import RedisUserVersions
 
 _log = get_logger(__name__)
 T = TypeVar("T")
@@ -260,6 +261,9 @@ class RedisSessionStore:
         )
         # Not the last row: where all is made anew, it would hide the rows before.
         await self._ledger.record(added, token=change.token)
+        # Rows that were deleted are some users', and the note does not say whose.
+        known = not change.removed or change.users
+        await RedisUserVersions(self._access).changed(change.users if known else None)
         await self._changes.forget(change.token)
         _log.warning("change_mended", change=change.token, rows=len(added))
 

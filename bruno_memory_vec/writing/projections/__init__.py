@@ -51,6 +51,7 @@ class Change:
         removed: int64 (n,), the ``seq`` of rows that were deleted or replaced; before the commit,
             of those that are to be.
         conversations: the conversations that have lost a message.
+        again: of the rows, the ``seq`` of those that replaced others.
     """
 
     last_seq: int | None = None
@@ -58,6 +59,7 @@ class Change:
     rows: Sequence[Row] = ()
     removed: NDArray[np.int64] = field(default_factory=_NOTHING.copy)
     conversations: Sequence[str] = ()
+    again: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,24 @@ class FillsAnew(Protocol):
 
         Raises:
             EngineError: the rows cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class MendsOthers(Protocol):
+    """A projection that several processes share, and in which each mends what another has left."""
+
+    @property
+    def mend_every(self) -> float | None:
+        """Seconds between two calls of :meth:`mend_others`; None where nobody else writes."""
+        ...
+
+    async def mend_others(self, rows: RowIndex) -> None:
+        """End the changes of processes that have ended in between, by what the rows have of them.
+
+        Raises:
+            EngineError: an engine failed.
         """
         ...
 

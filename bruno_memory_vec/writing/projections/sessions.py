@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -18,7 +18,7 @@ from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
-from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore
+from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore, SharesChanges
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 from bruno_memory_vec.writing.reconcile import reconcile
 
@@ -39,6 +39,7 @@ class SessionsProjection:
 
     def __init__(self, sessions: SessionStore) -> None:
         self._sessions = sessions
+        self._shared = sessions if isinstance(sessions, SharesChanges) else None
 
     async def standing(self) -> Standing:
         """As of :class:`Projection`."""
@@ -50,17 +51,22 @@ class SessionsProjection:
         It is done before the commit, in case the process is killed after it. Conversations are
         marked again after it, in case a refill has read the rows in between.
         """
+        removed = change.removed.tolist()
+        if self._shared is not None:
+            touched = {row["conversation_id"] for row in change.rows} - {None}
+            users = {row["user_id"] for row in change.rows}
+            await self._shared.begin(touched.union(change.conversations), users, removed)
         for conversation in change.conversations:
             await self._sessions.mark_stale(conversation)
-        if len(change.removed):
-            await self._sessions.ledger.leave(change.removed.tolist())
+        if removed and self._shared is None:
+            await self._sessions.ledger.leave(removed)
 
     async def apply(self, change: Change) -> None:
         """Update next turns, owners and the last messages of each conversation."""
         for conversation in change.conversations:
             await self._sessions.mark_stale(conversation)
         if change.last_seq is not None:
-            hot = _last_turns(change.rows, self._sessions.max_messages)
+            hot = _last_turns(change.rows, self._sessions.max_messages, change.again)
             noted = {
                 row["conversation_id"]: row["user_id"]
                 for row in change.rows
@@ -71,6 +77,8 @@ class SessionsProjection:
             await self._sessions.apply(hot, change.last_seq, noted, added=added, removed=removed)
         elif change.table is None and len(change.removed):
             await self._sessions.ledger.settle(gone=change.removed.tolist())
+        if self._shared is not None:
+            await self._shared.end()
 
     async def settle(self) -> bool:
         """Does nothing: each change is a transaction."""
@@ -82,6 +90,8 @@ class SessionsProjection:
         A new message without a turn, written into the rows by other means, is given one. Rows that
         are lost are noted in the ledger.
         """
+        if self._shared is not None:
+            await self.mend_others(rows)
         followed = await self._sessions.last_seq()
         found = await _positions_after(rows, followed)
         given = await self._give_turns(rows, found) if found.unplaced else []
@@ -92,7 +102,33 @@ class SessionsProjection:
                 added=found.seqs,
             )
         await reconcile(self._sessions, rows)
+        if self._shared is not None:
+            await self._shared.made_whole()
         return given
+
+    @property
+    def mend_every(self) -> float | None:
+        """As of :class:`~bruno_memory_vec.writing.projections.MendsOthers`."""
+        return None if self._shared is None else self._shared.mend_every
+
+    async def mend_others(self, rows: RowIndex) -> None:
+        """As of :class:`~bruno_memory_vec.writing.projections.MendsOthers`.
+
+        Changes of this process whose end is not known are mended, too. The caller lets no other
+        change of this process begin.
+        """
+        if self._shared is None:
+            return
+        for change in await self._shared.broken_off():
+            first, last = change.seqs
+            found = await _positions_of(rows, range(first, last + 1))
+            gone = [seq for low, high in change.removed for seq in range(low, high + 1)]
+            if gone:
+                stayed = set((await _positions_of(rows, gone)).seqs)
+                left = [seq for seq in gone if seq not in stayed]
+                await self._sessions.ledger.settle(alive=stayed, gone=left)
+            owned = {talk: (user, turn + 1) for talk, (user, turn) in found.turns.items()}
+            await self._shared.mend(change, owned, added=found.seqs)
 
     async def mend_turns(self, rows: RowIndex) -> Sequence[int]:
         """Give a turn to every message that has none; returns the ``seq`` of these messages.
@@ -183,14 +219,14 @@ def _with_turns(rows: pa.Table, turn_of: Mapping[int, int]) -> pa.Table:
     return with_checksums(after).select(["seq", "turn", CHECKSUM])
 
 
-def _last_turns(rows: Iterable[Row], most: int) -> list[HotTurn]:
+def _last_turns(rows: Iterable[Row], most: int, again: Collection[int] = ()) -> list[HotTurn]:
     """The last ``most`` messages of each conversation."""
     said: dict[str, list[Row]] = {}
     for row in rows:
         if row["kind"] == MESSAGE:
             said.setdefault(row["conversation_id"], []).append(row)
     return [
-        HotTurn(row["user_id"], conversation, row["turn"], row)
+        HotTurn(row["user_id"], conversation, row["turn"], row, row["seq"] in again)
         for conversation, group in said.items()
         # By turn and not by seq: an earlier turn may be stored again after newer ones.
         for row in sorted(group, key=itemgetter("turn"))[-most:]
@@ -208,22 +244,36 @@ class _Positions:
     #: ``seq`` and conversation of messages without a turn.
     unplaced: list[tuple[int, str]] = field(default_factory=list)
 
-
-async def _positions_after(rows: RowIndex, seq: int) -> _Positions:
-    found = _Positions(seq)
-    turns = found.turns
-    columns = ["seq", "kind", "user_id", "conversation_id", "turn"]
-    async for batch in rows.after(seq, columns):
-        for row in batch.to_pylist():
-            found.newest = max(found.newest, row["seq"])
-            found.seqs.append(row["seq"])
+    def take(self, rows: Iterable[Row]) -> None:
+        """Take rows in, with the columns of ``_POSITION``."""
+        for row in rows:
+            self.newest = max(self.newest, row["seq"])
+            self.seqs.append(row["seq"])
             conversation, turn = row["conversation_id"], row["turn"]
             if conversation is None:
                 continue
-            user, last = turns.get(conversation, (row["user_id"], -1))
+            user, last = self.turns.get(conversation, (row["user_id"], -1))
             if row["kind"] == MESSAGE and turn is None:
-                found.unplaced.append((row["seq"], conversation))
+                self.unplaced.append((row["seq"], conversation))
             elif row["kind"] == MESSAGE:
                 last = max(last, turn)
-            turns[conversation] = (user, last)
+            self.turns[conversation] = (user, last)
+
+
+_POSITION = ("seq", "kind", "user_id", "conversation_id", "turn")
+
+
+async def _positions_after(rows: RowIndex, seq: int) -> _Positions:
+    found = _Positions(seq)
+    async for batch in rows.after(seq, _POSITION):
+        found.take(batch.to_pylist())
+    return found
+
+
+async def _positions_of(rows: RowIndex, seqs: Sequence[int]) -> _Positions:
+    """Those of the rows with these ``seq`` that are there."""
+    found = _Positions(-1)
+    for start in range(0, len(seqs), _ROWS_A_COMMIT):
+        part = list(seqs[start : start + _ROWS_A_COMMIT])
+        found.take((await rows.read(EVERYONE, RowFilter(), _POSITION, seqs=part)).to_pylist())
     return found

@@ -1,0 +1,70 @@
+"""``VectorMemory`` with its sessions in Redis passes the whole suite as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.testing import ListingConformance, RecallConformance
+
+if TYPE_CHECKING:
+    from tests.servers.redis_cluster import RedisCluster
+
+pytestmark = pytest.mark.redis_server
+
+
+class WithRedis:
+    """Sessions in the Redis that tests share, each store under its own name."""
+
+    @pytest.fixture(autouse=True)
+    def _sessions(self, redis_url: str) -> None:
+        self.sessions = redis_url
+
+
+class InFolder:
+    sessions: str
+    folder: Any
+
+    async def open_memory(self, **settings: Any) -> VectorMemory:
+        url = str(self.folder / "memory")
+        return await open_memory(url, embedder="hash", sessions=self.sessions, **settings)
+
+
+@pytest.mark.slow
+class TestFolder(WithRedis, InFolder, RecallConformance): ...
+
+
+class TestFolderListing(WithRedis, InFolder, ListingConformance): ...
+
+
+class TestFolderWithSQLiteElsewhere(InFolder, ListingConformance):
+    @pytest.fixture(autouse=True)
+    def _sessions(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.sessions = str(tmp_path_factory.mktemp("sessions"))
+
+
+class InQdrant:
+    """Rows in Qdrant's local mode, in memory. The lease is the one that many processes share."""
+
+    persistent = False
+    sessions: str
+    store_name: str
+
+    @pytest.fixture(autouse=True)
+    def _name(self, store_name: str) -> None:
+        self.store_name = store_name
+
+    async def open_memory(self, **settings: Any) -> VectorMemory:
+        url = f"qdrant+local::memory:?collection={self.store_name}"
+        return await open_memory(url, embedder="hash", sessions=self.sessions, **settings)
+
+
+class TestQdrant(WithRedis, InQdrant, RecallConformance): ...
+
+
+class TestQdrantListing(InQdrant, ListingConformance):
+    @pytest.fixture(autouse=True)
+    def _sessions(self, redis_cluster: RedisCluster) -> None:
+        self.sessions = redis_cluster.url
