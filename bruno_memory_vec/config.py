@@ -19,6 +19,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from bruno_memory_vec.bruno_backends import from_connection
 from bruno_memory_vec.config_sources import (
     PREFIX,
     FileSettings,
@@ -248,17 +249,51 @@ class MemoryConfig(BaseSettings):
     def from_bruno(cls, config: BrunoMemoryConfig) -> MemoryConfig:
         """The same, from ``bruno_core.models.config.MemoryConfig``.
 
-        ``connection_string`` is the url, ``embedding_model`` the embedder and
-        ``additional_params`` any other field.
+        =====================  ==================================================================
+        its field              becomes
+        =====================  ==================================================================
+        backend                what ``connection_string`` is read as, see below
+        connection_string      ``url``, or ``sessions`` where the backend is "redis"
+        max_messages           ``max_messages``
+        embedding_model        ``embedder``, by a name of ours
+        enable_embeddings      False: the profile "lexical", which recalls by words alone
+        additional_params      any other field, by its name
+        =====================  ==================================================================
+
+        The backends are "lancedb" or "folder" (a folder), "memory" (``memory://``), "qdrant"
+        (``qdrant://``, and ``host:6333`` or ``http://host:6333`` become that), "redis" (the
+        sessions; ``additional_params`` names the ``url`` of the rows), "postgres"
+        (``postgresql://``), and the scheme of any other URL. bruno-core's thresholds and
+        ``compression_threshold`` have no meaning here, as nothing is compressed or forgotten.
+        Environment and file count for what it does not name.
+
+        Raises:
+            InvalidInputError: the backend and the connection string do not fit, two fields name
+                the same, or a value is not usable.
         """
-        values: dict[str, Any] = {
-            "max_messages": config.max_messages,
-            **config.additional_params,
-        }
-        if config.connection_string:
-            values["url"] = config.connection_string
+        values: dict[str, Any] = {"max_messages": config.max_messages}
         if config.embedding_model:
             values["embedder"] = config.embedding_model
+        if not config.enable_embeddings:
+            values["profile"] = "lexical"
+        values.update(from_connection(config.backend, config.connection_string))
+        twice = sorted(
+            values.keys() & config.additional_params.keys() - {"max_messages", "profile"}
+        )
+        if twice:
+            raise InvalidInputError(
+                "additional_params",
+                f"names {twice[0]!r}, which another field of it names, too",
+                fix="Leave one of the two out.",
+            )
+        values.update(others)
+        origins = cls.origins(**values)
+        if config.backend == "redis" and all(origins[name] == "default" for name in _URLS):
+            raise InvalidInputError(
+                "backend",
+                "'redis' holds sessions, and no rows",
+                fix="Name the rows, too, such as additional_params={'url': './memory'}.",
+            )
         return cls.build(**values)
 
 

@@ -23,6 +23,7 @@ ROOMS = [
     "embedders",
     "config",
     "config_sources",
+    "bruno_backends",
     "prompts",
     "rows",
     "plugins",
