@@ -61,7 +61,8 @@ class Changes:
         Raises:
             BackendUnavailable: they may.
         """
-        if self._beats_here() and not self.trusted:
+        # Not while the first one is on its way: every write waits for it.
+        if self._beats_here() and self._beat_at > float("-inf") and not self.trusted:
             raise BackendUnavailable(
                 ENGINE,
                 "keep its heartbeat",
