@@ -277,9 +277,8 @@ class MemoryConfig(BaseSettings):
         if not config.enable_embeddings:
             values["profile"] = "lexical"
         values.update(from_connection(config.backend, config.connection_string))
-        twice = sorted(
-            values.keys() & config.additional_params.keys() - {"max_messages", "profile"}
-        )
+        others = config.additional_params
+        twice = sorted((values.keys() & others.keys()) - {"max_messages", "profile"})
         if twice:
             raise InvalidInputError(
                 "additional_params",
