@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from bruno_memory_vec.errors import BackendUnavailable
 from bruno_memory_vec.indexers.protocols import RowIndex
@@ -11,7 +12,7 @@ from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 
 # Seconds in which a conversation that the rows do not have is not looked for again: a commit asks
 # for the owner first and for the turn next.
-_ABSENT_FOR = 1.0
+_ABSENT_FOR = 0.1
 _MOST_ABSENT = 10_000
 
 
@@ -55,9 +56,13 @@ class FromRows:
         # A row without a turn is a memory: its conversation has no message yet.
         return user, 0 if turn is None else turn + 1
 
-    def forget_absent(self) -> None:
-        """Look for every conversation again."""
-        self._absent.clear()
+    def forget_absent(self, conversations: Iterable[str] | None = None) -> None:
+        """Look for these conversations again, for all if none is named."""
+        if conversations is None:
+            self._absent.clear()
+        else:
+            for conversation in conversations:
+                self._absent.pop(conversation, None)
 
     async def current(self, user_id: str) -> str | None:
         """The conversation of the user's newest message."""

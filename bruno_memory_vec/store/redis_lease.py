@@ -43,18 +43,12 @@ class RedisLease:
         return self._access.alone
 
     def check(self) -> None:
-        """As of ``WriterLease``.
-
-        Raises:
-            BackendUnavailable: Redis has not heard of this process for so long that others may
-                take it for one that has ended.
-        """
+        """As of ``WriterLease``. The heartbeat is looked at before each change (``Changes``)."""
         if self._check is not None:
             self._check()
         else:
             refuse_after_fork(self._process)
             check_visit()
-        self._changes.check()
 
     async def next_seqs(self, count: int) -> int:
         """As of ``WriterLease``."""

@@ -24,7 +24,12 @@ from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
-from bruno_memory_vec.errors import EngineError, ForeignUserError, StoreClosedError
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    EngineError,
+    ForeignUserError,
+    StoreClosedError,
+)
 from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import Compacts, Erases, Flushes, Maintenance, RowIndex
@@ -161,6 +166,9 @@ class Writer:
                 for projection in self._projections:
                     if isinstance(projection, MendsOthers):
                         await projection.mend_others(self._rows)
+        except BackendUnavailable as error:
+            # health() asks it itself, and it is tried again soon.
+            _log.debug("others_not_mended", error=str(error))
         finally:
             self._mend_others_later()
 

@@ -55,14 +55,14 @@ class Changes:
         """Whether others take this process for one that goes on."""
         return time.monotonic() - self._beat_at < self._lifetime * _TRUSTED
 
-    def check(self) -> None:
-        """Refuse to write where others may take this process for one that has ended.
+    async def go_on(self) -> None:
+        """Refuse to write what others may be mending already; else live on.
 
         Raises:
-            BackendUnavailable: they may.
+            BackendUnavailable: since the change under way has begun, Redis has not heard of this
+                process for so long that others may take it for one that has ended.
         """
-        # Not while the first one is on its way: every write waits for it.
-        if self._beats_here() and self._beat_at > float("-inf") and not self.trusted:
+        if self.token and not self.trusted:
             raise BackendUnavailable(
                 ENGINE,
                 "keep its heartbeat",
@@ -71,6 +71,7 @@ class Changes:
                 "writes",
                 fix="Try again when this Redis answers.",
             )
+        await self.live()
 
     async def live(self) -> None:
         """Show that this process goes on, now and from now on."""

@@ -25,8 +25,6 @@ _log = get_logger(__name__)
 
 ENGINE = "redis"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-# Seconds in which a Redis that did not answer is not asked again: callers need not wait each.
-_GIVEN_UP_FOR = 1.0
 # Commands in one round trip.
 _AT_ONCE = 1000
 # Of a cluster's commands, which go one by one, as many are under way.
@@ -89,7 +87,6 @@ class Connections:
         # How many connections were made, and of how many it is known who answers.
         self._made = self._known = 0
         self._identity: str | None = None
-        self._away_until = 0.0
         self._away: BackendUnavailable | None = None
         #: Called where another server process answers than before.
         self.restarted: Callable[[], Awaitable[None]] | None = None
@@ -123,8 +120,6 @@ class Connections:
     async def attempt(self, operation: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Do work with the client, again where a connection is lost."""
         exceptions = _exceptions()
-        if self._away is not None and time.monotonic() < self._away_until:
-            raise self._away
         passing = (
             exceptions.ConnectionError,
             exceptions.TimeoutError,
@@ -142,8 +137,9 @@ class Connections:
                 raise self._refused(operation, error) from error
             except passing as error:
                 failures += 1
+                # One that was away a moment ago is asked once, so that nobody waits for nothing.
                 late = time.monotonic() - began > 2 * settings.timeout
-                if late or failures > settings.retries:
+                if late or self._away is not None or failures > settings.retries:
                     raise self._gave_up(operation, error) from error
             except exceptions.RedisError as error:
                 raise self._refused(operation, error) from error
@@ -347,6 +343,7 @@ class Connections:
 
     def _gave_up(self, operation: str, error: Exception) -> BackendUnavailable:
         tried = f"{type(error).__name__}: {error}".rstrip(": ")
+        known = self._away is not None
         self._away = BackendUnavailable(
             ENGINE,
             operation,
@@ -355,8 +352,8 @@ class Connections:
             "rows have every message, and what Redis lacks is made anew from them.",
             cause=error,
         )
-        self._away_until = time.monotonic() + _GIVEN_UP_FOR
-        _log.error("redis_is_away", url=self.address.masked, operation=operation, error=tried)
+        if not known:
+            _log.error("redis_is_away", url=self.address.masked, operation=operation, error=tried)
         return self._away
 
     def _refused(self, operation: str, error: Exception) -> EngineError:

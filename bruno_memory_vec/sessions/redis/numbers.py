@@ -48,7 +48,12 @@ class Numbers:
         self._least = max(self._least, seq + 1)
 
     async def turns(self, wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
-        """As of ``WriterLease.next_turns``, by conversation: a user and how many turns."""
+        """As of ``WriterLease.next_turns``, by conversation: a user and how many turns.
+
+        Raises:
+            SessionsLost: a process has ended that was beginning one of them. It has to be mended.
+            BackendUnavailable: another process does not come to an end of that.
+        """
         await self._access.connect()
         until = time.monotonic() + 2 * self._access.connections.address.settings.timeout
         while True:
@@ -62,7 +67,10 @@ class Numbers:
             if not claimed:
                 return turns
             # Another process is about to store its first row. If that fails, the conversation is
-            # nobody's again.
+            # nobody's again; if the process has ended, that has to be found out.
+            broken = {change.token for change in await self._changes.broken_off()}
+            if any(one.change in broken for one in claimed):
+                raise self._access.lost("begin a conversation")
             if time.monotonic() > until:
                 raise BackendUnavailable(
                     ENGINE,

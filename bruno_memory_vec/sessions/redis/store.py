@@ -136,6 +136,7 @@ class RedisSessionStore:
             said = list(group)[-self.max_messages :]
             commands.append(self._applying(conversation, said[-1].user_id, said, token))
         begun = {turn.conversation_id for turn in turns}
+        self._access.from_rows.forget_absent(begun.union(noted))
         for conversation, user in noted.items():
             if conversation not in begun:
                 commands.append(self._applying(conversation, user, [], token))
@@ -230,6 +231,7 @@ class RedisSessionStore:
         self, conversations: Collection[str], users: Collection[str], removed: Iterable[int]
     ) -> None:
         """As of ``SharesChanges``."""
+        await self._changes.go_on()
         await self._changes.add(conversations, users, removed)
 
     async def end(self) -> None:
