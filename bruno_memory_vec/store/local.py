@@ -185,6 +185,19 @@ async def _sessions_elsewhere(
     return opened.sessions, lease
 
 
+async def sessions_to_read(url: str, folder: Path, config: MemoryConfig) -> SessionStore:
+    """The sessions of a folder's store that are elsewhere, to be read while others may write.
+
+    Raises:
+        NotAStoreError: the store has none elsewhere.
+        BackendUnavailable: they cannot be reached or read.
+        InvalidInputError: the URL is not usable.
+    """
+    config = config.model_copy(update={"read_only": True})
+    sessions, _ = await _sessions_elsewhere(url, folder, config, None, Place(folder))
+    return sessions
+
+
 def _name_of_sessions(folder: Path, *, make: bool) -> str:
     """The name of this store where its sessions are; a copy of the folder gets one of its own.
 

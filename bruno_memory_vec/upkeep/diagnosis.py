@@ -19,16 +19,17 @@ from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import BackendUnavailable as Unreachable
-from bruno_memory_vec.errors import EngineError, problem_and_fix
+from bruno_memory_vec.errors import EngineError, MissingDependencyError, StoreError, problem_and_fix
 from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import ChecksIndexes
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.sessions.damage import problem_of
-from bruno_memory_vec.sessions.protocol import Acknowledged
+from bruno_memory_vec.sessions.protocol import Acknowledged, SessionStore
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.fallback import AWAY
+from bruno_memory_vec.store.local import sessions_to_read
 from bruno_memory_vec.store.lock import is_locked
 from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import begun, left_over
@@ -279,20 +280,25 @@ async def _whole(
 
 async def _acknowledged(folder: Path, config: MemoryConfig) -> list[Acknowledged]:
     """The ledger; nothing where it cannot be read, which the check of the sessions tells."""
-    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-
-    if not (folder / SESSIONS).exists():
+    if config.sessions is None and not (folder / SESSIONS).exists():
         return []
     try:
-        sessions = await SQLiteSessionStore.open(
-            folder / SESSIONS, config.max_messages, read_only=True
-        )
+        sessions = await _open_sessions(folder, config)
         try:
             return [await sessions.ledger.read()]
         finally:
             await sessions.close()
-    except EngineError:
+    except (EngineError, StoreError, MissingDependencyError):
         return []
+
+
+async def _open_sessions(folder: Path, config: MemoryConfig) -> SessionStore:
+    """The sessions, to be read."""
+    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+
+    if config.sessions is not None:
+        return await sessions_to_read(config.sessions, folder, config)
+    return await SQLiteSessionStore.open(folder / SESSIONS, config.max_messages, read_only=True)
 
 
 def _given_up(folder: Path) -> list[Check]:
@@ -364,20 +370,19 @@ async def _owners(rows: Any, seen: SeenOwners) -> Check:
 async def _sessions(
     folder: Path, config: MemoryConfig, written: int | None, repair: str, seen: SeenOwners
 ) -> Check:
-    from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
-
     path = folder / SESSIONS
-    if not path.exists():
+    elsewhere = config.sessions is not None
+    if not elsewhere and not path.exists():
         return Check("sessions", PROBLEM, f"{path} is missing", repair)
     # Beside a writer the file has no checksum, and may change while it is looked at.
-    damaged = await asyncio.to_thread(problem_of, path)
+    damaged = None if elsewhere else await asyncio.to_thread(problem_of, path)
     if damaged is not None:
         fix = (
             f"It is made anew from the rows, with the sessions and users that can be read. {repair}"
         )
         return Check("sessions", PROBLEM, f"{path} is damaged: {damaged}", fix)
     try:
-        sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True)
+        sessions = await _open_sessions(folder, config)
         try:
             report = await sessions.health()
             followed = await sessions.last_seq()
@@ -386,6 +391,8 @@ async def _sessions(
         finally:
             await sessions.close()
     except EngineError as error:
+        if elsewhere:
+            raise  # the error names what is wrong with them
         fix = (
             f"Move {path} away and repair: it is made anew from the rows, "
             f"without sessions and user profiles. {repair}"
@@ -396,8 +403,9 @@ async def _sessions(
         return Check("sessions", PROBLEM, behind, repair)
     if wrong:
         return Check("sessions", PROBLEM, wrong[0].found, repair)
-    known = f"{report['conversations']:,} conversations, {report['sessions']:,} sessions"
-    return Check("sessions", OK, known)
+    counts = ((report.get(name), name) for name in ("conversations", "sessions"))
+    known = ", ".join(f"{count:,} {name}" for count, name in counts if isinstance(count, int))
+    return Check("sessions", OK, known or "they answer")
 
 
 def _moves(folder: Path, found: Manifest) -> list[Check]:
