@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -13,6 +14,7 @@ import asyncpg
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.errors import BackendUnavailable, EngineError
 
+from .loop_end import closing_at_loop_end
 from .settings import Settings
 from .statement import quoted
 
@@ -66,10 +68,10 @@ class Database:
         self.settings = settings
         self.rows = f"{quoted(settings.schema)}.rows"
         self.store = f"{quoted(settings.schema)}.store"
-        # Connections belong to the event loop in which they were made.
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncpg.Pool] = (
-            weakref.WeakKeyDictionary()
-        )
+        # Connections belong to the event loop in which they were made, and end with it.
+        self._pools: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, tuple[asyncpg.Pool, AsyncGenerator[None, None]]
+        ] = weakref.WeakKeyDictionary()
         self._opening = LoopLock()
         self._closed = False
 
@@ -158,11 +160,9 @@ class Database:
     async def close(self) -> None:
         """Close the connections. Closing twice does nothing."""
         self._closed = True
-        # Those of an earlier event loop ended with it.
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
-        self._pools.clear()
-        if pool is not None:
-            await _close(pool)
+        found = self._pools.get(asyncio.get_running_loop())
+        if found is not None:
+            await found[1].aclose()
 
     async def _pool(self) -> asyncpg.Pool:
         if self._closed:
@@ -171,7 +171,7 @@ class Database:
         async with self._opening:
             found = self._pools.get(loop)
             if found is None:
-                found = asyncpg.create_pool(
+                pool = asyncpg.create_pool(
                     min_size=0,
                     max_size=self.settings.pool,
                     init=set_codecs,
@@ -179,9 +179,12 @@ class Database:
                     reset=_leave,
                     **self._arguments(),
                 )
-                await found  # with no connections, it makes none yet
-                self._pools[loop] = found
-        return found
+                await pool  # with no connections, it makes none yet
+                found = self._pools[loop] = (
+                    pool,
+                    await closing_at_loop_end(partial(self._end, loop, pool)),
+                )
+        return found[0]
 
     def _arguments(self) -> dict[str, Any]:
         settings = {
@@ -200,9 +203,13 @@ class Database:
 
     async def _forget_connections(self) -> None:
         """Make new connections from now on: the server has ended one, and maybe all."""
-        pool = self._pools.get(asyncio.get_running_loop())
-        if pool is not None:
-            await pool.expire_connections()
+        found = self._pools.get(asyncio.get_running_loop())
+        if found is not None:
+            await found[0].expire_connections()
+
+    async def _end(self, loop: asyncio.AbstractEventLoop, pool: asyncpg.Pool) -> None:
+        self._pools.pop(loop, None)
+        await _close(pool)
 
 
 async def set_codecs(connection: asyncpg.Connection) -> None:

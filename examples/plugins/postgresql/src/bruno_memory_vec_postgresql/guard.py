@@ -8,17 +8,19 @@ whether another process has written meanwhile.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from uuid import uuid4
 
 import asyncpg
 
 from bruno_memory_vec.errors import EngineError, StoreError, StoreLockedError
+from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
 
 from .database import Database
+from .loop_end import closing_at_loop_end
 from .statement import hash_of
 
 # Seconds in which the server notes that an earlier connection of this process has ended.
@@ -37,7 +39,11 @@ class Guard:
         self._database = database
         self._token = uuid4().hex
         self._connection: asyncpg.Connection | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # Lets the connection end with its event loop; the next one takes the lock again.
+        self._ending: AsyncGenerator[None, None] | None = None
+        # Whether this process has had the lock before.
+        self._taken = False
+        self._alone = LoopLock()
         self._taking: asyncio.Task[None] | None = None
         self._refusal: StoreError | None = None
 
@@ -49,10 +55,12 @@ class Guard:
             StoreError: another one had it since this one lost it.
             BackendUnavailable: the server is away.
         """
-        loop = asyncio.get_running_loop()
-        if self._held and self._loop is loop:
-            return
-        again = self._connection is not None
+        async with self._alone:
+            if not self._held:
+                await self._take_anew()
+
+    async def _take_anew(self) -> None:
+        again = self._taken
         self._drop_connection()
         connection = await self._database.connect()
         try:
@@ -64,7 +72,8 @@ class Guard:
             if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
                 raise self._database.failed("lock the store", error) from error
             raise
-        self._connection, self._loop, self._refusal = connection, loop, None
+        self._connection, self._refusal, self._taken = connection, None, True
+        self._ending = await closing_at_loop_end(partial(_end, connection))
 
     async def _take(self, connection: asyncpg.Connection, again: bool) -> None:
         settings = self._database.settings
@@ -120,15 +129,15 @@ class Guard:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is None or connection.is_closed():
-            return
-        if self._loop is not None and not self._loop.is_closed():
+        if connection is not None and not connection.is_closed():
             connection.terminate()
-            return
-        # The loop of the connection has ended, and cannot close it.
-        held = connection._transport.get_extra_info("socket")
-        if held is not None:
-            held.shutdown(socket.SHUT_RDWR)
+
+
+async def _end(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=_FREED_WITHIN)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError):
+        connection.terminate()
 
 
 class GuardedLease:

@@ -109,7 +109,7 @@ ON CONFLICT (key) DO UPDATE SET {setting} WHERE held.seq <= excluded.seq"""
         setting = [f"{quoted(name)} = ${i}" for i, name in enumerate(names, 2)]
         if "content" in names:
             texts = rows.column("content").to_pylist()
-            columns += zip(*map(self._words_of, texts), strict=True)
+            columns += map(list, zip(*map(self._words_of, texts), strict=True))
             setting += _set_words(len(names) + 2)
         records = sorted(zip(*columns, strict=True), key=itemgetter(0))
         text = f"UPDATE {self.database.rows} SET {', '.join(setting)} WHERE seq = $1"
