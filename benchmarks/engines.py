@@ -58,7 +58,7 @@ def engines(environment: Mapping[str, str]) -> dict[str, Address]:
         "LanceDB, Redis": Address(sessions=_REDIS),
         "Qdrant local mode, SQLite": Address("qdrant+local:{folder}/rows", _SQLITE),
         "Qdrant local mode, Redis": Address("qdrant+local:{folder}/rows", _REDIS),
-        "Chroma, SQLite": Address("chroma:{folder}/rows", _SQLITE),
+        "Chroma, SQLite": Address("chroma://{folder}/rows", _SQLITE),
     }
     if server := environment.get("QDRANT_URL"):
         found["Qdrant server, Redis"] = Address(_with_name(server, "qdrant"), _REDIS)
