@@ -1,14 +1,13 @@
 """The plug-in for Chroma (examples/plugins/chroma) passes the suites of engines and of memories.
 
-chromadb brings half a gigabyte with it, so it is not among what the suite installs. Where it and
-the plug-in are installed these tests run, as in the step ``chroma`` of ``.ci/run``.
+chromadb brings half a gigabyte with it, so it is not among what the suite installs. Where it is
+installed these tests run, as in the step ``chroma`` of ``.ci/run``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,13 @@ from tests.copying.support import assert_same, fill, made
 from tests.durability.support import Child
 from tests.durability.support import message as said
 
-if not (
-    any(entry.name == "chroma" for entry in entry_points(group="bruno_memory_vec.deployments"))
-    and find_spec("chromadb") is not None
-):
+if find_spec("chromadb") is None:
     pytest.skip(
-        "needs the plug-in and chromadb: pip install ./examples/plugins/chroma",
-        allow_module_level=True,
+        "needs chromadb: pip install chromadb; .ci/run has a step for it", allow_module_level=True
     )
+
+# Of conftest.py: the plug-in is installed.
+pytestmark = pytest.mark.usefixtures("plugin")
 
 
 def url(folder: Path) -> str:
@@ -159,20 +157,21 @@ async def test_a_lost_lexical_index_is_made_anew(tmp_path: Path) -> None:
         assert await lexical.count() == 1
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, plugin: Path) -> None:
     script = tmp_path / "writer.py"
     script.write_text(WRITER, encoding="utf-8")
-    child = Child(script, url(tmp_path))
+    child = Child(script, url(tmp_path), plugin)
     acknowledged = [child.hear() for _ in range(12)]
     child.kill()
     async with open_memory(url(tmp_path), embedder="hash") as memory:
-        stored = [one.content for one in await memory.retrieve_messages("talk", limit=1_000)]
+        stored = [turn.message.content for turn in await memory.read_turns("talk")]
         assert stored[:12] == acknowledged == [f"number {n}" for n in range(12)]
         assert (await memory.maintain()).problems == ()
 
 
 WRITER = """
 import asyncio, sys
+sys.path.insert(0, sys.argv[2])
 from bruno_core.models.message import Message
 from bruno_memory_vec import open_memory
 
