@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from itertools import chain
@@ -19,20 +20,25 @@ from bruno_memory_vec.indexers.qdrant import collection, index, server
 from bruno_memory_vec.indexers.qdrant.index import QdrantIndex
 from bruno_memory_vec.indexers.qdrant.points import WORDS, point_id
 from bruno_memory_vec.indexers.qdrant.server import Server
-from bruno_memory_vec.indexers.qdrant.settings import QdrantSettings
 from bruno_memory_vec.indexers.qdrant.words import K1, B, Words
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.indexers.text.analysis import analyser
+from bruno_memory_vec.store.qdrant_url import settings_of
 from bruno_memory_vec.testing.rows import START, memory, message, table
+from tests.servers.fixtures import QdrantStore
 
 ANY, EVERYONE, ANA = RowFilter(), Scope.all_users(), Scope.user("ana")
 DIMENSION = 4
 
 
-@pytest_asyncio.fixture
-async def rows() -> AsyncIterator[QdrantIndex]:
-    settings = QdrantSettings("store", "qdrant+local::memory:", path=":memory:")
+@pytest_asyncio.fixture(params=["local", pytest.param("server", marks=pytest.mark.qdrant_server)])
+async def rows(request: pytest.FixtureRequest) -> AsyncIterator[QdrantIndex]:
+    url = "qdrant+local::memory:"
+    if request.param == "server":
+        store: QdrantStore = request.getfixturevalue("qdrant_store")
+        url = store.url
+    settings = settings_of(url, os.environ.get("QDRANT_API_KEY"))
     opened = await Server.open(settings)
     made = await collection.make(opened, {"name": "x"}, {}, DIMENSION)
     yield QdrantIndex(opened, made.name, DIMENSION, analyser("english"), 20.0)

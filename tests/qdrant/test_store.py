@@ -1,8 +1,9 @@
-"""How a store in Qdrant is made, known again, and refused, in local mode."""
+"""How a store in Qdrant is made, known again, and refused: in local mode, and on a server."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -24,16 +25,27 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.qdrant import collection
 from bruno_memory_vec.indexers.qdrant.server import Server
-from bruno_memory_vec.indexers.qdrant.settings import QdrantSettings
 from bruno_memory_vec.store.deployment import Made, deployment_of
 from bruno_memory_vec.store.qdrant import Qdrant
+from bruno_memory_vec.store.qdrant_url import settings_of
 from bruno_memory_vec.testing.memory_suite import noted, said
+from tests.servers.fixtures import QdrantStore
 
 VALUES = HashEmbedder().fingerprint.dimension
 
 
+@pytest.fixture(params=["local", pytest.param("server", marks=pytest.mark.qdrant_server)])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of a store that there is not yet. Its sessions are in the folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    if request.param == "local":
+        return f"qdrant+local:{tmp_path / 'store'}"
+    store: QdrantStore = request.getfixturevalue("qdrant_store")
+    return store.url
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def local_url(tmp_path: Path) -> str:
     return f"qdrant+local:{tmp_path / 'store'}"
 
 
@@ -43,14 +55,19 @@ async def opened(url: str, **settings: Any) -> VectorMemory:
 
 
 async def server_at(url: str) -> Server:
-    path = url.removeprefix("qdrant+local:")
-    return await Server.open(QdrantSettings("bruno-memory", url, path=path))
+    return await Server.open(settings_of(url, os.environ.get("QDRANT_API_KEY")))
+
+
+async def collections_of(server: Server) -> list[str]:
+    """The names of the store's collections; a server may have others'."""
+    found = await server.call("list", lambda client: client.get_collections())
+    store = server.settings.collection
+    return [one.name for one in found.collections if one.name.startswith(store)]
 
 
 async def only_collection(server: Server) -> str:
-    found = await server.call("list", lambda client: client.get_collections())
-    (one,) = found.collections
-    return str(one.name)
+    (one,) = await collections_of(server)
+    return one
 
 
 async def test_one_collection_behind_an_alias_says_how_it_was_made(url: str) -> None:
@@ -59,7 +76,7 @@ async def test_one_collection_behind_an_alias_says_how_it_was_made(url: str) -> 
     server = await server_at(url)
     try:
         name = await only_collection(server)
-        assert name.startswith("bruno-memory__")
+        assert name.startswith(f"{server.settings.collection}__")
         found = await collection.find(server)
         assert found is not None
         assert found.name == name
@@ -156,15 +173,14 @@ async def test_somebody_elses_collection_is_not_touched(url: str) -> None:
     from qdrant_client.http import models
 
     server = await server_at(url)
+    store = server.settings.collection
     size = models.VectorParams(size=2, distance=models.Distance.COSINE)
-    await server.call(
-        "make", lambda client: client.create_collection("bruno-memory", vectors_config=size)
-    )
+    await server.call("make", lambda client: client.create_collection(store, vectors_config=size))
     await server.close()
     with pytest.raises(EngineError, match="not a store of ours"):
         await opened(url)
     server = await server_at(url)
-    assert await only_collection(server) == "bruno-memory"
+    assert await only_collection(server) == store
     await server.close()
 
 
@@ -189,16 +205,17 @@ async def test_what_a_killed_creator_left_is_taken_on(url: str) -> None:
 
 
 async def test_two_creators_at_once_make_one_collection(url: str) -> None:
-    """Each sees no store, and then both make it."""
+    """Each sees no store, and then both make it, on a server at the same time."""
     server = await server_at(url)
     try:
         assert await collection.find(server) is None
-        made_by = {"name": "hash"}
-        first = await collection.make(server, made_by, {"rows": "first"}, 8)
-        second = await collection.make(server, made_by, {"rows": "second"}, 8)
+        first, second = await asyncio.gather(
+            *(collection.make(server, {"name": "hash"}, {"rows": by}, 8) for by in "ab")
+        )
         assert first == second
-        assert first.manifest == {"rows": "first"}
+        assert first.manifest in ({"rows": "a"}, {"rows": "b"})
         assert await only_collection(server) == first.name
+        assert await collection.missing_indexes(server, first.name) == []
     finally:
         await server.close()
 
@@ -207,7 +224,7 @@ async def test_the_alias_names_another_collection_after_a_switch(url: str) -> No
     server = await server_at(url)
     try:
         old = await collection.make(server, {"name": "old"}, {"n": 1}, 8)
-        name = collection.name_of("bruno-memory", {"name": "new"})
+        name = collection.name_of(server.settings.collection, {"name": "new"})
         await collection.make_collection(server, name, {"n": 2}, 16)
         found = await collection.find(server)
         assert found is not None
@@ -224,16 +241,15 @@ async def test_a_reader_makes_nothing(url: str) -> None:
     with pytest.raises(NotAStoreError, match="no store"):
         await opened(url, read_only=True)
     server = await server_at(url)
-    found = await server.call("list", lambda client: client.get_collections())
-    assert found.collections == []
+    assert await collections_of(server) == []
     await server.close()
 
 
-async def test_a_folder_of_local_mode_has_one_user(url: str) -> None:
-    async with await opened(url) as memory:
+async def test_a_folder_of_local_mode_has_one_user(local_url: str) -> None:
+    async with await opened(local_url) as memory:
         await memory.store_memory(noted("tea"))
         with pytest.raises(StoreLockedError, match="open in another process"):
-            await opened(url)
+            await opened(local_url)
 
 
 async def test_another_machines_sessions_are_refused(url: str, tmp_path: Path) -> None:
@@ -320,5 +336,5 @@ async def test_health_names_the_server_and_its_collection(url: str) -> None:
     async with await opened(url) as memory:
         health = (await memory.health())["rows"]
     assert health["url"] == url
-    assert health["collection"].startswith("bruno-memory__")
+    assert "__" in health["collection"]
     assert health["per_user_weights"]
