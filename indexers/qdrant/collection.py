@@ -51,6 +51,7 @@ _LARGE_INDEXES = frozenset({"id", "conversation_id", "metadata_pairs"})
 # A link for each of so many neighbours, within each user's rows.
 _LINKS_OF_A_USER = 16
 _VECTOR_VALUE_BYTES, _KIB = 4, 1024
+_LOOKS, _BETWEEN_LOOKS = 50, 0.1
 # The least that the server takes.
 _LEAST_SCAN_KIB = 10
 
@@ -172,11 +173,15 @@ async def make_collection(
                 shard_number=settings.shards,
                 replication_factor=settings.replicas,
                 write_consistency_factor=settings.write_consistency,
-                on_disk_payload=True,
                 hnsw_config=hnsw,
                 quantization_config=_quantization(settings),
             ),
         )
+    # In a cluster it takes a moment until every node has it.
+    for _ in range(_LOOKS):
+        if await server.call("open", lambda client: client.collection_exists(name)):
+            break
+        await asyncio.sleep(_BETWEEN_LOOKS)
     await add_indexes(server, name)
 
 
