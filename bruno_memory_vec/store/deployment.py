@@ -43,6 +43,8 @@ _DEPLOYMENTS = Plugins(
         "qdrant+local": "bruno_memory_vec.store.qdrant:Qdrant",
     },
 )
+#: Object stores, which LanceDB itself can read and write.
+_OBJECT_STORES = ("s3", "gs", "gcs", "az", "azure", "abfs", "abfss", "oss", "hf", "db")
 _DEFAULT_LANGUAGE = "english"
 
 
@@ -140,12 +142,24 @@ def deployment_of(url: str) -> Deployment:
         name = FOLDER if scheme in (None, "file") else scheme
         return cast("Deployment", _DEPLOYMENTS.instance(name))
     except LookupError:
+        if scheme in _OBJECT_STORES:
+            raise _object_store(str(scheme)) from None
         known = ", ".join(f"{name}://" for name in _DEPLOYMENTS.names() if name != FOLDER)
         raise InvalidInputError(
             "url",
             f"the scheme {scheme!r} is not known",
             fix=f"Give a folder, file:///a/folder or {known}.",
         ) from None
+
+
+def _object_store(scheme: str) -> InvalidInputError:
+    return InvalidInputError(
+        "url",
+        f"a store cannot be in an object store ({scheme}://): its lock, write-ahead log, lexical "
+        "index, sessions and checksums are files that are locked, appended to, synced and renamed",
+        fix="Give a folder, also one on a network block device, or qdrant://host:6333 for a store "
+        "that many machines use. Backups go there as folders: bruno-memory-vec snapshot FOLDER.",
+    )
 
 
 def language_of(config: MemoryConfig) -> str | None:

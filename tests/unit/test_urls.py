@@ -140,6 +140,18 @@ async def test_others_are_refused_by_name(
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az", "S3"])
+async def test_an_object_store_is_refused_with_the_reason(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LanceDB opens such a URL, and the files beside the rows would be in a folder ``s3:``."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"write-ahead log.*qdrant://") as refusal:
+        await open_memory(f"{scheme}://bucket/store", embedder="hash")
+    assert refusal.value.field == "url"
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+
+
 @pytest.mark.parametrize("call", [diagnose_store, repair_store])
 async def test_a_config_is_one_and_alone(call: Any, tmp_path: Path) -> None:
     config = MemoryConfig(url=str(tmp_path))
