@@ -31,10 +31,7 @@ class InMemory:
         from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 
         language = language_of(config)
-        if config.url != IN_MEMORY:
-            raise InvalidInputError(
-                "url", f"{masked(config.url)!r} names nothing in memory", fix=f"Write {IN_MEMORY}."
-            )
+        _check(config)
         if config.read_only:
             raise InvalidInputError(
                 "read_only", f"{IN_MEMORY} has nothing to read", fix="Open it to write."
@@ -55,4 +52,12 @@ class InMemory:
 
     async def made(self, config: MemoryConfig) -> Made | None:
         """As of :class:`~bruno_memory_vec.store.deployment.TellsHowMade`: there never is one."""
+        _check(config)
         return None
+
+
+def _check(config: MemoryConfig) -> None:
+    if config.url != IN_MEMORY:
+        raise InvalidInputError(
+            "url", f"{masked(config.url)!r} names nothing in memory", fix=f"Write {IN_MEMORY}."
+        )
