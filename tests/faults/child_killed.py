@@ -1,8 +1,8 @@
 """A process that is killed between the commit of its rows and Redis' turn.
 
-Its argument is JSON: ``url``, ``sessions``, ``place``, ``user``, ``texts``, ``first`` (texts that
-are stored and acknowledged before). With ``before`` it is killed before its rows are committed,
-when their numbers have been reserved.
+Its argument is JSON: ``url``, ``paths`` (for Python's), ``sessions``, ``place``, ``user``,
+``texts``, ``first`` (texts that are stored and acknowledged before). With ``before`` it is killed
+before its rows are committed, when their numbers have been reserved.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ async def _kill_at(memory: VectorMemory, *, before: bool) -> None:
 
 async def main() -> None:
     order = json.loads(sys.argv[1])
+    sys.path[:0] = order["paths"]
     async with open_memory(order["url"], sessions=order["sessions"], embedder="hash") as memory:
         for texts in (order["first"], order["texts"]):
             if texts is order["texts"]:

@@ -1,8 +1,8 @@
 """A process that writes to a store together with others, and checks all that it is shown.
 
-Its argument is JSON: ``url``, ``sessions``, ``log`` (the common :class:`History`), ``name`` (its
-own), ``seed``, ``settings`` (of the memory). It says "open", and for each line "SECONDS" works so
-long and answers with what it did and what was wrong. Where a server is away it tries again.
+Its argument is JSON: ``url``, ``sessions``, ``paths`` (for Python's), ``log`` (the common
+:class:`History`), ``name`` (its own), ``seed``. It says "open", and for each line "SECONDS" works
+so long and answers with what it did and what was wrong. Where a server is away it tries again.
 """
 
 from __future__ import annotations
@@ -216,9 +216,8 @@ def _touched(item: Any) -> int:
 
 async def main() -> None:
     order = json.loads(sys.argv[1])
-    async with open_memory(
-        order["url"], sessions=order["sessions"], embedder="hash", **order.get("settings", {})
-    ) as memory:
+    sys.path[:0] = order["paths"]
+    async with open_memory(order["url"], sessions=order["sessions"], embedder="hash") as memory:
         load = Load(memory, order)
         print("open", flush=True)
         while line := (await asyncio.to_thread(sys.stdin.readline)).strip():

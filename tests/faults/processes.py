@@ -11,6 +11,7 @@ from typing import Any
 from bruno_memory_vec import VectorMemory, open_memory
 from tests.durability.support import Child, rows_of
 from tests.faults.history import History, wrong_in_context
+from tests.servers.fixtures import SharedRows
 
 _CHILD = Path(__file__).resolve().parent / "child_writer.py"
 
@@ -19,18 +20,14 @@ class Processes:
     """Processes that write to one store at once and check what they are shown.
 
     Args:
-        url: the rows.
-        sessions: the session store.
+        rows: the rows.
+        sessions: the URL of the session store.
         log: a file for what they do.
         seed: of their random choices.
-        settings: of each memory.
     """
 
-    def __init__(
-        self, url: str, sessions: str, log: Path, seed: int, settings: dict[str, Any] | None = None
-    ) -> None:
-        self.url, self.sessions, self.log, self.seed = url, sessions, log, seed
-        self.settings = settings or {}
+    def __init__(self, rows: SharedRows, sessions: str, log: Path, seed: int) -> None:
+        self.rows, self.sessions, self.log, self.seed = rows, sessions, log, seed
         self.children: list[Child] = []
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -77,9 +74,7 @@ class Processes:
     async def check(self) -> dict[str, int]:
         """Look over what they left, in this process: nothing lost, doubled, stale or foreign."""
         history = History(self.log)
-        async with open_memory(
-            self.url, sessions=self.sessions, embedder="hash", **self.settings
-        ) as memory:
+        async with open_memory(self.rows.url, sessions=self.sessions, embedder="hash") as memory:
             rows = await rows_of(memory)
             self.wrong += wrong_in_rows(history, rows)
             self.wrong += await _wrong_in_contexts(history, memory, rows)
@@ -94,12 +89,12 @@ class Processes:
     def _child(self) -> Child:
         self._started += 1
         order = {
-            "url": self.url,
+            "url": self.rows.url,
+            "paths": self.rows.paths,
             "sessions": self.sessions,
             "log": str(self.log),
             "seed": self.seed,
             "name": f"p{self._started}",
-            "settings": self.settings,
         }
         return Child(_CHILD, json.dumps(order))
 

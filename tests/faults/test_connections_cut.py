@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import BackendUnavailable
 from tests.durability.support import message, rows_of, turns_of
-from tests.faults.load import Writers, impatient, right
+from tests.faults.load import NEVER, Writers, impatient, right
 from tests.servers.proxy import Proxy
 from tests.servers.redis_server import RedisServer
 
@@ -24,12 +25,14 @@ _PLACES = (0, 1, 7, 40, 150, 400, 900, 1700)
 
 async def again(call: Callable[[], Awaitable[Any]]) -> tuple[Any, int]:
     """The result of a call that is made again while the server is away, and how often it was."""
-    for times in range(20):
+    end, times = time.monotonic() + NEVER, 0
+    while True:
         try:
             return await call(), times
         except BackendUnavailable:
-            continue
-    raise AssertionError("it never works")
+            assert time.monotonic() < end, "it never works"
+        times += 1
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("direction", ["sent", "received"])
@@ -115,9 +118,9 @@ async def test_connections_are_cut_under_load(
     url = impatient(f"redis://{redis_proxy.host}:{redis_proxy.port}")
     async with open_memory(str(tmp_path / "store"), sessions=url, embedder="hash") as memory:
         writers = Writers(memory)
-        for number in range(20):
+        for number in range(8):
             await writers.more(2)
-            redis_proxy.cut_after(**{("sent", "received")[number % 2]: 37 * number})
+            redis_proxy.cut_after(**{("sent", "received")[number % 2]: 90 * number})
         redis_proxy.refuse()
         await writers.refusals()
         redis_proxy.accept()
@@ -136,7 +139,7 @@ async def test_a_connection_that_loses_everything_times_out(
         began = time.monotonic()
         with pytest.raises(BackendUnavailable, match=f"{redis_proxy.port}"):
             await memory.store_message(message("held"), "talk", user_id="ana")
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < NEVER
         redis_proxy.let_go()
         await _works(memory, "after")
         assert "held" not in [text for _, text in await turns_of(memory, "talk")]

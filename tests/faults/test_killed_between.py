@@ -23,6 +23,7 @@ _CHILD = Path(__file__).resolve().parent / "child_killed.py"
 def _is_killed_storing(store: SharedStore, first: list[str], texts: list[str]) -> None:
     order = {
         "url": store.url,
+        "paths": store.rows.paths,
         "sessions": impatient(store.sessions),
         "place": "talk",
         "user": "ana",
@@ -95,6 +96,7 @@ async def test_a_conversation_whose_first_row_never_came_is_anybodys_again(
     ) as memory:
         order = {
             "url": shared_store.url,
+            "paths": shared_store.rows.paths,
             "sessions": impatient(shared_store.sessions),
             "place": "talk",
             "user": "ana",

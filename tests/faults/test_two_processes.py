@@ -1,4 +1,4 @@
-"""Two processes over one store: made by both at once, seen by each other, followed."""
+"""Two processes over one store: made by both at once, and seen by each other at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import ForeignUserError
 from tests.durability.support import message, rows_of, turns_of
-from tests.faults.processes import Processes
 from tests.servers.fixtures import SharedStore
 
 pytestmark = pytest.mark.redis_server
@@ -98,44 +97,3 @@ async def test_what_one_stores_every_other_sees_at_once(shared_store: SharedStor
                 assert context.messages[-1].content == text
                 hits = await memory.recall(text, user_id="ana", k=3)
                 assert text in [hit.content for hit in hits]
-
-
-async def test_a_conversation_is_followed_from_another_process(
-    shared_store: SharedStore, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Each new message once and in order, of whichever process it is."""
-    log = tmp_path_factory.mktemp("follow") / "log"
-    async with AsyncExitStack() as stack:
-        memory = await _open(stack, shared_store)
-        await memory.store_message(message("before"), "ana-0", user_id="ana")
-        told: list[str] = []
-        ready = asyncio.Event()
-
-        async def follow() -> None:
-            async for one in memory.follow("ana-0"):
-                if one.content == "ready":
-                    ready.set()
-                told.append(str(one.id))
-
-        following = asyncio.create_task(follow())
-        while not ready.is_set():
-            await memory.store_message(message("ready"), "ana-0", user_id="ana")
-            await asyncio.sleep(0.02)
-        with Processes(shared_store.url, shared_store.sessions, log, seed=7) as others:
-            others.start(1)
-            await others.work(1.0)
-            others.end()
-        assert not others.wrong
-        last = message("last")
-        await memory.store_message(last, "ana-0", user_id="ana")
-        while str(last.id) not in told:
-            assert not following.done(), following.result()
-            await asyncio.sleep(0.02)
-        following.cancel()
-        assert len(told) == len(set(told))
-        # The other has also cleared the conversation now and then: what is left was all told.
-        left = [str(one.id) for one in reversed(await memory.retrieve_messages("ana-0"))]
-        first = next(number for number, id_ in enumerate(left) if id_ in told)
-        assert set(left[first:]) <= set(told)
-        places = [told.index(id_) for id_ in left[first:]]
-        assert places == sorted(places)

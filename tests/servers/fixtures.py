@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from tests.servers import certificates
 from tests.servers.proxy import Proxy
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from tests.servers.redis_cluster import RedisCluster
     from tests.servers.redis_sentinel import RedisSentinel
     from tests.servers.redis_server import RedisServer
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def _need_redis_binary() -> None:
@@ -172,3 +180,80 @@ def qdrant_proxy(qdrant_store: QdrantStore) -> Iterator[Proxy]:
     """A proxy in front of the Qdrant of ``qdrant_store``."""
     with Proxy(qdrant_store.host, qdrant_store.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def postgres_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """The plug-in for PostgreSQL as if it were installed: what a process puts into its path for it.
+
+    Its sources and its entry points; tests/extending/postgresql has pip install it.
+    """
+    pytest.importorskip("asyncpg", reason="needs the client: pip install asyncpg")
+    from bruno_memory_vec import plugins
+
+    sources = _ROOT / "examples" / "plugins" / "postgresql"
+    site = tmp_path_factory.mktemp("postgres-plugin")
+    described = site / "bruno_memory_vec_postgresql-0.dist-info"
+    described.mkdir()
+    project = tomllib.loads((sources / "pyproject.toml").read_text())["project"]
+    (described / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n"
+    )
+    with (described / "entry_points.txt").open("w") as file:
+        for group, points in project["entry-points"].items():
+            file.write(f"[{group}]\n")
+            file.writelines(f"{name} = {target}\n" for name, target in points.items())
+    paths = (str(sources / "src"), str(site))
+    sys.path[:0] = paths
+    plugins.forget_loaded()
+    yield paths
+    for path in paths:
+        sys.path.remove(path)
+    plugins.forget_loaded()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRows:
+    """New rows in a real server that several processes may write to at once.
+
+    Attributes:
+        url: where they are.
+        paths: what a process has to put into its path to open them.
+    """
+
+    url: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStore:
+    """A new store that several processes may write to at once.
+
+    Attributes:
+        rows: its rows.
+        sessions: the URL of its session store.
+    """
+
+    rows: SharedRows
+    sessions: str
+
+    @property
+    def url(self) -> str:
+        """The URL of its rows."""
+        return self.rows.url
+
+
+@pytest.fixture(params=["postgres", "qdrant"])
+def shared_rows(request: pytest.FixtureRequest, store_name: str) -> SharedRows:
+    """New rows in PostgreSQL and, where ``QDRANT_URL`` is set, in Qdrant."""
+    if request.param == "qdrant":
+        return SharedRows(request.getfixturevalue("qdrant_store").url)
+    paths = request.getfixturevalue("postgres_plugin")
+    server = request.getfixturevalue("postgres_server")
+    return SharedRows(f"{server.url}/postgres?schema={store_name}", paths)
+
+
+@pytest.fixture
+def shared_store(shared_rows: SharedRows, redis_url: str) -> SharedStore:
+    """A new store of such rows, with its sessions in a Redis that tests share."""
+    return SharedStore(shared_rows, redis_url)

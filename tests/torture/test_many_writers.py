@@ -16,7 +16,7 @@ import pytest
 from tests.amounts import amount
 from tests.faults.load import impatient
 from tests.faults.processes import Processes
-from tests.servers.fixtures import SharedStore
+from tests.servers.fixtures import SharedRows, SharedStore
 from tests.servers.redis_server import RedisServer
 from tests.torture.conftest import counts
 
@@ -32,7 +32,9 @@ def _seed() -> int:
 
 
 async def test_four_processes_write_to_one_store(shared_store: SharedStore, tmp_path: Path) -> None:
-    with Processes(shared_store.url, shared_store.sessions, tmp_path / "log", _seed()) as processes:
+    with Processes(
+        shared_store.rows, shared_store.sessions, tmp_path / "log", _seed()
+    ) as processes:
         processes.start(_PROCESSES)
         await processes.work(_SECONDS)
         processes.end()
@@ -40,7 +42,7 @@ async def test_four_processes_write_to_one_store(shared_store: SharedStore, tmp_
 
 
 async def test_processes_and_redis_die_while_four_write(
-    shared_rows: str, redis_server: RedisServer, tmp_path: Path
+    shared_rows: SharedRows, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """A process is killed, Redis is killed, restarted and flushed; in the long form many times."""
     seed = _seed()
