@@ -45,6 +45,7 @@ from bruno_memory_vec.upkeep.copying.people import (
     refuse_foreign,
 )
 from bruno_memory_vec.upkeep.copying.report import CopyReport
+from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.run import Unembedding
 from bruno_memory_vec.writing.projections import Progress
@@ -513,6 +514,7 @@ async def _source(
         )
     else:
         embedder = await _resolved(config.embedder if asked is None else asked, target)
+    await asyncio.to_thread(_refuse_without_sessions, config)
     store = await _open(config, embedder, progress)
     try:
         yield store, made
@@ -527,6 +529,17 @@ async def _open(config: MemoryConfig, embedder: Embedder, progress: Progress | N
         if not config.read_only or error.field != "read_only":
             raise
     return await open_store(config.model_copy(update={"read_only": False}), embedder, progress)
+
+
+def _refuse_without_sessions(config: MemoryConfig) -> None:
+    folder = folder_of(config.url)
+    if folder is None or config.sessions is not None or (folder / SESSIONS).exists():
+        return
+    raise StoreError(
+        f"{folder} has no {SESSIONS}: its sessions are elsewhere, or lost",
+        fix="Say where they are: source_sessions=..., or --source-sessions URL. If they are lost, "
+        "open the store once to write: they begin anew from the rows.",
+    )
 
 
 def _refuse_one_store(source: str, target: str) -> None:
