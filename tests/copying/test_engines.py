@@ -46,7 +46,7 @@ async def test_to_sessions_in_redis_and_back(redis_url: str, tmp_path: Path) -> 
     assert (report.copied, report.verified, report.sessions, report.users) == (22, 22, 3, 3)
     report = await copy_store(source, target, **there)
     assert (report.copied, report.present, report.verified, report.ok) == (0, 22, 22, True)
-    with pytest.raises(StoreError, match="its sessions are elsewhere.*source_sessions"):
+    with pytest.raises(StoreError, match=r"its sessions are elsewhere.*source_sessions"):
         await copy_store(target, tmp_path / "c")
     report = await copy_store(target, tmp_path / "c", source_sessions=redis_url)
     assert report.ok, report
