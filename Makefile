@@ -59,6 +59,7 @@ lint: $(VENV)/.dev  ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@MYPYPATH=examples/plugins/postgresql/src $(BIN)/mypy -p bruno_memory_vec_postgresql
 	@MYPYPATH=examples/plugins/chroma/src $(BIN)/mypy -p bruno_memory_vec_chroma
 
 format: $(VENV)/.dev  ## let ruff mend what it can

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+# A block with a file's name above it is that file, which the blocks below it may import.
+BLOCK = re.compile(r"(?:<!-- (\w+\.py) -->\n)?```python\n(.*?)```", re.DOTALL)
 PAGES = {
     str(path.relative_to(ROOT)): blocks
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -29,10 +30,12 @@ def is_script(block: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path) -> None:
-    for number, block in enumerate(PAGES[page]):
+    for number, (name, block) in enumerate(PAGES[page]):
         ast.parse(block)
-        script = tmp_path / "example.py"
-        script.write_text(block if is_script(block) else FRAGMENT_NEEDS + block, encoding="utf-8")
+        script = tmp_path / (name or "example.py")
+        script.write_text(
+            block if name or is_script(block) else FRAGMENT_NEEDS + block, encoding="utf-8"
+        )
         done = subprocess.run(
             [sys.executable, "-W", "ignore", str(script)],
             cwd=tmp_path,
