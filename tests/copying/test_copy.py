@@ -55,8 +55,9 @@ async def test_everything_is_copied_and_nothing_is_embedded(tmp_path: Path) -> N
     assert '"german"' in (tmp_path / "b" / "store.json").read_text(encoding="utf-8")
 
 
-async def test_again_it_copies_nothing_and_then_what_has_changed(tmp_path: Path) -> None:
-    source = await made(tmp_path / "a")
+async def test_again_it_copies_nothing_and_then_what_has_changed(
+    source: str, tmp_path: Path
+) -> None:
     target = tmp_path / "b"
     await copy_store(source, target)
     report = await copy_store(source, target)
@@ -102,8 +103,7 @@ async def test_into_an_open_memory_and_from_one_that_is_written_to(tmp_path: Pat
         assert known.next_turn == 12 > max(before)
 
 
-async def test_one_user(tmp_path: Path) -> None:
-    source = await made(tmp_path / "a")
+async def test_one_user(source: str, tmp_path: Path) -> None:
     async with open_memory(tmp_path / "b", embedder="hash") as target:
         await target.store_message(message("of another"), "elsewhere", user_id="eve")
     report = await copy_store(source, tmp_path / "b", user_id="ana")
@@ -122,8 +122,8 @@ async def test_one_user(tmp_path: Path) -> None:
         assert (await view.copy_to(tmp_path / "c")).rows_by_user.keys() == {"ben"}
 
 
-async def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
-    source, target = await made(tmp_path / "a"), tmp_path / "b"
+async def test_a_dry_run_counts_and_writes_nothing(source: str, tmp_path: Path) -> None:
+    target = tmp_path / "b"
     report = await copy_store(source, target, dry_run=True)
     assert (report.dry_run, report.rows, report.copied, report.verified) == (True, 22, 22, 0)
     assert report.rows_by_user["ben"] == {"memory": 1, "message": 10}
@@ -147,8 +147,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in files if "sqlite-" not in path.name}
 
 
-async def test_other_rows_are_refused_kept_or_removed(tmp_path: Path) -> None:
-    source, target = await made(tmp_path / "a"), tmp_path / "b"
+async def test_other_rows_are_refused_kept_or_removed(source: str, tmp_path: Path) -> None:
+    target = tmp_path / "b"
     entry = MemoryEntry(content="a stranger", memory_type=MemoryType.FACT, user_id="ana")
     async with open_memory(target, embedder="hash") as memory:
         await memory.store_memory(entry)
@@ -172,8 +172,9 @@ async def test_other_rows_are_refused_kept_or_removed(tmp_path: Path) -> None:
         assert await b.get_memory(entry.id) is None
 
 
-async def test_turns_that_are_taken_and_conversations_of_others_are_refused(tmp_path: Path) -> None:
-    source = await made(tmp_path / "a")
+async def test_turns_that_are_taken_and_conversations_of_others_are_refused(
+    source: str, tmp_path: Path
+) -> None:
     async with open_memory(source, embedder="hash", read_only=True) as memory:
         talk = (await memory.list_sessions(user_id="ana"))[0].conversation_id
     async with open_memory(tmp_path / "b", embedder="hash") as memory:
@@ -189,8 +190,7 @@ async def test_turns_that_are_taken_and_conversations_of_others_are_refused(tmp_
             assert len(await rows_of(memory)) == 1
 
 
-async def test_another_embedder_makes_the_vectors_anew(tmp_path: Path) -> None:
-    source = await made(tmp_path / "a")
+async def test_another_embedder_makes_the_vectors_anew(source: str, tmp_path: Path) -> None:
     other = HashEmbedder(48)
     async with open_memory(tmp_path / "b", embedder=other):
         pass
@@ -305,8 +305,7 @@ async def test_a_copy_that_does_not_keep_what_it_was_given_is_told(
         assert (report.verified, report.copied) == (22, 22)
 
 
-async def test_what_is_no_source_and_no_target(tmp_path: Path) -> None:
-    source = await made(tmp_path / "a")
+async def test_what_is_no_source_and_no_target(source: str, tmp_path: Path) -> None:
     with pytest.raises(NotAStoreError):
         await copy_store(tmp_path / "none", tmp_path / "b")
     assert not (tmp_path / "b").exists()

@@ -8,12 +8,11 @@ import pytest
 
 from bruno_memory_vec import copy_store, open_memory
 from bruno_memory_vec.errors import StoreError
-from tests.copying.support import assert_same, made
+from tests.copying.support import assert_same
 from tests.durability.support import message
 
 
-async def test_to_qdrant_and_back(tmp_path: Path) -> None:
-    source = await made(tmp_path / "a")
+async def test_to_qdrant_and_back(source: str, tmp_path: Path) -> None:
     qdrant = f"qdrant+local:{tmp_path / 'b'}"
     report = await copy_store(source, qdrant, dry_run=True)
     assert (report.copied, (tmp_path / "b").exists()) == (22, False)
@@ -38,8 +37,8 @@ async def test_to_qdrant_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.redis_server
-async def test_to_sessions_in_redis_and_back(redis_url: str, tmp_path: Path) -> None:
-    source, target = await made(tmp_path / "a"), tmp_path / "b"
+async def test_to_sessions_in_redis_and_back(source: str, redis_url: str, tmp_path: Path) -> None:
+    target = tmp_path / "b"
     there = {"sessions": redis_url}
     report = await copy_store(source, target, **there)
     assert report.ok, report

@@ -13,7 +13,7 @@ from bruno_memory_vec.errors import StoreError
 from tests.copying.support import assert_same, fill
 from tests.durability.support import Nursery, rows_of
 
-ROWS = 80
+ROWS = 60
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ async def test_a_killed_copy_goes_on(copiers: Nursery, tmp_path: Path) -> None:
     async with open_memory(source, embedder="hash") as memory:
         await fill(memory, messages=ROWS // 2 + 1)
     order = {"source": str(source), "target": str(target), "rows": 20}
-    # Amid the rows; when all are there; when what is not a row is about to come.
-    moments = ("copying rows 40", "verifying rows 60", "copying sessions 0")
+    # Amid the rows, and when what is not a row is about to come.
+    moments = ("copying rows 40", "copying sessions 0")
     for moment in moments:
         killed_at(copiers, json.dumps(order), moment)
         async with open_memory(target, embedder="hash") as memory:
@@ -58,11 +58,9 @@ async def test_a_killed_copy_goes_on(copiers: Nursery, tmp_path: Path) -> None:
 
 
 async def test_what_was_deleted_between_is_named_and_removed_where_that_is_said(
-    copiers: Nursery, tmp_path: Path
+    copiers: Nursery, source: str, tmp_path: Path
 ) -> None:
-    source, target = tmp_path / "a", tmp_path / "b"
-    async with open_memory(source, embedder="hash") as memory:
-        await fill(memory)
+    target = tmp_path / "b"
     order = {"source": str(source), "target": str(target), "rows": 5}
     killed_at(copiers, json.dumps(order), "copying rows 5")
     async with open_memory(source, embedder="hash") as memory:
