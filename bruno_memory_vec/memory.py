@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,13 +27,20 @@ from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.conversations import listing
 from bruno_memory_vec.conversations.context import ContextRecall, to_store
 from bruno_memory_vec.conversations.conversations import Conversations
+from bruno_memory_vec.conversations.following import Follower
 from bruno_memory_vec.conversations.listing import (
     ConversationSummary,
     ConversationTurn,
     Page,
     UserSummary,
 )
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotFoundError, StoreError
+from bruno_memory_vec.errors import (
+    ForeignUserError,
+    InvalidInputError,
+    NotFoundError,
+    ReadOnlyError,
+    StoreError,
+)
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.recall import RecallRequest
@@ -54,6 +61,7 @@ from bruno_memory_vec.rows.models import (
 )
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners
+from bruno_memory_vec.sessions.protocol import Listens
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.copying.report import CopyReport
@@ -475,6 +483,38 @@ class VectorMemory(MemoryInterface):
         where = RowFilter(kinds=(MESSAGE,))
         found = await store.rows.read(scope, where, COLUMNS, order_by="turn", limit=limit)
         return await read_all(found, to_message)
+
+    async def follow(self, conversation_id: str) -> AsyncGenerator[Message, None]:
+        """The messages that are stored in a conversation from now on, each once, as they come.
+
+        From every process that shares the sessions of this store (in Redis); with sessions in
+        SQLite, from this process. In a view, those of its user alone, so that of another user's
+        conversation none is shown. It ends when the memory is closed. A message that is stored
+        again is not shown again. It may be cancelled at any time::
+
+            async for message in memory.follow("talk"):
+                print(message.role, message.content)
+
+        Args:
+            conversation_id: where; it need not have begun.
+
+        Raises:
+            BackendUnavailable: Redis does not answer at the beginning. Later it is asked again.
+            ReadOnlyError: a reader of a folder does not hear of what another process stores.
+        """
+        checks.identifier("conversation_id", conversation_id)
+        store = await self._lazy.get()
+        if store.writer is None and not isinstance(store.sessions, Listens):
+            raise ReadOnlyError(
+                "the memory was opened with read_only=True, and its sessions tell nobody what "
+                "another process stores",
+                fix="Follow in the process that writes, or share sessions in Redis.",
+            )
+        conversation_id = await self._find(conversation_id)
+        follower = Follower(store, self._caller.scope, conversation_id)
+        async with aclosing(follower.messages()) as messages:
+            async for message in messages:
+                yield message
 
     async def search_messages(
         self, query: str, user_id: str | None = None, limit: int = 10

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from bruno_core.models.context import SessionContext, UserContext
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.rows.models import Row
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.sessions.arrivals import Queue
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -327,6 +331,19 @@ class Enumerates(Protocol):
 
     def conversations(self) -> AsyncIterator[tuple[str, str, int]]:
         """Each conversation that has begun: its id, owner and next turn, in no particular order."""
+        ...
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A ``SessionStore`` that tells what any process stores, as it comes."""
+
+    def listen(self, conversation_id: str) -> AbstractAsyncContextManager[Queue]:
+        """Within it, the messages that are stored in a conversation from now on.
+
+        Raises:
+            EngineError: nobody can tell.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,9 @@ from bruno_memory_vec.indexers.protocols import (
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.recall import Retriever
+from bruno_memory_vec.sessions.arrivals import Announcer, Queue
 from bruno_memory_vec.sessions.owners import Owners
-from bruno_memory_vec.sessions.protocol import SessionStore, SharesChanges
+from bruno_memory_vec.sessions.protocol import Listens, SessionStore, SharesChanges
 from bruno_memory_vec.store import leftovers
 from bruno_memory_vec.store.deployment import close_all, deployment_of
 from bruno_memory_vec.store.fallback import Chosen, first_that_opens
@@ -70,7 +72,8 @@ class Store:
     """The parts of an open memory. Open one with :func:`open_store`.
 
     ``lexical`` is the lexical index; of rows that search text themselves it has, in memory, the
-    words of users whose rows are held.
+    words of users whose rows are held. ``listen`` gives what is stored in a conversation from then
+    on, by any process that writes, or by this one where only one can.
     """
 
     config: MemoryConfig
@@ -83,6 +86,7 @@ class Store:
     writer: Writer | None
     retriever: Retriever
     owners: Owners
+    listen: Callable[[str], AbstractAsyncContextManager[Queue]]
     record: UpkeepRecord | None = None
     place: Place | None = None
     #: Which of several URLs this is; None where only one was given.
@@ -210,7 +214,11 @@ async def _open_one(
 ) -> Store:
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, sessions, lease = parts.rows, parts.sessions, parts.lease
-    own: list[Projection] = [SessionsProjection(sessions)]
+    announcer = Announcer()
+    listens = sessions if isinstance(sessions, Listens) else announcer
+    # The one that has nobody to tell is told nothing.
+    told = announcer if listens is announcer else None
+    own: list[Projection] = [SessionsProjection(sessions, told)]
     if parts.lexical is not None:
         own.insert(0, LexicalProjection(parts.lexical))
     all_projections = Projections(own, [Guarded(one) for one in projections])
@@ -266,6 +274,7 @@ async def _open_one(
         writer=writer,
         retriever=Retriever(rows, lexical, embedder, writer, timeout),
         owners=owners,
+        listen=listens.listen,
         record=parts.record,
         place=parts.place,
     )

@@ -89,6 +89,8 @@ _MEND = "fill what was damaged anew from the rows"
 _FOLLOWING = "follow the rows in the "
 _OTHERS = "end what other processes have left"
 
+_NONE: frozenset[int] = frozenset()
+
 T = TypeVar("T")
 
 
@@ -625,7 +627,8 @@ class Writer:
             Whether a projection is behind.
         """
         replaced = np.array([row.seq for row in stored.values()], np.int64)
-        change = Change(rows[-1]["seq"], table, rows, replaced)
+        again = frozenset(row["seq"] for row in rows if key_of(row) in stored) if stored else _NONE
+        change = Change(rows[-1]["seq"], table, rows, replaced, again=again)
         failed = await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))

@@ -242,12 +242,15 @@ class Connections:
         """Which server processes answer; empty before the first answer."""
         return self._identity or ""
 
-    def apart(self) -> Any:
+    def apart(self, held: float) -> Any:
         """A client with connections of its own, for commands that block; close it with ``aclose``.
 
         It connects when it is first used.
+
+        Args:
+            held: how long the server may hold a command, in seconds.
         """
-        return self._made_client(timeout=None)
+        return self._made_client(held + self.address.settings.timeout)
 
     def _here(self) -> Any:
         """The client of the running event loop. Connections of an earlier one are dropped."""
@@ -256,11 +259,11 @@ class Connections:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is None or self._loop() is not loop:
             _drop(self._client)
-            self._client = self._made_client(timeout=self.address.settings.timeout)
+            self._client = self._made_client(self.address.settings.timeout)
             self._loop = weakref.ref(loop)
         return self._client
 
-    def _made_client(self, timeout: float | None) -> Any:
+    def _made_client(self, timeout: float) -> Any:
         try:
             from redis.asyncio import BlockingConnectionPool, Redis
             from redis.asyncio.cluster import ClusterNode, RedisCluster
@@ -328,7 +331,7 @@ class Connections:
             kind = SSLConnection if at.tls else Connection
             each["host"], each["port"] = at.hosts[0]
         pool = BlockingConnectionPool(
-            max_connections=settings.pool if timeout is not None else 2**20,
+            max_connections=settings.pool,
             timeout=settings.timeout,
             connection_class=kind,
             db=at.database,

@@ -14,6 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from operator import attrgetter
@@ -25,6 +26,7 @@ from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
+from bruno_memory_vec.sessions.arrivals import Queue
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.lost import SessionsLost
 from bruno_memory_vec.sessions.payloads import from_texts, to_text
@@ -39,6 +41,7 @@ from bruno_memory_vec.sessions.redis import scripts
 from bruno_memory_vec.sessions.redis.access import Access, flat
 from bruno_memory_vec.sessions.redis.changes import Changes
 from bruno_memory_vec.sessions.redis.connection import ENGINE, Command, command
+from bruno_memory_vec.sessions.redis.following import Followers
 from bruno_memory_vec.sessions.redis.ledger import RedisLedger
 from bruno_memory_vec.sessions.redis.versions import RedisUserVersions
 
@@ -91,6 +94,7 @@ class RedisSessionStore:
         self._rows_alone = rows_alone
         self._read_only = read_only
         self._ledger = RedisLedger(access)
+        self._followers = Followers(access)
         self._distrusted = False
         self._doubtful = False
         # Messages by their stored text. Contexts are not kept: another process may change them.
@@ -312,6 +316,10 @@ class RedisSessionStore:
             return {name: place[0] for name, place in places.items() if place is not None}
         # What is only claimed may be nobody's again.
         return {name: its["owner"] for name, its in states.items() if "claim" not in its}
+
+    def listen(self, conversation_id: str) -> AbstractAsyncContextManager[Queue]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.Listens`."""
+        return self._followers.listen(conversation_id)
 
     async def askers(self, conversation_id: str) -> list[str]:
         key = self._keys.conversation(conversation_id, "askers")
@@ -630,9 +638,11 @@ class RedisSessionStore:
             "last_seq": -1 if last_seq is None else int(last_seq),
             "sessions": sessions,
             "changes_under_way": fields,
+            "followers": self._followers.count,
         }
 
     async def close(self) -> None:
+        await self._followers.close()
         await self._changes.stop()
         await self._access.connections.close()
         self._hot = HotCache(keeps=False)

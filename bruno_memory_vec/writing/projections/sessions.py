@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -18,6 +18,7 @@ from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
+from bruno_memory_vec.sessions.arrivals import Announcer
 from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore, SharesChanges
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 from bruno_memory_vec.writing.reconcile import reconcile
@@ -33,12 +34,18 @@ _SESSIONS_ANEW = (
 
 
 class SessionsProjection:
-    """Keeps a session store up to date with the rows."""
+    """Keeps a session store up to date with the rows.
+
+    Args:
+        sessions: the session store.
+        announcer: told of each new message, where the store itself tells nobody.
+    """
 
     name = "sessions"
 
-    def __init__(self, sessions: SessionStore) -> None:
+    def __init__(self, sessions: SessionStore, announcer: Announcer | None = None) -> None:
         self._sessions = sessions
+        self._announcer = announcer
         self._shared = sessions if isinstance(sessions, SharesChanges) else None
 
     async def standing(self) -> Standing:
@@ -79,6 +86,8 @@ class SessionsProjection:
             await self._sessions.ledger.settle(gone=change.removed.tolist())
         if self._shared is not None:
             await self._shared.end()
+        if self._announcer is not None and change.last_seq is not None:
+            self._announcer.announce(_said(change.rows, change.again))
 
     async def settle(self) -> bool:
         """Does nothing: each change is a transaction."""
@@ -208,6 +217,8 @@ class SessionsProjection:
 
     async def close(self) -> None:
         """Close the session store."""
+        if self._announcer is not None:
+            self._announcer.close()
         await self._sessions.close()
 
 
@@ -217,6 +228,14 @@ def _with_turns(rows: pa.Table, turn_of: Mapping[int, int]) -> pa.Table:
     turns = [turn_of[seq] for seq in rows.column("seq").to_pylist()]
     after = rows.set_column(at, rows.schema.field(at), pa.array(turns, pa.int64()))
     return with_checksums(after).select(["seq", "turn", CHECKSUM])
+
+
+def _said(rows: Iterable[Row], again: Collection[int]) -> Iterator[HotTurn]:
+    """Every message, in the order of the rows."""
+    for row in rows:
+        if row["kind"] == MESSAGE:
+            talk = row["conversation_id"]
+            yield HotTurn(row["user_id"], talk, row["turn"], row, row["seq"] in again)
 
 
 def _last_turns(rows: Iterable[Row], most: int, again: Collection[int] = ()) -> list[HotTurn]:
