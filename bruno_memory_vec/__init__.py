@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.copying.run import copy_store
     from bruno_memory_vec.upkeep.diagnosis import diagnose_store
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
-    from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed
+    from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
+    from bruno_memory_vec.upkeep.reembedding.run import reembed
     from bruno_memory_vec.upkeep.repair import RepairReport, repair_store
     from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_store
     from bruno_memory_vec.writing.projections import Progress
@@ -57,7 +58,7 @@ _PLACES = {
     "Page": "conversations.listing",
     "Profile": "rankers",
     "Progress": "writing.projections",
-    "ReembedReport": "upkeep.reembedding.run",
+    "ReembedReport": "upkeep.reembedding.report",
     "RepairReport": "upkeep.repair",
     "SnapshotReport": "upkeep.snapshots",
     "UserSummary": "conversations.listing",

@@ -68,7 +68,8 @@ from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.copying.run import Others, copy_of
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.maintenance import maintain_store
-from bruno_memory_vec.upkeep.reembedding.run import ReembedReport, reembed_store
+from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
+from bruno_memory_vec.upkeep.reembedding.run import reembed_store
 from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_of
 from bruno_memory_vec.writing.projections.guarded import checked
 from bruno_memory_vec.writing.throttle import Throttle

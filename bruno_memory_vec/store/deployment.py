@@ -8,6 +8,7 @@ in its own ``pyproject.toml``.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -126,6 +127,40 @@ class TellsHowMade(Protocol):
             StoreError: there is something else, or a store of another version.
             EngineError: it cannot be read.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecondRows:
+    """A place for a store's rows with the vectors of another embedder.
+
+    Attributes:
+        rows: an index there, beside the store's own. It has what an earlier, stopped move has left.
+        switch: makes it the store's rows from now on, in one step. Nobody writes meanwhile.
+    """
+
+    rows: RowIndex
+    switch: Callable[[], Awaitable[None]]
+
+
+@runtime_checkable
+class Reembeds(Protocol):
+    """A deployment whose stores can be moved to another embedder, one that is no folder's."""
+
+    async def second_rows(
+        self, config: MemoryConfig, rows: RowIndex, made_by: Fingerprint
+    ) -> SecondRows:
+        """A place for the rows of an open store with vectors of another embedder.
+
+        Args:
+            config: the settings of the store.
+            rows: its rows, as :meth:`Deployment.open` gave them.
+            made_by: the fingerprint of the other embedder.
+        """
+        ...
+
+    async def drop_others(self, config: MemoryConfig) -> None:
+        """Remove every place but that of the store's rows. The store is closed."""
         ...
 
 

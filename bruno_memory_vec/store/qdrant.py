@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,6 +31,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.cache import CachedIndex
 from bruno_memory_vec.indexers.checked import CheckedIndex
+from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.qdrant import collection as collections
 from bruno_memory_vec.indexers.qdrant.collection import MANIFEST, SESSIONS, Collection
@@ -43,6 +45,7 @@ from bruno_memory_vec.sessions.choice import OpenSessions, session_store_of
 from bruno_memory_vec.store.deployment import (
     Made,
     Parts,
+    SecondRows,
     analyser_for,
     close_all,
     language_of,
@@ -189,6 +192,33 @@ class Qdrant:
         finally:
             await server.close()
 
+    async def second_rows(
+        self, config: MemoryConfig, rows: RowIndex, made_by: Fingerprint
+    ) -> SecondRows:
+        """As of :class:`~bruno_memory_vec.store.deployment.Reembeds`."""
+        own = capability(rows, QdrantIndex)
+        assert own is not None
+        server = own.server
+        found = await collections.described(server, own.collection)
+        made = replace(Manifest.read(found, server.settings.shown), fingerprint=made_by)
+        name = collections.name_of(server.settings.collection, made_by.to_dict())
+        await collections.make_collection(server, name, made.to_dict(), made_by.dimension)
+        named = {MANIFEST: made.to_dict(), SESSIONS: found.sessions}
+        await collections.set_metadata(server, name, **named)
+        second = QdrantIndex(server, name, made_by.dimension, own.analyser, made.average_length)
+        return SecondRows(second, lambda: collections.point_alias(server, name))
+
+    async def drop_others(self, config: MemoryConfig) -> None:
+        """As of :class:`~bruno_memory_vec.store.deployment.Reembeds`."""
+        server = await _connected(_settings(config))
+        try:
+            found = await collections.find(server)
+            if found is not None:
+                for name in await collections.others(server, found.name):
+                    await collections.drop(server, name)
+        finally:
+            await server.close()
+
     async def diagnose(self, config: MemoryConfig) -> list[Problem]:
         """What the server lacks, and what hinders the store; it changes nothing.
 
@@ -263,8 +293,8 @@ def _check(
     if made.fingerprint != made_by:
         raise FingerprintError(
             f"the vectors in {settings.shown} were made by {made.fingerprint}, not by {made_by}",
-            fix="Open it with its own embedder, or copy it into another collection with this one: "
-            "bruno-memory-vec copy SOURCE TARGET --embedder NAME.",
+            fix="Open it with its own embedder, or move it to this one with: bruno-memory-vec "
+            f"reembed --store {shlex.quote(settings.shown)} --embedder NAME.",
         )
     if found.dimension != made_by.dimension:
         raise EngineError(

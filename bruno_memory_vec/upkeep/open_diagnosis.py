@@ -25,7 +25,7 @@ from bruno_memory_vec.upkeep.doubled import doubled
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, survey
 from bruno_memory_vec.upkeep.ownership import SeenOwners
-from bruno_memory_vec.upkeep.reembedding.run import Unembedding
+from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.writing.projections import Problem
 from bruno_memory_vec.writing.reconcile import as_found
 

@@ -39,7 +39,7 @@ from bruno_memory_vec.store.record import footprint, readable_size
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.losses import ledger_problems
-from bruno_memory_vec.upkeep.reembedding.run import Unembedding
+from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.upkeep.verification import verify
 from bruno_memory_vec.writing.projections import Problem, Progress
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -235,6 +236,22 @@ async def point_alias(server: Server, name: str) -> None:
     )
 
 
+async def others(server: Server, name: str) -> list[str]:
+    """The store's collections but the named one: of other embedders, begun or given up."""
+    found = await server.call("open", lambda client: client.get_collections())
+    of_store = re.compile(rf"{re.escape(server.settings.collection)}__[0-9a-f]{{12}}")
+    return [
+        one.name
+        for one in found.collections
+        if one.name != name and of_store.fullmatch(one.name) is not None
+    ]
+
+
+async def drop(server: Server, name: str) -> None:
+    """Delete a collection."""
+    await server.call("drop a collection", lambda client: client.delete_collection(name))
+
+
 async def problems(server: Server, name: str) -> list[tuple[str, str]]:
     """What a server lacks for a store: what it is, and what to do about it."""
     found: list[tuple[str, str]] = []
@@ -245,6 +262,15 @@ async def problems(server: Server, name: str) -> list[tuple[str, str]]:
                 f"Qdrant {server.version_text} weighs words by the rows of all users",
                 "Upgrade it to 1.19 or later, where they are weighed by those of the user who "
                 "asks.",
+            )
+        )
+    left = await others(server, name)
+    if left:
+        found.append(
+            (
+                f"{', '.join(left)}: what another re-embedding has begun, or has left",
+                "A re-embedding to the same embedder goes on with it, and the next one to end "
+                "removes it.",
             )
         )
     if settings.is_local:

@@ -26,7 +26,7 @@ async def _maintain(out: Out, store: str | None, sessions: str | None) -> int:
     from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store.manifest import IN_MEMORY
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
-    from bruno_memory_vec.upkeep.reembedding.run import Unembedding
+    from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 
     config = configuration(store, sessions=sessions).model_copy(update={"read_only": False})
     made_by = await existing(config)

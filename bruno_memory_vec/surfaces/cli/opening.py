@@ -14,7 +14,7 @@ from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
 from bruno_memory_vec.surfaces.cli.options import named
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, CliError, Out
-from bruno_memory_vec.upkeep.reembedding.run import Unembedding
+from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Fingerprint, Progress, UserSummary

@@ -11,7 +11,7 @@ from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.upkeep.reembedding.run import ReembedReport
+    from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
 
 
 def reembed(

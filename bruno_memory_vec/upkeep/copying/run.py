@@ -47,7 +47,7 @@ from bruno_memory_vec.upkeep.copying.people import (
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.losses import ledger_problems
-from bruno_memory_vec.upkeep.reembedding.run import Unembedding
+from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -23,16 +23,14 @@ from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EmbeddingError, EngineError, StoreClosedError
 from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.checksum import USED, changed, used, with_checksums
-from bruno_memory_vec.indexers.protocols import RowIndex
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import Compacts, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import CHECKSUM, row_schema
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.indexers.uses import USE_COLUMNS
 from bruno_memory_vec.writing.background import to_its_end
 from bruno_memory_vec.writing.projections import Progress
-
-if TYPE_CHECKING:
-    from bruno_memory_vec.indexers.lance.index import LanceIndex
 
 # Bounds for the duration of a commit, in seconds; the number of rows is adapted to the embedder's
 # speed. A killed process has to repeat at most one commit.
@@ -61,7 +59,7 @@ class Move:
     """
 
     def __init__(
-        self, rows: RowIndex, copy: LanceIndex, embedder: Embedder, progress: Progress | None
+        self, rows: RowIndex, copy: RowIndex, embedder: Embedder, progress: Progress | None
     ) -> None:
         # It gives out damaged rows, too, so that they are refused, not left out.
         self._rows = unchecked(rows)
@@ -92,7 +90,7 @@ class Move:
         for _ in range(_ROUNDS):
             if await self.catch_up() <= _FEW:
                 break
-        await to_its_end(self._copy.maintain())
+        await self._maintain()
         # More rows may have come during the upkeep.
         for _ in range(_ROUNDS):
             if await self.catch_up() <= _FEW:
@@ -147,6 +145,11 @@ class Move:
             await self._discard(await asyncio.to_thread(_strangers, mine, theirs))
             self.resumed = await self._copy.count(Scope.all_users(), RowFilter())
 
+    async def _maintain(self) -> None:
+        compacts = capability(self._copy, Compacts)
+        if compacts is not None:
+            await to_its_end(compacts.maintain())
+
     async def _discard(self, seqs: NDArray[np.int64]) -> None:
         for start in range(0, len(seqs), _SEQS_A_STATEMENT):
             part = seqs[start : start + _SEQS_A_STATEMENT].tolist()
@@ -175,7 +178,7 @@ class Move:
         self.embedded += rows.num_rows
         self._commits += 1
         if self._commits % _COMMITS_BEFORE_UPKEEP == 0:
-            await to_its_end(self._copy.maintain())
+            await self._maintain()
         took = time.perf_counter() - started
         if took < _QUICK:
             self._rows_a_commit = min(_MOST, 2 * self._rows_a_commit)

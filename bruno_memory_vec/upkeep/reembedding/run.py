@@ -10,22 +10,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
-from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint
+from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import fingerprint_of
 from bruno_memory_vec.errors import (
     BackendUnavailable,
-    EmbeddingError,
     EngineError,
     InvalidInputError,
     NotAStoreError,
@@ -41,7 +36,9 @@ from bruno_memory_vec.store import moves as files
 from bruno_memory_vec.store.manifest import Manifest, folder_of, of_one
 from bruno_memory_vec.store.moves import Begun
 from bruno_memory_vec.store.store import Store, open_store
+from bruno_memory_vec.upkeep.reembedding.elsewhere import reembed_elsewhere
 from bruno_memory_vec.upkeep.reembedding.move import Move
+from bruno_memory_vec.upkeep.reembedding.report import ReembedReport, Unembedding
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -55,47 +52,6 @@ _VALUE_BYTES = 4
 # Needed space as a multiple of the new rows: they are rewritten once while they are compacted.
 _ROOM = 2
 _MEGABYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class ReembedReport:
-    """What a re-embedding did.
-
-    Attributes:
-        before: the embedder of the store's vectors until now.
-        after: their embedder from now on; equal to ``before`` where there was nothing to do.
-        rows: how many rows the store has.
-        embedded: how many rows were embedded by this call.
-        resumed: how many an earlier, stopped call had embedded.
-        discarded: the embedder of a move that had begun and was given up, None for none.
-        seconds: how long it took.
-        switch_seconds: for how long of it writes had to wait.
-    """
-
-    before: Fingerprint
-    after: Fingerprint
-    rows: int
-    embedded: int = 0
-    resumed: int = 0
-    discarded: Fingerprint | None = None
-    seconds: float = 0.0
-    switch_seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values that JSON can hold; times rounded to milliseconds."""
-        times = {name: round(getattr(self, name), 3) for name in ("seconds", "switch_seconds")}
-        return {**asdict(self), **times}
-
-
-class Unembedding:
-    """Stands in for a store's own embedder where nothing will be embedded."""
-
-    def __init__(self, fingerprint: Fingerprint) -> None:
-        self.fingerprint = fingerprint
-
-    def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> NDArray[np.float32]:
-        """Always refuse."""
-        raise EmbeddingError("the store was opened without its embedder", fix="Name --embedder.")
 
 
 async def reembed(
@@ -113,7 +69,8 @@ async def reembed(
     :meth:`VectorMemory.reembed <bruno_memory_vec.VectorMemory.reembed>`.
 
     Args:
-        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        url: the store's folder, or its URL in Qdrant. Default: ``BRUNO_MEMORY_URL``, else
+            ``./bruno-memory``.
         embedder: the one to move to; the store's own one abandons a move that has begun.
         progress: called with the number of rows that are done.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
@@ -127,6 +84,8 @@ async def reembed(
     """
     named = {} if url is None else {"url": str(url)}
     config = of_one(MemoryConfig.build(**named, **settings, read_only=False), "a re-embedding")
+    if folder_of(config.url) is None:
+        return await reembed_elsewhere(config, embedder, progress)
     folder = _folder(config)
     found = await asyncio.to_thread(manifest.read, folder)
     if found is None:
@@ -192,8 +151,10 @@ def _folder(config: MemoryConfig) -> Path:
     if folder is None:
         raise InvalidInputError(
             "url",
-            f"{masked(config.url)!r} names no folder, and only one can be re-embedded",
-            fix="Open a new one with the other embedder, and store its conversations there.",
+            f"{masked(config.url)!r} names no folder, and only one can be re-embedded while it is "
+            "open",
+            fix="Close it. If it is in Qdrant, move it by bruno-memory-vec reembed; any store can "
+            "be copied into another one with the other embedder: bruno-memory-vec copy.",
         )
     return folder
 
