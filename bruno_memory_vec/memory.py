@@ -90,14 +90,16 @@ _NOT_SYSTEM: Final = tuple(role.value for role in MessageRole if role is not Mes
 
 
 class VectorMemory(MemoryInterface):
-    """An assistant's memory in one folder, with semantic and lexical search.
+    """An assistant's memory, in a folder or on servers, with semantic and lexical search.
 
     It connects at first use, so it can be passed to ``BaseAssistant`` as it is;
     :func:`bruno_memory_vec.open_memory` connects at once. One object serves any number of tasks
     of one event loop.
 
     Args:
-        url: a folder, or ``memory://``. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        url: a folder, ``memory://``, or the URL of a server. Default: ``BRUNO_MEMORY_URL``, else
+            that of ``bruno-memory.toml``, else ``./bruno-memory``. ``urls=[...]`` in its place: the
+            first one that can be opened.
         embedder: a name, an :class:`~bruno_memory_vec.Embedder`, or a bruno-core
             ``EmbeddingInterface``. Default: "static", whose weights are in the package.
         profile: the recall profile used where a call names none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -72,13 +73,19 @@ async def diagnose_open(config: MemoryConfig) -> list[Check]:
     try:
         store = await _opened(config, made)
     except BrunoError as error:
-        return [*checks, Check("open", PROBLEM, *problem_and_fix(error))]
+        checks.append(Check("open", PROBLEM, *problem_and_fix(error)))
+        return _without_secrets(checks)
     try:
         checks.extend(await _parts(store))
     finally:
         await store.close()
         await close_cache(store.embedder)
-    return checks
+    return _without_secrets(checks)
+
+
+def _without_secrets(checks: list[Check]) -> list[Check]:
+    # Errors hide secrets themselves; another package's engine may not.
+    return [replace(one, found=masked(one.found), fix=masked(one.fix)) for one in checks]
 
 
 def _store(config: MemoryConfig, made: Made) -> Check:

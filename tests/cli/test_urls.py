@@ -47,6 +47,8 @@ def test_every_command_takes_a_url(run: Run, url: str) -> None:
     assert (counted["store"], counted["totals"]["messages"]) == (url, 2)
     maintained = run("maintain", "--store", url, "--json")
     assert (maintained.code, maintained.json["store"]) == (0, url)
+    repaired = run("doctor", "--repair", "--store", url, "--embedder", "hash", "--json")
+    assert (repaired.code, repaired.json["repaired"]["rows"]) == (0, 2), repaired.err
 
 
 def test_doctor_opens_it(run: Run, url: str) -> None:
@@ -137,6 +139,41 @@ def test_doctor_of_a_chain(run: Run, url: str, tmp_path: Path) -> None:
     assert told[0].startswith("qdrant://127.0.0.1:9/rows is away")
     assert told[1] == f"{url} is used"
     assert run("stats", "--json").json["totals"]["messages"] == 2
+
+
+CARELESS = """
+from bruno_memory_vec.errors import BackendUnavailable
+from bruno_memory_vec.embedders.protocol import Fingerprint
+from bruno_memory_vec.store.deployment import Made
+from bruno_memory_vec.writing.projections import Problem
+
+
+class Mine:
+    async def made(self, config):
+        if "away" in config.url:
+            raise BackendUnavailable("mine", "connect", config.url, fix=f"Start {config.url}.")
+        return Made(Fingerprint("hash", "1", 64), "english")
+
+    async def diagnose(self, config):
+        return [Problem("server", f"{config.url} is old", "Upgrade it.")]
+
+    async def open(self, config, made_by, progress):
+        raise BackendUnavailable("mine", "open", config.url, fix="Start it.")
+"""
+
+
+def test_another_package_s_errors_and_checks_show_no_secret(run: Run, install: Install) -> None:
+    install(CARELESS, {"bruno_memory_vec.deployments": "mine = plugin:Mine"})
+    for form in ((), ("--json",)):
+        away = run("doctor", "--store", "mine://ana:hunter2@away", "--embedder", "hash", *form)
+        there = run("doctor", "--store", "mine://ana:hunter2@there", "--embedder", "hash", *form)
+        assert (away.code, there.code) == (1, 4)
+        assert "mine://ana:***@away" in away.err
+        for done in (away, there):
+            assert "hunter2" not in done.out + done.err
+    checks = {check["name"]: check for check in there.json["checks"]}
+    assert checks["server"]["found"] == "mine://ana:***@there is old"
+    assert checks["open"]["state"] == "problem"
 
 
 READER = """

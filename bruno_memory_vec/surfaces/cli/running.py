@@ -114,6 +114,7 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
     from bruno_core.utils.exceptions import BrunoError
 
     from bruno_memory_vec.errors import problem_and_fix
+    from bruno_memory_vec.indexers.urls import masked
 
     out = Out(as_json)
     try:
@@ -126,7 +127,8 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
     except BrunoError as error:
         code = FAILED
         name = type(error).__name__
-        problem, fix = problem_and_fix(error)
+        # Errors hide secrets themselves; another package's engine may not.
+        problem, fix = map(masked, problem_and_fix(error))
         _fail(out, name, problem, _FIXES.get(name, fix), {})
     except KeyboardInterrupt:
         code = INTERRUPTED
