@@ -10,6 +10,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import ForeignUserError
+from bruno_memory_vec.writing.projections import Change
 from tests.durability.support import message, rows_of, turns_of
 from tests.servers.fixtures import SharedStore
 
@@ -97,3 +98,39 @@ async def test_what_one_stores_every_other_sees_at_once(shared_store: SharedStor
                 assert context.messages[-1].content == text
                 hits = await memory.recall(text, user_id="ana", k=3)
                 assert text in [hit.content for hit in hits]
+
+
+async def test_a_row_that_is_deleted_before_its_own_change_has_ended_is_not_missed(
+    shared_store: SharedStore,
+) -> None:
+    """One process has stored it, another sees and deletes it, then the first notes it in Redis."""
+    async with AsyncExitStack() as stack:
+        writer, other = [await _open(stack, shared_store) for _ in range(2)]
+        await writer.store_message(message("kept"), "other", user_id="ana")
+        stored, deleted = asyncio.Event(), asyncio.Event()
+        sessions = next(
+            one for one in (await writer._lazy.get()).writer._projections if one.name == "sessions"
+        )
+        apply = sessions.apply
+
+        async def apply_late(change: Change) -> None:
+            stored.set()
+            await deleted.wait()
+            await apply(change)
+
+        sessions.apply = apply_late  # type: ignore[method-assign]
+        writing = asyncio.create_task(
+            writer.store_message(message("deleted early"), "talk", user_id="ana")
+        )
+        await stored.wait()
+        await other.clear_history("talk")
+        deleted.set()
+        await writing
+        sessions.apply = apply  # type: ignore[method-assign]
+        assert await turns_of(other, "talk") == []
+        for memory in (writer, other, await _open(stack, shared_store)):
+            assert (await memory.get_context("ana", "talk")).messages == []
+            assert (await memory.health())["problems"] == {}
+        await writer.store_message(message("later"), "talk", user_id="ana")
+        assert [text for _, text in await turns_of(other, "talk")] == ["later"]
+        assert (await (await _open(stack, shared_store)).health())["problems"] == {}

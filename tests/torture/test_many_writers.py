@@ -23,7 +23,7 @@ from tests.torture.conftest import counts
 pytestmark = pytest.mark.redis_server
 
 _PROCESSES = 4
-_SECONDS = amount(1.5, 60.0)
+_SECONDS = amount(1.5, 40.0)
 
 
 def _seed() -> int:

@@ -100,7 +100,7 @@ class RedisLedger:
             added: the ``seq`` of rows that are there.
             removed: of rows that are not there any more.
             last_seq: the last row that is applied; noted with the last of the steps.
-            token: a change that has ended with this.
+            token: a change that has ended with this. Only while it is noted are its rows added.
             marks: what is out of the ordinary from now on.
             version: only if the store is whole in this version; "" in any case.
 
@@ -110,9 +110,8 @@ class RedisLedger:
         steps = list(_steps(added, removed)) or [([], [])]
         for number, (more, less) in enumerate(steps):
             last = number == len(steps) - 1
-            fresh = self._recording(
-                more, less, last_seq if last else None, token if last else "", version
-            )
+            newest = last_seq if last else None
+            fresh = self._recording(more, less, newest, token, last, version)
             if not await self._access.connections.run("note what is acknowledged", fresh):
                 return False
         kinds: dict[str, list[int]] = {}
@@ -120,7 +119,7 @@ class RedisLedger:
             kinds.setdefault(json.dumps(mark), []).append(seq)
         for text, seqs in kinds.items():
             await self._access.connections.run(
-                "mark rows", RECORD(self._keys(), "", "", "", text, 0, 0, *seqs)
+                "mark rows", RECORD(self._keys(), "", "", "", 0, text, 0, 0, *seqs)
             )
         return True
 
@@ -130,6 +129,7 @@ class RedisLedger:
         removed: Sequence[tuple[int, int]],
         last_seq: int | None,
         token: str,
+        ends: bool,
         version: str,
     ) -> Command:
         keys = self._keys()
@@ -142,7 +142,8 @@ class RedisLedger:
                 places[block] = len(keys)
             values += [places[block], block, first % BLOCK, last % BLOCK]
         newest = "" if last_seq is None else last_seq
-        return RECORD(keys, version, newest, token, "", len(added), len(removed), *values)
+        ended = int(bool(token) and ends)
+        return RECORD(keys, version, newest, token, ended, "", len(added), len(removed), *values)
 
     def _keys(self) -> list[str]:
         return [self._access.keys.own(what) for what in ("meta", "blocks", "marks", "changes")]

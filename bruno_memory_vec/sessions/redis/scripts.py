@@ -23,6 +23,9 @@ from bruno_memory_vec.sessions.redis.connection import Script
 #: How many seq a block of the ledger has, as bits of a string of 16 KiB.
 BLOCK = 2**17
 
+#: The mark of a row that another process has removed before its own change was recorded.
+GONE = '["gone"]'
+
 _BEGUN = """
 local function begun(state)
   redis.call('HSETNX', state, 'epoch', 1)
@@ -345,53 +348,92 @@ return first
 """
 )
 
-#: KEYS meta, blocks, marks, changes, and the blocks. ARGV version, last seq, token, mark, then how
-#: many ranges are added and how many removed, and of each range its block (as number of its key),
-#: its number and the first and last bit; then the seq that get the mark.
-#: Returns 0 where the store has to be made anew from the rows, else 1.
+#: KEYS meta, blocks, marks, changes, and the blocks. ARGV version, last seq, token, whether that
+#: change ends with this, mark, then how many ranges are added and how many removed, and of each
+#: range its block (as number of its key), its number and the first and last bit; then the seq that
+#: get the mark. Returns 0 where the store has to be made anew from the rows, else 1.
+#:
+#: A row may be removed by another process before the change that has stored it is recorded: it is
+#: marked as gone until then, and is not added. What a change adds counts only until the change has
+#: ended, since the script may run again after its answer was lost.
 RECORD = Script(
     """
 local its = redis.call('HMGET', KEYS[1], 'whole', 'last_seq')
 if ARGV[1] ~= '' and its[1] ~= ARGV[1] then return 0 end
 local marked, more = redis.call('EXISTS', KEYS[3]) == 1, 0
-local ranges, at = tonumber(ARGV[5]) + tonumber(ARGV[6]), 7
-for range = 1, ranges do
-  local key, block = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1])
-  local bit = 1
-  if range > tonumber(ARGV[5]) then bit = 0 else redis.call('SADD', KEYS[2], ARGV[at + 1]) end
-  local first, last = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  -- Whole bytes at once, the bits beside them one by one.
-  local low, high = math.ceil(first / 8), math.floor((last + 1) / 8) - 1
-  if low <= high then
-    local before = redis.call('BITCOUNT', key, low, high)
-    redis.call('SETRANGE', key, low, string.rep(string.char(bit * 255), high - low + 1))
-    more = more + bit * (high - low + 1) * 8 - before
-  else
-    low, high = math.floor(last / 8) + 1, math.floor(last / 8)
-  end
-  for place = first, math.min(last, low * 8 - 1) do
-    if redis.call('SETBIT', key, place, bit) ~= bit then more = more + bit * 2 - 1 end
-  end
-  for place = math.max(first, (high + 1) * 8), last do
-    if place >= low * 8 and redis.call('SETBIT', key, place, bit) ~= bit then
-      more = more + bit * 2 - 1
+local adds = ARGV[3] == '' or redis.call('HEXISTS', KEYS[4], ARGV[3]) == 1
+local function of_changes()
+  local found, fields = {}, redis.call('HGETALL', KEYS[4])
+  for at = 1, #fields, 2 do
+    local low, high = string.match(fields[at + 1], '^(%d+)%-(%d+)$')
+    if low and string.sub(fields[at], -5) == '|seqs' then
+      found[#found + 1] = {tonumber(low), tonumber(high)}
     end
   end
-  for place = first, marked and last or -1 do
-    redis.call('HDEL', KEYS[3], string.format('%.0f', block * %d + place))
+  return found
+end
+local ranges, at = tonumber(ARGV[6]) + tonumber(ARGV[7]), 8
+for range = 1, ranges do
+  local key, block = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1])
+  local start, bit = block * BLOCK, 1
+  if range > tonumber(ARGV[6]) then bit = 0 else redis.call('SADD', KEYS[2], ARGV[at + 1]) end
+  local first, last = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local early = {}
+  if bit == 0 then
+    for _, change in ipairs(of_changes()) do
+      for place = math.max(first, change[1] - start), math.min(last, change[2] - start) do
+        if redis.call('GETBIT', key, place) == 0 then early[#early + 1] = place end
+      end
+    end
+  end
+  if bit == 0 or adds then
+    -- Whole bytes at once, the bits beside them one by one.
+    local low, high = math.ceil(first / 8), math.floor((last + 1) / 8) - 1
+    if low <= high then
+      local before = redis.call('BITCOUNT', key, low, high)
+      redis.call('SETRANGE', key, low, string.rep(string.char(bit * 255), high - low + 1))
+      more = more + bit * (high - low + 1) * 8 - before
+    else
+      low, high = math.floor(last / 8) + 1, math.floor(last / 8)
+    end
+    for place = first, math.min(last, low * 8 - 1) do
+      if redis.call('SETBIT', key, place, bit) ~= bit then more = more + bit * 2 - 1 end
+    end
+    for place = math.max(first, (high + 1) * 8), last do
+      if place >= low * 8 and redis.call('SETBIT', key, place, bit) ~= bit then
+        more = more + bit * 2 - 1
+      end
+    end
+    for place = first, marked and last or -1 do
+      local seq = string.format('%.0f', start + place)
+      if bit == 1 and redis.call('HGET', KEYS[3], seq) == GONE then
+        more = more - redis.call('SETBIT', key, place, 0)
+      else
+        redis.call('HDEL', KEYS[3], seq)
+      end
+    end
+    for _, place in ipairs(early) do
+      redis.call('HSET', KEYS[3], string.format('%.0f', start + place), GONE)
+    end
   end
   at = at + 4
 end
 if more ~= 0 then redis.call('HINCRBY', KEYS[1], 'rows', more) end
-for place = at, #ARGV do redis.call('HSET', KEYS[3], ARGV[place], ARGV[4]) end
+for place = at, #ARGV do redis.call('HSET', KEYS[3], ARGV[place], ARGV[5]) end
 if ARGV[2] ~= '' and tonumber(ARGV[2]) > tonumber(its[2] or -1) then
   redis.call('HSET', KEYS[1], 'last_seq', ARGV[2])
 end
-if ARGV[3] ~= '' then
+if ARGV[4] == '1' then
+  local own = redis.call('HGET', KEYS[4], ARGV[3] .. '|seqs') or ''
+  local low, high = string.match(own, '^(%d+)%-(%d+)$')
+  for seq = tonumber(low or 0), marked and tonumber(high or -1) or -1 do
+    local field = string.format('%.0f', seq)
+    if redis.call('HGET', KEYS[3], field) == GONE then redis.call('HDEL', KEYS[3], field) end
+  end
   redis.call('HDEL', KEYS[4], ARGV[3], ARGV[3] .. '|seqs', ARGV[3] .. '|removed')
 end
 return 1
-""".replace("%d", str(BLOCK))
+""".replace("BLOCK", str(BLOCK)).replace("GONE", f"'{GONE}'")
 )
 
 #: KEYS meta, blocks, marks, changes. ARGV what the keys of the blocks begin with.
