@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bruno_core.models.message import Message
 
-from bruno_memory_vec import open_memory
+from bruno_memory_vec.sessions.redis.access import Access
+from bruno_memory_vec.sessions.redis.address import address_of
+from bruno_memory_vec.sessions.redis.changes import Changes
+from bruno_memory_vec.sessions.redis.connection import Connections
+from tests.servers.proxy import Proxy
 
 pytestmark = pytest.mark.redis_server
 
 
-async def test_writes_that_come_before_the_first_heartbeat_are_taken(redis_url: str) -> None:
-    async with open_memory("memory://", embedder="hash", sessions=redis_url) as memory:
-
-        async def talk(number: int) -> int:
-            user = f"user-{number}"
-            session = await memory.create_session(user)  # so that not all come at one moment
-            said = Message(role="user", content="One.")
-            await memory.store_message(said, session.conversation_id, user_id=user)
-            return len(await memory.retrieve_messages(session.conversation_id))
-
-        assert await asyncio.gather(*map(talk, range(20))) == [1] * 20
+async def test_a_write_that_comes_before_the_first_heartbeat_is_taken(
+    redis_proxy: Proxy, store_name: str
+) -> None:
+    connections = Connections(address_of(f"redis://{redis_proxy.host}:{redis_proxy.port}"))
+    access = Access(connections, store_name)
+    changes = Changes(access)
+    await access.connect()
+    redis_proxy.hold()
+    first = asyncio.create_task(changes.live())
+    await asyncio.sleep(0.05)
+    assert not first.done(), "the heartbeat is not held: this shows nothing"
+    assert not changes.trusted
+    changes.check()  # the second write is not refused
+    redis_proxy.let_go()
+    await first
+    assert changes.trusted
+    await changes.stop()
+    await connections.close()
