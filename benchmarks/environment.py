@@ -21,6 +21,8 @@ _PACKAGES = (
     "bruno-core",
     "lancedb",
     "tantivy",
+    "qdrant-client",
+    "redis",
     "pyarrow",
     "numpy",
     "tokenizers",

@@ -69,9 +69,9 @@ class RedisBytes:
         messages: in a hot context that is as long as it gets.
         user: a user's keys, with one session.
         session: a session's own key.
-        conversation: owner, next turn and staleness; kept as long as the rows.
+        conversation: owner, next turn, staleness, active sessions; kept as long as the rows.
         context: the hot context of one conversation; it expires.
-        row: of the store's own keys (the ledger, counters), for each row.
+        row: of the store's own keys (the ledger), for each row: by how much they grow.
     """
 
     server: str
@@ -109,7 +109,12 @@ def measure_row(words: int, rows: int) -> RowBytes:
 
 
 async def measure_redis(words: int, users: int) -> RedisBytes:
-    """Fill a redis-server with users who have a session and a full hot context each."""
+    """Fill a redis-server with users who have a session and a full hot context each.
+
+    Args:
+        words: of a message, on average.
+        users: at least two.
+    """
     with redis_server() as url:
         return await _fill_and_weigh(url, words, users)
 
@@ -118,44 +123,51 @@ async def _fill_and_weigh(url: str, words: int, users: int) -> RedisBytes:
     import redis
 
     async with open_memory("memory://", sessions=url, embedder="hash") as memory:
-        # A hot context is trimmed to twice as many.
-        messages = 2 * memory.config.max_messages
+        # A hot context is trimmed to twice as many, and each call adds as many at most.
+        a_call = memory.config.max_messages
+        messages = 2 * a_call
         said = list(_messages(words, users * messages))
 
         async def one(number: int) -> None:
             user = f"user-{_name(number)}"
             session = await memory.create_session(user)
             own = said[number * messages : (number + 1) * messages]
-            await memory.store_messages(own, session.conversation_id, user_id=user)
+            for first in range(0, messages, a_call):
+                await memory.store_messages(
+                    own[first : first + a_call], session.conversation_id, user_id=user
+                )
             await memory.get_context(user, session.conversation_id)
 
-        for start in range(0, users, _TOGETHER):
-            await asyncio.gather(*map(one, range(start, min(start + _TOGETHER, users))))
         place = url.removeprefix("unix://")
         with redis.Redis(unix_socket_path=place, decode_responses=True) as client:
-            return _weighed(client, words, users, len(said))
+            for start, stop in ((0, users // 2), (users // 2, users)):
+                before = _weighed(client) if start else {}
+                for at in range(start, stop, _TOGETHER):
+                    await asyncio.gather(*map(one, range(at, min(at + _TOGETHER, stop))))
+            found = _weighed(client)
+            return RedisBytes(
+                server=client.info("server")["redis_version"],
+                words=words,
+                messages=found["entries"] / users,
+                user=found["u"] / users,
+                session=found["sid"] / users,
+                conversation=found["c"] / users,
+                context=found["context"] / users,
+                row=(found["s"] - before["s"]) / ((users - users // 2) * messages),
+            )
 
 
-def _weighed(client: Any, words: int, users: int, rows: int) -> RedisBytes:
+def _weighed(client: Any) -> dict[str, int]:
+    """Bytes of all keys by what they are about, and the entries of hot contexts."""
     total: defaultdict[str, int] = defaultdict(int)
-    held = 0
     for key in client.scan_iter(count=1_000):
         found = _TAG.search(key)
         tag = found[1] if found else "s"
         size = client.memory_usage(key, samples=0)
         is_context = tag == "c" and client.type(key) == "stream"
         total["context" if is_context else tag] += size
-        held += client.xlen(key) if is_context else 0
-    return RedisBytes(
-        server=client.info("server")["redis_version"],
-        words=words,
-        messages=held / users,
-        user=total["u"] / users,
-        session=total["sid"] / users,
-        conversation=total["c"] / users,
-        context=total["context"] / users,
-        row=total["s"] / rows,
-    )
+        total["entries"] += client.xlen(key) if is_context else 0
+    return total
 
 
 def _messages(words: int, rows: int) -> Iterator[Message]:

@@ -116,7 +116,7 @@ def test_a_run_measures_and_plans(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert found["messages"] == 40
     for name in ("user", "session", "conversation"):
         assert 50 < found[name] < 10_000
-    assert 0 < found["row"] < 200
+    assert 0 <= found["row"] < 10
     assert report["versions"]["redis"]
     (plan,) = report["plans"]
     assert [one["cost_a_month"] > 0 for one in plan["qdrant"]] == [True] * len(LAYOUTS)
