@@ -69,7 +69,7 @@ async def health_of(
         for problem in ledger_problems(known):
             wrong[problem.part] = f"{problem.found}. {problem.fix}"
     except BrunoError as error:
-        wrong["sessions"] = str(error)
+        wrong["sessions"] = report.get("sessions", {}).get("problem") or str(error)
     if store.writer is not None:
         report["writer"] = store.writer.health()
     cache = await cache_health(store.embedder)

@@ -438,6 +438,8 @@ async def _scanned(client: Any, pattern: str) -> list[bytes]:
 
 def _drop(client: Any) -> None:
     """Close the sockets of a client whose event loop does not run any more."""
+    if hasattr(client, "nodes_manager"):
+        client._initialize = True  # as after aclose(), so that it does not complain
     for connection in [] if client is None else _connections(client):
         writer: Any = connection._writer
         connection._writer = connection._reader = None
@@ -448,7 +450,7 @@ def _drop(client: Any) -> None:
         below: Any = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
         sock = getattr(below, "_sock", None)
         if sock is not None:
-            below._sock = None
+            below._sock, below._closing = None, True
             sock.close()
         if hasattr(transport, "_ssl_protocol"):
             transport._closed = True
@@ -457,7 +459,8 @@ def _drop(client: Any) -> None:
 def _connections(client: Any) -> list[Any]:
     nodes = getattr(client, "nodes_manager", None)
     if nodes is not None:
-        return [one for node in nodes.nodes_cache.values() for one in node._connections]
+        known = [*nodes.nodes_cache.values(), *nodes.startup_nodes.values()]
+        return [one for node in known for one in node._connections]
     pools = client.pools if isinstance(client, _AtMaster) else [client.connection_pool]
     return [
         one

@@ -153,7 +153,7 @@ class RedisSessionStore:
             # Without a change of its own, nobody numbers rows in Redis.
             version=version if token else "",
         )
-        if not noted_down or self._access.version != version:
+        if not noted_down or (token and self._access.version != version):
             raise self._access.lost("follow the rows")
         self._changes.ended()
 
