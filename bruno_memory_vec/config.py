@@ -28,9 +28,11 @@ from bruno_memory_vec.config_sources import (
     unknown,
 )
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.urls import masked
+from bruno_memory_vec.indexers.urls import HIDDEN, is_secret, masked
 from bruno_memory_vec.prompts.token_bound import Counter
 from bruno_memory_vec.rows.bounds import Bounds
+
+__all__ = ["MemoryConfig", "masked", "one_config"]
 
 _URLS = ("url", "urls")
 
@@ -221,6 +223,10 @@ class MemoryConfig(BaseSettings):
                 found[field] = origin.format(variable=f"{PREFIX}{field.upper()}")
         return found
 
+    def shown(self) -> dict[str, Any]:
+        """Each field as a plain value that may be printed: ``***`` in place of secrets."""
+        return {name: _shown(name, getattr(self, name)) for name in type(self).model_fields}
+
     @property
     def bounds(self) -> Bounds:
         """How much one call may give to be stored."""
@@ -311,6 +317,15 @@ def _masked(value: Any) -> Any:
     if isinstance(value, str):
         return masked(value)
     return tuple(map(_masked, value)) if isinstance(value, tuple) else value
+
+
+def _shown(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, tuple):
+        return [_shown(name, one) for one in value]
+    secret = isinstance(value, SecretStr) or is_secret(name)
+    return HIDDEN if secret else masked(str(value))
 
 
 def one_config(config: Any, given: dict[str, Any]) -> MemoryConfig:

@@ -209,6 +209,12 @@ def test_a_printed_config_and_its_errors_hide_secrets(here: Path) -> None:
     for text in (repr(config), str(config), repr(several)):
         assert "hunter2" not in text
         assert "***" in text
+    shown = MemoryConfig.build(**values, qdrant_api_key="hunter2").shown()
+    assert list(shown) == list(MemoryConfig.model_fields)
+    assert shown["sessions"] == "rediss://:***@host:6379/0"
+    assert (shown["qdrant_api_key"], shown["recall_k"]) == ("***", 6)
+    assert "hunter2" not in str(shown)
+    assert several.shown()["urls"] == [config.shown()["url"], shown["sessions"]]
     with pytest.raises(InvalidInputError) as refusal:
         MemoryConfig.build(**values, read_only="hunter2")
     assert "hunter2" not in f"{refusal.value!r} {refusal.value} {refusal.value.__cause__!r}"

@@ -45,14 +45,14 @@ async def _doctor(out: Out, repair: bool, given: dict[str, str]) -> int:
     from bruno_core.utils.exceptions import BrunoError
 
     from bruno_memory_vec import Check, diagnose_store, repair_store
-    from bruno_memory_vec.config import MemoryConfig
+    from bruno_memory_vec.config import MemoryConfig, masked
     from bruno_memory_vec.errors import StoreLockedError, problem_and_fix
-    from bruno_memory_vec.indexers.urls import masked
     from bruno_memory_vec.surfaces.cli.opening import bars, existing
     from bruno_memory_vec.upkeep.check import PROBLEM, RESTORE
 
     config = MemoryConfig.build(**given)
-    settings = _settings(config, MemoryConfig.origins(**given))
+    origins, values = MemoryConfig.origins(**given), config.shown()
+    settings = {name: {"value": values[name], "from": origins[name]} for name in origins}
     if not out.as_json:
         # First, because they may be why there is no store.
         _print_settings(out, settings)
@@ -101,26 +101,6 @@ async def _doctor(out: Out, repair: bool, given: dict[str, str]) -> int:
     return 0 if sound else UNSOUND
 
 
-def _settings(config: MemoryConfig, origins: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """The value of each setting, without secrets, and where it comes from."""
-    from pydantic import SecretStr
-
-    from bruno_memory_vec.indexers.urls import HIDDEN, is_secret, masked
-
-    def shown(name: str, value: Any) -> Any:
-        if value is None or isinstance(value, (bool, int, float)):
-            return value
-        if isinstance(value, tuple):
-            return [shown(name, one) for one in value]
-        secret = isinstance(value, SecretStr) or is_secret(name)
-        return HIDDEN if secret else masked(str(value))
-
-    return {
-        name: {"value": shown(name, getattr(config, name)), "from": origin}
-        for name, origin in origins.items()
-    }
-
-
 def _print_settings(out: Out, settings: dict[str, dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -150,7 +130,7 @@ def _print(
     from rich.table import Table
     from rich.text import Text
 
-    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.config import masked
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.upkeep.check import NOTE, OK
 

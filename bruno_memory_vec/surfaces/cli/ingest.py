@@ -122,7 +122,7 @@ async def _ingest(
     skip_bad: bool,
     batch: int,
 ) -> int:
-    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.config import masked
     from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store import manifest
     from bruno_memory_vec.store.manifest import folder_of

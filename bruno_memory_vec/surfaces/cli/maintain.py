@@ -22,7 +22,7 @@ def maintain(store: Store = None, sessions: Sessions = None, json: Json = False)
 
 
 async def _maintain(out: Out, store: str | None, sessions: str | None) -> int:
-    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.config import masked
     from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store.manifest import IN_MEMORY
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.indexers.urls import masked
+from bruno_memory_vec.config import MemoryConfig, masked
 from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of

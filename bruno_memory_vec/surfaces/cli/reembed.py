@@ -40,7 +40,7 @@ def reembed(
 
 
 async def _reembed(out: Out, embedder: str, store: str | None, sessions: str | None) -> int:
-    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.config import masked
     from bruno_memory_vec.store.manifest import IN_MEMORY, of_one
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.reembedding.run import reembed as move

@@ -113,8 +113,8 @@ def execute(as_json: bool, work: Callable[[Out], Coroutine[Any, Any, int]]) -> N
     """Run a command and end with its exit code; our errors become a message, not a traceback."""
     from bruno_core.utils.exceptions import BrunoError
 
+    from bruno_memory_vec.config import masked
     from bruno_memory_vec.errors import problem_and_fix
-    from bruno_memory_vec.indexers.urls import masked
 
     out = Out(as_json)
     try:

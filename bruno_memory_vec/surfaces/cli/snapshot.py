@@ -27,7 +27,7 @@ def snapshot(
 
 
 async def _snapshot(out: Out, folder: Path, store: str | None) -> int:
-    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.config import masked
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.snapshots import snapshot_store
