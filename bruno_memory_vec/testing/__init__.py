@@ -3,6 +3,7 @@
 ====================================  ==========================================================
 :class:`HashEmbedder`                 vectors without a model or a download
 :class:`RowIndexConformance`          what a ``RowIndex`` has to do
+:class:`SearchesTextConformance`      what one that ``SearchesText`` has to do
 :class:`LexicalIndexConformance`      what a ``LexicalIndex`` has to do
 :class:`SessionStoreConformance`      what a ``SessionStore`` has to do
 :class:`MemoryConformance`            what bruno-core's ``MemoryInterface`` and its guide promise

@@ -150,3 +150,20 @@ async def test_the_doctor_says_what_the_server_lacks(url: str, tmp_path: Path) -
         "synchronous_commit",
         "full_page_writes",
     }
+
+
+async def test_pgvector_may_be_in_a_schema_of_its_own(
+    server_url: str, store_name: str, tmp_path: Path
+) -> None:
+    database = database_of(server_url)
+    await database.fetch("prepare", f'CREATE DATABASE "{store_name}"')
+    await database.close()
+    there = f"{server_url.rpartition('/')[0]}/{store_name}"
+    database = database_of(there)
+    await database.fetch("prepare", "CREATE SCHEMA extensions")
+    await database.fetch("prepare", "CREATE EXTENSION vector SCHEMA extensions")
+    await database.close()
+    sessions = str(tmp_path / "sessions")
+    async with open_memory(there, embedder="hash", sessions=sessions) as memory:
+        await memory.store_message(said("the red boat"), "talk", user_id="ana")
+        assert len(await memory.recall("boat", user_id="ana")) == 1

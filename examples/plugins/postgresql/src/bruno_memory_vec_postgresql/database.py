@@ -222,10 +222,13 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
         decoder=lambda since: since[0] + _EPOCH,
     )
     schema = await connection.fetchval(_VECTOR_SCHEMA)
-    if schema is not None:  # before the first store is made, there may be no such type
-        await connection.set_type_codec(
-            "vector", schema=schema, format="binary", encoder=bytes, decoder=bytes
-        )
+    if schema is None:  # before the first store is made, there may be no such type
+        return
+    await connection.set_type_codec(
+        "vector", schema=schema, format="binary", encoder=bytes, decoder=bytes
+    )
+    # Its type and operators have to be found, in whichever schema the database has them.
+    await connection.execute("SELECT set_config('search_path', quote_ident($1), FALSE)", schema)
 
 
 _VECTOR_SCHEMA = """
