@@ -72,8 +72,9 @@ class MemoryConfig(BaseSettings):
             every other error is raised. ``health()`` and the log say which was chosen, and why the
             ones before it were not. What is written to one is not in the others. From the
             environment: separated by spaces, or a JSON list.
-        embedder: "static" (default), "hash" (tests), or "sentence-transformers:NAME_OR_PATH", which
-            takes options after it: ``?dim=256&device=cpu`` (`resolve_embedder` lists them).
+        embedder: "static" (default), "hash" (tests), "sentence-transformers:NAME_OR_PATH",
+            "bruno-llm:PROVIDER/MODEL", both with options after it, such as ``?dim=256``
+            (`resolve_embedder` lists them), or another package's.
         sessions: where sessions, profiles and the hot context are, if not beside the rows: a folder
             (or ``sqlite:///its/absolute/path``) for one writing process, ``sqlite://:memory:``, or
             the URL of a server that many processes share. None: where the store of ``url`` keeps

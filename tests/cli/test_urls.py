@@ -139,6 +139,8 @@ def test_doctor_of_a_chain(run: Run, url: str, tmp_path: Path) -> None:
     assert told[0].startswith("qdrant://127.0.0.1:9/rows is away")
     assert told[1] == f"{url} is used"
     assert run("stats", "--json").json["totals"]["messages"] == 2
+    (file,) = tmp_path.glob("*.jsonl")
+    assert run("ingest", str(file), "--json").json["store"] == url
 
 
 CARELESS = """

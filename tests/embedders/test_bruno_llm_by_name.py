@@ -103,6 +103,13 @@ async def test_ollama(server: str) -> None:
     assert Server.asked[0][1] == {"model": "nomic-embed-text", "input": ["red boat", "red ship"]}
 
 
+async def test_a_dimension_that_bruno_llm_has_wrong(server: str) -> None:
+    spec = f"bruno-llm:ollama/all-minilm?base_url={server}"
+    with pytest.raises(EmbeddingError, match=r"says 384 .*\?dimension=768 behind its name"):
+        await embedded(spec, "red boat")
+    assert (await embedded(f"{spec}&dimension=768", "red boat")).shape == (1, 768)
+
+
 async def test_prompts_and_a_cut(server: str) -> None:
     spec = f"bruno-llm:ollama/x?dim=64&query_prompt=search_query:%20&base_url={server}"
     embedder = resolve_embedder(spec)

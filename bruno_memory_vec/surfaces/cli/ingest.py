@@ -149,7 +149,8 @@ async def _ingest(
         finally:
             if memory is not None:
                 await memory.close()
-    _report(out, tally, masked(config.url), file, started)
+    used = config if memory is None else memory.config
+    _report(out, tally, masked(used.url), file, started)
     return 0
 
 
