@@ -68,7 +68,7 @@ class RedisBytes:
         words: of a message.
         messages: in a hot context that is as long as it gets.
         user: a user's keys, with one session.
-        session: a session's own key.
+        session: a session's own key, and its place in the list of all.
         conversation: owner, next turn, staleness, active sessions; kept as long as the rows.
         context: the hot context of one conversation; it expires.
         row: of the store's own keys (the ledger), for each row: by how much they grow.
@@ -163,6 +163,8 @@ def _weighed(client: Any) -> dict[str, int]:
     for key in client.scan_iter(count=1_000):
         found = _TAG.search(key)
         tag = found[1] if found else "s"
+        if key.endswith("{s}:sessions"):
+            tag = "sid"  # the list of all sessions
         size = client.memory_usage(key, samples=0)
         is_context = tag == "c" and client.type(key) == "stream"
         total["context" if is_context else tag] += size

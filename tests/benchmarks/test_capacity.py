@@ -103,6 +103,15 @@ def test_a_row_is_measured_as_the_engine_writes_it() -> None:
     assert 5 < short.terms < 20 < long.terms  # a term, and a pair of neighbours
 
 
+def test_the_docs_quote_what_was_measured() -> None:
+    root = Path(__file__).parents[2]
+    report = json.loads((root / "benchmarks/results/capacity.json").read_text(encoding="utf-8"))
+    said = (root / "docs/scaling.md").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in markdown(report).splitlines() if line]
+    assert len(lines) > 50
+    assert not [line for line in lines if line not in said]
+
+
 @pytest.mark.redis_server
 def test_a_run_measures_and_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "capacity.json"
