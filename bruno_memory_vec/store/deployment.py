@@ -24,7 +24,7 @@ from bruno_memory_vec.store.manifest import scheme_of
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.lease import WriterLease
-from bruno_memory_vec.writing.projections import Progress
+from bruno_memory_vec.writing.projections import Problem, Progress
 
 _log = get_logger(__name__)
 
@@ -161,6 +161,22 @@ class Reembeds(Protocol):
 
     async def drop_others(self, config: MemoryConfig) -> None:
         """Remove every place but that of the store's rows. The store is closed."""
+        ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """A deployment that tells what its server lacks, for ``doctor``."""
+
+    async def diagnose(self, config: MemoryConfig) -> list[Problem]:
+        """What the server of ``config.url`` lacks, and what hinders the store. Empty if nothing.
+
+        It makes and changes nothing.
+
+        Raises:
+            StoreError: there is no store, or another's.
+            EngineError: the server does not answer.
+        """
         ...
 
 

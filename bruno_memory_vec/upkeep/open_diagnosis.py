@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 from bruno_core.utils.exceptions import BrunoError
@@ -18,7 +16,7 @@ from bruno_memory_vec.embedders.run import embed_texts, fingerprint_of
 from bruno_memory_vec.errors import FingerprintError, NotAStoreError, problem_and_fix
 from bruno_memory_vec.indexers.checked import unchecked
 from bruno_memory_vec.indexers.urls import masked
-from bruno_memory_vec.store.deployment import Made, TellsHowMade, deployment_of
+from bruno_memory_vec.store.deployment import Diagnoses, Made, TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import IN_MEMORY
 from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.check import NOTE, OK, PROBLEM, RESTORE, Check, guarded
@@ -30,15 +28,13 @@ from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.writing.projections import Problem
 from bruno_memory_vec.writing.reconcile import as_found
 
-Diagnose = Callable[[MemoryConfig], Awaitable[list[Problem]]]
-
 
 async def diagnose_open(config: MemoryConfig) -> list[Check]:
     """Check the store that ``config.url`` names. It is opened to read, and nothing is changed.
 
     What a check needs: a deployment that tells how a store was made (``TellsHowMade``), else the
-    embedder has to be named; one with a method ``diagnose(config) -> list[Problem]`` has what its
-    server lacks in the checks, too.
+    embedder has to be named. One that tells what its server lacks (``Diagnoses``) has that in the
+    checks, too.
 
     Returns:
         Checks of the store, the embedder, what the deployment tells, rows, ledger (whether all
@@ -61,10 +57,9 @@ async def diagnose_open(config: MemoryConfig) -> list[Check]:
             )
         checks.append(_store(config, made))
     checks.append(await guarded("embedder", lambda: _embedder(config, made)))
-    diagnose = cast("Diagnose | None", getattr(deployment, "diagnose", None))
-    if diagnose is not None:
+    if isinstance(deployment, Diagnoses):
         try:
-            found = await diagnose(config)
+            found = await deployment.diagnose(config)
         except BrunoError as error:
             found = [Problem("server", *problem_and_fix(error))]
         checks.extend(Check(one.part, PROBLEM, one.found, one.fix) for one in found)
