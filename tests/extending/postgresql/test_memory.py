@@ -15,7 +15,7 @@ from tests.extending.postgresql.stores import empty
 class OnServer(MemorySuite):
     @pytest_asyncio.fixture(autouse=True)
     async def _give_store(self, server_url: str) -> None:
-        self.url = f"{server_url}?schema=memory"
+        self.url = f"{server_url}?schema=memory&pool=2"
         await empty(self.url)
 
     async def open_memory(self, **settings: Any) -> VectorMemory:
