@@ -63,8 +63,9 @@ def engines(environment: Mapping[str, str]) -> dict[str, Address]:
     if server := environment.get("QDRANT_URL"):
         found["Qdrant server, Redis"] = Address(_with_name(server, "qdrant"), _REDIS)
     if server := environment.get("POSTGRES_URL"):
-        found["pgvector, SQLite"] = Address(server, _SQLITE)
-        found["pgvector, Redis"] = Address(server, _REDIS)
+        store = f"{server}{'&' if '?' in server else '?'}schema={{name}}"
+        found["pgvector, SQLite"] = Address(store, _SQLITE)
+        found["pgvector, Redis"] = Address(store, _REDIS)
     return found
 
 

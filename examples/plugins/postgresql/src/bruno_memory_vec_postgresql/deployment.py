@@ -65,12 +65,7 @@ class PostgreSQL:
         return Made(found.manifest.fingerprint, found.manifest.language or "none")
 
     async def diagnose(self, config: MemoryConfig) -> list[Problem]:
-        """What the server lacks, and what hinders the store; it changes nothing.
-
-        Raises:
-            EngineError: the server does not answer.
-            StoreError: there is no store, or a damaged one.
-        """
+        """As of :class:`~bruno_memory_vec.store.deployment.Diagnoses`."""
         from . import layout
 
         database = _database(settings_of(config.url))
