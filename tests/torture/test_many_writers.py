@@ -49,8 +49,8 @@ async def test_processes_and_redis_die_while_four_write(
     dice = random.Random(seed)
     with Processes(shared_rows, impatient(redis_server.url), tmp_path / "log", seed) as processes:
         processes.start(_PROCESSES - 1)
-        for fault in amount(["redis", "kill", "flush"], ["redis", "kill", "flush"] * 20):
-            working = asyncio.create_task(processes.work(amount(1.0, 5.0)))
+        for fault in amount(["redis", "kill", "flush"], ["redis", "kill", "flush"] * 8):
+            working = asyncio.create_task(processes.work(amount(1.0, 4.0)))
             await asyncio.sleep(dice.uniform(0.2, 0.6))
             if fault == "redis":
                 redis_server.kill()
