@@ -18,7 +18,8 @@ def test_servers_are_measured_where_the_environment_names_them() -> None:
     assert "Qdrant server, Redis" not in engines({})
     found = engines({"QDRANT_URL": "https://host:6333/", "POSTGRES_URL": "postgresql://me@host/db"})
     assert found["Qdrant server, Redis"] == Address("qdrants://host:6333/{name}", "{redis}")
-    assert found["pgvector, Redis"] == Address("postgresql://me@host/db", "{redis}")
+    store = "postgresql://me@host/db?schema={name}"
+    assert found["pgvector, Redis"] == Address(store, "{redis}")
     assert engines({"QDRANT_URL": "http://host:6333"})["Qdrant server, Redis"].url == (
         "qdrant://host:6333/{name}"
     )
