@@ -21,13 +21,21 @@ SAID = [
 ]
 
 
-@pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, lines: Any) -> str:
-    """The URL of a filled store in Qdrant's local mode; the current directory is empty."""
+@pytest.fixture(params=["local", pytest.param("server", marks=pytest.mark.qdrant_server)])
+def url(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    lines: Any,
+) -> str:
+    """The URL of a filled store in Qdrant; the current directory is empty."""
     pytest.importorskip("qdrant_client", reason='needs pip install "bruno-memory-vec[qdrant]"')
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     url = f"qdrant+local:{tmp_path / 'store'}"
+    if request.param == "server":
+        url = request.getfixturevalue("qdrant_store").url
     file = lines(*({**one, "conversation_id": "talk"} for one in SAID))
     assert run("ingest", str(file), "--store", url, "--embedder", "hash").code == 0
     return url
@@ -70,7 +78,7 @@ def test_doctor_tells_what_is_wrong(run: Run, url: str, tmp_path: Path) -> None:
     """The rows of a conversation belong to another user than the sessions say."""
     import sqlite3
 
-    (file,) = (tmp_path / "store").rglob("sessions.sqlite")
+    (file,) = tmp_path.rglob("sessions.sqlite")
     with sqlite3.connect(file) as sessions:
         changed = sessions.execute("UPDATE conversations SET user_id = 'eve'")
         assert changed.rowcount == 1
@@ -102,22 +110,26 @@ def test_a_server_that_is_away(run: Run) -> None:
 def test_doctor_tells_where_settings_come_from(
     run: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    local = url.startswith("qdrant+local:")
+    # A server may want its own key, and none without TLS.
+    key = "qdrant_api_key = 'hunter2'\n" if local else ""
     (tmp_path / "here" / "bruno-memory.toml").write_text(
-        f"url = '{url}'\nrecall_k = 3\nqdrant_api_key = 'hunter2'\n"
-        "sessions = 'redis://ana:hunter2@host'\n"
+        f"url = '{url}'\nrecall_k = 3\n{key}sessions = 'redis://ana:hunter2@host'\n"
     )
     monkeypatch.setenv("BRUNO_MEMORY_MAX_MESSAGES", "7")
-    place = str(tmp_path / "store" / "sessions")
+    (file,) = tmp_path.rglob("sessions.sqlite")
+    place = str(file.parents[1])
     arguments = ("doctor", "--embedder", "hash", "--sessions", place)
     settings = run(*arguments, "--json").json["settings"]
-    file = f"file ({tmp_path / 'here' / 'bruno-memory.toml'})"
-    assert settings["url"] == {"value": url, "from": file}
+    origin = f"file ({tmp_path / 'here' / 'bruno-memory.toml'})"
+    assert settings["url"] == {"value": url, "from": origin}
     assert settings["embedder"] == {"value": "hash", "from": "argument"}
     assert settings["sessions"] == {"value": place, "from": "argument"}
     assert settings["max_messages"] == {
         "value": 7, "from": "environment (BRUNO_MEMORY_MAX_MESSAGES)"
     }  # fmt: skip
-    assert settings["qdrant_api_key"] == {"value": "***", "from": file}
+    if local:
+        assert settings["qdrant_api_key"] == {"value": "***", "from": origin}
     assert settings["profile"] == {"value": "balanced", "from": "default"}
     told = run(*arguments)
     assert told.code == 0, told.out
