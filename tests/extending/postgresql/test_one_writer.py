@@ -13,12 +13,14 @@ from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import StoreError, StoreLockedError
 from tests.extending.postgresql.stores import database_of
 
-_HOLDERS = """
-SELECT pg_terminate_backend(l.pid, 10000) FROM pg_locks l
-WHERE l.locktype = 'advisory' AND l.granted AND l.database =
-    (SELECT oid FROM pg_database WHERE datname = current_database())
+_OF_THE_LOCK = """
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (l.classid::int8 << 32 | l.objid::int8) = $1
 """
+_HOLDERS = f"SELECT pg_terminate_backend(l.pid, 10000) {_OF_THE_LOCK}"
+_LAST_ASKED = f"SELECT a.query_start {_OF_THE_LOCK}"
 
 
 def said(text: str) -> Message:
@@ -95,6 +97,24 @@ async def test_a_lock_that_another_process_had_meanwhile_is_not(url: str, tmp_pa
     with pytest.raises(StoreError, match="another process has written"):
         await memory.recall("one", user_id="ana")
     await memory.close()
+
+
+async def test_the_connection_of_the_lock_is_asked_whether_it_is_there(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bruno_memory_vec_postgresql import guard
+    from bruno_memory_vec_postgresql.statement import hash_of
+
+    monkeypatch.setattr(guard, "TRUSTED_SECONDS", 0.0)
+    database = database_of(url)
+    key = hash_of(f"write {database.settings.schema}")
+    async with await opened(url, tmp_path) as memory:
+        await memory.store_message(said("one"), "talk", user_id="ana")
+        before = await database.fetchval("look", _LAST_ASKED, key)
+        assert before is not None
+        await memory.store_message(said("two"), "talk")
+        assert await database.fetchval("look", _LAST_ASKED, key) > before
+    await database.close()
 
 
 def test_one_event_loop_after_the_other(url: str, tmp_path: Path) -> None:

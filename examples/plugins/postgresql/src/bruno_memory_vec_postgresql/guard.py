@@ -26,6 +26,8 @@ from .statement import hash_of
 # Seconds in which the server notes that an earlier connection of this process has ended.
 _FREED_WITHIN = 2.0
 _BETWEEN = 0.05
+#: For how long a connection that has answered is taken to hold the lock.
+TRUSTED_SECONDS = 10.0
 
 
 class Guard:
@@ -41,6 +43,7 @@ class Guard:
         self._connection: asyncpg.Connection | None = None
         # Lets the connection end with its event loop; the next one takes the lock again.
         self._ending: AsyncGenerator[None, None] | None = None
+        self._answered = 0.0
         # Whether this process has had the lock before.
         self._taken = False
         self._alone = LoopLock()
@@ -56,8 +59,19 @@ class Guard:
             BackendUnavailable: the server is away.
         """
         async with self._alone:
+            if self._held and time.monotonic() - self._answered > TRUSTED_SECONDS:
+                await self._ask()
             if not self._held:
                 await self._take_anew()
+
+    async def _ask(self) -> None:
+        """Drop the connection unless it answers: the network may have lost it without a word."""
+        assert self._connection is not None
+        try:
+            await self._connection.execute("SELECT 1")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError):
+            self._drop_connection()
+        self._answered = time.monotonic()
 
     async def _take_anew(self) -> None:
         again = self._taken
@@ -73,6 +87,7 @@ class Guard:
                 raise self._database.failed("lock the store", error) from error
             raise
         self._connection, self._refusal, self._taken = connection, None, True
+        self._answered = time.monotonic()
         self._ending = await closing_at_loop_end(partial(_end, connection))
 
     async def _take(self, connection: asyncpg.Connection, again: bool) -> None:

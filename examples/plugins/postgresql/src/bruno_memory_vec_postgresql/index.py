@@ -40,6 +40,10 @@ _PAGE = 2_000
 # More rows than this are analysed and laid out in a thread.
 _ROWS_ON_THE_LOOP = 32
 _SEQS = "int8[]"
+# A change of so many rows may take twice as long as a small one before it counts as hanging.
+_ROWS_A_TIMEOUT = 1_000
+# Seconds. What upkeep does takes as long as it takes.
+_UPKEEP_TIMEOUT = 86_400.0
 
 
 class PostgreSQLIndex:
@@ -136,7 +140,8 @@ ON CONFLICT (key) DO UPDATE SET {setting} WHERE held.seq <= excluded.seq"""
 
     async def _execute(self, operation: str, text: str, records: Sequence[Sequence[Any]]) -> None:
         # One transaction, and as good as one round trip.
-        await self.database.call(operation, lambda c: c.executemany(text, records))
+        timeout = self.database.settings.timeout * (1 + len(records) / _ROWS_A_TIMEOUT)
+        await self.database.call(operation, lambda c: c.executemany(text, records, timeout=timeout))
 
     # Searching
 
@@ -313,9 +318,9 @@ WHERE {asked} AND (seq, key) > {place} ORDER BY seq, key LIMIT {_PAGE}"""
                 await connection.execute(
                     f"CREATE INDEX CONCURRENTLY IF NOT EXISTS rows_hnsw ON {rows} "
                     "USING hnsw (vector vector_ip_ops)",
-                    timeout=None,
+                    timeout=_UPKEEP_TIMEOUT,
                 )
-            await connection.execute(f"VACUUM (ANALYZE) {rows}", timeout=None)
+            await connection.execute(f"VACUUM (ANALYZE) {rows}", timeout=_UPKEEP_TIMEOUT)
 
         await self.database.call("maintain", work)
         return Maintenance(runs=1, details={"rows": count, "hnsw": made})
