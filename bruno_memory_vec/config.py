@@ -40,7 +40,7 @@ _URLS = ("url", "urls")
 def _named(folder: Any) -> Any:
     if isinstance(folder, str) and not folder.strip():
         raise ValueError("an empty text names no folder")  # Path("") would be the current one
-    return folder
+    return Path(folder) if isinstance(folder, str) and "://" not in folder else folder
 
 
 def _listed(urls: Any) -> Any:
@@ -87,7 +87,8 @@ class MemoryConfig(BaseSettings):
         embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
             A longer call fails with an EmbeddingError, and later writes go on.
         embedding_cache: a folder that caches the vectors of slow embedders, for all stores that
-            name it. None: no cache. The static embedder is faster than a cache and has none.
+            name it, or the URL of a Redis that many machines share. None: no cache. The static
+            embedder is faster than a cache and has none.
         embedding_cache_mb: how large its file may grow, in MiB.
         profile: a recall profile by name, or the path of a TOML file.
         recall_cache_mb: size in MiB of the cache of rows of recently active users. A user with
@@ -132,7 +133,7 @@ class MemoryConfig(BaseSettings):
     without_sessions: Literal["refuse", "rows"] = "refuse"
     qdrant_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
-    embedding_cache: Annotated[Path, BeforeValidator(_named)] | None = None
+    embedding_cache: Annotated[Path | str, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
     profile: str = Field(default="balanced", min_length=1)
     recall_cache_mb: int = Field(default=160, ge=0, le=1_000_000)

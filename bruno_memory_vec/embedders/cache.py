@@ -1,4 +1,4 @@
-"""An embedder with a cache of its vectors on disk."""
+"""An embedder with a cache of its vectors, on disk or in a Redis that processes share."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bruno_memory_vec.embedders.bruno import BrunoEmbedder
 from bruno_memory_vec.embedders.protocol import Embedder, EmbedKind, Fingerprint, KnowsShare
 from bruno_memory_vec.embedders.run import checked_vectors
 from bruno_memory_vec.embedders.vector_file import VectorFile
+from bruno_memory_vec.embedders.vector_redis import VectorRedis
 from bruno_memory_vec.errors import InvalidInputError
 
 #: Default bound of a cache: about 300,000 vectors of 384 dimensions.
@@ -44,8 +45,10 @@ class CachedEmbedder:
 
     Args:
         inner: the embedder, sync or async. A fast one such as `StaticEmbedder` gains nothing.
-        folder: where the cache's file is; made at the first use.
-        max_bytes: bound of its size. The least recently used vectors are evicted first.
+        folder: where the cache's file is; made at the first use. Or the URL of a Redis
+            (:mod:`bruno_memory_vec.embedders.vector_redis`), which many machines can share.
+        max_bytes: bound of the file's size. The least recently used vectors are evicted first. A
+            Redis has a bound of its own (``maxmemory``).
 
     Raises:
         InvalidInputError: `folder` is not usable as one, or `max_bytes` is below 1 MiB.
@@ -57,7 +60,11 @@ class CachedEmbedder:
                 "max_bytes", f"is {max_bytes!r}", fix=f"Give at least {_MIN_BYTES} bytes (1 MiB)."
             )
         self._inner = inner
-        self._file = VectorFile(cache_folder(folder), max_bytes)
+        self._file: VectorFile | VectorRedis
+        if is_url(folder):
+            self._file = VectorRedis(str(folder))
+        else:
+            self._file = VectorFile(cache_folder(folder), max_bytes)
         self._counting = Lock()
         self._hits = 0
         self._misses = 0
@@ -156,6 +163,11 @@ class CachedEmbedder:
         pairs = zip(asked.missing, vectors, strict=True)
         self._file.put({key: vector for key, vector in pairs if vector.any()})
         return asked.vectors
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a cache is a server's, and no folder."""
+    return isinstance(place, str) and "://" in place
 
 
 def cache_folder(folder: str | Path) -> Path:

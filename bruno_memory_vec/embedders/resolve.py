@@ -9,7 +9,7 @@ from bruno_core.interfaces import EmbeddingInterface
 from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.bruno import BrunoEmbedder
-from bruno_memory_vec.embedders.cache import MAX_BYTES, CachedEmbedder, cache_folder
+from bruno_memory_vec.embedders.cache import MAX_BYTES, CachedEmbedder, cache_folder, is_url
 from bruno_memory_vec.embedders.model2vec import Model2VecEmbedder
 from bruno_memory_vec.embedders.options import read_options
 from bruno_memory_vec.embedders.protocol import Embedder
@@ -70,7 +70,7 @@ def resolve_embedder(
             ``?dim=256&device=cpu&precision=fp16&batch_size=64&revision=main``, also
             ``query_prompt`` and ``document_prompt``, with ``%20`` for a space
             and ``%26`` for an ampersand.
-        cache: the folder of a `CachedEmbedder`; no cache when None. The static embedder is
+        cache: the folder or URL of a `CachedEmbedder`; no cache when None. The static embedder is
             faster than a cache and gets none.
         cache_bytes: bound of the cache's size.
 
@@ -79,7 +79,7 @@ def resolve_embedder(
             usable; the message says what is allowed. Or another package's cannot be loaded.
         MissingDependencyError: a package that it needs is not installed.
     """
-    if cache is not None:
+    if cache is not None and not is_url(cache):
         cache_folder(cache)  # refuse a bad folder even if the embedder needs no cache
     embedder = _embedder(spec)
     if cache is None or isinstance(embedder, (StaticEmbedder, CachedEmbedder)):

@@ -101,7 +101,7 @@ class VectorFile:
                     if row is None:
                         continue
                     used, mark, vector = row
-                    if not _whole(key, mark, vector, dimension):
+                    if not whole(key, mark, vector, dimension):
                         broken += 1
                         continue
                     found[key] = np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
@@ -126,7 +126,7 @@ class VectorFile:
                 rows = []
                 for key in keys:
                     vector = np.ascontiguousarray(vectors[key], dtype="<f4").tobytes()
-                    rows.append((key, int(time.time()), _mark(key, vector), vector))
+                    rows.append((key, int(time.time()), mark_of(key, vector), vector))
                 with _Transaction(connection):
                     self._evict(connection, len(rows) * largest)
                     connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?,?,?,?)", rows)
@@ -328,12 +328,16 @@ class _Transaction:
             self._connection.execute("ROLLBACK")
 
 
-def _mark(key: bytes, vector: bytes) -> bytes:
+def mark_of(key: bytes, vector: bytes) -> bytes:
+    """A checksum of 8 bytes over a vector and its key."""
     return hashlib.blake2b(vector, key=key, digest_size=8).digest()
 
 
-def _whole(key: bytes, mark: Any, vector: Any, dimension: int) -> bool:
-    return isinstance(vector, bytes) and len(vector) == 4 * dimension and mark == _mark(key, vector)
+def whole(key: bytes, mark: Any, vector: Any, dimension: int) -> bool:
+    """Whether what was stored is the vector of this key, of float32 (dimension,)."""
+    return (
+        isinstance(vector, bytes) and len(vector) == 4 * dimension and mark == mark_of(key, vector)
+    )
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

@@ -165,7 +165,7 @@ def pinned(config: MemoryConfig) -> MemoryConfig:
     sessions = None if config.sessions is None else folder_of_sessions(config.sessions)
     if sessions is not None:
         absolute["sessions"] = str(sessions)
-    if cache is not None and not cache.is_absolute():
+    if isinstance(cache, Path) and not cache.is_absolute():
         absolute["embedding_cache"] = cache.expanduser().absolute()
     changed = {name: value for name, value in absolute.items() if value != getattr(config, name)}
     return config.model_copy(update=changed) if changed else config
