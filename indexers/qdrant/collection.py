@@ -115,7 +115,7 @@ async def described(server: Server, name: str) -> Collection:
         manifest if isinstance(manifest, dict) else None,
         sessions if isinstance(sessions, str) else None,
         None if dense is None else int(dense.size),
-        words is not None and str(words.modifier) == "idf",
+        words is not None and words.modifier is not None and words.modifier.value == "idf",
     )
 
 
@@ -286,7 +286,7 @@ async def problems(server: Server, name: str) -> list[tuple[str, str]]:
             )
         )
     info = await server.call("open", lambda client: client.get_collection(name))
-    if str(info.status) == "red":
+    if info.status.value == "red":
         found.append((f"its optimizer failed: {info.optimizer_status}", "See the server's log."))
     strict = info.config.strict_mode_config
     if strict is not None and strict.enabled:

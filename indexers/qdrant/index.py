@@ -511,7 +511,7 @@ class QdrantIndex:
             "local": self.server.settings.is_local,
             "collection": self.collection,
             "rows": await self.count(EVERYONE, RowFilter()),
-            "status": str(info.status),
+            "status": info.status.value,
             "segments": info.segments_count,
             "indexed_vectors": info.indexed_vectors_count,
             "per_user_weights": self.server.version >= PER_USER_WEIGHTS,
