@@ -24,6 +24,7 @@ class TestLocalMode(LocalMode, RecallConformance):
     pass
 
 
+@pytest.mark.slow
 class TestLocalModeListing(LocalMode, ListingConformance):
     pass
 
@@ -61,6 +62,7 @@ class TestServerListing(OnServer, ListingConformance):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.qdrant_server
 class TestSearchedByTheServer(OnServer, RecallConformance):
     """As :class:`TestSearchedByTheEngine`."""

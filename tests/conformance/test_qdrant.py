@@ -115,6 +115,7 @@ class TestServerByGrpc(ByGrpc, RowIndexConformance):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.qdrant_server
 class TestServerTextByGrpc(ByGrpc, SearchesTextConformance):
     pass
