@@ -27,7 +27,8 @@ _NAMED = ("kind", "user_id", "conversation_id", "id", "turn")
 _COLUMNS = ("seq", *_NAMED, "updated_at", *USED, CHECKSUM)
 # Of the checksum: that of the vector and the uses, which does not change with the seq.
 _LOW = np.int64(0xFFFFFFFF)
-_ODD = np.int64(0x9E3779B1)
+#: Makes one number of two.
+ODD = np.int64(0x9E3779B1)
 
 
 @dataclass(slots=True)
@@ -154,7 +155,7 @@ def _outline(rows: pa.Table, embedded: bool) -> Outline:
         rows.column("seq").to_numpy(),
         np.array(keys, np.uint64),
         np.array(places, np.uint64),
-        last + count * _ODD if embedded else rows.column(CHECKSUM).to_numpy() & _LOW,
+        last + count * ODD if embedded else rows.column(CHECKSUM).to_numpy() & _LOW,
         rows.column("updated_at").cast(pa.int64()).to_numpy(),
         users,
         conversations,

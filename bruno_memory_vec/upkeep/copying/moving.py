@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import EngineError
-from bruno_memory_vec.indexers.checked import unchecked
+from bruno_memory_vec.indexers.checked import readable, unchecked
 from bruno_memory_vec.indexers.checksum import USED, changed, checksums, with_checksums
 from bruno_memory_vec.indexers.protocols import RowIndex
-from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.indexers.snapshot import LOADED
+from bruno_memory_vec.upkeep.copying.comparison import ODD
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
@@ -74,10 +75,12 @@ async def move(
 async def unlike(
     source: RowIndex,
     target: RowIndex,
+    scope: Scope,
     here: NDArray[np.int64],
     there: NDArray[np.int64],
     *,
     embedded: bool,
+    whole: bool,
     told: Told,
 ) -> NDArray[np.int64]:
     """Read rows from both stores, and return the ``seq`` in the source of those that differ.
@@ -87,53 +90,97 @@ async def unlike(
     Args:
         source: the rows of the source.
         target: those of the target.
+        scope: whose rows these are.
         here: int64 (n,), the ``seq`` of rows in the source, ascending.
         there: int64 (n,), the ``seq`` of the same rows in the target.
         embedded: the target's vectors were made anew, and are not compared.
-        told: called with how many rows are done.
+        whole: they are most of the scope's rows, so one pass over all of them is faster.
+        told: called with how many rows are done, of both stores.
 
     Raises:
         EngineError: one of the stores cannot be read.
     """
-    differ = [np.empty(0, np.int64)]
-    for start in range(0, len(here), ROWS_AT_ONCE):
-        mine, theirs = here[start : start + ROWS_AT_ONCE], there[start : start + ROWS_AT_ONCE]
-        ours = await unchecked(source).read(EVERYONE, RowFilter(), LOADED, seqs=mine.tolist())
-        other = await unchecked(target).read(EVERYONE, RowFilter(), LOADED, seqs=theirs.tolist())
-        differ.append(await asyncio.to_thread(_unlike, ours, other, mine, theirs, embedded))
-        told(start + len(mine))
-    return np.concatenate(differ)
-
-
-def _unlike(
-    ours: pa.Table,
-    other: pa.Table,
-    mine: NDArray[np.int64],
-    theirs: NDArray[np.int64],
-    embedded: bool,
-) -> NDArray[np.int64]:
-    ours = ours.sort_by("seq")
-    known: NDArray[np.int64] = ours.column("seq").to_numpy()
-    # Where each of the source's rows is in the target.
-    wanted = theirs[np.searchsorted(mine, known)]
-    seqs = other.column("seq").to_numpy()
-    order = np.argsort(seqs)
-    at = np.searchsorted(seqs, wanted, sorter=order).clip(max=max(len(seqs) - 1, 0))
-    if not len(seqs):
-        return known
-    at = order[at]
-    there = seqs[at] == wanted
-    other = other.take(at)
-    # What is stored there has to fit its own checksum, too.
-    differs = ~there | changed(other) | (_identity(ours, embedded) != _identity(other, embedded))
-    for name in USED:
-        differs |= pc.not_equal(ours.column(name), other.column(name)).to_numpy()
-    found: NDArray[np.int64] = known[differs]
+    mine = await _states(source, scope, here, embedded, whole, told)
+    theirs = await _states(
+        target, scope, there, embedded, whole, lambda done: told(len(here) + done)
+    )
+    known = np.flatnonzero(np.isin(here, mine.seq))
+    ours, other = mine.at(here[known]), theirs.at(there[known])
+    same = (ours.identity == other.identity) & (ours.used == other.used)
+    # What is stored there has to be there, and to fit its own checksum, too.
+    found: NDArray[np.int64] = here[known[~(same & other.fits)]]
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _States:
+    """What is compared of rows; arrays of one length, by ``seq``, ascending.
+
+    Attributes:
+        seq: int64, of the rows.
+        identity: int64, their checksums as if their ``seq`` were 0: a copy has the same.
+        used: int64, a number for their uses.
+        fits: bool, whether they are as they were stored.
+    """
+
+    seq: NDArray[np.int64]
+    identity: NDArray[np.int64]
+    used: NDArray[np.int64]
+    fits: NDArray[np.bool_]
+
+    def at(self, seqs: NDArray[np.int64]) -> _States:
+        """Those of these rows, in this order; a row that is not here does not fit."""
+        if not len(self.seq):
+            nothing = np.zeros(len(seqs), np.int64)
+            return _States(seqs, nothing, nothing, np.zeros(len(seqs), bool))
+        at = np.searchsorted(self.seq, seqs).clip(max=len(self.seq) - 1)
+        fits = self.fits[at] & (self.seq[at] == seqs)
+        return _States(seqs, self.identity[at], self.used[at], fits)
+
+
+async def _states(
+    rows: RowIndex,
+    scope: Scope,
+    seqs: NDArray[np.int64],
+    embedded: bool,
+    whole: bool,
+    told: Told,
+) -> _States:
+    parts, done = [_States(*(np.empty(0, kind) for kind in (int, int, int, bool)))], 0
+    async for table in _tables(rows, scope, seqs, whole):
+        parts.append(await asyncio.to_thread(_state, table, embedded))
+        done += table.num_rows
+        told(min(done, len(seqs)))
+    seq, identity, used, fits = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("seq", "identity", "used", "fits")
+    )
+    order = np.argsort(seq)
+    return _States(seq[order], identity[order], used[order], fits[order])
+
+
+async def _tables(
+    rows: RowIndex, scope: Scope, seqs: NDArray[np.int64], whole: bool
+) -> AsyncIterator[pa.Table]:
+    """The rows of these ``seq``, or all of the scope, with all columns; in any order."""
+    if whole:
+        async for batch in unchecked(rows).after(-1, LOADED, scope):
+            if batch.num_rows:
+                yield readable(pa.Table.from_batches([batch]))
+        return
+    for start in range(0, len(seqs), ROWS_AT_ONCE):
+        part = seqs[start : start + ROWS_AT_ONCE].tolist()
+        yield readable(await unchecked(rows).read(EVERYONE, RowFilter(), LOADED, seqs=part))
+
+
+def _state(rows: pa.Table, embedded: bool) -> _States:
+    count, last = (rows.column(name).cast(pa.int64()).to_numpy() for name in USED)
+    seq = rows.column("seq").to_numpy()
+    return _States(seq, _identity(rows, embedded), last + count * ODD, ~changed(rows))
+
+
 def _identity(rows: pa.Table, embedded: bool) -> NDArray[np.int64]:
-    """The checksum of each row as if its ``seq`` were 0: a copy of it has the same."""
+    """The checksum of each row as if its ``seq`` were 0; where embedded, without the vector."""
     at = rows.schema.get_field_index("seq")
     zeros = pa.array(np.zeros(rows.num_rows, np.int64))
     rows = rows.set_column(at, rows.schema.field(at), zeros)

@@ -349,10 +349,12 @@ class _Copy:
             suspects = await unlike(
                 source.rows,
                 target.rows,
+                self._scope,
                 here,
                 there,
                 embedded=self._embedder is not None,
-                told=self._telling("verifying rows", len(here)),
+                whole=2 * len(here) > max(len(mine), len(theirs)),
+                told=self._telling("verifying rows", 2 * len(here)),
             )
             verified = np.setdiff1d(np.union1d(verified, here), suspects)
             if not (len(found.to_copy) or len(suspects) or len(gone)):
