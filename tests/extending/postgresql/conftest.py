@@ -11,9 +11,9 @@ from tests.extending.packages import installed
 from tests.servers.postgres_server import PostgresServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the plug-in is installed."""
+    """Where the plug-in is installed, for the tests of this folder only."""
     pytest.importorskip("asyncpg", reason="needs the client: pip install asyncpg")
     with installed("postgresql", tmp_path_factory.mktemp("postgresql-plugin")) as site:
         yield site
