@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.testing import ListingConformance, RecallConformance
+from bruno_memory_vec.testing import ListingConformance, MemoryConformance, RecallConformance
 
 if TYPE_CHECKING:
     from tests.servers.redis_cluster import RedisCluster
@@ -36,9 +36,11 @@ class InFolder:
 class TestFolder(WithRedis, InFolder, RecallConformance): ...
 
 
+@pytest.mark.slow
 class TestFolderListing(WithRedis, InFolder, ListingConformance): ...
 
 
+@pytest.mark.slow
 class TestFolderWithSQLiteElsewhere(InFolder, ListingConformance):
     @pytest.fixture(autouse=True)
     def _sessions(self, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -61,7 +63,11 @@ class InQdrant:
         return await open_memory(url, embedder="hash", sessions=self.sessions, **settings)
 
 
-class TestQdrant(WithRedis, InQdrant, RecallConformance): ...
+class TestQdrant(WithRedis, InQdrant, MemoryConformance): ...
+
+
+@pytest.mark.slow
+class TestQdrantRecall(WithRedis, InQdrant, RecallConformance): ...
 
 
 class TestQdrantListing(InQdrant, ListingConformance):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bruno_memory_vec import MemoryConfig
+from bruno_memory_vec import MemoryConfig, open_memory
 from bruno_memory_vec.errors import InvalidInputError, NotAStoreError, StoreLockedError
 from bruno_memory_vec.sessions.choice import folder_of_sessions, session_store_of
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.sqlite_sessions import SQLiteSessions
+from bruno_memory_vec.upkeep.diagnosis import diagnose_store
+from tests.durability.support import message
 from tests.extending.conftest import Install, install
 
 __all__ = ["install"]
@@ -98,3 +100,26 @@ def test_one_that_cannot_be_loaded_is_named(install: Install) -> None:
     install("1 / 0", {"bruno_memory_vec.session_stores": "mine = plugin:Mine"})
     with pytest.raises(InvalidInputError, match=r"'plugin:Mine'.*ZeroDivisionError"):
         session_store_of("mine://x")
+
+
+async def test_a_folder_whose_sessions_are_elsewhere(tmp_path: Path) -> None:
+    """They have the folder's name for them, which a copy of the folder does not have."""
+    store, sessions = str(tmp_path / "store"), str(tmp_path / "sessions")
+    async with open_memory(store, embedder="hash", sessions=sessions) as memory:
+        await memory.store_message(message("one"), "talk", user_id="ana")
+        session = await memory.create_session("ana")
+        await memory.snapshot(tmp_path / "copy")
+    assert not (tmp_path / "store" / "sessions.sqlite").exists()
+    name = (tmp_path / "store" / "sessions.name").read_text().strip()
+    assert os.listdir(sessions) == [name]
+    assert not (tmp_path / "copy" / "sessions.name").exists()
+    async with open_memory(store, embedder="hash", sessions=sessions) as memory:
+        assert await memory.get_session(session.session_id) is not None
+        assert [one.content for one in await memory.retrieve_messages("talk")] == ["one"]
+    async with open_memory(str(tmp_path / "copy"), embedder="hash", sessions=sessions) as copy:
+        assert await copy.get_session(session.session_id) is None
+        context = await copy.get_context("ana", "talk")
+        assert [one.content for one in context.messages] == ["one"]
+    assert len(os.listdir(sessions)) == 2
+    checks = await diagnose_store(store, sessions=sessions)
+    assert [check for check in checks if check.state == "problem"] == []

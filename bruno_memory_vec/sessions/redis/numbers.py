@@ -122,6 +122,9 @@ class Numbers:
         Raises:
             SessionsLost: the store has to be made anew from the rows first.
         """
+        if not self._changes.token:  # rows that have their turns
+            await self._changes.live()
+            await self._access.connections.run("note a change", self._changes.opening((), ()))
         keys = [self._access.keys.own("meta"), self._access.keys.own("changes")]
         values = (count, self._least, self._changes.token, self._access.seq_gap)
         version = self._access.version
