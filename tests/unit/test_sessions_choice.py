@@ -121,5 +121,5 @@ async def test_a_folder_whose_sessions_are_elsewhere(tmp_path: Path) -> None:
         context = await copy.get_context("ana", "talk")
         assert [one.content for one in context.messages] == ["one"]
     assert len(os.listdir(sessions)) == 2
-    checks = await diagnose_store(store, sessions=sessions)
+    checks = await diagnose_store(store, embedder="hash", sessions=sessions)
     assert [check for check in checks if check.state == "problem"] == []
