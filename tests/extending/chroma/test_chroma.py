@@ -7,6 +7,7 @@ installed these tests run, as in the step ``chroma`` of ``.ci/run``.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from bruno_memory_vec.errors import (
     BackendUnavailable,
     FingerprintError,
     InvalidInputError,
+    StoreError,
     StoreLockedError,
 )
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -136,6 +138,17 @@ async def test_a_store_is_one_process_s_and_one_embedder_s(tmp_path: Path) -> No
         assert (await memory.recall("kept", user_id="ana"))[0].content == "kept"
         assert (await memory.maintain()).problems == ()
         assert (await memory.health())["status"] == "ok"
+
+
+async def test_without_chromadb_the_line_to_install_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "chromadb", None)
+    with pytest.raises(StoreError, match=r"pip install 'chromadb"):
+        await open_memory(url(tmp_path), embedder="hash")
+    monkeypatch.undo()
+    async with open_memory(url(tmp_path), embedder="hash"):
+        pass
 
 
 async def test_a_damaged_chroma_says_so(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bruno_memory_vec.errors import (
     IndexDamaged,
     InvalidInputError,
     NotAStoreError,
+    StoreError,
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.cache import CachedIndex
@@ -129,10 +130,9 @@ def _client(folder: Path) -> Any:
         # It takes a second, and is needed only here.
         chromadb = importlib.import_module("chromadb")
     except ImportError as error:
-        raise InvalidInputError(
-            "url",
-            "chroma:// needs the package chromadb",
-            fix="Run: pip install bruno-memory-vec-chroma",
+        raise StoreError(
+            "the package 'chromadb' is not installed",
+            fix="Run: pip install 'chromadb>=1.5.9'",
             cause=error,
         ) from error
     settings = chromadb.Settings(anonymized_telemetry=False)
