@@ -17,6 +17,7 @@ from tests.amounts import amount
 from tests.faults.load import impatient
 from tests.faults.processes import Processes
 from tests.servers.fixtures import SharedRows, SharedStore
+from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 from tests.torture.conftest import counts
 
@@ -35,6 +36,17 @@ async def test_four_processes_write_to_one_store(shared_store: SharedStore, tmp_
     with Processes(
         shared_store.rows, shared_store.sessions, tmp_path / "log", _seed()
     ) as processes:
+        processes.start(_PROCESSES)
+        await processes.work(_SECONDS)
+        processes.end()
+        counts(seed=processes.seed, **await processes.check())
+
+
+@pytest.mark.slow
+async def test_four_processes_write_to_one_store_over_a_cluster(
+    shared_rows: SharedRows, redis_cluster: RedisCluster, tmp_path: Path
+) -> None:
+    with Processes(shared_rows, redis_cluster.url, tmp_path / "log", _seed()) as processes:
         processes.start(_PROCESSES)
         await processes.work(_SECONDS)
         processes.end()
