@@ -27,9 +27,11 @@ async def test_a_write_that_comes_before_the_first_heartbeat_is_taken(
     await asyncio.sleep(0.05)
     assert not first.done(), "the heartbeat is not held: this shows nothing"
     assert not changes.trusted
-    changes.check()  # the second write is not refused
+    second = asyncio.create_task(changes.go_on())  # the second write waits, and is not refused
+    await asyncio.sleep(0.05)
+    assert not second.done()
     redis_proxy.let_go()
-    await first
+    await asyncio.gather(first, second)
     assert changes.trusted
     await changes.stop()
     await connections.close()

@@ -25,6 +25,7 @@ from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.store.deployment import deployment_of
 from tests.extending.postgresql.stores import database_of, open_index
+from tests.servers.postgres_server import PostgresServer
 
 ROOT = Path(bruno_memory_vec.__file__).parent.parent
 
@@ -49,6 +50,26 @@ def test_processes_that_make_it_at_once_make_one(plugin: Path, url: str) -> None
     answers = [child.communicate(timeout=120) for child in children]
     assert [child.returncode for child in children] == [0, 0, 0], answers
     assert max(int(out) for out, _ in answers) == 30  # of the last one
+
+
+async def test_a_process_that_looked_before_another_made_pgvector_has_vectors(
+    plugin: Path, postgres_server: PostgresServer, store_name: str
+) -> None:
+    """Its connection is older than the type of vectors."""
+    import asyncpg
+
+    name = store_name.replace("-", "_")
+    admin = await asyncpg.connect(f"{postgres_server.url}/postgres")
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    url = f"{postgres_server.url}/{name}?schema=one"
+    early = database_of(url)
+    assert await early.fetchval("open", "SELECT 1") == 1
+    index = await open_index(url, 32)
+    await index.close()
+    vector = await early.fetchval("read", "SELECT '[1]'::vector")
+    assert isinstance(vector, bytes)
+    await early.close()
 
 
 async def test_another_embedder_is_refused(url: str, tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ class Database:
         ] = weakref.WeakKeyDictionary()
         self._opening = LoopLock()
         self._closed = False
+        # Whether a connection was made before the database had pgvector.
+        self._without_vectors = False
 
     async def call(
         self,
@@ -98,6 +100,10 @@ class Database:
             begun = False
             try:
                 pool = await self._pool()
+                if self._without_vectors:
+                    # Another process may have made the store since: its vectors need the codec.
+                    self._without_vectors = False
+                    await pool.expire_connections()
                 async with pool.acquire(timeout=self._patience) as connection:
                     begun = True
                     return await work(connection)
@@ -174,7 +180,7 @@ class Database:
                 pool = asyncpg.create_pool(
                     min_size=0,
                     max_size=self.settings.pool,
-                    init=set_codecs,
+                    init=self._prepare,
                     # No call leaves anything behind in its connection.
                     reset=_leave,
                     **self._arguments(),
@@ -207,13 +213,21 @@ class Database:
         if found is not None:
             await found[0].expire_connections()
 
+    async def _prepare(self, connection: asyncpg.Connection) -> None:
+        if not await set_codecs(connection):
+            self._without_vectors = True
+
     async def _end(self, loop: asyncio.AbstractEventLoop, pool: asyncpg.Pool) -> None:
         self._pools.pop(loop, None)
         await _close(pool)
 
 
-async def set_codecs(connection: asyncpg.Connection) -> None:
-    """Let a connection give times as microseconds since 1970, and vectors as their bytes."""
+async def set_codecs(connection: asyncpg.Connection) -> bool:
+    """Let a connection give times as microseconds since 1970, and vectors as their bytes.
+
+    Returns:
+        Whether the database has vectors; without pgvector there is no such type.
+    """
     await connection.set_type_codec(
         "timestamptz",
         schema="pg_catalog",
@@ -222,13 +236,14 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
         decoder=lambda since: since[0] + _EPOCH,
     )
     schema = await connection.fetchval(_VECTOR_SCHEMA)
-    if schema is None:  # before the first store is made, there may be no such type
-        return
+    if schema is None:
+        return False
     await connection.set_type_codec(
         "vector", schema=schema, format="binary", encoder=bytes, decoder=bytes
     )
     # Its type and operators have to be found, in whichever schema the database has them.
     await connection.execute("SELECT set_config('search_path', quote_ident($1), FALSE)", schema)
+    return True
 
 
 _VECTOR_SCHEMA = """
