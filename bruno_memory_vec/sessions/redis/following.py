@@ -87,8 +87,10 @@ class Followers:
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+    # Again until it has ended: a client that is connecting may swallow a cancellation.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_PAUSE)
 
 
 def _entries(answer: Any) -> Sequence[tuple[bytes, Any]]:
