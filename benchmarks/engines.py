@@ -45,7 +45,7 @@ _LINES = {
 }
 _FIGURES = {
     "`store_messages`, messages/s": "bulk_messages_per_s",
-    "1,000 concurrent `store_message`, messages/s": "concurrent_messages_per_s",
+    "concurrent `store_message`, messages/s": "concurrent_messages_per_s",
     "opening again, ms": "open_again_ms",
     "first recall, ms": "first_recall_ms",
 }
