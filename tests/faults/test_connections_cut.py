@@ -96,6 +96,7 @@ async def test_a_session_is_begun_once_and_ended_where_the_answers_are_lost(
         assert not (await memory.get_session(session.session_id)).is_active
 
 
+@pytest.mark.slow
 async def test_a_slow_connection_is_only_slow(
     redis_server: RedisServer, redis_proxy: Proxy, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ async def test_connections_are_cut_under_load(
         await right(memory, writers)
 
 
+@pytest.mark.slow
 async def test_a_connection_that_loses_everything_times_out(
     redis_server: RedisServer, redis_proxy: Proxy, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ async def test_an_idle_memory_asks_redis_for_little(
         await memory.store_message(message("hello"), "talk", user_id="ana")
         await memory.get_context("ana", "talk")
         before = redis_server.commands_done()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.0)
         # Its heartbeat, and now and then a look at the others'.
         assert redis_server.commands_done() - before - 1 <= 6
 

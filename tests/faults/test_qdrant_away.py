@@ -52,7 +52,13 @@ async def test_nothing_listens(options: str, tmp_path: Path) -> None:
         await memory.store_message(message("here"), "talk", user_id="ana")
 
 
-@pytest.mark.parametrize("options", ["timeout=1", "timeout=1&grpc=true"], ids=["rest", "grpc"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("timeout=1", id="rest", marks=pytest.mark.slow),
+        pytest.param("timeout=1&grpc=true", id="grpc"),
+    ],
+)
 async def test_a_server_that_never_answers_times_out(
     options: str, silent_port: int, tmp_path: Path
 ) -> None:

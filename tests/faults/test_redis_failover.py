@@ -30,6 +30,7 @@ async def test_the_replica_takes_over_under_load(
         await right(memory, writers)
 
 
+@pytest.mark.slow
 async def test_a_cluster_is_without_a_node_for_a_while(
     redis_cluster: RedisCluster, tmp_path: Path
 ) -> None:

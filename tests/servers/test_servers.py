@@ -94,6 +94,7 @@ def test_a_cluster_shares_the_slots(redis_cluster: RedisCluster) -> None:
 
 
 @pytest.mark.redis_server
+@pytest.mark.slow
 def test_a_sentinel_makes_the_replica_the_master(redis_sentinel: RedisSentinel) -> None:
     redis_sentinel.master.client.set("key", "value")
     redis_sentinel.master.client.wait(1, 5000)
