@@ -22,7 +22,7 @@ MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 SUITE = -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-scale bench-robustness notebooks clean
+.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-engines bench-capacity bench-scale bench-robustness notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -66,7 +66,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval bench-speed bench-micro bench-scale bench-robustness  ## all benchmarks
+bench: bench-retrieval bench-speed bench-engines bench-capacity bench-micro bench-scale bench-robustness  ## all benchmarks
 
 # Every profile and every peer on LoCoMo, SciFact (in BRUNO_EVAL_DATA) and our own samples; an hour on
 # two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
@@ -77,6 +77,12 @@ bench-retrieval: $(PEERS)/.made  ## recall quality, profiles and peers in one ru
 
 bench-micro: $(VENV)/.test  ## rankers, embedding and index operations alone
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/micro --benchmark-only $(BENCH_ARGS)
+
+bench-engines: $(VENV)/.test  ## the same store on every engine that is there, side by side
+	@$(BIN)/python -m benchmarks.engines $(BENCH_ARGS)
+
+bench-capacity: $(VENV)/.test  ## memory, disk and servers for 10 million to a billion rows
+	@$(BIN)/python -m benchmarks.capacity $(BENCH_ARGS)
 
 bench-speed: $(VENV)/.test  ## writes, recall and hot context, in milliseconds
 	@$(BIN)/python -m benchmarks.speed
