@@ -38,15 +38,14 @@ async def test_to_qdrant_and_back(source: str, tmp_path: Path) -> None:
 
 @pytest.mark.redis_server
 async def test_to_sessions_in_redis_and_back(source: str, redis_url: str, tmp_path: Path) -> None:
-    target = tmp_path / "b"
+    # Its lease is one that many processes share.
+    target = f"qdrant+local:{tmp_path / 'b'}"
     there = {"sessions": redis_url}
     report = await copy_store(source, target, **there)
     assert report.ok, report
     assert (report.copied, report.verified, report.sessions, report.users) == (22, 22, 3, 3)
     report = await copy_store(source, target, **there)
     assert (report.copied, report.present, report.verified, report.ok) == (0, 22, 22, True)
-    with pytest.raises(StoreError, match=r"its sessions are elsewhere.*source_sessions"):
-        await copy_store(target, tmp_path / "c")
     report = await copy_store(target, tmp_path / "c", source_sessions=redis_url)
     assert report.ok, report
     async with (
@@ -59,6 +58,12 @@ async def test_to_sessions_in_redis_and_back(source: str, redis_url: str, tmp_pa
         await b.store_message(message("goes on"), talk)
         assert (await b.read_turns(talk))[-1].turn == 12
         await assert_same(a, c)
+
+
+async def test_a_folder_without_its_sessions_asks_for_them(source: str, tmp_path: Path) -> None:
+    (tmp_path / "a" / "sessions.sqlite").unlink()
+    with pytest.raises(StoreError, match=r"its sessions are elsewhere.*source_sessions"):
+        await copy_store(source, tmp_path / "c")
 
 
 async def test_a_session_that_the_target_has_ended_is_the_same(tmp_path: Path) -> None:

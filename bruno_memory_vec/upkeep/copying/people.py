@@ -121,6 +121,8 @@ async def begin(target: Store, conversations: Sequence[Begun]) -> None:
     assert target.lease is not None
     for page in _pages(conversations):
         async with target.writer.exclusive:
+            # Begun by the first call, it is not taken for one of which numbers may be lost.
+            await target.sessions.apply([], -1, {talk: owner for talk, owner, _ in page})
             await target.sessions.restore(page, -1)
             target.lease.forget_turns()
         await refuse_foreign(target.sessions, People(page))
