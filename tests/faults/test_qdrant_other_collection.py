@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
     if request.param == "server":
         store = request.getfixturevalue("qdrant_store")
-        return Place(store.url, store.name, lambda: QdrantClient(url=store.server))
+        key = os.environ.get("QDRANT_API_KEY")
+        return Place(store.url, store.name, lambda: QdrantClient(url=store.server, api_key=key))
     folder = str(tmp_path / "qdrant")
     url = f"qdrant+local:{folder}?collection=memory"
     return Place(url, "memory", lambda: QdrantClient(path=folder))

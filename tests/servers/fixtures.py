@@ -178,6 +178,8 @@ def qdrant_store(store_name: str) -> Iterator[QdrantStore]:
 @pytest.fixture
 def qdrant_proxy(qdrant_store: QdrantStore) -> Iterator[Proxy]:
     """A proxy in front of the Qdrant of ``qdrant_store``."""
+    if qdrant_store.url.startswith("qdrants:"):
+        pytest.skip("needs a Qdrant server without TLS, whose certificate names no proxy")
     with Proxy(qdrant_store.host, qdrant_store.port) as proxy:
         yield proxy
 
