@@ -15,6 +15,8 @@ import pytest
 from bruno_memory_vec import MemoryConfig, VectorMemory, open_memory
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, MissingDependencyError
 from bruno_memory_vec.sessions.choice import OpenSessions, session_store_of
+from bruno_memory_vec.sessions.redis.address import address_of
+from bruno_memory_vec.sessions.redis.connection import Connections, command
 from bruno_memory_vec.testing.conformance_sessions import said
 from tests.durability.support import message
 from tests.servers.fixtures import SecureRedis
@@ -153,6 +155,19 @@ async def test_what_has_no_room(tmp_path: Path) -> None:
         with pytest.raises(BackendUnavailable, match="Give it more memory"):
             await fill()
         await opened.close()
+
+
+async def test_a_call_is_cancelled_whatever_the_client_does_then(redis_url: str) -> None:
+    """While it connects, redis-py swallows cancellations, and goes on."""
+    for steps in range(30):
+        connections = Connections(address_of(redis_url))
+        call = asyncio.create_task(connections.run("look", command("GET", "nothing")))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if call.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        await connections.close()
 
 
 async def test_idle_sessions_are_ended(redis_url: str, store_name: str) -> None:

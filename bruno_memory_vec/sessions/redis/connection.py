@@ -14,12 +14,14 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, MissingDependencyError
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.redis.address import Address
+
+T = TypeVar("T")
 
 _log = get_logger(__name__)
 
@@ -119,6 +121,9 @@ class Connections:
 
     async def attempt(self, operation: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
         """Do work with the client, again where a connection is lost."""
+        return await _cancellable(self._attempt(operation, work))
+
+    async def _attempt(self, operation: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
         exceptions = _exceptions()
         passing = (
             exceptions.ConnectionError,
@@ -424,6 +429,22 @@ def _exceptions() -> Any:
 def _is_one(told: dict[str, Any]) -> bool:
     """Whether an answer to INFO is one server's, and not by server."""
     return not all(isinstance(value, dict) for value in told.values())
+
+
+async def _cancellable(call: Awaitable[T]) -> T:
+    """What a call gives; cancelled when the caller is.
+
+    While it connects, the client may swallow a cancellation and go on, so a call runs in a task of
+    its own, which nobody waits for then.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.cancel()
+        raise
+    return task.result()
 
 
 async def _answer(client: Any, words: Sequence[Any]) -> Any:
