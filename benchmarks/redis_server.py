@@ -56,7 +56,7 @@ def _wait(process: subprocess.Popen[bytes], place: Path) -> None:
     import redis
 
     deadline = time.monotonic() + _PATIENCE_S
-    with redis.Redis(unix_socket_path=str(place)) as client:
+    with redis.Redis(unix_socket_path=str(place), retry=None) as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 client.ping()
