@@ -14,14 +14,12 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, MissingDependencyError
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.redis.address import Address
-
-T = TypeVar("T")
 
 _log = get_logger(__name__)
 
@@ -85,6 +83,8 @@ class Connections:
         self._client: Any = None
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._closed = False
+        # Work whose caller was cancelled.
+        self._going_on: set[asyncio.Future[Any]] = set()
         self._looking = LoopLock()
         # How many connections were made, and of how many it is known who answers.
         self._made = self._known = 0
@@ -120,8 +120,24 @@ class Connections:
         return found
 
     async def attempt(self, operation: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Do work with the client, again where a connection is lost."""
-        return await _cancellable(self._attempt(operation, work))
+        """Do work with the client, again where a connection is lost.
+
+        A caller that is cancelled waits no longer, and the work comes to its end by itself. For
+        while it connects, the client may swallow a cancellation, or leave the connection open.
+        """
+        task = asyncio.ensure_future(self._attempt(operation, work))
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            self._going_on.add(task)
+            task.add_done_callback(self._ended)
+            raise
+        return task.result()
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._going_on.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio says that nobody did
 
     async def _attempt(self, operation: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
         exceptions = _exceptions()
@@ -387,6 +403,10 @@ class Connections:
         if self._closed:
             return
         self._closed = True
+        here = asyncio.get_running_loop()
+        going_on = [task for task in self._going_on if task.get_loop() is here]
+        if going_on:
+            await asyncio.wait(going_on)
         client, self._client = self._client, None
         if client is None:
             return
@@ -429,22 +449,6 @@ def _exceptions() -> Any:
 def _is_one(told: dict[str, Any]) -> bool:
     """Whether an answer to INFO is one server's, and not by server."""
     return not all(isinstance(value, dict) for value in told.values())
-
-
-async def _cancellable(call: Awaitable[T]) -> T:
-    """What a call gives; cancelled when the caller is.
-
-    While it connects, the client may swallow a cancellation and go on, so a call runs in a task of
-    its own, which nobody waits for then.
-    """
-    task = asyncio.ensure_future(call)
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        task.cancel()
-        raise
-    return task.result()
 
 
 async def _answer(client: Any, words: Sequence[Any]) -> Any:
