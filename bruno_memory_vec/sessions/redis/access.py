@@ -14,7 +14,6 @@ from bruno_memory_vec.sessions.redis.scripts import STATE
 #: Numbers that are left out where Redis may have lost those that it gave last. More than all
 #: processes together can have under way.
 SEQ_GAP, TURN_GAP = 2**24, 2**20
-_PLACES_AT_ONCE = 16
 
 
 class Access:
@@ -80,6 +79,14 @@ class Access:
         owner, turn = place or ("", 0)
         return self.version, known, owner, turn, self.turn_gap
 
+    async def all_looked_up(self, conversations: Collection[str]) -> dict[str, tuple[Any, ...]]:
+        """As :meth:`looked_up`, of several."""
+        places = await self.from_rows.places(conversations)
+        return {
+            name: self.told(place, "none" if place is None else "rows")
+            for name, place in places.items()
+        }
+
     async def looked_up(self, conversation_id: str) -> tuple[Any, ...]:
         """As :meth:`told`, after a look into the rows."""
         place = await self.from_rows.place(conversation_id)
@@ -102,11 +109,11 @@ class Access:
         )
         found = {name: answer for name, answer in zip(names, answers, strict=True) if answer[0]}
         missing = [name for name in names if name not in found]
-        for start in range(0, len(missing), _PLACES_AT_ONCE):
-            part = missing[start : start + _PLACES_AT_ONCE]
-            commands = [asked(name, await self.looked_up(name)) for name in part]
+        if missing:
+            looked = await self.all_looked_up(missing)
+            commands = [asked(name, told) for name, told in looked.items()]
             answers = await self.connections.run_all("read a conversation", commands)
-            found.update(zip(part, answers, strict=True))
+            found.update(zip(looked, answers, strict=True))
         states = {name: flat(answer[1]) for name, answer in found.items()}
         return {name: state for name, state in states.items() if "owner" in state}
 

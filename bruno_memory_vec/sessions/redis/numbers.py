@@ -100,8 +100,9 @@ class Numbers:
         found = dict(zip(wanted, answers, strict=True))
         missing = [name for name, answer in found.items() if answer[0] == 0]
         if missing:
-            again = [asked(name, await self._access.looked_up(name)) for name in missing]
-            found.update(zip(missing, await run_all("number messages", again), strict=True))
+            looked = await self._access.all_looked_up(missing)
+            again = [asked(name, told) for name, told in looked.items()]
+            found.update(zip(looked, await run_all("number messages", again), strict=True))
         claimed = [
             _Claimed(name, wanted[name][0], answer[2].decode())
             for name, answer in found.items()
