@@ -102,6 +102,42 @@ async def test_a_cluster_that_loses_a_node(tmp_path: Path) -> None:
             assert (await memory.health())["problems"] == {}
 
 
+async def test_a_cluster_without_one_of_its_nodes(tmp_path: Path) -> None:
+    """What is on the others goes on, also for a process that begins now."""
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        url = f"{cluster.url}?timeout=1&retries=2"
+        opened = await sessions_at(url)
+        prefix = (await opened.sessions.health())["name"]
+        keeps = cluster.node_of(f"{prefix}{{s}}:meta")
+        away = next(node for node in cluster.nodes if node is not keeps)
+
+        def on_it(talk: str) -> bool:
+            return cluster.node_of(f"{prefix}{{c:{talk}}}:state") is away
+
+        talks = [f"talk {number}" for number in range(20)]
+        lost = next(talk for talk in talks if on_it(talk))
+        here = next(talk for talk in talks if not on_it(talk))
+        await opened.sessions.apply([*said(0, talk=lost), *said(0, talk=here)], 1)
+        away.kill()
+        other = await sessions_at(url)
+        for one in (opened, other):
+            found = await one.sessions.conversation(here)
+            assert found is not None
+            assert found.next_turn == 1
+            with pytest.raises(BackendUnavailable):
+                await one.sessions.conversation(lost)
+        away.start()
+        for _ in range(100):
+            try:
+                found = await opened.sessions.conversation(lost)
+                break
+            except BackendUnavailable:
+                await asyncio.sleep(0.1)
+        assert found is not None
+        await other.close()
+        await opened.close()
+
+
 async def _stored(memory: VectorMemory, text: str) -> list[str]:
     await memory.store_message(message(text), "talk", user_id="ana")
     return [one.content for one in (await memory.get_context("ana", "talk")).messages]

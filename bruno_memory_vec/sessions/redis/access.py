@@ -34,22 +34,24 @@ class Access:
         connections.restarted = self._restarted
 
     async def _restarted(self) -> None:
-        # From now on ``version`` is another one: each state is compared with the rows again.
+        # The versions are others now: each state is compared with the rows again.
         self.from_rows.forget_absent()
 
-    @property
-    def version(self) -> str:
-        """Which server processes answer; what was written at another one may be lost in part."""
-        return hashlib.sha256(self.connections.identity.encode()).hexdigest()[:12]
+    def version(self, key: str | None = None) -> str:
+        """The server process that has a key, by default the store's own.
+
+        What was written at another one may be lost in part. Await :meth:`connect` before.
+        """
+        process = self.connections.process_of(key or self.keys.own("meta"))
+        return hashlib.sha256(process.encode()).hexdigest()[:12]
 
     async def connect(self) -> None:
-        """Find out who answers, so that :attr:`version` is known.
+        """Find out who answers, so that :meth:`version` is known.
 
         Raises:
             EngineError: nobody does.
         """
-        if not self.connections.identity:
-            await self.connections.run("open", Command(("PING",)))
+        await self.connections.ready()
 
     @property
     def turn_gap(self) -> int:
@@ -74,10 +76,13 @@ class Access:
         """The keys of a conversation's state and of its hot messages."""
         return [self.keys.conversation(conversation_id, what) for what in ("state", "hot")]
 
-    def told(self, place: tuple[str, int] | None = None, known: str = "") -> tuple[Any, ...]:
+    def told(
+        self, conversation_id: str, place: tuple[str, int] | None = None, known: str = ""
+    ) -> tuple[Any, ...]:
         """What scripts on a conversation take first: version, what the rows have, the gap."""
         owner, turn = place or ("", 0)
-        return self.version, known, owner, turn, self.turn_gap
+        version = self.version(self.state(conversation_id)[0])
+        return version, known, owner, turn, self.turn_gap
 
     async def all_looked_up(self, conversations: Collection[str]) -> dict[str, tuple[Any, ...]]:
         """As :meth:`looked_up`, of several."""
@@ -90,7 +95,7 @@ class Access:
     async def looked_up(self, conversation_id: str) -> tuple[Any, ...]:
         """As :meth:`told`, after a look into the rows."""
         place = await self.from_rows.place(conversation_id)
-        return self.told(place, "none" if place is None else "rows")
+        return self.told(conversation_id, place, "none" if place is None else "rows")
 
     async def states(self, conversations: Collection[str]) -> dict[str, dict[str, str]]:
         """The state of each conversation, compared with the rows where something may be lost.
@@ -103,9 +108,8 @@ class Access:
         def asked(name: str, told: tuple[Any, ...]) -> Command:
             return STATE(self.state(name)[:1], *told)
 
-        told = self.told()
         answers = await self.connections.run_all(
-            "read a conversation", [asked(name, told) for name in names]
+            "read a conversation", [asked(name, self.told(name)) for name in names]
         )
         found = {name: answer for name, answer in zip(names, answers, strict=True) if answer[0]}
         missing = [name for name in names if name not in found]

@@ -89,6 +89,11 @@ class Connections:
         # How many connections were made, and of how many it is known who answers.
         self._made = self._known = 0
         self._identity: str | None = None
+        # Of each server, which process it is.
+        self._nodes: dict[str, str] = {}
+        # Connections that were made and may be open still. A cluster's client forgets those of a
+        # node that has gone.
+        self._sockets: set[Any] = set()
         self._away: BackendUnavailable | None = None
         #: Called where another server process answers than before.
         self.restarted: Callable[[], Awaitable[None]] | None = None
@@ -252,11 +257,54 @@ class Connections:
 
     async def _whose(self) -> str:
         exceptions = _exceptions()
+        client = self._here()
         try:
-            found = await self._info(self._here(), "server")
+            if self.address.kind != "cluster":
+                told = {"": await client.info("server")}
+            else:
+                await client.initialize()
+                told = await self._told_by(client.get_primaries())
         except (exceptions.RedisError, OSError) as error:
             raise self._gave_up("tell who it is", error) from error
-        return ",".join(sorted(str(one["run_id"]) for one in found))
+        found = {name: str(one.get("run_id", "")) for name, one in told.items()}
+        if self.address.kind == "cluster":
+            # A node that does not answer is who it was.
+            known = {node.name: self._nodes.get(node.name, "") for node in client.get_primaries()}
+            found = known | found
+        self._nodes = found
+        return ",".join(f"{name}={run}" for name, run in sorted(found.items()))
+
+    async def _told_by(self, nodes: Sequence[Any]) -> dict[str, Any]:
+        """What each node of a cluster tells of itself; at least one of them."""
+        exceptions = _exceptions()
+        told: dict[str, Any] = {}
+        failed: Exception | None = None
+        for node in nodes:
+            try:
+                told[node.name] = await node.execute_command("INFO", "server")
+            except (exceptions.RedisError, OSError) as error:
+                failed = error
+        if not told and failed is not None:
+            raise failed
+        return told
+
+    async def ready(self) -> None:
+        """Find out who answers, so that :meth:`process_of` knows.
+
+        Raises:
+            EngineError: nobody does.
+        """
+        if self._identity is None:
+            await self.run("open", command("PING"))
+        elif self.address.kind == "cluster":
+            await self.attempt("open", lambda client: client.initialize())
+
+    def process_of(self, key: str) -> str:
+        """Which server process has a key, as far as it is known. Await :meth:`ready` before."""
+        if self.address.kind != "cluster":
+            return self._nodes.get("", "")
+        node = self._here().get_node_from_key(key)
+        return "" if node is None else self._nodes.get(node.name, "")
 
     @property
     def identity(self) -> str:
@@ -279,7 +327,7 @@ class Connections:
             raise EngineError(ENGINE, "connect", "it was closed", fix="Open the memory again.")
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is None or self._loop() is not loop:
-            _drop(self._client)
+            self._drop(self._client)
             self._client = self._made_client(self.address.settings.timeout)
             self._loop = weakref.ref(loop)
         return self._client
@@ -362,6 +410,9 @@ class Connections:
         return Redis.from_pool(pool)
 
     async def _connected(self, connection: Any) -> None:
+        if len(self._sockets) > 4 * self.address.settings.pool:
+            self._sockets = {one for one in self._sockets if one.is_connected}
+        self._sockets.add(connection)
         await connection.on_connect()
         self._made += 1
 
@@ -412,8 +463,31 @@ class Connections:
             return
         if self._loop is not None and self._loop() is asyncio.get_running_loop():
             await client.aclose()
+            for connection in self._sockets:
+                await connection.disconnect(nowait=True)
         else:
-            _drop(client)
+            self._drop(client)
+        self._sockets.clear()
+
+    def _drop(self, client: Any) -> None:
+        """Close the sockets of a client whose event loop does not run any more."""
+        if hasattr(client, "nodes_manager"):
+            client._initialize = True  # as after aclose(), so that it does not complain
+        for connection in self._sockets:
+            writer: Any = connection._writer
+            connection._writer = connection._reader = None
+            if writer is None:
+                continue
+            transport: Any = writer.transport
+            # Of TLS, the transport below it. A closed loop closes no transport any more.
+            below: Any = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+            sock = getattr(below, "_sock", None)
+            if sock is not None:
+                below._sock, below._closing = None, True
+                sock.close()
+            if hasattr(transport, "_ssl_protocol"):
+                transport._closed = True
+        self._sockets.clear()
 
 
 class _AtMaster:
@@ -424,12 +498,6 @@ class _AtMaster:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
-
-    @property
-    def pools(self) -> list[Any]:
-        """All pools of connections."""
-        watchers = [one.connection_pool for one in self._sentinel.sentinels]
-        return [self._client.connection_pool, *watchers]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -462,37 +530,3 @@ async def _answer(client: Any, words: Sequence[Any]) -> Any:
 
 async def _scanned(client: Any, pattern: str) -> list[bytes]:
     return [key async for key in client.scan_iter(match=pattern, count=1000)]
-
-
-def _drop(client: Any) -> None:
-    """Close the sockets of a client whose event loop does not run any more."""
-    if hasattr(client, "nodes_manager"):
-        client._initialize = True  # as after aclose(), so that it does not complain
-    for connection in [] if client is None else _connections(client):
-        writer: Any = connection._writer
-        connection._writer = connection._reader = None
-        if writer is None:
-            continue
-        transport: Any = writer.transport
-        # Of TLS, the transport below it. A closed loop closes no transport any more.
-        below: Any = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
-        sock = getattr(below, "_sock", None)
-        if sock is not None:
-            below._sock, below._closing = None, True
-            sock.close()
-        if hasattr(transport, "_ssl_protocol"):
-            transport._closed = True
-
-
-def _connections(client: Any) -> list[Any]:
-    nodes = getattr(client, "nodes_manager", None)
-    if nodes is not None:
-        known = [*nodes.nodes_cache.values(), *nodes.startup_nodes.values()]
-        return [one for node in known for one in node._connections]
-    pools = client.pools if isinstance(client, _AtMaster) else [client.connection_pool]
-    return [
-        one
-        for pool in pools
-        for one in (*pool._available_connections, *pool._in_use_connections)
-        if one is not None
-    ]

@@ -93,10 +93,12 @@ class Numbers:
             user, count = wanted[name]
             return CLAIM(self._access.state(name), *told, user, count, token, self._changes.process)
 
-        run_all, told = self._access.connections.run_all, self._access.told()
+        run_all = self._access.connections.run_all
         # The note first: of a process that ends here others know what it has claimed.
         await run_all("note a change", [noting])
-        answers = await run_all("number messages", [asked(name, told) for name in wanted])
+        answers = await run_all(
+            "number messages", [asked(name, self._access.told(name)) for name in wanted]
+        )
         found = dict(zip(wanted, answers, strict=True))
         missing = [name for name, answer in found.items() if answer[0] == 0]
         if missing:
@@ -128,9 +130,10 @@ class Numbers:
             await self._access.connections.run("note a change", self._changes.opening((), ()))
         keys = [self._access.keys.own("meta"), self._access.keys.own("changes")]
         values = (count, self._least, self._changes.token, self._access.seq_gap)
-        version = self._access.version
+        await self._access.connect()
+        version = self._access.version()
         first = int(await self._access.connections.run("number rows", SEQS(keys, version, *values)))
-        if first < 0 or self._access.version != version:
+        if first < 0 or self._access.version() != version:
             rows = self._access.from_rows.rows
             if rows is not None:
                 self.start_after(await rows.last_seq())

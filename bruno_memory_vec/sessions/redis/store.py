@@ -113,7 +113,7 @@ class RedisSessionStore:
         )
         whole, last_seq = (None if one is None else one.decode() for one in found)
         # After a restart of the server: it has the ledger of some moment before.
-        self._doubtful = whole != self._access.version
+        self._doubtful = whole != self._access.version()
         return -1 if last_seq is None else int(last_seq)
 
     def distrust(self) -> None:
@@ -133,7 +133,7 @@ class RedisSessionStore:
         removed: Iterable[int] = (),
     ) -> None:
         await self._access.connect()
-        token, version = self._changes.token, self._access.version
+        token, version = self._changes.token, self._access.version()
         commands: list[Command] = []
         ordered = sorted(turns, key=attrgetter("conversation_id", "turn"))
         for conversation, group in groupby(ordered, key=attrgetter("conversation_id")):
@@ -153,7 +153,7 @@ class RedisSessionStore:
             # Without a change of its own, nobody numbers rows in Redis.
             version=version if token else "",
         )
-        if not noted_down or (token and self._access.version != version):
+        if not noted_down or (token and self._access.version() != version):
             raise self._access.lost("follow the rows")
         self._changes.ended()
 
@@ -167,7 +167,7 @@ class RedisSessionStore:
             values += [turn.turn, turn.row["seq"], message_to_json(turn.row), kind]
         return scripts.APPLY(
             self._access.state(conversation),
-            self._access.version,
+            self._access.version(self._access.state(conversation)[0]),
             self._access.turn_gap if token else 0,
             user,
             after,
@@ -200,7 +200,7 @@ class RedisSessionStore:
         commands = [
             scripts.RESTORE(
                 self._access.state(conversation),
-                self._access.version,
+                self._access.version(self._access.state(conversation)[0]),
                 self._access.turn_gap,
                 owner,
                 next_turn,
@@ -275,10 +275,11 @@ class RedisSessionStore:
 
     async def made_whole(self) -> None:
         """As of ``SharesChanges``."""
+        await self._access.connect()
         meta = [self._keys.own("meta")]
         await self._run(
             "note that all is there",
-            scripts.WHOLE(meta, self._access.version, self._access.seq_gap),
+            scripts.WHOLE(meta, self._access.version(), self._access.seq_gap),
         )
         self._doubtful = False
 
@@ -348,7 +349,8 @@ class RedisSessionStore:
         rest = (user_id, limit, self._now())
         about = command("HMGET", self._keys.user(user_id, "about"), "profile", "current")
         answer, (profile, current) = await self._run_all(
-            "read a context", [scripts.CONTEXT(keys, *self._access.told(), *rest), about]
+            "read a context",
+            [scripts.CONTEXT(keys, *self._access.told(conversation_id), *rest), about],
         )
         if not answer[0]:
             told = await self._access.looked_up(conversation_id)
@@ -513,7 +515,9 @@ class RedisSessionStore:
         await self._access.connect()
         conversation, user = session.conversation_id, session.user_id
         state = self._access.state(conversation)[:1]
-        await self._run("begin a session", scripts.BEGIN(state, self._access.version, user))
+        await self._run(
+            "begin a session", scripts.BEGIN(state, self._access.version(state[0]), user)
+        )
         await self.save_session(session)
         await self.set_current_conversation(user, conversation)
 
@@ -652,9 +656,9 @@ class RedisSessionStore:
     async def _again(self, read: Callable[[], Awaitable[T]]) -> T:
         """Read once more where Redis was restarted meanwhile."""
         await self._access.connect()
-        before = self._access.version
+        before = self._access.connections.identity
         found = await read()
-        return found if self._access.version == before else await read()
+        return found if self._access.connections.identity == before else await read()
 
     async def _or_rows(self, read: Awaitable[T], instead: Callable[[], Any]) -> Any:
         """What a read gives; ``instead()`` where Redis is away, and the rows are to do."""
