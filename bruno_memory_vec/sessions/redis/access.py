@@ -88,7 +88,7 @@ class Access:
         """As :meth:`looked_up`, of several."""
         places = await self.from_rows.places(conversations)
         return {
-            name: self.told(place, "none" if place is None else "rows")
+            name: self.told(name, place, "none" if place is None else "rows")
             for name, place in places.items()
         }
 
