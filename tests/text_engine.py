@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from bruno_memory_vec.indexers.cache import CachedIndex
 from bruno_memory_vec.indexers.reference import SearchingReferenceIndex
-from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+from bruno_memory_vec.sessions.choice import IN_MEMORY, session_store_of
 from bruno_memory_vec.store.deployment import Parts, analyser_for, language_of
 from bruno_memory_vec.store.lease import LocalLease
 
@@ -21,8 +22,10 @@ class TextDeployment:
 
     async def open(self, config: Any, made_by: Any, progress: Any) -> Parts:
         analyser = analyser_for(language_of(config))
+        url = config.sessions or IN_MEMORY[0]
+        opened = await session_store_of(url).open(url, uuid4().hex, config)
         rows: Any = SearchingReferenceIndex(made_by.dimension, analyser)
         if self.held:
-            rows = CachedIndex(rows, 2**24)
-        sessions = await SQLiteSessionStore.open(":memory:", config.max_messages)
-        return Parts(rows, None, sessions, LocalLease(sessions))
+            rows = CachedIndex(rows, 2**24, versions=opened.versions)
+        lease = opened.lease or LocalLease(opened.sessions)
+        return Parts(rows, None, opened.sessions, lease)

@@ -27,7 +27,12 @@ from bruno_memory_vec.errors import (
     StoreLockedError,
 )
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.testing import ListingConformance, RecallConformance, RowIndexConformance
+from bruno_memory_vec.testing import (
+    ListingConformance,
+    MemoryConformance,
+    RecallConformance,
+    RowIndexConformance,
+)
 from bruno_memory_vec.testing.rows import message, table
 from tests.copying.support import assert_same, fill, made
 from tests.durability.support import Child
@@ -81,6 +86,16 @@ class TestMemory(InFolder, RecallConformance):
 
 class TestListing(InFolder, ListingConformance):
     pass
+
+
+@pytest.mark.redis_server
+class TestMemoryWithRedis(InFolder, MemoryConformance):
+    @pytest.fixture(autouse=True)
+    def _sessions(self, redis_url: str) -> None:
+        self.sessions = redis_url
+
+    async def open_memory(self, **settings: Any) -> VectorMemory:
+        return await super().open_memory(sessions=self.sessions, **settings)
 
 
 async def test_what_the_graph_finds_is_nearly_what_is_nearest(index: Any) -> None:
