@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -54,14 +55,10 @@ class InQdrant:
 
     persistent = False
     sessions: str
-    store_name: str
-
-    @pytest.fixture(autouse=True)
-    def _name(self, store_name: str) -> None:
-        self.store_name = store_name
 
     async def open_memory(self, **settings: Any) -> VectorMemory:
-        url = f"qdrant+local::memory:?collection={self.store_name}"
+        # Redis keeps its part, so each one that is opened is another store.
+        url = f"qdrant+local::memory:?collection={uuid4().hex}"
         return await open_memory(url, embedder="hash", sessions=self.sessions, **settings)
 
 
