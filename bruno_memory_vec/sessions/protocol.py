@@ -14,6 +14,7 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import RowIndex
+from bruno_memory_vec.indexers.schema import Key
 from bruno_memory_vec.rows.models import Row
 
 if TYPE_CHECKING:
@@ -407,6 +408,18 @@ class SharesChanges(Protocol):
 
     async def end(self) -> None:
         """The change under way of this process was applied."""
+        ...
+
+    async def stored_twice(self, stored: Mapping[Key, int], replaced: Collection[int]) -> list[int]:
+        """The rows that did not prevail where two processes have just stored the same key.
+
+        Neither of them may have seen the other's row before it stored its own. Call it when a
+        change was applied: whoever comes second is told.
+
+        Args:
+            stored: the ``seq`` of each key that was stored.
+            replaced: the ``seq`` of rows that were known to be replaced.
+        """
         ...
 
     async def under_way(self) -> list[UnderWay]:

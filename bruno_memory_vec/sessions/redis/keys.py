@@ -6,7 +6,11 @@ cluster: all of the store's own (``{s}``), all of a conversation's, of a user's,
 
 from __future__ import annotations
 
+import json
+from hashlib import blake2b
 from urllib.parse import quote
+
+from bruno_memory_vec.indexers.schema import Key
 
 #: With what every key begins.
 PREFIX = "bmv"
@@ -46,6 +50,11 @@ class Keys:
     def session(self, session_id: str) -> str:
         """The key of a session."""
         return f"{self.prefix}{{sid:{session_id}}}:session"
+
+    def stored(self, row: Key) -> str:
+        """Who has just stored the row of a key."""
+        name = blake2b(json.dumps(row).encode(), digest_size=16).hexdigest()
+        return f"{self.prefix}{{r:{name}}}:stored"
 
     def users(self) -> str:
         """The pattern of the keys "about" of all users, for SCAN."""

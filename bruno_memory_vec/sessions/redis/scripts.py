@@ -328,6 +328,15 @@ return {redis.call('HGET', KEYS[1], 'start'), number}
 """
 )
 
+#: KEYS the last seq of a row. ARGV seq, lifetime in ms. Returns the one before; nothing for none.
+STORED = Script(
+    """
+local before = redis.call('GET', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return before
+"""
+)
+
 #: KEYS meta, changes. ARGV version, how many, least, token, gap. Returns the first number, or -1
 #: where the store has to be made anew from the rows.
 SEQS = Script(

@@ -24,6 +24,7 @@ from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex
+from bruno_memory_vec.indexers.schema import Key
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.arrivals import Queue
@@ -53,6 +54,9 @@ _ENTRIES = 2
 # Above this, hot messages are read in a thread.
 _CHARACTERS_ON_THE_LOOP = 50_000
 _SESSIONS_A_PAGE = 200
+# Of so many rows in one call it is looked whether another process has stored the same at the same
+# time; milliseconds for which that is remembered.
+_FEW_ROWS, _STORED_FOR = 200, 60_000
 _STATES_A_PAGE = 500
 # Of the lifetime of a heartbeat: how often others' broken changes are looked for.
 _MENDS = 3
@@ -241,6 +245,24 @@ class RedisSessionStore:
     async def end(self) -> None:
         """As of ``SharesChanges``."""
         await self._changes.end()
+
+    async def stored_twice(self, stored: Mapping[Key, int], replaced: Collection[int]) -> list[int]:
+        """As of ``SharesChanges``. Of a large call nothing is told."""
+        if self._access.alone or len(stored) > _FEW_ROWS:
+            return []
+        answers = await self._run_all(
+            "note what is stored",
+            [
+                scripts.STORED([self._keys.stored(key)], seq, _STORED_FOR)
+                for key, seq in stored.items()
+            ],
+        )
+        gone = []
+        for seq, answer in zip(stored.values(), answers, strict=True):
+            other = seq if answer is None else int(answer)
+            if other != seq and other not in replaced:
+                gone.append(min(seq, other))  # of two rows of one key the newer stays
+        return gone
 
     async def under_way(self) -> list[UnderWay]:
         """As of ``SharesChanges``."""

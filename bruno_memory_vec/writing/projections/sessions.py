@@ -14,7 +14,7 @@ from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.checksum import with_checksums
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
-from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE
+from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE, key_of
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
@@ -85,9 +85,23 @@ class SessionsProjection:
         elif change.table is None and len(change.removed):
             await self._sessions.ledger.settle(gone=change.removed.tolist())
         if self._shared is not None:
+            await self._drop_doubled(self._shared, change)
             await self._shared.end()
         if self._announcer is not None and change.last_seq is not None:
             self._announcer.announce(_said(change.rows, change.again))
+
+    async def _drop_doubled(self, shared: SharesChanges, change: Change) -> None:
+        """Miss no row that another process has replaced while this one stored it, or the reverse.
+
+        Both have numbered theirs, and the rows keep one of them.
+        """
+        stored = {key_of(row): row["seq"] for row in change.rows}
+        gone = await shared.stored_twice(stored, change.removed.tolist()) if stored else []
+        if gone:
+            await self._sessions.ledger.settle(gone=gone)
+            said = {row["conversation_id"] for row in change.rows if row["kind"] == MESSAGE}
+            for conversation in said:
+                await self._sessions.mark_stale(conversation)
 
     async def settle(self) -> bool:
         """Does nothing: each change is a transaction."""
