@@ -222,6 +222,7 @@ def test_a_run_measures_all_that_its_table_shows(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("tmp*")), "the stores are removed"
 
 
+@pytest.mark.slow
 def test_a_failed_peer_stands_in_the_table_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

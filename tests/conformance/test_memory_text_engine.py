@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.testing import ListingConformance, MemoryConformance, RecallConformance
+from bruno_memory_vec.testing import ListingConformance, RecallConformance
 from tests.text_engine import TextDeployment
 
 
@@ -30,19 +30,11 @@ class HeldTextEngine(TextEngine):
     held = True
 
 
-class TestTextEngineMemory(TextEngine, MemoryConformance):
-    pass
-
-
 class TestTextEngineRecall(TextEngine, RecallConformance):
     pass
 
 
 class TestTextEngineListing(TextEngine, ListingConformance):
-    pass
-
-
-class TestHeldMemory(HeldTextEngine, MemoryConformance):
     pass
 
 

@@ -15,6 +15,8 @@ FILE = re.compile(r"<!-- ([\w.]+) -->\n```\w+\n(.*?)```", re.DOTALL)
 USE = """
 import asyncio, scratch
 from bruno_core.models.message import Message
+import pytest
+
 from bruno_memory_vec import open_memory
 
 async def main():
@@ -40,6 +42,7 @@ def run(*command: str, site: Path, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_its_files_make_a_plug_in_that_passes_its_suites(tmp_path: Path) -> None:
     sources, site = tmp_path / "sources", tmp_path / "site"
     sources.mkdir()

@@ -24,6 +24,7 @@ def nursery() -> Iterator[Nursery]:
     made.close()
 
 
+@pytest.mark.slow
 async def test_killed_between_two_steps(nursery: Nursery, tmp_path: Path) -> None:
     old, before = await a_store_with_a_past(nursery, tmp_path)
     died: list[str] = []

@@ -221,7 +221,14 @@ async def doctor_by_itself(folder: Path, *options: str) -> tuple[int, dict[str, 
     return process.returncode, json.loads(out)
 
 
-@pytest.mark.parametrize("order", ["forwards", "backwards", "shuffled"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param("forwards", marks=pytest.mark.slow),
+        pytest.param("backwards", marks=pytest.mark.slow),
+        "shuffled",
+    ],
+)
 async def test_a_slow_copy_is_whole_or_told(
     memory: VectorMemory, tmp_path: Path, order: str
 ) -> None:

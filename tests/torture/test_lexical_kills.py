@@ -20,6 +20,7 @@ from tests.torture.syscalls import unavailable
 _WHY_NOT = unavailable("shim")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))
 async def test_every_call_inside_a_commit(tmp_path: Path, torture: Torture) -> None:
     """Among the images is one between a ``.del`` file and the ``meta.json`` that names it.

@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psutil
+import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
@@ -267,6 +268,7 @@ async def warm_up(memory: VectorMemory, talkers: list[Talker], seconds: float) -
             return
 
 
+@pytest.mark.slow
 async def test_a_thousand_tasks_of_a_hundred_users(tmp_path: Path, torture: Torture) -> None:
     rounds, seconds = torture.choose((2, 2.0), (5, 15.0))
     folder = str(tmp_path / "store")
