@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.portability.bruno_memory import SCHEME
+from bruno_memory_vec.rows import checks
 from bruno_memory_vec.store.deployment import Made, TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of, pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
@@ -157,6 +159,10 @@ async def copy_of(
         if target is store:
             raise _one_store(store.config.url)
         return await work.into_open(target)
+    if not isinstance(target, (str, os.PathLike)):
+        raise InvalidInputError(
+            "target", f"is a {type(target).__name__}", fix="Give a folder, a URL or an open memory."
+        )
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(target), "read_only": dry_run}))
     _refuse_one_store(store.config.url, writing.url)
     return await work.into(writing, await _made(store.config))
@@ -174,10 +180,8 @@ class _Copy:
         dry_run: bool,
         progress: Progress | None,
     ) -> None:
-        if others not in ("refuse", "keep", "remove"):
-            raise InvalidInputError(
-                "others", f"{others!r} is unknown", fix="Give refuse, keep or remove."
-            )
+        checks.names("others", [others], ("refuse", "keep", "remove"))
+        checks.flag("dry_run", dry_run)
         self._source = source
         self._asked = embedder
         self._user_id = user_id
