@@ -1,6 +1,6 @@
 # Everything is made in .venv from nothing: `make demo` and `make test` are the two commands.
 #   make test PYTEST_ARGS="tests/packaging -x"     part of the suite, in one process, slow ones too
-#   make test WORKERS=8                            on more processes than two
+#   make test WORKERS=8                            on more processes than three
 #   make demo PYTHON=python3.12                    another Python
 
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 BENCH_ARGS ?=
 MUTANTS_ARGS ?=
 MIN_COVERAGE := 90

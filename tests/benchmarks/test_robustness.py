@@ -14,6 +14,8 @@ from benchmarks.robustness.__main__ import main
 from benchmarks.robustness.table import as_markdown
 from benchmarks.robustness.treatments import Left, child, look
 
+pytestmark = pytest.mark.slow
+
 
 def fill(name: str, folder: Path, rows: int) -> None:
     with child("fill", name, folder, first=0, rows=rows) as process:

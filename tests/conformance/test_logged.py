@@ -137,6 +137,7 @@ class TestLogged(RowIndexConformance):
         }
 
 
+@pytest.mark.slow
 class TestLoggedHalf(RowIndexConformance):
     """Some rows are in the log, and some in the engine."""
 
@@ -162,6 +163,7 @@ class _Flushing(WriteAheadLogIndex):
             await self.flush()
 
 
+@pytest.mark.slow
 class TestLoggedFlushed(RowIndexConformance):
     async def make_index(self) -> RowIndex:
         folder = self.folder / "rows"
@@ -195,6 +197,7 @@ class TestCachedLogged(RowIndexConformance):
         await index.close()
 
 
+@pytest.mark.slow
 class TestLoggedReader(RowIndexConformance):
     """Answers of a reader beside the writer that the suite writes to."""
 

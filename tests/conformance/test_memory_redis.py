@@ -69,6 +69,7 @@ class TestQdrant(WithRedis, InQdrant, MemoryConformance): ...
 class TestQdrantRecall(WithRedis, InQdrant, RecallConformance): ...
 
 
+@pytest.mark.slow
 class TestQdrantListing(InQdrant, ListingConformance):
     @pytest.fixture(autouse=True)
     def _sessions(self, redis_cluster: RedisCluster) -> None:

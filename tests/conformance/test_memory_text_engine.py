@@ -30,10 +30,12 @@ class HeldTextEngine(TextEngine):
     held = True
 
 
+@pytest.mark.slow
 class TestTextEngineRecall(TextEngine, RecallConformance):
     pass
 
 
+@pytest.mark.slow
 class TestTextEngineListing(TextEngine, ListingConformance):
     pass
 

@@ -306,7 +306,9 @@ def _run_until_killed(
     return model.read(log) if log.exists() else 0
 
 
-@pytest.mark.parametrize("store", range(3))
+@pytest.mark.parametrize(
+    "store", [0, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 2))]
+)
 async def test_killed_while_it_writes(
     nursery: Nursery, tmp_path: Path, store: int, record_property: Any
 ) -> None:

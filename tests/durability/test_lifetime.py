@@ -137,6 +137,7 @@ _TWO_LOOPS = """
 """
 
 
+@pytest.mark.slow
 async def test_programs_end_and_lose_nothing_however_they_end(tmp_path: Path) -> None:
     """A close is forgotten, an exception is raised, a second event loop goes on."""
     scripts = {**_FORGOTTEN, "an exception": _AN_EXCEPTION, "two event loops": _TWO_LOOPS}

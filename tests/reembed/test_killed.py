@@ -20,6 +20,8 @@ from tests.durability.test_crash import Model
 from tests.durability.test_crash import check as check_store
 from tests.reembed.support import assert_made_by, messages, named, row_folders, rows_and_vectors
 
+pytestmark = pytest.mark.slow
+
 # As in tests/durability/test_crash.py.
 ROUNDS = float(os.environ.get("BRUNO_CRASH_ROUNDS", "1"))
 SEED = int(os.environ.get("BRUNO_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)

@@ -78,6 +78,7 @@ async def test_sentinels_name_the_new_master(redis_sentinel: RedisSentinel) -> N
     await opened.close()
 
 
+@pytest.mark.slow
 async def test_a_cluster_that_loses_a_node(tmp_path: Path) -> None:
     """What the node had is asked of the rows; the others go on."""
     with RedisCluster(tmp_path / "cluster") as cluster:
@@ -102,6 +103,7 @@ async def test_a_cluster_that_loses_a_node(tmp_path: Path) -> None:
             assert (await memory.health())["problems"] == {}
 
 
+@pytest.mark.slow
 async def test_a_cluster_without_one_of_its_nodes(tmp_path: Path) -> None:
     """What is on the others goes on, also for a process that begins now."""
     with RedisCluster(tmp_path / "cluster") as cluster:

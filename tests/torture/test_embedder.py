@@ -26,6 +26,8 @@ from tests.durability.child_writer import word
 from tests.durability.support import message, rows_of, turns_of
 from tests.torture.conftest import Torture, counts
 
+pytestmark = pytest.mark.slow
+
 _DIMENSION = 16
 _CALLERS = 10_000
 _TEXT = 10_000  # characters a message: a hundred megabytes, would each waiting caller keep its own

@@ -16,6 +16,8 @@ from bruno_memory_vec import open_memory
 from tests.durability.support import Child, rows_of
 from tests.torture.conftest import Torture, counts
 
+pytestmark = pytest.mark.slow
+
 # Seconds after which a reader that does not find a row never will: a busy machine needs far less.
 _NEVER = 120
 

@@ -21,6 +21,8 @@ from tests.amounts import LONG
 from tests.durability.support import message, rows_of
 from tests.torture.faults import doctor
 
+pytestmark = pytest.mark.slow
+
 USER, TALK, EACH = "before", "before the damage", 12
 CHANGED = b"message number 5 "
 

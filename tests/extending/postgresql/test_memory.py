@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from bruno_memory_vec import VectorMemory, open_memory
@@ -23,9 +24,11 @@ class OnServer(MemorySuite):
         return await open_memory(self.url, embedder="hash", sessions=sessions, **settings)
 
 
+@pytest.mark.slow
 class TestRecall(OnServer, RecallConformance):
     pass
 
 
+@pytest.mark.slow
 class TestListing(OnServer, ListingConformance):
     pass
