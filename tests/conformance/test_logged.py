@@ -9,6 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import pytest_asyncio
 
 from bruno_memory_vec.indexers.cache import CachedIndex
