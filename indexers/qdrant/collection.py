@@ -45,6 +45,7 @@ KEYWORDS = (
 )
 INTEGERS = ("seq", "turn", "created_at", "updated_at", "expires_at")
 FLOATS = ("importance", "confidence")
+_INDEXED = (*KEYWORDS, *INTEGERS, *FLOATS)
 #: Columns that the server can sort by.
 SORTED = frozenset({*INTEGERS, *FLOATS})
 _TENANT = "user_id"
@@ -183,14 +184,18 @@ async def make_collection(
         if await server.call("open", lambda client: client.collection_exists(name)):
             break
         await asyncio.sleep(_BETWEEN_LOOKS)
-    await add_indexes(server, name)
+    await add_indexes(server, name, fresh=True)
 
 
-async def add_indexes(server: Server, name: str) -> list[str]:
-    """Make the payload indexes that a collection lacks, and return the columns."""
+async def add_indexes(server: Server, name: str, *, fresh: bool = False) -> list[str]:
+    """Make the payload indexes that a collection lacks, and return the columns.
+
+    Of a ``fresh`` one all are made: a server names an index as soon as one of its segments has it,
+    while another process is making them.
+    """
     if server.settings.is_local:
         return []  # it has none
-    lacking = await missing_indexes(server, name)
+    lacking = list(_INDEXED) if fresh else await missing_indexes(server, name)
 
     async def add(column: str) -> None:
         index = _index(server.settings, column)
@@ -208,8 +213,7 @@ async def missing_indexes(server: Server, name: str) -> list[str]:
     if server.settings.is_local:
         return []
     info = await server.call("open", lambda client: client.get_collection(name))
-    wanted = (*KEYWORDS, *INTEGERS, *FLOATS)
-    return [column for column in wanted if column not in (info.payload_schema or {})]
+    return [column for column in _INDEXED if column not in (info.payload_schema or {})]
 
 
 async def set_metadata(server: Server, name: str, **values: Any) -> None:

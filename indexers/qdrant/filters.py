@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -64,7 +65,11 @@ def one_of(column: str, values: Iterable[Any]) -> models.Condition:
     if pa.types.is_floating(kind):
         return models.Filter(
             should=[
-                models.FieldCondition(key=column, range=models.Range(gte=one, lte=one))
+                # What JSON brings to a server may arrive one bit off.
+                models.FieldCondition(
+                    key=column,
+                    range=models.Range(gte=nextafter(one, -inf), lte=nextafter(one, inf)),
+                )
                 for one in plain
             ]
         )

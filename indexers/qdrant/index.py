@@ -60,6 +60,8 @@ _ROWS_ON_THE_LOOP = 32
 # the newest of them can be chosen.
 _SPARE, _GROWTH, _MOST_CANDIDATES = 16, 4, 10_000
 _PLACE = ("seq", "conversation_id", "turn")
+# How far the sums of the same float32 values may differ, as a share of them.
+_ROUNDING = 1e-6
 
 
 class QdrantIndex:
@@ -423,7 +425,10 @@ class QdrantIndex:
         least = found[-1].payload[by]
         equal = filters.within(EVERYONE, RowFilter(), *_parts(asked), filters.one_of(by, (least,)))
         newest = await self._sorted(equal, columns, "seq", limit)
-        return [one for one in found if one.payload[by] != least] + newest
+        return [
+            *(one for one in found if one.payload[by] != least),
+            *(one for one in newest if one.payload[by] == least),
+        ]
 
     async def _sorted(
         self, asked: models.Filter | None, columns: Sequence[str], by: str, limit: int
@@ -565,12 +570,28 @@ def _cuts_equals(points: Sequence[Any], limit: int, given: int) -> bool:
     """Whether rows that score like the last one to be kept may have been cut off."""
     if len(points) < given or given >= _MOST_CANDIDATES:
         return False
-    return bool(points[-1].score == points[limit - 1].score)
+    least = points[limit - 1].score
+    return bool(abs(points[-1].score - least) <= _ROUNDING * abs(least))
+
+
+def _levelled(score: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores, those that differ by rounding only made equal, float32 (n,).
+
+    A server adds up the terms of each segment in an order of its own.
+    """
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    begins = np.ones(len(ranked), bool)
+    begins[1:] = ranked[:-1] - ranked[1:] > _ROUNDING * np.abs(ranked[:-1])
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(ranked)), 0))
+    level = np.empty_like(score)
+    level[order] = ranked[first]
+    return level
 
 
 def _best(points: Sequence[Any], limit: int) -> Candidates:
     seq = np.array([point.payload["seq"] for point in points], np.int64)
-    score = np.array([point.score for point in points], np.float32)
+    score = _levelled(np.array([point.score for point in points], np.float32))
     order = np.lexsort((-seq, -score))[:limit]
     turns = [point.payload.get("turn") for point in points]
     turn = np.array([-1 if one is None else one for one in turns], np.int64)

@@ -80,6 +80,9 @@ async def test_a_qdrant_that_is_cut_off_and_slow_loses_and_doubles_nothing(
     url = qdrant_store.url.replace(
         f"{qdrant_store.host}:{qdrant_store.port}", f"{qdrant_proxy.host}:{qdrant_proxy.port}"
     )
+    # Making it takes longer than the time-out below.
+    async with open_memory(qdrant_store.url, sessions=redis_url, embedder="hash"):
+        pass
     async with open_memory(f"{url}?timeout=2", sessions=redis_url, embedder="hash") as memory:
         writers = Writers(memory)
         for number in range(10):

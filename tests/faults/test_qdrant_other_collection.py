@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bruno_core.utils.exceptions import BrunoError
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import FingerprintError
 from tests.durability.support import message
+from tests.servers.fixtures import qdrant_client_of
 
 pytest.importorskip("qdrant_client")
 
@@ -37,8 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
     if request.param == "server":
         store = request.getfixturevalue("qdrant_store")
-        key = os.environ.get("QDRANT_API_KEY")
-        return Place(store.url, store.name, lambda: QdrantClient(url=store.server, api_key=key))
+        return Place(store.url, store.name, lambda: qdrant_client_of(store.server))
     folder = str(tmp_path / "qdrant")
     url = f"qdrant+local:{folder}?collection=memory"
     return Place(url, "memory", lambda: QdrantClient(path=folder))

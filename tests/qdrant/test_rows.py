@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http import models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from bruno_memory_vec.indexers.checksum import changed, with_checksums
@@ -292,3 +293,18 @@ async def test_dates_far_away_are_found(rows: QdrantIndex) -> None:
     assert await rows.count(EVERYONE, RowFilter(expired_before=far)) == 0
     later = far + timedelta(microseconds=1)
     assert await rows.count(EVERYONE, RowFilter(expired_before=later)) == 1
+
+
+def test_scores_that_differ_by_rounding_are_equal() -> None:
+    """A server's segments add the same terms up in different orders."""
+    scores = {3: 2.0, 7: 2.0 - 2.5e-7, 5: 2.0 + 2.5e-7, 1: 1.9999, 9: 0.0, 8: 0.0}
+    points = [
+        models.ScoredPoint(id=seq, version=0, score=score, payload={"seq": seq})
+        for seq, score in scores.items()
+    ]
+    found = index._best(points, 5)
+    assert found.seq.tolist() == [7, 5, 3, 1, 9]
+    assert (np.diff(found.score) <= 0).all()
+    best_first = sorted(points, key=lambda one: -one.score)
+    assert index._cuts_equals(best_first[:3], 2, 3)
+    assert not index._cuts_equals(best_first[:4], 3, 4)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -160,12 +161,12 @@ def qdrant_store(store_name: str) -> Iterator[QdrantStore]:
     server = os.environ.get("QDRANT_URL")
     if not server:
         pytest.skip("needs a Qdrant server: set QDRANT_URL")
-    qdrant_client = pytest.importorskip("qdrant_client")
+    pytest.importorskip("qdrant_client")
     parts = urlsplit(server)
     scheme = "qdrants" if parts.scheme == "https" else "qdrant"
     host, port = parts.hostname or "localhost", parts.port or 6333
     yield QdrantStore(server, store_name, f"{scheme}://{host}:{port}/{store_name}", host, port)
-    client = qdrant_client.QdrantClient(url=server, api_key=os.environ.get("QDRANT_API_KEY"))
+    client = qdrant_client_of(server)
     try:
         for collection in client.get_collections().collections:
             # An alias goes with its collection.
@@ -173,6 +174,20 @@ def qdrant_store(store_name: str) -> Iterator[QdrantStore]:
                 client.delete_collection(collection.name)
     finally:
         client.close()
+
+
+def qdrant_client_of(url: str) -> Any:
+    """A blocking client of a server, for what a test asks the server itself."""
+    from qdrant_client import QdrantClient
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Api key is used", category=UserWarning)
+        return QdrantClient(
+            url=url,
+            api_key=os.environ.get("QDRANT_API_KEY"),
+            timeout=60,
+            check_compatibility=False,
+        )
 
 
 @pytest.fixture
