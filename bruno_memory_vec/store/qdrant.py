@@ -52,7 +52,7 @@ from bruno_memory_vec.store.deployment import (
 )
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.qdrant_url import settings_of, takes_over
-from bruno_memory_vec.store.session_binding import bound
+from bruno_memory_vec.store.session_binding import bound, name_of_sessions
 from bruno_memory_vec.writing.projections import Problem, Progress
 
 _FORMAT = "bruno-memory-vec"
@@ -166,7 +166,7 @@ class Qdrant:
                     terms = {"language": analyser.language, "analysis": analyser.name}
                     manifest = {**made.to_dict(), **terms}
                     await collections.set_metadata(server, found.name, **{MANIFEST: manifest})
-            sessions = await _sessions(config, settings)
+            sessions = await _sessions(config, settings, made)
             opened.append(sessions)
             if not config.read_only:
                 await _bind(server, found.name, config, settings, made)
@@ -322,9 +322,10 @@ def _sessions_url(config: MemoryConfig, settings: QdrantSettings) -> str:
     return SESSIONS_IN_MEMORY[0] if settings.path == IN_MEMORY else f"{settings.path}/sessions"
 
 
-async def _sessions(config: MemoryConfig, settings: QdrantSettings) -> OpenSessions:
+async def _sessions(config: MemoryConfig, settings: QdrantSettings, made: Manifest) -> OpenSessions:
     url = _sessions_url(config, settings)
-    return await session_store_of(url).open(url, settings.collection, config)
+    name = name_of_sessions(url, settings.collection, made.rows)
+    return await session_store_of(url).open(url, name, config)
 
 
 async def _bind(

@@ -25,6 +25,20 @@ SHARED = "shared"
 IN_MEMORY = "memory"
 
 
+def name_of_sessions(url: str, name: str, rows: str) -> str:
+    """The name under which a session store has the sessions of some rows.
+
+    In Redis it is these rows' alone: stores of one name on two servers, or in two folders, may have
+    their sessions in one Redis.
+
+    Args:
+        url: of the session store.
+        name: the store's name.
+        rows: identifies its rows.
+    """
+    return name if folder_of_sessions(url) is not None else f"{name}.{rows}"
+
+
 async def bound(url: str, name: str, rows: str) -> str:
     """What names the sessions at a URL, which belong to these rows from now on.
 

@@ -12,6 +12,7 @@ import importlib
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
@@ -39,6 +40,7 @@ from bruno_memory_vec.store.deployment import (
 )
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock
+from bruno_memory_vec.store.session_binding import name_of_sessions
 from bruno_memory_vec.writing.projections import Progress
 from bruno_memory_vec_chroma.index import ChromaIndex
 
@@ -82,7 +84,7 @@ class Chroma:
             if other_terms:
                 named = {"language": analyser.language or "none", "analysis": analyser.name}
                 await asyncio.to_thread(collection.modify, metadata={**made, **named})
-            sessions = await _sessions(config, folder)
+            sessions = await _sessions(config, folder, made["rows"])
         except BaseException:
             await close_all(opened)
             lock.release()  # a second time does nothing
@@ -161,6 +163,7 @@ def _opened(folder: Path, made_by: Fingerprint, language: str | None) -> tuple[A
                 "embedder": json.dumps(made_by.to_dict()),
                 "language": analyser.language or "none",
                 "analysis": analyser.name,
+                "rows": uuid4().hex,
             }
             # Without an embedding function: the vectors are ours.
             collection = client.create_collection(
@@ -228,9 +231,10 @@ def _lexical(folder: Path, analyser: Analyser, anew: bool) -> LexicalIndex:
         return TantivyIndex(folder, analyser)
 
 
-async def _sessions(config: MemoryConfig, folder: Path) -> OpenSessions:
+async def _sessions(config: MemoryConfig, folder: Path, rows: str) -> OpenSessions:
     url = config.sessions or str(folder / "sessions")
-    return await session_store_of(url).open(url, _COLLECTION, config)
+    name = name_of_sessions(url, _COLLECTION, rows)
+    return await session_store_of(url).open(url, name, config)
 
 
 def _with_a_cache(rows: ChromaIndex, config: MemoryConfig, sessions: OpenSessions) -> RowIndex:

@@ -19,7 +19,7 @@ from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.sessions.choice import OpenSessions, session_store_of
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.lease import LocalLease
-from bruno_memory_vec.store.session_binding import bound
+from bruno_memory_vec.store.session_binding import bound, name_of_sessions
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Problem, Progress
 
@@ -123,7 +123,8 @@ async def _open(
     analyser = await asyncio.to_thread(analyser_for, wanted)
     index = PostgreSQLIndex(database, made_by.dimension, analyser)
     url = config.sessions or SESSIONS_FOLDER
-    sessions = await session_store_of(url).open(url, settings.store_name, config)
+    name = name_of_sessions(url, settings.store_name, made.rows)
+    sessions = await session_store_of(url).open(url, name, config)
     opened.append(sessions)
     lease = await _lease(config, database, found, url, sessions)
     if lease is not None:
