@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from bruno_memory_vec.errors import BackendUnavailable
 from bruno_memory_vec.indexers.protocols import RowIndex
@@ -27,6 +27,13 @@ class _Within(RowFilter):
     conversations: Annotated[tuple[str, ...], On("conversation_id", "in")] = ()
 
 
+class _Together(NamedTuple):
+    """Conversations that are looked for in the rows together."""
+
+    names: set[str]
+    look: asyncio.Future[None]
+
+
 class SessionsLost(BackendUnavailable):
     """The session store has lost data, or may have. Nothing of the call was done.
 
@@ -41,29 +48,51 @@ class FromRows:
         #: The rows; None where there are none to ask, so that what is not known has not begun.
         self.rows: RowIndex | None = None
         self._absent: OrderedDict[str, float] = OrderedDict()
+        self._together: _Together | None = None
 
     async def places(self, conversations: Collection[str]) -> dict[str, tuple[str, int] | None]:
-        """As :meth:`place`, of several; one look if none of them has a row, as of new ones.
+        """As :meth:`place`, of several.
 
         Raises:
             EngineError: the rows cannot be read.
         """
-        now = time.monotonic()
-        unknown = [one for one in conversations if self._absent.get(one, 0.0) <= now]
-        if self.rows is not None and len(unknown) > 1:
-            within = _Within(conversations=tuple(unknown))
-            if not (await self.rows.read(EVERYONE, within, ["seq"], limit=1)).num_rows:
-                for one in unknown:
-                    self._is_absent(one)
-        return {
-            name: place
-            for start in range(0, len(conversations), _PLACES_AT_ONCE)
-            for name, place in await self._each(list(conversations)[start:][:_PLACES_AT_ONCE])
-        }
+        names = [name for name in conversations if not self._known_absent(name)]
+        if names:
+            await self._look_together(names)
+        found: dict[str, tuple[str, int] | None] = {}
+        for start in range(0, len(conversations), _PLACES_AT_ONCE):
+            part = list(conversations)[start : start + _PLACES_AT_ONCE]
+            found.update(zip(part, await asyncio.gather(*map(self.place, part)), strict=True))
+        return found
 
-    async def _each(self, conversations: Sequence[str]) -> list[tuple[str, tuple[str, int] | None]]:
-        found = await asyncio.gather(*map(self.place, conversations))
-        return list(zip(conversations, found, strict=True))
+    def _known_absent(self, conversation_id: str) -> bool:
+        return self.rows is None or self._absent.get(conversation_id, 0.0) > time.monotonic()
+
+    async def _look_together(self, conversations: Iterable[str]) -> None:
+        """Note those that have no row, with one look for all that are asked for at this moment.
+
+        Where one of several has a row, nothing is noted, and each is looked for by itself.
+        """
+        together = self._together
+        if together is None or together.look.get_loop() is not asyncio.get_running_loop():
+            names: set[str] = set()
+            look = asyncio.ensure_future(self._look(names))
+            # Whoever waits for it is told of a failure.
+            look.add_done_callback(lambda done: done.cancelled() or done.exception())
+            together = self._together = _Together(names, look)
+        together.names.update(conversations)
+        await asyncio.shield(together.look)
+
+    async def _look(self, names: set[str]) -> None:
+        await asyncio.sleep(0)  # those who ask at the same time come along
+        self._together = None
+        if len(names) == 1:
+            return
+        assert self.rows is not None
+        within = _Within(conversations=tuple(names))
+        if not (await self.rows.read(EVERYONE, within, ["seq"], limit=1)).num_rows:
+            for name in names:
+                self._is_absent(name)
 
     async def place(self, conversation_id: str) -> tuple[str, int] | None:
         """Its owner and its next turn; None for one without a row.
@@ -71,8 +100,12 @@ class FromRows:
         Raises:
             EngineError: the rows cannot be read.
         """
-        if self.rows is None or self._absent.get(conversation_id, 0.0) > time.monotonic():
+        if self._known_absent(conversation_id):
             return None
+        await self._look_together([conversation_id])
+        if self._known_absent(conversation_id):
+            return None
+        assert self.rows is not None
         found = await self.rows.read(
             EVERYONE.within(conversation_id),
             RowFilter(),
