@@ -15,7 +15,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
+from bruno_memory_vec.indexers.cache import CachedIndex
+from bruno_memory_vec.indexers.checked import CheckedIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, UserVersions
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.plugins import Plugins
@@ -232,6 +234,23 @@ def analyser_for(language: str | None) -> Analyser:
     """The analyser of a language, of English for None. The first call for it blocks."""
     language = language or _DEFAULT_LANGUAGE
     return analyser(None if language == "none" else language)
+
+
+def with_a_cache(
+    rows: RowIndex, config: MemoryConfig, versions: UserVersions | None = None
+) -> RowIndex:
+    """Rows with checks, and with a cache in front of them where it can know of every change.
+
+    Args:
+        rows: the engine.
+        config: the settings.
+        versions: tells what other processes change; None where none writes beside this one.
+    """
+    checked = CheckedIndex(rows)
+    unseen = config.read_only and versions is None
+    if config.recall_cache_mb == 0 or unseen:
+        return checked
+    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=versions)
 
 
 async def close_all(parts: Any) -> None:

@@ -24,6 +24,7 @@ from bruno_memory_vec.errors import (
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.aio import to_its_end
+from bruno_memory_vec.indexers.cache import RowsVersion
 from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
@@ -31,7 +32,7 @@ from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.sessions.protocol import SessionStore
-from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store import deployment, manifest
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
@@ -430,14 +431,7 @@ def behind_a_log(
 
 def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
     """The index with checks of its rows, and with the cache in front of it, unless that is off."""
-    from bruno_memory_vec.indexers.cache import CachedIndex, RowsVersion
-    from bruno_memory_vec.indexers.checked import CheckedIndex
-
-    checked = CheckedIndex(rows)
-    if config.recall_cache_mb == 0:
-        return checked
-    versions = RowsVersion(rows) if config.read_only else None
-    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=versions)
+    return deployment.with_a_cache(rows, config, RowsVersion(rows) if config.read_only else None)
 
 
 def _open_lexical(

@@ -29,8 +29,6 @@ from bruno_memory_vec.errors import (
     StoreLockedError,
     StoreVersionError,
 )
-from bruno_memory_vec.indexers.cache import CachedIndex
-from bruno_memory_vec.indexers.checked import CheckedIndex
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.qdrant import collection as collections
@@ -49,6 +47,7 @@ from bruno_memory_vec.store.deployment import (
     analyser_for,
     close_all,
     language_of,
+    with_a_cache,
 )
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.qdrant_url import settings_of, takes_over
@@ -174,7 +173,7 @@ class Qdrant:
             await close_all(opened)
             raise
         lease = None if config.read_only else sessions.lease or LocalLease(sessions.sessions)
-        rows = _with_a_cache(index, config, sessions)
+        rows = with_a_cache(index, config, sessions.versions)
         return Parts(rows, None, sessions.sessions, lease)
 
     async def made(self, config: MemoryConfig) -> Made | None:
@@ -350,15 +349,6 @@ async def _bind(
             "are gone for good, open it once with ?take_over=true in the URL: sessions begin anew "
             "from the rows.",
         )
-
-
-def _with_a_cache(index: QdrantIndex, config: MemoryConfig, sessions: OpenSessions) -> RowIndex:
-    """The rows with checks, and with a cache where it can know of every change."""
-    checked = CheckedIndex(index)
-    unseen = config.read_only and sessions.versions is None
-    if config.recall_cache_mb == 0 or unseen:
-        return checked
-    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=sessions.versions)
 
 
 def _no_store(settings: QdrantSettings) -> NotAStoreError:

@@ -165,11 +165,6 @@ class Changes:
             self._broken.add(self.token)
             self.token = ""
 
-    @property
-    def any_broken(self) -> bool:
-        """Whether this process has left changes whose end is not known."""
-        return bool(self._broken)
-
     # Everybody's
 
     async def all(self) -> list[UnderWay]:

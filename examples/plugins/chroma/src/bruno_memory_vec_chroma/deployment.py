@@ -25,9 +25,7 @@ from bruno_memory_vec.errors import (
     StoreError,
     StoreVersionError,
 )
-from bruno_memory_vec.indexers.cache import CachedIndex
-from bruno_memory_vec.indexers.checked import CheckedIndex
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.sessions.choice import OpenSessions, session_store_of
@@ -37,6 +35,7 @@ from bruno_memory_vec.store.deployment import (
     analyser_for,
     close_all,
     language_of,
+    with_a_cache,
 )
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock
@@ -90,7 +89,9 @@ class Chroma:
             lock.release()  # a second time does nothing
             raise
         lease = sessions.lease or LocalLease(sessions.sessions)
-        return Parts(_with_a_cache(rows, config, sessions), lexical, sessions.sessions, lease)
+        return Parts(
+            with_a_cache(rows, config, sessions.versions), lexical, sessions.sessions, lease
+        )
 
     async def made(self, config: MemoryConfig) -> Made | None:
         """As of ``bruno_memory_vec.store.deployment.TellsHowMade``."""
@@ -235,10 +236,3 @@ async def _sessions(config: MemoryConfig, folder: Path, rows: str) -> OpenSessio
     url = config.sessions or str(folder / "sessions")
     name = name_of_sessions(url, _COLLECTION, rows)
     return await session_store_of(url).open(url, name, config)
-
-
-def _with_a_cache(rows: ChromaIndex, config: MemoryConfig, sessions: OpenSessions) -> RowIndex:
-    checked = CheckedIndex(rows)
-    if config.recall_cache_mb == 0:
-        return checked
-    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=sessions.versions)

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import FingerprintError, NotAStoreError, StoreError
-from bruno_memory_vec.indexers.cache import CachedIndex
-from bruno_memory_vec.indexers.checked import CheckedIndex
-from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.sessions.choice import OpenSessions, session_store_of
-from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
+from bruno_memory_vec.store.deployment import (
+    Made,
+    Parts,
+    analyser_for,
+    close_all,
+    language_of,
+    with_a_cache,
+)
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.session_binding import bound, name_of_sessions
 from bruno_memory_vec.writing.lease import WriterLease
@@ -132,7 +136,7 @@ async def _open(
         if analyser.name != made.analysis:
             await index.analyse_anew(progress)
             await layout.set_manifest(database, made.with_terms(analyser.language, analyser.name))
-    return Parts(_with_a_cache(index, config, sessions), None, sessions.sessions, lease)
+    return Parts(with_a_cache(index, config, sessions.versions), None, sessions.sessions, lease)
 
 
 async def _lease(
@@ -162,15 +166,6 @@ async def _lease(
             "from the rows.",
         )
     return lease
-
-
-def _with_a_cache(index: RowIndex, config: MemoryConfig, sessions: OpenSessions) -> RowIndex:
-    """The rows with checks, and with a cache where it can know of every change."""
-    checked = CheckedIndex(index)
-    unseen = config.read_only and sessions.versions is None
-    if config.recall_cache_mb == 0 or unseen:
-        return checked
-    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=sessions.versions)
 
 
 def _no_store(settings: Settings) -> NotAStoreError:
