@@ -8,6 +8,7 @@
         ├── NotFoundError            no such memory or session (or it is another user's)
         ├── ForeignUserError         the conversation or the call belongs to another user
         ├── EmbeddingError           an embedder gave no usable vectors
+        ├── LLMFailed                a language model raised, took too long, or answered nothing
         ├── MissingDependencyError   an optional package is not installed
         ├── StoreError               the store as a whole cannot be used
         │   ├── NotAStoreError       the folder holds something else, or nothing to read
@@ -26,7 +27,7 @@ Each message ends with what to do about it, which is also in ``error.fix``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from bruno_core.utils import exceptions as bruno
 
@@ -40,6 +41,7 @@ __all__ = [
     "ForeignUserError",
     "IndexDamaged",
     "InvalidInputError",
+    "LLMFailed",
     "MissingDependencyError",
     "NotAStoreError",
     "NotFoundError",
@@ -99,6 +101,35 @@ class ForeignUserError(_MemoryVecError):
 
 class EmbeddingError(_MemoryVecError):
     """The embedder failed, or gave vectors that cannot be stored."""
+
+
+class LLMFailed(_MemoryVecError):
+    """A language model gave no answer that can be used. Nothing was written.
+
+    Attributes:
+        reason: "error" (it raised, or its answer has another form), "timeout", "empty", or
+            "refused".
+        seconds: how long it was waited for.
+        cost: what was spent all the same, as in :class:`bruno_memory_vec.llm.Answer`.
+    """
+
+    def __init__(
+        self,
+        reason: Literal["error", "timeout", "empty", "refused"],
+        problem: str,
+        *,
+        seconds: float = 0.0,
+        cost: float | None = None,
+        cause: Exception | None = None,
+    ) -> None:
+        self.reason = reason
+        self.seconds = seconds
+        self.cost = cost
+        super().__init__(
+            f"the language model {problem}",
+            fix="Ask again later, or check the model and its settings.",
+            cause=cause,
+        )
 
 
 class MissingDependencyError(_MemoryVecError):

@@ -24,6 +24,7 @@ ROOMS = [
     "config",
     "config_sources",
     "bruno_backends",
+    "llm",
     "prompts",
     "rows",
     "plugins",
