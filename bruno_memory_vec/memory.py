@@ -42,7 +42,7 @@ from bruno_memory_vec.errors import (
     StoreError,
 )
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
@@ -62,6 +62,7 @@ from bruno_memory_vec.rows.models import (
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.sessions.protocol import Listens
+from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.copying.report import CopyReport
@@ -75,7 +76,9 @@ from bruno_memory_vec.writing.projections.guarded import checked
 from bruno_memory_vec.writing.throttle import Throttle
 
 if TYPE_CHECKING:
+    from bruno_core.events import EventBus
     from bruno_core.interfaces.embedding import EmbeddingInterface
+    from bruno_core.interfaces.llm import LLMInterface
 
     from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.rankers import Profile
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
 __all__ = ["ALL_USERS", "AllUsers", "VectorMemory", "open_memory"]
 
 Kind = Literal["message", "memory"]
+Origin = Literal["user", "assistant", "system", "tool", "given", "extracted", "summary", "imported"]
 
 _NOT_SYSTEM: Final = tuple(role.value for role in MessageRole if role is not MessageRole.SYSTEM)
 
@@ -107,6 +111,8 @@ class VectorMemory(MemoryInterface):
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
         progress: called with the progress of long work while opening.
         projections: further projections of the rows, see ``bruno_memory_vec.writing.projections``.
+        llm: a model, for what asks one: extraction, summaries, titles. Recall needs none.
+        events: the bus of bruno-core that is told what happens.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
 
     Raises:
@@ -123,6 +129,8 @@ class VectorMemory(MemoryInterface):
         config: MemoryConfig | None = None,
         progress: Progress | None = None,
         projections: Sequence[Projection] = (),
+        llm: LLMInterface | None = None,
+        events: EventBus | None = None,
         **settings: Any,
     ) -> None:
         config = _settings(url, embedder, profile, read_only, config, settings)
@@ -132,6 +140,7 @@ class VectorMemory(MemoryInterface):
         self._profile = load_profile(ranking)
         self._lazy = LazyStore(config, chosen, progress, checked("projections", projections))
         self._throttle = Throttle()
+        self._llm, self._events = llm, events
         self._context_recall = ContextRecall(config, self._profile)
         self._shared = _Shared()
 
@@ -283,7 +292,12 @@ class VectorMemory(MemoryInterface):
     # Writing
 
     async def store_message(
-        self, message: Message, conversation_id: str, *, user_id: str | None = None
+        self,
+        message: Message,
+        conversation_id: str,
+        *,
+        user_id: str | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Store one message. Storing the same id again replaces it and keeps its turn.
 
@@ -293,16 +307,24 @@ class VectorMemory(MemoryInterface):
         else for the default user. Where several users had asked for the conversation before it
         began, the user has to be named.
 
+        ``origin`` says who the message comes from, such as "imported"; without it that is its role.
+        A message that is stored again keeps the origin that it had.
+
         Raises:
             InvalidInputError: a field cannot be kept, or nobody is named and several users may be
                 meant. Nothing was written.
             ForeignUserError: the conversation is another user's. Nothing was written.
             ReadOnlyError, EmbeddingError, EngineError: it was not stored.
         """
-        await self.store_messages([message], conversation_id, user_id=user_id)
+        await self.store_messages([message], conversation_id, user_id=user_id, origin=origin)
 
     async def store_messages(
-        self, messages: Sequence[Message], conversation_id: str, *, user_id: str | None = None
+        self,
+        messages: Sequence[Message],
+        conversation_id: str,
+        *,
+        user_id: str | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Store messages of one conversation in the given order, as one commit: all or none.
 
@@ -314,6 +336,7 @@ class VectorMemory(MemoryInterface):
         self._lazy.enter()
         messages = to_store(messages)
         checks.identifier("conversation_id", conversation_id)
+        source = _origin(origin)
         user = self._caller.acting_for(user_id)
         await self._throttle.wait(user or conversation_id)
         writer = await self._lazy.writer()
@@ -322,7 +345,7 @@ class VectorMemory(MemoryInterface):
         rows = await rows_of(
             "messages",
             messages,
-            lambda message: message_row(message, "", place.conversation_id, bounds),
+            lambda message: message_row(message, "", place.conversation_id, bounds, source),
             bounds,
         )
         if not rows:
@@ -348,14 +371,21 @@ class VectorMemory(MemoryInterface):
                 await owners.leave(place.conversation_id, user)
             raise
 
-    async def store_memory(self, memory_entry: MemoryEntry) -> None:
+    async def store_memory(
+        self, memory_entry: MemoryEntry, *, origin: Origin | None = None
+    ) -> None:
         """Store one memory. Storing the same id again replaces it and embeds it anew.
+
+        ``origin`` says who it comes from; without it, it was "given" by whoever stores it. A memory
+        that is stored again keeps the origin that it had.
 
         Raises: as :meth:`store_message`.
         """
-        await self.store_memories([memory_entry])
+        await self.store_memories([memory_entry], origin=origin)
 
-    async def store_memories(self, entries: Sequence[MemoryEntry]) -> None:
+    async def store_memories(
+        self, entries: Sequence[MemoryEntry], *, origin: Origin | None = None
+    ) -> None:
         """Store memories as one commit: all or none.
 
         A ``conversation_id`` that is a session's id names that session's conversation.
@@ -366,8 +396,12 @@ class VectorMemory(MemoryInterface):
         await self._throttle.wait(self._caller.user_id or _user_of(entries))
         writer = await self._lazy.writer()
         ttl, bounds = self.config.short_term_ttl, self.config.bounds
+        source = _origin(origin) or "given"
         rows = await rows_of(
-            "entries", to_store(entries), lambda entry: memory_row(entry, ttl, bounds), bounds
+            "entries",
+            to_store(entries),
+            lambda entry: memory_row(entry, ttl, bounds, source),
+            bounds,
         )
         for row in rows:
             user, named = self._caller.acting_for_named(row["user_id"]), row["conversation_id"]
@@ -400,6 +434,8 @@ class VectorMemory(MemoryInterface):
         min_similarity: float = 0.0,
         min_confidence_of_answer: float = 0.0,
         include_expired: bool = False,
+        include_archived: bool = False,
+        origins: Origin | Sequence[Origin] | None = None,
         profile: str | Profile | None = None,
         now: datetime | None = None,
     ) -> Hits:
@@ -432,6 +468,10 @@ class VectorMemory(MemoryInterface):
             min_confidence_of_answer: 0..1. Nothing is returned, and nothing counted as recalled,
                 where ``Hits.confidence`` is less: where the hits are less likely to hold an answer.
             include_expired: also memories past their ``expires_at``.
+            include_archived: also what was archived: messages that a summary stands for, facts that
+                newer ones have superseded, conversations that were archived.
+            origins: only rows that come from one of these: "user", "assistant", "system", "tool",
+                "given", "extracted", "summary", "imported".
             profile: how to rank, instead of the memory's own profile.
             now: the time that recency and expiry refer to (naive is UTC). Default: the present.
                 Days, weeks, months and years that the question names are those of its time zone:
@@ -446,6 +486,8 @@ class VectorMemory(MemoryInterface):
         at = here.astimezone(timezone.utc)
         where = row_filter(
             alive_at=None if checks.flag("include_expired", include_expired) else at,
+            unarchived_at=None if checks.flag("include_archived", include_archived) else at,
+            origins=origins,
             kinds=kinds,
             roles=roles,
             memory_types=memory_types,
@@ -551,10 +593,11 @@ class VectorMemory(MemoryInterface):
             )
             return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
         scope = Scope.user(self._caller.acting_for_named(query.user_id))
-        at = None if query.include_expired else datetime.now(timezone.utc)
+        now = datetime.now(timezone.utc)
+        at = None if query.include_expired else now
         found = await (await self._lazy.get()).rows.read(
             scope,
-            row_filter(alive_at=at, **filters),
+            row_filter(alive_at=at, unarchived_at=now, **filters),
             COLUMNS,
             order_by="created_at",
             limit=query.limit,
@@ -699,6 +742,7 @@ class VectorMemory(MemoryInterface):
         categories: str | Sequence[str] | None = None,
         metadata: Mapping[str, str | float | bool] | None = None,
         include_expired: bool = False,
+        include_archived: bool = False,
         limit: int | None = 100,
         after: str | None = None,
     ) -> Page[MemoryEntry]:
@@ -712,6 +756,7 @@ class VectorMemory(MemoryInterface):
             metadata: only with each of these keys and values in ``metadata.custom_fields``;
                 compared as in :meth:`recall`.
             include_expired: also those past their ``expires_at``.
+            include_archived: also those that were archived, such as facts that were superseded.
             limit: how many at most; None for all.
             after: the ``next`` of the page before.
 
@@ -720,8 +765,11 @@ class VectorMemory(MemoryInterface):
             ForeignUserError: the view is another user's.
         """
         expired = checks.flag("include_expired", include_expired)
+        archived = checks.flag("include_archived", include_archived)
+        now = datetime.now(timezone.utc)
         where = row_filter(
-            alive_at=None if expired else datetime.now(timezone.utc),
+            alive_at=None if expired else now,
+            unarchived_at=None if archived else now,
             kinds=MEMORY,
             memory_types=memory_types,
             tags=tags,
@@ -944,6 +992,13 @@ class VectorMemory(MemoryInterface):
 
     # Opened at first use
 
+    @property
+    def _handle(self) -> Handle:
+        """What the managers work with; a view's has its caller."""
+        return Handle(
+            self._lazy, self._caller, self._profile, self._throttle, self._llm, self._events
+        )
+
     async def _owners(self) -> Owners:
         return (await self._lazy.get()).owners
 
@@ -967,6 +1022,13 @@ def _user_of(entries: Any) -> str:
     """The user of the first entry; empty where that is not known before they are checked."""
     named = getattr(entries[0], "user_id", "") if isinstance(entries, list) and entries else ""
     return named if isinstance(named, str) else ""
+
+
+def _origin(origin: Any) -> str | None:
+    if origin is None:
+        return None
+    (named,) = checks.names("origin", [origin], ORIGINS)
+    return named
 
 
 def _page_size(limit: int | None) -> int | None:
@@ -1042,6 +1104,8 @@ def open_memory(
     config: MemoryConfig | None = None,
     progress: Progress | None = None,
     projections: Sequence[Projection] = (),
+    llm: LLMInterface | None = None,
+    events: EventBus | None = None,
     **settings: Any,
 ) -> Opening:
     """Open a memory, or create it if there is none.
@@ -1064,6 +1128,8 @@ def open_memory(
             config=config,
             progress=progress,
             projections=projections,
+            llm=llm,
+            events=events,
             **settings,
         )
     )

@@ -111,6 +111,10 @@ class RowFilter:
         min_confidence: 0..1, inclusive.
         alive_at: leave out rows that have expired at this time (timezone-aware).
         expired_before: only rows that expired before this time (timezone-aware).
+        unarchived_at: leave out rows that were archived by this time (timezone-aware).
+        archived_since: only rows that were archived at this time or later (timezone-aware).
+        pinned_since: only rows that were pinned at this time or later (timezone-aware).
+        origins: values of ``ORIGINS``.
         ids: only these ids.
         metadata: rows that have all of these key-value pairs, written as in the column
             ``metadata_pairs``.
@@ -127,6 +131,10 @@ class RowFilter:
     min_confidence: Annotated[float, On("confidence", "ge")] = 0.0
     alive_at: Annotated[datetime | None, On("expires_at", "alive")] = None
     expired_before: Annotated[datetime | None, On("expires_at", "lt")] = None
+    unarchived_at: Annotated[datetime | None, On("archived_at", "alive")] = None
+    archived_since: Annotated[datetime | None, On("archived_at", "ge")] = None
+    pinned_since: Annotated[datetime | None, On("pinned_at", "ge")] = None
+    origins: Annotated[tuple[str, ...], On("origin", "in")] = ()
     ids: Annotated[tuple[str, ...], On("id", "in")] = ()
     metadata: Annotated[tuple[str, ...], On("metadata_pairs", "any", each=True)] = ()
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 #: 2 added the cues, by which the rankers know a text without reading it. 3 added the write-ahead
 #: log: an older version would miss the rows that are only there. 4 added the metadata's pairs. 5
-#: keeps the hot context by user as well as by conversation, and a checksum of each row.
-SCHEMA_VERSION = 5
+#: keeps the hot context by user as well as by conversation, and a checksum of each row. 6 says who
+#: a row comes from, and whether it is pinned or archived.
+SCHEMA_VERSION = 6
 
 #: The folder of the write-ahead log, in that of the rows.
 LOG = "log"
@@ -25,6 +26,11 @@ CHECKSUM = "checksum"
 
 MESSAGE = "message"
 MEMORY = "memory"
+
+#: Who a row comes from: a message, by its role; a memory that a caller has stored ("given"); what a
+#: model or a pattern has taken from messages ("extracted"); what stands for several messages
+#: ("summary"); what another program has kept ("imported").
+ORIGINS = ("user", "assistant", "system", "tool", "given", "extracted", "summary", "imported")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -36,6 +42,10 @@ KEYS = {
     MESSAGE: ("kind", "user_id", "conversation_id", "id"),
     MEMORY: ("kind", "user_id", "id"),
 }
+
+#: The columns that a row keeps when it is stored again: the store's own, and no field of a message
+#: or memory.
+KEPT = ("origin", "pinned_at", "archived_at")
 
 #: The columns that :func:`key_of` reads.
 KEY_COLUMNS = ("kind", "user_id", "conversation_id", "id")
@@ -73,11 +83,16 @@ _FIELDS: tuple[pa.Field, ...] = (
     pa.field("importance", pa.float64(), nullable=False),
     pa.field("confidence", pa.float64(), nullable=False),
     pa.field("parent_id", pa.string()),
+    # One of ORIGINS. A row that is stored again keeps it.
+    pa.field("origin", pa.string(), nullable=False),
     pa.field("created_at", TIMESTAMP, nullable=False),
     pa.field("updated_at", TIMESTAMP, nullable=False),
     pa.field("last_accessed", TIMESTAMP, nullable=False),
     pa.field("access_count", pa.int64(), nullable=False),
     pa.field("expires_at", TIMESTAMP),
+    # Since when; null where it is not.
+    pa.field("pinned_at", TIMESTAMP),
+    pa.field("archived_at", TIMESTAMP),
     # Position in the store's write order; a replaced row gets a new one.
     pa.field("seq", pa.int64(), nullable=False),
     # Of all other columns and the vector (checksum.py), so that a change on the disk is seen.
@@ -103,8 +118,11 @@ LEXICAL_COLUMNS: tuple[str, ...] = (
     "metadata_pairs",
     "importance",
     "confidence",
+    "origin",
     "created_at",
     "expires_at",
+    "pinned_at",
+    "archived_at",
 )
 
 

@@ -45,7 +45,7 @@ _COMPLETE = {
 _COMPARE: dict[str, Any] = {"ge": operator.ge, "lt": operator.lt, "alive": operator.gt}
 _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive": pc.greater}
 # Times in which the largest int64 stands for null, so that "later than" matches it.
-_FOREVER = ("expires_at",)
+_FOREVER = ("expires_at", "archived_at")
 _FEW = 32
 # In bytes. Of a column of more, taking many rows copies too much.
 _MUCH = 16 * 2**20
@@ -72,7 +72,8 @@ class Snapshot:
         vectors: float32 (n, d).
         columns: by name, (n,): times in microseconds, :data:`CODED` as int64 indices into
             ``names``, other numbers and truth values as they are; a missing ``turn`` is -1, and
-            a missing ``expires_at`` the largest number; and :data:`CONTENT_BYTES`.
+            a missing ``expires_at`` or ``archived_at`` the largest number; and
+            :data:`CONTENT_BYTES`.
         names: by column of :data:`CODED`, the text of each number.
         codes: by column of :data:`CODED`, the number of each text.
         row_of_turn: for each conversation of ``names``, the row of each turn. Rows from n on were
@@ -519,6 +520,7 @@ def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
         CONTENT_BYTES: pc.binary_length(table.column("content")).to_numpy(),
         "created_at": column("created_at"),
         "expires_at": column("expires_at", _NEVER),
+        "archived_at": column("archived_at", _NEVER),
         "importance": column("importance"),
         "confidence": column("confidence"),
         "question_share": column("question_share"),

@@ -186,10 +186,11 @@ class ContextRecall:
         # A message with an offset tells where its author is, and so which day "yesterday" was.
         here = local_moment("message.timestamp", message.timestamp).tzinfo
         now = datetime.now(here)
+        at = now.astimezone(timezone.utc)
         request = RecallRequest(
             query=message.content,
             scope=Scope.user(user_id),
-            where=RowFilter(alive_at=now.astimezone(timezone.utc)),
+            where=RowFilter(alive_at=at, unarchived_at=at),
             k=2 * self._config.recall_k + len(shown),
             profile=self._profile,
             now=now,

@@ -320,7 +320,8 @@ async def newest_messages(rows: RowIndex, scope: Scope, limit: int) -> list[Mess
 
 async def newest_memories(rows: RowIndex, scope: Scope, limit: int) -> list[MemoryEntry]:
     """The newest memories and messages of a scope, newest first; none that has expired."""
-    where = RowFilter(alive_at=datetime.now(timezone.utc))
+    now = datetime.now(timezone.utc)
+    where = RowFilter(alive_at=now, unarchived_at=now)
     found = await rows.read(scope, where, COLUMNS, order_by="created_at", limit=limit)
     place = [("created_at", "descending"), ("seq", "descending")]
     return await read_all(found.sort_by(place), to_entry)

@@ -13,7 +13,7 @@ from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.schema import COLUMNS
+from bruno_memory_vec.indexers.schema import COLUMNS, KEPT
 from bruno_memory_vec.prompts.hidden_characters import marked
 from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
@@ -22,7 +22,7 @@ from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 
 _SHOWN = 160
 # The columns that a hit of a message needs.
-_MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq")
+_MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq", *KEPT)
 
 
 class Signals(dict[str, float]):
@@ -55,6 +55,9 @@ class Hit:
             short one, and where the profile does not look into texts.
         repeats: for how many others it stands that said the same, of those that were found; it is
             the newest of them.
+        origin: who it comes from, see ``ORIGINS`` in ``indexers.schema``.
+        pinned: whether it is pinned.
+        archived: whether it is archived.
     """
 
     id: str
@@ -67,6 +70,9 @@ class Hit:
     record: Message | MemoryEntry
     passage: Passage | None = None
     repeats: int = 0
+    origin: str = "user"
+    pinned: bool = False
+    archived: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signals", Signals(self.signals))
@@ -110,6 +116,9 @@ class Hit:
             "turn": self.turn,
             "created_at": self.created_at.isoformat(),
             "repeats": self.repeats,
+            "origin": self.origin,
+            "pinned": self.pinned,
+            "archived": self.archived,
         }
 
     def __str__(self) -> str:
@@ -236,6 +245,9 @@ def make_hits(
             record=record(row),
             passage=passage,
             repeats=others,
+            origin=row["origin"],
+            pinned=row["pinned_at"] is not None,
+            archived=row["archived_at"] is not None,
         )
         for row, score, part, passage, others in zip(
             rows, scores, parts, passages, repeats, strict=True

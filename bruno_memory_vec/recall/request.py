@@ -10,7 +10,7 @@ from bruno_core.models.memory import MemoryType
 from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, ORIGINS
 from bruno_memory_vec.rankers import Passages, Profile
 from bruno_memory_vec.rows import checks
 
@@ -123,6 +123,8 @@ def row_filter(
     min_importance: float = 0.0,
     min_confidence: float = 0.0,
     metadata: Any = None,
+    unarchived_at: datetime | None = None,
+    origins: Any = None,
 ) -> RowFilter:
     """The filter of these arguments; each list may also be a single value.
 
@@ -146,5 +148,7 @@ def row_filter(
         min_importance=checks.unit_interval("min_importance", min_importance),
         min_confidence=checks.unit_interval("min_confidence", min_confidence),
         alive_at=alive_at,
+        unarchived_at=unarchived_at,
+        origins=checks.names("origins", origins, ORIGINS),
         metadata=checks.metadata("metadata", metadata),
     )

@@ -21,7 +21,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums, with_contents
 from bruno_memory_vec.indexers.long_texts import long_texts
-from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, micros, row_schema
+from bruno_memory_vec.indexers.schema import CHECKSUM, KEPT, MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.bounds import Bounds
@@ -42,10 +42,20 @@ Row = dict[str, Any]
 
 T = TypeVar("T")
 
+# A function's result is what a tool has said.
+_ORIGIN_OF = {MessageRole.FUNCTION.value: "tool"}
+
 #: The importance of messages, which have none in bruno-core: neutral in the ranking.
 MESSAGE_IMPORTANCE = 0.5
 
-_TIMES = ("created_at", "updated_at", "last_accessed", "expires_at")
+_TIMES = (
+    "created_at",
+    "updated_at",
+    "last_accessed",
+    "expires_at",
+    "pinned_at",
+    "archived_at",
+)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are naive UTC
 # In a script without spaces, so many characters count as a word: they say as much as one or two.
 _CHARACTERS_A_WORD = 12
@@ -63,9 +73,20 @@ _LARGEST_COUNT = 2**53
 
 
 def message_row(
-    message: Message, user_id: str, conversation_id: str, bounds: Bounds = _BOUNDS
+    message: Message,
+    user_id: str,
+    conversation_id: str,
+    bounds: Bounds = _BOUNDS,
+    origin: str | None = None,
 ) -> Row:
     """The row of a message, still without ``turn`` and ``seq``.
+
+    Args:
+        message: what to store.
+        user_id: whose.
+        conversation_id: where.
+        bounds: how much it may be.
+        origin: who it comes from; None for its role.
 
     Raises:
         InvalidInputError: a field cannot be kept.
@@ -81,6 +102,7 @@ def message_row(
     if zones:
         extra = _plain_json({"zones": zones, "unbound": True} if unbound else {"zones": zones})
     metadata = json_dict("message.metadata", message.metadata)
+    role = _member("message.role", message.role, MessageRole)
     bounds.metadata("message.metadata", len(metadata))
     return {
         "id": _uuid("message.id", message.id),
@@ -88,7 +110,7 @@ def message_row(
         "user_id": user_id,
         "conversation_id": conversation_id,
         "turn": None,
-        "role": _member("message.role", message.role, MessageRole),
+        "role": role,
         "message_type": _member("message.message_type", message.message_type, MessageType),
         "memory_type": None,
         "content": content,
@@ -105,11 +127,14 @@ def message_row(
         "parent_id": None
         if message.parent_id is None
         else _uuid("message.parent_id", message.parent_id),
+        "origin": origin or _ORIGIN_OF.get(role, role),
         "created_at": created,
         "updated_at": created,
         "last_accessed": created,
         "access_count": 0,
         "expires_at": None,
+        "pinned_at": None,
+        "archived_at": None,
         "seq": None,
         CHECKSUM: None,
     }
@@ -133,7 +158,10 @@ def check_message(message: Message, conversation_id: str) -> None:
 
 
 def memory_row(
-    entry: MemoryEntry, short_term_ttl: timedelta | None = None, bounds: Bounds = _BOUNDS
+    entry: MemoryEntry,
+    short_term_ttl: timedelta | None = None,
+    bounds: Bounds = _BOUNDS,
+    origin: str = "given",
 ) -> Row:
     """The row of a memory, still without ``seq``.
 
@@ -141,6 +169,7 @@ def memory_row(
         entry: what to store.
         short_term_ttl: how long a SHORT_TERM memory without ``expires_at`` lives.
         bounds: how much it may be.
+        origin: who it comes from, one of ``ORIGINS``.
 
     Raises:
         InvalidInputError: a field cannot be kept.
@@ -193,6 +222,7 @@ def memory_row(
         "importance": unit_interval("memory.metadata.importance", metadata.importance),
         "confidence": unit_interval("memory.metadata.confidence", metadata.confidence),
         "parent_id": None,
+        "origin": origin,
         "created_at": created,
         "updated_at": _micros("memory.updated_at", entry.updated_at, zones, "updated_at"),
         "last_accessed": _micros(
@@ -200,6 +230,8 @@ def memory_row(
         ),
         "access_count": _count("memory.metadata.access_count", metadata.access_count),
         "expires_at": expires,
+        "pinned_at": None,
+        "archived_at": None,
         "seq": None,
         CHECKSUM: None,
     }
@@ -257,9 +289,10 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
 def with_positions(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
     """What :func:`to_table` gave, with what the rows have got since in their commit.
 
-    That is their turn, their ``seq`` and their user; of the checksum, what stands for these.
+    That is their turn, their ``seq``, their user, and what a row keeps that is stored again; of the
+    checksum, what stands for these.
     """
-    for name in ("seq", "turn", "user_id"):
+    for name in ("seq", "turn", "user_id", *KEPT):
         field = table.schema.field(name)
         values = pa.array([row[name] for row in rows], field.type)
         table = table.set_column(table.schema.get_field_index(name), field, values)

@@ -47,11 +47,14 @@ def message(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
         "importance": 0.5,
         "confidence": 1.0,
         "parent_id": None,
+        "origin": "user",
         "created_at": at,
         "updated_at": at,
         "last_accessed": at,
         "access_count": 0,
         "expires_at": None,
+        "pinned_at": None,
+        "archived_at": None,
         "seq": seq,
     }
     return {**row, **changes}
@@ -67,6 +70,7 @@ def memory(seq: int, content: str = "hello", **changes: Any) -> dict[str, Any]:
         "message_type": None,
         "memory_type": "fact",
         "source": "test",
+        "origin": "given",
     }
     return message(seq, content, **{**own, **changes})
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
-from bruno_memory_vec.rows.models import Row
+from bruno_memory_vec.rows.models import Row, from_table
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts
 from bruno_memory_vec.writing.lease import Wanted
 
 T = TypeVar("T")
+
+NOTHING_KEPT: Final[Mapping[str, Any]] = MappingProxyType({})
 
 # Below these, switching to a thread costs more than the work itself: at most 5 ms, and three times
 # that where none of the words is in the embedder's memory.
@@ -37,10 +41,17 @@ class Batch(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The ``seq`` and turn of a stored row; a memory has no turn."""
+    """What is asked of a stored row when it is stored again.
+
+    Attributes:
+        seq: its ``seq``.
+        turn: its turn; a memory has none.
+        kept: its columns ``KEPT``.
+    """
 
     seq: int
     turn: int | None
+    kept: Mapping[str, Any] = NOTHING_KEPT
 
 
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
@@ -96,20 +107,54 @@ def give_positions(
     next_turns: dict[str, int],
     first_seq: int,
 ) -> None:
-    """Set ``seq`` and ``turn`` of each row; a message that is stored again keeps its turn.
+    """Set ``seq`` and ``turn`` of each row. One that is stored again keeps its turn and ``KEPT``.
 
     ``next_turns`` is updated to the next free turns.
     """
     for offset, (key, row) in enumerate(yielding_gil(latest.items())):
         row["seq"] = first_seq + offset
+        before = stored.get(key) if stored else None
+        if before is not None:
+            row.update(before.kept)
         if row["kind"] != MESSAGE:
             continue
-        before = stored.get(key) if stored else None
         if before is not None:
             row["turn"] = before.turn
         else:
             row["turn"] = next_turns[row["conversation_id"]]
             next_turns[row["conversation_id"]] += 1
+
+
+def rewritten(
+    table: pa.Table, change: Callable[[Row], Mapping[str, Any] | None]
+) -> tuple[pa.Table, list[Row]]:
+    """The rows of a table that are changed, in the order of their ``seq``, and as dicts.
+
+    Args:
+        table: rows with all columns and the vector.
+        change: the new values of a row's columns; None or nothing to leave it as it is.
+
+    Returns:
+        The table has the new values, and the old ``seq`` and checksums.
+    """
+    order = np.argsort(table.column("seq").to_numpy(), kind="stable")
+    table = table.take(pa.array(order))
+    rows: list[Row] = []
+    places: list[int] = []
+    names: set[str] = set()
+    for place, row in enumerate(yielding_gil(from_table(table.drop_columns(["vector"])))):
+        changes = change(row)
+        if changes:
+            row.update(changes)
+            names.update(changes)
+            rows.append(row)
+            places.append(place)
+    table = table.take(pa.array(places, pa.int64()))
+    for name in names:
+        field = table.schema.field(name)
+        values = pa.array([row[name] for row in rows], field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, values)
+    return table, rows
 
 
 def are_few(texts: Sequence[str]) -> bool:

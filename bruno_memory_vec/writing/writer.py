@@ -34,7 +34,15 @@ from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import Compacts, Erases, Flushes, Maintenance, RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
-from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MEMORY, MESSAGE, Key, key_of
+from bruno_memory_vec.indexers.schema import (
+    COLUMNS,
+    KEPT,
+    KEY_COLUMNS,
+    MEMORY,
+    MESSAGE,
+    Key,
+    key_of,
+)
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
@@ -51,6 +59,7 @@ from bruno_memory_vec.writing.commit import (
     in_thread_if_many,
     look_again,
     prepare,
+    rewritten,
     wanted_turns,
 )
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
@@ -138,7 +147,7 @@ class Writer:
         # Whether the outcome of a commit is unknown: its rows may be stored, but not in the
         # projections.
         self._uncertain = False
-        self._deleting: set[asyncio.Future[int]] = set()
+        self._changing: set[asyncio.Future[Any]] = set()
         self._background = Background()
         self._written_at = 0.0
         # A flush is a commit, after which upkeep may be due.
@@ -309,14 +318,85 @@ class Writer:
         await self._store(await in_thread_if_many(len(rows), place), rows, stored)
         self._afterwards()
 
+    async def rewrite(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        change: Callable[[Row], Mapping[str, Any] | None],
+        *,
+        seqs: Sequence[int] | None = None,
+    ) -> list[Row]:
+        """Change columns of stored rows as one commit, without embedding them again.
+
+        The rows are read and stored again under the lock of the writer, so no other change comes
+        in between. They get new ``seq``, in their order, and every projection follows.
+
+        Args:
+            scope: whose rows.
+            where: which of them.
+            change: the new values of columns of a row (times in microseconds), or None to leave it
+                as it is. It must change neither the content nor the key.
+            seqs: only rows with these ``seq``.
+
+        Returns:
+            The rows as they are stored now; empty where none was changed.
+
+        Raises:
+            EngineError: nothing was changed, or all of it, which the next write finds out.
+            StoreClosedError: the memory was closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        # If the caller is cancelled, the change itself still completes.
+        task = asyncio.ensure_future(self._rewrite(scope, where, change, seqs))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    async def _rewrite(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        change: Callable[[Row], Mapping[str, Any] | None],
+        seqs: Sequence[int] | None,
+    ) -> list[Row]:
+        with writing_here():
+            async with self._committing:
+                self._lease.check()
+                if self._uncertain:
+                    await self._follow()
+                found = await self._rows.read(scope, where, (*COLUMNS, "vector"), seqs=seqs)
+                table, rows = await in_thread_if_many(
+                    found.num_rows, lambda: rewritten(found, change)
+                )
+                if not rows:
+                    return []
+                before = {key_of(row): Stored(row["seq"], row["turn"]) for row in rows}
+                first_seq = await self._lease.next_seqs(len(rows))
+
+                def place() -> pa.Table:
+                    for offset, row in enumerate(rows):
+                        row["seq"] = first_seq + offset
+                    return with_positions(table, rows)
+
+                placed = await in_thread_if_many(len(rows), place)
+                await self._store(placed, rows, before)
+                for row in rows:
+                    # A row goes on to have the uses that were not counted yet.
+                    uses = self._uses.pop(before[key_of(row)].seq, 0)
+                    if uses:
+                        self._uses[row["seq"]] += uses
+                self._afterwards()
+        return rows
+
     async def delete(self, scope: Scope, where: RowFilter) -> int:
         """Delete rows, also from the projections. Returns how many were deleted."""
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # If the caller is cancelled, the deletion itself still completes.
         task = asyncio.ensure_future(self._delete(scope, where))
-        self._deleting.add(task)
-        task.add_done_callback(self._deleting.discard)
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
 
     async def _delete(self, scope: Scope, where: RowFilter) -> int:
@@ -416,7 +496,7 @@ class Writer:
         """Finish the queued writes, write what is pending, and accept nothing more."""
         self._closed = True
         self._background.refuse()
-        tasks = (self._draining, *self._background.under_way, *self._deleting)
+        tasks = (self._draining, *self._background.under_way, *self._changing)
         running = [task for task in tasks if task is not None and runs(task)]
         if running:
             await asyncio.wait(running)
@@ -689,13 +769,17 @@ class Writer:
         self._uncertain = self._uncertain or bool(failed)
 
     async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Stored]:
-        """The rows of a batch that are stored already, with their ``seq`` and turn."""
-        columns = (*KEY_COLUMNS, "seq", "turn")
+        """The rows of a batch that are stored already."""
+        columns = (*KEY_COLUMNS, "seq", "turn", *KEPT)
         found = await self._rows.read(Scope.all_users(), RowFilter(ids=ids), columns)
 
         def read() -> dict[Key, Stored]:
             keyed = ((key_of(row), row) for row in from_table(found))
-            return {key: Stored(row["seq"], row["turn"]) for key, row in keyed if key in latest}
+            return {
+                key: Stored(row["seq"], row["turn"], {name: row[name] for name in KEPT})
+                for key, row in keyed
+                if key in latest
+            }
 
         return await in_thread_if_many(found.num_rows, read)
 

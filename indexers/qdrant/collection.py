@@ -42,8 +42,17 @@ KEYWORDS = (
     "tags",
     "metadata_pairs",
     "source",
+    "origin",
 )
-INTEGERS = ("seq", "turn", "created_at", "updated_at", "expires_at")
+INTEGERS = (
+    "seq",
+    "turn",
+    "created_at",
+    "updated_at",
+    "expires_at",
+    "pinned_at",
+    "archived_at",
+)
 FLOATS = ("importance", "confidence")
 _INDEXED = (*KEYWORDS, *INTEGERS, *FLOATS)
 #: Columns that the server can sort by.

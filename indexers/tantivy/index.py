@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,7 +26,7 @@ from ..forks import spare_in_children
 from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
-from .query import EXPIRY, MISSING, OPTIONAL, TOKENIZER, QueryBuilder, RowCounts, build_schema
+from .query import MISSING, OPTIONAL, RARE, TOKENIZER, QueryBuilder, RowCounts, build_schema
 
 if TYPE_CHECKING:
     import tantivy
@@ -82,11 +82,11 @@ class TantivyIndex:
         self._committing = LoopLock()
         # Whether a commit failed, so that it is not known what it has committed.
         self._uncertain = False
-        # Whether a row that was added here expires. A reader would have to check at every refresh,
-        # so it always assumes that one does.
-        self._expiring = self._read_only
-        # Whether a row that was there at the first search expires; None before that search.
-        self._expiring_found: bool | None = None
+        # The columns of RARE in which a row that was added here has a value. A reader would have to
+        # check at every refresh, so it always assumes that there is one.
+        self._held = set(RARE if self._read_only else ())
+        # Those in which a row has one that was there at the first search; None before that search.
+        self._held_before: frozenset[str] | None = None
         #: Called before each commit, to raise where the folder's path does not lead to this index
         #: any more: Tantivy finds its files by their paths.
         self.watch: Callable[[], None] = lambda: None
@@ -183,8 +183,9 @@ class TantivyIndex:
     # Writing
 
     def add(self, rows: pa.Table) -> None:
-        if rows.column(EXPIRY).null_count < rows.num_rows:
-            self._expiring = True
+        for name in RARE:
+            if rows.column(name).null_count < rows.num_rows:
+                self._held.add(name)
         self._changes.append(rows)
         self._pending += rows.num_rows
 
@@ -357,8 +358,8 @@ class TantivyIndex:
     ) -> Candidates:
         with self._errors("search"):
             searcher, counts = self._searcher()
-            expire = self._some_expire(searcher)
-            whole = self._query.whole(query, scope, where, searcher, counts, some_expire=expire)
+            held = self._held_columns(searcher)
+            whole = self._query.whole(query, scope, where, searcher, counts, held=held)
             if whole is None or searcher.num_docs == 0:
                 return Candidates.empty()
             hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
@@ -411,14 +412,16 @@ class TantivyIndex:
             counts = self._counts = {}
         return self._index.searcher(), counts
 
-    def _some_expire(self, searcher: tantivy.Searcher) -> bool:
-        """Whether any row expires. If none does, the query needs no condition on it."""
-        if self._expiring:
-            return True
-        if self._expiring_found is None:
-            # Not stored in _expiring, which add() may set meanwhile.
-            self._expiring_found = self._query.some_expire(searcher)
-        return self._expiring_found
+    def _held_columns(self, searcher: tantivy.Searcher) -> Collection[str]:
+        """Those of :data:`RARE` in which some row has a value: the query needs no condition on the
+        others."""
+        if len(self._held) == len(RARE):
+            return self._held
+        if self._held_before is None:
+            # Not stored in _held, to which add() may add meanwhile.
+            some_have = self._query.some_have
+            self._held_before = frozenset(name for name in RARE if some_have(name, searcher))
+        return self._held_before | self._held
 
     async def last_seq(self) -> int:
         def newest() -> int:

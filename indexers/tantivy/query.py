@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -34,8 +34,8 @@ _KNOWN_WORDS = 4_096
 # No phrase is made of two words that are each in more than this share of all rows and in more than
 # this number of rows: it says little, and the positions in all those rows would have to be read.
 _COMMON, _FEW = 0.02, 1_000
-#: The column of which the index knows whether any row has a value (``some_expire``).
-EXPIRY = "expires_at"
+#: The columns of which the index knows whether any row has a value (``some_have``). Hardly any has.
+RARE = ("expires_at", "archived_at")
 _FIELDS = [row_schema(1).field(name) for name in LEXICAL_COLUMNS]
 _INTEGERS = frozenset(
     field.name
@@ -65,14 +65,14 @@ class QueryBuilder:
         searcher: tantivy.Searcher,
         known: RowCounts,
         *,
-        some_expire: bool = True,
+        held: Collection[str] = RARE,
     ) -> tantivy.Query | None:
         """A query within a scope and a filter; None where nothing can match.
 
         The scope is added to each word instead of once to all of them. So Tantivy skips to the
         user's rows in each word's posting list; otherwise it would read and join the whole lists.
-        If ``some_expire`` is false, no row of the index expires. ``known`` is what was counted
-        in the searcher before, and grows.
+        ``held`` are those of :data:`RARE` in which some row of the index has a value. ``known`` is
+        what was counted in the searcher before, and grows.
         """
         words = self._words(query, scope, searcher, known)
         if not words:
@@ -86,7 +86,7 @@ class QueryBuilder:
             (occur.Must, self._condition(asked))
             for asked in where.conditions()
             # Left out where it can be: it reads a field of every row that has a word of the query.
-            if some_expire or asked.op != "alive" or asked.column != EXPIRY
+            if asked.op != "alive" or asked.column not in RARE or asked.column in held
         ]
         if filters:
             anyone = make.boolean_query([(occur.Must, anyone), *filters])
@@ -264,10 +264,10 @@ class QueryBuilder:
         same: tantivy.Query = make.const_score_query(query, 0.0)
         return same
 
-    def some_expire(self, searcher: tantivy.Searcher) -> bool:
-        """Whether any row expires. It reads that field of every row."""
-        expiring = self._condition(Condition(EXPIRY, "lt", MISSING))
-        found: Any = searcher.search(expiring, 1, count=False)
+    def some_have(self, column: str, searcher: tantivy.Searcher) -> bool:
+        """Whether any row has a time in a column. It reads that field of every row."""
+        having = self._condition(Condition(column, "lt", MISSING))
+        found: Any = searcher.search(having, 1, count=False)
         return bool(found.hits)
 
 

@@ -42,14 +42,15 @@ class TestTantivy(LexicalIndexConformance):
         index = TantivyIndex(None, self.analyser)
         index.add(self.lexical_rows(message(1)))
         await index.commit()
-        looked = index._query.some_expire
+        looked = index._query.some_have
 
-        def look(searcher: Any) -> bool:
-            found = looked(searcher)
-            index.add(self.lexical_rows(message(70, "unheard of", expires_at=START)))
+        def look(column: str, searcher: Any) -> bool:
+            found = looked(column, searcher)
+            if column == "expires_at":
+                index.add(self.lexical_rows(message(70, "unheard of", expires_at=START)))
             return found
 
-        index._query.some_expire = look  # type: ignore[method-assign]
+        index._query.some_have = look  # type: ignore[method-assign]
         alive = RowFilter(alive_at=START + timedelta(days=1))
         assert len(index.search(LexicalQuery("unheard"), ANA, alive, 5)) == 0
         await index.commit()

@@ -11,8 +11,12 @@ PACKAGE = "bruno_memory_vec"
 ROOMS = [
     "surfaces",
     "testing",
+    "assistant",
     "memory",
     "upkeep",
+    "compression",
+    "knowledge",
+    "context",
     "conversations",
     "store",
     "access",

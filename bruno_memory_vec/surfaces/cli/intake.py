@@ -204,6 +204,7 @@ class Intake:
                     user_id=next(
                         (turn.user_id for turn in group if turn.user_id is not None), None
                     ),
+                    origin="imported",
                 )
                 for conversation, group in groups.items()
             )

@@ -1,0 +1,1 @@
+"""Assistants with this memory, and what they are told by events."""

@@ -1,0 +1,1 @@
+"""Compression: summaries stand for what is older, and nothing is lost."""

@@ -1,0 +1,1 @@
+"""The context builder: the right few hundred tokens for a prompt."""

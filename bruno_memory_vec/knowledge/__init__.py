@@ -1,0 +1,1 @@
+"""What is known about and for a user: facts, profiles, kinds of memory, priorities."""

@@ -1,0 +1,1 @@
+"""Facts and preferences, taken from what was said."""

@@ -1,0 +1,1 @@
+"""Typed views over the one table: conversational, semantic, episodic, procedural."""

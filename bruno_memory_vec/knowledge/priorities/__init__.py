@@ -1,0 +1,1 @@
+"""Which rows matter: a score, pins, importance, pruning."""
