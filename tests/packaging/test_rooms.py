@@ -32,6 +32,7 @@ ROOMS = [
     "prompts",
     "rows",
     "plugins",
+    "events",
     "errors",
     "rankers",
     "indexers",
