@@ -802,7 +802,10 @@ class VectorMemory(MemoryInterface):
             )
 
     async def clear_history(self, conversation_id: str, keep_system_messages: bool = True) -> None:
-        """Delete a conversation's messages; system messages stay unless asked otherwise."""
+        """Delete a conversation's messages; system messages stay unless asked otherwise.
+
+        Where they do not stay, its title and whatever else was noted of it as a whole go, too.
+        """
         checks.identifier("conversation_id", conversation_id)
         keep = checks.flag("keep_system_messages", keep_system_messages)
         writer = await self._lazy.writer()
@@ -811,6 +814,8 @@ class VectorMemory(MemoryInterface):
         scope = self._caller.scope.within(conversation_id)
         if await (await self._owners()).owned(conversation_id, scope.user_id):
             await writer.delete(scope, where)
+            if not keep:
+                await (await self._conversations()).forget(conversation_id)
 
     async def delete_messages(
         self, message_ids: str | UUID | Sequence[str | UUID], conversation_id: str | None = None

@@ -170,6 +170,12 @@ class Conversations:
             session.end_session()
             await self._sessions.save_session(session)
 
+    async def forget(self, conversation_id: str) -> None:
+        """Forget the note of a conversation, whose messages are deleted."""
+        owner = await self._owners.owner(conversation_id)
+        if owner is not None:
+            await self._sessions.drop_note(owner, conversation_id)
+
     async def user(self, user_id: str) -> UserContext:
         """A user's profile and preferences; empty ones where none were saved."""
         return await self._sessions.user(user_id) or UserContext(user_id=user_id)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bruno_core.models.context import SessionContext, UserContext
@@ -38,6 +39,7 @@ class Parts:
     session: str | None
     messages: tuple[Message, ...]
     characters: int
+    touched: datetime | None = None
 
     def record(self) -> ContextRecord:
         """A record of copies, which the caller may change."""
@@ -47,7 +49,7 @@ class Parts:
         if self.session is not None:
             session = SessionContext.model_construct(**jsonable.loads(self.session))
         messages = [_copy(message) for message in self.messages]
-        return ContextRecord(self.conversation, user, self.current, session, messages)
+        return ContextRecord(self.conversation, user, self.current, session, messages, self.touched)
 
 
 class Reading:

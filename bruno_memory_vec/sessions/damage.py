@@ -26,6 +26,7 @@ ASIDE = ".damaged-"
 
 _SESSION = "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _USER = "INSERT INTO users VALUES (?, ?, ?)"
+_NOTE = "INSERT INTO notes VALUES (?, ?, ?)"
 _PARTS = ("", "-wal", "-shm")
 _PART = 2**20
 # SQLite's check reads the whole file; of a larger one only what opening needs is looked at.
@@ -40,10 +41,12 @@ class Kept:
     Attributes:
         sessions: rows of the table ``sessions``, the oldest first.
         users: rows of the table ``users``.
+        notes: rows of the table ``notes``.
     """
 
     sessions: tuple[tuple[Any, ...], ...]
     users: tuple[tuple[Any, ...], ...]
+    notes: tuple[tuple[Any, ...], ...] = ()
 
 
 def problem_of(path: Path) -> str | None:
@@ -101,14 +104,16 @@ def salvage(aside: Path) -> Kept:
     return Kept(
         tuple(_readable(aside, "SELECT * FROM sessions ORDER BY started", 6)),
         tuple(_readable(aside, "SELECT * FROM users", 2)),
+        tuple(_readable(aside, "SELECT * FROM notes", 2)),
     )
 
 
 def put_back(path: Path, kept: Kept) -> tuple[int, int]:
     """Store what was salvaged in a new file; how many sessions and users it took."""
-    taken = [0, 0]
+    taken = [0, 0, 0]
+    parts = ((_SESSION, kept.sessions), (_USER, kept.users), (_NOTE, kept.notes))
     with closing(sqlite3.connect(path)) as database:
-        for number, (insert, rows) in enumerate(((_SESSION, kept.sessions), (_USER, kept.users))):
+        for number, (insert, rows) in enumerate(parts):
             for row in rows:
                 with suppress(sqlite3.Error):
                     database.execute(insert, row)

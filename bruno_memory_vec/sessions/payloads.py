@@ -1,15 +1,18 @@
-"""Users and sessions as the texts that session stores keep."""
+"""Users, sessions and notes as the texts that session stores keep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
 
 from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.rows import tagged_json as jsonable
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
+from bruno_memory_vec.sessions.protocol import ConversationNote
 
 C = TypeVar("C", UserContext, SessionContext)
 
@@ -41,3 +44,28 @@ async def from_texts(kind: type[C], texts: Sequence[str]) -> list[C]:
     return await in_thread_if(
         is_heavy(texts), lambda: [kind.model_construct(**jsonable.loads(text)) for text in texts]
     )
+
+
+def note_to_text(note: ConversationNote) -> str:
+    """A note as JSON; what it has not is left out."""
+    return jsonable.dumps({name: held for name, held in asdict(note).items() if held is not None})
+
+
+def note_from_text(text: str) -> ConversationNote:
+    """The note that :func:`note_to_text` was given. What a newer version has added is left out."""
+    held: dict[str, Any] = jsonable.loads(text)
+    return ConversationNote(**{name: held[name] for name in _OF_A_NOTE if name in held})
+
+
+_OF_A_NOTE = tuple(field.name for field in fields(ConversationNote))
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def to_micros(moment: datetime) -> int:
+    """A timezone-aware time in microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(value: int) -> datetime:
+    """The time, UTC, of :func:`to_micros`."""
+    return _EPOCH + timedelta(microseconds=value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from bruno_core.models.context import SessionContext, UserContext
@@ -59,6 +60,37 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversationNote:
+    """What belongs to a conversation as a whole, and is in none of its rows.
+
+    A conversation needs none: without one it has no title of its own, is no branch, and was
+    neither ended nor archived. Times are timezone-aware, UTC.
+
+    Attributes:
+        conversation_id: which.
+        user_id: its owner.
+        created_at: when the note was first made.
+        title: given by somebody, or made by a model; None for none.
+        title_by: who gave it.
+        parent_id: the conversation that it was forked from; None for none.
+        forked_at: the last turn that it shares with that one.
+        ended_at: when it was ended. It goes on where something is stored in it later.
+        archived_at: since when it is archived; the same time is in its rows that were archived
+            with it.
+    """
+
+    conversation_id: str
+    user_id: str
+    created_at: datetime
+    title: str | None = None
+    title_by: Literal["given", "model"] | None = None
+    parent_id: str | None = None
+    forked_at: int | None = None
+    ended_at: datetime | None = None
+    archived_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ContextRecord:
     """Everything that ``get_context`` needs, from one read.
 
@@ -68,6 +100,7 @@ class ContextRecord:
         current: the conversation the user was in last, if any.
         session: the newest active session of the conversation.
         messages: the last turns, oldest first.
+        touched: as of :meth:`SessionStore.touched`; None where it is not known.
     """
 
     conversation: Conversation | None
@@ -75,6 +108,7 @@ class ContextRecord:
     current: str | None
     session: SessionContext | None
     messages: list[Message]
+    touched: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +324,42 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def drop_session(self, session_id: str) -> None:
+        """Forget a session. It does nothing where there is none."""
+        ...
+
+    async def touched(self, conversations: Collection[str]) -> dict[str, datetime]:
+        """When a message was last stored in each of these conversations, by this clock, UTC.
+
+        A message that is stored again does not count. Those of which it is not known are left out:
+        the conversations of an older version's file, and what was made anew from the rows. It may
+        be later, where the store counts as well that a context was asked for.
+        """
+        ...
+
+    async def touch(self, times: Mapping[str, datetime]) -> None:
+        """Set what :meth:`touched` tells, as a copy of a store does.
+
+        It does nothing for a conversation that has not begun.
+        """
+        ...
+
+    async def note(self, user_id: str, conversation_id: str) -> ConversationNote | None:
+        """What is kept of a user's conversation as a whole, None for nothing."""
+        ...
+
+    async def notes(self, user_id: str) -> list[ConversationNote]:
+        """All notes of a user, in no particular order."""
+        ...
+
+    async def save_note(self, note: ConversationNote) -> None:
+        """Insert or replace a note. It does not begin its conversation."""
+        ...
+
+    async def drop_note(self, user_id: str, conversation_id: str) -> None:
+        """Forget a note. It does nothing where there is none."""
+        ...
+
     async def save_user(self, user: UserContext) -> None:
         """Insert or replace a user's profile and preferences."""
         ...
@@ -299,11 +369,12 @@ class SessionStore(Protocol):
         ...
 
     async def has_replaced(self) -> bool:
-        """Whether a file may hold a user's profile that was replaced since :meth:`erase`."""
+        """Whether a file may hold a profile, note or session that was replaced or dropped since
+        :meth:`erase`."""
         ...
 
     async def erase(self, *, deleted: bool) -> None:
-        """Let no file hold a profile that was replaced, nor a stale hot message.
+        """Let no file hold a profile or note that was replaced or dropped, nor a stale hot message.
 
         Args:
             deleted: messages were deleted or replaced: nothing of them, either.

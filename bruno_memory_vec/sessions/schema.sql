@@ -15,7 +15,16 @@ CREATE TABLE conversations (
     user_id         TEXT NOT NULL,
     next_turn       INTEGER NOT NULL DEFAULT 0,
     -- Counts changes that the hot messages do not show yet; 0 where they are true.
-    stale           INTEGER NOT NULL DEFAULT 0
+    stale           INTEGER NOT NULL DEFAULT 0,
+    -- When a message was last stored in it, in microseconds since 1970, UTC.
+    touched         INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE notes (
+    user_id         TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    payload         TEXT NOT NULL,      -- ConversationNote, as tagged JSON
+    PRIMARY KEY (user_id, conversation_id)
 ) WITHOUT ROWID;
 
 CREATE TABLE sessions (

@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,8 +38,21 @@ from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.damage import seal, unseal
 from bruno_memory_vec.sessions.ledger import SQLiteLedger, record
-from bruno_memory_vec.sessions.payloads import from_texts, to_text
-from bruno_memory_vec.sessions.protocol import NOTHING, ContextRecord, Conversation, HotTurn
+from bruno_memory_vec.sessions.payloads import (
+    from_micros,
+    from_texts,
+    note_from_text,
+    note_to_text,
+    to_micros,
+    to_text,
+)
+from bruno_memory_vec.sessions.protocol import (
+    NOTHING,
+    ContextRecord,
+    Conversation,
+    ConversationNote,
+    HotTurn,
+)
 
 SCHEMA_VERSION = 2
 _TRIES_TO_EMPTY_THE_LOG, _UNTIL_NEXT_TRY = 5, 0.2
@@ -75,6 +89,8 @@ class SQLiteSessionStore:
         self._reading = LoopSemaphore(_CONTEXTS_AT_ONCE)
         self._closed = False
         self._fsync = False
+        # Whether a reader has found a file that an older version has written last.
+        self._older = False
         # A file has one process that writes: what that one has read stays true until it changes it.
         self._hot = HotCache(keeps=not read_only)
         # Keeps an in-memory database alive while its connection is replaced.
@@ -134,6 +150,7 @@ class SQLiteSessionStore:
                 "profiles. Or open the store with the version that made it.",
             )
         if version > 0:
+            await self._complete(read_only)
             await self._widen(read_only)
         if version == 0 and not read_only:
             schema = resources.files("bruno_memory_vec.sessions").joinpath("schema.sql")
@@ -166,6 +183,27 @@ class SQLiteSessionStore:
             "UPDATE meta SET value = ? WHERE key = 'max_messages'", (self.max_messages,)
         )
         await self._connection.commit()
+
+    async def _complete(self, read_only: bool) -> None:
+        """Add what a file of an older version lacks. Those versions do not mind it."""
+        if await self._is_complete():
+            return
+        if read_only:
+            self._older = True
+            return
+        columns = {name for _, name, *_ in await self._rows("PRAGMA table_info(conversations)")}
+        added = "" if "touched" in columns else ADD_TOUCHED
+        await self._connection.executescript(f"BEGIN;\n{added}{ADD_NOTES}COMMIT;")
+
+    async def _is_complete(self) -> bool:
+        return bool(await self._rows("SELECT 1 FROM sqlite_master WHERE name = 'notes'"))
+
+    async def _is_older(self) -> bool:
+        """Whether the file lacks what this version has added; its writer may add it meanwhile."""
+        if self._older:
+            with errors("read", self._path):
+                self._older = not await self._is_complete()
+        return self._older
 
     def distrust(self) -> None:
         self._distrusted = True
@@ -250,8 +288,10 @@ class SQLiteSessionStore:
                 with self._hot.reading(user_id, conversation_id) as reading:
                     # One statement, because each one is a switch to SQLite's thread, and four
                     # switches would take most of the time.
+                    older = await self._is_older()
                     rows = await self._read(
-                        CONTEXT, {"conversation": conversation_id, "user": user_id, "limit": limit}
+                        CONTEXT_OF_OLDER if older else CONTEXT,
+                        {"conversation": conversation_id, "user": user_id, "limit": limit},
                     )
                     parts = await self._parts(rows)
                     self._hot.keep(reading, limit, parts)
@@ -260,11 +300,12 @@ class SQLiteSessionStore:
         return parts.record()
 
     async def _parts(self, rows: Sequence[Any]) -> Parts:
-        conversation = user = session = current = None
+        conversation = user = session = current = touched = None
         hot: list[tuple[int, str]] = []
-        for part, first, second, third in rows:
+        for part, first, second, third, fourth in rows:
             if part == 0:
                 conversation = Conversation(first, second, third or int(self._distrusted))
+                touched = None if fourth is None else from_micros(fourth)
             elif part == 1:
                 user, current = first, second
             elif part == 2:
@@ -277,7 +318,7 @@ class SQLiteSessionStore:
             made = await asyncio.to_thread(lambda: tuple(map(message_from_json, texts)))
         else:
             made = self._hot.messages(texts)
-        return Parts(conversation, user, current, session, made, characters)
+        return Parts(conversation, user, current, session, made, characters, touched)
 
     async def mark_stale(self, conversation_id: str) -> None:
         await self._change(
@@ -340,6 +381,13 @@ class SQLiteSessionStore:
 
         await self._transact("begin a session", work, conversations=[conversation], users=[user])
 
+    async def drop_session(self, session_id: str) -> None:
+        def work(database: sqlite3.Connection) -> None:
+            if database.execute("DELETE FROM sessions WHERE session_id = ?", [session_id]).rowcount:
+                database.execute(NOTE_DROPPED, (REPLACED,))
+
+        await self._transact("forget a session", work)
+
     async def session(self, session_id: str) -> SessionContext | None:
         rows = await self._read("SELECT payload FROM sessions WHERE session_id = ?", (session_id,))
         return (await from_texts(SessionContext, [rows[0][0]]))[0] if rows else None
@@ -372,6 +420,61 @@ class SQLiteSessionStore:
         if not rows or rows[0][0] is None:
             return None
         return (await from_texts(UserContext, [rows[0][0]]))[0]
+
+    # Conversations as a whole
+
+    async def touched(self, conversations: Collection[str]) -> dict[str, datetime]:
+        if await self._is_older():
+            return {}
+        names = list(conversations)
+        found: dict[str, datetime] = {}
+        for start in range(0, len(names), _NAMES_A_STATEMENT):
+            part = names[start : start + _NAMES_A_STATEMENT]
+            marks = ",".join("?" * len(part))
+            rows = await self._read(TOUCHED.replace(":names", marks), part)
+            found.update((name, from_micros(at)) for name, at in rows)
+        return found
+
+    async def touch(self, times: Mapping[str, datetime]) -> None:
+        values = [(to_micros(at), conversation) for conversation, at in times.items()]
+
+        def work(database: sqlite3.Connection) -> None:
+            database.executemany(
+                "UPDATE conversations SET touched = ? WHERE conversation_id = ?", values
+            )
+
+        await self._transact("note the last message", work, conversations=list(times))
+
+    async def note(self, user_id: str, conversation_id: str) -> ConversationNote | None:
+        if await self._is_older():
+            return None
+        rows = await self._read(
+            "SELECT payload FROM notes WHERE user_id = ? AND conversation_id = ?",
+            (user_id, conversation_id),
+        )
+        return note_from_text(rows[0][0]) if rows else None
+
+    async def notes(self, user_id: str) -> list[ConversationNote]:
+        if await self._is_older():
+            return []
+        rows = await self._read("SELECT payload FROM notes WHERE user_id = ?", (user_id,))
+        return [note_from_text(payload) for (payload,) in rows]
+
+    async def save_note(self, note: ConversationNote) -> None:
+        key, text = (note.user_id, note.conversation_id), note_to_text(note)
+
+        def work(database: sqlite3.Connection) -> None:
+            _drop_note(database, key)
+            database.execute("INSERT INTO notes VALUES (?, ?, ?)", (*key, text))
+
+        await self._transact("save a note", work, conversations=[note.conversation_id])
+
+    async def drop_note(self, user_id: str, conversation_id: str) -> None:
+        await self._transact(
+            "forget a note",
+            lambda database: _drop_note(database, (user_id, conversation_id)),
+            conversations=[conversation_id],
+        )
 
     # What it keeps
 
@@ -650,20 +753,33 @@ async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Con
 
 
 CONTEXT = """
-SELECT 0 AS part, user_id, next_turn, stale FROM conversations WHERE conversation_id = :conversation
+SELECT 0 AS part, user_id, next_turn, stale, touched FROM conversations
+WHERE conversation_id = :conversation
 UNION ALL
-SELECT 1, payload, current_conversation, 0 FROM users WHERE user_id = :user
+SELECT 1, payload, current_conversation, 0, 0 FROM users WHERE user_id = :user
 UNION ALL
-SELECT 2, payload, 0, 0 FROM (
+SELECT 2, payload, 0, 0, 0 FROM (
     SELECT payload FROM sessions
     WHERE conversation_id = :conversation AND is_active = 1 AND user_id = :user
     ORDER BY started DESC LIMIT 1
 )
 UNION ALL
-SELECT 3, payload, turn, 0 FROM (
+SELECT 3, payload, turn, 0, 0 FROM (
     SELECT payload, turn FROM hot_messages
     WHERE conversation_id = :conversation AND user_id = :user ORDER BY turn DESC LIMIT :limit
 )
+"""
+CONTEXT_OF_OLDER = CONTEXT.replace("touched", "NULL")
+
+#: What a file of an older version lacks.
+ADD_TOUCHED = "ALTER TABLE conversations ADD COLUMN touched INTEGER;\n"
+ADD_NOTES = """
+CREATE TABLE notes (
+    user_id         TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    payload         TEXT NOT NULL,
+    PRIMARY KEY (user_id, conversation_id)
+) WITHOUT ROWID;
 """
 
 SAVE_SESSION = """
@@ -680,6 +796,11 @@ ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation
 """
 
 OWNERS = "SELECT conversation_id, user_id FROM conversations WHERE conversation_id IN (:names)"
+
+TOUCHED = """
+SELECT conversation_id, touched FROM conversations
+WHERE touched IS NOT NULL AND conversation_id IN (:names)
+"""
 
 # Two are as many as several: nobody can tell who is meant.
 ASKERS = """
@@ -704,8 +825,10 @@ ORDER BY started DESC LIMIT :limit
 SESSIONS_OF_USER = SESSIONS.replace("WHERE", "WHERE user_id = :user AND")
 
 
-#: The key in ``meta`` that says that the profile of a user was replaced, if not 0.
+#: The key in ``meta`` that says that a profile, note or session was replaced or dropped, if not 0.
 REPLACED = "replaced"
+
+NOTE_DROPPED = "INSERT INTO meta VALUES (?, 1) ON CONFLICT DO UPDATE SET value = 1"
 
 NOTE_REPLACED = """
 INSERT INTO meta SELECT ?, 1 FROM users WHERE user_id = ? AND payload IS NOT NULL
@@ -731,10 +854,19 @@ def apply_rows(
         for conversation, group in turns.items()
     }
     owned = [(conversation, group[-1].user_id) for conversation, group in newest.items()]
+    now = time.time_ns() // 1000
+    # A message that replaces itself, as where rows are archived, is no sign of life.
+    touched = {
+        conversation: now
+        for conversation, group in turns.items()
+        if not all(turn.again for turn in group)
+    }
     database.executemany(
-        "INSERT INTO conversations (conversation_id, user_id, next_turn) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET next_turn = max(next_turn, excluded.next_turn)",
-        [(conversation, owner, newest[conversation][-1].turn + 1) for conversation, owner in owned],
+        "INSERT INTO conversations (conversation_id, user_id, next_turn, touched) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "next_turn = max(next_turn, excluded.next_turn), "
+        "touched = coalesce(excluded.touched, touched)",
+        [(talk, owner, newest[talk][-1].turn + 1, touched.get(talk)) for talk, owner in owned],
     )
     _put_hot(database, [turn for group in newest.values() for turn in group])
     database.executemany(
@@ -828,6 +960,13 @@ def write_anew(path: str) -> None:
         database.execute("UPDATE meta SET value = 0 WHERE key = ?", (REPLACED,))
     finally:
         database.close()
+
+
+def _drop_note(database: sqlite3.Connection, key: tuple[str, str]) -> None:
+    """Forget a user's note of a conversation, if there is one; its text is to be erased."""
+    statement = "DELETE FROM notes WHERE user_id = ? AND conversation_id = ?"
+    if database.execute(statement, key).rowcount:
+        database.execute(NOTE_DROPPED, (REPLACED,))
 
 
 def _put_hot(database: sqlite3.Connection, turns: Sequence[HotTurn]) -> None:

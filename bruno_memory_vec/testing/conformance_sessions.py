@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -31,12 +32,15 @@ from bruno_memory_vec.rows.models import message_row, to_message
 from bruno_memory_vec.sessions.protocol import (
     ContextRecord,
     Conversation,
+    ConversationNote,
     Enumerates,
     HotTurn,
     SessionStore,
 )
 
 KEPT = 4
+A_MOMENT = timedelta(milliseconds=2)
+LONG_AGO = datetime(2020, 2, 3, 4, 5, 6, 789_000, tzinfo=timezone.utc)
 
 
 def said(*numbers: int, talk: str = "c", user: str = "ana", text: str = "text") -> list[HotTurn]:
@@ -349,6 +353,81 @@ class SessionStoreConformance:
         ended = await store.sessions("ana", active=False, limit=3, after=None)
         assert [one.session_id for one in ended] == [one.session_id for one in made[39:36:-1]]
 
+    async def test_a_session_is_forgotten(self, store: SessionStore) -> None:
+        made = [SessionContext(user_id="ana", conversation_id="c") for _ in range(3)]
+        for one in made:
+            await store.save_session(one)
+        await store.drop_session("none")
+        await store.drop_session(made[2].session_id)
+        await store.drop_session(made[2].session_id)
+        assert await store.session(made[2].session_id) is None
+        assert (await store.context("ana", "c", KEPT)).session == made[1]
+        for user in ("ana", None):
+            found = await store.sessions(user, active=None, limit=None, after=None)
+            assert found == [made[1], made[0]]
+
+    # Conversations as a whole
+
+    async def test_notes(self, store: SessionStore) -> None:
+        assert await store.note("ana", "c") is None
+        assert await store.notes("ana") == []
+        note = ConversationNote(
+            "c", "ana", LONG_AGO, "a 'title' \0 ü 😀", "given", "root}", 7, LONG_AGO, LONG_AGO
+        )
+        bare = ConversationNote("c}:{d", "ana", LONG_AGO)
+        other = ConversationNote("c", "ben", LONG_AGO, "of ben")
+        for one in (note, bare, other):
+            await store.save_note(one)
+        assert await store.note("ana", "c") == note
+        assert await store.note("ana", "c}:{d") == bare
+        assert await store.note("ben", "c") == other
+        assert await store.note("ben", "c}:{d") is None
+        assert set(await store.notes("ana")) == {note, bare}
+        assert await store.conversation("c") is None, "a note begins nothing"
+        changed = replace(note, title=None, title_by=None, archived_at=None)
+        await store.save_note(changed)
+        assert await store.note("ana", "c") == changed
+        await store.drop_note("ana", "c")
+        await store.drop_note("ana", "c")
+        await store.drop_note("ana", "none")
+        assert await store.note("ana", "c") is None
+        assert await store.notes("ana") == [bare]
+        assert await store.notes("ben") == [other]
+
+    async def test_a_title_that_was_replaced_or_dropped_is_erased(
+        self, store: SessionStore
+    ) -> None:
+        note = ConversationNote("c", "ana", LONG_AGO, "one")
+        await store.save_note(note)
+        await store.erase(deleted=False)
+        assert not await store.has_replaced()
+        for change in (store.save_note(replace(note, title="two")), store.drop_note("ana", "c")):
+            await change
+            # A store without a file has nothing to erase.
+            assert await store.has_replaced() or not self.persistent
+            await store.erase(deleted=False)
+            assert not await store.has_replaced()
+
+    async def test_when_something_was_last_stored(self, store: SessionStore) -> None:
+        assert await store.touched(["c"]) == {}
+        before = datetime.now(timezone.utc) - A_MOMENT
+        await store.apply([*said(0), *said(0, talk="d")], 1)
+        first = await store.touched(["c", "d", "none"])
+        assert first.keys() == {"c", "d"}
+        for at in first.values():
+            assert before <= at <= datetime.now(timezone.utc) + A_MOMENT
+        record = await store.context("ana", "c", KEPT)
+        assert record.touched == (await store.touched(["c"]))["c"]
+        # A message that replaces itself, and a memory, are no sign of life.
+        await store.touch({"c": LONG_AGO, "none": LONG_AGO})
+        assert await store.conversation("none") is None
+        await store.apply([replace(turn, again=True) for turn in said(0)], 2, {"c": "ana"})
+        assert await store.touched(["c", "none"]) == {"c": LONG_AGO}
+        assert (await store.context("ana", "c", KEPT)).touched == LONG_AGO
+        await store.apply(said(1), 3)
+        assert (await store.touched(["c"]))["c"] >= before
+        assert (await store.touched(["c"]))["c"] > LONG_AGO
+
     async def test_names_of_any_kind(self, store: SessionStore) -> None:
         """None is another's, whatever it looks like."""
         names = ["c", "c}", "{c}", "c:state", "a:b", "*", "ü 😀", "x" * 500, "%7Bc%7D", "c}:hot"]
@@ -459,6 +538,11 @@ class SessionStoreConformance:
             assert await self.hot(store) == self.texts(*range(number + 1))
             assert await store.ledger.count() == number + 1
             await store.save_session(session)
+            note = ConversationNote("c", "ana", LONG_AGO, f"title {number}")
+            assert await store.note("ana", "c") == (
+                replace(note, title=f"title {number - 1}") if number else None
+            )
+            await store.save_note(note)
             assert await store.sessions(None, active=None, limit=None, after=None) == [session]
             await store.close()
             await store.close()

@@ -11,6 +11,7 @@ from bruno_core.models.context import UserContext
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.verification import verify
 from tests.durability.support import message
@@ -57,6 +58,11 @@ async def fill(memory: VectorMemory, messages: int = 12) -> None:
             )
         )
         await memory.save_user(UserContext(user_id=user, name=user.title(), profile={"lives": 1}))
+        sessions = (await store_of(memory)).sessions
+        await sessions.save_note(
+            ConversationNote(talk, user, LONG_AGO, f"{user} at the harbour", "given", "root", 3)
+        )
+        await sessions.touch({talk: LONG_AGO.replace(microsecond=123_000)})
         await memory.end_session(session.session_id)
         await memory.recall("the violin", user_id=user, k=2)
     # Neither has a row: a user with a profile alone, and a conversation that waits.
@@ -84,6 +90,11 @@ async def assert_same(
         current = await a.sessions.current_conversation(user)
         assert await b.sessions.current_conversation(user) == current
         assert current is not None or user == "cleo"
+        notes = await a.sessions.notes(user)
+        assert await b.sessions.notes(user) == notes
+        assert len(notes) == (user in USERS)
+        talks = [note.conversation_id for note in notes]
+        assert await b.sessions.touched(talks) == await a.sessions.touched(talks)
         for session in page:
             talk = session.conversation_id
             here = await a.sessions.conversation(talk)

@@ -21,6 +21,7 @@ from bruno_core.models.message import Message
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.embedders.protocol import EmbedKind
 from bruno_memory_vec.errors import EmbeddingError
+from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.upkeep.repair import repair_store
 from tests.durability.on_disk import found, unnamed
@@ -411,3 +412,25 @@ async def test_expired_memories_can_be_kept(tmp_path: Path) -> None:
         assert (await memory.maintain()).expired_removed == 1
         assert await kept(memory) == 1
         assert not await memory.list_memories("ana")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_the_title_of_a_conversation_goes_with_it(tmp_path: Path, whole: bool) -> None:
+    gone, folder = Words(7), tmp_path / "store"
+    async with open_memory(str(folder), embedder="hash") as memory:
+        await filled(memory, 3)
+        await memory.store_message(said(gone), "talk", user_id="ana")
+        sessions = (await memory._lazy.get()).sessions
+        now = datetime.now(timezone.utc)
+        await sessions.save_note(ConversationNote("talk", "ana", now, gone()))
+        await memory.close()
+    assert set(await found(folder, gone.made)) == set(gone.made)
+    async with open_memory(str(folder), embedder="hash") as memory:
+        sessions = (await memory._lazy.get()).sessions
+        if whole:
+            await memory.clear_history("talk", keep_system_messages=False)
+        else:
+            await memory.clear_conversation("ana", "talk")
+        assert await sessions.notes("ana") == []
+        await memory.maintain()
+    assert await found(folder, gone.made) == {}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.rows.models import message_row
 from bruno_memory_vec.sessions import sqlite as module
-from bruno_memory_vec.sessions.protocol import Conversation, HotTurn
+from bruno_memory_vec.sessions.protocol import Conversation, ConversationNote, HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore, mark_all_stale, thread_of
 from tests.durability.support import message
 
@@ -415,3 +418,45 @@ async def test_what_it_keeps_is_enumerated_once(
     await store.begin_session(SessionContext(user_id="zoë", conversation_id="d"))
     found = [one async for one in store.conversations()]
     assert sorted(found) == [("a", "ana", 2), ("b", "ana", 2), ("c", "ana", 2), ("d", "zoë", 0)]
+
+
+async def test_a_file_of_an_older_version(path: Path) -> None:
+    """It is completed where it is opened to write; until then a reader finds nothing new in it."""
+    first = await Store.open(path, KEPT)
+    await first.apply(turns(0), 0)
+    await first.begin_session(SessionContext(user_id="ana", conversation_id="d"))
+    await first.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            """
+            CREATE TABLE older (
+                conversation_id TEXT PRIMARY KEY, user_id TEXT NOT NULL,
+                next_turn INTEGER NOT NULL DEFAULT 0, stale INTEGER NOT NULL DEFAULT 0
+            ) WITHOUT ROWID;
+            INSERT INTO older SELECT conversation_id, user_id, next_turn, stale FROM conversations;
+            DROP TABLE conversations;
+            ALTER TABLE older RENAME TO conversations;
+            DROP TABLE notes;
+            """
+        )
+    path.with_name(f"{path.name}.checksum").unlink()
+    note = ConversationNote("c", "ana", datetime.now(timezone.utc), "a title")
+    reader = await Store.open(path, KEPT, read_only=True)
+    assert (await hot(reader), await reader.notes("ana"), await reader.touched(["c"])) == (
+        [0],
+        [],
+        {},
+    )
+    assert await reader.note("ana", "c") is None
+    writer = await Store.open(path, KEPT)
+    assert await hot(writer) == [0]
+    assert await writer.touched(["c"]) == {}
+    await writer.apply(turns(1), 1)
+    await writer.save_note(note)
+    for store in (writer, reader):
+        assert await store.note("ana", "c") == note
+        assert (await store.touched(["c"])).keys() == {"c"}
+        assert await hot(store) == [0, 1]
+    assert (await writer.sessions("ana", active=True, limit=None, after=None))[0].user_id == "ana"
+    await reader.close()
+    await writer.close()

@@ -44,7 +44,7 @@ class Keys:
         return f"{self.prefix}{{c:{conversation_id}}}:{what}"
 
     def user(self, user_id: str, what: str) -> str:
-        """A key of a user: "about", "sessions", "version"."""
+        """A key of a user: "about", "sessions", "notes", "version"."""
         return f"{self.prefix}{{u:{user_id}}}:{what}"
 
     def session(self, session_id: str) -> str:

@@ -11,7 +11,8 @@ The state of a conversation is a hash:
 - ``floor``: it has every message of a later turn than this.
 - ``length``: how many entries its stream has, if nothing of it was lost.
 - ``w:TOKEN``: a change under way that adds messages.
-- ``touched``: when something was last asked or said, in milliseconds.
+- ``touched``: when something was last said, in milliseconds; where idle sessions are ended, or
+  asked.
 
 Each script may run twice, where its answer was lost.
 """

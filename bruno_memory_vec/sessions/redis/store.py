@@ -30,11 +30,19 @@ from bruno_memory_vec.rows.models import message_from_json, message_to_json
 from bruno_memory_vec.sessions.arrivals import Queue
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.lost import SessionsLost
-from bruno_memory_vec.sessions.payloads import from_texts, to_text
+from bruno_memory_vec.sessions.payloads import (
+    from_micros,
+    from_texts,
+    note_from_text,
+    note_to_text,
+    to_micros,
+    to_text,
+)
 from bruno_memory_vec.sessions.protocol import (
     NOTHING,
     ContextRecord,
     Conversation,
+    ConversationNote,
     HotTurn,
     UnderWay,
 )
@@ -179,7 +187,8 @@ class RedisSessionStore:
             _ENTRIES * self.max_messages,
             self._hot_ttl,
             token,
-            self._now(),
+            # A message that replaces itself, as where rows are archived, is no sign of life.
+            "" if all(turn.again for turn in said) else int(time.time() * 1000),
             *values,
         )
 
@@ -392,7 +401,7 @@ class RedisSessionStore:
         else:
             made = self._hot.messages(payloads)
         at = None if current is None else current.decode()
-        return Parts(conversation, user, at, session, made, characters)
+        return Parts(conversation, user, at, session, made, characters, _touched(state))
 
     async def _newest(
         self, user_id: str, active: Mapping[str, str], state: Mapping[str, str]
@@ -449,6 +458,49 @@ class RedisSessionStore:
             ),
         )
 
+    # Conversations as a whole
+
+    async def touched(self, conversations: Collection[str]) -> dict[str, datetime]:
+        states = await self._or_rows(self._states_of(conversations), dict)
+        found = {name: _touched(state) for name, state in states.items()}
+        return {name: at for name, at in found.items() if at is not None}
+
+    async def touch(self, times: Mapping[str, datetime]) -> None:
+        begun = await self._states_of(times)
+        await self._run_all(
+            "note the last message",
+            [
+                command("HSET", self._access.state(name)[0], "touched", to_micros(at) // 1000)
+                for name, at in times.items()
+                if name in begun
+            ],
+        )
+
+    async def note(self, user_id: str, conversation_id: str) -> ConversationNote | None:
+        key = self._keys.user(user_id, "notes")
+        found = await self._run("read a note", command("HGET", key, conversation_id))
+        return None if found is None else note_from_text(found.decode())
+
+    async def notes(self, user_id: str) -> list[ConversationNote]:
+        key = self._keys.user(user_id, "notes")
+        found = await self._run("read notes", command("HVALS", key))
+        return [note_from_text(payload.decode()) for payload in found]
+
+    async def save_note(self, note: ConversationNote) -> None:
+        key = self._keys.user(note.user_id, "notes")
+        text = note_to_text(note)
+        if not await self._run("save a note", command("HSET", key, note.conversation_id, text)):
+            await self._note_replaced()
+
+    async def drop_note(self, user_id: str, conversation_id: str) -> None:
+        key = self._keys.user(user_id, "notes")
+        if await self._run("forget a note", command("HDEL", key, conversation_id)):
+            await self._note_replaced()
+
+    async def _note_replaced(self) -> None:
+        """The append-only file, if there is one, holds something that is to be erased."""
+        await self._run("note a change", command("HSET", self._keys.own("meta"), "replaced", 1))
+
     # Users
 
     async def current_conversation(self, user_id: str) -> str | None:
@@ -473,7 +525,7 @@ class RedisSessionStore:
         text = await to_text(user)
         key = self._keys.user(user.user_id, "about")
         if not await self._run("save a user", command("HSET", key, "profile", text)):
-            await self._run("note a change", command("HSET", self._keys.own("meta"), "replaced", 1))
+            await self._note_replaced()
 
     async def user(self, user_id: str) -> UserContext | None:
         key = self._keys.user(user_id, "about")
@@ -532,6 +584,22 @@ class RedisSessionStore:
                 command("SET", key, json.dumps([int(started), conversation, payload])),
             ],
         )
+
+    async def drop_session(self, session_id: str) -> None:
+        found = await self._sessions_of([session_id])
+        if not found:
+            return
+        session = found[0].session
+        active = self._keys.conversation(session.conversation_id, "active")
+        # Its own key goes last: until then the call can be repeated.
+        for gone in (
+            command("HDEL", active, session_id),
+            command("ZREM", self._keys.user(session.user_id, "sessions"), session_id),
+            command("ZREM", self._keys.own("sessions"), session_id),
+            command("DEL", self._keys.session(session_id)),
+        ):
+            await self._run("forget a session", gone)
+        await self._note_replaced()
 
     async def begin_session(self, session: SessionContext) -> None:
         await self._access.connect()
@@ -700,3 +768,9 @@ class RedisSessionStore:
 
 def _utc(at: datetime) -> datetime:
     return at.replace(tzinfo=timezone.utc) if at.tzinfo is None else at.astimezone(timezone.utc)
+
+
+def _touched(state: Mapping[str, str]) -> datetime | None:
+    """When a message was last stored in a conversation, by its state."""
+    at = state.get("touched")
+    return None if at is None else from_micros(int(at) * 1000)

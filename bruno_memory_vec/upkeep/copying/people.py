@@ -1,4 +1,4 @@
-"""What a copy carries besides the rows: conversations with their owners, sessions and users."""
+"""What a copy carries besides the rows: conversations with owners and notes, sessions, users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bruno_core.models.context import SessionContext
 
 from bruno_memory_vec.errors import ForeignUserError
-from bruno_memory_vec.sessions.protocol import Enumerates, SessionStore
+from bruno_memory_vec.sessions.protocol import ConversationNote, Enumerates, SessionStore
 
 if TYPE_CHECKING:
     from bruno_memory_vec.store.store import Store
@@ -86,6 +86,8 @@ async def people_of(
     if kept is not None:
         async for name in kept.users():
             everybody[name] = None
+    # Who has only a conversation that nothing is stored in yet may have a note of it.
+    everybody.update(dict.fromkeys(owner for _, owner, _ in found.conversations))
     found.users = [name for name in everybody if user_id in (None, name)]
     for name in found.users:
         found.profiles += await sessions.user(name) is not None
@@ -129,7 +131,7 @@ async def begin(target: Store, conversations: Sequence[Begun]) -> None:
 
 
 async def carry(source: SessionStore, target: SessionStore, people: People) -> None:
-    """Save sessions, profiles and current conversations in the target.
+    """Save sessions, profiles, current conversations and notes in the target.
 
     Raises:
         ForeignUserError: the target has another user's session of one of these ids.
@@ -155,6 +157,13 @@ async def carry(source: SessionStore, target: SessionStore, people: People) -> N
         current = await source.current_conversation(user_id)
         if current is not None:
             await target.set_current_conversation(user_id, current)
+        for note in await _differing_notes(source, target, user_id):
+            await target.save_note(note)
+    for page in _pages(people.conversations):
+        # Else a conversation of long ago would count as going on in the copy.
+        times = await source.touched([talk for talk, _, _ in page])
+        if times:
+            await target.touch(times)
 
 
 async def differing(source: SessionStore, target: SessionStore, people: People) -> list[str]:
@@ -173,7 +182,18 @@ async def differing(source: SessionStore, target: SessionStore, people: People) 
         moved = current is not None and current != await target.current_conversation(user_id)
         if (mine is not None and mine != theirs) or moved:
             wrong.append(f"user {user_id!r}")
+        notes = await _differing_notes(source, target, user_id)
+        wrong += [f"the note of conversation {note.conversation_id!r}" for note in notes]
     return wrong
+
+
+async def _differing_notes(
+    source: SessionStore, target: SessionStore, user_id: str
+) -> list[ConversationNote]:
+    """A user's notes that are not in the target as they are in the source."""
+    mine = await source.notes(user_id)
+    stored = set(await target.notes(user_id)) if mine else set()
+    return [note for note in mine if note not in stored]
 
 
 def _is_same(session: SessionContext, stored: SessionContext | None) -> bool:
