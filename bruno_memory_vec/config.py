@@ -113,6 +113,8 @@ class MemoryConfig(BaseSettings):
         recall_k: how many hits it may have.
         recall_confidence: 0..1. Nothing is put there where ``Hits.confidence``, the probability
             that what is recalled holds an answer, is less. 0: whatever is recalled is put there.
+        event_content: whether events of messages, on the bus that ``events=`` names, have their
+            texts. By default they have ids and numbers.
         context_tokens: how many tokens the messages of ``get_context`` may have, what is recalled
             into them not included. The newest are kept, each whole; the newest of all even if it is
             longer. None: only ``max_messages`` bounds them.
@@ -155,6 +157,7 @@ class MemoryConfig(BaseSettings):
     recall_tokens: int = Field(default=600, ge=100, le=100_000)
     recall_k: int = Field(default=6, ge=1, le=100)
     recall_confidence: float = Field(default=0.0, ge=0, le=1)
+    event_content: bool = False
     context_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
     count_tokens: Counter | None = Field(default=None, exclude=True, repr=False)
 

@@ -41,6 +41,7 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreError,
 )
+from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS
 from bruno_memory_vec.recall import RecallRequest
@@ -72,6 +73,7 @@ from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
 from bruno_memory_vec.upkeep.reembedding.run import reembed_store
 from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_of
+from bruno_memory_vec.writing.projections.events import EventsProjection
 from bruno_memory_vec.writing.projections.guarded import checked
 from bruno_memory_vec.writing.throttle import Throttle
 
@@ -112,7 +114,7 @@ class VectorMemory(MemoryInterface):
         progress: called with the progress of long work while opening.
         projections: further projections of the rows, see ``bruno_memory_vec.writing.projections``.
         llm: a model, for what asks one: extraction, summaries, titles. Recall needs none.
-        events: the bus of bruno-core that is told what happens.
+        events: the bus of bruno-core that is told what happens (:mod:`bruno_memory_vec.events`).
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`.
 
     Raises:
@@ -138,10 +140,14 @@ class VectorMemory(MemoryInterface):
         ranking = config.profile if profile is None or isinstance(profile, str) else profile
         self._caller = Caller()
         self._profile = load_profile(ranking)
-        self._lazy = LazyStore(config, chosen, progress, checked("projections", projections))
+        self._events = Events(events, content=config.event_content)
+        follow = checked("projections", projections)
+        if self._events:
+            follow = checked("projections", (*follow, EventsProjection(self._events)))
+        self._lazy = LazyStore(config, chosen, progress, follow)
         self._throttle = Throttle()
-        self._llm, self._events = llm, events
-        self._context_recall = ContextRecall(config, self._profile)
+        self._llm = llm
+        self._context_recall = ContextRecall(config, self._profile, self._events)
         self._shared = _Shared()
 
     @classmethod
@@ -913,6 +919,13 @@ class VectorMemory(MemoryInterface):
         conversations = await self._conversations()
         context = await conversations.context(user, session_id, in_view=in_view)
         self._context_recall.remember(context)
+        self._events.context_updated(
+            "given",
+            user,
+            context.conversation_id,
+            session_id=context.session.session_id,
+            messages=len(context.messages),
+        )
         return context
 
     async def get_user(self, user_id: str) -> UserContext:
@@ -1013,7 +1026,7 @@ class VectorMemory(MemoryInterface):
 
     async def _conversations(self) -> Conversations:
         store = await self._lazy.get()
-        return Conversations(store, store.owners)
+        return Conversations(store, store.owners, self._events)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.conversations.window import last_messages, without_cut_results
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.prompts.notes import HINT, Note, is_notes, notes_block, without_notes
@@ -144,10 +145,12 @@ class ContextRecall:
     Args:
         config: whether to do this, and how much text to add.
         profile: how to recall.
+        events: told of each context that something was recalled into.
     """
 
-    def __init__(self, config: MemoryConfig, profile: Profile) -> None:
+    def __init__(self, config: MemoryConfig, profile: Profile, events: Events) -> None:
         self._config = config
+        self._events = events
         self._profile = profile
         self._count = counter(config.count_tokens)
         self._live = LiveContexts()
@@ -213,6 +216,15 @@ class ContextRecall:
             return
         for context in contexts:
             put_recalled(context, recalled)
+            if recalled is not None:
+                self._events.context_updated(
+                    "recalled",
+                    user_id,
+                    context.conversation_id,
+                    session_id=context.session.session_id,
+                    messages=len(context.messages),
+                    recalled=recalled.metadata[RECALLED],
+                )
 
 
 class HandedOut(NamedTuple):

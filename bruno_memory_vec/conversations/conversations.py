@@ -13,6 +13,7 @@ from bruno_core.models.message import Message
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
@@ -32,10 +33,12 @@ class Conversations:
     Args:
         store: the open store.
         owners: who owns which conversation.
+        events: told of each session that begins or ends.
     """
 
-    def __init__(self, store: Store, owners: Owners) -> None:
+    def __init__(self, store: Store, owners: Owners, events: Events) -> None:
         self._store = store
+        self._events = events
         self._sessions = store.sessions
         self._owners = owners
 
@@ -81,9 +84,9 @@ class Conversations:
         if session is None:
             session = SessionContext(user_id=user_id, conversation_id=conversation_id)
             if writable and made_here:
-                await self._keep(self._sessions.begin_session(session))
+                await self._keep(self._begun(self._sessions.begin_session(session), session))
             elif writable:
-                await self._keep(self._sessions.save_session(session))
+                await self._keep(self._begun(self._sessions.save_session(session), session))
         if writable and not made_here and record.current != conversation_id:
             await self._keep(self._sessions.set_current_conversation(user_id, conversation_id))
         user = record.user or UserContext(user_id=user_id)
@@ -110,6 +113,10 @@ class Conversations:
         with self._store.writer.tolerating(_KEEPING):
             await change
 
+    async def _begun(self, change: Awaitable[None], session: SessionContext) -> None:
+        await change
+        self._events.session_started(session)
+
     async def _last_turns(self, user_id: str, conversation_id: str) -> list[Row]:
         found = await self._store.rows.read(
             Scope.user(user_id).within(conversation_id),
@@ -125,7 +132,7 @@ class Conversations:
         kept = {} if metadata is None else metadata
         await self._check({"metadata": kept})
         session = SessionContext(user_id=user_id, metadata=kept)
-        await self._sessions.begin_session(session)
+        await self._begun(self._sessions.begin_session(session), session)
         return session
 
     async def session(self, session_id: Any, user_id: str | None) -> SessionContext | None:
@@ -169,6 +176,7 @@ class Conversations:
         if session.is_active:
             session.end_session()
             await self._sessions.save_session(session)
+            self._events.session_ended(session)
 
     async def forget(self, conversation_id: str) -> None:
         """Forget the note of a conversation, whose messages are deleted."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bruno_memory_vec.access import Caller
 from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.events import Events
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.store.store import LazyStore, Store
 from bruno_memory_vec.writing.throttle import Throttle
 from bruno_memory_vec.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from bruno_core.events import EventBus
     from bruno_core.interfaces.llm import LLMInterface
 
     from bruno_memory_vec.rankers import Profile
@@ -29,7 +29,7 @@ class Handle:
         profile: how the memory recalls where a call names no profile.
         throttle: lets callers that write take turns.
         llm: the model that the memory was given; None without one.
-        events: the bus that is told what happens; None without one.
+        events: tells the bus that the memory was given what happens; without one, nobody.
     """
 
     lazy: LazyStore
@@ -37,7 +37,7 @@ class Handle:
     profile: Profile
     throttle: Throttle
     llm: LLMInterface | None = None
-    events: EventBus | None = None
+    events: Events = field(default_factory=Events)
 
     @property
     def config(self) -> MemoryConfig:

@@ -9,7 +9,7 @@ those that were written later get the next turns of their conversation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -141,14 +141,14 @@ async def _number_anew(store: Store, seqs: Sequence[int]) -> None:
     table = with_checksums(table.set_column(place, table.schema.field(place), fresh))
     await store.rows.upsert(table, all_new=True)
     rows = list(from_table(table))
-    await _delete(store, seqs, Change(start + table.num_rows - 1, table, rows))
+    change = Change(start + table.num_rows - 1, table, rows, rewritten=True)
+    await _delete(store, seqs, change)
 
 
 async def _delete(store: Store, seqs: Sequence[int], change: Change | None = None) -> None:
     gone = await unchecked(store.rows).read(EVERYONE, RowFilter(), ["conversation_id"], seqs=seqs)
     talks = [talk for talk in pc.unique(gone.column("conversation_id")).to_pylist() if talk]
-    change = Change() if change is None else change
-    change = Change(change.last_seq, change.table, change.rows, np.array(seqs, np.int64), talks)
+    change = replace(change or Change(), removed=np.array(seqs, np.int64), conversations=talks)
     await store.projections.before(change)
     await store.rows.delete(EVERYONE, RowFilter(), seqs=list(seqs))
     await store.projections.apply(change)

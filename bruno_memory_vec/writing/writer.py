@@ -380,7 +380,7 @@ class Writer:
                     return with_positions(table, rows)
 
                 placed = await in_thread_if_many(len(rows), place)
-                await self._store(placed, rows, before)
+                await self._store(placed, rows, before, rewritten=True)
                 for row in rows:
                     # A row goes on to have the uses that were not counted yet.
                     uses = self._uses.pop(before[key_of(row)].seq, 0)
@@ -694,7 +694,12 @@ class Writer:
         self._afterwards()
 
     async def _store(
-        self, table: pa.Table, rows: Sequence[Row], stored: Mapping[Key, Stored]
+        self,
+        table: pa.Table,
+        rows: Sequence[Row],
+        stored: Mapping[Key, Stored],
+        *,
+        rewritten: bool = False,
     ) -> bool:
         """Commit rows that have their positions, and let the projections follow.
 
@@ -702,13 +707,14 @@ class Writer:
             table: the rows, in the order of their ``seq``.
             rows: the same, as dicts.
             stored: those that are stored already, and are replaced.
+            rewritten: whether only columns of them were changed.
 
         Returns:
             Whether a projection is behind.
         """
         replaced = np.array([row.seq for row in stored.values()], np.int64)
         again = frozenset(row["seq"] for row in rows if key_of(row) in stored) if stored else _NONE
-        change = Change(rows[-1]["seq"], table, rows, replaced, again=again)
+        change = Change(rows[-1]["seq"], table, rows, replaced, again=again, rewritten=rewritten)
         failed = await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))

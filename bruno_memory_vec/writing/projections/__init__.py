@@ -52,6 +52,7 @@ class Change:
             of those that are to be.
         conversations: the conversations that have lost a message.
         again: of the rows, the ``seq`` of those that replaced others.
+        rewritten: whether only columns of stored rows were changed, and no content.
     """
 
     last_seq: int | None = None
@@ -60,6 +61,7 @@ class Change:
     removed: NDArray[np.int64] = field(default_factory=_NOTHING.copy)
     conversations: Sequence[str] = ()
     again: frozenset[int] = frozenset()
+    rewritten: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class EventsProjection:
 
     async def before(self, change: Change) -> None:
         """As of :class:`Projection`."""
-        self._begun = change if change.rows else None
+        self._begun = change if change.rows and not change.rewritten else None
 
     async def apply(self, change: Change) -> None:
         """As of :class:`Projection`."""
@@ -48,7 +48,8 @@ class EventsProjection:
             return  # a deletion, or columns that were repaired
         self._begun = None
         self._last_seq = max(self._last_seq, change.last_seq)
-        self._tell(change.rows, change.again)
+        if not change.rewritten:
+            self._tell(change.rows, change.again)
 
     async def settle(self) -> bool:
         """Does nothing: the events publish themselves."""
