@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         UserSummary,
     )
     from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
+    from bruno_memory_vec.knowledge.priorities.ranking import PrunePolicy, PruneReport, RowPriority
+    from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory, open_memory
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.recall.hits import Hit, Hits
@@ -57,6 +59,10 @@ _PLACES = {
     "MemoryConfig": "config",
     "Page": "conversations.listing",
     "Profile": "rankers",
+    "PriorityWeights": "knowledge.priorities.score",
+    "PrunePolicy": "knowledge.priorities.ranking",
+    "PruneReport": "knowledge.priorities.ranking",
+    "RowPriority": "knowledge.priorities.ranking",
     "Progress": "writing.projections",
     "ReembedReport": "upkeep.reembedding.report",
     "RepairReport": "upkeep.repair",
@@ -87,10 +93,14 @@ __all__ = [
     "MaintenanceReport",
     "MemoryConfig",
     "Page",
+    "PriorityWeights",
     "Profile",
     "Progress",
+    "PrunePolicy",
+    "PruneReport",
     "ReembedReport",
     "RepairReport",
+    "RowPriority",
     "SnapshotReport",
     "UserSummary",
     "VectorMemory",

@@ -44,6 +44,15 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS
+from bruno_memory_vec.knowledge.priorities import marks
+from bruno_memory_vec.knowledge.priorities.ranking import (
+    PrunePolicy,
+    PruneReport,
+    RowPriority,
+    list_priorities,
+    prune,
+)
+from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
@@ -788,6 +797,126 @@ class VectorMemory(MemoryInterface):
             (await self._lazy.get()).rows, scope, where, limit, after
         )
 
+    # Priorities
+
+    async def pin(
+        self, ids: str | UUID | Sequence[str | UUID], *, user_id: str | None = None
+    ) -> None:
+        """Pin messages or memories: they are in every built context, and never pruned.
+
+        Args:
+            ids: one id or many; in a view only the user's own.
+            user_id: only rows of this user, where several have the same id.
+
+        Raises:
+            InvalidInputError: an id is no UUID.
+            NotFoundError: an id is no row of the caller's. None was pinned.
+        """
+        await marks.pin(self._handle, ids, user_id, pinned=True)
+
+    async def unpin(
+        self, ids: str | UUID | Sequence[str | UUID], *, user_id: str | None = None
+    ) -> None:
+        """Let messages or memories be pinned no more. Raises as :meth:`pin`."""
+        await marks.pin(self._handle, ids, user_id, pinned=False)
+
+    async def list_pinned(self, user_id: str | None = None) -> list[Message | MemoryEntry]:
+        """A user's pinned messages and memories, by the time at which they were said or stored."""
+        return await marks.pinned_rows(self._handle, user_id)
+
+    async def set_importance(
+        self,
+        ids: str | UUID | Sequence[str | UUID],
+        importance: float,
+        *,
+        user_id: str | None = None,
+    ) -> None:
+        """Set the importance of messages or memories, 0..1.
+
+        Of a message, ``metadata["importance"]`` becomes it as well. Raises as :meth:`pin`.
+        """
+        await marks.set_importance(self._handle, ids, importance, user_id)
+
+    async def forget(
+        self,
+        ids: str | UUID | Sequence[str | UUID],
+        *,
+        user_id: str | None = None,
+        archive: bool = False,
+    ) -> int:
+        """Delete messages or memories by their ids, for good; returns how many.
+
+        With ``archive`` they are kept, and left out of recall unless ``include_archived`` asks for
+        them. A message that is in several conversations is forgotten in all of them. Raises as
+        :meth:`pin`.
+        """
+        archive = checks.flag("archive", archive)
+        return await marks.forget(self._handle, ids, user_id, archive=archive)
+
+    async def priorities(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        weights: PriorityWeights | None = None,
+        kinds: Kind | Sequence[Kind] | None = None,
+        limit: int = 100,
+        lowest_first: bool = False,
+        now: datetime | None = None,
+    ) -> list[RowPriority]:
+        """A user's messages and memories by their priority, with what each part adds to it.
+
+        Args:
+            user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
+            weights: how the priority is made, see :class:`~bruno_memory_vec.PriorityWeights`.
+            kinds: "message", "memory" or both.
+            limit: how many, 1 to 1000.
+            lowest_first: those of least priority, which a policy would prune first.
+            now: the time that ages refer to (naive is UTC). Default: the present.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or nothing says whose.
+            MissingDependencyError: emotion counts, and its lexicon is not installed.
+        """
+        return await list_priorities(
+            self._handle,
+            user_id,
+            weights or PriorityWeights(),
+            kinds,
+            checks.limit("limit", limit),
+            _moment_or_now("now", now),
+            lowest_first=checks.flag("lowest_first", lowest_first),
+        )
+
+    async def prune(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        policy: PrunePolicy | None = None,
+        dry_run: bool = True,
+        now: datetime | None = None,
+    ) -> PruneReport:
+        """Archive or delete rows of little priority. By default it only says which.
+
+        Args:
+            user_id: whose; ``ALL_USERS`` for everyone's, each user by itself. A view knows its
+                user.
+            policy: which rows, and how, see :class:`~bruno_memory_vec.PrunePolicy`.
+            dry_run: only report what would be pruned.
+            now: the time that ages refer to (naive is UTC). Default: the present.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or nothing says whose.
+            MissingDependencyError: emotion counts, and its lexicon is not installed.
+            ReadOnlyError: the memory was opened read-only, and this is no dry run.
+        """
+        return await prune(
+            self._handle,
+            user_id,
+            policy or PrunePolicy(),
+            _moment_or_now("now", now),
+            dry_run=checks.flag("dry_run", dry_run),
+        )
+
     # Deleting
 
     async def delete_memory(self, memory_id: str) -> None:
@@ -1078,6 +1207,10 @@ def _settings(
     config = one_config(config, given)
     checks.identifier("default_user", config.default_user)
     return pinned(config)
+
+
+def _moment_or_now(field: str, value: datetime | None) -> datetime:
+    return datetime.now(timezone.utc) if value is None else checks.moment(field, value)
 
 
 def _asked_at(now: datetime | None, as_of: datetime | None) -> tuple[datetime, bool]:

@@ -29,6 +29,7 @@ from bruno_core.models.message import Message, MessageRole, MessageType
 from bruno_core.utils import exceptions as bruno
 
 from bruno_memory_vec.testing.conformance_entries import EntryConformance
+from bruno_memory_vec.testing.conformance_marks import MarksConformance
 from bruno_memory_vec.testing.memory_suite import noted, said
 
 METHODS = (
@@ -40,7 +41,7 @@ GUIDE = (
 )
 
 
-class MemoryConformance(EntryConformance):
+class MemoryConformance(EntryConformance, MarksConformance):
     """Tests of a memory. A subclass says how to open one."""
 
     # The shape

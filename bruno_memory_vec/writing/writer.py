@@ -389,27 +389,34 @@ class Writer:
                 self._afterwards()
         return rows
 
-    async def delete(self, scope: Scope, where: RowFilter) -> int:
-        """Delete rows, also from the projections. Returns how many were deleted."""
+    async def delete(
+        self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
+    ) -> int:
+        """Delete rows, also from the projections. Returns how many were deleted.
+
+        ``seqs``: only rows with one of these ``seq``: not one that was changed since.
+        """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # If the caller is cancelled, the deletion itself still completes.
-        task = asyncio.ensure_future(self._delete(scope, where))
+        task = asyncio.ensure_future(self._delete(scope, where, seqs))
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
 
-    async def _delete(self, scope: Scope, where: RowFilter) -> int:
+    async def _delete(
+        self, scope: Scope, where: RowFilter, seqs: Sequence[int] | None = None
+    ) -> int:
         with writing_here():
-            return await self._delete_here(scope, where)
+            return await self._delete_here(scope, where, seqs)
 
-    async def _delete_here(self, scope: Scope, where: RowFilter) -> int:
+    async def _delete_here(self, scope: Scope, where: RowFilter, seqs: Sequence[int] | None) -> int:
         async with self._committing:
             self._lease.check()
             uncertain, self._uncertain = self._uncertain, True
-            change = await self._deletion_of(scope, where)
+            change = await self._deletion_of(scope, where, seqs)
             failed = await self._projections.before(change)
-            gone = await to_its_end(self._rows.delete(scope, where))
+            gone = await to_its_end(self._rows.delete(scope, where, seqs=seqs))
             self._lease.check()
             failed |= await self._projections.apply(replace(change, removed=gone))
             self._uncertain = uncertain
@@ -418,9 +425,12 @@ class Writer:
             self._afterwards()
         return len(gone)
 
-    async def _deletion_of(self, scope: Scope, where: RowFilter) -> Change:
+    async def _deletion_of(
+        self, scope: Scope, where: RowFilter, seqs: Sequence[int] | None
+    ) -> Change:
         """The rows that match, and the conversations whose hot context may show some of them."""
-        found = await self._rows.read(scope, where, ["seq", "kind", "conversation_id"])
+        columns = ["seq", "kind", "conversation_id"]
+        found = await self._rows.read(scope, where, columns, seqs=seqs)
         if MESSAGE not in (where.kinds or (MESSAGE,)):
             conversations = []
         elif scope.conversation_id is not None:
