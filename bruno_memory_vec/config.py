@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -29,7 +37,7 @@ from bruno_memory_vec.config_sources import (
 )
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.urls import HIDDEN, is_secret, masked
-from bruno_memory_vec.prompts.token_bound import Counter
+from bruno_memory_vec.prompts.token_bound import CountsTokens, GivenCounter
 from bruno_memory_vec.rows.bounds import Bounds
 
 __all__ = ["MemoryConfig", "masked", "one_config"]
@@ -48,6 +56,12 @@ def _listed(urls: Any) -> Any:
     if isinstance(urls, str):
         urls = json.loads(urls) if urls.lstrip().startswith("[") else urls.split()
     return tuple(urls) if isinstance(urls, list) else urls
+
+
+def _counts(given: Any) -> Any:
+    if given is None or callable(given) or isinstance(given, (str, os.PathLike, CountsTokens)):
+        return given
+    raise ValueError("counts no tokens: give a function, an LLM or the path of a tokenizer.json")
 
 
 class MemoryConfig(BaseSettings):
@@ -118,9 +132,10 @@ class MemoryConfig(BaseSettings):
         context_tokens: how many tokens the messages of ``get_context`` may have, what is recalled
             into them not included. The newest are kept, each whole; the newest of all even if it is
             longer. None: only ``max_messages`` bounds them.
-        count_tokens: counts the tokens of a text as the model does that will read it; it has to be
-            fast. Without it they are estimated so that no current model counts more: for English,
-            one and a half times as many as there are.
+        count_tokens: counts the tokens of a text as the model does that will read it: a function,
+            an LLM of bruno-core, or the path of a ``tokenizer.json``. It has to be fast. Without it
+            they are estimated so that no current model counts more: for English, one and a half
+            times as many as there are.
     """
 
     # A refused value may be a password.
@@ -159,7 +174,9 @@ class MemoryConfig(BaseSettings):
     recall_confidence: float = Field(default=0.0, ge=0, le=1)
     event_content: bool = False
     context_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
-    count_tokens: Counter | None = Field(default=None, exclude=True, repr=False)
+    count_tokens: Annotated[GivenCounter | None, PlainValidator(_counts)] = Field(
+        default=None, exclude=True, repr=False
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,9 @@ from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller
 from bruno_memory_vec.config import MemoryConfig, one_config
+from bruno_memory_vec.context import BuiltContext, Strategy
+from bruno_memory_vec.context.builder import ContextRequest, build
+from bruno_memory_vec.context.strategies import strategy_named
 from bruno_memory_vec.conversations import listing
 from bruno_memory_vec.conversations.context import ContextRecall, to_store
 from bruno_memory_vec.conversations.conversations import Conversations
@@ -53,6 +56,7 @@ from bruno_memory_vec.knowledge.priorities.ranking import (
     prune,
 )
 from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
+from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
@@ -529,6 +533,72 @@ class VectorMemory(MemoryInterface):
             ),
         )
         return await (await self._lazy.get()).retriever.recall(request, count_use=not then)
+
+    async def build_context(
+        self,
+        query: str | Message,
+        *,
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        budget: int = 2000,
+        strategy: str | Strategy = "hybrid",
+        count_tokens: GivenCounter | None = None,
+        profile: str | Profile | None = None,
+        until: datetime | None = None,
+        now: datetime | None = None,
+    ) -> BuiltContext:
+        """A prompt for a question: what a model should know for it, within a budget of tokens.
+
+        Args:
+            query: the user's question; a ``Message`` may be stored already. It is the last message
+                of the context, as it is.
+            user_id: whose rows; a view knows its user.
+            conversation_id: whose system messages, summaries and last turns are shown. Recalled is
+                from all conversations of the user. None: no last turns.
+            budget: the most tokens of all messages, with four for each message.
+            strategy: which parts, by name: "hybrid", "sliding_window", "semantic", "importance", or
+                a :class:`~bruno_memory_vec.context.Strategy` of your own.
+            count_tokens: counts the tokens of a text: a function, an LLM (``get_token_count``), or
+                the path of a ``tokenizer.json``. Default: the memory's setting, else an estimate
+                that never counts low.
+            profile: how to recall, instead of the memory's own profile.
+            until: only of rows created before this time (naive is UTC).
+            now: the time that recency and expiry refer to, as of :meth:`recall`. Dates are shown in
+                its time zone.
+
+        Returns:
+            ``messages`` for an LLM, oldest first; ``text``, the same; ``report``, what went in and
+            what did not.
+
+        Raises:
+            InvalidInputError: an argument is not usable, there is no such strategy, or the question
+                alone has more tokens than the budget.
+            ForeignUserError: the view or the conversation is another user's.
+            EngineError, EmbeddingError: the recall failed.
+        """
+        chosen = strategy_named(strategy)
+        stored = isinstance(query, Message)
+        question = query if isinstance(query, Message) else None
+        text = checks.question("query", query if question is None else question.content)
+        here, _ = _asked_at(now, None)
+        scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
+        if scope.user_id is None:
+            raise InvalidInputError(
+                "user_id", "is ALL_USERS, and a context is one user's", fix="Name the user."
+            )
+        request = ContextRequest(
+            question=question or Message(role=MessageRole.USER, content=text),
+            scope=replace(scope, conversation_id=None),
+            conversation_id=scope.conversation_id,
+            budget=checks.limit("budget", budget, largest=2**31),
+            strategy=chosen,
+            count=counter(self.config.count_tokens if count_tokens is None else count_tokens),
+            profile=self._profile if profile is None else load_profile(profile),
+            now=here,
+            until=None if until is None else checks.moment("until", until),
+            stored=stored,
+        )
+        return await build(await self._lazy.get(), request)
 
     async def retrieve_messages(
         self, conversation_id: str, limit: int | None = None

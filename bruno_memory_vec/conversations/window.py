@@ -9,8 +9,8 @@ from bruno_core.models.message import Message, MessageRole
 from bruno_memory_vec.prompts.notes import HINT, is_notes
 from bruno_memory_vec.prompts.token_bound import Counter
 
-# What a model's chat format adds to a message: who speaks, where it begins and ends.
-_TOKENS_A_MESSAGE = 4
+#: What a model's chat format adds to a message: who speaks, where it begins and ends.
+TOKENS_A_MESSAGE = 4
 _RESULTS = (MessageRole.TOOL, MessageRole.FUNCTION)
 
 
@@ -59,7 +59,7 @@ def without_cut_results(messages: list[Message]) -> list[Message]:
 
 def _fitting(messages: list[Message], tokens: int, count: Counter) -> list[Message]:
     """The newest messages, one after the other, that have so many tokens; at least the newest."""
-    costs = [count(message.content) + _TOKENS_A_MESSAGE for message in messages]
+    costs = [count(message.content) + TOKENS_A_MESSAGE for message in messages]
     shown: set[int] = set()
     room = tokens // 2
     for place in reversed(range(len(messages))):

@@ -8,8 +8,8 @@ A model is told who speaks by tokens and marks in its prompt. A quoted text has 
   as a tag: ``<|im_start|>``, ``<s>``, ``<<SYS>>``, ``<start_of_turn>``, ``<tool_call>``, our marks.
   What stood between ``<|`` and ``|>`` is left in parentheses.
 - Words in square brackets that are capitals or name a role (``[INST]``, ``[gMASK]``, ``[system]``,
-  ``[|user|]``), and dates in them, as our own notes have them, are left in parentheses; so is
-  what stands between brackets that do not match (``]~b]``, ``[e~[``).
+  ``[|user|]``), and dates and marks (``[m1]``) in them, as our own notes have them, are left in
+  parentheses; so is what stands between brackets that do not match (``]~b]``, ``[e~[``).
 - The name of a role with a colon, in capitals or where a line begins (``Human:``), is left in
   parentheses, without the colon.
 - Line breaks become spaces, ``"`` becomes ``'``, and of a run of back-quotes or tildes one is left:
@@ -50,6 +50,7 @@ _TILDES = "~～"
 _UNMATCHED = re.compile(f"[{_OPEN}{_CLOSE}]([{_TILDES}][!！﹗]?b|e[{_TILDES}])[{_OPEN}{_CLOSE}]")
 _DATE = r"\s*\d{2,4}\s*[-./年]\s*\d"
 _DATED = re.compile(_DATE)
+_IS_MARK = re.compile(r"\s*[mM]\s*\d+\s*")
 _OPENS_DATE = re.compile(f"[{_OPEN}](?={_DATE})")
 _NAMES = (
     "system user assistant human ai bot model developer tool function instruction instructions "
@@ -121,7 +122,8 @@ def _unbracketed(found: re.Match[str]) -> str:
     piped = _PIPES.match(inner) is not None
     capitals = inner.upper() == inner and sum(map(str.isalpha, inner)) > 1
     role = _IS_ROLE.fullmatch(inner.replace("_", " ").replace("/", " ").strip()) is not None
-    return f"({inner})" if capitals or role or piped or _DATED.match(inner) else found[0]
+    ours = _DATED.match(inner) is not None or _IS_MARK.fullmatch(inner) is not None
+    return f"({inner})" if capitals or role or piped or ours else found[0]
 
 
 def _plain_letters(text: str) -> str:

@@ -12,17 +12,37 @@ it makes a third more than is said here.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from typing import Any, Protocol, cast, runtime_checkable
 
 from bruno_memory_vec.errors import InvalidInputError
 
 #: Counts the tokens of a text.
 Counter = Callable[[str], int]
 
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What counts tokens by a method, as every bruno-core ``LLMInterface`` does."""
+
+    def get_token_count(self, text: str) -> int:
+        """How many tokens the text has."""
+        ...
+
+
+#: How tokens may be counted: by a function, by an LLM, or by a file of the package ``tokenizers``
+#: (``tokenizer.json``), whose path is given.
+GivenCounter = Counter | CountsTokens | str | os.PathLike[str]
+
+_FIX = (
+    "Give a function that takes a str and returns its number of tokens, an LLM, or the path of a "
+    "tokenizer.json."
+)
 # Vocabularies of the SentencePiece kind begin each text with one space.
 _BEGINNING = 1
 # Behind the word stands nothing that a tokenizer could take into it.
@@ -49,24 +69,60 @@ def most_tokens(text: str) -> int:
     return _BEGINNING + known + len(rest) - len(others) + sum(map(costs.__getitem__, others))
 
 
-def counter(given: Counter | None) -> Counter:
-    """The counter of tokens that was given, with its results checked; else :func:`most_tokens`."""
+def counter(given: GivenCounter | None) -> Counter:
+    """The counter of tokens that was given, with its results checked; else :func:`most_tokens`.
+
+    Args:
+        given: a function, an LLM with ``get_token_count``, or the path of a ``tokenizer.json``.
+
+    Raises:
+        InvalidInputError: it is none of these, or the file cannot be read. The counter raises it
+            where it fails, or returns what is no number of tokens.
+    """
     if given is None:
         return most_tokens
+    count = _function_of(given)
 
     def counted(text: str) -> int:
-        fix = "Give a function that takes a str and returns its number of tokens."
         try:
-            number = given(text)
+            number = count(text)
         except Exception as error:  # whatever a tokenizer raises
             raise InvalidInputError(
-                "count_tokens", f"failed: {error}", fix=fix, cause=error
+                "count_tokens", f"failed: {error}", fix=_FIX, cause=error
             ) from error
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise InvalidInputError("count_tokens", f"returned {ascii(number)[:80]}", fix=fix)
+            raise InvalidInputError("count_tokens", f"returned {ascii(number)[:80]}", fix=_FIX)
         return number
 
     return counted
+
+
+def _function_of(given: Any) -> Counter:
+    if isinstance(given, (str, os.PathLike)):
+        return _tokenizer(os.fspath(given))
+    if isinstance(given, CountsTokens):
+        return given.get_token_count
+    if not callable(given):
+        raise InvalidInputError("count_tokens", f"is a {type(given).__name__}", fix=_FIX)
+    return cast("Counter", given)
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(path: str) -> Counter:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # it raises plain Exceptions
+        raise InvalidInputError(
+            "count_tokens", f"{path!r} is no tokenizer: {error}", fix=_FIX, cause=error
+        ) from error
+
+    def count(text: str) -> int:
+        # What it adds at the beginning and the end is the chat format's.
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return count
 
 
 class _Costs(dict[str, int]):

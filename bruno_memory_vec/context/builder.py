@@ -1,0 +1,374 @@
+"""Builds a context: reads, recalls, and packs what fits, the most needed first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from bruno_core.models.message import Message, MessageRole
+
+from bruno_memory_vec.context.found import Found, of_hit, of_row
+from bruno_memory_vec.context.packing import Packing
+from bruno_memory_vec.context.reading import UsersRows, about, units
+from bruno_memory_vec.context.report import BuiltContext, ContextReport, distinct
+from bruno_memory_vec.context.strategies import Strategy
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.prompts.notes import HINT, is_notes
+from bruno_memory_vec.prompts.token_bound import Counter
+from bruno_memory_vec.recall import RecallRequest
+from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.profiles import load_profile
+from bruno_memory_vec.rows import tagged_json
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.rankers import Profile
+    from bruno_memory_vec.rows.models import Row
+    from bruno_memory_vec.store.store import Store
+
+# Hits are asked for as if each took so many tokens: fewer than most do, so that the budget is used.
+_TOKENS_A_HIT = 25
+_LEAST_HITS, _MOST_HITS = 20, 400
+# Of the best hits of so many tokens of the budget each, the turn before is shown, too.
+_TOKENS_A_NEIGHBOUR = 700
+# Hits below this share of the best score say more about something else than about the question.
+_LEAST_SHARE = 0.1
+# Of so many hits the whole text is preferred to its passage, where it takes a tenth of the budget.
+_WHOLE_OF = 3
+_WHOLE_SHARE = 0.1
+# A turn takes so many tokens at least, so more turns than that are not read.
+_LEAST_TOKENS_A_TURN = 8
+_MOST_TURNS = 500
+# A call of tools is so many turns away from its last result at most.
+_REACH_OF_TOOLS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRequest:
+    """What a context is built for, checked.
+
+    Attributes:
+        question: the user's message; one that is not stored yet, or the conversation's newest.
+        scope: whose rows.
+        conversation_id: whose last turns are shown; None for none.
+        budget: the most tokens of all messages.
+        strategy: which parts.
+        count: counts the tokens of a text.
+        profile: how to recall.
+        now: the time that ages and expiry refer to (timezone-aware).
+        until: only rows created before this time.
+        stored: whether the question has an id of its own, which its row may have.
+    """
+
+    question: Message
+    scope: Scope
+    conversation_id: str | None
+    budget: int
+    strategy: Strategy
+    count: Counter
+    profile: Profile
+    now: datetime
+    until: datetime | None = None
+    stored: bool = False
+
+    @property
+    def alive(self) -> RowFilter:
+        """The rows that may be shown."""
+        at = self.now.astimezone(timezone.utc)
+        return RowFilter(alive_at=at, unarchived_at=at, until=self.until)
+
+
+async def build(store: Store, request: ContextRequest) -> BuiltContext:
+    """A context for a question, within the request's budget.
+
+    Raises:
+        InvalidInputError: the question alone has more tokens than the budget, or the counter of
+            tokens failed.
+        EngineError, EmbeddingError: the recall failed.
+    """
+    return await _Builder(store, request).build()
+
+
+class _Builder:
+    def __init__(self, store: Store, request: ContextRequest) -> None:
+        self._store, self._request, self._strategy = store, request, request.strategy
+        self._confidence: float | None = None
+
+    async def build(self) -> BuiltContext:
+        request, strategy = self._request, self._strategy
+        rows = await UsersRows.of(
+            self._store.rows, request.scope, request.alive, load=strategy.recalled is not None
+        )
+        systems: list[Found] = []
+        turns: list[Found] = []
+        if request.conversation_id is not None:
+            most = min(request.budget // _LEAST_TOKENS_A_TURN + 1, _MOST_TURNS)
+            systems, turns = await rows.turns(request.conversation_id, most)
+        question, turns = _question(request, turns)
+        packing = Packing(
+            question, request.budget, request.count, request.now.tzinfo or timezone.utc
+        )
+        whole = packing.room
+
+        def share(part: float) -> int:
+            return int(part * whole)
+
+        left = share(strategy.system)
+        for found in systems:
+            if not is_notes(found.text):
+                left -= packing.system(found, left)
+        together, alone = units([one for one in turns if not is_notes(one.text)])
+        for found in alone:
+            packing.leave_out(found, "tool pair incomplete")
+        self._recent(packing, together, share(strategy.recent), newest=share(0.5))
+        shown = {found.id for found in turns if packing.shows_id(found)}
+        if strategy.about:
+            user = await self._store.sessions.user(str(request.scope.user_id))
+            self._some(packing, about(user), share(strategy.about))
+        if strategy.pinned:
+            self._some(packing, await rows.pinned(), share(strategy.pinned))
+        if strategy.summaries and request.conversation_id is not None:
+            summaries = await rows.summaries(request.conversation_id)
+            oldest = _oldest_turn(packing, turns)
+            self._some(packing, _covering(summaries, oldest), share(strategy.summaries))
+        if strategy.recalled == "question":
+            await self._recalled(packing, rows, question, len(turns), shown)
+        elif strategy.recalled == "importance":
+            important = await rows.most_important(self._hits_wanted(packing) + len(turns))
+            self._ranked(packing, important, {})
+        if strategy.more_recent:
+            self._recent(packing, together, packing.room)
+        for unit in together:
+            for found in unit:
+                packing.leave_out(found, "budget")
+        messages, items, left_out, tokens = packing.built()
+        report = ContextReport(
+            strategy.name,
+            request.budget,
+            tokens,
+            tuple(items),
+            distinct(left_out),
+            self._confidence,
+        )
+        return BuiltContext(messages, report)
+
+    @staticmethod
+    def _recent(packing: Packing, together: list[list[Found]], most: int, newest: int = 0) -> None:
+        """Show the newest turns that fit, without a gap; what is shown is taken off the list."""
+        first = True
+        while together:
+            taken = packing.recent(together[-1], max(most, newest) if first else most)
+            if not taken:
+                break
+            together.pop()
+            most -= taken
+            first = False
+
+    @staticmethod
+    def _some(packing: Packing, found: Iterable[Found], most: int) -> None:
+        """Quote what fits into a share, each once."""
+        for one in found:
+            if packing.shows(one):
+                packing.leave_out(one, "duplicate")
+                continue
+            taken = packing.quote(one, most)
+            if not taken:
+                packing.leave_out(one, "budget")
+            most -= taken
+
+    def _hits_wanted(self, packing: Packing) -> int:
+        return min(packing.room // _TOKENS_A_HIT + _LEAST_HITS, _MOST_HITS)
+
+    async def _recalled(
+        self,
+        packing: Packing,
+        rows: UsersRows,
+        question: Found,
+        turns: int,
+        shown: set[str | None],
+    ) -> None:
+        request = self._request
+        seen = frozenset(one for one in {*shown, question.id} if one is not None)
+        profile = request.profile
+        if self._strategy.profile is not None:
+            profile = load_profile(self._strategy.profile)
+        hits = await self._store.retriever.recall(
+            RecallRequest(
+                query=question.text,
+                scope=request.scope,
+                where=request.alive,
+                k=min(self._hits_wanted(packing) + turns, 1000),
+                profile=profile,
+                now=request.now,
+                seen=seen,
+            ),
+            count_use=False,
+        )
+        self._confidence = hits.confidence
+        found = self._near_the_best(packing, hits)
+        beside = await rows.at(self._beside(found))
+        by_place = {one.place: one for one in beside if one.place is not None}
+        self._ranked(packing, found, by_place)
+
+    def _near_the_best(self, packing: Packing, hits: Hits) -> list[Found]:
+        """The hits that may be quoted, the best first."""
+        found: list[Found] = []
+        best = max((hit.score for hit in hits), default=0.0)
+        for hit in hits:
+            one = of_hit(hit)
+            # System messages instruct the assistant, and say nothing about the user.
+            if one.kind == MESSAGE and one.speaker == MessageRole.SYSTEM.value:
+                continue
+            if HINT in one.text and is_notes(one.text):
+                continue
+            if hit.score < best * _LEAST_SHARE:
+                packing.leave_out(one, "below the score")
+                continue
+            found.append(one)
+        return found
+
+    def _neighbours(self) -> int:
+        return self._request.budget // _TOKENS_A_NEIGHBOUR
+
+    def _beside(self, found: Sequence[Found]) -> dict[str, list[int]]:
+        """The turns to be read: before the best hits, and around tools' results."""
+        wanted: dict[str, set[int]] = {}
+        for number, one in enumerate(found):
+            if one.place is None:
+                continue
+            conversation, turn = one.place
+            before = after = 0
+            if one.is_result or one.calls:
+                before = after = _REACH_OF_TOOLS
+            elif number < self._neighbours():
+                before = 1
+            if before or after:
+                around = range(max(turn - before, 0), turn + after + 1)
+                wanted.setdefault(conversation, set()).update(around)
+        return {conversation: sorted(turns) for conversation, turns in wanted.items()}
+
+    def _ranked(
+        self,
+        packing: Packing,
+        found: Sequence[Found],
+        beside: dict[tuple[str, int], Found],
+    ) -> None:
+        """Quote what fits, the best first, each once."""
+        waiting: Found | None = None
+        any_quoted = False
+        for number, one in enumerate(found):
+            if packing.shows(one):
+                if not packing.shows_id(one) or one.source != "neighbour":
+                    packing.leave_out(one, "duplicate")
+                continue
+            if one.is_result or one.calls:
+                any_quoted = self._with_tools(packing, one, beside) or any_quoted
+                continue
+            taken = 0
+            if number < _WHOLE_OF and one.full is not None:
+                most = int(_WHOLE_SHARE * self._request.budget)
+                taken = packing.quote(one.told_whole(), most)
+            taken = taken or packing.quote(one, cut=not any_quoted)
+            any_quoted = any_quoted or bool(taken)
+            if not taken:
+                waiting = waiting or one
+                packing.leave_out(one, "budget")
+            elif number < self._neighbours() and one.place is not None:
+                neighbour = beside.get((one.place[0], one.place[1] - 1))
+                if (
+                    neighbour is not None
+                    and not neighbour.is_result
+                    and neighbour.speaker != MessageRole.SYSTEM.value
+                    and not packing.shows(neighbour)
+                ):
+                    packing.quote(neighbour)
+
+    def _with_tools(
+        self,
+        packing: Packing,
+        one: Found,
+        beside: dict[tuple[str, int], Found],
+    ) -> bool:
+        """Quote a call of tools and its results together, or nothing of them."""
+        if one.place is None:
+            packing.leave_out(one, "tool pair incomplete")
+            return False
+        conversation, turn = one.place
+        around = [
+            one if at == turn else found
+            for at in range(turn - _REACH_OF_TOOLS, turn + _REACH_OF_TOOLS + 1)
+            if (found := beside.get((conversation, at))) is not None
+        ]
+        whole, _ = units(around)
+        unit = next((some for some in whole if any(x.id == one.id for x in some)), None)
+        if unit is None or len(unit) == 1:
+            packing.leave_out(one, "tool pair incomplete")
+            return False
+        fresh = [replace(x, source=one.source) for x in unit if not packing.shows_id(x)]
+        if not packing.quote_all(fresh):
+            packing.leave_out(one, "budget")
+            return False
+        return True
+
+
+def _question(request: ContextRequest, turns: list[Found]) -> tuple[Found, list[Found]]:
+    """The question, and the turns without it: it may be stored already, as the newest turn."""
+    asked = request.question
+    newest = turns[-1] if turns else None
+    if newest is not None and newest.message is not None and newest.speaker == "user":
+        same = newest.id == str(asked.id)
+        if same or (not request.stored and newest.text.strip() == asked.content):
+            return replace(newest, source="question"), turns[:-1]
+    found = Found(
+        source="question",
+        kind=MESSAGE,
+        id=str(asked.id) if request.stored else None,
+        text=asked.content,
+        speaker=MessageRole.USER.value,
+        conversation_id=request.conversation_id,
+        message=asked,
+    )
+    kept = [one for one in turns if not request.stored or one.id != str(asked.id)]
+    return found, kept
+
+
+def _oldest_turn(packing: Packing, turns: Sequence[Found]) -> int | None:
+    """The first turn of the window that is shown; None where none is."""
+    shown = [one.turn for one in turns if one.turn is not None and packing.shows_id(one)]
+    return min(shown, default=None)
+
+
+def _covering(rows: Iterable[Row], oldest: int | None) -> list[Found]:
+    """Summaries of what is older than the turns that are shown; the widest first, then the newest.
+
+    One of turns that a wider one sums up, too, is left out.
+    """
+    levels = {"period": 0, "session": 1, "block": 2}
+    ranked: list[tuple[int, int, Found, range | None]] = []
+    for number, row in enumerate(rows):
+        found = of_row(row, "summary")
+        custom = _custom_fields(row)
+        first, last = custom.get("from_turn"), custom.get("to_turn")
+        covered = None
+        if isinstance(first, int) and isinstance(last, int):
+            covered = range(first, last + 1)
+            if oldest is not None and first >= oldest:
+                continue
+        ranked.append((levels.get(str(custom.get("level")), 2), number, found, covered))
+    ranked.sort(key=lambda one: one[:2])
+    kept: list[tuple[Found, range | None]] = []
+    for _, _, found, covered in ranked:
+        inside = covered is not None and any(
+            other is not None and other.start <= covered.start and covered.stop <= other.stop
+            for _, other in kept
+        )
+        if not inside:
+            kept.append((found, covered))
+    return [found for found, _ in kept]
+
+
+def _custom_fields(row: Row) -> dict[str, object]:
+    found = tagged_json.loads(row["metadata"])
+    return found if isinstance(found, dict) else {}

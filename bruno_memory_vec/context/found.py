@@ -1,0 +1,117 @@
+"""What a context may show: a row, a hit or a line of the user's profile, in one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bruno_core.models.message import Message, MessageRole
+
+from bruno_memory_vec.context.report import Source
+from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.prompts.notes import HINT
+from bruno_memory_vec.recall.hits import Hit
+from bruno_memory_vec.rows.models import Row, to_message, utc
+
+#: The category of a memory that sums up messages.
+SUMMARY = "summary"
+_RESULTS = (MessageRole.TOOL.value, MessageRole.FUNCTION.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that a context may show.
+
+    Attributes:
+        source: the part of the context it is for.
+        kind: "message", "memory" or "user".
+        id: of the row; None for what is no row.
+        text: as it would be shown.
+        speaker: the role of a message, the type of a memory, the name of a line of the profile.
+        conversation_id: where it was said.
+        turn: its position there.
+        at: when, UTC; None for the profile.
+        whole: whether ``text`` is all of it.
+        score: of the recall.
+        full: the whole text, where ``text`` is a passage of it.
+        message: the message itself, where it is one.
+    """
+
+    source: Source
+    kind: str
+    id: str | None
+    text: str
+    speaker: str
+    conversation_id: str | None = None
+    turn: int | None = None
+    at: datetime | None = None
+    whole: bool = True
+    score: float | None = None
+    full: str | None = None
+    message: Message | None = None
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it is what a tool has answered."""
+        return self.kind == MESSAGE and self.speaker in _RESULTS
+
+    @property
+    def calls(self) -> int:
+        """How many calls of tools the message says it makes, in its metadata; 0 if it does not."""
+        named = None if self.message is None else self.message.metadata.get("tool_calls")
+        return len(named) if isinstance(named, (list, tuple)) else 0
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Its conversation and turn; None of what has none."""
+        if self.conversation_id is None or self.turn is None:
+            return None
+        return self.conversation_id, self.turn
+
+    def told_whole(self) -> Found:
+        """The same with its whole text in place of the passage."""
+        return self if self.full is None else replace(self, text=self.full, whole=True, full=None)
+
+
+def of_row(row: Row, source: Source) -> Found:
+    """What a row with all columns holds."""
+    is_message = row["kind"] == MESSAGE
+    return Found(
+        source=source,
+        kind=row["kind"],
+        id=row["id"],
+        text=row["content"],
+        speaker=row["role"] if is_message else row["memory_type"],
+        conversation_id=row["conversation_id"],
+        turn=row["turn"],
+        at=utc(row["created_at"]),
+        message=to_message(row) if is_message else None,
+    )
+
+
+def of_hit(hit: Hit) -> Found:
+    """What a hit holds: of a long text the passage that answers.
+
+    Not of a text that may hold older notes: they are known by their beginning, which may be cut
+    away from a passage of them.
+    """
+    record: Any = hit.record
+    source: Source = "recalled"
+    if not isinstance(record, Message) and record.metadata.category == SUMMARY:
+        source = "summary"
+    part = hit.passage is not None and HINT not in hit.content and hit.excerpt != hit.content
+    return Found(
+        source=source,
+        kind=hit.kind,
+        id=hit.id,
+        text=hit.excerpt if part else hit.content,
+        speaker=hit.speaker,
+        conversation_id=hit.conversation_id,
+        turn=hit.turn,
+        at=hit.created_at,
+        whole=not part,
+        score=hit.score,
+        full=hit.content if part else None,
+        message=record if isinstance(record, Message) else None,
+    )

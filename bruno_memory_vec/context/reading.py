@@ -1,0 +1,170 @@
+"""Reads what a context may show: turns, pinned rows, summaries, what the user is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+from bruno_core.models.context import UserContext
+from bruno_core.models.message import MessageRole
+
+from bruno_memory_vec.context.found import SUMMARY, Found, of_row
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import HoldsRows, RowIndex
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.indexers.snapshot import Snapshot
+from bruno_memory_vec.rows.models import Row, from_table
+
+_EVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_SYSTEM = MessageRole.SYSTEM.value
+# More pinned rows, or summaries of one conversation, than a context has room for.
+_MOST = 200
+
+
+class UsersRows:
+    """A user's rows, from memory where they are held there, else from the engine.
+
+    Args:
+        rows: the engine.
+        scope: the user.
+        alive: leaves out what has expired, is archived or came later.
+        snapshot: the user's rows in memory; None where they are not.
+    """
+
+    def __init__(
+        self, rows: RowIndex, scope: Scope, alive: RowFilter, snapshot: Snapshot | None
+    ) -> None:
+        self._rows, self._scope, self._alive, self._snapshot = rows, scope, alive, snapshot
+
+    @classmethod
+    async def of(cls, rows: RowIndex, scope: Scope, alive: RowFilter, *, load: bool) -> UsersRows:
+        """The rows of a user; with ``load`` they are read into memory, if they fit there."""
+        held = capability(rows, HoldsRows)
+        snapshot = None
+        if held is not None and (load or held.holds(scope)):
+            snapshot = await held.snapshot(scope)
+        return cls(rows, scope, alive, snapshot)
+
+    async def turns(self, conversation_id: str, most: int) -> tuple[list[Found], list[Found]]:
+        """System messages of a conversation, and its last ``most`` other messages, oldest first."""
+        within = self._scope.within(conversation_id)
+        where = _with(self._alive, kinds=(MESSAGE,))
+        if self._snapshot is not None:
+            found = await self._read(within, where, "turn", None)
+            systems = [row for row in found if row["role"] == _SYSTEM]
+            others = [row for row in found if row["role"] != _SYSTEM][:most]
+        else:
+            others = await self._read(within, where, "turn", most)
+            systems = [row for row in others if row["role"] == _SYSTEM]
+            if len(others) == most:
+                only = _with(where, roles=(_SYSTEM,))
+                systems = await self._read(within, only, "turn", _MOST)
+            others = [row for row in others if row["role"] != _SYSTEM]
+        return (
+            [of_row(row, "system") for row in reversed(systems)],
+            [of_row(row, "recent") for row in reversed(others)],
+        )
+
+    async def pinned(self) -> list[Found]:
+        """What is pinned, what was pinned last first."""
+        where = _with(self._alive, pinned_since=_EVER)
+        return [
+            of_row(row, "pinned")
+            for row in await self._read(self._scope, where, "pinned_at", _MOST)
+        ]
+
+    async def summaries(self, conversation_id: str) -> list[Row]:
+        """The rows of a conversation's summaries, the newest first."""
+        where = _with(self._alive, kinds=(MEMORY,), categories=(SUMMARY,))
+        within = self._scope.within(conversation_id)
+        return await self._read(within, where, "created_at", _MOST)
+
+    async def most_important(self, most: int) -> list[Found]:
+        """The rows of the greatest importance, of equals the newest; system messages aside."""
+        found = await self._read(self._scope, self._alive, "importance", most)
+        return [of_row(row, "recalled") for row in found if row["role"] != _SYSTEM]
+
+    async def at(self, places: dict[str, list[int]]) -> list[Found]:
+        """The messages at some turns of some conversations."""
+        if not places:
+            return []
+        where = _with(self._alive, kinds=(MESSAGE,))
+        table = await self._rows.read(self._scope, where, COLUMNS, turns=places)
+        return [of_row(row, "neighbour") for row in from_table(table)]
+
+    async def _read(
+        self, scope: Scope, where: RowFilter, order_by: str, limit: int | None
+    ) -> list[Row]:
+        """Rows with the largest of a column first, of equals the newest."""
+        if self._snapshot is None:
+            table = await self._rows.read(scope, where, COLUMNS, order_by=order_by, limit=limit)
+            return list(from_table(table))
+        snapshot = self._snapshot
+        matching = snapshot.matching(scope, where)
+        rows = np.arange(len(snapshot)) if matching is None else np.flatnonzero(matching)
+        if not len(rows):
+            return []
+        if order_by in snapshot.columns:
+            # Rows are in the order of seq.
+            order = np.lexsort((-rows, -snapshot.columns[order_by][rows]))
+            return snapshot.rows(rows[order][:limit], COLUMNS)
+        found = snapshot.rows(rows, COLUMNS)
+        found.sort(key=lambda row: (row[order_by], row["seq"]), reverse=True)
+        return found[:limit]
+
+
+def _with(where: RowFilter, **changes: Any) -> RowFilter:
+    return replace(where, **changes)
+
+
+def about(user: UserContext | None) -> list[Found]:
+    """What is known of a user, a line for each of name, profile and preferences."""
+    if user is None:
+        return []
+    known: dict[str, Any] = {} if user.name is None else {"name": user.name}
+    known |= {**user.profile, **user.preferences}
+    return [
+        Found("profile", "user", None, text, str(name))
+        for name, value in known.items()
+        if (text := _as_text(value))
+    ]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or value == [] or value == {}:
+        return ""
+    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def units(messages: Sequence[Found]) -> tuple[list[list[Found]], list[Found]]:
+    """Messages as they belong together, oldest first, and those without their other half.
+
+    A unit is a message, or a call of tools with all its results. A result whose call is not there,
+    and a call without a result, are refused by models. Of the newest call the results may be still
+    to come.
+    """
+    together: list[list[Found]] = []
+    alone: list[Found] = []
+    for found in messages:
+        if not found.is_result:
+            together.append([found])
+        elif together and together[-1][0].speaker == MessageRole.ASSISTANT.value:
+            together[-1].append(found)
+        else:
+            alone.append(found)
+    whole = []
+    for unit in together:
+        if unit[0].calls > len(unit) - 1:
+            alone.extend(unit)
+        else:
+            whole.append(unit)
+    return whole, alone
