@@ -57,6 +57,8 @@ from bruno_memory_vec.knowledge.priorities.ranking import (
 )
 from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
+from bruno_memory_vec.knowledge.users.learning import Learning
+from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
@@ -157,7 +159,8 @@ class VectorMemory(MemoryInterface):
         follow = checked("projections", projections)
         if self._events:
             follow = checked("projections", (*follow, EventsProjection(self._events)))
-        self._lazy = LazyStore(config, chosen, progress, follow)
+        self._learning = Learning()
+        self._lazy = LazyStore(config, chosen, progress, follow, (self._learning,))
         self._throttle = Throttle()
         self._llm = llm
         self._context_recall = ContextRecall(config, self._profile, self._events)
@@ -1117,6 +1120,7 @@ class VectorMemory(MemoryInterface):
         in_view = self._caller.user_id is not None
         conversations = await self._conversations()
         context = await conversations.context(user, session_id, in_view=in_view)
+        self._learning.seen(context)
         self._context_recall.remember(context)
         self._events.context_updated(
             "given",
@@ -1128,17 +1132,21 @@ class VectorMemory(MemoryInterface):
         return context
 
     async def get_user(self, user_id: str) -> UserContext:
-        """A user's profile and preferences; empty ones where none were saved."""
-        user = self._caller.acting_for_named(user_id)
-        return await (await self._conversations()).user(user)
+        """A user's profile and preferences: what was set, and what was learned where nothing was.
+
+        See :attr:`users`, which says of each value where it is from.
+        """
+        return await self.users.context(self._caller.acting_for_named(user_id))
 
     async def save_user(self, user: UserContext) -> None:
-        """Store a user's profile and preferences; every later context has them."""
+        """Store a user's profile and preferences; every later context has them.
+
+        What was learned, and stands in ``user`` as it was given out, is not taken for set.
+        """
         if not isinstance(user, UserContext):
             raise InvalidInputError("user", "expected a UserContext", fix="Make a UserContext.")
         self._caller.acting_for_named(user.user_id)
-        await self._lazy.writer()
-        await (await self._conversations()).save_user(user)
+        await self.users.save(user)
 
     async def get_statistics(self, user_id: str) -> dict[str, Any]:
         """How much a user has: total_messages, conversations, memories, and since when."""
@@ -1206,6 +1214,13 @@ class VectorMemory(MemoryInterface):
     async def shutdown(self) -> None:
         """As :meth:`close`."""
         await self.close()
+
+    # Managers
+
+    @property
+    def users(self) -> UserManager:
+        """What is known of users: preferences, profile, facts, and how they write."""
+        return UserManager(self._handle, self._learning)
 
     # Opened at first use
 

@@ -17,6 +17,7 @@ from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
+from bruno_memory_vec.rows.bounds import Bounds
 from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
@@ -130,7 +131,7 @@ class Conversations:
     async def create_session(self, user_id: str, metadata: dict[str, Any] | None) -> SessionContext:
         """Begin a session, with a conversation of its own that becomes the user's current one."""
         kept = {} if metadata is None else metadata
-        await self._check({"metadata": kept})
+        await check_dicts({"metadata": kept}, self._store.config.bounds)
         session = SessionContext(user_id=user_id, metadata=kept)
         await self._begun(self._sessions.begin_session(session), session)
         return session
@@ -184,30 +185,6 @@ class Conversations:
         if owner is not None:
             await self._sessions.drop_note(owner, conversation_id)
 
-    async def user(self, user_id: str) -> UserContext:
-        """A user's profile and preferences; empty ones where none were saved."""
-        return await self._sessions.user(user_id) or UserContext(user_id=user_id)
-
-    async def save_user(self, user: UserContext) -> None:
-        """Keep a user's profile and preferences."""
-        await self._check(
-            {f"user.{name}": getattr(user, name) for name in ("preferences", "profile", "metadata")}
-        )
-        if user.name is not None:
-            validation.storable_text("user.name", user.name, blank=True)
-        await self._sessions.save_user(user)
-
-    async def _check(self, dicts: Mapping[str, Any]) -> None:
-        """Refuse what cannot be stored, or is too large, before anything is written."""
-        bounds = self._store.config.bounds
-
-        def check() -> None:
-            for field, value in dicts.items():
-                text = validation.json_dict(field, value, text_keys=True)
-                bounds.metadata(field, len(text))
-
-        await in_thread_if(is_heavy(*dicts.values()), check)
-
     async def statistics(self, user_id: str) -> dict[str, Any]:
         """A user's statistics, counted from the rows."""
         rows = self._store.rows
@@ -225,6 +202,25 @@ class Conversations:
             "first_message_at": first,
             "last_message_at": last,
         }
+
+
+async def check_dicts(dicts: Mapping[str, Any], bounds: Bounds) -> None:
+    """Refuse what cannot be stored, or is too large, before anything is written.
+
+    Args:
+        dicts: by the name of its field, each with text keys.
+        bounds: how large one may be.
+
+    Raises:
+        InvalidInputError: one cannot be kept; the error names it.
+    """
+
+    def check() -> None:
+        for field, value in dicts.items():
+            text = validation.json_dict(field, value, text_keys=True)
+            bounds.metadata(field, len(text))
+
+    await in_thread_if(is_heavy(*dicts.values()), check)
 
 
 def _is_theirs(record: ContextRecord, user_id: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bruno_core.utils.exceptions import BrunoError
 
@@ -171,11 +171,20 @@ class Store:
             raise failed
 
 
+class Follower(Projection, Protocol):
+    """A projection that uses the rest of the store, too: it is given it when that is open."""
+
+    def opened(self, store: Store) -> None:
+        """Called once, before the first call of the memory."""
+        ...
+
+
 async def open_store(
     config: MemoryConfig,
     embedder: Embedder,
     progress: Progress | None = None,
     projections: Sequence[Projection] = (),
+    followers: Sequence[Follower] = (),
 ) -> Store:
     """Open the store that ``config.url`` names, or make it; of several ``urls`` the first one that
     can be reached (:mod:`bruno_memory_vec.store.fallback`).
@@ -185,6 +194,7 @@ async def open_store(
         embedder: makes the vectors.
         progress: called with the progress of long work.
         projections: further projections of the rows. A reader does not use them.
+        followers: those of the memory itself, which are given the store.
 
     Raises:
         StoreError: there is no store, it is locked, or was made by another embedder or version.
@@ -196,7 +206,7 @@ async def open_store(
     fingerprint = await fingerprint_of(embedder)
 
     async def open_one(one: MemoryConfig) -> Store:
-        return await _open_one(one, embedder, fingerprint, progress, projections)
+        return await _open_one(one, embedder, fingerprint, progress, projections, followers)
 
     if not config.urls:
         return await open_one(config)
@@ -211,6 +221,7 @@ async def _open_one(
     fingerprint: Fingerprint,
     progress: Progress | None,
     projections: Sequence[Projection],
+    followers: Sequence[Follower],
 ) -> Store:
     parts = await deployment_of(config.url).open(config, fingerprint, progress)
     rows, sessions, lease = parts.rows, parts.sessions, parts.lease
@@ -218,7 +229,7 @@ async def _open_one(
     listens = sessions if isinstance(sessions, Listens) else announcer
     # The one that has nobody to tell is told nothing.
     told = announcer if listens is announcer else None
-    own: list[Projection] = [SessionsProjection(sessions, told)]
+    own: list[Projection] = [SessionsProjection(sessions, told), *followers]
     if parts.lexical is not None:
         own.insert(0, LexicalProjection(parts.lexical))
     all_projections = Projections(own, [Guarded(one) for one in projections])
@@ -263,7 +274,7 @@ async def _open_one(
         elif parts.place is not None:
             parts.place.close()
         raise
-    return Store(
+    store = Store(
         config=config,
         embedder=embedder,
         rows=rows,
@@ -278,6 +289,9 @@ async def _open_one(
         record=parts.record,
         place=parts.place,
     )
+    for follower in followers:
+        follower.opened(store)
+    return store
 
 
 async def _caught_up(
@@ -329,12 +343,14 @@ class LazyStore:
         embedder: an embedder, or an argument of :func:`resolve_embedder`.
         progress: called with the progress of long work while opening.
         projections: further projections of the rows.
+        followers: projections of the memory itself, which are given the store.
     """
 
     config: MemoryConfig
     embedder: Any
     progress: Progress | None = None
     projections: Sequence[Projection] = ()
+    followers: Sequence[Follower] = ()
     _store: Store | None = None
     _visits: Visits = field(default_factory=Visits)
     _opening: LoopLock = field(default_factory=LoopLock)
@@ -371,7 +387,11 @@ class LazyStore:
                 if self._store is None:
                     embedder = await self._resolve_embedder()
                     store = self._store = await open_store(
-                        self.config, embedder, self.progress, self.projections
+                        self.config,
+                        embedder,
+                        self.progress,
+                        self.projections,
+                        self.followers,
                     )
                     self.config = store.config
                     self._forgotten = close_if_forgotten(

@@ -183,6 +183,13 @@ class Writer:
         finally:
             self._mend_others_later()
 
+    def do_later(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work in the background after some seconds, unless work of this name waits already.
+
+        Once the memory is being closed, nothing more begins. What fails is in :attr:`problems`.
+        """
+        self._background.start_later(seconds, name, work)
+
     def learn_ids(self) -> None:
         """Read the stored ids in the background; until then, each write looks up its own."""
         self._background.start("read the ids that are stored", self._learn_ids)
@@ -429,8 +436,7 @@ class Writer:
         self, scope: Scope, where: RowFilter, seqs: Sequence[int] | None
     ) -> Change:
         """The rows that match, and the conversations whose hot context may show some of them."""
-        columns = ["seq", "kind", "conversation_id"]
-        found = await self._rows.read(scope, where, columns, seqs=seqs)
+        found = await self._rows.read(scope, where, ["seq", *KEY_COLUMNS], seqs=seqs)
         if MESSAGE not in (where.kinds or (MESSAGE,)):
             conversations = []
         elif scope.conversation_id is not None:
@@ -438,7 +444,9 @@ class Writer:
         else:
             said = found.filter(pc.equal(found.column("kind"), MESSAGE))
             conversations = pc.unique(said.column("conversation_id")).to_pylist()
-        return Change(removed=found.column("seq").to_numpy(), conversations=conversations)
+        return Change(
+            removed=found.column("seq").to_numpy(), conversations=conversations, gone=found
+        )
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""

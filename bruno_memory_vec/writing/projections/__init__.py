@@ -51,6 +51,8 @@ class Change:
         removed: int64 (n,), the ``seq`` of rows that were deleted or replaced; before the commit,
             of those that are to be.
         conversations: the conversations that have lost a message.
+        gone: of a deletion, the ``id``, ``kind``, ``user_id``, ``conversation_id`` and ``seq`` of
+            the rows that are deleted; None where rows were added.
         again: of the rows, the ``seq`` of those that replaced others.
         rewritten: whether only columns of stored rows were changed, and no content.
     """
@@ -60,6 +62,7 @@ class Change:
     rows: Sequence[Row] = ()
     removed: NDArray[np.int64] = field(default_factory=_NOTHING.copy)
     conversations: Sequence[str] = ()
+    gone: pa.Table | None = None
     again: frozenset[int] = frozenset()
     rewritten: bool = False
 

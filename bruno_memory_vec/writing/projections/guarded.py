@@ -23,7 +23,7 @@ _METHODS = ("standing", "before", "apply", "settle", "catch_up", "compare", "hea
 # What health() has under these names.
 _TAKEN = frozenset(
     "status url read_only embedder profile maintenance problems "
-    "rows lexical sessions writer embedding_cache held_words".split()
+    "rows lexical sessions users writer embedding_cache held_words".split()
 )
 
 
