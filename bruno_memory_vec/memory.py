@@ -56,9 +56,9 @@ from bruno_memory_vec.knowledge.priorities.ranking import (
     prune,
 )
 from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
-from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
+from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
