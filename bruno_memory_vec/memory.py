@@ -28,6 +28,7 @@ from bruno_memory_vec.context import BuiltContext, Strategy
 from bruno_memory_vec.context.builder import ContextRequest, build
 from bruno_memory_vec.context.strategies import strategy_named
 from bruno_memory_vec.conversations import listing
+from bruno_memory_vec.conversations import timeline as timelines
 from bruno_memory_vec.conversations.context import ContextRecall, to_store
 from bruno_memory_vec.conversations.conversations import Conversations
 from bruno_memory_vec.conversations.following import Follower
@@ -37,6 +38,7 @@ from bruno_memory_vec.conversations.listing import (
     Page,
     UserSummary,
 )
+from bruno_memory_vec.conversations.timeline import Order
 from bruno_memory_vec.errors import (
     ForeignUserError,
     InvalidInputError,
@@ -46,7 +48,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS
+from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS, micros
 from bruno_memory_vec.knowledge.priorities import marks
 from bruno_memory_vec.knowledge.priorities.ranking import (
     PrunePolicy,
@@ -59,10 +61,11 @@ from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
-from bruno_memory_vec.recall import RecallRequest
-from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall import RecallRequest, strategies
+from bruno_memory_vec.recall.hits import Hit, Hits
 from bruno_memory_vec.recall.profiles import load_profile
 from bruno_memory_vec.recall.request import row_filter
+from bruno_memory_vec.recall.strategies import Strategy
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import (
     Row,
@@ -460,12 +463,16 @@ class VectorMemory(MemoryInterface):
         origins: Origin | Sequence[Origin] | None = None,
         profile: str | Profile | None = None,
         now: datetime | None = None,
+        exact: str | None = None,
+        match_case: bool = False,
+        strategy: Strategy | None = None,
     ) -> Hits:
         """The ``k`` messages and memories that answer ``query`` best, best first.
 
         Args:
             query: a question or any text. It is analysed, never parsed. Of a longer text the first
-                20,000 characters are read.
+                20,000 characters are read. It may be blank with ``exact`` or a time: then the
+                newest come first, unranked, with a score of 0.
             user_id: whose rows; ``ALL_USERS`` for everyone's. A view knows its user.
             k: how many hits, 1 to 1000.
             conversation_id: only this conversation.
@@ -498,6 +505,14 @@ class VectorMemory(MemoryInterface):
             now: the time that recency and expiry refer to (naive is UTC). Default: the present.
                 Days, weeks, months and years that the question names are those of its time zone:
                 with ``datetime.now(ZoneInfo("Asia/Tokyo"))`` "yesterday" is a day in Tokyo.
+            exact: only rows whose text holds this phrase or part of a word, as it stands: no
+                character has another meaning. Case, accents and width do not count. Of more than
+                10,000 such rows that are not in memory, a query ranks the newest.
+            match_case: compare ``exact`` letter for letter.
+            strategy: how to find, by name, instead of a profile: "hybrid" (by words and meaning, as
+                the memory's profile says), "fulltext" (by words alone), "semantic" (by meaning
+                alone), "exact" (the query is the phrase; newest first), "temporal" (only rows of
+                the time that the query names). docs/retrieval.md says when to use which.
 
         Raises:
             InvalidInputError: an argument is not usable; the error names it.
@@ -522,20 +537,38 @@ class VectorMemory(MemoryInterface):
             min_importance=min_importance,
             min_confidence=min_confidence,
         )
+        by = strategies.strategy(strategy, profile)
+        holding = strategies.phrase(exact, match_case, query, by)
+        blank = holding is not None or by == "temporal"
+        asked = "" if by == "exact" else checks.question("query", query, blank=blank)
+        if by == "temporal":
+            where = strategies.of_named_time(where, asked, here)
+        ranked_by = self._profile if profile is None else load_profile(profile)
+        if by in strategies.PROFILES:
+            ranked_by = load_profile(strategies.PROFILES[by])
         request = RecallRequest(
-            query=checks.question("query", query),
+            query=asked,
             scope=await self._caller.search_scope(self._owners, user_id, conversation_id),
             where=where,
             k=checks.limit("k", k),
-            profile=self._profile if profile is None else load_profile(profile),
+            profile=ranked_by,
             now=here,
             then=then,
             min_similarity=checks.unit_interval("min_similarity", min_similarity),
             min_confidence_of_answer=checks.unit_interval(
                 "min_confidence_of_answer", min_confidence_of_answer
             ),
+            phrase=holding,
         )
-        return await (await self._lazy.get()).retriever.recall(request, count_use=not then)
+        if not asked.strip() and (request.min_similarity or request.min_confidence_of_answer):
+            raise InvalidInputError(
+                "query", "is blank, so nothing is compared with it", fix="Give no least value."
+            )
+        store = await self._lazy.get()
+        if holding is None and not asked.strip():
+            page = timelines.timeline(store.rows, request.scope, where, "newest", limit=request.k)
+            return Hits(await page)
+        return await store.retriever.recall(request, count_use=not then)
 
     async def build_context(
         self,
@@ -868,6 +901,78 @@ class VectorMemory(MemoryInterface):
         limit = _page_size(limit)
         return await listing.list_memories(
             (await self._lazy.get()).rows, scope, where, limit, after
+        )
+
+    async def timeline(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        around: datetime | None = None,
+        order: Order | None = None,
+        limit: int | None = 100,
+        after: str | None = None,
+        conversation_id: str | None = None,
+        kinds: Kind | Sequence[Kind] | None = None,
+        roles: MessageRole | str | Sequence[MessageRole | str] | None = None,
+        memory_types: MemoryType | str | Sequence[MemoryType | str] | None = None,
+        tags: str | Sequence[str] | None = None,
+        categories: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str | float | bool] | None = None,
+        include_expired: bool = False,
+        include_archived: bool = False,
+        origins: Origin | Sequence[Origin] | None = None,
+    ) -> Page[Hit]:
+        """A user's messages and memories by their time, without a question.
+
+        A message that is in several conversations is there once. Nothing is ranked: each hit has
+        a score of 0. Nothing counts as recalled.
+
+        Args:
+            user_id: whose; ``ALL_USERS`` for everyone's. A view knows its user.
+            since: only rows created at this time or later (naive is UTC).
+            until: only rows created before this time (naive is UTC).
+            around: the rows nearest to this time first (naive is UTC), of two as near the newer.
+            order: "newest" first (the default) or "oldest" first. Of the rows of one time, by
+                conversation and turn.
+            limit: how many at most; None for all.
+            after: the ``next`` of the page before, of a call with the same arguments.
+            conversation_id: only this conversation.
+            kinds: "message", "memory" or both.
+            roles: only messages of these roles.
+            memory_types: only memories of these types.
+            tags: only memories with any of these tags.
+            categories: only memories of these categories.
+            metadata: only rows with each of these keys and values, as in :meth:`recall`.
+            include_expired: also memories past their ``expires_at``.
+            include_archived: also what was archived.
+            origins: only rows that come from one of these, as in :meth:`recall`.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or nothing says whose.
+            ForeignUserError: the view or the conversation is another user's.
+        """
+        now = datetime.now(timezone.utc)
+        where = row_filter(
+            alive_at=None if checks.flag("include_expired", include_expired) else now,
+            unarchived_at=None if checks.flag("include_archived", include_archived) else now,
+            origins=origins,
+            kinds=kinds,
+            roles=roles,
+            memory_types=memory_types,
+            tags=tags,
+            categories=categories,
+            metadata=metadata,
+            since=since,
+            until=until,
+        )
+        by = timelines.order(order, around)
+        near = None if around is None else micros(checks.moment("around", around))
+        scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
+        rows = (await self._lazy.get()).rows
+        return await timelines.timeline(
+            rows, scope, where, by, around=near, limit=_page_size(limit), after=after
         )
 
     # Priorities

@@ -23,6 +23,7 @@ from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 _SHOWN = 160
 # The columns that a hit of a message needs.
 _MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq", *KEPT)
+_UNRANKED: Mapping[str, float] = {}
 
 
 class Signals(dict[str, float]):
@@ -234,24 +235,35 @@ def make_hits(
     else:
         parts = [[] for _ in scores]
     return Hits(
-        Hit(
-            id=row["id"],
-            content=row["content"],
-            score=score,
-            signals=dict(zip(names, part, strict=True)),
-            conversation_id=row["conversation_id"],
-            turn=row["turn"],
-            created_at=utc(row["created_at"]),
-            record=record(row),
-            passage=passage,
-            repeats=others,
-            origin=row["origin"],
-            pinned=row["pinned_at"] is not None,
-            archived=row["archived_at"] is not None,
-        )
+        make_hit(row, score, dict(zip(names, part, strict=True)), passage, others)
         for row, score, part, passage, others in zip(
             rows, scores, parts, passages, repeats, strict=True
         )
+    )
+
+
+def make_hit(
+    row: Row,
+    score: float = 0.0,
+    signals: Mapping[str, float] = _UNRANKED,
+    passage: Passage | None = None,
+    repeats: int = 0,
+) -> Hit:
+    """The hit of a row (:func:`columns_of`); without a score it was not ranked."""
+    return Hit(
+        id=row["id"],
+        content=row["content"],
+        score=score,
+        signals=signals,
+        conversation_id=row["conversation_id"],
+        turn=row["turn"],
+        created_at=utc(row["created_at"]),
+        record=record(row),
+        passage=passage,
+        repeats=repeats,
+        origin=row["origin"],
+        pinned=row["pinned_at"] is not None,
+        archived=row["archived_at"] is not None,
     )
 
 

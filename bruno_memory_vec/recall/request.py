@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from bruno_core.models.memory import MemoryType
 from bruno_core.models.message import MessageRole
+from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, ORIGINS
 from bruno_memory_vec.rankers import Passages, Profile
+from bruno_memory_vec.recall.phrase import Phrase
 from bruno_memory_vec.rows import checks
 
 #: How much of a question, and of a text that the rankers read, is read, in characters. A user's
@@ -22,12 +25,25 @@ _REACH = 3
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 
 
+class Among(NamedTuple):
+    """Some rows, by what engines know of them.
+
+    Attributes:
+        seqs: int64 (n,), ascending, the ``seq`` of each.
+        ids: their ids, where they are few; rows of these ids need not be among them.
+    """
+
+    seqs: NDArray[np.int64]
+    ids: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RecallRequest:
     """One question, checked.
 
     Attributes:
-        query: the question; of a longer one only the first :data:`READ_CHARACTERS` are kept.
+        query: the question; of a longer one only the first :data:`READ_CHARACTERS` are kept. It
+            may be blank where there is a phrase.
         scope: whose rows.
         where: which rows.
         k: how many hits.
@@ -39,6 +55,8 @@ class RecallRequest:
         min_similarity: only rows whose cosine similarity to the question is at least this.
         min_confidence_of_answer: no hits where it is less probable, 0..1, that they hold an answer.
         seen: ids of rows that are no answer, because who asks has them before their eyes.
+        phrase: only rows whose text holds it.
+        among: only these rows: those that hold the phrase, once they are known.
     """
 
     query: str
@@ -51,6 +69,8 @@ class RecallRequest:
     min_similarity: float = 0.0
     min_confidence_of_answer: float = 0.0
     seen: frozenset[str] = frozenset()
+    phrase: Phrase | None = None
+    among: Among | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "query", self.query[:READ_CHARACTERS])

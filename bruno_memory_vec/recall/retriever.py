@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,8 +33,16 @@ from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rankers import Question, read_question
+from bruno_memory_vec.recall.exact import (
+    among,
+    held_in_memory,
+    newest_hits,
+    rows_holding,
+    words_among,
+)
 from bruno_memory_vec.recall.held_words import HeldWords
 from bruno_memory_vec.recall.hits import Hits
+from bruno_memory_vec.recall.in_period import FindWords
 from bruno_memory_vec.recall.newest_words import Both, NewestWords
 from bruno_memory_vec.recall.passages.reading import PassageReader
 from bruno_memory_vec.recall.passages.scores import BestPassages, Look, best_passages
@@ -41,7 +50,7 @@ from bruno_memory_vec.recall.passages.windows import LEAST_BYTES
 from bruno_memory_vec.recall.pool import ReadQuestion, finish, propose
 from bruno_memory_vec.recall.pool_terms import terms_in_pool, weights_of
 from bruno_memory_vec.recall.request import RecallRequest
-from bruno_memory_vec.recall.sources import EngineSource, SnapshotSource
+from bruno_memory_vec.recall.sources import CandidateSource, EngineSource, SnapshotSource
 from bruno_memory_vec.recall.word_rarity import weighted_vector
 
 if TYPE_CHECKING:
@@ -118,8 +127,18 @@ class Retriever:
 
     async def _found(self, request: RecallRequest) -> tuple[Hits, NDArray[np.int64]]:
         """The hits, and the ``seq`` of each."""
+        within: Snapshot | None = None
+        if request.phrase is not None:
+            scope = request.scope
+            snapshot = await self._snapshot(scope)
+            holding = await rows_holding(request.phrase, self._rows, scope, request.where, snapshot)
+            if not request.query.strip() or not len(holding.seq):
+                hits, seqs = await newest_hits(holding, self._rows, scope, request.k)
+                return Hits(hits), seqs
+            within, seqs = await held_in_memory(holding, self._rows, scope)
+            request = replace(request, among=among(seqs, within))
         if self._text is not None and self._held_words is not None:
-            return await self._recall_by_text(request, self._text, self._held_words)
+            return await self._recall_by_text(request, self._text, self._held_words, within)
         newest: LexicalIndex | None = None
         try:
             newest = await self._freshen(request)
@@ -128,15 +147,21 @@ class Retriever:
                 raise
             self._words_failed = error
         if newest is None:
-            return await self._recall(request, self._lexical)
+            return await self._recall(request, self._lexical, within)
         try:
-            return await self._recall(request, Both(self._lexical, newest))
+            return await self._recall(request, Both(self._lexical, newest), within)
         finally:
             await newest.close()
 
-    async def _recall(self, request: RecallRequest, words: Words) -> tuple[Hits, NDArray[np.int64]]:
+    async def _recall(
+        self, request: RecallRequest, words: Words, within: Snapshot | None
+    ) -> tuple[Hits, NDArray[np.int64]]:
+        """The hits; ``within`` are the rows in memory that they are of, where those are known."""
         light = is_light(self._embedder)
         held = self._held
+        if within is not None:
+            asked = None if light else await self._asked(request, words)
+            return await asyncio.to_thread(self._from_memory, within, request, words, asked)
         if light and held is not None and held.holds(request.scope):
             # Everything in one thread call, which costs more than most of the steps in it.
             snapshot = await held.snapshot(request.scope)
@@ -166,24 +191,33 @@ class Retriever:
             )
 
     async def _recall_by_text(
-        self, request: RecallRequest, engine: SearchesText, held_words: HeldWords
+        self,
+        request: RecallRequest,
+        engine: SearchesText,
+        held_words: HeldWords,
+        within: Snapshot | None,
     ) -> tuple[Hits, NDArray[np.int64]]:
         """As :meth:`_recall`, of an engine that searches text itself."""
-        user, snapshot = request.scope.user_id, await self._snapshot(request.scope)
-        if snapshot is None or user is None:
-            return await self._from_engine(request, engine)
+        user, snapshot = request.scope.user_id, within
+        if snapshot is None:
+            snapshot = await self._snapshot(request.scope)
+        if snapshot is None or snapshot.mixed or user is None:
+            return await self._from_engine(request, engine, within)
         try:
             words = await held_words.of(user, snapshot)
         except EngineError as error:
             self._words_failed = error
-            return await self._from_engine(request, engine)
+            return await self._from_engine(request, engine, within)
         read = None if is_light(self._embedder) else await self._asked(request, words)
         return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
 
     async def _from_engine(
-        self, request: RecallRequest, engine: SearchesText
+        self, request: RecallRequest, engine: SearchesText, within: Snapshot | None
     ) -> tuple[Hits, NDArray[np.int64]]:
-        """The hits of rows that are not in memory: both sides' candidates in one round trip."""
+        """The hits of rows that are not in memory: both sides' candidates in one round trip.
+
+        Where the rows that they are of are in memory (``within``), only their words are asked for.
+        """
         vector = await self._vector(request)
         query, scope, analyser = request.lexical_query, request.scope, engine.analyser
         question = read_question(
@@ -192,19 +226,28 @@ class Retriever:
         known = self._known(request)
         request = request.trusting(known)
         async with self._loading:
-            nearest, lexical = await engine.search_both(
-                vector,
-                query,
-                scope,
-                request.where,
-                nearest=request.semantic_limit,
-                text=request.lexical_reach,
-            )
-            source = EngineSource(self._rows, request, vector, nearest)
 
-            async def find_words(limit: int, where: RowFilter) -> Candidates:
+            async def search(limit: int, where: RowFilter) -> Candidates:
                 return await engine.search_text(query, scope, where, limit)
 
+            find_words: FindWords = search
+            source: CandidateSource
+            if within is not None and request.among is not None:
+                find_words = words_among(request.among, search)
+                reach, lexical = request.lexical_reach, Candidates.empty()
+                if reach:
+                    lexical = await find_words(reach, request.where)
+                source = SnapshotSource(within, request, vector)
+            else:
+                nearest, lexical = await engine.search_both(
+                    vector,
+                    query,
+                    scope,
+                    request.where,
+                    nearest=request.semantic_limit,
+                    text=request.lexical_reach,
+                )
+                source = EngineSource(self._rows, request, vector, nearest)
             read = ReadQuestion(vector, vector, lexical, question, known)
             proposed, total = await asyncio.gather(
                 propose(source, request, read, find_words),
@@ -376,7 +419,7 @@ class Retriever:
         self, request: RecallRequest, words: Words, *, turns: bool
     ) -> Callable[[int, RowFilter], Candidates]:
         """A function that asks the lexical index for a number of candidates within a filter."""
-        query, scope = request.lexical_query, request.scope
+        query, scope, some = request.lexical_query, request.scope, request.among
 
         def find(limit: int, where: RowFilter) -> Candidates:
             try:
@@ -385,7 +428,14 @@ class Retriever:
                 self._words_failed = error
                 return Candidates.empty()
 
-        return find
+        if some is None:
+            return find
+
+        async def find_words(limit: int, where: RowFilter) -> Candidates:
+            return find(limit, where)
+
+        only = words_among(some, find_words)
+        return lambda limit, where: without_waiting(only(limit, where))
 
     async def _freshen(self, request: RecallRequest) -> LexicalIndex | None:
         """Bring the lexical index up to date with the rows.

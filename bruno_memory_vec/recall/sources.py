@@ -66,22 +66,29 @@ class SnapshotSource:
     ) -> None:
         self._vector = vector
         self._scope = request.scope
-        self._loaded = Loaded(snapshot, snapshot.matching(request.scope, request.where))
-        self._masks = {request.where: self._loaded.matching}
+        self._snapshot = snapshot
+        self._among: NDArray[np.bool_] | None = None
+        if request.among is not None:
+            self._among = np.isin(snapshot.columns["seq"], request.among.seqs)
+        self._masks: dict[RowFilter, NDArray[np.bool_] | None] = {}
+        self._loaded = Loaded(snapshot, self._matching(request.where))
 
     async def nearest(self, limit: int, where: RowFilter) -> Candidates:
         """As of :class:`CandidateSource`, exactly."""
-        snapshot = self._loaded.snapshot
-        return snapshot.candidates(*snapshot.nearest(self._vector, self._matching(where), limit))
+        nearest = self._snapshot.nearest(self._vector, self._matching(where), limit)
+        return self._snapshot.candidates(*nearest)
 
     async def count(self, where: RowFilter) -> int:
         """As of :class:`CandidateSource`."""
         matching = self._matching(where)
-        return len(self._loaded.snapshot) if matching is None else int(np.count_nonzero(matching))
+        return len(self._snapshot) if matching is None else int(np.count_nonzero(matching))
 
     def _matching(self, where: RowFilter) -> NDArray[np.bool_] | None:
         if where not in self._masks:
-            self._masks[where] = self._loaded.snapshot.matching(self._scope, where)
+            matching, among = self._snapshot.matching(self._scope, where), self._among
+            if among is not None:
+                matching = among if matching is None else matching & among
+            self._masks[where] = matching
         return self._masks[where]
 
     async def load(

@@ -8,6 +8,7 @@
 :class:`SessionStoreConformance`      what a ``SessionStore`` has to do
 :class:`MemoryConformance`            what bruno-core's ``MemoryInterface`` and its guide promise
 :class:`RecallConformance`            what ``VectorMemory`` adds: recall, views, bulk writes
+:class:`FindingConformance`           how it finds by a phrase, by time and by strategies' names
 :class:`ListingConformance`           what it shows of what it holds; deleting by id
 ====================================  ==========================================================
 
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bruno_memory_vec.embedders.hashing import HashEmbedder
     from bruno_memory_vec.testing.conformance_engine import RowIndexConformance
+    from bruno_memory_vec.testing.conformance_finding import FindingConformance
     from bruno_memory_vec.testing.conformance_lexical import LexicalIndexConformance
     from bruno_memory_vec.testing.conformance_listing import ListingConformance
     from bruno_memory_vec.testing.conformance_memory import MemoryConformance
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.testing.conformance_text import SearchesTextConformance
 
 _PLACES = {
+    "FindingConformance": "conformance_finding",
     "HashEmbedder": "bruno_memory_vec.embedders.hashing",
     "LexicalIndexConformance": "conformance_lexical",
     "ListingConformance": "conformance_listing",
@@ -43,6 +46,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "FindingConformance",
     "HashEmbedder",
     "LexicalIndexConformance",
     "ListingConformance",
@@ -55,7 +59,7 @@ __all__ = [
 
 if "pytest" in sys.modules:
     # Lets failing asserts in the suites show their values; it must be called before their import.
-    _SUITES = "engine entries lexical listing memory recall sessions text".split()
+    _SUITES = "engine entries finding lexical listing memory recall sessions text".split()
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.conformance_{suite}" for suite in _SUITES),
         f"{__name__}.engine_suite",

@@ -147,10 +147,30 @@ def gram_weight(documents: int, having: int) -> float:
     return inverse_document_frequency(documents, having) * (1.0 - share) ** 4
 
 
+def plain(text: str) -> str:
+    """A text in the form in which an exact search compares: no case, accent or width counts.
+
+    It is folded as a text is before it is split into terms, and nothing is split or stemmed.
+    """
+    if text.isascii():
+        return text.lower()
+    found: list[str] = _whole().analyze(folded(clean(text)))
+    return "".join(found)
+
+
 @lru_cache(maxsize=8)
 def analyser(language: str | None) -> Analyser:
     """The shared analyser of a language."""
     return Analyser(language)
+
+
+@lru_cache(maxsize=1)
+def _whole() -> tantivy.TextAnalyzer:
+    """Lower case without accents, of a text as one term."""
+    import tantivy
+
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+    return builder.filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.ascii_fold()).build()
 
 
 def _build(language: str | None, *, stopwords: bool) -> tantivy.TextAnalyzer:

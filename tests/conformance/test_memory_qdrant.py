@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.testing import ListingConformance, RecallConformance
+from bruno_memory_vec.testing import FindingConformance, ListingConformance, RecallConformance
 from bruno_memory_vec.testing.memory_suite import noted, said
 from tests.servers.fixtures import QdrantStore
 
@@ -27,6 +27,21 @@ class TestLocalMode(LocalMode, RecallConformance):
 @pytest.mark.slow
 class TestLocalModeListing(LocalMode, ListingConformance):
     pass
+
+
+@pytest.mark.slow
+class TestLocalModeFinding(LocalMode, FindingConformance):
+    pass
+
+
+class TestFoundByTheEngine(FindingConformance):
+    """As :class:`TestSearchedByTheEngine`."""
+
+    persistent = False
+
+    async def open_memory(self, **settings: Any) -> VectorMemory:
+        url = "qdrant+local::memory:"
+        return await open_memory(url, embedder="hash", recall_cache_mb=0, **settings)
 
 
 @pytest.mark.slow
@@ -54,6 +69,11 @@ class OnServer:
 
 @pytest.mark.qdrant_server
 class TestServer(OnServer, RecallConformance):
+    pass
+
+
+@pytest.mark.qdrant_server
+class TestServerFinding(OnServer, FindingConformance):
     pass
 
 

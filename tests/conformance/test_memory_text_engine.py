@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec import open_memory
-from bruno_memory_vec.testing import ListingConformance, RecallConformance
+from bruno_memory_vec.testing import FindingConformance, ListingConformance, RecallConformance
 from tests.text_engine import TextDeployment
 
 
@@ -32,6 +32,15 @@ class HeldTextEngine(TextEngine):
 
 @pytest.mark.slow
 class TestTextEngineRecall(TextEngine, RecallConformance):
+    pass
+
+
+class TestTextEngineFinding(TextEngine, FindingConformance):
+    pass
+
+
+@pytest.mark.slow
+class TestHeldFinding(HeldTextEngine, FindingConformance):
     pass
 
 

@@ -28,6 +28,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.testing import (
+    FindingConformance,
     ListingConformance,
     MemoryConformance,
     RecallConformance,
@@ -85,6 +86,10 @@ class TestMemory(InFolder, RecallConformance):
 
 
 class TestListing(InFolder, ListingConformance):
+    pass
+
+
+class TestFinding(InFolder, FindingConformance):
     pass
 
 

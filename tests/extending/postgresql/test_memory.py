@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.testing import ListingConformance, RecallConformance
+from bruno_memory_vec.testing import FindingConformance, ListingConformance, RecallConformance
 from bruno_memory_vec.testing.memory_suite import MemorySuite
 from tests.extending.postgresql.stores import empty
 
@@ -31,4 +31,9 @@ class TestRecall(OnServer, RecallConformance):
 
 @pytest.mark.slow
 class TestListing(OnServer, ListingConformance):
+    pass
+
+
+@pytest.mark.slow
+class TestFinding(OnServer, FindingConformance):
     pass
