@@ -65,7 +65,7 @@ from bruno_memory_vec.recall import RecallRequest, strategies
 from bruno_memory_vec.recall.hits import Hit, Hits
 from bruno_memory_vec.recall.profiles import load_profile
 from bruno_memory_vec.recall.request import row_filter
-from bruno_memory_vec.recall.strategies import Strategy
+from bruno_memory_vec.recall.strategies import RecallStrategy
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import (
     Row,
@@ -465,7 +465,7 @@ class VectorMemory(MemoryInterface):
         now: datetime | None = None,
         exact: str | None = None,
         match_case: bool = False,
-        strategy: Strategy | None = None,
+        strategy: RecallStrategy | None = None,
     ) -> Hits:
         """The ``k`` messages and memories that answer ``query`` best, best first.
 

@@ -27,9 +27,9 @@ from bruno_memory_vec.rows import checks
 #: exact     what holds the query as a phrase, the newest first
 #: temporal  rows of the time that the query names; a blank query: the newest first
 #: ========= =================================================================================
-Strategy: TypeAlias = Literal["hybrid", "fulltext", "semantic", "exact", "temporal"]
+RecallStrategy: TypeAlias = Literal["hybrid", "fulltext", "semantic", "exact", "temporal"]
 
-STRATEGIES: Final[tuple[str, ...]] = get_args(Strategy)
+STRATEGIES: Final[tuple[str, ...]] = get_args(RecallStrategy)
 #: The profile of each strategy that has one of its own.
 PROFILES: Final = {"fulltext": "lexical", "semantic": "semantic"}
 
