@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from bruno_memory_vec._version import __version__
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
+    from bruno_memory_vec.compression_policy import CompressionPolicy
     from bruno_memory_vec.config import MemoryConfig
     from bruno_memory_vec.conversations.listing import (
         ConversationSummary,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "ALL_USERS": "memory",
     "Check": "upkeep.check",
+    "CompressionPolicy": "compression_policy",
+    "CompressionReport": "compression.report",
     "ConversationSummary": "conversations.listing",
     "ConversationTurn": "conversations.listing",
     "CopyReport": "upkeep.copying.report",
@@ -66,6 +70,7 @@ _PLACES = {
     "Progress": "writing.projections",
     "ReembedReport": "upkeep.reembedding.report",
     "RepairReport": "upkeep.repair",
+    "RestoreReport": "compression.report",
     "SnapshotReport": "upkeep.snapshots",
     "UserSummary": "conversations.listing",
     "VectorMemory": "memory",
@@ -83,6 +88,8 @@ _PLACES = {
 __all__ = [
     "ALL_USERS",
     "Check",
+    "CompressionPolicy",
+    "CompressionReport",
     "ConversationSummary",
     "ConversationTurn",
     "CopyReport",
@@ -100,6 +107,7 @@ __all__ = [
     "PruneReport",
     "ReembedReport",
     "RepairReport",
+    "RestoreReport",
     "RowPriority",
     "SnapshotReport",
     "UserSummary",

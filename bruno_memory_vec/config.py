@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from bruno_memory_vec.bruno_backends import from_connection
+from bruno_memory_vec.compression_policy import CompressionPolicy
 from bruno_memory_vec.config_sources import (
     PREFIX,
     FileSettings,
@@ -132,6 +133,9 @@ class MemoryConfig(BaseSettings):
         context_tokens: how many tokens the messages of ``get_context`` may have, what is recalled
             into them not included. The newest are kept, each whole; the newest of all even if it is
             longer. None: only ``max_messages`` bounds them.
+        compression: what is compressed, when, and how much detail stays, where ``compress`` is
+            given no other policy; and with ``background=True`` in it, by itself. None: nothing is
+            compressed by itself. From the environment: a JSON object of its fields.
         count_tokens: counts the tokens of a text as the model does that will read it: a function,
             an LLM of bruno-core, or the path of a ``tokenizer.json``. It has to be fast. Without it
             they are estimated so that no current model counts more: for English, one and a half
@@ -174,6 +178,7 @@ class MemoryConfig(BaseSettings):
     recall_confidence: float = Field(default=0.0, ge=0, le=1)
     event_content: bool = False
     context_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
+    compression: CompressionPolicy | None = None
     count_tokens: Annotated[GivenCounter | None, PlainValidator(_counts)] = Field(
         default=None, exclude=True, repr=False
     )

@@ -23,6 +23,10 @@ from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller
+from bruno_memory_vec.compression.background import BackgroundCompression
+from bruno_memory_vec.compression.compressor import CompressionLocks, Compressor
+from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
+from bruno_memory_vec.compression_policy import CompressionPolicy, policy_of
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.context import BuiltContext, Strategy
 from bruno_memory_vec.context.builder import ContextRequest, build
@@ -168,6 +172,11 @@ class VectorMemory(MemoryInterface):
         self._llm = llm
         self._context_recall = ContextRecall(config, self._profile, self._events)
         self._shared = _Shared()
+        self._compression_locks = CompressionLocks()
+        self._compressing = BackgroundCompression(
+            self._compression_locks, self._profile, self._throttle, llm, self._events
+        )
+        self._lazy.opened = self._compressing.begin
 
     @classmethod
     def from_config(cls, config: BrunoMemoryConfig) -> VectorMemory:
@@ -213,6 +222,7 @@ class VectorMemory(MemoryInterface):
         Closing a user's view (:meth:`for_user`) does nothing: the memory is others', too.
         """
         if self._caller.user_id is None:
+            await self._compressing.stop()
             await self._lazy.close()
 
     async def __aenter__(self) -> VectorMemory:
@@ -231,6 +241,7 @@ class VectorMemory(MemoryInterface):
         about = {"profile": self._profile.name, "maintenance": self._shared.maintained}
         failed = self._context_recall.problem
         problems = {} if failed is None else {"recall into a context": failed}
+        problems.update(self._compressing.problems)
         report = await health_of(await self._lazy.get(checked=False), about, problems)
         # The figures count all users' rows, so a view gets only the status.
         return report if self._caller.user_id is None else {"status": report["status"]}
@@ -377,6 +388,7 @@ class VectorMemory(MemoryInterface):
             return
         handed = self._context_recall.handed_out(place.conversation_id, messages[-1])
         asked_for_by = {context.user_id for context in handed}
+        self._compressing.begin(self._lazy)
         try:
             whose = await owners.whose(conversation_id, place, user, asked_for_by, messages)
             for row in rows:
@@ -523,7 +535,12 @@ class VectorMemory(MemoryInterface):
         at = here.astimezone(timezone.utc)
         where = row_filter(
             alive_at=None if checks.flag("include_expired", include_expired) else at,
-            unarchived_at=None if checks.flag("include_archived", include_archived) else at,
+            # What is archived now was not at an earlier `now`, only at an earlier `as_of`.
+            unarchived_at=None
+            if checks.flag("include_archived", include_archived)
+            else at
+            if then
+            else max(at, datetime.now(timezone.utc)),
             origins=origins,
             kinds=kinds,
             roles=roles,
@@ -1156,6 +1173,73 @@ class VectorMemory(MemoryInterface):
         if not ids:
             return 0
         return await writer.delete(scope, RowFilter(kinds=(MESSAGE,), ids=ids))
+
+    # Compression
+
+    async def compress(
+        self,
+        user_id: str | AllUsers | None = None,
+        *,
+        conversation_id: str | None = None,
+        policy: CompressionPolicy | dict[str, Any] | None = None,
+        dry_run: bool = False,
+    ) -> CompressionReport:
+        """Put summaries in place of older turns; these are archived, and never lost.
+
+        A block of turns gets one summary, which is a memory of the category "summary" with the ids
+        of the turns in ``metadata.related_memories``. The turns are archived after it is stored:
+        recall and contexts show the summary then, :meth:`read_turns` and
+        ``recall(include_archived=True)`` the turns, too, and :meth:`restore` undoes it.
+
+        Args:
+            user_id: whose conversations; ``ALL_USERS`` for everyone's. A view knows its user.
+            conversation_id: only this one; its owner need not be named then.
+            policy: what is compressed, when, and how much detail stays. By default that of the
+                setting ``compression``, else :class:`~bruno_memory_vec.CompressionPolicy`'s own
+                defaults.
+            dry_run: say what would be compressed, and store nothing.
+
+        Returns:
+            What was done; a block that failed is in ``failures``, and its turns are as they were.
+
+        Raises:
+            InvalidInputError: the policy is not usable, or nothing says whose. Nothing was written.
+            ForeignUserError: the view or the conversation is another user's.
+            ReadOnlyError: the memory is read-only.
+            EngineError: the rows cannot be read.
+        """
+        chosen = policy_of(self.config.compression if policy is None else policy)
+        return await Compressor(self._handle, self._compression_locks).compress(
+            chosen,
+            user_id=user_id,
+            conversation_id=conversation_id,
+            dry_run=checks.flag("dry_run", dry_run),
+        )
+
+    async def restore(
+        self,
+        summary_id: str | UUID | None = None,
+        *,
+        conversation_id: str | None = None,
+        user_id: str | None = None,
+    ) -> RestoreReport:
+        """Undo a compression: the turns are recalled as before, and their summaries are deleted.
+
+        Args:
+            summary_id: what this summary stands for. Of a session's or period's summary, all that
+                the summaries stand for that it is made of.
+            conversation_id: all of this conversation.
+            user_id: alone, all of this user; in a view without anything else, its own.
+
+        Raises:
+            InvalidInputError: nothing says what.
+            NotFoundError: there is no such summary for this caller.
+            ForeignUserError: the view or the conversation is another user's.
+            ReadOnlyError: the memory is read-only.
+        """
+        return await Compressor(self._handle, self._compression_locks).restore(
+            summary_id, conversation_id=conversation_id, user_id=user_id
+        )
 
     # Sessions
 

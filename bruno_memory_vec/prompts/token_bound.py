@@ -125,6 +125,11 @@ def _tokenizer(path: str) -> Counter:
     return count
 
 
+def is_listed_word(word: str) -> bool:
+    """Whether a word is, in these letters, among the English words that are one token."""
+    return word in _words()
+
+
 class _Costs(dict[str, int]):
     """The most tokens of a character: as listed, or its bytes, also when it is normalised."""
 

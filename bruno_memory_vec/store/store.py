@@ -344,6 +344,7 @@ class LazyStore:
         progress: called with the progress of long work while opening.
         projections: further projections of the rows.
         followers: projections of the memory itself, which are given the store.
+        opened: called once, when it was opened; it must hold neither this nor the memory.
     """
 
     config: MemoryConfig
@@ -351,6 +352,7 @@ class LazyStore:
     progress: Progress | None = None
     projections: Sequence[Projection] = ()
     followers: Sequence[Follower] = ()
+    opened: Callable[[LazyStore], None] | None = None
     _store: Store | None = None
     _visits: Visits = field(default_factory=Visits)
     _opening: LoopLock = field(default_factory=LoopLock)
@@ -397,6 +399,8 @@ class LazyStore:
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)
                     )
+                    if self.opened is not None:
+                        self.opened(self)
         if checked:
             self._store.check()
         return self._store

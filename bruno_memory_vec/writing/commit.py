@@ -47,11 +47,13 @@ class Stored(NamedTuple):
         seq: its ``seq``.
         turn: its turn; a memory has none.
         kept: its columns ``KEPT``.
+        content: its text, where it was read.
     """
 
     seq: int
     turn: int | None
     kept: Mapping[str, Any] = NOTHING_KEPT
+    content: str | None = None
 
 
 def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:

@@ -67,6 +67,7 @@ from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
+from bruno_memory_vec.writing.summaries import GOING_COLUMNS, goes_along
 from bruno_memory_vec.writing.visits import writing_here
 
 _log = get_logger(__name__)
@@ -372,28 +373,35 @@ class Writer:
                 self._lease.check()
                 if self._uncertain:
                     await self._follow()
-                found = await self._rows.read(scope, where, (*COLUMNS, "vector"), seqs=seqs)
-                table, rows = await in_thread_if_many(
-                    found.num_rows, lambda: rewritten(found, change)
-                )
-                if not rows:
-                    return []
-                before = {key_of(row): Stored(row["seq"], row["turn"]) for row in rows}
-                first_seq = await self._lease.next_seqs(len(rows))
+                return await self._rewrite_here(scope, where, change, seqs)
 
-                def place() -> pa.Table:
-                    for offset, row in enumerate(rows):
-                        row["seq"] = first_seq + offset
-                    return with_positions(table, rows)
+    async def _rewrite_here(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        change: Callable[[Row], Mapping[str, Any] | None],
+        seqs: Sequence[int] | None,
+    ) -> list[Row]:
+        """As :meth:`rewrite`, for a caller that holds the lock."""
+        found = await self._rows.read(scope, where, (*COLUMNS, "vector"), seqs=seqs)
+        table, rows = await in_thread_if_many(found.num_rows, lambda: rewritten(found, change))
+        if not rows:
+            return []
+        before = {key_of(row): Stored(row["seq"], row["turn"]) for row in rows}
+        first_seq = await self._lease.next_seqs(len(rows))
 
-                placed = await in_thread_if_many(len(rows), place)
-                await self._store(placed, rows, before, rewritten=True)
-                for row in rows:
-                    # A row goes on to have the uses that were not counted yet.
-                    uses = self._uses.pop(before[key_of(row)].seq, 0)
-                    if uses:
-                        self._uses[row["seq"]] += uses
-                self._afterwards()
+        def place() -> pa.Table:
+            for offset, row in enumerate(rows):
+                row["seq"] = first_seq + offset
+            return with_positions(table, rows)
+
+        await self._store(await in_thread_if_many(len(rows), place), rows, before, rewritten=True)
+        for row in rows:
+            # A row goes on to have the uses that were not counted yet.
+            uses = self._uses.pop(before[key_of(row)].seq, 0)
+            if uses:
+                self._uses[row["seq"]] += uses
+        self._afterwards()
         return rows
 
     async def delete(
@@ -402,6 +410,9 @@ class Writer:
         """Delete rows, also from the projections. Returns how many were deleted.
 
         ``seqs``: only rows with one of these ``seq``: not one that was changed since.
+
+        Summaries that are made of one of them go with it, see :mod:`.summaries`; they are not
+        counted.
         """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
@@ -420,33 +431,68 @@ class Writer:
     async def _delete_here(self, scope: Scope, where: RowFilter, seqs: Sequence[int] | None) -> int:
         async with self._committing:
             self._lease.check()
-            uncertain, self._uncertain = self._uncertain, True
-            change = await self._deletion_of(scope, where, seqs)
-            failed = await self._projections.before(change)
-            gone = await to_its_end(self._rows.delete(scope, where, seqs=seqs))
-            self._lease.check()
-            failed |= await self._projections.apply(replace(change, removed=gone))
-            self._uncertain = uncertain
-            self.behind(failed)
+            found = await self._rows.read(scope, where, GOING_COLUMNS, seqs=seqs)
+            await self._let_summaries_go(found)
+            gone = await self._remove(scope, where, _deletion_of(found, scope, where), seqs)
         if len(gone):
             self._afterwards()
         return len(gone)
 
-    async def _deletion_of(
-        self, scope: Scope, where: RowFilter, seqs: Sequence[int] | None
-    ) -> Change:
-        """The rows that match, and the conversations whose hot context may show some of them."""
-        found = await self._rows.read(scope, where, ["seq", *KEY_COLUMNS], seqs=seqs)
-        if MESSAGE not in (where.kinds or (MESSAGE,)):
-            conversations = []
-        elif scope.conversation_id is not None:
-            conversations = [scope.conversation_id]
-        else:
-            said = found.filter(pc.equal(found.column("kind"), MESSAGE))
-            conversations = pc.unique(said.column("conversation_id")).to_pylist()
-        return Change(
-            removed=found.column("seq").to_numpy(), conversations=conversations, gone=found
-        )
+    async def _remove(
+        self, scope: Scope, where: RowFilter, change: Change, seqs: Sequence[int] | None = None
+    ) -> NDArray[np.int64]:
+        """Delete rows, and let the projections follow. Returns the ``seq`` of each."""
+        uncertain, self._uncertain = self._uncertain, True
+        failed = await self._projections.before(change)
+        gone = await to_its_end(self._rows.delete(scope, where, seqs=seqs))
+        self._lease.check()
+        failed |= await self._projections.apply(replace(change, removed=gone))
+        self._uncertain = uncertain
+        self.behind(failed)
+        return gone
+
+    async def _texts_change(self, latest: Mapping[Key, Row], stored: Mapping[Key, Stored]) -> bool:
+        """Delete the summaries of archived rows that are about to be stored with another text.
+
+        Returns whether there were any; then the rows have another ``seq``, and are not archived.
+        """
+        changed = [
+            row.seq
+            for key, row in stored.items()
+            if row.kept.get("archived_at") is not None and row.content != latest[key]["content"]
+        ]
+        if not changed:
+            return False
+        found = await self._rows.read(EVERYONE, RowFilter(), GOING_COLUMNS, seqs=changed)
+        return await self._let_summaries_go(found, stay=True)
+
+    async def _let_summaries_go(self, found: pa.Table, *, stay: bool = False) -> bool:
+        """Delete the summaries of rows that are to go; returns whether there were any.
+
+        What is left of their sources is recalled again, before they go.
+
+        Args:
+            found: the rows, with ``GOING_COLUMNS``.
+            stay: they do not go, but their texts change.
+        """
+        along = await goes_along(self._rows, found, stay=stay)
+        if along is None:
+            return False
+        if self._uncertain:
+            await self._follow()
+        for scope, where, times in along.restored:
+
+            def restored(row: Row, times: Mapping[str, int] = times) -> Row | None:
+                archived = row["archived_at"]
+                return {"archived_at": None} if archived == times[row["id"]] else None
+
+            await self._rewrite_here(scope, where, restored, None)
+        if along.seqs:
+            summaries = RowFilter(kinds=(MEMORY,))
+            going = await self._rows.read(EVERYONE, summaries, GOING_COLUMNS, seqs=along.seqs)
+            change = _deletion_of(going, EVERYONE, summaries)
+            await self._remove(EVERYONE, summaries, change, along.seqs)
+        return True
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""
@@ -696,6 +742,8 @@ class Writer:
         latest, batch = given.latest, given.rows
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
+        if await self._texts_change(latest, stored):
+            stored = await self._stored(latest, perhaps_stored)
         wanted = await in_thread_if_many(len(batch), lambda: wanted_turns(latest, stored))
         next_turns, first_seq = await self._numbers(wanted, len(batch))
 
@@ -794,13 +842,15 @@ class Writer:
 
     async def _stored(self, latest: Mapping[Key, Row], ids: tuple[str, ...]) -> dict[Key, Stored]:
         """The rows of a batch that are stored already."""
-        columns = (*KEY_COLUMNS, "seq", "turn", *KEPT)
+        columns = (*KEY_COLUMNS, "seq", "turn", "content", *KEPT)
         found = await self._rows.read(Scope.all_users(), RowFilter(ids=ids), columns)
 
         def read() -> dict[Key, Stored]:
             keyed = ((key_of(row), row) for row in from_table(found))
             return {
-                key: Stored(row["seq"], row["turn"], {name: row[name] for name in KEPT})
+                key: Stored(
+                    row["seq"], row["turn"], {name: row[name] for name in KEPT}, row["content"]
+                )
                 for key, row in keyed
                 if key in latest
             }
@@ -919,3 +969,15 @@ class Writer:
         if self._is_due(at_rest=True):
             # Some versions were too young to be removed, or rows were written meanwhile.
             self._background.start_later(_REST, _TIDY, self._tidy)
+
+
+def _deletion_of(found: pa.Table, scope: Scope, where: RowFilter) -> Change:
+    """The rows that are to go, and the conversations whose hot context may show some of them."""
+    if MESSAGE not in (where.kinds or (MESSAGE,)):
+        conversations = []
+    elif scope.conversation_id is not None:
+        conversations = [scope.conversation_id]
+    else:
+        said = found.filter(pc.equal(found.column("kind"), MESSAGE))
+        conversations = pc.unique(said.column("conversation_id")).to_pylist()
+    return Change(removed=found.column("seq").to_numpy(), conversations=conversations, gone=found)

@@ -26,6 +26,7 @@ ROOMS = [
     "portability",
     "embedders",
     "config",
+    "compression_policy",
     "config_sources",
     "bruno_backends",
     "llm",

@@ -1,0 +1,652 @@
+"""Compresses conversations: summaries first, and only then is archived what they stand for.
+
+The order that nothing can be lost in: the summary's row is stored and acknowledged; then, in one
+commit, its turns are archived, if they are still as they were read; else the summary goes again. A
+summary has the same id whoever makes it, so one that a killed process has left is known by its id
+and its digest: the next run archives its turns, or removes it where they have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
+from bruno_core.utils.exceptions import BrunoError
+
+from bruno_memory_vec.access import AllUsers
+from bruno_memory_vec.compression.asking import lines_of_summaries, lines_of_turns
+from bruno_memory_vec.compression.blocks import Turn, blocks, may_be_compressed
+from bruno_memory_vec.compression.evidence import evidence_of
+from bruno_memory_vec.compression.periods import Span, spans
+from bruno_memory_vec.compression.plan import planned
+from bruno_memory_vec.compression.rarity import Rarity, Terms, rarity_of
+from bruno_memory_vec.compression.reading import (
+    Place,
+    digest_of,
+    outlines,
+    sources_of,
+    whole_turns,
+)
+from bruno_memory_vec.compression.report import (
+    CompressionFailure,
+    CompressionReport,
+    KeptEvidence,
+    RestoreReport,
+    SummaryMade,
+)
+from bruno_memory_vec.compression.said import said_in, said_in_summary
+from bruno_memory_vec.compression.summarising import Asked, Made, Summariser
+from bruno_memory_vec.compression_policy import CompressionPolicy
+from bruno_memory_vec.errors import (
+    InvalidInputError,
+    NotFoundError,
+    StoreClosedError,
+    StoreMovedError,
+)
+from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros
+from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.prompts.token_bound import counter
+from bruno_memory_vec.rows import checks
+from bruno_memory_vec.rows.models import Row, memory_row, utc
+from bruno_memory_vec.rows.summaries import (
+    MOST_SOURCES,
+    SUMMARY,
+    Level,
+    Summary,
+    stamp_text,
+    summary_id,
+    with_dependants,
+)
+from bruno_memory_vec.store.deployment import analyser_for, language_of
+from bruno_memory_vec.store.handle import Handle
+from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.writing.summaries import stored_summaries
+from bruno_memory_vec.writing.writer import Writer
+
+_log = get_logger(__name__)
+
+# So many blocks are given to a model at the same time.
+_AT_ONCE = 4
+# A prompt quotes at most so many times the tokens of a block of the policy.
+_PROMPT = 2
+# Made without a model, a summary is as sure as its source.
+_CONFIDENCE = {"llm": 0.9, "extractive": 1.0}
+
+
+class CompressionLocks:
+    """One compression at a time of each conversation, by this process."""
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakValueDictionary[Place, LoopLock] = weakref.WeakValueDictionary()
+
+    def of(self, place: Place) -> LoopLock:
+        """The lock of a conversation, or of ``(user, "")``, a user's periods."""
+        lock = self._locks.get(place)
+        if lock is None:
+            lock = self._locks[place] = LoopLock()
+        return lock
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run: what it uses, and what it has done so far."""
+
+    store: Store
+    writer: Writer
+    policy: CompressionPolicy
+    summariser: Summariser
+    terms: Terms
+    now: datetime
+    began: float = field(default_factory=time.perf_counter)
+    turns: int = 0
+    places: set[Place] = field(default_factory=set)
+    made: list[SummaryMade] = field(default_factory=list)
+    before: int = 0
+    after: int = 0
+    kept: KeptEvidence = field(default_factory=KeptEvidence)
+    failures: list[CompressionFailure] = field(default_factory=list)
+
+    def failed(self, place: str | None, what: str, problem: str) -> None:
+        self.failures.append(CompressionFailure(place, what, problem))
+        _log.warning("not_compressed", conversation=place, what=what, problem=problem)
+
+    def report(self, *, dry_run: bool = False) -> CompressionReport:
+        return CompressionReport(
+            turns=self.turns,
+            conversations=len(self.places),
+            summaries=tuple(self.made),
+            tokens_before=self.before,
+            tokens_after=self.after,
+            failures=tuple(self.failures),
+            kept=self.kept,
+            cost=self.summariser.cost,
+            seconds=time.perf_counter() - self.began,
+            dry_run=dry_run,
+        )
+
+
+class Compressor:
+    """Compresses conversations, and restores them.
+
+    Args:
+        handle: the memory.
+        locks: shared by all that compress it in this process.
+    """
+
+    def __init__(self, handle: Handle, locks: CompressionLocks) -> None:
+        self._handle = handle
+        self._locks = locks
+        self._count = counter(handle.config.count_tokens)
+
+    async def compress(
+        self,
+        policy: CompressionPolicy,
+        *,
+        user_id: str | AllUsers | None = None,
+        conversation_id: str | None = None,
+        dry_run: bool = False,
+        why: str = "asked for",
+    ) -> CompressionReport:
+        """Compress what a policy says, of a scope.
+
+        Raises:
+            InvalidInputError: nothing says whose.
+            ForeignUserError: the view or the conversation is another user's.
+            ReadOnlyError: the memory is read-only.
+            EngineError: the rows cannot be read. What was archived before has its summaries.
+        """
+        writer = await self._handle.writer()
+        store = await self._handle.store()
+        if user_id is None and conversation_id is not None and self._handle.caller.user_id is None:
+            checks.identifier("conversation_id", conversation_id)
+            scope = EVERYONE.within(await self._handle.find(conversation_id))
+        else:
+            owners = self._handle.owners
+            scope = await self._handle.caller.search_scope(owners, user_id, conversation_id)
+        analyser = await asyncio.to_thread(analyser_for, language_of(store.config))
+
+        def terms(text: str) -> Sequence[str]:
+            return analyser.question(text, drop_stopwords=True)
+
+        summariser = Summariser(policy, self._handle.llm, self._count)
+        run = _Run(store, writer, policy, summariser, terms, datetime.now(timezone.utc))
+        plan = await planned(store, scope, policy, run.now)
+        if dry_run:
+            for one in plan:
+                await self._outline(run, one.place, one.groups)
+            return run.report(dry_run=True)
+        for one in plan:
+            async with self._locks.of(one.place):
+                await self._one(run, one.place, why)
+        if policy.period is not None and scope.conversation_id is None:
+            for user in await self._users(store, scope):
+                async with self._locks.of((user, "")):
+                    await self._periods(run, user)
+        return run.report()
+
+    async def _one(self, run: _Run, place: Place, why: str) -> None:
+        """Compress one conversation. A failure is kept, and the others go on."""
+        try:
+            await self._conversation(run, place, why)
+        except (StoreClosedError, StoreMovedError):
+            raise
+        except BrunoError as error:
+            run.failed(place[1], "the conversation", error.message)
+
+    async def _conversation(self, run: _Run, place: Place, why: str) -> None:
+        await self._finish(run, place)
+        scope = Scope.user(place[0]).within(place[1])
+        # Read again: another run may have been at it while this one waited for the lock.
+        said = (await outlines(run.store.rows, scope)).get(place, [])
+        groups = may_be_compressed(said, run.policy, run.now)
+        if sum(map(len, groups)) >= run.policy.min_turns:
+            await self._blocks(run, place, groups, why)
+        if run.policy.sessions:
+            await self._session(run, place)
+
+    async def _blocks(
+        self, run: _Run, place: Place, groups: Sequence[Sequence[Turn]], why: str
+    ) -> None:
+        whole = await self._whole(run, place, groups)
+        tokens = sum(turn.tokens for group in whole for turn in group)
+        if tokens < run.policy.min_tokens:
+            return
+        turns = [turn for group in whole for turn in group]
+        self._handle.events.compression_triggered(*place, why=why, turns=len(turns), tokens=tokens)
+        rarity = await asyncio.to_thread(
+            rarity_of,
+            [turn.content for turn in turns],
+            run.terms,
+            run.store.lexical,
+            Scope.user(place[0]),
+        )
+        cut = blocks(whole, run.policy)
+        step = _AT_ONCE if run.summariser.asks else 1
+        for start in range(0, len(cut), step):
+            part = cut[start : start + step]
+            made = await asyncio.gather(*(self._summary_of(run, one, rarity) for one in part))
+            for block, summary in zip(part, made, strict=True):
+                await self._store_block(run, place, block, summary, rarity)
+
+    async def _whole(
+        self, run: _Run, place: Place, groups: Sequence[Sequence[Turn]]
+    ) -> list[list[Turn]]:
+        """Groups with their texts; one of which a turn is gone meanwhile is left out."""
+        seqs = [turn.seq for group in groups for turn in group]
+        read = await whole_turns(run.store.rows, place, seqs, self._count)
+        return [
+            [read[turn.seq] for turn in group]
+            for group in groups
+            if all(turn.seq in read for turn in group)
+        ]
+
+    async def _summary_of(self, run: _Run, block: Sequence[Turn], rarity: Rarity) -> Made:
+        room = _PROMPT * run.policy.block_tokens
+        return await run.summariser.make(
+            Asked(
+                level="block",
+                said=said_in(block),
+                lines=lines_of_turns(block, room, self._count) if run.summariser.asks else (),
+                days=sorted({utc(turn.at).date() for turn in block}),
+                tokens=sum(turn.tokens for turn in block),
+            ),
+            rarity,
+        )
+
+    async def _store_block(
+        self, run: _Run, place: Place, block: Sequence[Turn], made: Made, rarity: Rarity
+    ) -> None:
+        """Store a block's summary, then archive its turns."""
+        first, last = block[0].turn, block[-1].turn
+        what = f"turns {first} to {last}"
+        if not made.text:
+            run.failed(place[1], what, made.why or "nothing of it can be told in fewer tokens")
+            return
+        stamp = micros(datetime.now(timezone.utc))
+        id_ = summary_id(place[0], "block", place[1], first, last)
+        tokens = sum(turn.tokens for turn in block)
+        entry = self._entry(
+            "block",
+            id_,
+            place,
+            made,
+            [UUID(turn.id) for turn in block],
+            span=(first, last),
+            times=(min(turn.at for turn in block), max(turn.at for turn in block)),
+            digest=digest_of((turn.id, turn.content) for turn in block),
+            importance=max(turn.importance for turn in block),
+            archived_at=stamp,
+        )
+        await self._write(run, entry)
+        archived = await run.writer.rewrite(
+            Scope.user(place[0]).within(place[1]),
+            RowFilter(kinds=(MESSAGE,)),
+            lambda row: _archived(row, stamp),
+            seqs=[turn.seq for turn in block],
+        )
+        if len(archived) < len(block):
+            # One was changed, pinned or deleted meanwhile. What is left of them is recalled again.
+            await self._remove(run, place[0], [str(id_)])
+            run.failed(place[1], what, "they were changed meanwhile")
+            return
+        said = "\n".join(turn.content for turn in block)
+        run.turns += len(block)
+        run.places.add(place)
+        run.before += tokens
+        run.after += made.tokens
+        run.kept += KeptEvidence.of(
+            evidence_of(said), evidence_of(made.text), rarity.rare(said), rarity.rare(made.text)
+        )
+        run.made.append(
+            SummaryMade(
+                id=str(id_),
+                level="block",
+                conversation_id=place[1],
+                from_turn=first,
+                to_turn=last,
+                sources=len(block),
+                tokens_before=tokens,
+                tokens_after=made.tokens,
+                method=made.method,
+                why=made.why,
+            )
+        )
+
+    async def _finish(self, run: _Run, place: Place) -> None:
+        """What a process has left that ended between two steps, or that was changed since."""
+        summaries = await stored_summaries(run.store.rows, {place[0]}, place[1])
+        kept: list[Summary] = []
+        gone: list[str] = []
+        found = sorted(
+            (one for one in summaries if one.level == "block"),
+            key=lambda one: (one.from_turn or 0, -(one.to_turn or 0), one.id),
+        )
+        for one in found:
+            sources = await sources_of(run.store.rows, place, one.sources)
+            same = digest_of((turn.id, turn.content) for turn in sources) == one.digest
+            twice = any(one.sources & other.sources for other in kept)
+            if not same or twice or one.archived_at is None:
+                gone.append(one.id)
+                continue
+            kept.append(one)
+            open_ = [turn.seq for turn in sources if not turn.archived and not turn.pinned]
+            if open_:
+                stamp = one.archived_at
+                archived = await run.writer.rewrite(
+                    Scope.user(place[0]).within(place[1]),
+                    RowFilter(kinds=(MESSAGE,)),
+                    lambda row, stamp=stamp: _archived(row, stamp),  # type: ignore[misc]
+                    seqs=open_,
+                )
+                run.turns += len(archived)
+                run.places.add(place)
+        await self._remove(run, place[0], gone)
+
+    async def _session(self, run: _Run, place: Place) -> None:
+        """The summary of a conversation, made of those of its blocks, where they have changed."""
+        summaries = await stored_summaries(run.store.rows, {place[0]}, place[1])
+        parts = _in_order(one for one in summaries if one.level == "block")
+        if len(parts) < 2:
+            return
+        id_ = summary_id(place[0], "session", place[1])
+        span = (parts[0].from_turn or 0, max(one.to_turn or 0 for one in parts))
+        await self._over(run, "session", id_, place, parts, summaries, span)
+
+    async def _periods(self, run: _Run, user: str) -> None:
+        """A user's summaries of past days, weeks or months."""
+        assert run.policy.period is not None
+        try:
+            summaries = await stored_summaries(run.store.rows, {user})
+            whole = {one.conversation_id for one in summaries if one.level == "session"}
+            parts = _in_order(
+                one
+                for one in summaries
+                if one.level == "session"
+                or (one.level == "block" and one.conversation_id not in whole)
+            )
+            for period in spans(parts, run.policy.period, run.now):
+                id_ = summary_id(user, "period", period.name)
+                where = (user, None)
+                await self._over(run, "period", id_, where, period.parts, summaries, None, period)
+        except (StoreClosedError, StoreMovedError):
+            raise
+        except BrunoError as error:
+            run.failed(None, f"the periods of {user!r}", error.message)
+
+    async def _over(
+        self,
+        run: _Run,
+        level: Level,
+        id_: UUID,
+        where: tuple[str, str | None],
+        parts: Sequence[Summary],
+        stored: Sequence[Summary],
+        span: tuple[int, int] | None,
+        period: Span | None = None,
+    ) -> None:
+        """Make a summary of summaries, unless the stored one was made of the same."""
+        digest = digest_of((one.id, one.content) for one in parts)
+        if any(one.id == str(id_) and one.digest == digest for one in stored):
+            return
+        tokens = sum(self._count(one.content) for one in parts)
+        said = [
+            sentence
+            for number, one in enumerate(parts)
+            for sentence in said_in_summary(one.content, _day(one), number)
+        ]
+        texts = [one.content for one in parts]
+        scope = Scope.user(where[0])
+        rarity = await asyncio.to_thread(rarity_of, texts, run.terms, run.store.lexical, scope)
+        room = _PROMPT * run.policy.block_tokens
+        asks = run.summariser.asks
+        lines = lines_of_summaries(parts, room, self._count) if asks else ()
+        days = sorted({one.day for one in said})
+        made = await run.summariser.make(Asked(level, said, lines, days, tokens), rarity)
+        what = f"the summary of the {level}"
+        if not made.text:
+            run.failed(where[1], what, made.why or "nothing of it can be told in fewer tokens")
+            return
+        entry = self._entry(
+            level,
+            id_,
+            where,
+            made,
+            [UUID(one.id) for one in parts],
+            span=span,
+            times=(min(map(micros_of, days), default=parts[0].created_at), parts[-1].created_at),
+            digest=digest,
+            importance=0.5,
+            period=None if period is None else period.name,
+        )
+        await self._write(run, entry)
+        present = await stored_summaries(run.store.rows, {where[0]}, where[1])
+        if not {one.id for one in parts} <= {one.id for one in present}:
+            # What it quotes was deleted meanwhile.
+            await self._remove(run, where[0], [str(id_)])
+            run.failed(where[1], what, "they were changed meanwhile")
+            return
+        run.made.append(
+            SummaryMade(
+                id=str(id_),
+                level=level,
+                conversation_id=where[1],
+                from_turn=None if span is None else span[0],
+                to_turn=None if span is None else span[1],
+                sources=len(parts),
+                tokens_before=tokens,
+                tokens_after=made.tokens,
+                method=made.method,
+                why=made.why,
+            )
+        )
+
+    def _entry(
+        self,
+        level: Level,
+        id_: UUID,
+        where: tuple[str, str | None],
+        made: Made,
+        sources: Sequence[UUID],
+        *,
+        span: tuple[int, int] | None,
+        times: tuple[int, int],
+        digest: str,
+        importance: float,
+        archived_at: int | None = None,
+        period: str | None = None,
+    ) -> MemoryEntry:
+        """A summary as a memory, by its time the newest of its sources."""
+        since, until = (utc(at) for at in times)
+        fields: dict[str, Any] = {
+            "level": level,
+            "since": since.isoformat(),
+            "until": until.isoformat(),
+            "method": made.method,
+            "digest": digest,
+        }
+        if span is not None:
+            fields["from_turn"], fields["to_turn"] = span
+        if archived_at is not None:
+            fields["archived_at"] = stamp_text(archived_at)
+        if period is not None:
+            fields["period"] = period
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        return MemoryEntry(
+            id=id_,
+            content=made.text,
+            memory_type=MemoryType.EPISODIC,
+            user_id=where[0],
+            conversation_id=where[1],
+            metadata=MemoryMetadata(
+                source="compression",
+                category=SUMMARY,
+                importance=importance,
+                confidence=_CONFIDENCE[made.method],
+                related_memories=list(sources) if len(sources) <= MOST_SOURCES else [],
+                custom_fields=fields,
+            ),
+            created_at=until.replace(tzinfo=None),
+            updated_at=now,
+            last_accessed=now,
+        )
+
+    async def _write(self, run: _Run, entry: MemoryEntry) -> None:
+        row = memory_row(entry, None, self._handle.config.bounds, SUMMARY)
+        await self._handle.throttle.wait(entry.user_id)
+        await run.writer.write([row])
+
+    async def _remove(self, run: _Run, user: str, ids: Sequence[str]) -> None:
+        if ids:
+            where = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=tuple(ids))
+            await run.writer.delete(Scope.user(user), where)
+
+    async def _outline(self, run: _Run, place: Place, groups: Sequence[Sequence[Turn]]) -> None:
+        """What a run would do in one conversation."""
+        whole = await self._whole(run, place, groups)
+        tokens = sum(turn.tokens for group in whole for turn in group)
+        if not whole or tokens < run.policy.min_tokens:
+            return
+        run.places.add(place)
+        for block in blocks(whole, run.policy):
+            before = sum(turn.tokens for turn in block)
+            budget = run.summariser.budget(before)
+            first, last = block[0].turn, block[-1].turn
+            id_ = summary_id(place[0], "block", place[1], first, last)
+            run.turns += len(block)
+            run.before += before
+            run.after += budget
+            run.made.append(
+                SummaryMade(
+                    str(id_), "block", place[1], first, last, len(block), before, budget, None
+                )
+            )
+
+    async def _users(self, store: Store, scope: Scope) -> list[str]:
+        if scope.user_id is not None:
+            return [scope.user_id]
+        found = await store.rows.read(
+            EVERYONE, RowFilter(kinds=(MEMORY,), origins=(SUMMARY,)), ["user_id"]
+        )
+        return sorted(set(found.column("user_id").to_pylist()))
+
+    # Restoring
+
+    async def restore(
+        self,
+        summary_id: str | UUID | None = None,
+        *,
+        conversation_id: str | None = None,
+        user_id: str | None = None,
+    ) -> RestoreReport:
+        """Recall turns again, and delete the summaries that stood for them.
+
+        Raises:
+            InvalidInputError: none of the three, or a summary and a conversation are given.
+            NotFoundError: there is no such summary for this caller.
+            ForeignUserError: the view or the conversation is another user's.
+            ReadOnlyError: the memory is read-only.
+        """
+        writer = await self._handle.writer()
+        store = await self._handle.store()
+        caller = self._handle.caller
+        given = sum(value is not None for value in (summary_id, conversation_id))
+        if given > 1 or (not given and user_id is None and caller.user_id is None):
+            raise InvalidInputError(
+                "summary_id",
+                "does not say what is to be restored",
+                fix="Give the id of a summary, conversation_id=... or user_id=....",
+            )
+        if conversation_id is not None:
+            checks.identifier("conversation_id", conversation_id)
+            conversation_id = await self._handle.find(conversation_id)
+        user = caller.acting_for(user_id)
+        if conversation_id is not None and user is None:
+            user = await store.owners.owner(conversation_id)
+            if user is None:
+                return RestoreReport(0, 0)
+        elif user is not None and conversation_id is not None:
+            await caller.search_scope(self._handle.owners, user, conversation_id)
+        if summary_id is not None:
+            user, every, first = await self._named(store, summary_id, user)
+        else:
+            assert user is not None
+            every = await stored_summaries(store.rows, {user})
+            first = [
+                one
+                for one in every
+                if conversation_id is None or one.conversation_id == conversation_id
+            ]
+        if not first:
+            return RestoreReport(0, 0)
+        going = with_dependants(every, _with_parts(every, first))
+        turns = await self._archived_for(store, user, going)
+        ids = tuple(one.id for one in going)
+        where = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=ids)
+        await writer.delete(Scope.user(user), where)
+        return RestoreReport(turns, len(going))
+
+    async def _named(
+        self, store: Store, given: str | UUID, user: str | None
+    ) -> tuple[str, list[Summary], list[Summary]]:
+        (id_,) = checks.uuids("summary_id", [given])
+        scope = EVERYONE if user is None else Scope.user(user)
+        where = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=(id_,))
+        found = (await store.rows.read(scope, where, ["user_id"])).column("user_id").to_pylist()
+        if not found:
+            raise NotFoundError(
+                f"there is no summary {id_}", fix="Use the id of a memory of category 'summary'."
+            )
+        every = await stored_summaries(store.rows, {found[0]})
+        return found[0], every, [one for one in every if one.id == id_]
+
+    async def _archived_for(self, store: Store, user: str, going: Sequence[Summary]) -> int:
+        """How many turns are archived for these summaries."""
+        turns = 0
+        for one in going:
+            if one.level == "block" and one.conversation_id is not None:
+                place = (user, one.conversation_id)
+                found = await sources_of(store.rows, place, one.sources)
+                turns += sum(turn.archived_at == one.archived_at for turn in found)
+        return turns
+
+
+def _archived(row: Row, stamp: int) -> Row | None:
+    """What archives a row. One that was pinned meanwhile, or is archived already, stays."""
+    if row["pinned_at"] is not None or row["archived_at"] is not None:
+        return None
+    return {"archived_at": stamp}
+
+
+def _in_order(summaries: Any) -> list[Summary]:
+    return sorted(summaries, key=lambda one: (one.created_at, one.from_turn or 0, one.id))
+
+
+def _with_parts(every: Sequence[Summary], first: Sequence[Summary]) -> list[Summary]:
+    """Summaries, and those that they are made of."""
+    by_id = {one.id: one for one in every}
+    found: dict[str, Summary] = {}
+    waiting = list(first)
+    while waiting:
+        one = waiting.pop()
+        if one.id not in found:
+            found[one.id] = one
+            waiting += [by_id[id_] for id_ in one.sources if id_ in by_id]
+    return list(found.values())
+
+
+def _day(one: Summary) -> date:
+    return utc(one.created_at).date()
+
+
+def micros_of(day: date) -> int:
+    """The beginning of a day, UTC, in microseconds."""
+    return micros(datetime(day.year, day.month, day.day, tzinfo=timezone.utc))
