@@ -1,1 +1,5 @@
-"""Assistants with this memory, and what they are told by events."""
+"""Assistants over a memory: two memories as one (``hybrid``)."""
+
+from bruno_memory_vec.assistant.hybrid import HybridMemory
+
+__all__ = ["HybridMemory"]

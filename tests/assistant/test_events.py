@@ -116,7 +116,7 @@ async def test_a_commit_that_fails_after_it_was_made_is_told_once(
         for message, failure in ((second, stored_and_lost), (third, lost)):
             with monkeypatch.context() as patch:
                 patch.setattr(type(rows), "upsert", failure)
-                with pytest.raises(OSError, match="lost|never arrived"):
+                with pytest.raises(OSError, match=r"lost|never arrived"):
                     await memory.store_message(message, "talk")
         await memory.store_message(fourth, "talk")
         await told(memory)
