@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from bruno_memory_vec._version import __version__
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.assistant.assistant import MemoryAssistant
+    from bruno_memory_vec.assistant.hybrid import HybridMemory
     from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
     from bruno_memory_vec.compression_policy import CompressionPolicy
     from bruno_memory_vec.config import MemoryConfig
@@ -59,7 +61,9 @@ _PLACES = {
     "Fingerprint": "embedders.protocol",
     "Hit": "recall.hits",
     "Hits": "recall.hits",
+    "HybridMemory": "assistant.hybrid",
     "MaintenanceReport": "upkeep.maintenance",
+    "MemoryAssistant": "assistant.assistant",
     "MemoryConfig": "config",
     "Page": "conversations.listing",
     "Profile": "rankers",
@@ -97,7 +101,9 @@ __all__ = [
     "Fingerprint",
     "Hit",
     "Hits",
+    "HybridMemory",
     "MaintenanceReport",
+    "MemoryAssistant",
     "MemoryConfig",
     "Page",
     "PriorityWeights",

@@ -651,7 +651,16 @@ class VectorMemory(MemoryInterface):
             until=None if until is None else checks.moment("until", until),
             stored=stored,
         )
-        return await build(await self._lazy.get(), request)
+        built = await build(await self._lazy.get(), request)
+        self._events.context_updated(
+            "built",
+            scope.user_id,
+            scope.conversation_id,
+            messages=len(built.messages),
+            tokens=built.report.tokens,
+            strategy=built.report.strategy,
+        )
+        return built
 
     async def retrieve_messages(
         self, conversation_id: str, limit: int | None = None

@@ -1,5 +1,6 @@
-"""Assistants over a memory: two memories as one (``hybrid``)."""
+"""An assistant with a context built for each question; two memories as one (``hybrid``)."""
 
+from bruno_memory_vec.assistant.assistant import BuildsContexts, MemoryAssistant, Turn
 from bruno_memory_vec.assistant.hybrid import HybridMemory
 
-__all__ = ["HybridMemory"]
+__all__ = ["BuildsContexts", "HybridMemory", "MemoryAssistant", "Turn"]

@@ -33,6 +33,7 @@ from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.rows import checks
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.context import BuiltContext
     from bruno_memory_vec.recall.hits import Hits
 
 _log = get_logger(__name__)
@@ -306,6 +307,10 @@ class HybridMemory(MemoryInterface):
     async def recall(self, query: str, **options: Any) -> Hits:
         """As :meth:`.VectorMemory.recall`."""
         return await self.persistent.recall(query, **options)
+
+    async def build_context(self, query: str | Message, **options: Any) -> BuiltContext:
+        """As :meth:`.VectorMemory.build_context`."""
+        return await self.persistent.build_context(query, **options)
 
     async def create_session(
         self, user_id: str, metadata: dict[str, Any] | None = None

@@ -36,6 +36,9 @@ _log = get_logger(__name__)
 
 #: Key in the metadata of a message that was put into a context. Such a message is never stored.
 RECALLED = "bruno_memory_vec.recalled"
+#: Key in the metadata of a context whose prompt is built for the question: nothing is recalled
+#: into it.
+PROMPT_IS_BUILT = "bruno_memory_vec.prompt_is_built"
 # A recall returns k hits if it can. Hits below this share of the best score are left out.
 _LEAST_SHARE = 0.35
 
@@ -171,7 +174,11 @@ class ContextRecall:
         """Those of the user that are to get what is recalled for this message."""
         if message.role is not MessageRole.USER or not self._config.recall_in_context:
             return []
-        return [one.context for one in handed_out if one.user_id == user_id]
+        return [
+            one.context
+            for one in handed_out
+            if one.user_id == user_id and PROMPT_IS_BUILT not in one.context.metadata
+        ]
 
     async def fill(
         self,
