@@ -18,7 +18,7 @@ from .allocator import give_back
 from .forwarding import ForwardingRowIndex
 from .protocols import RowIndex, UserVersions, Version, Versioned
 from .query import Candidates, RowFilter, Scope
-from .snapshot import LOADED, Gathered, HeldRows, Snapshot
+from .snapshot import LOADED, Gathered, HeldRows, Snapshot, split_archived
 from .uses import USE_COLUMNS
 
 #: Users with more rows than this are not cached.
@@ -35,6 +35,7 @@ _READ_BEFORE_GIVING_BACK = 20_000
 _BEFORE_GIVING_BACK = 0.1
 # Preparing more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
+_ALL = RowFilter()
 
 
 class CachedIndex(ForwardingRowIndex):
@@ -43,6 +44,8 @@ class CachedIndex(ForwardingRowIndex):
     A user's first search reads all rows of that user, which takes as long as a search by the
     engine. Later searches do not need the engine. The answers are those of the engine: changes go
     through this object and reach both before they return.
+
+    Archived rows are not kept in memory: the engine answers what asks for them.
 
     Args:
         inner: the index with the rows.
@@ -133,7 +136,7 @@ class CachedIndex(ForwardingRowIndex):
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
         rows = await self._rows_of(scope)
-        if rows is None:
+        if rows is None or not rows.has_all(where):
             try:
                 return await self.inner.search(vector, scope, where, limit)
             finally:
@@ -161,7 +164,7 @@ class CachedIndex(ForwardingRowIndex):
         few_are_named = seqs is not None or turns is not None
         if few_are_named and order_by is None and limit is None:
             rows = await self._rows_of(scope)
-            if rows is not None:
+            if rows is not None and rows.has_all(where):
                 return rows.snapshot().read(scope, where, columns, seqs=seqs, turns=turns)
         return await self.inner.read(
             scope, where, columns, seqs=seqs, turns=turns, order_by=order_by, limit=limit
@@ -170,9 +173,9 @@ class CachedIndex(ForwardingRowIndex):
     def holds(self, scope: Scope) -> bool:
         return scope.user_id in self._users
 
-    async def snapshot(self, scope: Scope) -> Snapshot | None:
+    async def snapshot(self, scope: Scope, where: RowFilter = _ALL) -> Snapshot | None:
         rows = await self._rows_of(scope)
-        return None if rows is None else rows.snapshot()
+        return rows.snapshot() if rows is not None and rows.has_all(where) else None
 
     async def health(self) -> dict[str, Any]:
         return {
@@ -318,7 +321,7 @@ class CachedIndex(ForwardingRowIndex):
                 self._leave(user, self._until())
                 return None
             many = table.num_rows > _ROWS_ON_THE_LOOP
-            rows = await asyncio.to_thread(HeldRows, table) if many else HeldRows(table)
+            rows = await asyncio.to_thread(_held, table) if many else _held(table)
         self._read += len(rows)
         if self._read > _READ_BEFORE_GIVING_BACK:
             self._give_back_soon()
@@ -393,7 +396,9 @@ class CachedIndex(ForwardingRowIndex):
             version = self._seen.get(user)
             self._drop(user)
             # Many new rows are not added on the event loop; the next search reads the user again.
-            if own.num_rows <= _ROWS_ON_THE_LOOP:
+            # So it does where some come archived, as from a copy of a store.
+            archived = own.column("archived_at").null_count < own.num_rows
+            if own.num_rows <= _ROWS_ON_THE_LOOP and not archived:
                 kept.add(own)
                 self._keep(user, kept, version)
 
@@ -407,6 +412,11 @@ class CachedIndex(ForwardingRowIndex):
             self._drop(user)
         else:
             self._keep(user, kept.without(seqs), self._seen.get(user))
+
+
+def _held(table: pa.Table) -> HeldRows:
+    left, archived_until = split_archived(table)
+    return HeldRows(left, archived_until=archived_until)
 
 
 class RowsVersion:

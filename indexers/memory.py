@@ -19,6 +19,7 @@ from .uses import USE_COLUMNS
 
 # Preparing or searching more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
+_ALL = RowFilter()
 _SEARCHED_ON_THE_LOOP = 20_000
 
 
@@ -196,7 +197,8 @@ class MemoryIndex:
     def holds(self, scope: Scope) -> bool:
         return scope.user_id in self._users
 
-    async def snapshot(self, scope: Scope) -> Snapshot | None:
+    async def snapshot(self, scope: Scope, where: RowFilter = _ALL) -> Snapshot | None:
+        # Archived rows are in memory as well: there is nowhere else.
         return self._of(scope.user_id) if scope.user_id in self._users else None
 
     async def health(self) -> dict[str, Any]:

@@ -227,10 +227,11 @@ class HoldsRows(Protocol):
         """Whether the rows of the scope's user are in memory now."""
         ...
 
-    async def snapshot(self, scope: Scope) -> Snapshot | None:
-        """Every row of the scope's user, as current as a search; read now if not in memory.
+    async def snapshot(self, scope: Scope, where: RowFilter = ...) -> Snapshot | None:
+        """The rows of the scope's user, as current as a search; read now if not in memory.
 
-        None where they are too many, or the scope covers all users; then use ``search``.
+        None where they are too many, or the scope covers all users, or where not all that a filter
+        lets through are held: archived ones are not. Then use ``search``.
         """
         ...
 

@@ -304,8 +304,18 @@ class _Growing:
         self._count = end
 
 
+def split_archived(table: pa.Table) -> tuple[pa.Table, int | None]:
+    """The rows of a table that are not archived, and when the last of the others was (micros)."""
+    archived = table.column("archived_at")
+    if archived.null_count == table.num_rows:
+        return table, None
+    return table.filter(archived.is_null()), pc.max(archived.cast(pa.int64())).as_py()
+
+
 class Gathered:
     """Many rows of one user, added in batches so that memory never holds a second copy of them.
+
+    Archived ones are left out.
 
     Args:
         count: how many rows are expected; there may be more or fewer.
@@ -316,6 +326,7 @@ class Gathered:
         self._vectors: _Growing | None = None
         self._tables: list[pa.Table] = []
         self._count = 0
+        self._archived_until: int | None = None
         #: About how many bytes :meth:`rows` will take.
         self.nbytes = 0
 
@@ -324,7 +335,9 @@ class Gathered:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add a batch (:data:`LOADED`). Any thread may call it, one at a time."""
-        table = pa.Table.from_batches([batch])
+        table, until = split_archived(pa.Table.from_batches([batch]))
+        if until is not None:
+            self._archived_until = max(until, self._archived_until or until)
         vectors = _vectors(table)
         if self._vectors is None:
             room = np.empty((self._expected, vectors.shape[1]), np.float32)
@@ -340,7 +353,7 @@ class Gathered:
         assert self._vectors is not None
         table = pa.concat_tables(self._tables)
         self._tables = []
-        return HeldRows(table, vectors=self._vectors.values)
+        return HeldRows(table, vectors=self._vectors.values, archived_until=self._archived_until)
 
 
 class HeldRows:
@@ -353,6 +366,8 @@ class HeldRows:
         table: the rows, with the columns :data:`LOADED`.
         mixed: the rows may belong to several users.
         vectors: float32 (n, d), where ``table`` has all columns but these. Not copied.
+        archived_until: the user has archived rows, which are not here; when the last of them was
+            archived, in microseconds.
     """
 
     def __init__(
@@ -361,8 +376,10 @@ class HeldRows:
         *,
         mixed: bool = False,
         vectors: NDArray[np.float32] | None = None,
+        archived_until: int | None = None,
     ) -> None:
         self._mixed = mixed
+        self._archived_until = archived_until
         self._owner = None if mixed else new_owner()
         if vectors is None:
             vectors = _vectors(table)
@@ -393,6 +410,11 @@ class HeldRows:
 
     def __len__(self) -> int:
         return self._count
+
+    def has_all(self, where: RowFilter) -> bool:
+        """Whether every row of the user that a filter lets through is here."""
+        until, at = self._archived_until, where.unarchived_at
+        return until is None or (at is not None and micros(at) >= until)
 
     def snapshot(self) -> Snapshot:
         """The rows as they are now; any thread may read the snapshot."""
@@ -427,7 +449,8 @@ class HeldRows:
         gone = np.isin(snapshot.columns["seq"], seqs)
         if not gone.any():
             return self
-        return HeldRows(snapshot.taken(np.flatnonzero(~gone), LOADED), mixed=self._mixed)
+        left = snapshot.taken(np.flatnonzero(~gone), LOADED)
+        return HeldRows(left, mixed=self._mixed, archived_until=self._archived_until)
 
     def set_uses(self, rows: pa.Table) -> None:
         """Set :data:`USE_COLUMNS` of the rows with these ``seq``; others are ignored."""

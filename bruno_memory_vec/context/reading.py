@@ -47,7 +47,7 @@ class UsersRows:
         held = capability(rows, HoldsRows)
         snapshot = None
         if held is not None and (load or held.holds(scope)):
-            snapshot = await held.snapshot(scope)
+            snapshot = await held.snapshot(scope, alive)
         return cls(rows, scope, alive, snapshot)
 
     async def turns(self, conversation_id: str, most: int) -> tuple[list[Found], list[Found]]:

@@ -130,7 +130,7 @@ class Retriever:
         within: Snapshot | None = None
         if request.phrase is not None:
             scope = request.scope
-            snapshot = await self._snapshot(scope)
+            snapshot = await self._snapshot(request)
             holding = await rows_holding(request.phrase, self._rows, scope, request.where, snapshot)
             if not request.query.strip() or not len(holding.seq):
                 hits, seqs = await newest_hits(holding, self._rows, scope, request.k)
@@ -164,13 +164,13 @@ class Retriever:
             return await asyncio.to_thread(self._from_memory, within, request, words, asked)
         if light and held is not None and held.holds(request.scope):
             # Everything in one thread call, which costs more than most of the steps in it.
-            snapshot = await held.snapshot(request.scope)
+            snapshot = await held.snapshot(request.scope, request.where)
             if snapshot is not None:
                 return await asyncio.to_thread(self._from_memory, snapshot, request, words)
         # Concurrently, because the user's rows may have to be read from disk.
         read, snapshot = await asyncio.gather(
             asyncio.to_thread(self._read, request, words) if light else self._asked(request, words),
-            self._snapshot(request.scope),
+            self._snapshot(request),
         )
         if snapshot is not None:
             return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
@@ -200,7 +200,7 @@ class Retriever:
         """As :meth:`_recall`, of an engine that searches text itself."""
         user, snapshot = request.scope.user_id, within
         if snapshot is None:
-            snapshot = await self._snapshot(request.scope)
+            snapshot = await self._snapshot(request)
         if snapshot is None or snapshot.mixed or user is None:
             return await self._from_engine(request, engine, within)
         try:
@@ -276,8 +276,10 @@ class Retriever:
         if failed is not None and self._writer is not None:
             self._writer.failed_to_find(failed)
 
-    async def _snapshot(self, scope: Scope) -> Snapshot | None:
-        return None if self._held is None else await self._held.snapshot(scope)
+    async def _snapshot(self, request: RecallRequest) -> Snapshot | None:
+        if self._held is None:
+            return None
+        return await self._held.snapshot(request.scope, request.where)
 
     def _from_memory(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +61,31 @@ class TestCachedLance(RowIndexConformance):
             await index.upsert(self.rows(message(seq, f"hotel number {seq}")), all_new=True)
             await agree()
         assert (await index.health())["cache"]["hits"] > 30
+
+    async def test_archived_rows_are_not_held(self, empty: CachedIndex) -> None:
+        at = START + timedelta(days=1)
+        await empty.upsert(
+            self.rows(message(0, "a hotel"), message(1, "a pool", archived_at=at)), all_new=True
+        )
+        now = RowFilter(unarchived_at=at)
+        held = await empty.snapshot(ANA, now)
+        assert held is not None
+        assert held.columns["seq"].tolist() == [0]
+        # The engine answers what asks for more: all rows, or those of before.
+        before = RowFilter(unarchived_at=at - timedelta(seconds=1))
+        for where, found in ((now, [0]), (before, [0, 1]), (ANY, [0, 1])):
+            best = await empty.search(self.vector("a hotel with a pool"), ANA, where, 9)
+            assert sorted(best.seq.tolist()) == found
+            read = await empty.read(ANA, where, ["seq"], seqs=[0, 1])
+            assert sorted(read.column("seq").to_pylist()) == found
+        assert await empty.snapshot(ANA) is None
+        # One that comes archived, as from another store, is not held either.
+        late = at + timedelta(days=1)
+        await empty.upsert(self.rows(message(2, "a bar", archived_at=late)), all_new=True)
+        assert await empty.snapshot(ANA, now) is None
+        held = await empty.snapshot(ANA, RowFilter(unarchived_at=late))
+        assert held is not None
+        assert held.columns["seq"].tolist() == [0]
 
     async def test_a_user_who_is_too_large_is_left_to_the_engine(
         self, empty: CachedIndex, monkeypatch: pytest.MonkeyPatch
@@ -143,10 +169,11 @@ class TestCachedLance(RowIndexConformance):
             return found
 
         inner.read = slow  # type: ignore[method-assign]
-        first = asyncio.create_task(reader.read(ANA, ANY, ["seq"], seqs=[40]))
+        hot = RowFilter(unarchived_at=START + timedelta(days=3))
+        first = asyncio.create_task(reader.read(ANA, hot, ["seq"], seqs=[40]))
         await read.wait()
         await index.upsert(self.rows(message(40, "one more hotel")), all_new=True)
-        second = asyncio.create_task(reader.read(ANA, ANY, ["seq"], seqs=[40]))
+        second = asyncio.create_task(reader.read(ANA, hot, ["seq"], seqs=[40]))
         await asyncio.wait([second], timeout=1)
         go_on.set()
         assert ((await first).num_rows, (await second).num_rows) == (0, 1)

@@ -16,6 +16,10 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import HoldsRows
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rankers import Diversity, Duplicates, Profile, Update
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.profiles import load_profile
@@ -190,6 +194,57 @@ async def test_the_same_hits_where_there_are_copies(forked: Path, profile: str) 
             assert len({(hit.kind, hit.id) for hit in one}) == len(one)
             if not where:
                 assert len(one) == 10
+
+
+@pytest.fixture(scope="module")
+def archived(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same store, with every third row archived."""
+    copy = tmp_path_factory.mktemp("congruence") / "archived"
+    shutil.copytree(folder, copy)
+    at = micros(NOW.replace(tzinfo=timezone.utc) - timedelta(days=1))
+
+    async def archive() -> None:
+        async with open_memory(copy) as memory:
+            writer = await memory._lazy.writer()
+            await writer.rewrite(
+                Scope.all_users(),
+                RowFilter(),
+                lambda row: None if row["seq"] % 3 else {"archived_at": at},
+            )
+
+    asyncio.run(archive())
+    return copy
+
+
+async def test_the_same_hits_where_rows_are_archived(archived: Path) -> None:
+    first = open_memory(archived, read_only=True)
+    second = open_memory(archived, read_only=True, recall_cache_mb=0)
+    async with first as in_memory, second as by_engine:
+        found = dict.fromkeys((True, False, None), 0)
+        for number, where in enumerate(WHERE):
+            # Neither in memory nor by the engine; and asked for, and as of before.
+            for more, shows in (
+                ({}, False),
+                ({"include_archived": True}, True),
+                ({"as_of": NOW - timedelta(days=2), "now": None, "since": None}, None),
+            ):
+                question = QUESTIONS[number % len(QUESTIONS)]
+                asked = {"user_id": "ana", "now": NOW, **where, **more}
+                one = await in_memory.recall(question, **asked)
+                other = await by_engine.recall(question, **asked)
+                assert shown(one) == shown(other), (question, where, more)
+                found[shows] += sum(hit.archived for hit in one)
+        assert found[False] == 0
+        assert found[True] > 20
+        assert found[None] > 20
+        held = capability((await in_memory._lazy.get()).rows, HoldsRows)
+        assert held is not None
+        snapshot = await held.snapshot(
+            Scope.user("ana"), RowFilter(unarchived_at=NOW.replace(tzinfo=timezone.utc))
+        )
+        assert snapshot is not None
+        assert not snapshot.table.column("archived_at").is_valid().to_numpy().any()
+        assert await held.snapshot(Scope.user("ana")) is None
 
 
 async def test_uses_that_are_not_written_yet_count(tmp_path: Path) -> None:
