@@ -53,6 +53,10 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS, micros
+from bruno_memory_vec.knowledge.kinds.conversational import ConversationalMemory
+from bruno_memory_vec.knowledge.kinds.episodic import EpisodicMemory
+from bruno_memory_vec.knowledge.kinds.procedural import ProceduralMemory
+from bruno_memory_vec.knowledge.kinds.semantic import SemanticMemory
 from bruno_memory_vec.knowledge.priorities import marks
 from bruno_memory_vec.knowledge.priorities.ranking import (
     PrunePolicy,
@@ -62,6 +66,7 @@ from bruno_memory_vec.knowledge.priorities.ranking import (
     prune,
 )
 from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
+from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
@@ -166,7 +171,7 @@ class VectorMemory(MemoryInterface):
         follow = checked("projections", projections)
         if self._events:
             follow = checked("projections", (*follow, EventsProjection(self._events)))
-        self._learning = Learning()
+        self._learning, self._kind_turns = Learning(), Turns()
         self._lazy = LazyStore(config, chosen, progress, follow, (self._learning,))
         self._throttle = Throttle()
         self._llm = llm
@@ -1419,6 +1424,26 @@ class VectorMemory(MemoryInterface):
     def users(self) -> UserManager:
         """What is known of users: preferences, profile, facts, and how they write."""
         return UserManager(self._handle, self._learning)
+
+    @property
+    def conversational(self) -> ConversationalMemory:
+        """SHORT_TERM memories, which expire or become lasting."""
+        return ConversationalMemory(self, self._handle, self._kind_turns)
+
+    @property
+    def semantic(self) -> SemanticMemory:
+        """LONG_TERM, SEMANTIC and FACT memories, each statement once."""
+        return SemanticMemory(self, self._handle, self._kind_turns)
+
+    @property
+    def episodic(self) -> EpisodicMemory:
+        """EPISODIC memories: events in time."""
+        return EpisodicMemory(self, self._handle, self._kind_turns)
+
+    @property
+    def procedural(self) -> ProceduralMemory:
+        """PROCEDURAL memories: how things are done, in steps."""
+        return ProceduralMemory(self, self._handle, self._kind_turns)
 
     # Opened at first use
 

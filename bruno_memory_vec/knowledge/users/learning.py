@@ -22,6 +22,7 @@ from bruno_core.models.context import ConversationContext, UserContext
 
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
+from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.aggregation import entries_of, says_something
 from bruno_memory_vec.knowledge.users.record import (
     KEY,
@@ -30,7 +31,7 @@ from bruno_memory_vec.knowledge.users.record import (
     learned_of,
     with_learned,
 )
-from bruno_memory_vec.knowledge.users.refreshing import Turns, refresh
+from bruno_memory_vec.knowledge.users.refreshing import refresh
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing

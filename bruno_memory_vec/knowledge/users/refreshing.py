@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Final
 
 from bruno_core.models.context import UserContext
 
-from bruno_memory_vec.indexers.aio import LoopLock
+from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.aggregation import (
     learned_from,
     said_of,
@@ -21,23 +20,6 @@ from bruno_memory_vec.store.store import Store
 
 # With other processes that write: how often what was saved is compared with the rows again.
 _LOOKS: Final = 3
-
-
-class Turns:
-    """Lets the changes of one user's record take turns.
-
-    Who holds :attr:`.Writer.exclusive`, too, takes that first.
-    """
-
-    def __init__(self) -> None:
-        self._locks: weakref.WeakValueDictionary[str, LoopLock] = weakref.WeakValueDictionary()
-
-    def of(self, user_id: str) -> LoopLock:
-        """The lock of a user's record."""
-        lock = self._locks.get(user_id)
-        if lock is None:
-            lock = self._locks[user_id] = LoopLock()
-        return lock
 
 
 async def refresh(store: Store, user_id: str, turns: Turns, *, style: bool = True) -> UserContext:
