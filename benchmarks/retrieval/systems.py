@@ -175,14 +175,14 @@ def moments(turns: Sequence[Turn]) -> Iterator[datetime]:
         yield last[turn.user_id]
 
 
-def _id(turn: Turn) -> UUID:
-    # The same in every run, so that ties fall the same way.
+def row_id(turn: Turn) -> UUID:
+    """The id of the row that holds a turn: the same in every run, so that ties fall alike."""
     return uuid5(_NAMES, json.dumps([turn.user_id, turn.id]))
 
 
 def _message(turn: Turn, at: datetime) -> Message:
     return Message(
-        id=_id(turn),
+        id=row_id(turn),
         role=MessageRole(turn.role),
         content=turn.content,
         timestamp=at,
@@ -192,7 +192,7 @@ def _message(turn: Turn, at: datetime) -> Message:
 
 def _document(turn: Turn, at: datetime) -> MemoryEntry:
     return MemoryEntry(
-        id=_id(turn),
+        id=row_id(turn),
         content=turn.content,
         memory_type=MemoryType.SEMANTIC,
         user_id=turn.user_id,
