@@ -140,8 +140,7 @@ class Memory:
         for start in range(0, len(waiting), _TOGETHER):
             await asyncio.gather(
                 *(
-                    # A conversation has one owner, and two users' may have the same id.
-                    memory.store_messages(messages, json.dumps(key), user_id=key[0])
+                    memory.store_messages(messages, stored_conversation(*key), user_id=key[0])
                     for key, messages in waiting[start : start + _TOGETHER]
                 )
             )
@@ -173,6 +172,11 @@ def moments(turns: Sequence[Turn]) -> Iterator[datetime]:
         before = last.get(turn.user_id, _UNDATED)
         last[turn.user_id] = turn.at or (before + timedelta(seconds=1))
         yield last[turn.user_id]
+
+
+def stored_conversation(user_id: str, conversation_id: str) -> str:
+    """The id that a user's conversation is stored by: two users' may have the same in the data."""
+    return json.dumps([user_id, conversation_id])
 
 
 def row_id(turn: Turn) -> UUID:

@@ -1,0 +1,52 @@
+"""The shares as a table: a row a way, a column a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The tables of a report, one a data set and count of tokens, and the times."""
+    parts = []
+    for corpus in report["corpora"]:
+        for count in dict.fromkeys(row["count"] for row in corpus["rows"]):
+            rows = [row for row in corpus["rows"] if row["count"] == count]
+            parts.append("\n".join(_table(corpus["data"], count, rows)))
+        found = ", ".join(f"{depth}: {_two(share)}" for depth, share in corpus["found"].items())
+        parts.append(f"Gold among the best hits: {found}.")
+    if "speed" in report:
+        parts.append("\n".join(_times(report["speed"])))
+    return "\n\n".join([*parts, *report["left_out"]])
+
+
+def _table(data: Mapping[str, Any], count: str, rows: list[dict[str, Any]]) -> list[str]:
+    budgets = list(rows[0]["budgets"])
+    heads = [f"{data['name']}, tokens by {count}", *(f"{int(budget):,}" for budget in budgets)]
+    lines = [_line(heads), _line(["---", *("--:" for _ in budgets)])]
+    for row in rows:
+        name = row["way"] if row["embedder"] is None else f"{row['way']}, {row['embedder']}"
+        cells = []
+        for budget in budgets:
+            found = row["budgets"][budget]
+            mean, whole = found["share"][0], found["whole"]
+            same = _two(mean) == _two(whole)
+            cells.append(_two(mean) if same else f"{_two(mean)} ({_two(whole)})")
+        lines.append(_line([name, *cells]))
+    return lines
+
+
+def _times(speed: Mapping[str, Any]) -> list[str]:
+    heads = [f"one conversation of {speed['data']}, {speed['turns']:,} turns", "p50 ms", "p95 ms"]
+    lines = [_line(heads), _line(["---", "--:", "--:"])]
+    for strategy, times in speed["strategies"].items():
+        lines.append(_line([strategy, f"{times['p50_ms']:.1f}", f"{times['p95_ms']:.1f}"]))
+    return lines
+
+
+def _two(share: float) -> str:
+    return f"{share:.3f}".removeprefix("0") if share < 1 else "1.000"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
