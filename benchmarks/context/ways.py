@@ -24,6 +24,7 @@ from benchmarks.retrieval.asking import Asked
 from benchmarks.retrieval.datasets.base import Dataset, Turn
 from benchmarks.retrieval.systems import moments, row_id, stored_conversation, turn_id
 from bruno_memory_vec import VectorMemory
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.prompts.quoting import quotable
 from bruno_memory_vec.rankers import Profile
 
@@ -101,8 +102,13 @@ class Built:
             last = next(before(self._said, asked), None)
             if last is not None and last.conversation_id is not None:
                 conversation = stored_conversation(last.user_id, last.conversation_id)
-        found = []
-        for budget in budgets:
+        return [await self._filled(asked, conversation, budget, count) for budget in budgets]
+
+    async def _filled(
+        self, asked: Asked, conversation: str | None, budget: int, count: Count
+    ) -> Filled:
+        question = asked.question
+        try:
             built = await self._memory.build_context(
                 question.text,
                 user_id=question.user_id,
@@ -114,10 +120,14 @@ class Built:
                 until=asked.until,
                 profile=self._profile,
             )
-            shown = ((item.id, item.text) for item in built.report.items)
-            whole, parts = shown_turns(shown, built.text, self._turns)
-            found.append(Filled(whole, parts, built.report.tokens))
-        return found
+        except InvalidInputError as error:
+            if error.field != "budget":
+                raise
+            # The question alone is longer. The other ways have no room beside it, either.
+            return Filled(frozenset(), frozenset(), 0)
+        shown = ((item.id, item.text) for item in built.report.items)
+        whole, parts = shown_turns(shown, built.text, self._turns)
+        return Filled(whole, parts, built.report.tokens)
 
 
 class TopK:
@@ -213,6 +223,8 @@ def packed(
         gaps: whether one that does not fit is passed over; else packing ends there.
     """
     room = budget - count.tokens(question) - count.turn
+    if room < 0:
+        return Filled(frozenset(), frozenset(), 0)
     whole = []
     for name, text in texts:
         if room <= count.turn:
