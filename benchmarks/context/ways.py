@@ -96,7 +96,6 @@ class Built:
 
     async def fill(self, asked: Asked, budgets: Sequence[int], count: Count) -> list[Filled]:
         """A call of ``build_context`` a budget."""
-        question = asked.question
         conversation = None
         if self._said is not None:
             last = next(before(self._said, asked), None)
