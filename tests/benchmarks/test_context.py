@@ -44,12 +44,15 @@ def test_evidence_has_to_stand_in_the_text() -> None:
     long = 'I said <b>"go"</b>. ' + "Then we talked of the garden. " * 20 + "The key is blue."
     turns = {"1": said("t1", long), "2": said("t2", "My dog is\nBiscuit."), "3": said("t3", "Yes.")}
     quoted = f'[m1] user: "{quotable(long)}"\n[m2] user: "My dog is Biscuit."'
-    assert shown_turns([("1", quotable(long))], quoted, turns) == ({"t1"}, set())
-    assert shown_turns([("2", "My dog is Biscuit.")], quoted, turns) == ({"t2"}, set())
+    assert shown_turns([("1", quotable(long))], quoted, turns) == (frozenset({"t1"}), frozenset())
+    assert shown_turns([("2", "My dog is Biscuit.")], quoted, turns) == (
+        frozenset({"t2"}),
+        frozenset(),
+    )
     # Named by the report, but not in the text.
-    assert shown_turns([("3", "Yes.")], quoted, turns) == (set(), set())
+    assert shown_turns([("3", "Yes.")], quoted, turns) == (frozenset(), frozenset())
     # In the text, but not named by the report.
-    assert shown_turns([], quoted, turns) == (set(), set())
+    assert shown_turns([], quoted, turns) == (frozenset(), frozenset())
     assert shown_turns([("9", "Yes."), (None, "My dog is Biscuit.")], quoted, turns)[0] == set()
 
 
@@ -57,11 +60,11 @@ def test_a_passage_is_a_part() -> None:
     long = "Then we talked of the garden. " * 20 + "The key is blue. " + "And of the cat. " * 20
     turns = {"1": said("t1", long)}
     part = "… garden. The key is blue. And …"
-    assert shown_turns([("1", part)], f'[m1] "{part}"', turns) == (set(), {"t1"})
+    assert shown_turns([("1", part)], f'[m1] "{part}"', turns) == (frozenset(), frozenset({"t1"}))
     # Words that the turn does not have are no passage of it.
     other = "… garden. The key is red. And …"
-    assert shown_turns([("1", other)], f'[m1] "{other}"', turns) == (set(), set())
-    assert shown_turns([("1", "…")], "…", turns) == (set(), set())
+    assert shown_turns([("1", other)], f'[m1] "{other}"', turns) == (frozenset(), frozenset())
+    assert shown_turns([("1", "…")], "…", turns) == (frozenset(), frozenset())
 
 
 def test_shares_are_of_each_questions_gold() -> None:
