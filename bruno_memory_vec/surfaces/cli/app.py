@@ -22,6 +22,7 @@ from bruno_memory_vec.surfaces.cli import (
     show,
     snapshot,
     stats,
+    timeline,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ for command in (
     ingest.ingest,
     recall.recall,
     show.show,
+    timeline.timeline,
     stats.stats,
     doctor.doctor,
     maintain.maintain,

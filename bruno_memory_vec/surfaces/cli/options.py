@@ -31,6 +31,23 @@ class Role(str, Enum):
     tool = "tool"
 
 
+class Strategy(str, Enum):
+    """How to find: the names of ``recall.strategies``."""
+
+    hybrid = "hybrid"
+    fulltext = "fulltext"
+    semantic = "semantic"
+    exact = "exact"
+    temporal = "temporal"
+
+
+class Order(str, Enum):
+    """Which end of a timeline comes first."""
+
+    newest = "newest"
+    oldest = "oldest"
+
+
 #: The format of a database file of the package bruno-memory, which is imported and not read.
 BRUNO_MEMORY = "bruno-memory"
 

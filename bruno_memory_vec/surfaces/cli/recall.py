@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
+from typing import TYPE_CHECKING, Annotated, Any, List, Optional  # noqa: UP035
 
 import typer
 
@@ -16,6 +16,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     Role,
     Sessions,
     Store,
+    Strategy,
     User,
     metadata,
     moment,
@@ -71,6 +72,23 @@ def recall(
             "--as-of", parser=moment, metavar="TIME", help="Answer as at this time, not as now."
         ),
     ] = None,
+    exact: Annotated[
+        Optional[str],
+        typer.Option(
+            "--exact",
+            metavar="PHRASE",
+            help="Only what holds this phrase as it stands; QUERY may be empty then.",
+        ),
+    ] = None,
+    match_case: Annotated[
+        bool, typer.Option("--match-case", help="Compare the phrase letter for letter.")
+    ] = False,
+    strategy: Annotated[
+        Optional[Strategy],
+        typer.Option(
+            "--strategy", help="How to find: exact takes QUERY as a phrase.  [default: hybrid]"
+        ),
+    ] = None,
     confidence: Annotated[
         float,
         typer.Option(
@@ -99,12 +117,17 @@ def recall(
 
     async def work(out: Out) -> int:
         from bruno_memory_vec import ALL_USERS
+        from bruno_memory_vec.recall import strategies
         from bruno_memory_vec.rows.checks import question
         from bruno_memory_vec.surfaces.cli.opening import choose_user, configuration, reading
 
         if user is not None and all_users:
             raise CliError("--user and --all-users contradict each other", code=MISUSED)
-        question("query", query)
+        by: Any = None if strategy is None else strategy.value
+        # What is wrong is said before a store is opened.
+        strategies.strategy(by, profile)
+        strategies.phrase(exact, match_case, query, by or "")
+        question("query", query, blank=exact is not None or by == "temporal")
         config = configuration(store, embedder, profile, sessions)
         async with reading(config, out) as memory:
             whose: str | AllUsers
@@ -126,6 +149,9 @@ def recall(
                 since=since,
                 until=until,
                 min_confidence_of_answer=confidence,
+                exact=exact,
+                match_case=match_case,
+                strategy=by,
                 # "Yesterday" is one of whoever types it.
                 now=datetime.now().astimezone() if as_of is None else None,
                 as_of=None if as_of is None else _here(as_of),
@@ -138,13 +164,14 @@ def recall(
                     "query": query,
                     "user_id": shown_user,
                     "profile": config.profile,
+                    "strategy": by,
                     "milliseconds": round(1000 * seconds, 2),
                     "confidence": hits.confidence,
                     "hits": [hit.to_dict() for hit in hits],
                 }
             )
         else:
-            _print(out, query, hits, shown_user, seconds)
+            _print(out, query if exact is None else f"{query} {exact}", hits, shown_user, seconds)
         return 0 if hits else NOTHING_FOUND
 
     execute(json, work)
@@ -172,12 +199,10 @@ def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -
     console = out.console
     console.print(hit_table(hits, words_of(query)))
     whose = "all users" if user is None else f"user {marked(user)}"
-    console.print(
-        Text(
-            f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms; {_likely(hits)}",
-            style="dim",
-        )
-    )
+    about = f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms"
+    # Of hits that were not ranked nothing says how likely they answer.
+    likely = "" if hits.evidence is None else f"; {_likely(hits)}"
+    console.print(Text(about + likely, style="dim"))
 
 
 def _likely(hits: Hits) -> str:
