@@ -140,6 +140,12 @@ class MemoryConfig(BaseSettings):
             an LLM of bruno-core, or the path of a ``tokenizer.json``. It has to be fast. Without it
             they are estimated so that no current model counts more: for English, one and a half
             times as many as there are.
+        extract: extract facts and preferences of users from what they say, in the background:
+            "off", by "patterns" (English), or by the memory's model ("llm"). Turns that were
+            stored before this was set are left to ``memory.facts.extract``.
+        extract_pause: a model is asked so many seconds after the last turn of a conversation, or
+            as soon as 20 turns wait.
+        extract_timeout: how long a model may take for one answer, in seconds.
     """
 
     # A refused value may be a password.
@@ -182,6 +188,9 @@ class MemoryConfig(BaseSettings):
     count_tokens: Annotated[GivenCounter | None, PlainValidator(_counts)] = Field(
         default=None, exclude=True, repr=False
     )
+    extract: Literal["off", "patterns", "llm"] = "off"
+    extract_pause: float = Field(default=10.0, ge=0, le=86_400)
+    extract_timeout: float = Field(default=60.0, gt=0, le=86_400)
 
     @model_validator(mode="before")
     @classmethod

@@ -107,15 +107,15 @@ class LLMFailed(_MemoryVecError):
     """A language model gave no answer that can be used. Nothing was written.
 
     Attributes:
-        reason: "error" (it raised, or its answer has another form), "timeout", "empty", or
-            "refused".
+        reason: "error" (it raised), "timeout", "empty", "refused", or "malformed" (its answer has
+            another form than it was asked for).
         seconds: how long it was waited for.
         cost: what was spent all the same, as in :class:`bruno_memory_vec.llm.Answer`.
     """
 
     def __init__(
         self,
-        reason: Literal["error", "timeout", "empty", "refused"],
+        reason: Literal["error", "timeout", "empty", "refused", "malformed"],
         problem: str,
         *,
         seconds: float = 0.0,

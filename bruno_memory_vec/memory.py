@@ -53,6 +53,8 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE, ORIGINS, micros
+from bruno_memory_vec.knowledge.extraction.background import BackgroundExtraction
+from bruno_memory_vec.knowledge.extraction.facts import FactManager
 from bruno_memory_vec.knowledge.kinds.conversational import ConversationalMemory
 from bruno_memory_vec.knowledge.kinds.episodic import EpisodicMemory
 from bruno_memory_vec.knowledge.kinds.procedural import ProceduralMemory
@@ -176,6 +178,7 @@ class VectorMemory(MemoryInterface):
         self._throttle = Throttle()
         self._llm = llm
         self._context_recall = ContextRecall(config, self._profile, self._events)
+        self._extraction = BackgroundExtraction(self._lazy, llm)
         self._shared = _Shared()
         self._compression_locks = CompressionLocks()
         self._compressing = BackgroundCompression(
@@ -219,6 +222,7 @@ class VectorMemory(MemoryInterface):
             StoreError, EngineError: see :class:`bruno_memory_vec.errors`.
         """
         await self._lazy.get()
+        self._extraction.opened()
         return self
 
     async def close(self) -> None:
@@ -228,6 +232,7 @@ class VectorMemory(MemoryInterface):
         """
         if self._caller.user_id is None:
             await self._compressing.stop()
+            await self._extraction.close()
             await self._lazy.close()
 
     async def __aenter__(self) -> VectorMemory:
@@ -243,10 +248,16 @@ class VectorMemory(MemoryInterface):
 
     async def health(self) -> dict[str, Any]:
         """The state of each engine; "status" is "ok", or "degraded" with the "problems" named."""
-        about = {"profile": self._profile.name, "maintenance": self._shared.maintained}
+        about: dict[str, Any] = {
+            "profile": self._profile.name,
+            "maintenance": self._shared.maintained,
+        }
         failed = self._context_recall.problem
         problems = {} if failed is None else {"recall into a context": failed}
         problems.update(self._compressing.problems)
+        problems.update(self._extraction.problems)
+        if self._extraction.active(self.config):
+            about["extraction"] = self._extraction.health(self.config)
         report = await health_of(await self._lazy.get(checked=False), about, problems)
         # The figures count all users' rows, so a view gets only the status.
         return report if self._caller.user_id is None else {"status": report["status"]}
@@ -412,6 +423,7 @@ class VectorMemory(MemoryInterface):
             if user is not None:
                 await owners.leave(place.conversation_id, user)
             raise
+        await self._extraction.stored(await self._lazy.get(), rows)
 
     async def store_memory(
         self, memory_entry: MemoryEntry, *, origin: Origin | None = None
@@ -1355,6 +1367,13 @@ class VectorMemory(MemoryInterface):
         """How much a user has: total_messages, conversations, memories, and since when."""
         user = self._caller.acting_for_named(user_id)
         return await (await self._conversations()).statistics(user)
+
+    # What is known of users
+
+    @property
+    def facts(self) -> FactManager:
+        """Facts and preferences of users: extracted from what they say, or added by hand."""
+        return FactManager(self._handle, self._extraction)
 
     # The older guide's names, which MemoryBackendRegistry asks for and ContextManager calls
 

@@ -77,6 +77,8 @@ class ConversationNote:
         ended_at: when it was ended. It goes on where something is stored in it later.
         archived_at: since when it is archived; the same time is in its rows that were archived
             with it.
+        extracted_turns: facts were extracted in the background from the turns below this one;
+            None where that has not begun.
     """
 
     conversation_id: str
@@ -88,6 +90,7 @@ class ConversationNote:
     forked_at: int | None = None
     ended_at: datetime | None = None
     archived_at: datetime | None = None
+    extracted_turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ class Store:
     #: Stops a running re-embedding, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
+    #: Held while a note of a conversation is read and saved anew (:func:`.notes.change_note`).
+    notes_lock: LoopLock = field(default_factory=LoopLock)
 
     def check(self) -> None:
         """Refuse to use a store whose folder, process or event loop is another one now.
