@@ -85,6 +85,8 @@ async def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
                 data, embedders, arguments.count, arguments.strategy, arguments.profile, _say
             )
         )
+        if arguments.json:
+            results.write(report, arguments.json)  # so that a broken-off run is not for nothing
     if arguments.speed:
         report["speed"] = await measuring.speed(
             sources[0], embedders[0], arguments.strategy, _SPEED_BUDGET

@@ -24,9 +24,6 @@ from bruno_memory_vec import load_profile
 from bruno_memory_vec.embedders import Embedder
 from bruno_memory_vec.rankers import Profile
 
-# Whether a strategy is asked within the last talk; the others in a new conversation alone.
-_WHERE = {"hybrid": (False, True), "sliding_window": (True,)}
-
 Say = Callable[[str], None]
 
 
@@ -92,7 +89,7 @@ async def evidence(
         plain = TopK(system.memory, ranked, "plain top-k")
         for name in counts:
             for strategy in strategies:
-                for within in _WHERE.get(strategy, (False,)):
+                for within in _where(strategy, questions):
                     way = Built(system.memory, data, strategy, ranked, within=within)
                     await run(way, COUNTS[name], first.fingerprint.name)
             await run(plain, COUNTS[name], first.fingerprint.name)
@@ -111,6 +108,14 @@ async def evidence(
             str(depth): round(float(mean), 4) for depth, mean in zip(DEPTHS, means, strict=True)
         },
     }
+
+
+def _where(strategy: str, questions: Sequence[Asked]) -> tuple[bool, ...]:
+    """Whether a strategy is asked in a new conversation, within the last talk, or both."""
+    if strategy == "sliding_window":
+        return (True,)
+    amid = any(one.until is not None for one in questions)
+    return (False, True) if strategy == "hybrid" and amid else (False,)
 
 
 async def speed(

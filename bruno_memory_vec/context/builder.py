@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bruno_core.models.message import Message, MessageRole
@@ -227,7 +228,7 @@ class _Builder:
                 packing.leave_out(one, "below the score")
                 continue
             found.append(one)
-        return found
+        return sorted(found, key=attrgetter("worth"), reverse=True)
 
     def _neighbours(self) -> int:
         return self._request.budget // _TOKENS_A_NEIGHBOUR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,11 @@ from bruno_memory_vec.rows.models import Row, to_message, utc
 
 #: The category of a memory that sums up messages.
 SUMMARY = "summary"
+# Per token, a long text holds less of what answers. Beyond so many words, a score counts less by
+# the text's length to this power: on RealMem and LifeBench more of the evidence fits (.02 at 2,000
+# tokens), and of chats with short turns as much as without it.
+_SHORT_WORDS = 50
+_LENGTH_POWER = 0.3
 _RESULTS = (MessageRole.TOOL.value, MessageRole.FUNCTION.value)
 
 
@@ -68,6 +74,12 @@ class Found:
         if self.conversation_id is None or self.turn is None:
             return None
         return self.conversation_id, self.turn
+
+    @property
+    def worth(self) -> float:
+        """The score, less where much text is shown for it; 0 of what was not recalled."""
+        length = max(1.0, len(self.text.split()) / _SHORT_WORDS)
+        return (self.score or 0.0) / math.pow(length, _LENGTH_POWER)
 
     def told_whole(self) -> Found:
         """The same with its whole text in place of the passage."""

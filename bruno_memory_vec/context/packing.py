@@ -147,7 +147,7 @@ class Packing:
             head = f"{date} {head}"
         heading = 0
         if not any(one.section == section and one.group == group for one in self._quoted):
-            heading = self._count(_HEADINGS.get(section) or f"{date}:") + 1
+            heading = self._count(f"{_HEADINGS.get(section) or f'{date}:'}\n")
         room -= heading
         if room <= 0:
             return 0
@@ -157,7 +157,7 @@ class Packing:
         mark = f"[m{len(self._quoted) + 1}] "
 
         def cost(text: str) -> int:
-            return self._count(mark + text) + 1
+            return self._count(f"{mark}{text}\n")
 
         text, whole = line.whole, found.whole and not line.was_cut
         if cost(text) > room:
