@@ -62,6 +62,7 @@ from bruno_memory_vec.writing.commit import (
     rewritten,
     wanted_turns,
 )
+from bruno_memory_vec.writing.facts import EXTRACTED, facts_along
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
@@ -411,8 +412,8 @@ class Writer:
 
         ``seqs``: only rows with one of these ``seq``: not one that was changed since.
 
-        Summaries that are made of one of them go with it, see :mod:`.summaries`; they are not
-        counted.
+        Summaries that are made of one of them go with it (:mod:`.summaries`), and facts that
+        nothing else says (:mod:`.facts`); they are not counted.
         """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
@@ -433,6 +434,7 @@ class Writer:
             self._lease.check()
             found = await self._rows.read(scope, where, GOING_COLUMNS, seqs=seqs)
             await self._let_summaries_go(found)
+            await self._let_facts_go(found)
             gone = await self._remove(scope, where, _deletion_of(found, scope, where), seqs)
         if len(gone):
             self._afterwards()
@@ -452,19 +454,22 @@ class Writer:
         return gone
 
     async def _texts_change(self, latest: Mapping[Key, Row], stored: Mapping[Key, Stored]) -> bool:
-        """Delete the summaries of archived rows that are about to be stored with another text.
+        """Delete what was made of the texts of rows that are about to be stored with another text.
 
-        Returns whether there were any; then the rows have another ``seq``, and are not archived.
+        That are facts, and of archived rows summaries. Returns whether there were summaries; then
+        the rows have another ``seq``, and are not archived.
         """
-        changed = [
-            row.seq
-            for key, row in stored.items()
-            if row.kept.get("archived_at") is not None and row.content != latest[key]["content"]
-        ]
+        changed = [row for key, row in stored.items() if row.content != latest[key]["content"]]
         if not changed:
             return False
-        found = await self._rows.read(EVERYONE, RowFilter(), GOING_COLUMNS, seqs=changed)
-        return await self._let_summaries_go(found, stay=True)
+        seqs = [row.seq for row in changed]
+        found = await self._rows.read(EVERYONE, RowFilter(), GOING_COLUMNS, seqs=seqs)
+        await self._let_facts_go(found)
+        archived = [row.seq for row in changed if row.kept.get("archived_at") is not None]
+        if not archived:
+            return False
+        here = pc.is_in(found.column("seq"), pa.array(archived, pa.int64()))
+        return await self._let_summaries_go(found.filter(here), stay=True)
 
     async def _let_summaries_go(self, found: pa.Table, *, stay: bool = False) -> bool:
         """Delete the summaries of rows that are to go; returns whether there were any.
@@ -493,6 +498,24 @@ class Writer:
             change = _deletion_of(going, EVERYONE, summaries)
             await self._remove(EVERYONE, summaries, change, along.seqs)
         return True
+
+    async def _let_facts_go(self, found: pa.Table) -> None:
+        """Delete the facts that only rows say which are to go, before they go.
+
+        Args:
+            found: the rows, with ``GOING_COLUMNS``.
+        """
+        along = await facts_along(self._rows, found)
+        if (along.seqs or along.changed) and self._uncertain:
+            await self._follow()
+        if along.changed:
+            await self._rewrite_here(
+                EVERYONE, EXTRACTED, lambda row: along.changed[row["seq"]], list(along.changed)
+            )
+        if along.seqs:
+            going = await self._rows.read(EVERYONE, EXTRACTED, GOING_COLUMNS, seqs=along.seqs)
+            change = _deletion_of(going, EVERYONE, EXTRACTED)
+            await self._remove(EVERYONE, EXTRACTED, change, along.seqs)
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""
