@@ -1214,7 +1214,7 @@ class VectorMemory(MemoryInterface):
 
         A block of turns gets one summary, which is a memory of the category "summary" with the ids
         of the turns in ``metadata.related_memories``. The turns are archived after it is stored:
-        recall and contexts show the summary then, :meth:`read_turns` and
+        recall and built contexts show the summary then, :meth:`read_turns` and
         ``recall(include_archived=True)`` the turns, too, and :meth:`restore` undoes it.
 
         Args:

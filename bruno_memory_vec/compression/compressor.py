@@ -30,6 +30,8 @@ from bruno_memory_vec.compression.rarity import Rarity, Terms, rarity_of
 from bruno_memory_vec.compression.reading import (
     Place,
     digest_of,
+    digest_of_summaries,
+    in_order,
     outlines,
     sources_of,
     whole_turns,
@@ -76,6 +78,8 @@ _log = get_logger(__name__)
 
 # So many blocks are given to a model at the same time.
 _AT_ONCE = 4
+# So many turns are read at once.
+_TURNS_AT_ONCE = 2000
 # A prompt quotes at most so many times the tokens of a block of the policy.
 _PROMPT = 2
 # Made without a model, a summary is as sure as its source.
@@ -114,6 +118,7 @@ class _Run:
     after: int = 0
     kept: KeptEvidence = field(default_factory=KeptEvidence)
     failures: list[CompressionFailure] = field(default_factory=list)
+    too_short: int = 0
 
     def failed(self, place: str | None, what: str, problem: str) -> None:
         self.failures.append(CompressionFailure(place, what, problem))
@@ -127,6 +132,7 @@ class _Run:
             tokens_before=self.before,
             tokens_after=self.after,
             failures=tuple(self.failures),
+            too_short=self.too_short,
             kept=self.kept,
             cost=self.summariser.cost,
             seconds=time.perf_counter() - self.began,
@@ -182,7 +188,8 @@ class Compressor:
         plan = await planned(store, scope, policy, run.now)
         if dry_run:
             for one in plan:
-                await self._outline(run, one.place, one.groups)
+                for part in _parts(one.groups, _TURNS_AT_ONCE):
+                    await self._outline(run, one.place, part)
             return run.report(dry_run=True)
         for one in plan:
             async with self._locks.of(one.place):
@@ -203,39 +210,44 @@ class Compressor:
             run.failed(place[1], "the conversation", error.message)
 
     async def _conversation(self, run: _Run, place: Place, why: str) -> None:
-        await self._finish(run, place)
-        scope = Scope.user(place[0]).within(place[1])
         # Read again: another run may have been at it while this one waited for the lock.
-        said = (await outlines(run.store.rows, scope)).get(place, [])
+        said = await self._finish(run, place, await self._said(run, place))
         groups = may_be_compressed(said, run.policy, run.now)
         if sum(map(len, groups)) >= run.policy.min_turns:
             await self._blocks(run, place, groups, why)
         if run.policy.sessions:
             await self._session(run, place)
 
+    async def _said(self, run: _Run, place: Place) -> list[Turn]:
+        scope = Scope.user(place[0]).within(place[1])
+        return (await outlines(run.store.rows, scope)).get(place, [])
+
     async def _blocks(
         self, run: _Run, place: Place, groups: Sequence[Sequence[Turn]], why: str
     ) -> None:
-        whole = await self._whole(run, place, groups)
-        tokens = sum(turn.tokens for group in whole for turn in group)
-        if tokens < run.policy.min_tokens:
-            return
-        turns = [turn for group in whole for turn in group]
-        self._handle.events.compression_triggered(*place, why=why, turns=len(turns), tokens=tokens)
-        rarity = await asyncio.to_thread(
-            rarity_of,
-            [turn.content for turn in turns],
-            run.terms,
-            run.store.lexical,
-            Scope.user(place[0]),
-        )
-        cut = blocks(whole, run.policy)
-        step = _AT_ONCE if run.summariser.asks else 1
-        for start in range(0, len(cut), step):
-            part = cut[start : start + step]
-            made = await asyncio.gather(*(self._summary_of(run, one, rarity) for one in part))
-            for block, summary in zip(part, made, strict=True):
-                await self._store_block(run, place, block, summary, rarity)
+        for part in _parts(groups, _TURNS_AT_ONCE):
+            whole = await self._whole(run, place, part)
+            turns = [turn for group in whole for turn in group]
+            tokens = sum(turn.tokens for turn in turns)
+            if not turns or tokens < run.policy.min_tokens:
+                return
+            self._handle.events.compression_triggered(
+                *place, why=why, turns=len(turns), tokens=tokens
+            )
+            rarity = await asyncio.to_thread(
+                rarity_of,
+                [turn.content for turn in turns],
+                run.terms,
+                run.store.lexical,
+                Scope.user(place[0]),
+            )
+            cut = blocks(whole, run.policy)
+            step = _AT_ONCE if run.summariser.asks else 1
+            for start in range(0, len(cut), step):
+                some = cut[start : start + step]
+                made = await asyncio.gather(*(self._summary_of(run, one, rarity) for one in some))
+                for block, summary in zip(some, made, strict=True):
+                    await self._store_block(run, place, block, summary, rarity)
 
     async def _whole(
         self, run: _Run, place: Place, groups: Sequence[Sequence[Turn]]
@@ -269,7 +281,10 @@ class Compressor:
         first, last = block[0].turn, block[-1].turn
         what = f"turns {first} to {last}"
         if not made.text:
-            run.failed(place[1], what, made.why or "nothing of it can be told in fewer tokens")
+            if made.method == "llm":
+                run.failed(place[1], what, made.why or "the model gave no summary")
+            else:
+                run.too_short += len(block)
             return
         stamp = micros(datetime.now(timezone.utc))
         id_ = summary_id(place[0], "block", place[1], first, last)
@@ -321,40 +336,68 @@ class Compressor:
             )
         )
 
-    async def _finish(self, run: _Run, place: Place) -> None:
-        """What a process has left that ended between two steps, or that was changed since."""
+    async def _finish(self, run: _Run, place: Place, said: list[Turn]) -> list[Turn]:
+        """End what a process has left that was killed between two steps.
+
+        Args:
+            run: this run.
+            place: the conversation.
+            said: its messages.
+
+        Returns:
+            Its messages as they are then.
+        """
         summaries = await stored_summaries(run.store.rows, {place[0]}, place[1])
-        kept: list[Summary] = []
-        gone: list[str] = []
-        found = sorted(
-            (one for one in summaries if one.level == "block"),
-            key=lambda one: (one.from_turn or 0, -(one.to_turn or 0), one.id),
-        )
-        for one in found:
-            sources = await sources_of(run.store.rows, place, one.sources)
-            same = digest_of((turn.id, turn.content) for turn in sources) == one.digest
-            twice = any(one.sources & other.sources for other in kept)
-            if not same or twice or one.archived_at is None:
+        open_ = {turn.id for turn in said if not turn.archived and not turn.pinned}
+        known = {turn.id for turn in said}
+        halfway, gone, covered = list[Summary](), list[str](), set[str]()
+        for one in sorted((one for one in summaries if one.level == "block"), key=_widest_first):
+            if one.sources & covered or not one.sources <= known:
+                # Two processes have compressed at once, or a source was deleted meanwhile.
                 gone.append(one.id)
                 continue
-            kept.append(one)
-            open_ = [turn.seq for turn in sources if not turn.archived and not turn.pinned]
-            if open_:
-                stamp = one.archived_at
-                archived = await run.writer.rewrite(
-                    Scope.user(place[0]).within(place[1]),
-                    RowFilter(kinds=(MESSAGE,)),
-                    lambda row, stamp=stamp: _archived(row, stamp),  # type: ignore[misc]
-                    seqs=open_,
-                )
-                run.turns += len(archived)
-                run.places.add(place)
-        await self._remove(run, place[0], gone)
+            if one.sources & open_:
+                sources = await sources_of(run.store.rows, place, one.sources)
+                if digest_of((turn.id, turn.content) for turn in sources) != one.digest:
+                    gone.append(one.id)
+                    continue
+                halfway.append(one)
+            covered |= one.sources
+        if gone:
+            await self._remove(run, place[0], gone)
+            # Turns that two summaries stood for were archived for either of them.
+            said = await self._said(run, place)
+            open_ = {turn.id for turn in said if not turn.archived and not turn.pinned}
+            halfway = [
+                one
+                for one in summaries
+                if one.level == "block" and one.id not in gone and one.sources & open_
+            ]
+        for one in halfway:
+            await self._archive(run, place, [t for t in said if t.id in one.sources], one)
+        return await self._said(run, place) if halfway else said
+
+    async def _archive(
+        self, run: _Run, place: Place, turns: Sequence[Turn], summary: Summary
+    ) -> None:
+        """Archive what is left of the turns of a stored summary."""
+        stamp = summary.archived_at
+        if stamp is None:
+            return
+        archived = await run.writer.rewrite(
+            Scope.user(place[0]).within(place[1]),
+            RowFilter(kinds=(MESSAGE,)),
+            lambda row: _archived(row, stamp),
+            seqs=[turn.seq for turn in turns],
+        )
+        if archived:
+            run.turns += len(archived)
+            run.places.add(place)
 
     async def _session(self, run: _Run, place: Place) -> None:
         """The summary of a conversation, made of those of its blocks, where they have changed."""
         summaries = await stored_summaries(run.store.rows, {place[0]}, place[1])
-        parts = _in_order(one for one in summaries if one.level == "block")
+        parts = in_order(one for one in summaries if one.level == "block")
         if len(parts) < 2:
             return
         id_ = summary_id(place[0], "session", place[1])
@@ -367,7 +410,7 @@ class Compressor:
         try:
             summaries = await stored_summaries(run.store.rows, {user})
             whole = {one.conversation_id for one in summaries if one.level == "session"}
-            parts = _in_order(
+            parts = in_order(
                 one
                 for one in summaries
                 if one.level == "session"
@@ -394,7 +437,7 @@ class Compressor:
         period: Span | None = None,
     ) -> None:
         """Make a summary of summaries, unless the stored one was made of the same."""
-        digest = digest_of((one.id, one.content) for one in parts)
+        digest = digest_of_summaries(parts)
         if any(one.id == str(id_) and one.digest == digest for one in stored):
             return
         tokens = sum(self._count(one.content) for one in parts)
@@ -413,7 +456,8 @@ class Compressor:
         made = await run.summariser.make(Asked(level, said, lines, days, tokens), rarity)
         what = f"the summary of the {level}"
         if not made.text:
-            run.failed(where[1], what, made.why or "nothing of it can be told in fewer tokens")
+            if made.method == "llm":
+                run.failed(where[1], what, made.why or "the model gave no summary")
             return
         entry = self._entry(
             level,
@@ -626,8 +670,21 @@ def _archived(row: Row, stamp: int) -> Row | None:
     return {"archived_at": stamp}
 
 
-def _in_order(summaries: Any) -> list[Summary]:
-    return sorted(summaries, key=lambda one: (one.created_at, one.from_turn or 0, one.id))
+def _parts(groups: Sequence[Sequence[Turn]], most: int) -> list[list[Sequence[Turn]]]:
+    """Groups in parts of about ``most`` turns, so that not all of a long history is in memory."""
+    parts: list[list[Sequence[Turn]]] = [[]]
+    size = 0
+    for group in groups:
+        if size >= most:
+            parts.append([])
+            size = 0
+        parts[-1].append(group)
+        size += len(group)
+    return parts
+
+
+def _widest_first(one: Summary) -> tuple[int, int, str]:
+    return one.from_turn or 0, -(one.to_turn or 0), one.id
 
 
 def _with_parts(every: Sequence[Summary], first: Sequence[Summary]) -> list[Summary]:

@@ -10,7 +10,9 @@ sentence is to what its block is about, and how near to what has been chosen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,29 +63,34 @@ def chosen_sentences(
     taken: list[int] = []
     covered = set(_features(said, rarity)) if said else set[str]()
     room = float(budget)
-    open_ = {place for place, cost in enumerate(costs) if features[place] and cost <= budget}
+    vectors = _vectors(sentences)
     repeats = np.zeros(len(sentences))
-    while open_ and (most is None or len(taken) < most):
-        gains = {
-            place: factor[place]
-            * (1.0 - _REPEATED * repeats[place])
-            * sum(weight for name, weight in features[place].items() if name not in covered)
-            / (costs[place] + _LEAST_TOKENS) ** _LENGTH
-            for place in open_
-        }
-        best = max(gains, key=lambda place: (gains[place], -place))
-        open_.discard(best)
-        if gains[best] <= 0:
-            break
-        if costs[best] > room:
+
+    def gain(place: int) -> float:
+        worth = sum(weight for name, weight in features[place].items() if name not in covered)
+        fresh = 1.0 - _REPEATED * float(repeats[place])
+        length = float(costs[place]) + _LEAST_TOKENS
+        return float(factor[place]) * fresh * worth / math.pow(length, _LENGTH)
+
+    # What a sentence is worth only falls while others are chosen, so one that is still worth more
+    # than the next one was is the best, and the rest need not be weighed again.
+    waiting = [(-gain(place), place) for place in range(len(sentences)) if costs[place] <= budget]
+    heapify(waiting)
+    while waiting and (most is None or len(taken) < most):
+        _, place = heappop(waiting)
+        worth = gain(place)
+        if worth <= 0 or costs[place] > room:
             continue
-        whole = [*taken, best]
-        if count(_text(sentences, whole)) > budget:
+        if waiting and worth < -waiting[0][0]:
+            heappush(waiting, (-worth, place))
             continue
-        taken = whole
-        room = budget - count(_text(sentences, taken))
-        covered.update(features[best])
-        repeats = np.maximum(repeats, _likeness(sentences, best))
+        whole = count(_text(sentences, [*taken, place]))
+        if whole > budget:
+            continue
+        taken.append(place)
+        room = budget - whole
+        covered.update(features[place])
+        repeats = np.maximum(repeats, _likeness(sentences, vectors, place))
     return [sentences[place] for place in sorted(taken)]
 
 
@@ -131,9 +138,10 @@ def _nearness(said: Sequence[Said]) -> NDArray[np.float64]:
     return near
 
 
-def _likeness(said: Sequence[Said], chosen: int) -> NDArray[np.float64]:
+def _likeness(
+    said: Sequence[Said], vectors: NDArray[np.float32] | None, chosen: int
+) -> NDArray[np.float64]:
     """0..1, how near each sentence is to a chosen one, by the vectors of other sources."""
-    vectors = _vectors(said)
     if vectors is None:
         return np.zeros(len(said))
     near: NDArray[np.float64] = np.clip(vectors @ vectors[chosen], 0.0, 1.0).astype(np.float64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bruno_memory_vec.compression.blocks import Turn, may_be_compressed
-from bruno_memory_vec.compression.reading import Place, outlines
+from bruno_memory_vec.compression.reading import Place, digest_of_summaries, outlines
 from bruno_memory_vec.compression_policy import CompressionPolicy
 from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.indexers.schema import micros
@@ -26,12 +26,10 @@ class Planned:
         place: its user and its id.
         groups: the turns that may be compressed, without texts, as of :func:`may_be_compressed`;
             none where they are too few.
-        halfway: whether a summary is stored whose turns are not all archived.
     """
 
     place: Place
     groups: Sequence[Sequence[Turn]]
-    halfway: bool
 
     @property
     def turns(self) -> int:
@@ -48,7 +46,7 @@ async def planned(
         return []
     users = {user for user, _ in said}
     summaries = await stored_summaries(store.rows, users, scope.conversation_id)
-    halfway = _halfway(said, summaries)
+    halfway = _halfway(said, summaries, policy)
     meant = await _meant(store, said, policy, now)
     found = []
     for place, turns in said.items():
@@ -56,22 +54,32 @@ async def planned(
         if sum(map(len, groups)) < policy.min_turns:
             groups = []
         if groups or place in halfway:
-            found.append(Planned(place, groups, place in halfway))
+            found.append(Planned(place, groups))
     return sorted(found, key=lambda one: said[one.place][0].at)
 
 
-def _halfway(said: Mapping[Place, Sequence[Turn]], summaries: Sequence[Summary]) -> set[Place]:
+def _halfway(
+    said: Mapping[Place, Sequence[Turn]], summaries: Sequence[Summary], policy: CompressionPolicy
+) -> set[Place]:
+    """The conversations in which a run has ended between two steps."""
     found: set[Place] = set()
-    sources: dict[Place, set[str]] = {}
+    parts: dict[Place, list[Summary]] = {}
+    whole: dict[Place, str] = {}
     for one in summaries:
-        if one.level == "block" and one.conversation_id is not None:
-            sources.setdefault((one.user_id, one.conversation_id), set()).update(one.sources)
-    for place, ids in sources.items():
-        turns = said.get(place, ())
-        left = {turn.id for turn in turns if turn.id in ids}
-        if left != ids or any(
-            turn.id in ids and not turn.archived and not turn.pinned for turn in turns
-        ):
+        if one.conversation_id is not None:
+            place = (one.user_id, one.conversation_id)
+            if one.level == "block":
+                parts.setdefault(place, []).append(one)
+            else:
+                whole[place] = one.digest
+    for place, some in parts.items():
+        ids = [id_ for one in some for id_ in one.sources]
+        turns = {turn.id: turn for turn in said.get(place, ())}
+        done = len(set(ids)) == len(ids) and all(
+            id_ in turns and (turns[id_].archived or turns[id_].pinned) for id_ in ids
+        )
+        outdated = len(some) > 1 and whole.get(place) != digest_of_summaries(some)
+        if not done or (policy.sessions and outdated):
             found.add(place)
     return found
 

@@ -17,6 +17,7 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.prompts.token_bound import Counter
 from bruno_memory_vec.rows.models import from_table
+from bruno_memory_vec.rows.summaries import Summary
 
 #: A conversation: its user and its id.
 Place = tuple[str, str]
@@ -76,6 +77,16 @@ def digest_of(sources: Iterable[tuple[str, str]]) -> str:
             data = part.encode("utf-8", "surrogatepass")
             hashed.update(len(data).to_bytes(8, "big") + data)
     return hashed.hexdigest()
+
+
+def in_order(summaries: Iterable[Summary]) -> list[Summary]:
+    """Summaries by their time, then by their turns."""
+    return sorted(summaries, key=lambda one: (one.created_at, one.from_turn or 0, one.id))
+
+
+def digest_of_summaries(summaries: Iterable[Summary]) -> str:
+    """The digest of a summary that is made of these."""
+    return digest_of((one.id, one.content) for one in in_order(summaries))
 
 
 def _in_order(turn: Turn) -> int:

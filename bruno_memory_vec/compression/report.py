@@ -133,6 +133,7 @@ class CompressionReport:
         tokens_before: of the turns that were archived.
         tokens_after: of the summaries of blocks that stand for them.
         failures: what was not compressed, and why.
+        too_short: how many turns stay, because nothing of them can be told in fewer tokens.
         kept: how much of the turns' evidence is in the summaries of their blocks.
         cost: what the model's cost tracker counted; None without one.
         seconds: how long it took.
@@ -145,6 +146,7 @@ class CompressionReport:
     tokens_before: int = 0
     tokens_after: int = 0
     failures: tuple[CompressionFailure, ...] = ()
+    too_short: int = 0
     kept: KeptEvidence = field(default_factory=KeptEvidence)
     cost: float | None = None
     seconds: float = 0.0
@@ -174,6 +176,7 @@ class CompressionReport:
             "tokens_before": self.tokens_before,
             "tokens_after": self.tokens_after,
             "ratio": round(self.ratio, 4),
+            "too_short": self.too_short,
             "kept": self.kept.to_dict(),
             "cost": self.cost,
             "seconds": round(self.seconds, 3),

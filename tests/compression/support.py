@@ -10,6 +10,7 @@ from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.writing.summaries import stored_summaries
 
 BEGIN = datetime(2024, 5, 6, 9, 0)
 PLACES = "Porto Lisbon Utrecht Krakow Tallinn Bergen Ghent Verona Split Bilbao".split()
@@ -63,3 +64,44 @@ async def recalled(memory: VectorMemory, user: str, **given: Any) -> list[tuple[
         hits = await memory.recall(question, user_id=user, k=10, **given)
         found += [(hit.id, hit.content) for hit in hits]
     return found
+
+
+async def check_whole(memory: VectorMemory, user: str, said: dict[str, list[Message]]) -> None:
+    """Every message is there, and each that is archived has a stored summary that stands for it.
+
+    Args:
+        memory: what holds them.
+        user: whose.
+        said: the messages of each conversation, in order.
+    """
+    store = await memory._handle.store()
+    scope = Scope.user(user)
+    for conversation, messages in said.items():
+        held = await memory.read_turns(conversation, limit=None)
+        found = [(one.message.id, one.message.content) for one in held]
+        assert found == [(one.id, one.content) for one in messages]
+    table = await store.rows.read(
+        scope, RowFilter(kinds=("message",)), ["id", "conversation_id", "archived_at"]
+    )
+    rows = table.set_column(2, "archived_at", table.column(2).cast("int64")).to_pylist()
+    blocks = [one for one in await stored_summaries(store.rows, {user}) if one.level == "block"]
+    for row in rows:
+        covering = [
+            one
+            for one in blocks
+            if row["id"] in one.sources and one.conversation_id == row["conversation_id"]
+        ]
+        if row["archived_at"] is not None:
+            assert row["archived_at"] in [one.archived_at for one in covering]
+
+
+async def check_each_once(memory: VectorMemory, user: str) -> None:
+    """No turn has two summaries of blocks."""
+    store = await memory._handle.store()
+    ids = [
+        id_
+        for one in await stored_summaries(store.rows, {user})
+        if one.level == "block"
+        for id_ in one.sources
+    ]
+    assert len(ids) == len(set(ids))
