@@ -117,8 +117,9 @@ class BackgroundCompression:
                 f"{first.problem} ({len(report.failures)} in all)",
                 fix="Nothing is lost. It is tried again with the next pass.",
             )
-        # What this pass has written itself needs no other one.
-        self._seen = await store.rows.last_seq()
+        # As it was before: what came meanwhile is looked at by the next pass, which finds nothing
+        # to do where that was this one's own.
+        self._seen = newest
 
     async def stop(self) -> None:
         """Begin no more, and end what is under way, within some seconds."""
