@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from bruno_memory_vec.rows.models import Row
     from bruno_memory_vec.store.store import Store
 
-# Hits are asked for as if each took so many tokens: fewer than most do, so that the budget is used.
-_TOKENS_A_HIT = 25
-_LEAST_HITS, _MOST_HITS = 20, 400
+# How many hits are asked for: as many as fit if their texts have the mean length of the user's, half
+# as many again, because the best are not the longest, and some more, as some are shown already. Each
+# takes some microseconds. Of long texts a passage is shown.
+_TOKENS_A_WORD, _TOKENS_OF_A_LINE = 1.35, 5
+_WORDS_OF_A_PASSAGE = 70
+_MORE_HITS, _FEW_HITS, _MOST_HITS = 1.3, 15, 600
+# After so many in a row that did not fit, the others are not tried.
+_TRIES = 12
 # Of the best hits of so many tokens of the budget each, the turn before is shown, too.
 _TOKENS_A_NEIGHBOUR = 700
 # Hits below this share of the best score say more about something else than about the question.
@@ -137,7 +142,7 @@ class _Builder:
         if strategy.recalled == "question":
             await self._recalled(packing, rows, question, len(turns), shown)
         elif strategy.recalled == "importance":
-            important = await rows.most_important(self._hits_wanted(packing) + len(turns))
+            important = await rows.most_important(self._hits_wanted(packing, rows) + len(turns))
             self._ranked(packing, important, {})
         if strategy.more_recent:
             self._recent(packing, together, packing.room)
@@ -179,8 +184,11 @@ class _Builder:
                 packing.leave_out(one, "budget")
             most -= taken
 
-    def _hits_wanted(self, packing: Packing) -> int:
-        return min(packing.room // _TOKENS_A_HIT + _LEAST_HITS, _MOST_HITS)
+    @staticmethod
+    def _hits_wanted(packing: Packing, rows: UsersRows) -> int:
+        words = min(rows.mean_words, _WORDS_OF_A_PASSAGE)
+        fitting = packing.room / (words * _TOKENS_A_WORD + _TOKENS_OF_A_LINE)
+        return min(int(fitting * _MORE_HITS) + _FEW_HITS, _MOST_HITS)
 
     async def _recalled(
         self,
@@ -200,7 +208,7 @@ class _Builder:
                 query=question.text,
                 scope=request.scope,
                 where=request.alive,
-                k=min(self._hits_wanted(packing) + turns, 1000),
+                k=min(self._hits_wanted(packing, rows) + turns, 1000),
                 profile=profile,
                 now=request.now,
                 seen=seen,
@@ -257,9 +265,11 @@ class _Builder:
         beside: dict[tuple[str, int], Found],
     ) -> None:
         """Quote what fits, the best first, each once."""
-        waiting: Found | None = None
-        any_quoted = False
+        any_quoted, missed = False, 0
         for number, one in enumerate(found):
+            if missed >= _TRIES:
+                packing.leave_out(one, "budget")
+                continue
             if packing.shows(one):
                 if not packing.shows_id(one) or one.source != "neighbour":
                     packing.leave_out(one, "duplicate")
@@ -273,8 +283,8 @@ class _Builder:
                 taken = packing.quote(one.told_whole(), most)
             taken = taken or packing.quote(one, cut=not any_quoted)
             any_quoted = any_quoted or bool(taken)
+            missed = 0 if taken else missed + 1
             if not taken:
-                waiting = waiting or one
                 packing.leave_out(one, "budget")
             elif number < self._neighbours() and one.place is not None:
                 neighbour = beside.get((one.place[0], one.place[1] - 1))

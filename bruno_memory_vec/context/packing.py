@@ -15,6 +15,7 @@ from bruno_memory_vec.conversations.window import TOKENS_A_MESSAGE
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.prompts.notes import (
     CHARACTERS_A_TOKEN,
+    LEAST_OF_A_LINE,
     Line,
     cited_block,
     speaker_label,
@@ -24,6 +25,8 @@ from bruno_memory_vec.prompts.token_bound import Counter
 # The headings of what is not told by its date.
 _HEADINGS = {"profile": "About the user:", "pinned": "Pinned:", "summary": "Summaries:"}
 _ORDER = (*_HEADINGS, "turns")
+# Under which heading a line stands: its section, and of turns the conversation and the date.
+_Heading = tuple[str, tuple[str | None, str]]
 _LAST = datetime.max.replace(tzinfo=timezone.utc) - timedelta(days=2)
 
 
@@ -81,6 +84,7 @@ class Packing:
         self._systems: list[tuple[Found, int]] = []
         self._recent: list[tuple[Found, int]] = []
         self._quoted: list[_Quoted] = []
+        self._headed: set[_Heading] = set()
         self._left_out: list[LeftOut] = []
         # By (kind, id), and by what is said: nothing is shown twice.
         self._ids: set[tuple[str, str]] = set()
@@ -146,10 +150,11 @@ class Packing:
         if section != "turns" and date:
             head = f"{date} {head}"
         heading = 0
-        if not any(one.section == section and one.group == group for one in self._quoted):
-            heading = self._count(f"{_HEADINGS.get(section) or f'{date}:'}\n")
+        if (section, group) not in self._headed:
+            heading = self._count(f"{_HEADINGS.get(section) or f'{date}:'}
+")
         room -= heading
-        if room <= 0:
+        if room < LEAST_OF_A_LINE:
             return 0
         line = Line.of(head, found.text, room * CHARACTERS_A_TOKEN)
         if line is None:
@@ -160,14 +165,16 @@ class Packing:
             return self._count(f"{mark}{text}\n")
 
         text, whole = line.whole, found.whole and not line.was_cut
-        if cost(text) > room:
+        taken = cost(text)
+        if taken > room:
             shorter = line.cut(lambda one: cost(one) <= room) if cut else None
             if shorter is None:
                 return 0
-            text, whole = shorter, False
-        taken = cost(text) + heading
+            text, whole, taken = shorter, False, cost(shorter)
+        taken += heading
         if not self._quoted:
             self.room -= self._frame
+        self._headed.add((section, group))
         self._quoted.append(
             _Quoted(found, section, group, text, text[len(head) + 1 : -1], taken, whole, heading)
         )
@@ -176,11 +183,12 @@ class Packing:
 
     def quote_all(self, several: Sequence[Found]) -> bool:
         """Quote some together, or none of them."""
-        room, before = self.room, list(self._quoted)
+        room, before, headed = self.room, list(self._quoted), set(self._headed)
         ids, texts = set(self._ids), set(self._texts)
         for found in several:
             if not self.quote(found):
-                self.room, self._quoted, self._ids, self._texts = room, before, ids, texts
+                self.room, self._quoted, self._headed = room, before, headed
+                self._ids, self._texts = ids, texts
                 return False
         return True
 
@@ -234,6 +242,8 @@ class Packing:
                     other.heading, other.tokens = one.heading, other.tokens + one.heading
                     self.room -= one.heading
                     break
+            else:
+                self._headed.discard((one.section, one.group))
         if not self._quoted:
             self.room += self._frame
 
@@ -262,7 +272,7 @@ class Packing:
 
     def _groups(self) -> Iterator[tuple[str, list[_Quoted]]]:
         """Headings and what stands below them: of turns the oldest first."""
-        groups: dict[tuple[str, tuple[str | None, str]], list[_Quoted]] = {}
+        groups: dict[_Heading, list[_Quoted]] = {}
         for one in self._quoted:
             groups.setdefault((one.section, one.group), []).append(one)
         for ones in groups.values():

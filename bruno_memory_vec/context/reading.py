@@ -22,6 +22,8 @@ from bruno_memory_vec.rows.models import Row, from_table
 
 _EVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SYSTEM = MessageRole.SYSTEM.value
+# As people chat.
+_WORDS = 20.0
 # More pinned rows, or summaries of one conversation, than a context has room for.
 _MOST = 200
 
@@ -49,6 +51,13 @@ class UsersRows:
         if held is not None and (load or held.holds(scope)):
             snapshot = await held.snapshot(scope, alive)
         return cls(rows, scope, alive, snapshot)
+
+    @property
+    def mean_words(self) -> float:
+        """How many words the user's rows have on average; a guess where they are not in memory."""
+        if self._snapshot is None or not len(self._snapshot):
+            return _WORDS
+        return float(self._snapshot.columns["words"].mean())
 
     async def turns(self, conversation_id: str, most: int) -> tuple[list[Found], list[Found]]:
         """System messages of a conversation, and its last ``most`` other messages, oldest first."""

@@ -58,8 +58,8 @@ _CUT = "…"
 _LEAST_OF_A_CUT_NOTE = 40
 #: Of a longer text only the beginning is read: hardly a text has more characters for one token.
 CHARACTERS_A_TOKEN = 6
-# Fewer tokens than these hold not even the date and who spoke.
-_LEAST_OF_A_LINE = 8
+#: Fewer tokens than these hold not even the date and who spoke.
+LEAST_OF_A_LINE = 8
 # A longer word, as a link or a sentence in a script without spaces, is cut within.
 _LONGEST_WORD = 24
 _WORD = re.compile(r"\S+")
@@ -107,7 +107,7 @@ def notes_block(notes: Iterable[Note], budget: int, count: Counter) -> tuple[str
         return count(line) + 1 <= room
 
     for place, note in enumerate(notes):
-        if room < _LEAST_OF_A_LINE:
+        if room < LEAST_OF_A_LINE:
             break
         line = Line.of_note(note, room * CHARACTERS_A_TOKEN)
         if line is None:
