@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
@@ -667,6 +668,7 @@ class VectorMemory(MemoryInterface):
             now=here,
             until=None if until is None else checks.moment("until", until),
             stored=stored,
+            about=partial(self.users.profile_lines, scope.user_id),
         )
         built = await build(await self._lazy.get(), request)
         self._events.context_updated(

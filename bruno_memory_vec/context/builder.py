@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from operator import attrgetter
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from bruno_memory_vec.rows.models import Row
     from bruno_memory_vec.store.store import Store
 
-# How many hits are asked for: as many as fit if their texts have the mean length of the user's, half
-# as many again, because the best are not the longest, and some more, as some are shown already. Each
-# takes some microseconds. Of long texts a passage is shown.
+# How many hits are asked for: as many as fit if their texts have the mean length of the user's, some
+# more because the best are not the longest, and a few that are shown already. Each takes some
+# microseconds. Of long texts a passage is shown.
 _TOKENS_A_WORD, _TOKENS_OF_A_LINE = 1.35, 5
 _WORDS_OF_A_PASSAGE = 70
 _MORE_HITS, _FEW_HITS, _MOST_HITS = 1.3, 15, 600
@@ -66,6 +67,8 @@ class ContextRequest:
         now: the time that ages and expiry refer to (timezone-aware).
         until: only rows created before this time.
         stored: whether the question has an id of its own, which its row may have.
+        about: reads what is known of the user, as lines such as ``- prefers, drink: "tea"`` in
+            which what was stored is quoted.
     """
 
     question: Message
@@ -78,6 +81,7 @@ class ContextRequest:
     now: datetime
     until: datetime | None = None
     stored: bool = False
+    about: Callable[[], Awaitable[Sequence[str]]] | None = None
 
     @property
     def alive(self) -> RowFilter:
@@ -130,20 +134,25 @@ class _Builder:
             packing.leave_out(found, "tool pair incomplete")
         self._recent(packing, together, share(strategy.recent), newest=share(0.5))
         shown = {found.id for found in turns if packing.shows_id(found)}
-        if strategy.about:
-            user = await self._store.sessions.user(str(request.scope.user_id))
-            self._some(packing, about(user), share(strategy.about))
+        known, hits = await asyncio.gather(
+            self._about(), self._hits(packing, rows, question, shown)
+        )
+        self._some(packing, known, share(strategy.about))
         if strategy.pinned:
             self._some(packing, await rows.pinned(), share(strategy.pinned))
         if strategy.summaries and request.conversation_id is not None:
             summaries = await rows.summaries(request.conversation_id)
             oldest = _oldest_turn(packing, turns)
             self._some(packing, _covering(summaries, oldest), share(strategy.summaries))
-        if strategy.recalled == "question":
-            await self._recalled(packing, rows, question, len(turns), shown)
+        recalled: list[Found] = []
+        if hits is not None:
+            self._confidence = hits.confidence
+            recalled = self._near_the_best(packing, hits)
         elif strategy.recalled == "importance":
-            important = await rows.most_important(self._hits_wanted(packing, rows) + len(turns))
-            self._ranked(packing, important, {})
+            recalled = await rows.most_important(self._hits_wanted(packing, rows) + len(turns))
+        beside = await rows.at(self._beside(recalled))
+        by_place = {one.place: one for one in beside if one.place is not None}
+        self._ranked(packing, recalled, by_place)
         if strategy.more_recent:
             self._recent(packing, together, packing.room)
         for unit in together:
@@ -190,36 +199,39 @@ class _Builder:
         fitting = packing.room / (words * _TOKENS_A_WORD + _TOKENS_OF_A_LINE)
         return min(int(fitting * _MORE_HITS) + _FEW_HITS, _MOST_HITS)
 
-    async def _recalled(
+    async def _about(self) -> list[Found]:
+        """What is known of the user, where the strategy shows that."""
+        if not self._strategy.about or self._request.about is None:
+            return []
+        return about(await self._request.about())
+
+    async def _hits(
         self,
         packing: Packing,
         rows: UsersRows,
         question: Found,
-        turns: int,
         shown: set[str | None],
-    ) -> None:
+    ) -> Hits | None:
+        """What the question recalls, where the strategy shows that."""
         request = self._request
+        if self._strategy.recalled != "question":
+            return None
         seen = frozenset(one for one in {*shown, question.id} if one is not None)
         profile = request.profile
         if self._strategy.profile is not None:
             profile = load_profile(self._strategy.profile)
-        hits = await self._store.retriever.recall(
+        return await self._store.retriever.recall(
             RecallRequest(
                 query=question.text,
                 scope=request.scope,
                 where=request.alive,
-                k=min(self._hits_wanted(packing, rows) + turns, 1000),
+                k=min(self._hits_wanted(packing, rows) + len(shown) + 1, _MOST_HITS),
                 profile=profile,
                 now=request.now,
                 seen=seen,
             ),
             count_use=False,
         )
-        self._confidence = hits.confidence
-        found = self._near_the_best(packing, hits)
-        beside = await rows.at(self._beside(found))
-        by_place = {one.place: one for one in beside if one.place is not None}
-        self._ranked(packing, found, by_place)
 
     def _near_the_best(self, packing: Packing, hits: Hits) -> list[Found]:
         """The hits that may be quoted, the best first."""

@@ -42,6 +42,7 @@ class Found:
         score: of the recall.
         full: the whole text, where ``text`` is a passage of it.
         message: the message itself, where it is one.
+        line: the line of the block that shows it, where that is made already, without its mark.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class Found:
     score: float | None = None
     full: str | None = None
     message: Message | None = None
+    line: str | None = None
 
     @property
     def is_result(self) -> bool:

@@ -156,27 +156,37 @@ class Packing:
         room -= heading
         if room < LEAST_OF_A_LINE:
             return 0
-        line = Line.of(head, found.text, room * CHARACTERS_A_TOKEN)
-        if line is None:
-            return 0
         mark = f"[m{len(self._quoted) + 1}] "
 
         def cost(text: str) -> int:
             return self._count(f"{mark}{text}\n")
 
-        text, whole = line.whole, found.whole and not line.was_cut
-        taken = cost(text)
-        if taken > room:
-            shorter = line.cut(lambda one: cost(one) <= room) if cut else None
-            if shorter is None:
+        text, whole = found.line, found.whole
+        if text is None:
+            line = Line.of(head, found.text, room * CHARACTERS_A_TOKEN)
+            if line is None:
                 return 0
-            text, whole, taken = shorter, False, cost(shorter)
+            text, whole = line.whole, whole and not line.was_cut
+            if cut and cost(text) > room:
+                text, whole = line.cut(lambda one: cost(one) <= room), False
+        taken = 0 if text is None else cost(text)
+        if text is None or taken > room:
+            return 0
         taken += heading
         if not self._quoted:
             self.room -= self._frame
         self._headed.add((section, group))
         self._quoted.append(
-            _Quoted(found, section, group, text, text[len(head) + 1 : -1], taken, whole, heading)
+            _Quoted(
+                found,
+                section,
+                group,
+                text,
+                found.text if found.line is not None else text[len(head) + 1 : -1],
+                taken,
+                whole,
+                heading,
+            )
         )
         self._take(found, taken)
         return taken

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-from bruno_core.models.context import UserContext
 from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.context.found import SUMMARY, Found, of_row
@@ -131,27 +129,15 @@ def _with(where: RowFilter, **changes: Any) -> RowFilter:
     return replace(where, **changes)
 
 
-def about(user: UserContext | None) -> list[Found]:
-    """What is known of a user, a line for each of name, profile and preferences."""
-    if user is None:
-        return []
-    known: dict[str, Any] = {} if user.name is None else {"name": user.name}
-    known |= {**user.profile, **user.preferences}
-    return [
-        Found("profile", "user", None, text, str(name))
-        for name, value in known.items()
-        if (text := _as_text(value))
-    ]
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    if value is None or value == [] or value == {}:
-        return ""
-    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
-        return ", ".join(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+def about(lines: Iterable[str]) -> list[Found]:
+    """What is known of the user, from lines such as ``- prefers, drink: "tea"``, each quoted."""
+    found = []
+    for line in lines:
+        head, _, quoted = line.removeprefix("- ").partition('"')
+        text = quoted.removesuffix('"') or head
+        name = head.strip().rstrip(":")
+        found.append(Found("profile", "user", None, text, name, line=line.removeprefix("- ")))
+    return found
 
 
 def units(messages: Sequence[Found]) -> tuple[list[list[Found]], list[Found]]:
