@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from bruno_memory_vec.rows.models import Row
     from bruno_memory_vec.store.store import Store
 
-# How many hits are asked for: as many as fit if their texts have the mean length of the user's, some
-# more because the best are not the longest, and a few that are shown already. Each takes some
+# How many hits are asked for: as many as fit if their texts have the mean length of the user's,
+# some more because the best are not the longest, and a few that are shown already. Each takes some
 # microseconds. Of long texts a passage is shown.
 _TOKENS_A_WORD, _TOKENS_OF_A_LINE = 1.35, 5
 _WORDS_OF_A_PASSAGE = 70
@@ -244,7 +244,7 @@ class _Builder:
                 continue
             if HINT in one.text and is_notes(one.text):
                 continue
-            if hit.score < best * _LEAST_SHARE:
+            if hit.score <= 0 or hit.score < best * _LEAST_SHARE:
                 packing.leave_out(one, "below the score")
                 continue
             found.append(one)

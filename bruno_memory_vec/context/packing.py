@@ -151,8 +151,7 @@ class Packing:
             head = f"{date} {head}"
         heading = 0
         if (section, group) not in self._headed:
-            heading = self._count(f"{_HEADINGS.get(section) or f'{date}:'}
-")
+            heading = self._count(f"{_HEADINGS.get(section) or f'{date}:'}\n")
         room -= heading
         if room < LEAST_OF_A_LINE:
             return 0
