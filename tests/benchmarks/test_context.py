@@ -90,7 +90,7 @@ def talk(write_lines: Write) -> Path:
     for user, fact in (("ana", "The violin is in the attic."), ("ben", "My tractor needs oil.")):
         for number in range(40):
             at = f"2026-03-01T10:{number:02}:00Z"
-            filler = f"Today I walked {number} steps along the river with my {user} hat."
+            filler = "We walked along the river again, and the weather was as fine as ever."
             lines.append(turn(f"t{number}", user, fact if number == 7 else filler, at))
     lines.append(question("q1", "ana", "Where is the violin?", ["t7"]))
     lines.append(question("q2", "ben", "What does the tractor need?", ["t7"]))
@@ -102,6 +102,7 @@ def test_the_command_measures_every_way(
 ) -> None:
     out, drawn = tmp_path / "out.json", tmp_path / "out.svg"
     options = ["--embedder=hash", "--count=words", "--count=bound", f"--json={out}"]
+    options += ["--strategy=hybrid", "--strategy=sliding_window"]
     assert main([f"--data=talk={talk}", *options, f"--plot={drawn}"]) == 0
     report = json.loads(out.read_text())
     table = capsys.readouterr().out.strip()
@@ -117,6 +118,7 @@ def test_the_command_measures_every_way(
         assert found["build_context, hybrid", count]["500"] == (1, 0)
         assert found["plain top-k", count]["500"] == (1, 0)
     # The fact was said long before the last turns that fit.
+    assert found["build_context, sliding_window, within the talk", "words"]["500"] == (0, 0)
     assert found["last turns", "words"]["500"] == (0, 0)
     assert found["last turns", "words"]["4000"] == (1, 0)
     assert corpus["found"]["10"] == 1
@@ -128,3 +130,20 @@ def test_the_command_measures_every_way(
     assert main([f"--from={out}", f"--plot={again}"]) == 0
     assert capsys.readouterr().out.strip() == table == tables.markdown(report)
     assert again.read_bytes() == drawn.read_bytes()
+
+
+def test_a_compression_is_measured_before_and_after(talk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    options = ["--embedder=hash", "--no-evidence", "--no-speed", "--compressed=1"]
+    assert main([f"--data=talk={talk}", *options, f"--json={out}"]) == 0
+    report = json.loads(out.read_text())
+    found = report["compression"]
+    assert (found["turns"], found["questions"]) == (40, 1)
+    assert found["before"]["500"]["share"][0] == 1
+    assert report["corpora"] == []
+    for one in found["after"]:
+        assert one["turns"] == 40
+        assert one["ratio"] <= one["ratio_wanted"]
+        # The only sentence that is not like the others is in the summary, which recall finds.
+        assert one["budgets"]["2000"]["share"][0] == 1
+        assert one["budgets"]["2000"]["whole"] == 0
