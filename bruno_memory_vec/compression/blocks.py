@@ -21,7 +21,7 @@ _SYSTEM, _USER, _ASSISTANT = (
 )
 _SECOND = 1_000_000
 # A pause ends a block only where it has this share of the most turns; else it grows over it.
-_LEAST_OF_A_BLOCK = 4
+_LEAST_OF_A_BLOCK = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,11 @@ from bruno_memory_vec.rows.models import utc
 
 _LINE = re.compile(r"(?:(\d{4})-(\d\d)-(\d\d) )?(?:\(([^()]{1,40})\) )?(.+)")
 _LONGEST_NAME = 40
+_FIRST = re.compile(r"[^\W\d_]+")
+_POINTING_BACK = frozenset(
+    "it its he his him she her they their them this that these those and but so because".split()
+)
+_LONGEST_THOUGHT = 320
 _PARENTHESES = str.maketrans("()\n\r", "    ")
 
 
@@ -28,7 +33,7 @@ class Said:
     """One sentence of a source.
 
     Attributes:
-        text: the sentence.
+        text: the sentence, with those behind it that point back to it.
         speaker: a name or a role; None where nobody is known.
         role: the role of who spoke; None where it is a summary's.
         day: when.
@@ -55,8 +60,24 @@ def said_in(turns: Sequence[Turn]) -> list[Said]:
         day = utc(turn.at).date()
         found += [
             Said(text, name, turn.role, day, number, turn.importance, turn.vector)
-            for text in sentences(without_speaker(turn))
+            for text in _whole_thoughts(sentences(without_speaker(turn)))
         ]
+    return found
+
+
+def _whole_thoughts(parts: Sequence[str]) -> list[str]:
+    """Sentences; one that begins by pointing back stays with the one before it.
+
+    "It cost 386 euros" alone says nothing, or something wrong behind another sentence.
+    """
+    found: list[str] = []
+    for part in parts:
+        first = _FIRST.match(part)
+        back = first is not None and first[0].lower() in _POINTING_BACK
+        if found and back and len(found[-1]) + len(part) < _LONGEST_THOUGHT:
+            found[-1] += f" {part}"
+        else:
+            found.append(part)
     return found
 
 
@@ -83,7 +104,8 @@ def said_in_summary(content: str, day: date, source: int) -> list[Said]:
             continue
         if parts[1]:
             day = _day(parts[1], parts[2], parts[3]) or day
-        found += [Said(text, parts[4], None, day, source) for text in sentences(parts[5])]
+        texts = _whole_thoughts(sentences(parts[5]))
+        found += [Said(text, parts[4], None, day, source) for text in texts]
     return found
 
 

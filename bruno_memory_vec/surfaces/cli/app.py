@@ -11,6 +11,7 @@ import typer
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.surfaces.cli import (
+    compress,
     copy,
     demo,
     doctor,
@@ -83,6 +84,7 @@ for command in (
     doctor.doctor,
     maintain.maintain,
     snapshot.snapshot,
+    compress.compress,
     copy.copy,
     reembed.reembed,
 ):

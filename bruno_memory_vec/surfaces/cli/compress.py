@@ -1,0 +1,104 @@
+"""``compress``: summaries in place of older turns, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Sessions, Store, User
+from bruno_memory_vec.surfaces.cli.running import FAILED, Out, execute
+
+if TYPE_CHECKING:
+    from bruno_memory_vec import CompressionReport
+
+
+def compress(
+    conversation: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="CONVERSATION", help="Only this one.  [default: all]"),
+    ] = None,
+    store: Store = None,
+    sessions: Sessions = None,
+    user: User = None,
+    embedder: Embedder = None,
+    keep_newest: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="So many turns of each conversation stay.  [default: 20]"),
+    ] = None,
+    ratio: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Tokens of a summary, as a share of its turns'.  [default: 0.3]"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and store nothing.")] = False,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Undo it: delete the summaries, recall the turns.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Put summaries in place of older turns, which are archived and not lost.
+
+    The summaries are made of sentences of the turns; no model is asked. The setting compression
+    says what is compressed where no option does.
+    """
+    changed = {"keep_newest": keep_newest, "ratio": ratio}
+    given = {name: value for name, value in changed.items() if value is not None}
+    execute(
+        json,
+        lambda out: _compress(
+            out, conversation, store, sessions, user, embedder, given, dry_run, restore
+        ),
+    )
+
+
+async def _compress(
+    out: Out,
+    conversation: str | None,
+    store: str | None,
+    sessions: str | None,
+    user: str | None,
+    embedder: str | None,
+    given: dict[str, float],
+    dry_run: bool,
+    restore: bool,
+) -> int:
+    from bruno_memory_vec.access import ALL_USERS
+    from bruno_memory_vec.compression_policy import CompressionPolicy
+    from bruno_memory_vec.memory import open_memory
+    from bruno_memory_vec.surfaces.cli.opening import bars, choose_user, configuration, existing
+
+    config = configuration(store, embedder, sessions=sessions)
+    await existing(config)
+    chosen = config.compression or CompressionPolicy()
+    policy = CompressionPolicy.build(**{**chosen.model_dump(), **given, "background": False})
+    # Nothing else is to be done while it is open.
+    config = config.model_copy(update={"read_only": False, "compression": None})
+    with bars(out) as progress:
+        memory = await open_memory(config=config, progress=progress)
+    try:
+        if restore:
+            if user is None and conversation is None:
+                user = choose_user(await memory.list_users())
+            back = await memory.restore(conversation_id=conversation, user_id=user)
+            if out.as_json:
+                out.result({"turns": back.turns, "summaries": back.summaries})
+            else:
+                out.console.print(f"{back.turns} turns are back, {back.summaries} summaries gone")
+            return 0
+        whose = ALL_USERS if user is None and conversation is None else user
+        report = await memory.compress(
+            whose, conversation_id=conversation, policy=policy, dry_run=dry_run
+        )
+    finally:
+        await memory.close()
+    _report(out, report)
+    return 0 if report.ok else FAILED
+
+
+def _report(out: Out, report: CompressionReport) -> None:
+    from bruno_memory_vec.prompts.hidden_characters import marked
+
+    if out.as_json:
+        out.result(report.to_dict())
+        return
+    out.console.print(marked(str(report)), soft_wrap=True, highlight=False, markup=False)
