@@ -87,7 +87,9 @@ class ContextRequest:
     def alive(self) -> RowFilter:
         """The rows that may be shown."""
         at = self.now.astimezone(timezone.utc)
-        return RowFilter(alive_at=at, unarchived_at=at, until=self.until)
+        # What is archived now was not at an earlier `now`; it is seen only by an earlier `as_of`.
+        archived = at if self.until is not None else max(at, datetime.now(timezone.utc))
+        return RowFilter(alive_at=at, unarchived_at=archived, until=self.until)
 
 
 async def build(store: Store, request: ContextRequest) -> BuiltContext:

@@ -147,22 +147,19 @@ async def test_a_model_alone_that_fails_leaves_the_turns(monkeypatch: pytest.Mon
 
 def killed_amid(folder: Path, after: float) -> None:
     """Let a process compress the store, and kill it some seconds after it has begun."""
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "ignore", str(ROOT / "tests/compression/child_compressor.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(json.dumps({"folder": str(folder), "policy": POLICY}).encode() + b"\n")
-    child.stdin.flush()
-    assert child.stdout.readline() == b"begun\n"
-    time.sleep(after)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    child.stdin.close()
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps({"folder": str(folder), "policy": POLICY}).encode() + b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"begun\n"
+        time.sleep(after)
+        child.send_signal(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.slow)])

@@ -62,9 +62,7 @@ async def _compress(
     dry_run: bool,
     restore: bool,
 ) -> int:
-    from bruno_memory_vec.access import ALL_USERS
-    from bruno_memory_vec.compression_policy import CompressionPolicy
-    from bruno_memory_vec.memory import open_memory
+    from bruno_memory_vec import ALL_USERS, CompressionPolicy, open_memory
     from bruno_memory_vec.surfaces.cli.opening import bars, choose_user, configuration, existing
 
     config = configuration(store, embedder, sessions=sessions)

@@ -11,8 +11,7 @@ from bruno_memory_vec.surfaces.cli.options import Json, Kind, Order, Sessions, S
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.conversations.listing import Page
-    from bruno_memory_vec.recall.hits import Hit
+    from bruno_memory_vec import Hit, Page
 
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP006, UP045
