@@ -10,7 +10,7 @@ import pytest
 from bruno_core.base.assistant import BaseAssistant
 from bruno_core.events import Event, EventBus, EventType
 from bruno_core.models.memory import MemoryEntry, MemoryType
-from bruno_core.models.message import Message
+from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import events as module
 from bruno_memory_vec import open_memory
@@ -94,6 +94,25 @@ async def test_rows_whose_columns_change_are_not_stored_messages(tmp_path: Path)
         assert len(changed) == 2
         await told(memory)
         assert len(heard.messages) == 2
+
+
+async def test_a_compression_is_told_before_it_and_archived_turns_are_not_stored_again() -> None:
+    heard = Heard()
+    async with open_memory("memory://", embedder="hash", events=heard.bus) as memory:
+        turns = [said(f"The boiler of flat {number} cost {number} euros.") for number in range(60)]
+        for number in range(1, 60, 2):
+            turns[number] = turns[number].model_copy(update={"role": MessageRole.ASSISTANT})
+        await memory.store_messages(turns, "talk", user_id="ana")
+        report = await memory.compress("ana", policy={"method": "extractive"})
+        assert report.turns == 40
+        await memory.restore(conversation_id="talk")
+        await told(memory)
+        (triggered,) = heard.of(EventType.COMPRESSION_TRIGGERED)
+        assert triggered["data"]["user_id"] == "ana"
+        assert triggered["data"]["conversation_id"] == "talk"
+        assert triggered["data"]["turns"] == 40
+        assert "boiler" not in str(heard.events)
+        assert heard.messages == [str(one.id) for one in turns]
 
 
 async def test_a_commit_that_fails_after_it_was_made_is_told_once(
