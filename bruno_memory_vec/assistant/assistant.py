@@ -155,10 +155,15 @@ class MemoryAssistant(BaseAssistant):
             budget=self.budget if budget is None else _budget(budget),
         )
         token = _CALL.set(call)
+        if context is not None:
+            context.metadata[PROMPT_IS_BUILT] = True
         try:
             response = await super().process_message(message, context, user_id, conversation_id)
         finally:
             _CALL.reset(token)
+            if context is not None:
+                # It is the caller's, who may give it to another assistant.
+                context.metadata.pop(PROMPT_IS_BUILT, None)
         turn = call.turn
         if turn is not None:
             self.last_turn = turn
