@@ -63,12 +63,32 @@ _KNOWN: Final = {
 KNOWN: Final = tuple(_KNOWN)
 _FAVOURITE: Final = "favourite "
 _CALLED: Final = "'s name"
+# A sister may be another sister.
+_ONE_AT_A_TIME: Final = (
+    "wife",
+    "husband",
+    "partner",
+    "girlfriend",
+    "boyfriend",
+    "mother",
+    "mum",
+    "father",
+    "dad",
+    "boss",
+    "manager",
+    "supervisor",
+    "dentist",
+    "doctor",
+    "therapist",
+    "landlord",
+    "landlady",
+)
 
 
 def attribute(name: str) -> Attribute:
     """The attribute of a name; one that is not known may hold several values at a time.
 
-    ``favourite …`` and ``…'s name`` hold one.
+    ``favourite …`` holds one, and so does ``…'s name`` of whom there is only one at a time.
     """
     known = _KNOWN.get(name)
     if known is not None:
@@ -78,7 +98,8 @@ def attribute(name: str) -> Attribute:
         return Attribute(name, told, single=True, category="preference")
     told = f"The {name} of {{subject}} is {{value}}."
     if name.endswith(_CALLED):
-        return Attribute(name, f"{{subject}}'s {name} is {{value}}.", single=True)
+        single = name.removesuffix(_CALLED) in _ONE_AT_A_TIME
+        return Attribute(name, f"{{subject}}'s {name} is {{value}}.", single=single)
     return Attribute(name, told)
 
 

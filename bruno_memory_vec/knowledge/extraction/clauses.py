@@ -15,8 +15,11 @@ from typing import Final
 FILLER: Final = "\u00a4"
 
 _FENCED = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`", re.DOTALL)
-# Somebody else's words: quoted lines of a mail or a forum.
-_QUOTED_LINE = re.compile(r"(?m)^[ \t]*(?:>|\|).*$")
+# Somebody else's words: quoted lines of a mail or a forum, and of a talk that was pasted.
+_QUOTED_LINE = re.compile(
+    r"^[ \t]*(?:>|\||(?:assistant|system|ai|bot|tool|function|chatgpt|claude)[ \t]*:).*$",
+    re.MULTILINE | re.IGNORECASE,
+)
 # The opening mark of a pair of ' stands behind a space, the closing one before none of the letters:
 # an apostrophe does neither.
 _QUOTED = re.compile(

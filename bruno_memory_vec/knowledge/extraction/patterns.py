@@ -85,7 +85,9 @@ def _in_sentence(sentence: Sentence, turn: SourceTurn) -> Iterator[Candidate]:
         for found in pattern.says.finditer(text):
             if any(start <= found.start() < end for start, end in taken):
                 continue
-            if not _stated(text, found.start()) or _UNDONE.search(text, found.end()):
+            if not _stated(text, found.start(), pattern.anywhere) or _UNDONE.search(
+                text, found.end()
+            ):
                 continue
             name = pattern.attribute
             if "{of}" in name:
@@ -108,11 +110,16 @@ def _in_sentence(sentence: Sentence, turn: SourceTurn) -> Iterator[Candidate]:
                 )
 
 
-def _stated(text: str, place: int) -> bool:
-    """Whether what begins there is stated by the author, and not supposed, asked or reported."""
+def _stated(text: str, place: int, anywhere: bool) -> bool:
+    """Whether what begins there is stated by the author, and not supposed, asked or reported.
+
+    ``anywhere``: amid a clause, too.
+    """
     before = text[:place]
     if _SUPPOSES.search(before):
         return False
+    if anywhere:
+        return True
     clause = 0
     for boundary in _BOUNDARY.finditer(before):
         clause = boundary.end()

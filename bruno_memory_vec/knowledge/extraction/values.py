@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from bruno_memory_vec.knowledge.extraction.clauses import FILLER
-from bruno_memory_vec.knowledge.extraction.wordings import Pattern
+from bruno_memory_vec.knowledge.extraction.wordings import TASTES, Pattern
 
 # Where a value ends.
 _STOPS: Final = re.compile(
-    r"[,;:!?()\u2013\u2014/]| - |\.(?=\s|\Z)|\s(?:and|but|so|because|since|if|when|while|which"
+    r"[,;:!?()\u2013\u2014/]| - |\.(?=\s|\Z)|\s(?:(?:a|an|one|two|three|four|five|\d+|few|some"
+    r"|several) (?:day|week|month|year)s? ago|and|but|so|because|since|if|when|while|which"
     r"|who|where"
     r"|whom|that|as|until|till|though|although|than|then|except|unless|after|before|or (?:at least"
     r"|something|so)|now|right now|at the moment|at present|these days|nowadays|anymore"
@@ -22,8 +23,11 @@ _STOPS: Final = re.compile(
     r"|honestly|thanks|cause|cos)\b|\Z",
     re.IGNORECASE,
 )
-_LONGEST_VALUE: Final = 60
-_MOST_WORDS: Final = 8
+_NARROWED: Final = re.compile(
+    r"\s+(?:that|which|who|whose|where|when|if|as long as)\b", re.IGNORECASE
+)
+_LONGEST_VALUE: Final = 80
+_MOST_WORDS: Final = 12
 
 # "to dancing" of "I prefer tea to coffee" belongs to the value; of a place nothing does.
 _ENDS_PLACE: Final = re.compile(
@@ -51,6 +55,8 @@ def values(
     for begins, ends in [given] if given is not None else spans:
         if FILLER in text[begins:ends] and not attribute.startswith("favourite"):
             continue
+        if pattern.fits in TASTES and _NARROWED.match(text, ends):
+            return  # who likes books that are short does not like books
         told = whole[start + begins : start + ends].strip(" \t\"'\u201c\u201d\u2018\u2019.*_")
         told = _ADVERBS.sub("", told)
         long = len(told) > _LONGEST_VALUE or len(told.split()) > _MOST_WORDS

@@ -35,7 +35,7 @@ _NAME = re.compile(
     r"|[A-Z\u00c0-\u00de][\w'\u00c0-\u024f.-]*)){0,3}"
 )
 _NO_NAME = re.compile(
-    rf"(?:(?:{_DAYS})day|{_MONTHS}|back|i|not|sorry|so|just|going|from|here|ok|okay|the|a|an|on|in"
+    rf"(?:(?:{_DAYS})day|{_MONTHS}|(?:mr|mrs|ms|dr|prof)$|back|i|not|sorry|so|just|going|from|here|ok|okay|the|a|an|on|in"
     r"|(?:[A-Z][a-z]+(?:ese|ish|ian|ean|can|man|tch|nch)))\b",
     re.IGNORECASE,
 )
@@ -82,9 +82,19 @@ _DIETS = (
 )
 _RELATIONS = (
     r"wife|husband|partner|girlfriend|boyfriend|fianc\u00e9e?|fiancee?|son|daughter|sister|brother"
-    r"|mother|father|mum|mom|dad|grandmother|grandfather|grandma|grandpa|boss|manager|dog|cat"
-    r"|puppy"
-    r"|kitten|rabbit|horse|parrot|hamster|dentist|doctor|therapist|landlord|landlady|neighbou?r"
+    r"|mother|father|mum|mom|dad|grandmother|grandfather|grandma|grandpa|gran|aunt|uncle|cousin"
+    r"|niece|nephew|grandson|granddaughter|son-in-law|daughter-in-law|mother-in-law|father-in-law"
+    r"|boss|manager|supervisor|colleague|flatmate|roommate|friend|teacher|coach|dog|cat|puppy|kitten|rabbit|horse|parrot|hamster|dentist|doctor|therapist|landlord|landlady|neighbou?r"
+)
+# A running partner is none.
+_KIND = (
+    r"(?:(?:new|old|older|younger|elder|eldest|oldest|youngest|little|big|late|dear|best|close"
+    r"|childhood|good|lovely|twin|only) )?"
+)
+# The name of somebody, as a word with a capital letter in a text where case does not count else.
+_CALLED = (
+    r"(?P<value>(?-i:(?:(?:Dr|Mr|Mrs|Ms|Prof)\.? )?[A-Z\u00c0-\u00de][\w\u00c0-\u024f'-]*"
+    r"(?: [A-Z\u00c0-\u00de][\w\u00c0-\u024f'-]+)?))"
 )
 # What is liked only in what was just said ("I like that idea"), and turns of phrase.
 _NO_LIKING = re.compile(
@@ -123,7 +133,7 @@ class Pattern:
         fits: whether a value can be one of this attribute.
         listed: whether "a, b and c" are several values.
         holds: False where it says that something does not hold any more.
-        after: what is put before the value.
+        anywhere: whether it says so wherever it stands, also amid a clause.
     """
 
     says: re.Pattern[str]
@@ -132,6 +142,7 @@ class Pattern:
     fits: Callable[[str], bool]
     listed: bool = False
     holds: bool = True
+    anywhere: bool = False
 
 
 def _is(pattern: re.Pattern[str]) -> Callable[[str], bool]:
@@ -146,6 +157,19 @@ def _name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None and _NO_NAME.match(value) is None
 
 
+_NO_PERSON = re.compile(
+    r"(?:this|that|these|those|he|she|it|they|we|you|what|who|where|when|why|how|yes|well|oh|and|but"
+    r"|if|my|our|his|her|their|no|one|all|both|just|even|facebook|instagram|whatsapp)\b",
+    re.IGNORECASE,
+)
+
+
+def _persons_name(value: str) -> bool:
+    plain = re.sub(r"^(?:Dr|Mr|Mrs|Ms|Prof)\.? ", "", value)
+    person = len(plain) > 1 and not plain.isupper() and not plain.endswith("'s")
+    return person and _name(plain) and _NO_PERSON.match(plain) is None
+
+
 def _liked(value: str) -> bool:
     if _SITUATION.search(value) is not None:
         return False
@@ -154,6 +178,10 @@ def _liked(value: str) -> bool:
 
 def _thing(value: str) -> bool:
     return _liked(value) and value[:1].isalpha()
+
+
+#: What fits only as a whole.
+TASTES: Final = (_thing,)
 
 
 def _named_thing(value: str) -> bool:
@@ -172,6 +200,7 @@ def _pattern(
     *,
     listed: bool = False,
     holds: bool = True,
+    anywhere: bool = False,
 ) -> Pattern:
     says = says.replace("I AM", r"I(?:'m| am)").replace("I HAVE", r"I(?:'ve| have)?")
     says = says.replace(
@@ -183,7 +212,7 @@ def _pattern(
     # A pattern that looks ahead ends before the value.
     ends = "" if "(?=" in says else r"(?![\w'])"
     pattern = re.compile(rf"(?<![\w']){says}{ends}", re.IGNORECASE)
-    return Pattern(pattern, attribute, confidence, fits, listed, holds)
+    return Pattern(pattern, attribute, confidence, fits, listed, holds, anywhere)
 
 
 #: Those that are found first take the place.
@@ -272,10 +301,24 @@ PATTERNS: Final = (
         _named_thing,
     ),
     _pattern(
-        rf"my (?:\w+ )?(?P<of>{_RELATIONS})(?: is (?:called|named)|'s name(?: is|'s))",
+        rf"my {_KIND}(?P<of>{_RELATIONS})(?: is (?:called|named)|'s name(?: is|'s))",
         "{of}'s name",
         0.9,
         _name,
+    ),
+    _pattern(
+        # Of "my wife, Peg, is here" the name stands between commas; else it follows at once.
+        rf"my {_KIND}(?P<of>{_RELATIONS})(?: is | |, (?=[\w. '-]{{2,24}}[,.!])){_CALLED}(?: is)?",
+        "{of}'s name",
+        0.8,
+        _persons_name,
+        anywhere=True,
+    ),
+    _pattern(
+        rf"{_CALLED} is my (?:new )?(?P<of>{_RELATIONS})(?: now)?",
+        "{of}'s name",
+        0.8,
+        _persons_name,
     ),
     _pattern(
         r"(?:I|we)(?:'ve| have)?(?: got| have)? (?=an? (?:[\w-]+ ){0,3}(?:dog|cat|puppy|kitten"
