@@ -123,6 +123,10 @@ class MemoryConfig(BaseSettings):
         short_term_ttl: how long SHORT_TERM memories without ``expires_at`` live. None: forever.
         keep_expired: how long upkeep keeps a memory after its ``expires_at``, hidden, for
             ``include_expired``. By default it is removed as soon as upkeep finds it.
+        session_idle_after: where nothing was stored for so long, a session is idle. None: none is.
+        session_expires_after: one in which nothing was stored for so long is ended, at the next
+            ``get_context`` or by upkeep, and the next one begins in the same conversation, whose
+            messages stay. None: none is.
         recall_in_context: put recalled memories into the context that ``get_context`` gave out.
         recall_tokens: how many tokens that text may have, its heading and marks included.
         recall_k: how many hits it may have.
@@ -177,6 +181,12 @@ class MemoryConfig(BaseSettings):
     )
     keep_expired: timedelta = Field(
         default=timedelta(0), ge=timedelta(0), le=timedelta(days=36_525)
+    )
+    session_idle_after: timedelta | None = Field(
+        default=timedelta(minutes=30), gt=timedelta(0), le=timedelta(days=36_525)
+    )
+    session_expires_after: timedelta | None = Field(
+        default=timedelta(days=1), gt=timedelta(0), le=timedelta(days=36_525)
     )
     recall_in_context: bool = True
     recall_tokens: int = Field(default=600, ge=100, le=100_000)

@@ -43,6 +43,8 @@ from bruno_memory_vec.conversations.listing import (
     Page,
     UserSummary,
 )
+from bruno_memory_vec.conversations.manager import ConversationManager
+from bruno_memory_vec.conversations.overview import with_titles
 from bruno_memory_vec.conversations.timeline import Order
 from bruno_memory_vec.errors import (
     ForeignUserError,
@@ -846,7 +848,9 @@ class VectorMemory(MemoryInterface):
         """
         scope = await self._caller.search_scope(self._owners, user_id)
         limit = _page_size(limit)
-        return await listing.list_conversations((await self._lazy.get()).rows, scope, limit, after)
+        store = await self._lazy.get()
+        found = await listing.list_conversations(store.rows, scope, limit, after)
+        return await with_titles(store, found)
 
     async def get_conversation(self, conversation_id: str) -> ConversationSummary | None:
         """A conversation's owner, title, times and length.
@@ -1440,6 +1444,11 @@ class VectorMemory(MemoryInterface):
         await self.close()
 
     # Managers
+
+    @property
+    def conversations(self) -> ConversationManager:
+        """The life of conversations: lists, search, titles, seams, branches, contexts."""
+        return ConversationManager(self._handle)
 
     @property
     def users(self) -> UserManager:

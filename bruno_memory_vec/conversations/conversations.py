@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,8 +12,17 @@ import pyarrow.compute as pc
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 from bruno_core.models.message import Message
 
+from bruno_memory_vec.conversations.activity import (
+    Lifetimes,
+    aware,
+    end,
+    last_of,
+    moved,
+    with_activity,
+)
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
+from bruno_memory_vec.conversations.summaries import SUMMARIES
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -21,7 +32,7 @@ from bruno_memory_vec.rows.bounds import Bounds
 from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
-from bruno_memory_vec.sessions.protocol import ContextRecord, HotTurn
+from bruno_memory_vec.sessions.protocol import ContextRecord, ConversationNote, HotTurn
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 
@@ -42,6 +53,8 @@ class Conversations:
         self._events = events
         self._sessions = store.sessions
         self._owners = owners
+        #: After which time sessions are idle, and end.
+        self.lifetimes = Lifetimes.of(store.config)
 
     async def context(self, user_id: str, key: str | None, *, in_view: bool) -> ConversationContext:
         """A user's context in a conversation, named by its id or by a session's.
@@ -81,7 +94,7 @@ class Conversations:
             messages = await _messages(await self._last_turns(user_id, conversation_id))
         elif known is not None and known.user_id == user_id and known.stale:
             messages = await self._reread(user_id, conversation_id, record)
-        session = record.session
+        session = await self._going_on(record, messages)
         if session is None:
             session = SessionContext(user_id=user_id, conversation_id=conversation_id)
             if writable and made_here:
@@ -92,6 +105,29 @@ class Conversations:
             await self._keep(self._sessions.set_current_conversation(user_id, conversation_id))
         user = record.user or UserContext(user_id=user_id)
         return build_context(conversation_id, user, session, messages, self._store.config)
+
+    async def _going_on(
+        self, record: ContextRecord, messages: Sequence[Message]
+    ) -> SessionContext | None:
+        """The session that goes on; None for none. One that has expired is ended."""
+        session, lifetimes = record.session, self.lifetimes
+        while session is not None:
+            moved(session, last_of(record.touched, messages))
+            ended_at = lifetimes.expired_at(
+                aware(session.last_activity), datetime.now(timezone.utc)
+            )
+            if ended_at is None or self._store.writer is None:
+                return None if ended_at is not None else session
+            await self._keep(self._expired(session, ended_at))
+            talk, user = session.conversation_id, session.user_id
+            left = (await self._sessions.context(user, talk, 1)).session
+            # Where it could not be saved, it is still there.
+            session = None if left is None or left.session_id == session.session_id else left
+        return None
+
+    async def _expired(self, session: SessionContext, at: datetime) -> None:
+        await end(self._store, session, at)
+        self._events.session_ended(session)
 
     async def _reread(
         self, user_id: str, conversation_id: str, record: ContextRecord
@@ -108,7 +144,7 @@ class Conversations:
             await self._keep(self._sessions.refill(conversation_id, turns, seen))
         return await _messages(rows)
 
-    async def _keep(self, change: Awaitable[None]) -> None:
+    async def _keep(self, change: Awaitable[Any]) -> None:
         """Write what reading has begun. It goes on where that fails, as on a full disk."""
         assert self._store.writer is not None
         with self._store.writer.tolerating(_KEEPING):
@@ -146,7 +182,7 @@ class Conversations:
         session = await self._sessions.session(session_id)
         if session is None or (user_id is not None and session.user_id != user_id):
             return None
-        return session
+        return (await with_activity(self._store, [session]))[0]
 
     async def sessions(
         self, user_id: str | None, active: bool | None, limit: int | None, after: str | None
@@ -159,11 +195,13 @@ class Conversations:
                 raise not_a_cursor()
         asked = None if limit is None else limit + 1
         found = await self._sessions.sessions(user_id, active=active, limit=asked, after=after)
-        shown = found[:limit]
+        shown = await with_activity(self._store, found[:limit])
         return Page(shown, shown[-1].session_id if len(found) > len(shown) else None)
 
     async def end_session(self, session_id: str, user_id: str | None) -> None:
-        """End a session. Ending it twice changes nothing.
+        """End a session, and its conversation where no other session of it is active.
+
+        Ending it twice changes nothing.
 
         Raises:
             NotFoundError: there is no such session for this caller.
@@ -175,15 +213,55 @@ class Conversations:
                 fix="Use the session_id of a session that create_session returned.",
             )
         if session.is_active:
-            session.end_session()
-            await self._sessions.save_session(session)
+            now = datetime.now(timezone.utc)
+            await end(self._store, session, now)
             self._events.session_ended(session)
+            talk, user = session.conversation_id, session.user_id
+            begun = await self._owners.owner(talk) == user
+            if begun and (await self._sessions.context(user, talk, 1)).session is None:
+                await self.note_of(user, talk, ended_at=now)
+
+    async def note_of(self, user_id: str, conversation_id: str, **changes: Any) -> ConversationNote:
+        """Change what is noted of a user's conversation; returns the note as it is now."""
+        known = await self._sessions.note(user_id, conversation_id)
+        if known is None:
+            known = ConversationNote(conversation_id, user_id, datetime.now(timezone.utc))
+        changed = replace(known, **changes)
+        if changed != known:
+            await self._sessions.save_note(changed)
+        return changed
 
     async def forget(self, conversation_id: str) -> None:
-        """Forget the note of a conversation, whose messages are deleted."""
+        """Forget what is left of a conversation whose messages are deleted: summaries and note.
+
+        A summary that the memory has made is made of their text. Facts and what somebody stored as
+        a memory stay.
+        """
         owner = await self._owners.owner(conversation_id)
-        if owner is not None:
-            await self._sessions.drop_note(owner, conversation_id)
+        if owner is None:
+            return
+        assert self._store.writer is not None
+        await self._store.writer.delete(Scope.user(owner).within(conversation_id), SUMMARIES)
+        await self._sessions.drop_note(owner, conversation_id)
+
+    async def check_user(self, user: UserContext) -> None:
+        """Refuse a profile that cannot be stored, before anything is written."""
+        await check_dicts(
+            {
+                f"user.{name}": getattr(user, name)
+                for name in ("preferences", "profile", "metadata")
+            },
+            self._store.config.bounds,
+        )
+        if user.name is not None:
+            validation.storable_text("user.name", user.name, blank=True)
+
+    async def check_session(self, session: SessionContext) -> None:
+        """Refuse a session that cannot be stored, before anything is written."""
+        await check_dicts(
+            {f"session.{name}": getattr(session, name) for name in ("state", "metadata")},
+            self._store.config.bounds,
+        )
 
     async def statistics(self, user_id: str) -> dict[str, Any]:
         """A user's statistics, counted from the rows."""

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 
+from bruno_memory_vec.conversations.titles import first_words
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -30,7 +31,6 @@ from bruno_memory_vec.rows.models import (
 
 T = TypeVar("T")
 
-_TITLE = 80
 _SAID = RowFilter(kinds=(MESSAGE,))
 
 
@@ -74,7 +74,8 @@ class ConversationSummary:
     Attributes:
         conversation_id: which.
         user_id: its owner.
-        title: the first words of what was said first, system messages aside.
+        title: given or made by a model, else the first words of what was said first, system
+            messages aside.
         messages: how many.
         first: the time of the oldest, UTC.
         last: of the newest.
@@ -153,9 +154,9 @@ async def list_conversations(
         ]
     )
     order = [
-        (_Newest(one["created_at_max"], one["conversation_id"]), one) for one in grouped.to_pylist()
+        (Newest(one["created_at_max"], one["conversation_id"]), one) for one in grouped.to_pylist()
     ]
-    chosen, following = _page(order, limit, after, 1)
+    chosen, following = page(order, limit, after, 1)
     spoken = table.filter(pc.not_equal(table.column("role"), MessageRole.SYSTEM.value))
     opening = dict(
         _pairs(spoken.group_by("conversation_id").aggregate([("turn", "min")]), "turn_min")
@@ -164,14 +165,14 @@ async def list_conversations(
         one["conversation_id"]: [opening.get(one["conversation_id"], one["turn_min"])]
         for one in chosen
     }
-    first_words = await rows.read(scope, _SAID, COLUMNS, turns=turns)
-    titles = dict(_pairs(first_words, "content"))
+    openings = await rows.read(scope, _SAID, COLUMNS, turns=turns)
+    titles = dict(_pairs(openings, "content"))
     return Page(
         (
             ConversationSummary(
                 conversation_id=one["conversation_id"],
                 user_id=one["user_id_min"],
-                title=_title(titles.get(one["conversation_id"], "")),
+                title=first_words(titles.get(one["conversation_id"], "")),
                 messages=one["turn_count"],
                 first=utc(one["created_at_min"]),
                 last=utc(one["created_at_max"]),
@@ -204,8 +205,8 @@ async def read_turns(
             turns = [turn for turn in turns if not passed(turn, from_turn)]
         wanted = {conversation_id: turns[:limit]}
         found = await rows.read(within, _SAID, COLUMNS, turns=wanted)
-    placed = await read_all(found, _placed)
-    return sorted(placed, key=lambda one: one.turn, reverse=newest_first)
+    shown = await read_all(found, placed)
+    return sorted(shown, key=lambda one: one.turn, reverse=newest_first)
 
 
 async def list_memories(
@@ -214,10 +215,10 @@ async def list_memories(
     """The memories that match, the newest first."""
     table = _with_micros(await rows.read(scope, where, ("seq", "user_id", "id", "created_at")))
     order = [
-        (_Newest(one["created_at"], one["user_id"], one["id"]), one["seq"])
+        (Newest(one["created_at"], one["user_id"], one["id"]), one["seq"])
         for one in table.to_pylist()
     ]
-    chosen, following = _page(order, limit, after, 2)
+    chosen, following = page(order, limit, after, 2)
     found = await rows.read(scope, RowFilter(), COLUMNS, seqs=chosen)
     entries = {one.seq: one.memory for one in await read_all(found, _Entry)}
     # A memory that was deleted meanwhile is left out.
@@ -234,16 +235,16 @@ class _Entry:
         self.memory = to_memory(row)
 
 
-class _Newest(tuple[Any, ...]):
+class Newest(tuple[Any, ...]):
     """A position in a list that begins with the newest: a time in microseconds, then names."""
 
     __slots__ = ()
 
-    def __new__(cls, at: int, *names: str) -> _Newest:
+    def __new__(cls, at: int, *names: str) -> Newest:
         return super().__new__(cls, (-at, *names))
 
     @classmethod
-    def of_cursor(cls, text: Any, number_of_names: int) -> _Newest:
+    def of_cursor(cls, text: Any, number_of_names: int) -> Newest:
         """The position of a text that :meth:`cursor` made.
 
         Raises:
@@ -272,26 +273,22 @@ def not_a_cursor() -> InvalidInputError:
     )
 
 
-def _page(
-    order: Sequence[tuple[_Newest, T]], limit: int | None, after: str | None, number_of_names: int
+def page(
+    order: Sequence[tuple[Newest, T]], limit: int | None, after: str | None, number_of_names: int
 ) -> tuple[list[T], str | None]:
     """At most ``limit`` items after a cursor, and the cursor of the next page."""
     ordered = sorted(order, key=lambda pair: pair[0])
     if after is not None:
-        begin = _Newest.of_cursor(after, number_of_names)
+        begin = Newest.of_cursor(after, number_of_names)
         ordered = [pair for pair in ordered if pair[0] > begin]
     chosen = ordered[:limit]
     more = len(ordered) > len(chosen)
     return [item for _, item in chosen], chosen[-1][0].cursor() if more else None
 
 
-def _placed(row: Row) -> ConversationTurn:
+def placed(row: Row) -> ConversationTurn:
+    """The turn of a message's row."""
     return ConversationTurn(row["turn"], row["user_id"], to_message(row))
-
-
-def _title(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _TITLE else f"{line[: _TITLE - 1].rstrip()}…"
 
 
 def _with_micros(table: pa.Table) -> pa.Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 
+from bruno_memory_vec.conversations.activity import end_expired
 from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, problem_and_fix
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import SearchesText
@@ -38,7 +39,7 @@ MANY_VERSIONS = 500
 SET_ASIDE_REMOVED, NOT_ERASED = "set_aside_removed", "not_erased"
 
 _WORK = "maintaining"
-_STEPS = 5
+_STEPS = 6
 # About as many as a store has when nothing is written.
 _FEW_VERSIONS = 10
 
@@ -85,6 +86,7 @@ class MaintenanceReport:
         verified: whether the store was verified without a problem.
         problems: what failed or is wrong, each with advice. Empty is healthy.
         expired_removed: how many memories were removed because they have expired.
+        sessions_ended: how many sessions were ended because nothing was said in them for long.
     """
 
     at: datetime
@@ -95,6 +97,7 @@ class MaintenanceReport:
     verified: bool
     problems: tuple[Problem, ...]
     expired_removed: int = 0
+    sessions_ended: int = 0
 
     @property
     def ok(self) -> bool:
@@ -118,6 +121,8 @@ class MaintenanceReport:
         lines.extend(_changes(self.before, self.after))
         if self.expired_removed:
             lines.append(f"expired memories removed: {self.expired_removed:,}")
+        if self.sessions_ended:
+            lines.append(f"expired sessions ended: {self.sessions_ended:,}")
         if self.details.get(SET_ASIDE_REMOVED):
             names = ", ".join(self.details[SET_ASIDE_REMOVED])
             lines.append(f"removed, as they may have held what was deleted: {names}")
@@ -137,10 +142,10 @@ async def maintain_store(
 ) -> MaintenanceReport:
     """Do all upkeep of an open store now, and verify it.
 
-    The steps: write the pending access counts, remove expired memories, commit the lexical index,
-    compact the rows with their indexes and old versions, verify. If a step fails, the others are
-    still done. The failure is in the report, in ``health()`` and, through ``maintenance.json`` in
-    the store's folder, in ``doctor``.
+    The steps: write the pending access counts, remove expired memories, end expired sessions,
+    commit the lexical index, compact the rows with their indexes and old versions, verify. If a
+    step fails, the others are still done. The failure is in the report, in ``health()`` and,
+    through ``maintenance.json`` in the store's folder, in ``doctor``.
 
     If anything was deleted or replaced since the last time, no file of the store holds anything of
     it afterwards, but the ids of users and conversations (docs/deletion.md).
@@ -165,6 +170,7 @@ async def maintain_store(
     steps = _Steps(progress, _STEPS + writer.has_erasable)
     await steps.run("count accesses", writer.flush_uses)
     expired = await steps.run("remove expired memories", writer.remove_expired)
+    ended = await steps.run("end expired sessions", lambda: end_expired(store))
     await steps.run("commit lexical index", writer.settle)
     left: Leftovers | None = Leftovers()
     if writer.has_erasable:
@@ -183,6 +189,7 @@ async def maintain_store(
         verified=found == [],
         problems=(*steps.problems, *(found or ())),
         expired_removed=expired or 0,
+        sessions_ended=len(ended or ()),
     )
     report = await _keep(store, report)
     for name in [name for name in writer.problems if name.startswith(MAINTAIN_PROBLEM)]:

@@ -405,6 +405,64 @@ class Writer:
         self._afterwards()
         return rows
 
+    async def branch(
+        self,
+        scope: Scope,
+        turns: Sequence[int],
+        into: str,
+        change: Mapping[str, Any],
+    ) -> int:
+        """Store turns of a conversation once more, in another one that is new, as one commit.
+
+        They keep their ids, turns, times and vectors; nothing is embedded. The rows are read and
+        stored under the lock of the writer, so that none is deleted in between.
+
+        Args:
+            scope: whose rows, and of which conversation.
+            turns: which; those that are not there any more are left out.
+            into: the new conversation. It is the user's, and has no row yet.
+            change: the values of columns that are other in the copies.
+
+        Returns:
+            How many rows were stored.
+
+        Raises:
+            EngineError: nothing was stored, or all of it, which the next write finds out.
+            StoreClosedError: the memory was closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        # If the caller is cancelled, the copying itself still completes.
+        task = asyncio.ensure_future(self._branch(scope, turns, into, change))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    async def _branch(
+        self,
+        scope: Scope,
+        turns: Sequence[int],
+        into: str,
+        change: Mapping[str, Any],
+    ) -> int:
+        assert scope.conversation_id is not None
+        wanted = {scope.conversation_id: turns}
+        with writing_here():
+            async with self._committing:
+                self._lease.check()
+                if self._uncertain:
+                    await self._follow()
+                found = await self._rows.read(
+                    scope, RowFilter(kinds=(MESSAGE,)), (*COLUMNS, "vector"), turns=wanted
+                )
+                table, rows = await in_thread_if_many(
+                    found.num_rows,
+                    lambda: rewritten(found, lambda _: {"conversation_id": into, **change}),
+                )
+                if rows:
+                    await self._write_copies(table, rows)
+        return len(rows)
+
     async def delete(
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
     ) -> int:

@@ -106,12 +106,13 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     assert list(report.seconds) == [
         "count accesses",
         "remove expired memories",
+        "end expired sessions",
         "commit lexical index",
         "compact rows",
         "verify",
     ]
     assert (WORK, 65, 65) in shown
-    assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4, 5]
+    assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4, 5, 6]
     assert {"id", "seq", "user_id"} <= set(report.after.indexes)
     assert report.after.unindexed == 0
     text = str(report)

@@ -188,7 +188,8 @@ class RedisSessionStore:
             self._hot_ttl,
             token,
             # A message that replaces itself, as where rows are archived, is no sign of life.
-            "" if all(turn.again for turn in said) else int(time.time() * 1000),
+            # Rounded up: it is not older than what is stored.
+            "" if all(turn.again for turn in said) else int(time.time() * 1000) + 1,
             *values,
         )
 

@@ -1,0 +1,183 @@
+"""Branches: a conversation that was forked from another one at a turn, and shares its past.
+
+The past is stored in the branch as well: the same messages under the same ids, turns and times, in
+one commit, with the vectors that they have. So a branch is a conversation like any other, it stays
+where the other one is deleted, and a recall shows what both have once. That it is a branch, and of
+which conversation, is in its note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from uuid import uuid4
+
+import pyarrow.compute as pc
+
+from bruno_memory_vec.conversations.activity import Within
+from bruno_memory_vec.conversations.turn_taking import with_results
+from bruno_memory_vec.errors import EngineError, InvalidInputError
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.sessions.protocol import ConversationNote
+from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.writing.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A conversation in the tree of those that were forked from one another.
+
+    Attributes:
+        conversation_id: which.
+        parent_id: what it was forked from; None for the first one, or where that was deleted.
+        forked_at: the last turn that it shares with its parent; None where it has none.
+        title: given or made; None for none.
+        archived: whether it is archived.
+        branches: what was forked from it, the oldest first.
+    """
+
+    conversation_id: str
+    parent_id: str | None
+    forked_at: int | None
+    title: str | None
+    archived: bool
+    branches: tuple[Branch, ...] = ()
+
+    def __iter__(self) -> Iterator[Branch]:
+        """This one and all below it, each before its branches."""
+        waiting = [self]
+        while waiting:
+            branch = waiting.pop()
+            yield branch
+            waiting += reversed(branch.branches)
+
+
+async def fork(
+    store: Store,
+    writer: Writer,
+    owner: str,
+    conversation_id: str,
+    turn: int | None,
+    title: str | None,
+) -> ConversationNote:
+    """Make a branch; returns its note. All of its past is stored, or there is no branch.
+
+    Args:
+        store: the open store.
+        writer: its writer.
+        owner: whose conversation it is.
+        conversation_id: what is forked.
+        turn: the last turn that the branch has; None for the newest. Where it is a call of tools,
+            the results that follow come along.
+        title: of the branch; None for none.
+
+    Raises:
+        InvalidInputError: there is no such turn.
+        EngineError: nothing was stored.
+    """
+    scope = Scope.user(owner).within(conversation_id)
+    turns = await with_results(store.rows, scope, turn)
+    if not turns:
+        raise InvalidInputError(
+            "turn",
+            f"is {turn}, and the conversation has no such turn"
+            if turn is not None
+            else "has nothing to fork at: the conversation has no message",
+            fix="Give the turn of a message of it, as of turns().",
+        )
+    note = ConversationNote(
+        conversation_id=str(uuid4()),
+        user_id=owner,
+        created_at=datetime.now(timezone.utc),
+        title=title,
+        title_by=None if title is None else "given",
+        parent_id=conversation_id,
+        forked_at=turns[-1],
+    )
+    async with writer.exclusive:
+        # Begun by this, it is not taken for a conversation of which turns may be lost.
+        await store.sessions.apply([], -1, {note.conversation_id: owner})
+    # The note first: a branch that has rows is known as one. A note without rows is no branch.
+    await store.sessions.save_note(note)
+    try:
+        # What is archived, is so for its conversation or a summary of it; the branch has neither.
+        own = {"archived_at": None}
+        stored = await writer.branch(scope, turns, note.conversation_id, own)
+    except EngineError:
+        with suppress(EngineError):
+            made = Scope.user(owner).within(note.conversation_id)
+            if not await store.rows.count(made, RowFilter()):
+                await store.sessions.drop_note(owner, note.conversation_id)
+        raise
+    store.owners.remember({note.conversation_id: owner})
+    if not stored:
+        await store.sessions.drop_note(owner, note.conversation_id)
+        raise InvalidInputError(
+            "turn", "is of messages that were deleted meanwhile", fix="Give an earlier one."
+        )
+    return note
+
+
+async def tree(store: Store, owner: str, conversation_id: str) -> Branch:
+    """The tree that a conversation is in; see :func:`tree_of`.
+
+    Raises:
+        EngineError: an engine failed.
+    """
+    notes = await store.sessions.notes(owner)
+    names = {name for one in notes for name in (one.conversation_id, one.parent_id) if name}
+    where = Within(kinds=(MESSAGE,), conversations=tuple(names))
+    there = set()
+    if names:
+        found = await store.rows.read(Scope.user(owner), where, ["conversation_id"])
+        there = set(pc.unique(found.column("conversation_id")).to_pylist())
+    return tree_of(conversation_id, notes, there)
+
+
+def tree_of(
+    conversation_id: str, notes: Iterable[ConversationNote], existing: Iterable[str]
+) -> Branch:
+    """The tree that a conversation is in, from the first one on.
+
+    Args:
+        conversation_id: any conversation of it.
+        notes: all notes of its user.
+        existing: the conversations that have messages.
+    """
+    there = {conversation_id, *existing}
+    known = {note.conversation_id: note for note in notes if note.conversation_id in there}
+    parents = {name: note.parent_id for name, note in known.items() if note.parent_id in there}
+    root, seen = conversation_id, {conversation_id}
+    while (above := parents.get(root)) is not None and above not in seen:
+        root = above
+        seen.add(root)
+    below: dict[str, list[ConversationNote]] = {}
+    for name, above in parents.items():
+        if above is not None and name != root:
+            below.setdefault(above, []).append(known[name])
+    names = [root]
+    for name in names:  # it grows: each one before those below it
+        children = sorted(
+            below.get(name, ()), key=lambda one: (one.created_at, one.conversation_id)
+        )
+        names += [one.conversation_id for one in children]
+    # From the last to the first, so that the branches of each are made before it.
+    made: dict[str, list[Branch]] = {name: [] for name in names}
+    for name in reversed(names):
+        note = known.get(name)
+        parent = None if name == root else parents.get(name)
+        branch = Branch(
+            conversation_id=name,
+            parent_id=parent,
+            forked_at=None if note is None else note.forked_at,
+            title=None if note is None else note.title,
+            archived=note is not None and note.archived_at is not None,
+            branches=tuple(reversed(made[name])),
+        )
+        if parent is None:
+            return branch
+        made[parent].append(branch)
+    raise AssertionError("the first one is the last one made")

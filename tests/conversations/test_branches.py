@@ -1,0 +1,236 @@
+"""Branches: all of the past or none, in one commit; each goes on by itself; a tree, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.conversations.branches import Branch, tree_of
+from bruno_memory_vec.embedders.hashing import HashEmbedder
+from bruno_memory_vec.errors import EngineError, InvalidInputError
+from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.sessions.protocol import ConversationNote
+from bruno_memory_vec.upkeep.verification import verify
+from tests.conversations.test_activity import NOW
+from tests.conversations.test_life import say
+from tests.durability.support import message, rows_of
+
+OWN = ("conversation_id", "seq", "checksum")
+
+
+async def turns(memory: VectorMemory, talk: str) -> list[tuple[int, str]]:
+    return [(one.turn, one.message.content) for one in await memory.read_turns(talk)]
+
+
+async def plain(memory: VectorMemory, talk: str) -> list[dict[str, Any]]:
+    """The rows of a conversation without what is each one's own."""
+    rows = [row for row in await rows_of(memory) if row["conversation_id"] == talk]
+    rows.sort(key=lambda row: row["turn"])
+    return [{name: held for name, held in row.items() if name not in OWN} for row in rows]
+
+
+async def test_a_branch_shares_its_past_and_goes_on_by_itself(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "the violin is red", "is it old?", "it is new", "good")
+    branch = await manager.fork("talk", 1, title="what if it were old")
+    talk = branch.conversation_id
+    assert (branch.parent_id, branch.forked_at, branch.messages) == ("talk", 1, 2)
+    assert (branch.title, branch.title_by, branch.user_id) == (
+        "what if it were old",
+        "given",
+        "ana",
+    )
+    assert await plain(memory, talk) == (await plain(memory, "talk"))[:2]
+    # The branch is the current one, and goes on where it was forked.
+    context = await memory.get_context("ana")
+    assert context.conversation_id == talk
+    assert [one.content for one in context.messages] == ["the violin is red", "is it old?"]
+    await say(memory, talk, "it is very old")
+    assert await turns(memory, talk) == [
+        (0, "the violin is red"),
+        (1, "is it old?"),
+        (2, "it is very old"),
+    ]
+    assert len(await turns(memory, "talk")) == 4
+    # A recall shows what both have once.
+    hits = await memory.recall("the violin is red", user_id="ana", k=20)
+    assert [hit.content for hit in hits].count("the violin is red") == 1
+    assert {hit.content for hit in hits} >= {"it is new", "it is very old"}
+    # A view of the owner may, another's may not (test_life). The store is sound.
+    again = await memory.for_user("ana").conversations.fork(talk, 2, switch=False)
+    assert await manager.current("ana") == talk
+    assert again.forked_at == 2
+    assert await verify(await memory._lazy.get()) == []
+
+
+async def test_pins_times_and_what_was_archived(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "one", "two", "three")
+    store = await memory._lazy.get()
+    assert store.writer is not None
+    await store.writer.rewrite(
+        Scope.user("ana"),
+        RowFilter(),
+        lambda row: {"pinned_at": 5} if row["turn"] == 1 else {"archived_at": 7},
+    )
+    branch = await manager.fork("talk")
+    rows = await plain(memory, branch.conversation_id)
+    # What is archived for a summary of the one is not archived in the other, which has none.
+    assert [row["archived_at"] for row in rows] == [None] * 3
+    assert [row["pinned_at"] for row in rows] == [None, 5, None]
+    for row, there in zip(rows, await plain(memory, "talk"), strict=True):
+        assert {**row, "archived_at": there["archived_at"]} == there
+    # Nor what was archived with the whole conversation.
+    await manager.archive("talk")
+    branch = await manager.fork("talk")
+    rows = await plain(memory, branch.conversation_id)
+    assert [row["archived_at"] for row in rows] == [None] * 3
+    assert branch.status == "active"
+
+
+class Silent(HashEmbedder):
+    """Fails where something is embedded while it is told to be silent."""
+
+    silent = False
+
+    def embed(self, texts: Any, *, kind: Any = "document") -> Any:
+        assert not self.silent, "a vector was made anew"
+        return super().embed(texts, kind=kind)
+
+
+async def test_forking_embeds_nothing_and_is_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = Silent()
+    async with open_memory(str(tmp_path / "m"), embedder=embedder) as memory:
+        texts = [message(f"number {n}", "assistant" if n % 2 else "user") for n in range(600)]
+        await memory.store_messages(texts, "talk", user_id="ana")
+        rows = (await memory._lazy.get()).rows
+        upsert, commits = type(rows).upsert, []
+
+        async def counted(self: Any, table: Any, **kinds: Any) -> None:
+            commits.append(table.num_rows)
+            await upsert(self, table, **kinds)
+
+        embedder.silent = True
+        with monkeypatch.context() as patch:
+            patch.setattr(type(rows), "upsert", counted)
+            branch = await memory.conversations.fork("talk", 499)
+        assert commits == [500]
+        assert branch.messages == 500
+        embedder.silent = False
+
+        # A commit that fails leaves no branch, and no note with its title.
+        async def failing(self: Any, table: Any, **kinds: Any) -> None:
+            raise EngineError("rows", "append", "the disk is full", fix="Free some.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(rows), "upsert", failing)
+            with pytest.raises(EngineError, match="full"):
+                await memory.conversations.fork("talk", title="never")
+        assert {one.title for one in await memory.conversations.list("ana")} == {"number 0"}
+        notes = await (await memory._lazy.get()).sessions.notes("ana")
+        assert [note.title for note in notes] == [None]
+        assert len(list(await memory.conversations.branches("talk"))) == 2
+
+
+async def test_a_fork_of_a_fork_and_the_end_of_each(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "a", "b", "c", "d")
+    first = (await manager.fork("talk", 2)).conversation_id
+    second = (await manager.fork(first, 1)).conversation_id
+    third = (await manager.fork("talk", 0)).conversation_id
+    for name in ("talk", first, second, third):
+        tree = await manager.branches(name)
+        assert [(one.conversation_id, one.parent_id) for one in tree] == [
+            ("talk", None),
+            (first, "talk"),
+            (second, first),
+            (third, "talk"),
+        ]
+    await manager.switch("talk")
+    assert await manager.current("ana") == "talk"
+    # The end of one leaves the others, below it and above it.
+    await manager.delete(first)
+    assert [one.conversation_id for one in await manager.branches("talk")] == ["talk", third]
+    assert await turns(memory, second) == [(0, "a"), (1, "b")]
+    (alone,) = await manager.branches(second)
+    assert (alone.conversation_id, alone.parent_id, alone.forked_at) == (second, None, 1)
+    await manager.delete("talk")
+    assert await turns(memory, third) == [(0, "a")]
+    assert {hit.content for hit in await memory.recall("a b c d", user_id="ana")} == {"a", "b"}
+
+
+async def test_where_it_cannot_be_forked(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "a", "b")
+    session = await manager.start("ana")
+    for talk, turn, problem in (
+        ("talk", 2, "no such turn"),
+        ("talk", -1, "turn"),
+        ("talk", True, "turn"),
+        ("talk", "1", "turn"),
+        (session.conversation_id, None, "no message"),
+    ):
+        with pytest.raises(InvalidInputError, match=problem):
+            await manager.fork(talk, turn)  # type: ignore[arg-type]
+    assert len(await manager.list("ana")) == 2
+
+
+async def test_a_call_of_tools_comes_with_its_results(memory: VectorMemory) -> None:
+    calls = {"tool_calls": [{"function": {"name": "weather"}}]}
+    for role, metadata in (("user", {}), ("assistant", calls), ("tool", {}), ("assistant", {})):
+        await memory.store_message(
+            message(f"from {role}", role, metadata=metadata), "talk", user_id="ana"
+        )
+    branch = await memory.conversations.fork("talk", 1)
+    assert (branch.forked_at, branch.messages) == (2, 3)
+
+
+async def test_forks_at_the_same_time_while_it_goes_on(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", *(f"turn {n}" for n in range(6)))
+    made = await asyncio.gather(
+        *(manager.fork("talk", 3, switch=False) for _ in range(4)),
+        say(memory, "talk", *(f"more {n}" for n in range(4))),
+    )
+    branches = [one.conversation_id for one in made[:4] if one is not None]
+    assert len(set(branches)) == 4
+    for talk in branches:
+        assert await turns(memory, talk) == [(n, f"turn {n}") for n in range(4)]
+    assert len(await turns(memory, "talk")) == 10
+    assert len(list(await manager.branches("talk"))) == 5
+
+
+async def test_it_is_there_again_and_a_copy_has_it(tmp_path: Path) -> None:
+    async with open_memory(str(tmp_path / "a"), embedder="hash") as memory:
+        await say(memory, "talk", "a", "b", "c")
+        branch = await memory.conversations.fork("talk", 1, title="the other way")
+        assert (await memory.copy_to(tmp_path / "b")).ok
+    for folder in ("a", "b"):
+        async with open_memory(str(tmp_path / folder), embedder="hash") as memory:
+            tree = await memory.conversations.branches("talk")
+            assert [(one.conversation_id, one.title) for one in tree] == [
+                ("talk", None),
+                (branch.conversation_id, "the other way"),
+            ]
+            assert await turns(memory, branch.conversation_id) == [(0, "a"), (1, "b")]
+
+
+def note(name: str, parent: str | None) -> ConversationNote:
+    return ConversationNote(name, "ana", NOW, parent_id=parent, forked_at=0)
+
+
+def test_a_tree_that_is_deep_or_a_circle() -> None:
+    names = [f"c{n:05}" for n in range(5_000)]
+    notes = [note(name, above) for name, above in zip(names[1:], names, strict=False)]
+    tree = tree_of(names[-1], notes, names)
+    assert [one.conversation_id for one in tree] == names
+    circle = [note("a", "b"), note("b", "a")]
+    assert {one.conversation_id for one in tree_of("a", circle, ["a", "b"])} == {"a", "b"}
+    # A note without a row is of a fork that was never finished.
+    assert list(tree_of("a", [note("lost", "a")], ["a"])) == [Branch("a", None, None, None, False)]
