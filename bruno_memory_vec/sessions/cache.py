@@ -12,7 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,16 +40,26 @@ class Parts:
     messages: tuple[Message, ...]
     characters: int
     touched: datetime | None = None
+    # The user and the session as they are read from their texts, once.
+    read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def record(self) -> ContextRecord:
         """A record of copies, which the caller may change."""
         user = session = None
         if self.user is not None:
-            user = UserContext.model_construct(**jsonable.loads(self.user))
+            user = UserContext.model_construct(**self._values("user", self.user))
         if self.session is not None:
-            session = SessionContext.model_construct(**jsonable.loads(self.session))
+            session = SessionContext.model_construct(**self._values("session", self.session))
         messages = [_copy(message) for message in self.messages]
         return ContextRecord(self.conversation, user, self.current, session, messages, self.touched)
+
+    def _values(self, name: str, text: str) -> dict[str, Any]:
+        """A copy of the values of a text."""
+        values = self.read.get(name)
+        if values is None:
+            values = self.read[name] = jsonable.loads(text)
+        copied: dict[str, Any] = _copied(values)
+        return copied
 
 
 class Reading:

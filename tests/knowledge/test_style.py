@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from bruno_memory_vec.knowledge.users import languages
 from bruno_memory_vec.knowledge.users.languages import by_script, detector
 from bruno_memory_vec.knowledge.users.rendering import busiest
 from bruno_memory_vec.knowledge.users.style import Said, Style, is_polite, style_of
+from tests.amounts import amount
 
 SENTENCES = {
     "en": "I moved to the new flat last week and I still need a table.",
@@ -38,6 +43,29 @@ def test_languages_are_told_of_whole_sentences() -> None:
     assert {language: detect(text) for language, text in SENTENCES.items()} == {
         language: language for language in SENTENCES
     }
+
+
+def test_a_part_of_a_sentence_is_told_right_or_not_at_all() -> None:
+    detect, _ = detector()
+    told: Counter[bool] = Counter()
+    for language, sentence in SENTENCES.items():
+        words = sentence.split()
+        for start in range(len(words)):
+            for end in range(start + 2, len(words) + 1):
+                found = detect(" ".join(words[start:end]))
+                assert found in (language, None), words[start:end]
+                told[found is not None] += 1
+    assert told[True] > 0.7 * told.total()
+
+
+def test_no_message_of_english_chats_is_taken_for_another_language(eval_data: Path) -> None:
+    detect, _ = detector()
+    chats = json.loads((eval_data / "locomo" / "locomo10.json").read_text(encoding="utf-8"))
+    sessions = [turns for chat in chats for turns in chat["conversation"].values()]
+    texts = [turn["text"] for turns in sessions if isinstance(turns, list) for turn in turns]
+    told = Counter(map(detect, texts[:: amount(6, 1)]))
+    assert set(told) <= {"en", None}
+    assert told["en"] > 0.98 * told.total()
 
 
 def test_nothing_is_guessed_of_what_is_too_short_or_no_language() -> None:

@@ -18,8 +18,9 @@ Detector = Callable[[str], "str | None"]
 
 # Fewer letters hold too little of a language that shares its script with others.
 _LEAST_LETTERS = 12
-# py3langid's probability from which its answer is taken (docs/knowledge.md has the measurement).
-_LEAST_PROBABILITY = 0.7
+# py3langid's probability from which its answer is taken: no wrong one among 5,882 messages of chats
+# and 592 parts of sentences in 18 languages (tests/knowledge/test_style.py).
+_LEAST_PROBABILITY = 0.5
 # Of a longer message, the beginning says it.
 _LONGEST = 1_000
 
