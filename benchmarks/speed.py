@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_core.models.message import Message, MessageRole
 from rich.console import Console
 from rich.table import Table
@@ -103,6 +104,9 @@ async def _measure(memory: VectorMemory, calls: int, bulk: int, figures: dict[st
 
     figures["store_message"] = await _times(store, calls)
     figures["get_context"] = await _times(context, calls)
+    await memory.store_memories([_said_of("user-0", number) for number in range(30)])
+    await memory.users.refresh("user-0")
+    figures["get_context_with_30_learned_values"] = await _times(context, calls)
     await memory.maintain()
     figures["recall_one_user"] = await _times(ask, calls)
     figures["recall_all_users"] = await _times(ask_everyone, calls // 4)
@@ -161,6 +165,17 @@ def _sentence() -> str:
 
 def _message() -> Message:
     return Message(role=MessageRole.USER, content=f"{_sentence()} number {random.randrange(9999)}")
+
+
+def _said_of(user: str, number: int) -> MemoryEntry:
+    """A memory from which a value of the user's profile is learned."""
+    about = {"subject": "user", "attribute": f"attribute {number}", "value": _sentence()}
+    return MemoryEntry(
+        content=f"{_sentence()} number {number}",
+        memory_type=MemoryType.FACT,
+        user_id=user,
+        metadata=MemoryMetadata(category="fact", custom_fields=about),
+    )
 
 
 def _show(figures: dict[str, Any], label: str) -> None:

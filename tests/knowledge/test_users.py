@@ -343,3 +343,14 @@ async def test_a_copy_has_what_was_learned(memory: VectorMemory, tmp_path: Path)
         await memory.copy_to(target)
         copied = await target.users.profile("ana")
         assert replace(copied, refreshed_at=None) == replace(known, refreshed_at=None)
+
+
+async def test_a_built_context_shows_what_was_learned(memory: VectorMemory) -> None:
+    await memory.store_memory(fact("The user lives in Graz.", "home", "Graz"))
+    await memory.users.refresh("ana")
+    await memory.users.set_preference("drink", "tea", user_id="ana")
+    built = await memory.build_context("what now?", user_id="ana", budget=2_000)
+    told = [item for item in built.report.items if item.source == "profile"]
+    assert len(told) == 2
+    assert 'home: "Graz"' in built.text
+    assert 'drink: "tea"' in built.text
