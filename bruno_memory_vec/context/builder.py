@@ -141,7 +141,8 @@ class _Builder:
         )
         self._some(packing, known, share(strategy.about))
         if strategy.pinned:
-            self._some(packing, await rows.pinned(), share(strategy.pinned))
+            # Somebody has said that it matters: one that is longer than the share is shown, too.
+            self._some(packing, await rows.pinned(), share(strategy.pinned), first=share(0.5))
         if strategy.summaries and request.conversation_id is not None:
             summaries = await rows.summaries(request.conversation_id)
             oldest = _oldest_turn(packing, turns)
@@ -184,16 +185,18 @@ class _Builder:
             first = False
 
     @staticmethod
-    def _some(packing: Packing, found: Iterable[Found], most: int) -> None:
-        """Quote what fits into a share, each once."""
+    def _some(packing: Packing, found: Iterable[Found], most: int, first: int = 0) -> None:
+        """Quote what fits into a share, each once; the first one may take more."""
         for one in found:
             if packing.shows(one):
                 packing.leave_out(one, "duplicate")
                 continue
-            taken = packing.quote(one, most)
-            if not taken:
+            taken = packing.quote(one, max(most, first))
+            if taken:
+                first = 0
+            else:
                 packing.leave_out(one, "budget")
-            most -= taken
+            most = max(most - taken, 0)
 
     @staticmethod
     def _hits_wanted(packing: Packing, rows: UsersRows) -> int:

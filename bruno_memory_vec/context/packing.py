@@ -139,9 +139,9 @@ class Packing:
             most: how many tokens it may take, at most those that are left.
             cut: whether it may be cut where it does not fit.
         """
-        room = self.room if most is None else min(most, self.room)
-        if not self._quoted:
-            room -= self._frame
+        room = self.room - (0 if self._quoted else self._frame)
+        if most is not None:
+            room = min(most, room)
         section = found.source if found.source in _HEADINGS else "turns"
         at = None if found.at is None else min(found.at, _LAST).astimezone(self._zone)
         date = "" if at is None else f"{at:%Y-%m-%d}"

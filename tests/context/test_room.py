@@ -46,3 +46,26 @@ async def test_no_line_more_would_fit() -> None:
     assert report.left_out
     # A line: its mark, who spoke, and six words.
     assert 200 - 8 < report.tokens <= 200
+
+
+async def test_what_is_pinned_may_be_longer_than_its_share() -> None:
+    text = "Allergic to hazelnut and birch, peanut is fine. " * 5
+    async with open_memory("memory://") as memory:
+        note = Message(role=MessageRole.USER, content=text, timestamp=START)
+        await memory.store_messages(
+            [note, Message(role=MessageRole.USER, content="It rained.", timestamp=START)],
+            "c1",
+            user_id="ana",
+        )
+        await memory.pin(note.id)
+        built = await memory.build_context(
+            "What shall I bake?",
+            user_id="ana",
+            budget=150,
+            count_tokens=lambda text: len(text.split()),
+        )
+    # It is over a quarter of the budget, and a fifth is for what is pinned.
+    (pinned,) = (item for item in built.report.items if item.source == "pinned")
+    assert pinned.id == str(note.id)
+    assert pinned.tokens > 40
+    assert pinned.whole
