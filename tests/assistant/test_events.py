@@ -137,6 +137,8 @@ async def test_a_commit_that_fails_after_it_was_made_is_told_once(
                 patch.setattr(type(rows), "upsert", failure)
                 with pytest.raises(OSError, match=r"lost|never arrived"):
                     await memory.store_message(message, "talk")
+            # A deletion does not wait for the end of the commit to be known.
+            await memory.delete_messages(said("unknown").id)
         await memory.store_message(fourth, "talk")
         await told(memory)
         assert heard.messages[1:] == [str(second.id), str(fourth.id)]

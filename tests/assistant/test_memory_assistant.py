@@ -117,6 +117,17 @@ async def test_what_was_put_into_the_prompt_is_never_stored(memory: VectorMemory
     assert [message.content for message in context.messages] == await one.stored()
 
 
+async def test_a_model_that_repeats_what_it_was_quoted_has_none_of_it_stored(
+    memory: VectorMemory,
+) -> None:
+    def repeats(prompt: list[Message]) -> str:
+        return f"{prompt[0].content}\n\nIt was cheap."
+
+    one = Bench(memory, repeats)
+    assert "386" in (await one.ask("What did the boiler cost?")).text
+    assert await one.stored() == ["What did the boiler cost?", "It was cheap."]
+
+
 async def test_nothing_is_recalled_twice(
     memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,8 @@ class EventsProjection:
 
     async def before(self, change: Change) -> None:
         """As of :class:`Projection`."""
-        self._begun = change if change.rows and not change.rewritten else None
+        if change.rows:  # a deletion may come before the end of the last commit is known
+            self._begun = None if change.rewritten else change
 
     async def apply(self, change: Change) -> None:
         """As of :class:`Projection`."""
