@@ -14,7 +14,7 @@ from bruno_core.models.message import Message, MessageRole
 from bruno_memory_vec.context.found import Found, of_hit, of_row
 from bruno_memory_vec.context.packing import Packing
 from bruno_memory_vec.context.reading import UsersRows, about, units
-from bruno_memory_vec.context.report import BuiltContext, ContextReport, distinct
+from bruno_memory_vec.context.report import BuiltContext, ContextItem, ContextReport, LeftOut
 from bruno_memory_vec.context.strategies import Strategy
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
@@ -83,13 +83,12 @@ class ContextRequest:
     stored: bool = False
     about: Callable[[], Awaitable[Sequence[str]]] | None = None
 
-    @property
     def alive(self) -> RowFilter:
         """The rows that may be shown."""
         at = self.now.astimezone(timezone.utc)
-        # What is archived now was not at an earlier `now`; it is seen only by an earlier `as_of`.
-        archived = at if self.until is not None else max(at, datetime.now(timezone.utc))
-        return RowFilter(alive_at=at, unarchived_at=archived, until=self.until)
+        # Rows are archived by the clock, whatever time a question refers to.
+        today = max(at, datetime.now(timezone.utc))
+        return RowFilter(alive_at=at, unarchived_at=today, until=self.until)
 
 
 async def build(store: Store, request: ContextRequest) -> BuiltContext:
@@ -106,12 +105,13 @@ async def build(store: Store, request: ContextRequest) -> BuiltContext:
 class _Builder:
     def __init__(self, store: Store, request: ContextRequest) -> None:
         self._store, self._request, self._strategy = store, request, request.strategy
+        self._alive = request.alive()
         self._confidence: float | None = None
 
     async def build(self) -> BuiltContext:
         request, strategy = self._request, self._strategy
         rows = await UsersRows.of(
-            self._store.rows, request.scope, request.alive, load=strategy.recalled is not None
+            self._store.rows, request.scope, self._alive, load=strategy.recalled is not None
         )
         systems: list[Found] = []
         turns: list[Found] = []
@@ -167,7 +167,7 @@ class _Builder:
             request.budget,
             tokens,
             tuple(items),
-            distinct(left_out),
+            _not_shown(left_out, items),
             self._confidence,
         )
         return BuiltContext(messages, report)
@@ -229,7 +229,7 @@ class _Builder:
             RecallRequest(
                 query=question.text,
                 scope=request.scope,
-                where=request.alive,
+                where=self._alive,
                 k=min(self._hits_wanted(packing, rows) + len(shown) + 1, _MOST_HITS),
                 profile=profile,
                 now=request.now,
@@ -360,6 +360,13 @@ def _question(request: ContextRequest, turns: list[Found]) -> tuple[Found, list[
     )
     kept = [one for one in turns if not request.stored or one.id != str(asked.id)]
     return found, kept
+
+
+def _not_shown(left_out: Iterable[LeftOut], items: Iterable[ContextItem]) -> tuple[LeftOut, ...]:
+    """What was left out, each once; not what is shown in another part, perhaps cut."""
+    shown = {(item.kind, item.id) for item in items if item.id is not None}
+    kept = (one for one in left_out if one.reason == "duplicate" or (one.kind, one.id) not in shown)
+    return tuple(dict.fromkeys(kept))
 
 
 def _oldest_turn(packing: Packing, turns: Sequence[Found]) -> int | None:

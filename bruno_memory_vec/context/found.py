@@ -34,7 +34,8 @@ class Found:
         kind: "message", "memory" or "user".
         id: of the row; None for what is no row.
         text: as it would be shown.
-        speaker: the role of a message, the type of a memory, the name of a line of the profile.
+        speaker: the role of a message, the type of a memory ("summary" of one), the name of a line
+            of the profile.
         conversation_id: where it was said.
         turn: its position there.
         at: when, UTC; None for the profile.
@@ -96,7 +97,9 @@ def of_row(row: Row, source: Source) -> Found:
         kind=row["kind"],
         id=row["id"],
         text=row["content"],
-        speaker=row["role"] if is_message else row["memory_type"],
+        speaker=row["role"]
+        if is_message
+        else (SUMMARY if row["category"] == SUMMARY else row["memory_type"]),
         conversation_id=row["conversation_id"],
         turn=row["turn"],
         at=utc(row["created_at"]),
@@ -120,7 +123,7 @@ def of_hit(hit: Hit) -> Found:
         kind=hit.kind,
         id=hit.id,
         text=hit.excerpt if part else hit.content,
-        speaker=hit.speaker,
+        speaker=SUMMARY if source == "summary" else hit.speaker,
         conversation_id=hit.conversation_id,
         turn=hit.turn,
         at=hit.created_at,

@@ -27,6 +27,7 @@ _HEADINGS = {"profile": "About the user:", "pinned": "Pinned:", "summary": "Summ
 _ORDER = (*_HEADINGS, "turns")
 # Under which heading a line stands: its section, and of turns the conversation and the date.
 _Heading = tuple[str, tuple[str | None, str]]
+_FIRST = datetime.min.replace(tzinfo=timezone.utc) + timedelta(days=2)
 _LAST = datetime.max.replace(tzinfo=timezone.utc) - timedelta(days=2)
 
 
@@ -42,6 +43,7 @@ class _Quoted:
         shown: the quotation.
         tokens: what it costs.
         heading: what its heading costs, where it is the first one under it.
+        bundle: the same of lines that are shown together or not at all; None of one by itself.
     """
 
     found: Found
@@ -52,6 +54,11 @@ class _Quoted:
     tokens: int
     whole: bool
     heading: int
+    bundle: int | None = None
+
+    def of(self, bundle: int | None) -> bool:
+        """Whether it belongs to a bundle."""
+        return bundle is not None and self.bundle == bundle
 
 
 class Packing:
@@ -85,6 +92,7 @@ class Packing:
         self._recent: list[tuple[Found, int]] = []
         self._quoted: list[_Quoted] = []
         self._headed: set[_Heading] = set()
+        self._bundles = 0
         self._left_out: list[LeftOut] = []
         # By (kind, id), and by what is said: nothing is shown twice.
         self._ids: set[tuple[str, str]] = set()
@@ -136,14 +144,15 @@ class Packing:
 
         Args:
             found: what.
-            most: how many tokens it may take, at most those that are left.
+            most: how many tokens it may take, at most those that are left; the head and the marks
+                of the block are not counted in it.
             cut: whether it may be cut where it does not fit.
         """
-        room = self.room - (0 if self._quoted else self._frame)
+        room = self.room if self._quoted else self.room - self._frame
         if most is not None:
             room = min(most, room)
         section = found.source if found.source in _HEADINGS else "turns"
-        at = None if found.at is None else min(found.at, _LAST).astimezone(self._zone)
+        at = None if found.at is None else min(max(found.at, _FIRST), _LAST).astimezone(self._zone)
         date = "" if at is None else f"{at:%Y-%m-%d}"
         group = (found.conversation_id, date) if section == "turns" else (None, "")
         head = f"{speaker_label(found.speaker)}: "
@@ -199,6 +208,9 @@ class Packing:
                 self.room, self._quoted, self._headed = room, before, headed
                 self._ids, self._texts = ids, texts
                 return False
+        self._bundles += 1
+        for one in self._quoted[len(before) :]:
+            one.bundle = self._bundles
         return True
 
     def built(self) -> tuple[list[Message], list[ContextItem], list[LeftOut], int]:
@@ -213,8 +225,9 @@ class Packing:
         """Drop the least needed: a tokenizer may make more of the whole than of its parts."""
         if self._quoted:
             last = self._quoted[-1]
-            self._unquote(last)
-            self.leave_out(last.found, "budget")
+            for one in [one for one in self._quoted if one is last or one.of(last.bundle)]:
+                self._unquote(one)
+                self.leave_out(one.found, "budget")
         elif self._recent:
             place = 1
             while place < len(self._recent) and self._recent[place][0].is_result:

@@ -62,9 +62,7 @@ class UsersRows:
         within = self._scope.within(conversation_id)
         where = _with(self._alive, kinds=(MESSAGE,))
         if self._snapshot is not None:
-            found = await self._read(within, where, "turn", None)
-            systems = [row for row in found if row["role"] == _SYSTEM]
-            others = [row for row in found if row["role"] != _SYSTEM][:most]
+            systems, others = _last_turns(self._snapshot, within, where, most)
         else:
             others = await self._read(within, where, "turn", most)
             systems = [row for row in others if row["role"] == _SYSTEM]
@@ -123,6 +121,20 @@ class UsersRows:
         found = snapshot.rows(rows, COLUMNS)
         found.sort(key=lambda row: (row[order_by], row["seq"]), reverse=True)
         return found[:limit]
+
+
+def _last_turns(
+    snapshot: Snapshot, scope: Scope, where: RowFilter, most: int
+) -> tuple[list[Row], list[Row]]:
+    """System messages and the last ``most`` others, the newest first; no other row is made."""
+    matching = snapshot.matching(scope, where)
+    rows = np.arange(len(snapshot)) if matching is None else np.flatnonzero(matching)
+    rows = rows[np.argsort(-snapshot.columns["turn"][rows], kind="stable")]
+    system = snapshot.columns["role"][rows] == snapshot.codes["role"].get(_SYSTEM, -2)
+    return (
+        snapshot.rows(rows[system][:_MOST], COLUMNS),
+        snapshot.rows(rows[~system][:most], COLUMNS),
+    )
 
 
 def _with(where: RowFilter, **changes: Any) -> RowFilter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -182,8 +181,3 @@ class BuiltContext:
 def _short(text: str) -> str:
     line = marked(" ".join(text.split()))
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
-
-
-def distinct(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
-    """Each once, in their order."""
-    return tuple(dict.fromkeys(left_out))

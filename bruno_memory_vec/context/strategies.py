@@ -21,7 +21,7 @@ class Strategy:
         description: one sentence.
         system: the share of the conversation's system messages.
         about: of what is known of the user: name, profile and preferences.
-        pinned: of the rows that are pinned.
+        pinned: of the rows that are pinned. The first one may take half of the budget.
         summaries: of the summaries of the conversation.
         recent: of the last turns, before anything is recalled. The newest one may take more.
         recalled: which rows are quoted: what the question recalls, the most important rows
