@@ -271,7 +271,7 @@ class VectorMemory(MemoryInterface):
         Raises: as :func:`bruno_memory_vec.upkeep.maintenance.maintain_store`.
         """
         self._caller.whole("upkeep")
-        report = await maintain_store(await self._lazy.get(), progress)
+        report = await maintain_store(await self._lazy.get(), progress, events=self._events)
         self._shared.maintained = report.to_dict()
         return report
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from uuid import uuid4
 
 import llm
 from bruno_core.models.message import Message, MessageRole
@@ -52,7 +51,7 @@ async def chat(chosen: argparse.Namespace) -> None:
             if line == "/why":
                 why(assistant)
             elif line == "/new":
-                conversation = str(uuid4())
+                conversation = (await memory.create_session(chosen.user)).conversation_id
                 show("A new conversation. What was said before is remembered.")
             elif line.startswith("/"):
                 show(HELP)

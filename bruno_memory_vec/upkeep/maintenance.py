@@ -12,6 +12,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.conversations.activity import end_expired
 from bruno_memory_vec.errors import BackendUnavailable, ReadOnlyError, problem_and_fix
+from bruno_memory_vec.events import Events
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import SearchesText
 from bruno_memory_vec.logs import get_logger
@@ -138,7 +139,11 @@ class MaintenanceReport:
 
 
 async def maintain_store(
-    store: Store, progress: Progress | None = None, *, keep_set_aside: bool = False
+    store: Store,
+    progress: Progress | None = None,
+    *,
+    keep_set_aside: bool = False,
+    events: Events | None = None,
 ) -> MaintenanceReport:
     """Do all upkeep of an open store now, and verify it.
 
@@ -155,6 +160,7 @@ async def maintain_store(
         progress: called with the progress.
         keep_set_aside: keep damaged files that were set aside. As long as there are any, and what
             was deleted could be in them, nothing is erased.
+        events: told of each expired session that was ended.
 
     Raises:
         ReadOnlyError: the store was opened read-only.
@@ -165,12 +171,15 @@ async def maintain_store(
         raise ReadOnlyError(
             "the memory was opened with read_only=True", fix="Open it without, to maintain it."
         )
+    told = Events() if events is None else events
     at = datetime.now(timezone.utc)
     before = await measure(store)
     steps = _Steps(progress, _STEPS + writer.has_erasable)
     await steps.run("count accesses", writer.flush_uses)
     expired = await steps.run("remove expired memories", writer.remove_expired)
     ended = await steps.run("end expired sessions", lambda: end_expired(store))
+    for session in ended or ():
+        told.session_ended(session)
     await steps.run("commit lexical index", writer.settle)
     left: Leftovers | None = Leftovers()
     if writer.has_erasable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,57 @@ async def test_sessions_begin_and_end(tmp_path: Path) -> None:
         (ended,) = heard.of(EventType.SESSION_ENDED)
         assert ended["session_id"] == session.session_id
         assert ended["conversation_id"] == session.conversation_id
+
+
+async def test_conversations_that_end_and_are_resumed_and_sessions_that_expire(
+    tmp_path: Path,
+) -> None:
+    heard, hour = Heard(), timedelta(hours=1)
+    async with open_memory(
+        "memory://", embedder="hash", events=heard.bus, session_expires_after=hour
+    ) as memory:
+        talks = memory.for_user("ana").conversations
+        session = await talks.start(title="The harbour")
+        talk = session.conversation_id
+        await memory.store_message(said("When does the ferry leave?"), talk)
+        await talks.resume(talk)
+        await talks.end(talk)
+        resumed = await talks.resume(talk)
+        await told(memory)
+        kinds = [event for event in heard.events if event["event_type"].startswith("session")]
+        assert [(event["event_type"], event["session_id"]) for event in kinds] == [
+            ("session.started", session.session_id),
+            ("session.resumed", session.session_id),
+            ("session.ended", session.session_id),
+            ("session.started", resumed.session_id),
+            ("session.resumed", resumed.session_id),
+        ]
+        assert {event["conversation_id"] for event in kinds} == {talk}
+
+        # Of a session in which nothing was said for too long the next context begins another one.
+        old = await memory.create_session("ben")
+        sessions = (await memory._lazy.get()).sessions
+        old.last_activity -= 2 * hour
+        old.started_at -= 2 * hour
+        await sessions.save_session(old)
+        heard.events.clear()
+        context = await memory.get_context("ben", old.conversation_id)
+        await told(memory)
+        kinds = [event for event in heard.events if event["event_type"].startswith("session")]
+        assert [(event["event_type"], event["session_id"]) for event in kinds] == [
+            ("session.ended", old.session_id),
+            ("session.started", context.session.session_id),
+        ]
+        # Upkeep ends it, where nobody asks for it.
+        old = context.session
+        old.last_activity -= 2 * hour
+        old.started_at -= 2 * hour
+        await sessions.save_session(old)
+        heard.events.clear()
+        assert (await memory.maintain()).sessions_ended == 1
+        await told(memory)
+        (ended,) = heard.of(EventType.SESSION_ENDED)
+        assert ended["session_id"] == old.session_id
 
 
 async def test_contexts_that_are_given_and_recalled_into(tmp_path: Path) -> None:
