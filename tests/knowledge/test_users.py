@@ -155,6 +155,27 @@ async def test_a_fact_that_is_archived_or_says_something_else_counts_no_more(
     assert (await memory.users.refresh("ana")).preferences == {}
 
 
+async def test_what_has_expired_is_not_shown_and_forgotten(memory: VectorMemory) -> None:
+    soon = datetime.now(timezone.utc) + timedelta(seconds=1)
+    brief = TEA.model_copy(update={"expires_at": soon})
+    lasting = fact("The user lives in Graz.", "home", "Graz")
+    await memory.store_memories([brief, lasting])
+    await memory.users.refresh("ana")
+    assert (await memory.get_user("ana")).preferences == {"drink": "tea"}
+
+    async def unseen() -> bool:
+        return (await memory.get_context("ana")).user.preferences == {}
+
+    await until(unseen)
+
+    async def forgotten() -> bool:
+        saved = await memory.users._saved("ana")
+        return "tea" not in saved.metadata[KEY]
+
+    await until(forgotten)
+    assert (await memory.get_user("ana")).profile == {"home": "Graz"}
+
+
 async def test_nothing_learned_is_left_of_a_user_whose_rows_are_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     async with open_memory(str(folder), embedder="hash") as memory:

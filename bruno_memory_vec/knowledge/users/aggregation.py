@@ -49,6 +49,7 @@ _SAYS = (
     "confidence",
     "origin",
     "created_at",
+    "expires_at",
     "user_id",
     "seq",
 )
@@ -158,7 +159,9 @@ class _Memory:
         return isinstance(subject, str) and subject.strip().lower() in _THE_USER
 
     def _entry(self, key: str, value: Any) -> Entry:
-        return Entry(key, value, self.id, self.turns, self.at, self._row["confidence"])
+        row = self._row
+        expires = row["expires_at"] or 0
+        return Entry(key, value, self.id, self.turns, self.at, row["confidence"], expires)
 
 
 def _plain(value: Any) -> Iterator[str | int | float | bool]:

@@ -88,7 +88,7 @@ class Learning:
             if len(context.messages) >= _MESSAGES_SEEN and user.user_id not in self._counted:
                 self.wants(user.user_id, style=True)
             return
-        if user.user_id not in self._waiting and learned_of(user).behind:
+        if user.user_id not in self._waiting and _is_behind(learned_of(user)):
             self.wants(user.user_id, style=True)
         joined(user)
 
@@ -213,6 +213,10 @@ class Learning:
             if again:
                 loss.changed[row["id"]] = _says(row)
         yield from losses.items()
+
+
+def _is_behind(learned: Learned) -> bool:
+    return learned.behind or learned.expired
 
 
 def _says(row: Row) -> list[tuple[str, Any]]:

@@ -61,7 +61,9 @@ class UserManager:
         saved = await self._saved(user)
         learned = learned_of(saved)
         store = await self._handle.store()
-        if store.writer is not None and (learned.behind or not learned.refreshed_at):
+        if store.writer is not None and (
+            learned.behind or learned.expired or not learned.refreshed_at
+        ):
             saved = await refresh(store, user, self._learning.turns)
         return profile_of(saved)
 

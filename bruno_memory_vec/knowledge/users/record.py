@@ -13,6 +13,7 @@ The text is read once and remembered (``get_context`` does it for each call).
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -53,6 +54,7 @@ class Entry:
         turns: ids of the messages that the memory cites.
         at: when the memory was made, microseconds since 1970, UTC.
         confidence: 0..1.
+        expires: when the memory expires, microseconds since 1970, UTC; 0 if never.
     """
 
     key: str
@@ -61,16 +63,18 @@ class Entry:
     turns: tuple[str, ...]
     at: int
     confidence: float
+    expires: int = 0
 
     def to_list(self) -> list[Any]:
         """The same as plain values, for JSON."""
-        return [self.key, self.value, self.memory_id, list(self.turns), self.at, self.confidence]
+        plain = [self.key, self.value, self.memory_id, list(self.turns), self.at, self.confidence]
+        return [*plain, self.expires] if self.expires else plain
 
     @classmethod
     def from_list(cls, plain: list[Any]) -> Entry:
         """What :meth:`to_list` was called of."""
-        key, value, memory_id, turns, at, confidence = plain
-        return cls(key, value, memory_id, tuple(turns), at, confidence)
+        key, value, memory_id, turns, *rest = plain
+        return cls(key, value, memory_id, tuple(turns), *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,27 @@ class Learned:
     behind: bool = False
     removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def expired(self) -> bool:
+        """Whether a memory of what was learned has expired since."""
+        return 0 < self._first_expires <= _now()
+
+    @property
+    def _first_expires(self) -> int:
+        """When the first of them expires; 0 if none does."""
+        each = (one.expires for part in _ALL for one in getattr(self, part) if one.expires)
+        return min(each, default=0)
+
     def entries(self, part: str) -> tuple[Entry, ...]:
-        """Those of a part that were not removed by somebody: all of a key, the newest first."""
+        """Those of a part that were not removed by somebody, and have not expired.
+
+        All of a key, the newest first.
+        """
         gone = self.removed.get(part, ())
         found: tuple[Entry, ...] = getattr(self, part)
+        if any(one.expires for one in found):
+            now = _now()
+            found = tuple(one for one in found if not 0 < one.expires <= now)
         if part == "facts":
             return tuple(one for one in found if one.memory_id not in gone)
         return tuple(one for one in found if one.key not in gone)
@@ -190,6 +211,10 @@ def learned_of(user: UserContext | None) -> Learned:
     return _read(text) if isinstance(text, str) else NOTHING
 
 
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
 @lru_cache(maxsize=1_024)
 def _read(text: str) -> Learned:
     try:
@@ -227,7 +252,7 @@ def joined(user: UserContext) -> UserContext:
     if not isinstance(text, str):
         return user
     # The values are texts and numbers, so a copy of what holds them is enough.
-    told = dict(_told(text))
+    told = dict(_told(text) if not _expires(text) else _told_now(text))
     for name, of in _HOLDERS:
         if told[name] is not None:
             told[name] = of(told[name])
@@ -243,7 +268,18 @@ def joined(user: UserContext) -> UserContext:
 
 @lru_cache(maxsize=1_024)
 def _told(text: str) -> Mapping[str, Any]:
-    """What a context says of what was learned. Callers get copies."""
+    """What a context says of what was learned, where nothing of it expires. Callers get copies."""
+    return _told_now(text)
+
+
+@lru_cache(maxsize=1_024)
+def _expires(text: str) -> bool:
+    """Whether anything of what was learned expires."""
+    learned = _read(text)
+    return any(one.expires for part in _ALL for one in getattr(learned, part))
+
+
+def _told_now(text: str) -> Mapping[str, Any]:
     learned = _read(text)
     return {
         **{part: {key: one.value for key, one in learned.newest(part).items()} for part in PARTS},

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bruno_core.models.context import SessionContext
+from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import ForeignUserError
+from bruno_memory_vec.knowledge.users.record import KEY
 from bruno_memory_vec.sessions.protocol import ConversationNote, Enumerates, SessionStore
 
 if TYPE_CHECKING:
@@ -180,6 +181,8 @@ async def differing(source: SessionStore, target: SessionStore, people: People) 
         mine, theirs = await source.user(user_id), await target.user(user_id)
         current = await source.current_conversation(user_id)
         moved = current is not None and current != await target.current_conversation(user_id)
+        # What is learned from the rows follows them in both, each in its own time.
+        mine, theirs = _set(mine), _set(theirs)
         if (mine is not None and mine != theirs) or moved:
             wrong.append(f"user {user_id!r}")
         notes = await _differing_notes(source, target, user_id)
@@ -194,6 +197,16 @@ async def _differing_notes(
     mine = await source.notes(user_id)
     stored = set(await target.notes(user_id)) if mine else set()
     return [note for note in mine if note not in stored]
+
+
+def _set(user: UserContext | None) -> UserContext | None:
+    """What somebody has set of a user, without what was learned; None where that was all."""
+    if user is None or KEY not in user.metadata:
+        return user
+    metadata = {name: value for name, value in user.metadata.items() if name != KEY}
+    if user.name is None and not (user.preferences or user.profile or metadata):
+        return None
+    return user.model_copy(update={"metadata": metadata})
 
 
 def _is_same(session: SessionContext, stored: SessionContext | None) -> bool:
