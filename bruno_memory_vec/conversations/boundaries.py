@@ -2,12 +2,16 @@
 
 A topic shift is found as TextTiling does it (Hearst 1997), with the vectors of the stored rows in
 place of word counts, so nothing is embedded. For each place between two turns, the similarity is
-the cosine between the sum of the vectors of the ``window`` turns before it and that of those after
-it, after the mean of the conversation is taken from each vector: what all turns have in common says
-nothing about a place. The depth of a place is how far the similarity falls there from the nearest
-peak on either side.
-A place is a seam where its depth is larger than the mean of all depths by ``topic`` standard
-deviations, and no deeper place is within ``window`` turns.
+the cosine between the sum of the vectors of the turns before it and that of those after it, after
+the mean of the conversation is taken from each vector: what all turns have in common says nothing
+about a place. It is the mean of three widths, half of ``window``, ``window`` and twice that, and
+smoothed over three places. The depth of a place is how far it falls there from the nearest peak on
+either side. Its contrast is the depth and twice the distance, 1 - similarity. A place is a seam
+where its contrast is larger than the mean of all by ``topic`` standard deviations, and no place of
+more contrast is within ``window`` turns; of the places beside it the one counts that has most
+contrast without smoothing.
+
+``python -m benchmarks.conversations`` measures it (docs/conversations.md).
 """
 
 from __future__ import annotations
@@ -28,9 +32,9 @@ from bruno_memory_vec.rows.models import utc
 
 #: The pause that is a seam, if the caller names none.
 GAP: Final = timedelta(hours=1)
-#: How many standard deviations above the mean the depth of a topic shift is.
-TOPIC: Final = 2.0
-#: How many turns on either side are compared.
+#: How many standard deviations above the mean the contrast of a topic shift is.
+TOPIC: Final = 1.5
+#: How many turns on either side are compared, in the middle of three widths.
 WINDOW: Final = 8
 # Of so few turns nearest to an end nothing can be said.
 _EDGE = 3
@@ -52,7 +56,7 @@ class Segment:
         gap: the pause before it is a seam.
         topic: another topic begins here.
         pause: how long the pause before it was; None for the first one.
-        depth: how far the similarity falls before it, 0..4; None where it was not looked at.
+        contrast: of the place before it, 0..8; None where it was not looked at.
     """
 
     from_turn: int
@@ -63,21 +67,36 @@ class Segment:
     gap: bool
     topic: bool
     pause: timedelta | None
-    depth: float | None
+    contrast: float | None
 
 
-def depths(vectors: NDArray[np.float32], window: int) -> NDArray[np.float64]:
-    """The depth of each place between two turns.
+def contrasts(
+    vectors: NDArray[np.float32], window: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The contrast of each place between two turns, smoothed and as it is.
 
     Args:
         vectors: float32 (n, d), of the turns in their order.
         window: how many turns on either side are compared.
 
     Returns:
-        float64 (n - 1,): of the place before turn 1, before turn 2, ...
+        Two of float64 (n - 1,), 0..8: of the place before turn 1, before turn 2, ...
     """
-    similar = similarities(vectors, window)
+    widths = (max(1, window // 2), window, 2 * window)
+    similar = np.mean([similarities(vectors, width) for width in widths], axis=0)
+    smooth = smoothed(similar)
+    return depths(smooth) + 2 * (1 - smooth), depths(similar) + 2 * (1 - similar)
+
+
+def depths(similar: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far the similarity falls at each place from the nearest peak on either side, summed."""
     return (_peaks(similar) - similar) + (_peaks(similar[::-1])[::-1] - similar)
+
+
+def smoothed(similar: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each place and the two beside it; an end counts as its own neighbour."""
+    beside = np.pad(similar, 1, mode="edge")
+    return (beside[:-2] + beside[1:-1] + beside[2:]) / 3
 
 
 def similarities(vectors: NDArray[np.float32], window: int) -> NDArray[np.float64]:
@@ -106,24 +125,33 @@ def _peaks(similar: NDArray[np.float64]) -> NDArray[np.float64]:
     return peaks
 
 
-def topic_seams(depth: NDArray[np.float64], topic: float, window: int) -> NDArray[np.bool_]:
+def topic_seams(
+    contrast: NDArray[np.float64],
+    topic: float,
+    window: int,
+    exact: NDArray[np.float64] | None = None,
+) -> NDArray[np.bool_]:
     """Which places are topic shifts, bool (n - 1,).
 
     Args:
-        depth: float64 (n - 1,), as of :func:`depths`.
+        contrast: float64 (n - 1,), smoothed.
         topic: standard deviations above the mean.
-        window: no two seams are nearer than this to a deeper one.
+        window: no two seams are nearer than this to one of more contrast.
+        exact: float64 (n - 1,), not smoothed. A seam is moved by one place where this is larger.
     """
-    chosen = np.zeros(len(depth), bool)
-    inner = np.arange(_EDGE - 1, len(depth) - _EDGE + 1)
+    chosen = np.zeros(len(contrast), bool)
+    inner = np.arange(_EDGE - 1, len(contrast) - _EDGE + 1)
     if not len(inner):
         return chosen
-    least = float(depth[inner].mean() + topic * depth[inner].std())
-    for place in inner[np.argsort(-depth[inner], kind="stable")]:
-        if depth[place] <= least:
+    least = float(contrast[inner].mean() + topic * contrast[inner].std())
+    for place in inner[np.argsort(-contrast[inner], kind="stable")]:
+        if contrast[place] <= least:
             break
-        if not chosen[max(0, place - window + 1) : place + window].any():
-            chosen[place] = True
+        if chosen[max(0, place - window + 1) : place + window].any():
+            continue
+        if exact is not None:
+            place += int(np.argmax(exact[place - 1 : place + 2])) - 1
+        chosen[place] = True
     return chosen
 
 
@@ -143,17 +171,19 @@ def segments_of(
         times: of its messages.
         vectors: float32 (n, d).
         gap: the least pause that is a seam; None for no such seam.
-        topic: how many standard deviations above the mean the depth of a topic shift is; None for
-            no such seam.
+        topic: how many standard deviations above the mean the contrast of a topic shift is; None
+            for no such seam.
         window: how many turns on either side are compared.
     """
     n = len(turns)
     if not n:
         return []
-    depth = depths(vectors, window) if n > 1 and topic is not None else None
+    contrast = exact = None
+    if n > 1 and topic is not None:
+        contrast, exact = contrasts(vectors, window)
     shifts = np.zeros(n - 1, bool)
-    if depth is not None and topic is not None:
-        shifts = topic_seams(depth, topic, window)
+    if contrast is not None and topic is not None:
+        shifts = topic_seams(contrast, topic, window, exact)
     pauses = [after - before for before, after in pairwise(times)]
     long = np.array([gap is not None and pause >= gap for pause in pauses], bool)
     begins = [0, *(np.flatnonzero(shifts | long) + 1).tolist()]
@@ -167,7 +197,7 @@ def segments_of(
             gap=bool(first and long[first - 1]),
             topic=bool(first and shifts[first - 1]),
             pause=pauses[first - 1] if first else None,
-            depth=float(depth[first - 1]) if first and depth is not None else None,
+            contrast=float(contrast[first - 1]) if first and contrast is not None else None,
         )
         for first, after in zip(begins, [*begins[1:], n], strict=True)
     ]

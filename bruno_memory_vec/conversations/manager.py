@@ -480,9 +480,8 @@ class ConversationManager:
         Args:
             conversation_id: which.
             gap: the least pause that is a seam; None for no such seam.
-            topic: how many standard deviations above the mean of all places a place has to be, by
-                how far the similarity of what is said falls there, 0 to 10; less finds more seams.
-                None for no such seam.
+            topic: how many standard deviations above the mean of all places the contrast of a place
+                has to be, 0 to 10; less finds more seams. None for no such seam.
             window: how many turns on either side are compared, 1 to 100.
 
         Raises:

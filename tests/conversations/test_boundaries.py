@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.conversations.boundaries import (
+    contrasts,
     depths,
     segments_of,
     similarities,
+    smoothed,
     topic_seams,
 )
 from bruno_memory_vec.errors import InvalidInputError
@@ -41,7 +43,7 @@ def found(vectors: NDArray[np.float32], **settings: Any) -> list[int]:
 def test_another_topic() -> None:
     assert found(around(20, 15, 25)) == [20, 35]
     assert found(around(20, 15, 25), topic=None) == []
-    assert found(around(60), topic=3.5) == []
+    assert found(around(60), topic=4) == []
     # Of turns whose vectors are all the same, or nothing, none is another topic.
     assert found(np.ones((30, 4), np.float32)) == []
     assert found(np.zeros((30, 4), np.float32)) == []
@@ -69,17 +71,24 @@ def test_pauses() -> None:
     assert segments[1].until == times[4]
     assert segments_of([], [], np.zeros((0, 2), np.float32)) == []
     (one,) = segments_of([3], [NOW], np.ones((1, 2), np.float32))
-    assert (one.from_turn, one.to_turn, one.pause, one.depth) == (3, 3, None, None)
+    assert (one.from_turn, one.to_turn, one.pause, one.contrast) == (3, 3, None, None)
 
 
 def test_similarity_and_depth() -> None:
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
     np.testing.assert_allclose(similarities(vectors, 1), [1, -1, 1], atol=1e-6)
-    np.testing.assert_allclose(depths(vectors, 1), [0, 4, 0], atol=1e-6)
+    np.testing.assert_allclose(depths(np.array([1, -1, 1.0])), [0, 4, 0])
+    # A peak is as far as the similarity does not fall on the way to it.
+    np.testing.assert_allclose(depths(np.array([3, 1, 2, 0, 1, 5.0])), [0, 3, 0, 7, 4, 0])
+    np.testing.assert_allclose(smoothed(np.array([3.0, 0, 0, 6])), [2, 1, 2, 4])
+    assert np.argmax(contrasts(around(20, 20), 8)[1]) == 19
     depth = np.array([9, 0, 0, 2, 0, 0, 0, 1.9, 0, 0, 9])
     assert np.flatnonzero(topic_seams(depth, 0.5, 1)).tolist() == [3, 7], "not at the ends"
     assert np.flatnonzero(topic_seams(depth, 0.5, 5)).tolist() == [3]
     assert not topic_seams(depth, 3, 1).any()
+    # Where a seam is exactly, what is not smoothed says.
+    exact = np.array([9, 0, 0, 2, 3, 0, 0, 1.9, 0, 0, 9])
+    assert np.flatnonzero(topic_seams(depth, 0.5, 1, exact)).tolist() == [4, 7]
 
 
 async def test_of_a_stored_conversation_nothing_is_embedded(memory: VectorMemory) -> None:

@@ -1,0 +1,1 @@
+"""Measurements of what is known of conversations as a whole: where they have seams."""
