@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 
 async def change_note(
-    store: Store, user_id: str, conversation_id: str, **values: Any
+    store: Store,
+    user_id: str,
+    conversation_id: str,
+    *,
+    only_if: Callable[[ConversationNote], bool] | None = None,
+    **values: Any,
 ) -> ConversationNote:
     """Set fields of a conversation's note, which is made where there is none.
 
@@ -23,6 +29,7 @@ async def change_note(
         store: an open store.
         user_id: the conversation's owner.
         conversation_id: which.
+        only_if: whether to set them, by the note as it is.
         values: by name, the fields to set.
 
     Returns:
@@ -35,6 +42,8 @@ async def change_note(
         before = await store.sessions.note(user_id, conversation_id)
         if before is None:
             before = ConversationNote(conversation_id, user_id, datetime.now(timezone.utc))
+        if only_if is not None and not only_if(before):
+            return before
         after = replace(before, **values)
         if after != before:
             await store.sessions.save_note(after)

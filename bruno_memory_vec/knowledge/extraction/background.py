@@ -4,7 +4,8 @@ How far a conversation was read is in its note in the session store (``extracted
 turns below that number were read. It is noted before the first turn that counts is acknowledged,
 and moved on only when what was found is stored. So a process that is killed reads these turns
 again, which changes nothing of what is stored already, and misses none. A turn has its number for
-good, and a copy of a store has the same ones, which is not so for ``seq``.
+good, and a copy of a store has the same ones, which is not so for ``seq``. Where a message is
+stored again, it is read again, and what follows it.
 
 A model that is away is asked again later, each time later. Where it answers, but gives nothing
 usable for the same turns three times over, the patterns read them in its place: one bad part holds
@@ -60,6 +61,8 @@ _TURNS_WITHOUT_PAUSE: Final = 20
 _AGAIN, _AGAIN_AT_MOST = 5.0, 600.0
 # Conversations of which it is known that their note has begun.
 _KNOWN_AT_MOST: Final = 10_000
+# Larger than any turn.
+_UNKNOWN: Final = 2**63
 
 
 class _Place(NamedTuple):
@@ -98,7 +101,8 @@ class BackgroundExtraction:
         self._llm = llm
         self._background = Background()
         self._waiting: dict[_Place, _Waiting] = {}
-        self._noted: dict[_Place, None] = {}
+        # By conversation, the turn behind the last one of which it is known that it is noted.
+        self._noted: dict[_Place, int] = {}
         self._turns = Turns()
         self._running = LoopLock()
         self._resumed = False
@@ -129,11 +133,14 @@ class BackgroundExtraction:
         if not said or not self.active(store.config):
             return
         place = _Place(said[0]["user_id"], said[0]["conversation_id"])
-        if place not in self._noted:
+        turns = [row["turn"] for row in said]
+        if min(turns) < self._noted.get(place, _UNKNOWN):
             try:
-                await self._note(store, place, min(row["turn"] for row in said))
+                await self._note(store, place, min(turns))
             except BrunoError as error:
                 self._failed(error)
+        if place in self._noted:
+            self._noted[place] = max(self._noted[place], max(turns) + 1)
         waiting = self._waiting.setdefault(place, _Waiting())
         waiting.turns += len(said)
         pause = _SOON if store.config.extract == "patterns" else store.config.extract_pause
@@ -143,12 +150,19 @@ class BackgroundExtraction:
         self._wake(max(_SOON, waiting.due - time.monotonic()))
 
     async def _note(self, store: Store, place: _Place, first: int) -> None:
+        """Note that turns from ``first`` are to be read: new ones, or one that was stored again."""
         note = await store.sessions.note(*place)
-        if note is None or note.extracted_turns is None:
-            await change_note(store, *place, extracted_turns=first)
+        known = None if note is None else note.extracted_turns
+        if known is None or known > first:
+            await change_note(
+                store,
+                *place,
+                only_if=lambda one: one.extracted_turns is None or one.extracted_turns > first,
+                extracted_turns=first,
+            )
         if len(self._noted) >= _KNOWN_AT_MOST:
             self._noted.pop(next(iter(self._noted)))
-        self._noted[place] = None
+        self._noted[place] = max(first, known or 0)
 
     def _wake(self, seconds: float) -> None:
         """Go on after some seconds, unless that is to happen sooner."""
@@ -319,11 +333,18 @@ class BackgroundExtraction:
                 async with self.lock(place.user_id):
                     await store_facts(store, writer, place.user_id, found.candidates)
             reached = end if failure is None else found.failed[0][0][0].turn
-            if reached > first:
-                await change_note(store, *place, extracted_turns=reached)
+            if not await self._move_on(store, place, first, reached):
+                return  # a turn before was stored again meanwhile, and is waited for
             if failure is not None:
                 raise failure
             first, before = end, max(0, end - TURNS_BEFORE)
+
+    async def _move_on(self, store: Store, place: _Place, first: int, reached: int) -> bool:
+        """Note how far a conversation was read, unless it is to be read from before that again."""
+        note = await change_note(
+            store, *place, only_if=lambda one: one.extracted_turns == first, extracted_turns=reached
+        )
+        return note.extracted_turns == reached
 
     async def _found(
         self, store: Store, turns: Sequence[SourceTurn], before: Sequence[SourceTurn]

@@ -201,6 +201,53 @@ async def test_a_cleared_conversation_is_not_read() -> None:
         assert await memory.facts.history("ana") == []
 
 
+async def test_a_message_that_is_stored_again_is_read_again(tmp_path: Path) -> None:
+    for place in ("memory://", tmp_path / "m"):
+        async with opened(place) as memory:
+            for minute, text in enumerate(["I live in Lisbon", "I love tea"]):
+                await memory.store_message(message(text, minute), "talk", user_id="ana")
+            await memory.facts.wait()
+            await memory.store_message(message("I live in Porto"), "talk", user_id="ana")
+            await memory.facts.wait()
+            assert await values(memory) == {"Porto", "tea"}
+    # In a process of its own, too, which has not stored the first text.
+    async with opened(tmp_path / "m") as memory:
+        await memory.store_message(message("I live in Braga"), "talk", user_id="ana")
+        await memory.facts.wait()
+        assert await values(memory) == {"Braga", "tea"}
+        (tea,) = await memory.facts.list("ana", attribute="likes")
+        assert tea.times_seen == 1
+
+
+class Slow(Hang):
+    """Answers that there is nothing, when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = asyncio.Event()
+
+    async def wait(self) -> str:
+        self.waits.set()
+        await self.goes_on.wait()
+        return '{"facts": []}'
+
+
+async def test_one_that_is_stored_again_while_the_rest_is_read_is_not_missed() -> None:
+    slow = Slow()
+    llm = ScriptedLLM(ferret, slow, ferret)
+    async with opened("memory://", extract="llm", llm=llm) as memory:
+        await memory.store_message(message("Hello"), "talk", user_id="ana")
+        await memory.facts.wait()
+        await memory.store_message(message("And more", 1), "talk", user_id="ana")
+        reading = asyncio.ensure_future(memory.facts.wait())
+        await slow.waits.wait()
+        await memory.store_message(message("I have a ferret"), "talk", user_id="ana")
+        slow.goes_on.set()
+        await reading
+        await memory.facts.wait()
+        assert await values(memory) == {"ferret"}
+
+
 async def test_a_title_and_a_mark_do_not_undo_each_other() -> None:
     async with opened("memory://") as memory:
         store = await memory._lazy.get()
