@@ -90,7 +90,7 @@ class Found:
 
 
 def of_row(row: Row, source: Source) -> Found:
-    """What a row with all columns holds."""
+    """What a row holds that has at least the columns of a message, its kind and its category."""
     is_message = row["kind"] == MESSAGE
     return Found(
         source=source,

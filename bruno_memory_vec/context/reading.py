@@ -14,12 +14,14 @@ from bruno_memory_vec.context.found import SUMMARY, Found, of_row
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.indexers.snapshot import Snapshot
-from bruno_memory_vec.rows.models import Row, from_table
+from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, from_table
 
 _EVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SYSTEM = MessageRole.SYSTEM.value
+# What a row is shown by.
+_COLUMNS = (*MESSAGE_COLUMNS, "kind", "turn", "memory_type", "category", "seq")
 # As people chat.
 _WORDS = 20.0
 # More pinned rows, or summaries of one conversation, than a context has room for.
@@ -98,16 +100,23 @@ class UsersRows:
         """The messages at some turns of some conversations."""
         if not places:
             return []
-        where = _with(self._alive, kinds=(MESSAGE,))
-        table = await self._rows.read(self._scope, where, COLUMNS, turns=places)
-        return [of_row(row, "neighbour") for row in from_table(table)]
+        snapshot, where = self._snapshot, _with(self._alive, kinds=(MESSAGE,))
+        if snapshot is None:
+            table = await self._rows.read(self._scope, where, _COLUMNS, turns=places)
+            return [of_row(row, "neighbour") for row in from_table(table)]
+        rows = np.array(sorted(snapshot.at(places)), np.int64)
+        matching = snapshot.matching(self._scope, where)
+        if matching is not None:
+            rows = rows[matching[rows]]
+        return [of_row(row, "neighbour") for row in snapshot.rows(rows, _COLUMNS)]
 
     async def _read(
         self, scope: Scope, where: RowFilter, order_by: str, limit: int | None
     ) -> list[Row]:
         """Rows with the largest of a column first, of equals the newest."""
+        columns = tuple(dict.fromkeys((*_COLUMNS, order_by)))
         if self._snapshot is None:
-            table = await self._rows.read(scope, where, COLUMNS, order_by=order_by, limit=limit)
+            table = await self._rows.read(scope, where, columns, order_by=order_by, limit=limit)
             return list(from_table(table))
         snapshot = self._snapshot
         matching = snapshot.matching(scope, where)
@@ -117,8 +126,8 @@ class UsersRows:
         if order_by in snapshot.columns:
             # Rows are in the order of seq.
             order = np.lexsort((-rows, -snapshot.columns[order_by][rows]))
-            return snapshot.rows(rows[order][:limit], COLUMNS)
-        found = snapshot.rows(rows, COLUMNS)
+            return snapshot.rows(rows[order][:limit], columns)
+        found = snapshot.rows(rows, columns)
         found.sort(key=lambda row: (row[order_by], row["seq"]), reverse=True)
         return found[:limit]
 
@@ -132,8 +141,8 @@ def _last_turns(
     rows = rows[np.argsort(-snapshot.columns["turn"][rows], kind="stable")]
     system = snapshot.columns["role"][rows] == snapshot.codes["role"].get(_SYSTEM, -2)
     return (
-        snapshot.rows(rows[system][:_MOST], COLUMNS),
-        snapshot.rows(rows[~system][:most], COLUMNS),
+        snapshot.rows(rows[system][:_MOST], _COLUMNS),
+        snapshot.rows(rows[~system][:most], _COLUMNS),
     )
 
 
