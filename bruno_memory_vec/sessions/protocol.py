@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -406,6 +406,26 @@ class Enumerates(Protocol):
 
     def conversations(self) -> AsyncIterator[tuple[str, str, int]]:
         """Each conversation that has begun: its id, owner and next turn, in no particular order."""
+        ...
+
+
+@runtime_checkable
+class ChangesUsers(Protocol):
+    """A ``SessionStore`` that several processes write, and that loses none of their changes."""
+
+    async def change_user(
+        self, user_id: str, change: Callable[[UserContext | None], UserContext | None]
+    ) -> UserContext | None:
+        """Change a user's profile as it is saved, whoever else changes it at the same time.
+
+        Args:
+            user_id: whose.
+            change: makes the new one of what is saved (None for nothing), or None to leave it. It
+                may be called several times.
+
+        Returns:
+            The profile as it is saved now.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from bruno_core.models.context import ConversationContext, UserContext
@@ -32,6 +33,7 @@ from bruno_memory_vec.knowledge.users.record import (
     with_learned,
 )
 from bruno_memory_vec.knowledge.users.refreshing import refresh
+from bruno_memory_vec.knowledge.users.saving import change_user
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
@@ -182,15 +184,11 @@ class Learning:
         if store is None:
             return behind
         for user_id, loss in self._losses(change):
-            async with self.turns.of(user_id):
-                saved = await store.sessions.user(user_id)
-                learned = learned_of(saved)
-                left = _left(learned, loss)
-                if left.behind:
-                    behind.append(user_id)
-                if left != learned:
-                    user = saved or UserContext(user_id=user_id)
-                    await store.sessions.save_user(with_learned(user, left))
+            saved = await change_user(
+                store.sessions, self.turns, user_id, partial(_without, loss=loss)
+            )
+            if learned_of(saved).behind:
+                behind.append(user_id)
         return behind
 
     @staticmethod
@@ -224,6 +222,12 @@ def _says(row: Row) -> list[tuple[str, Any]]:
     if not says_something(row) or row["archived_at"] is not None:
         return []
     return [(entry.key, entry.value) for _, entry in entries_of(row)]
+
+
+def _without(user: UserContext, loss: _Loss) -> UserContext:
+    learned = learned_of(user)
+    left = _left(learned, loss)
+    return user if left == learned else with_learned(user, left)
 
 
 def _left(learned: Learned, loss: _Loss) -> Learned:

@@ -25,6 +25,7 @@ from bruno_memory_vec.knowledge.users.record import (
 )
 from bruno_memory_vec.knowledge.users.refreshing import refresh
 from bruno_memory_vec.knowledge.users.rendering import lines_of, text_of
+from bruno_memory_vec.knowledge.users.saving import change_user
 from bruno_memory_vec.prompts.token_bound import counter
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.store.handle import Handle
@@ -157,6 +158,7 @@ class UserManager:
         """
         user, key = self._user(user_id), checks.label("key", key)
         (part,) = checks.names("part", part, (*PARTS, "facts"))  # type: ignore[assignment]
+        delete_memories = checks.flag("delete_memories", delete_memories)
         memories: set[str] = set()
         found = False
 
@@ -177,7 +179,7 @@ class UserManager:
             return with_learned(changed, learned.with_removed(part, [key]))
 
         await self._change(user, without)
-        if checks.flag("delete_memories", delete_memories) and memories:
+        if delete_memories and memories:
             writer = await self._handle.writer()
             where = RowFilter(kinds=(MEMORY,), ids=tuple(sorted(memories)))
             await writer.delete(Scope.user(user), where)
@@ -243,15 +245,11 @@ class UserManager:
         self, user_id: str, change: Callable[[UserContext], UserContext], *, check: bool = True
     ) -> None:
         await self._handle.writer()
-        store = await self._handle.store()
-        async with self._learning.turns.of(user_id):
-            saved = await self._saved(user_id)
-            changed = change(saved)
-            if changed is saved:
-                return
-            if check:
-                await self._check(changed)
-            await store.sessions.save_user(changed)
+        sessions = (await self._handle.store()).sessions
+        if check:
+            # What it makes of what is saved now: refused before anything is written.
+            await self._check(change(await self._saved(user_id)))
+        await change_user(sessions, self._learning.turns, user_id, change)
 
     async def _check(self, user: UserContext) -> None:
         """Refuse what somebody sets, where it cannot be kept; what was learned is bounded."""

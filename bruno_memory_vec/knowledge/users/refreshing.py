@@ -16,6 +16,7 @@ from bruno_memory_vec.knowledge.users.aggregation import (
     zone_of,
 )
 from bruno_memory_vec.knowledge.users.record import joined, learned_of, with_learned
+from bruno_memory_vec.knowledge.users.saving import change_user
 from bruno_memory_vec.store.store import Store
 
 # With other processes that write: how often what was saved is compared with the rows again.
@@ -44,16 +45,21 @@ async def refresh(store: Store, user_id: str, turns: Turns, *, style: bool = Tru
         before = await sessions.user(user_id)
         zone = None if before is None else zone_of(joined(before).profile)
         counted = await style_in(store.rows, user_id, zone)
+    changed = True
+
+    def learn(saved: UserContext) -> UserContext:
+        nonlocal changed
+        old = learned_of(saved)
+        new = learned_from(old, said, counted if style else old.style, _now())
+        changed = replace(new, refreshed_at=old.refreshed_at) != old
+        return with_learned(saved, new) if changed else saved
+
     for _ in range(1 if writer.writes_alone else _LOOKS):
-        async with writer.exclusive, turns.of(user_id):
-            saved = await sessions.user(user_id) or UserContext(user_id=user_id)
-            old = learned_of(saved)
+        async with writer.exclusive:
             said = await said_of(store.rows, user_id)
-            new = learned_from(old, said, counted if style else old.style, _now())
-            if replace(new, refreshed_at=old.refreshed_at) == old:
-                return saved
-            saved = with_learned(saved, new)
-            await sessions.save_user(saved)
+            saved = await change_user(sessions, turns, user_id, learn)
+        if not changed:
+            break
     return saved
 
 

@@ -460,6 +460,18 @@ return {redis.call('HGET', KEYS[1], 'last_seq') or '-1', blocks, redis.call('HGE
 """
 )
 
+#: KEYS about a user. ARGV the profile that was seen ("" for none), the new one. Returns 1 if it is
+#: saved, 0 if another one is there.
+REPLACE_PROFILE = Script(
+    """
+local saved = redis.call('HGET', KEYS[1], 'profile') or ''
+if saved == ARGV[2] then return 1 end
+if saved ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'profile', ARGV[2])
+return 1
+"""
+)
+
 #: KEYS meta. ARGV version, gap. The store was made anew from the rows, or is found whole: true
 #: for this version of the server. Another version gives no number that was given before.
 WHOLE = Script(

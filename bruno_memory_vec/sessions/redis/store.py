@@ -528,6 +528,24 @@ class RedisSessionStore:
         if not await self._run("save a user", command("HSET", key, "profile", text)):
             await self._note_replaced()
 
+    async def change_user(
+        self, user_id: str, change: Callable[[UserContext | None], UserContext | None]
+    ) -> UserContext | None:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.ChangesUsers`."""
+        key = self._keys.user(user_id, "about")
+        while True:
+            found = await self._run("read a user", command("HGET", key, "profile"))
+            seen = "" if found is None else found.decode()
+            saved = (await from_texts(UserContext, [seen]))[0] if seen else None
+            changed = change(saved)
+            if changed is None:
+                return saved
+            text = await to_text(changed)
+            if await self._run("save a user", scripts.REPLACE_PROFILE([key], seen, text)):
+                if seen:
+                    await self._note_replaced()
+                return changed
+
     async def user(self, user_id: str) -> UserContext | None:
         key = self._keys.user(user_id, "about")
         found = await self._run("read a user", command("HGET", key, "profile"))
