@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.assistant import HybridMemory
 from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError, InvalidInputError
+from tests.amounts import amount
 from tests.assistant.scripted import Scripted
 
 
@@ -64,10 +65,11 @@ for _name in (*READS, *WRITES, *DELETIONS):
 
 
 class Both:
-    """A hybrid memory of two that can be broken."""
+    """A hybrid memory of two that can be broken; in a folder, if one is named."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.cache, self.persistent = Breakable("memory://"), Breakable(str(folder / "m"))
+    def __init__(self, folder: Path | None = None, **options: Any) -> None:
+        kept = "memory://" if folder is None else str(folder / "m")
+        self.cache, self.persistent = Breakable("memory://"), Breakable(kept)
         self.memory = HybridMemory(self.cache, self.persistent, **options)
 
     def break_(self, part: Breakable, *names: str, late: bool = False) -> None:
@@ -90,8 +92,8 @@ class Both:
 
 
 @pytest.fixture
-async def both(tmp_path: Path) -> AsyncIterator[Both]:
-    made = Both(tmp_path)
+async def both() -> AsyncIterator[Both]:
+    made = Both()
     async with made.memory:
         yield made
 
@@ -333,9 +335,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.both = Both(Path())
-        self.both.persistent = Breakable("memory://")
-        self.both.memory = HybridMemory(self.both.cache, self.both.persistent, conversations=2)
+        self.both = Both(conversations=2)
         self.stored: list[Message] = []
 
     def run(self, call: Any) -> Any:
@@ -394,4 +394,6 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+TestHistories.settings = settings(
+    max_examples=amount(8, 200), stateful_step_count=20, deadline=None
+)
