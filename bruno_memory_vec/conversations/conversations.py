@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,6 +32,7 @@ from bruno_memory_vec.rows.models import Row, from_table, to_message
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
 from bruno_memory_vec.sessions.protocol import ContextRecord, ConversationNote, HotTurn
+from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 
@@ -223,13 +223,7 @@ class Conversations:
 
     async def note_of(self, user_id: str, conversation_id: str, **changes: Any) -> ConversationNote:
         """Change what is noted of a user's conversation; returns the note as it is now."""
-        known = await self._sessions.note(user_id, conversation_id)
-        if known is None:
-            known = ConversationNote(conversation_id, user_id, datetime.now(timezone.utc))
-        changed = replace(known, **changes)
-        if changed != known:
-            await self._sessions.save_note(changed)
-        return changed
+        return await change_note(self._store, user_id, conversation_id, **changes)
 
     async def forget(self, conversation_id: str) -> None:
         """Forget what is left of a conversation whose messages are deleted: summaries and note.

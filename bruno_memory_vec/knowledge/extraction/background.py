@@ -72,8 +72,17 @@ class _Place(NamedTuple):
 
 @dataclass(slots=True)
 class _Waiting:
-    """A conversation with turns that were not read: since when, until when it waits, its tries."""
+    """A conversation with turns that were not read.
 
+    Attributes:
+        first: the first turn of them that this process has stored, or None.
+        turns: how many this process has stored.
+        due: when it is to be read, by the monotonic clock.
+        failures: how often reading it has failed in a row.
+        tries: how often a model that answers has given nothing for the same turns.
+    """
+
+    first: int | None = None
     turns: int = 0
     due: float = 0.0
     failures: int = 0
@@ -143,6 +152,7 @@ class BackgroundExtraction:
             self._noted[place] = max(self._noted[place], max(turns) + 1)
         waiting = self._waiting.setdefault(place, _Waiting())
         waiting.turns += len(said)
+        waiting.first = min(turns) if waiting.first is None else min(waiting.first, *turns)
         pause = _SOON if store.config.extract == "patterns" else store.config.extract_pause
         if not waiting.failures:
             urgent = waiting.turns >= _TURNS_WITHOUT_PAUSE
@@ -289,6 +299,9 @@ class BackgroundExtraction:
         waiting.due = time.monotonic() + pause
         more = self._waiting.get(place)
         waiting.turns = 0 if more is None else more.turns
+        if more is not None and more.first is not None:
+            first = more.first if waiting.first is None else min(waiting.first, more.first)
+            waiting.first = first
         self._waiting[place] = waiting
 
     async def _read(
@@ -307,11 +320,17 @@ class BackgroundExtraction:
         """
         note = await store.sessions.note(*place)
         known = await store.sessions.conversation(place.conversation_id)
-        if note is None or note.extracted_turns is None or known is None:
-            return  # the conversation was cleared
-        if known.user_id != place.user_id:
+        if known is None or known.user_id != place.user_id:
             return
-        first, before = note.extracted_turns, max(0, note.extracted_turns - TURNS_BEFORE)
+        first = None if note is None else note.extracted_turns
+        if first is None:
+            # The conversation was cleared, and its note with it. It may have gone on.
+            self._noted.pop(place, None)
+            first = waiting.first
+            if first is None or not await turns_of(store, *place, first, known.next_turn):
+                return
+            await self._note(store, place, first)
+        before = max(0, first - TURNS_BEFORE)
         while first < known.next_turn:
             end = min(first + TURNS_AT_ONCE, known.next_turn)
             turns = await turns_of(store, *place, before, end)

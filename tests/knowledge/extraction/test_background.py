@@ -219,6 +219,19 @@ async def test_a_message_that_is_stored_again_is_read_again(tmp_path: Path) -> N
         assert tea.times_seen == 1
 
 
+async def test_a_cleared_conversation_that_goes_on_is_read() -> None:
+    async with opened("memory://") as memory:
+        await memory.store_message(message("I live in Lisbon"), "talk", user_id="ana")
+        await memory.facts.wait()
+        await memory.clear_history("talk", keep_system_messages=False)
+        await memory.store_message(message("I love tea", 1), "talk", user_id="ana")
+        await memory.facts.wait()
+        assert await values(memory) == {"tea"}
+        await memory.store_message(message("I love cake", 2), "talk", user_id="ana")
+        await memory.facts.wait()
+        assert await values(memory) == {"tea", "cake"}
+
+
 class Slow(Hang):
     """Answers that there is nothing, when it is told to."""
 
