@@ -18,7 +18,15 @@ from bruno_memory_vec.errors import (
     NotFoundError,
     ReadOnlyError,
 )
-from tests.compression.support import BEGIN, archived, pin, recalled, turns
+from tests.compression.support import (
+    BEGIN,
+    archived,
+    check_each_once,
+    check_whole,
+    pin,
+    recalled,
+    turns,
+)
 
 
 @pytest.fixture
@@ -129,6 +137,28 @@ async def test_compressed_piece_by_piece_each_turn_has_one_summary(memory: Vecto
     ]
     assert len(sessions) == 1
     assert set(sessions[0].metadata.related_memories) == {one.id for one in blocks}
+
+
+async def test_two_summaries_of_one_turn_become_one(memory: VectorMemory) -> None:
+    # As two processes may leave them that compress one conversation at once.
+    said = turns(60)
+    await memory.store_messages(said, "talk", user_id="ana")
+    await memory.compress("ana")
+    entries = await memory.list_memories("ana", limit=None)
+    first = next(one for one in entries if one.metadata.custom_fields.get("from_turn") == 0)
+    fields = {**first.metadata.custom_fields, "to_turn": 9}
+    metadata = first.metadata.model_copy(
+        update={
+            "custom_fields": fields,
+            "related_memories": first.metadata.related_memories[:10],
+        }
+    )
+    other = first.model_copy(update={"id": uuid4(), "metadata": metadata})
+    await memory.store_memory(other, origin="summary")
+    assert (await memory.compress("ana")).ok
+    await check_each_once(memory, "ana")
+    await check_whole(memory, "ana", {"talk": said})
+    assert sum((await archived(memory, "ana")).values()) == 40
 
 
 async def test_pinned_system_and_unanswered_turns_stay(memory: VectorMemory) -> None:

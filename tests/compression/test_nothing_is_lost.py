@@ -162,7 +162,7 @@ def killed_amid(folder: Path, after: float) -> None:
         child.send_signal(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(6, marks=pytest.mark.slow)])
 async def test_killed_at_any_moment(tmp_path: Path, rounds: int) -> None:
     chance = random.Random(rounds)
     said = long_talks(4, 60 + 20 * rounds)
