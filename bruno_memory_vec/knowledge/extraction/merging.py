@@ -159,6 +159,10 @@ def _add(user_id: str, known: dict[str, Held], candidate: Candidate, plan: Plan)
     new = NewFact(_id_of(user_id, candidate), candidate)
     against = [fact for fact in of_it if fact.current and contradicts(fact, candidate)]
     later = [fact for fact in against if fact.said > candidate.at]
+    if later and same:
+        # The past of a fact that was found first, and that past is known already.
+        _repeat(known, max(same, key=lambda fact: fact.said), candidate, plan)
+        return
     if later:
         # The past of a fact that was found first.
         new = replace(new, superseded_by=max(later, key=lambda fact: fact.said).id)

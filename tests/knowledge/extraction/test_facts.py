@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
@@ -53,6 +54,22 @@ async def test_extracting_again_changes_nothing(memory: VectorMemory) -> None:
     report = await memory.facts.extract(user_id="ana")
     assert (report.new, report.repeated, report.superseded, report.ended) == (0, 0, 0, 0)
     assert await memory.facts.history("ana") == before
+
+
+async def test_extractions_at_once_count_each_turn_once() -> None:
+    async with open_memory("memory://", embedder="hash", extract="patterns") as memory:
+        texts = ["I live in Lisbon", "I love tea", "I live in Porto", "I live in Porto"]
+        for minute, text in enumerate(texts):
+            await memory.store_message(message(text, minute), f"talk {minute}", user_id="ana")
+        await asyncio.gather(
+            *(memory.facts.extract(user_id="ana") for _ in range(4)),
+            *(memory.facts.add("likes", "tea", user_id="ana") for _ in range(3)),
+            memory.facts.wait(),
+        )
+        found = {fact.value: fact.times_seen for fact in await memory.facts.list("ana")}
+        assert found["Porto"] == 2
+        assert set(found) == {"Porto", "tea"}
+        assert len(await memory.facts.history("ana")) == 3
 
 
 async def test_a_superseded_fact_is_archived_and_linked_both_ways(memory: VectorMemory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 from bruno_memory_vec.knowledge.extraction.candidate import Candidate, SourceTurn
 from bruno_memory_vec.knowledge.extraction.merging import (
@@ -119,6 +120,19 @@ def test_the_order_within_one_call_does_not_matter() -> None:
         assert current(facts) == [("home", "Porto")]
         (porto,) = [one for one in facts if one.current]
         assert porto.times_seen == 2
+
+
+def test_any_order_of_finding_ends_in_the_same_facts() -> None:
+    found = [
+        fact("home", "Lisbon", 1),
+        fact("home", "Lisbon", 2),
+        fact("home", "Porto", 3),
+        fact("home", "Porto", 4),
+    ]
+    for order in permutations(found):
+        facts = after(*order)
+        state = sorted((one.value, one.current, one.times_seen) for one in facts)
+        assert state == [("Lisbon", False, 2), ("Porto", True, 2)], order
 
 
 def test_an_end_archives_without_another_value() -> None:
