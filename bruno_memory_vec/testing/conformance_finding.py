@@ -60,6 +60,18 @@ PHRASES: tuple[tuple[str, set[str]], ...] = (
     (" ", {"wild", "quotes", "emoji", "lines", "accents", "code"}),
 )
 
+#: Ways to write one thing, which find each other.
+WRITTEN: tuple[tuple[str, ...], ...] = (
+    ("getUserById", "get user by id", "get_user_by_id", "get-user-by-id", "GET_USER_BY_ID"),
+    ("parseXMLFile", "parse xml file", "parse_xml_file"),
+    ("PROJ1234", "PROJ-1234", "proj 1234"),
+    ("USA", "U.S.A.", "U.S.A"),
+    ("v1.2.3", "V1.2.3", "(v1.2.3)"),
+    ("src/app/main.py", "src\\app\\main.py", "`src/app/main.py:42`"),
+    ("ana.blum@example.org", "<ana.blum@example.org>"),
+    ("kebab-case-name", "kebabCaseName", "kebab case name"),
+)
+
 #: Arguments of a recall that are refused, and the field that the error names.
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"strategy": "fuzzy"}, "strategy"),
@@ -209,6 +221,25 @@ class FindingConformance(MemorySuite):
         assert await found(until=JUNE + timedelta(days=1)) == {"the zebra"}
         assert await found(as_of=JUNE + timedelta(hours=1)) == {"the zebra"}
 
+    async def test_what_is_archived_is_left_out_unless_asked(self, memory: Any) -> None:
+        fact = noted("the zebra is old")
+        await memory.store_memories([fact, noted("a young zebra")])
+        await memory.forget(fact.id, archive=True)
+
+        async def found(**more: Any) -> list[set[str]]:
+            hits = (
+                await memory.recall("", user_id="ana", exact="zebra", **more),
+                await memory.recall("zebra", user_id="ana", exact="zebra", **more),
+                await memory.recall("", user_id="ana", strategy="temporal", **more),
+                await memory.timeline("ana", **more),
+            )
+            return [{hit.content for hit in some} for some in hits]
+
+        assert await found() == 4 * [{"a young zebra"}]
+        both = {"a young zebra", "the zebra is old"}
+        assert await found(include_archived=True) == 4 * [both]
+        assert await found(origins="user") == 4 * [set()]
+
     async def test_what_is_stored_and_deleted_is_seen_at_once(self, memory: Any) -> None:
         message = said("the first zebra")
         await memory.store_message(message, "zoo", user_id="ana")
@@ -287,6 +318,23 @@ class FindingConformance(MemorySuite):
         names = "Did you mean fulltext.*hybrid, fulltext, semantic, exact, temporal"
         with pytest.raises(InvalidInputError, match=names):
             await memory.recall("zebra", user_id="ana", strategy="full_text")
+
+    async def test_identifiers_find_each_other(self, memory: Any) -> None:
+        rows = [f"we talked about {form} once" for forms in WRITTEN for form in forms]
+        await memory.store_messages([said(text) for text in rows], "code", user_id="ana")
+        await memory.store_messages(
+            [said(f"the {word} was green") for word in ("user", "case", "id", "path", "file")],
+            "noise",
+            user_id="ana",
+        )
+        for forms in WRITTEN:
+            wanted = {f"we talked about {form} once" for form in forms}
+            for form in forms:
+                for query in (form, f"where is {form} used?"):
+                    hits = await memory.recall(
+                        query, user_id="ana", strategy="fulltext", k=len(forms)
+                    )
+                    assert {hit.content for hit in hits} == wanted, query
 
     # Timelines
 

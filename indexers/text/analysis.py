@@ -1,6 +1,7 @@
 """Analysis of text into terms, the same for every lexical index.
 
-Unicode words in plain form (:mod:`.folding`), lower case, optionally stemmed. Scripts that are
+Unicode words in plain form (:mod:`.folding`), with the parts of identifiers behind these
+(:mod:`.identifiers`), lower case, optionally stemmed. Scripts that are
 written without spaces (Chinese, Japanese, Thai, ...) and Korean become
 characters and their bigrams, because no dictionary is shipped.
 """
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .folding import folded
+from .identifiers import with_parts
 from .stopwords import QUESTION_STOPWORDS
 
 if TYPE_CHECKING:
@@ -26,8 +28,9 @@ LANGUAGES: frozenset[str] = frozenset(
 )
 
 #: Raised with every change of what a text's terms are: an index of another version is rebuilt from
-#: the rows. 2 folds the marks of all scripts, and drops what nobody sees.
-VERSION = 2
+#: the rows. 2 folds the marks of all scripts, and drops what nobody sees. 3 adds the parts of
+#: identifiers (:mod:`.identifiers`).
+VERSION = 3
 
 _WORD = r"[\p{L}\p{M}\p{N}]+"
 # Longer than any real word, and short enough that Tantivy does not drop the term silently.
@@ -88,8 +91,8 @@ class Analyser:
     def prepare(self, text: str) -> str:
         """A document's text, prepared for :attr:`tokenizer`."""
         if text.isascii():
-            return text
-        return UNSPACED.sub(_document_grams, folded(clean(text)))
+            return with_parts(text)
+        return UNSPACED.sub(_document_grams, with_parts(folded(clean(text))))
 
     def terms(self, text: str) -> list[str]:
         """The terms of a document, in order, repeats included."""
@@ -105,7 +108,9 @@ class Analyser:
         """
         if not text.isascii():
             grams = _document_grams if is_unspaced(text) else _question_grams
-            text = UNSPACED.sub(grams, folded(clean(text)))
+            text = UNSPACED.sub(grams, with_parts(folded(clean(text))))
+        else:
+            text = with_parts(text)
         if drop_stopwords:
             terms = [term for part in _parts(text) for term in self._questions.analyze(part)]
             if terms:

@@ -55,13 +55,13 @@ def test_stemming_is_a_choice(language: str | None, word: str, stem: str) -> Non
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_every_language_works(language: str) -> None:
     assert analyser(language).terms("a text 123")[-1] == "123"
-    assert analyser(language).name == f"unicode-2/{language}"
+    assert analyser(language).name == f"unicode-3/{language}"
 
 
 def test_an_unknown_language_is_named() -> None:
     with pytest.raises(ValueError, match=r"klingon.*english"):
         Analyser("klingon")
-    assert analyser(None).name == "unicode-2/none"
+    assert analyser(None).name == "unicode-3/none"
 
 
 def test_documents_in_scripts_without_spaces_hold_bigrams_and_characters() -> None:
