@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Page,
         UserSummary,
     )
+    from bruno_memory_vec.conversations.overview import ConversationInfo
     from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
     from bruno_memory_vec.knowledge.priorities.ranking import PrunePolicy, PruneReport, RowPriority
     from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
@@ -54,6 +55,7 @@ _PLACES = {
     "Check": "upkeep.check",
     "CompressionPolicy": "compression_policy",
     "CompressionReport": "compression.report",
+    "ConversationInfo": "conversations.overview",
     "ConversationSummary": "conversations.listing",
     "ConversationTurn": "conversations.listing",
     "CopyReport": "upkeep.copying.report",
@@ -94,6 +96,7 @@ __all__ = [
     "Check",
     "CompressionPolicy",
     "CompressionReport",
+    "ConversationInfo",
     "ConversationSummary",
     "ConversationTurn",
     "CopyReport",

@@ -228,8 +228,8 @@ class Conversations:
     async def forget(self, conversation_id: str) -> None:
         """Forget what is left of a conversation whose messages are deleted: summaries and note.
 
-        A summary that the memory has made is made of their text. Facts and what somebody stored as
-        a memory stay.
+        A summary that the memory has made is made of their text. What somebody stored as a memory
+        stays.
         """
         owner = await self._owners.owner(conversation_id)
         if owner is None:

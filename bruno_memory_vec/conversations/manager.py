@@ -201,8 +201,8 @@ class ConversationManager:
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation: messages, summaries, title, sessions. Its branches stay.
 
-        Facts that were extracted from it, and memories that were given with its id, stay, too:
-        delete them by ``delete_memory``.
+        A fact that was extracted from its messages goes with them, unless another one says it, too.
+        Memories that were given with its id stay: delete them by ``delete_memory``.
 
         Raises:
             NotFoundError: there is no such conversation for this caller.

@@ -310,7 +310,9 @@ class Writer:
                     await self._follow()
                 await self._write_copies(table, rows)
 
-    async def _write_copies(self, table: pa.Table, rows: list[Row]) -> None:
+    async def _write_copies(
+        self, table: pa.Table, rows: list[Row], *, rewritten: bool = False
+    ) -> None:
         ids = [row["id"] for row in rows]
         hashes = await in_thread_if_many(len(rows), lambda: hash_texts(ids))
         stored: dict[Key, Stored] = {}
@@ -324,7 +326,8 @@ class Writer:
                 row["seq"] = first_seq + offset
             return with_positions(table, rows)
 
-        await self._store(await in_thread_if_many(len(rows), place), rows, stored)
+        placed = await in_thread_if_many(len(rows), place)
+        await self._store(placed, rows, stored, rewritten=rewritten)
         self._afterwards()
 
     async def rewrite(
@@ -460,7 +463,8 @@ class Writer:
                     lambda: rewritten(found, lambda _: {"conversation_id": into, **change}),
                 )
                 if rows:
-                    await self._write_copies(table, rows)
+                    # Nobody has said it once more, so nobody is told so.
+                    await self._write_copies(table, rows, rewritten=True)
         return len(rows)
 
     async def delete(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bruno_core.events import EventType
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.conversations.branches import Branch, tree_of
@@ -136,6 +137,31 @@ async def test_forking_embeds_nothing_and_is_one_commit(
         notes = await (await memory._lazy.get()).sessions.notes("ana")
         assert [note.title for note in notes] == [None]
         assert len(list(await memory.conversations.branches("talk"))) == 2
+
+
+async def test_a_fork_is_no_message() -> None:
+    """Nobody has said its past once more: no event tells of it."""
+    told = Told()
+    async with open_memory("memory://", embedder="hash", events=told) as memory:  # type: ignore[arg-type]
+        await say(memory, "talk", "a", "b")
+        branch = await memory.conversations.fork("talk")
+        await say(memory, branch.conversation_id, "c")
+    stored = [one for one in told.events if one.event_type == EventType.MESSAGE_PROCESSED]
+    assert [(one.conversation_id, one.data["turn"]) for one in stored] == [
+        ("talk", 0),
+        ("talk", 1),
+        (branch.conversation_id, 2),
+    ]
+
+
+class Told:
+    """A bus that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    async def publish(self, event: Any) -> None:
+        self.events.append(event)
 
 
 async def test_a_fork_of_a_fork_and_the_end_of_each(memory: VectorMemory) -> None:

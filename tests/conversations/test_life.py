@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -257,3 +258,11 @@ async def test_titles_that_are_none(title: Any) -> None:
             with pytest.raises(InvalidInputError, match="title"):
                 await call
         assert len(await manager.list("ana")) == 1
+
+
+async def test_of_two_changes_at_once_none_is_lost(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "hello")
+    await asyncio.gather(manager.rename("talk", "Mine"), manager.end("talk"))
+    info = await manager.get("talk")
+    assert (info.title, info.status) == ("Mine", "ended")

@@ -54,7 +54,8 @@ class Change:
         gone: of a deletion, the ``id``, ``kind``, ``user_id``, ``conversation_id`` and ``seq`` of
             the rows that are deleted; None where rows were added.
         again: of the rows, the ``seq`` of those that replaced others.
-        rewritten: whether only columns of stored rows were changed, and no content.
+        rewritten: whether only columns of stored rows were changed, and no content; also where a
+            branch got copies of them.
     """
 
     last_seq: int | None = None
