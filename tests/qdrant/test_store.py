@@ -25,6 +25,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.qdrant import collection
 from bruno_memory_vec.indexers.qdrant.server import Server
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.store.deployment import Made, deployment_of
 from bruno_memory_vec.store.qdrant import Qdrant
 from bruno_memory_vec.store.qdrant_url import settings_of
@@ -161,7 +162,7 @@ async def test_a_newer_format_and_a_damaged_manifest_are_refused(url: str) -> No
     await remade(url, VALUES, words=True, schema=1)
     with pytest.raises(StoreVersionError, match="1, other than"):
         await opened(url)
-    await remade(url, VALUES, words=True, schema=5, embedder={"name": "x"})
+    await remade(url, VALUES, words=True, schema=SCHEMA_VERSION, embedder={"name": "x"})
     with pytest.raises(NotAStoreError, match="damaged"):
         await opened(url)
     await remade(url, VALUES, words=True, format="another")
