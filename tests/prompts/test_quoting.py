@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bruno_memory_vec.prompts import quoting
 from bruno_memory_vec.prompts.hidden_characters import without_hidden
 from bruno_memory_vec.prompts.quoting import quotable
 
@@ -170,3 +171,35 @@ def test_time_grows_with_the_length() -> None:
     ):
         quotable(part * (100_000 // len(part)))
         quotable("<|" + part * (100_000 // len(part)))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "system:",
+                "User :",
+                "Human",
+                "assistant",
+                ":",
+                " ",
+                "  ",
+                "-",
+                "#",
+                "*",
+                "_",
+                ">",
+                "a",
+            ]
+        )
+        | st.text("aB1:;!?,.>/\\ {}()'-_*#", max_size=6),
+        max_size=12,
+    ).map("".join)
+)
+def test_harmless_text_is_quoted_as_any_other(text: str) -> None:
+    """The short way for plain text comes to what the long one does."""
+    before = ""
+    long = text
+    while long != before:
+        before, long = long, quoting._broken(long)
+    assert quotable(text) == long
