@@ -111,9 +111,7 @@ async def run(chosen: argparse.Namespace) -> list[str]:
         await ask_all(memory, assistant, "before")
 
         print()
-        # One summary for ten days or so. A pause of two hours, the default, would make many small
-        # blocks here, whose summaries hardly have room for a sentence.
-        policy = CompressionPolicy(keep_newest=20, block_turns=40, gap=timedelta(days=2))
+        policy = CompressionPolicy(keep_newest=20)
         told(await memory.compress(USER, conversation_id=CONVERSATION, policy=policy))
         show("The same questions:")
         await ask_all(memory, assistant, "after")

@@ -22,6 +22,9 @@ _SYSTEM, _USER, _ASSISTANT = (
 _SECOND = 1_000_000
 # A pause ends a block only where it has this share of the most turns; else it grows over it.
 _LEAST_OF_A_BLOCK = 2
+# And only where its summary has so many tokens: a telling sentence with its day and speaker takes
+# some fifty, as they are counted, and where none fits, only small talk is left to choose.
+_LEAST_OF_A_SUMMARY = 80
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,10 +120,10 @@ def _with_results(said: Sequence[Turn]) -> list[list[Turn]]:
 def blocks(groups: Sequence[Sequence[Turn]], policy: CompressionPolicy) -> list[list[Turn]]:
     """Turns cut into blocks, each of one summary, in their order.
 
-    A block ends at a pause of ``policy.gap``, and before it would get more than
-    ``policy.block_turns`` turns or ``policy.block_tokens`` tokens, where possible not between a
-    question and its answer, and never within a group. What is left of one turn joins the block
-    before it, where that is near.
+    A block ends at a pause of ``policy.gap`` where its summary has room for some sentences, and
+    before it would get more than ``policy.block_turns`` turns or ``policy.block_tokens`` tokens,
+    where possible not between a question and its answer, and never within a group. What is left of
+    one turn joins the block before it, where that is near.
 
     Args:
         groups: what must not be cut, as of :func:`may_be_compressed`.
@@ -138,7 +141,7 @@ def blocks(groups: Sequence[Sequence[Turn]], policy: CompressionPolicy) -> list[
             size + len(group) > policy.block_turns
             or tokens + sum(turn.tokens for turn in group) > policy.block_tokens
         )
-        if pause and size >= least:
+        if pause and size >= least and tokens * policy.ratio >= _LEAST_OF_A_SUMMARY:
             found.append(block)
             block = []
         elif full:

@@ -275,3 +275,20 @@ async def test_a_reader_is_refused(tmp_path: Path) -> None:
                 await reader.compress("ana")
             with pytest.raises(ReadOnlyError):
                 await reader.restore(user_id="ana")
+
+
+async def test_of_short_turns_with_long_pauses_what_matters_is_kept(memory: VectorMemory) -> None:
+    """A pause ends no block whose summary would have room for small talk alone."""
+    talk = ["The tram was late again.", "I had soup for lunch, nothing special.", "I slept badly."]
+    told = "The landlord is Mr Kowalczyk, the deposit is 4200 zloty."
+    began, said = datetime(2026, 3, 2, 8), []
+    for number in range(40):
+        asked = number % 2 == 0
+        text = told if number == 4 else talk[number % 3] if asked else "Tell me more if you like."
+        at = began + timedelta(hours=3 * (number // 2))
+        said.append(Message(role="user" if asked else "assistant", content=text, timestamp=at))
+    await memory.store_messages(said, "talk", user_id="ana")
+    report = await memory.compress("ana", policy=CompressionPolicy(keep_newest=16, ratio=0.3))
+    assert report.turns >= 18
+    assert report.kept.numbers.share == 1
+    assert report.kept.names.share == 1
