@@ -88,6 +88,8 @@ async def fork(
             else "has nothing to fork at: the conversation has no message",
             fix="Give the turn of a message of it, as of turns().",
         )
+    parent = await store.sessions.note(owner, conversation_id)
+    extracted = None if parent is None else parent.extracted_turns
     note = ConversationNote(
         conversation_id=str(uuid4()),
         user_id=owner,
@@ -96,6 +98,8 @@ async def fork(
         title_by=None if title is None else "given",
         parent_id=conversation_id,
         forked_at=turns[-1],
+        # The facts of the past are extracted, or will be, where it was said.
+        extracted_turns=None if extracted is None else min(extracted, turns[-1] + 1),
     )
     async with writer.exclusive:
         # Begun by this, it is not taken for a conversation of which turns may be lost.

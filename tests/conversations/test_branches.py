@@ -15,6 +15,7 @@ from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.sessions.protocol import ConversationNote
+from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.upkeep.verification import verify
 from tests.conversations.test_activity import NOW
 from tests.conversations.test_life import say
@@ -137,6 +138,17 @@ async def test_forking_embeds_nothing_and_is_one_commit(
         notes = await (await memory._lazy.get()).sessions.notes("ana")
         assert [note.title for note in notes] == [None]
         assert len(list(await memory.conversations.branches("talk"))) == 2
+
+
+async def test_facts_are_not_extracted_from_the_past_again(memory: VectorMemory) -> None:
+    await say(memory, "talk", "a", "b", "c", "d")
+    store = await memory._lazy.get()
+    for extracted, expected in ((2, 2), (4, 3)):
+        await change_note(store, "ana", "talk", extracted_turns=extracted)
+        branch = await memory.conversations.fork("talk", 2)
+        note = await store.sessions.note("ana", branch.conversation_id)
+        assert note is not None
+        assert note.extracted_turns == expected
 
 
 async def test_a_fork_is_no_message() -> None:
