@@ -67,7 +67,7 @@ class ContextRequest:
         now: the time that ages and expiry refer to (timezone-aware).
         until: only rows created before this time.
         stored: whether the question has an id of its own, which its row may have.
-        about: reads what is known of the user, as lines such as ``- prefers, drink: "tea"`` in
+        about: reads what is known of the user, as lines such as ``- preference, drink: "tea"`` in
             which what was stored is quoted.
     """
 

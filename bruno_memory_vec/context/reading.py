@@ -151,7 +151,7 @@ def _with(where: RowFilter, **changes: Any) -> RowFilter:
 
 
 def about(lines: Iterable[str]) -> list[Found]:
-    """What is known of the user, from lines such as ``- prefers, drink: "tea"``, each quoted."""
+    """What is known of the user, from lines such as ``- preference, drink: "tea"``, each quoted."""
     found = []
     for line in lines:
         head, _, quoted = line.removeprefix("- ").partition('"')

@@ -375,3 +375,22 @@ async def test_a_built_context_shows_what_was_learned(memory: VectorMemory) -> N
     assert len(told) == 2
     assert 'home: "Graz"' in built.text
     assert 'drink: "tea"' in built.text
+
+
+async def test_what_extraction_finds_is_in_the_context() -> None:
+    async with open_memory("memory://", embedder="hash", extract="patterns") as memory:
+        for text in ("My name is Ana. I live in Lisbon", "We've moved to Porto", "I love hiking"):
+            await memory.store_message(said(text), "talk", user_id="ana")
+        await memory.facts.wait()
+
+        async def learned() -> bool:
+            user = (await memory.get_context("ana")).user
+            return (user.name, user.profile.get("home")) == ("Ana", "Porto")
+
+        await until(learned)
+        assert '- preference, likes: "hiking"' in await memory.users.profile_lines("ana")
+        known = (await memory.users.profile("ana")).profile["home"]
+        (cited,) = known.turns
+        message = await memory.get_message(cited)
+        assert message is not None
+        assert message.content == "We've moved to Porto"

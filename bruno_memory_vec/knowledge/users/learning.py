@@ -90,8 +90,9 @@ class Learning:
             if len(context.messages) >= _MESSAGES_SEEN and user.user_id not in self._counted:
                 self.wants(user.user_id, style=True)
             return
-        if user.user_id not in self._waiting and _is_behind(learned_of(user)):
-            self.wants(user.user_id, style=True)
+        learned = learned_of(user)
+        if user.user_id not in self._waiting and _is_behind(learned):
+            self.wants(user.user_id, style=learned.style is not None)
         joined(user)
 
     def wants(self, user_id: str, *, style: bool) -> None:

@@ -50,7 +50,7 @@ def text_of(profile: UserProfile, budget: int, count: Counter = most_tokens) -> 
 def _lines(profile: UserProfile) -> Iterator[str]:
     if profile.name is not None and (name := _quoted(profile.name)):
         yield f"- name: {name}"
-    for heading, values in (("prefers", profile.preferences), ("profile", profile.profile)):
+    for heading, values in (("preference", profile.preferences), ("profile", profile.profile)):
         # What somebody has set comes first.
         for value in sorted(values.values(), key=lambda one: one.origin != "edited"):
             if heading == "profile" and value.key == "name":
