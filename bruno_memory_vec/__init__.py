@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
     from bruno_memory_vec.compression_policy import CompressionPolicy
     from bruno_memory_vec.config import MemoryConfig
+    from bruno_memory_vec.context.report import BuiltContext, ContextReport
     from bruno_memory_vec.conversations.listing import (
         ConversationSummary,
         ConversationTurn,
@@ -52,9 +53,11 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ALL_USERS": "memory",
+    "BuiltContext": "context.report",
     "Check": "upkeep.check",
     "CompressionPolicy": "compression_policy",
     "CompressionReport": "compression.report",
+    "ContextReport": "context.report",
     "ConversationInfo": "conversations.overview",
     "ConversationSummary": "conversations.listing",
     "ConversationTurn": "conversations.listing",
@@ -93,9 +96,11 @@ _PLACES = {
 
 __all__ = [
     "ALL_USERS",
+    "BuiltContext",
     "Check",
     "CompressionPolicy",
     "CompressionReport",
+    "ContextReport",
     "ConversationInfo",
     "ConversationSummary",
     "ConversationTurn",
