@@ -15,6 +15,7 @@ from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.rows.models import message_row
+from bruno_memory_vec.sessions import damage
 from bruno_memory_vec.sessions import sqlite as module
 from bruno_memory_vec.sessions.protocol import Conversation, ConversationNote, HotTurn
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore, mark_all_stale, thread_of
@@ -460,3 +461,22 @@ async def test_a_file_of_an_older_version(path: Path) -> None:
     assert (await writer.sessions("ana", active=True, limit=None, after=None))[0].user_id == "ana"
     await reader.close()
     await writer.close()
+
+
+async def test_notes_are_salvaged_with_sessions_and_users(path: Path) -> None:
+    note = ConversationNote("c", "ana", datetime.now(timezone.utc), "a title", "given")
+    first = await Store.open(path, KEPT)
+    await first.save_note(note)
+    await first.save_user(UserContext(user_id="ana", name="Ana"))
+    await first.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT INTO notes VALUES ('ana', 'd', 'no JSON')")
+        database.commit()
+    aside = damage.put_aside(path)
+    fresh = await Store.open(path, KEPT)
+    await fresh.close()
+    damage.put_back(path, damage.salvage(aside))
+    again = await Store.open(path, KEPT)
+    assert await again.notes("ana") == [note]
+    assert (await again.user("ana")) is not None
+    await again.close()
