@@ -40,7 +40,8 @@ class CompressionPolicy(BaseModel):
         max_tokens: the most tokens of one summary, of any level.
         quotes: so many of the most telling sentences that a model's summary has left out are added
             to it, word by word. 0: none.
-        block_turns: at most so many turns make one block, which gets one summary.
+        block_turns: at most so many turns make one block, which gets one summary. A recall finds
+            summaries of few turns better, and a model is asked less often for those of many.
         block_tokens: and at most so many tokens, or one turn.
         gap: a pause of this length begins a new block, where the block before it is not tiny.
         sessions: also a summary of each conversation with two or more summaries of blocks.
@@ -66,7 +67,7 @@ class CompressionPolicy(BaseModel):
     ratio: float = Field(default=0.3, gt=0, lt=1)
     max_tokens: int = Field(default=800, ge=20, le=1_000_000)
     quotes: int = Field(default=3, ge=0, le=100)
-    block_turns: int = Field(default=20, ge=2, le=1000)
+    block_turns: int = Field(default=8, ge=2, le=1000)
     block_tokens: int = Field(default=6000, ge=50, le=10_000_000)
     gap: timedelta = Field(default=timedelta(hours=2), gt=timedelta(0), le=_YEARS)
     sessions: bool = True

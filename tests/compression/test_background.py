@@ -40,13 +40,13 @@ async def compressed(memory: VectorMemory, user: str, count: int) -> None:
 
 async def test_many_conversations_are_compressed_as_they_grow() -> None:
     async with open_memory("memory://", compression=OFTEN) as memory:
-        for number in range(6):
+        for number in range(3):
             await memory.store_messages(turns(30, seed=number), f"talk-{number}", user_id="ana")
             await memory.store_messages(turns(30, seed=number), f"his-{number}", user_id="ben")
-        await compressed(memory, "ana", 6 * 20)
-        await compressed(memory, "ben", 6 * 20)
+        await compressed(memory, "ana", 3 * 20)
+        await compressed(memory, "ben", 3 * 20)
         await memory.store_messages(turns(20, seed=9), "talk-0", user_id="ana")
-        await compressed(memory, "ana", 7 * 20)
+        await compressed(memory, "ana", 4 * 20)
         await check_each_once(memory, "ana")
         assert (await memory.health())["problems"] == {}
 

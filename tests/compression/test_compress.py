@@ -29,6 +29,9 @@ from tests.compression.support import (
 )
 
 
+LARGE = {"block_turns": 20}
+
+
 @pytest.fixture
 async def memory() -> AsyncIterator[VectorMemory]:
     async with open_memory("memory://") as opened:
@@ -38,7 +41,7 @@ async def memory() -> AsyncIterator[VectorMemory]:
 async def test_older_turns_become_a_summary_for_each_block(memory: VectorMemory) -> None:
     said = turns(60)
     await memory.store_messages(said, "talk", user_id="ana")
-    report = await memory.compress("ana")
+    report = await memory.compress("ana", policy=LARGE)
     assert (report.turns, report.conversations, report.blocks) == (40, 1, 2)
     assert report.ok
     assert 0.1 < report.ratio <= 0.3
@@ -81,7 +84,7 @@ async def test_restored_all_is_as_before(tmp_path: Path) -> None:
         for one in (memory, other):
             await one.store_messages(said, "talk", user_id="ana")
         context = await memory.get_context("ana", "talk")
-        report = await memory.compress("ana")
+        report = await memory.compress("ana", policy=LARGE)
         restored = await memory.restore(conversation_id="talk")
         assert restored.turns == report.turns == 50
         assert restored.summaries == len(report.summaries)
@@ -98,7 +101,7 @@ async def test_restored_all_is_as_before(tmp_path: Path) -> None:
 async def test_one_block_is_restored_by_the_id_of_its_summary(memory: VectorMemory) -> None:
     said = turns(60)
     await memory.store_messages(said, "talk", user_id="ana")
-    report = await memory.compress("ana")
+    report = await memory.compress("ana", policy=LARGE)
     restored = await memory.restore(report.summaries[0].id)
     # The conversation's summary, which was made of it, goes with it.
     assert (restored.turns, restored.summaries) == (20, 2)
@@ -111,9 +114,9 @@ async def test_one_block_is_restored_by_the_id_of_its_summary(memory: VectorMemo
 
 async def test_a_second_run_finds_nothing_to_do(memory: VectorMemory) -> None:
     await memory.store_messages(turns(60), "talk", user_id="ana")
-    await memory.compress("ana")
+    await memory.compress("ana", policy=LARGE)
     stored = await memory.list_memories("ana", limit=None)
-    again = await memory.compress("ana")
+    again = await memory.compress("ana", policy=LARGE)
     assert (again.turns, again.summaries) == (0, ())
     assert await memory.list_memories("ana", limit=None) == stored
 
@@ -122,7 +125,7 @@ async def test_compressed_piece_by_piece_each_turn_has_one_summary(memory: Vecto
     said = turns(120)
     for start in range(0, 120, 30):
         await memory.store_messages(said[start : start + 30], "talk", user_id="ana")
-        await memory.compress("ana")
+        await memory.compress("ana", policy=LARGE)
     blocks = [
         one
         for one in await memory.list_memories("ana", limit=None)
@@ -143,7 +146,7 @@ async def test_two_summaries_of_one_turn_become_one(memory: VectorMemory) -> Non
     # As two processes may leave them that compress one conversation at once.
     said = turns(60)
     await memory.store_messages(said, "talk", user_id="ana")
-    await memory.compress("ana")
+    await memory.compress("ana", policy=LARGE)
     entries = await memory.list_memories("ana", limit=None)
     first = next(one for one in entries if one.metadata.custom_fields.get("from_turn") == 0)
     fields = {**first.metadata.custom_fields, "to_turn": 9}
@@ -155,7 +158,7 @@ async def test_two_summaries_of_one_turn_become_one(memory: VectorMemory) -> Non
     )
     other = first.model_copy(update={"id": uuid4(), "metadata": metadata})
     await memory.store_memory(other, origin="summary")
-    assert (await memory.compress("ana")).ok
+    assert (await memory.compress("ana", policy=LARGE)).ok
     await check_each_once(memory, "ana")
     await check_whole(memory, "ana", {"talk": said})
     assert sum((await archived(memory, "ana")).values()) == 40

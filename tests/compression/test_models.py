@@ -11,7 +11,7 @@ from bruno_memory_vec import CompressionReport, open_memory
 from tests.compression.support import turns
 from tests.scripted_llm import REFUSAL, Hang, ScriptedLLM
 
-POLICY = {"keep_newest": 0, "sessions": False, "timeout": 0.05}
+POLICY = {"keep_newest": 0, "sessions": False, "timeout": 0.05, "block_turns": 20}
 
 
 def honest(messages: list[Message]) -> str:

@@ -23,7 +23,7 @@ from tests.compression.support import archived, check_each_once, check_whole, tu
 from tests.scripted_llm import REFUSAL, Hang, ScriptedLLM
 
 ROOT = Path(__file__).parents[2]
-POLICY = {"keep_newest": 4, "timeout": 0.02}
+POLICY = {"keep_newest": 4, "timeout": 0.02, "block_turns": 20}
 
 
 def first_of_the_prompt(messages: list[Message]) -> str:
@@ -139,7 +139,7 @@ async def test_a_model_alone_that_fails_leaves_the_turns(monkeypatch: pytest.Mon
     said = turns(60)
     async with open_memory("memory://", llm=ScriptedLLM(REFUSAL)) as memory:
         await memory.store_messages(said, "talk", user_id="ana")
-        report = await memory.compress("ana", policy={"method": "llm"})
+        report = await memory.compress("ana", policy={"method": "llm", "block_turns": 20})
         assert (report.turns, report.summaries) == (0, ())
         assert [one.problem for one in report.failures] == ["the model refused"] * 2
         assert not any((await archived(memory, "ana")).values())

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bruno_memory_vec import open_memory
 from tests.compression.support import archived, check_each_once, check_whole, turns
 
 
+@pytest.mark.slow
 async def test_in_qdrant(tmp_path: Path) -> None:
     said = turns(60)
     async with open_memory(f"qdrant+local:{tmp_path / 'rows'}") as memory:
         await memory.store_messages(said, "talk", user_id="ana")
-        assert (await memory.compress("ana")).turns == 40
+        assert (await memory.compress("ana", policy={"block_turns": 20})).turns == 40
         await check_whole(memory, "ana", {"talk": said})
         await check_each_once(memory, "ana")
         await memory.delete_messages(said[3].id)
@@ -24,11 +27,12 @@ async def test_in_qdrant(tmp_path: Path) -> None:
         assert not any((await archived(memory, "ana")).values())
 
 
+@pytest.mark.slow
 async def test_a_copy_is_restored_as_its_source(tmp_path: Path) -> None:
     said = turns(60)
     async with open_memory(str(tmp_path / "source")) as memory:
         await memory.store_messages(said, "talk", user_id="ana")
-        await memory.compress("ana")
+        await memory.compress("ana", policy={"block_turns": 20})
         await memory.copy_to(tmp_path / "copy")
     async with open_memory(str(tmp_path / "copy")) as copy:
         await check_whole(copy, "ana", {"talk": said})
@@ -38,11 +42,12 @@ async def test_a_copy_is_restored_as_its_source(tmp_path: Path) -> None:
         assert not any((await archived(copy, "ana")).values())
 
 
+@pytest.mark.slow
 async def test_a_re_embedded_store_keeps_its_summaries(tmp_path: Path) -> None:
     said = turns(60)
     async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
         await memory.store_messages(said, "talk", user_id="ana")
-        await memory.compress("ana")
+        await memory.compress("ana", policy={"block_turns": 20})
         await memory.reembed("static")
         await check_whole(memory, "ana", {"talk": said})
         assert (await memory.restore(user_id="ana")).turns == 40
