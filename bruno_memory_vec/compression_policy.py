@@ -40,8 +40,8 @@ class CompressionPolicy(BaseModel):
         max_tokens: the most tokens of one summary, of any level.
         quotes: so many of the most telling sentences that a model's summary has left out are added
             to it, word by word. 0: none.
-        block_turns: at most so many turns make one block, which gets one summary. A recall finds
-            summaries of few turns better, and a model is asked less often for those of many.
+        block_turns: at most so many turns make one block, which gets one summary. Of few turns a
+            recall finds it better; of very few it has no room for what was said.
         block_tokens: and at most so many tokens, or one turn.
         gap: a pause of this length begins a new block, where the block before it is not tiny.
         sessions: also a summary of each conversation with two or more summaries of blocks.
@@ -64,10 +64,10 @@ class CompressionPolicy(BaseModel):
     below_importance: float | None = Field(default=None, ge=0, le=1)
     min_turns: int = Field(default=10, ge=2, le=1_000_000)
     min_tokens: int = Field(default=0, ge=0)
-    ratio: float = Field(default=0.3, gt=0, lt=1)
+    ratio: float = Field(default=0.4, gt=0, lt=1)
     max_tokens: int = Field(default=800, ge=20, le=1_000_000)
     quotes: int = Field(default=3, ge=0, le=100)
-    block_turns: int = Field(default=8, ge=2, le=1000)
+    block_turns: int = Field(default=12, ge=2, le=1000)
     block_tokens: int = Field(default=6000, ge=50, le=10_000_000)
     gap: timedelta = Field(default=timedelta(hours=2), gt=timedelta(0), le=_YEARS)
     sessions: bool = True

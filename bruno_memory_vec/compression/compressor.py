@@ -452,7 +452,7 @@ class Compressor:
         room = _PROMPT * run.policy.block_tokens
         asks = run.summariser.asks
         lines = lines_of_summaries(parts, room, self._count) if asks else ()
-        days = sorted({one.day for one in said})
+        days = sorted({one.day for one in said} | {_day(parts[-1])})
         made = await run.summariser.make(Asked(level, said, lines, days, tokens), rarity)
         what = f"the summary of the {level}"
         if not made.text:

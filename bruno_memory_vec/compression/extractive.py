@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import date
 from heapq import heapify, heappop, heappush
 
 import numpy as np
@@ -43,6 +44,7 @@ def chosen_sentences(
     *,
     said: str = "",
     most: int | None = None,
+    day: date | None = None,
 ) -> list[Said]:
     """The sentences of a summary, in their order; they have at most ``budget`` tokens as shown.
 
@@ -53,6 +55,7 @@ def chosen_sentences(
         rarity: how rare terms are.
         said: what was said already; what stands in it is worth nothing.
         most: at most so many sentences.
+        day: the day of the summary, as :func:`shown` takes it.
 
     Returns:
         None of them, if even the shortest that says something has more tokens.
@@ -84,7 +87,7 @@ def chosen_sentences(
         if waiting and worth < -waiting[0][0]:
             heappush(waiting, (-worth, place))
             continue
-        whole = count(_text(sentences, [*taken, place]))
+        whole = count(_text(sentences, [*taken, place], day))
         if whole > budget:
             continue
         taken.append(place)
@@ -94,8 +97,8 @@ def chosen_sentences(
     return [sentences[place] for place in sorted(taken)]
 
 
-def _text(said: Sequence[Said], places: Sequence[int]) -> str:
-    return shown([said[place] for place in sorted(places)])
+def _text(said: Sequence[Said], places: Sequence[int], day: date | None) -> str:
+    return shown([said[place] for place in sorted(places)], day)
 
 
 def _features(text: str, rarity: Rarity) -> dict[str, float]:

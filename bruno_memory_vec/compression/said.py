@@ -1,7 +1,8 @@
 """What a summary is made of: sentences, who said them and when; and how a summary shows them.
 
 A line of a summary of chosen sentences is ``2024-05-06 (ana) The boiler cost 386 euros.``: the day
-where it is another one than that of the line before, who speaks, and what was said, word by word.
+where it is another one than that of the line before (of the first line: than that of the summary's
+``created_at``), who speaks, and what was said, word by word.
 """
 
 from __future__ import annotations
@@ -116,16 +117,21 @@ def _day(year: str, month: str, day: str) -> date | None:
         return None
 
 
-def shown(chosen: Sequence[Said]) -> str:
-    """Sentences, in their order, as the text of a summary."""
+def shown(chosen: Sequence[Said], day: date | None = None) -> str:
+    """Sentences, in their order, as the text of a summary.
+
+    Args:
+        chosen: the sentences.
+        day: the day of the summary itself, which its readers know; None: it is not known.
+    """
     lines: list[str] = []
-    before: Said | None = None
+    speaker: str | None = None
     for one in chosen:
-        if before is not None and (one.day, one.speaker) == (before.day, before.speaker):
+        if lines and (one.day, one.speaker) == (day, speaker):
             lines[-1] += f" {one.text}"
         else:
-            day = f"{one.day:%Y-%m-%d} " if before is None or one.day != before.day else ""
+            at = f"{one.day:%Y-%m-%d} " if one.day != day else ""
             name = f"({one.speaker}) " if one.speaker else ""
-            lines.append(f"{day}{name}{one.text}")
-        before = one
+            lines.append(f"{at}{name}{one.text}")
+        day, speaker = one.day, one.speaker
     return "\n".join(lines)

@@ -40,7 +40,7 @@ class Asked:
         level: of the summary.
         said: the sentences of its sources, in order.
         lines: its sources as lines of a prompt.
-        days: when they were said.
+        days: when they were said; the last one is the day of the summary.
         tokens: of the sources.
     """
 
@@ -108,7 +108,8 @@ class Summariser:
                 return Made("", 0, "llm", why)
 
         def work() -> str:
-            return shown(chosen_sentences(asked.said, budget, self._count, rarity))
+            day = asked.days[-1] if asked.days else None
+            return shown(chosen_sentences(asked.said, budget, self._count, rarity, day=day), day)
 
         text = await asyncio.to_thread(work)
         return Made(text, self._count(text), "extractive", why)
@@ -150,10 +151,11 @@ class Summariser:
         room = budget - self._count(text)
         if not self._policy.quotes or room <= 0 or asked.level != "block":
             return text
+        day, most = asked.days[-1], self._policy.quotes
         quoted = chosen_sentences(
-            asked.said, room, self._count, rarity, said=text, most=self._policy.quotes
+            asked.said, room, self._count, rarity, said=text, most=most, day=day
         )
-        whole = f"{text}\n{shown(quoted)}" if quoted else text
+        whole = f"{text}\n{shown(quoted, day)}" if quoted else text
         return whole if self._count(whole) < asked.tokens else text
 
     def _spent(self, cost: float | None) -> None:

@@ -28,7 +28,6 @@ from tests.compression.support import (
     turns,
 )
 
-
 LARGE = {"block_turns": 20}
 
 
@@ -44,7 +43,7 @@ async def test_older_turns_become_a_summary_for_each_block(memory: VectorMemory)
     report = await memory.compress("ana", policy=LARGE)
     assert (report.turns, report.conversations, report.blocks) == (40, 1, 2)
     assert report.ok
-    assert 0.1 < report.ratio <= 0.3
+    assert 0.2 < report.ratio <= 0.4
     blocks = [one for one in report.summaries if one.level == "block"]
     assert [(one.from_turn, one.to_turn) for one in blocks] == [(0, 19), (20, 39)]
     stored = {str(one.id): one for one in await memory.list_memories("ana")}

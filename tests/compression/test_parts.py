@@ -154,6 +154,7 @@ def test_chosen_sentences_keep_facts_and_leave_repeats() -> None:
     assert "Bergen" in text
     assert text.count("386") == 1
     assert text.startswith("2024-05-06 (user) ")
+    assert shown(chosen, date(2024, 5, 6)).startswith("(user) ")
     assert chosen_sentences(said, 3, most_tokens, rarity) == []
     rest = chosen_sentences(said, 60, most_tokens, rarity, said="386 euros boiler cost", most=1)
     assert [one.text for one in rest] == ["Marta Silva moved to Bergen on 3 June."]
@@ -173,10 +174,11 @@ def test_a_summary_is_never_over_its_budget(texts: list[str], budget: int) -> No
 
 def test_a_summary_is_read_back_as_it_was_shown() -> None:
     said = said_in([turn(0, "Ana is here. It rains."), turn(1, "Good."), turn(2, "Bye.", at=3000)])
-    again = said_in_summary(shown(said), date(2000, 1, 1), 7)
-    assert [(one.text, one.speaker, one.day) for one in again] == [
-        (one.text, one.speaker, one.day) for one in said
-    ]
+    for day in (date(2000, 1, 1), date(2024, 5, 6)):
+        again = said_in_summary(shown(said, day), day, 7)
+        assert [(one.text, one.speaker, one.day) for one in again] == [
+            (one.text, one.speaker, one.day) for one in said
+        ]
     (plain,) = said_in_summary("A model wrote this.", date(2024, 1, 2), 0)
     assert (plain.speaker, plain.day) == (None, date(2024, 1, 2))
 

@@ -28,7 +28,7 @@ def compress(
     ] = None,
     ratio: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Tokens of a summary, as a share of its turns'.  [default: 0.3]"),
+        typer.Option(help="Tokens of a summary, as a share of its turns'.  [default: 0.4]"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and store nothing.")] = False,
     restore: Annotated[
