@@ -11,7 +11,10 @@ from benchmarks.retrieval.plots import axes, saved, settings
 #: What the systems with the best published answers on LoCoMo put into a prompt, in tokens.
 OTHERS_PROMPT = 36_000
 # Paul Tol's "bright": told apart by the colour-blind. Ours are drawn whole, others' are dashed.
-_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#000000")
+_COLOURS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#000000"),
+    *("#ee8866", "#8899ff"),
+)
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
@@ -23,7 +26,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     corpora = report["corpora"]
     first = corpora[0]["rows"][0]["count"]
     with settings():
-        figure, panels = axes(4.2 * len(corpora), 4.4, columns=len(corpora))
+        figure, panels = axes(max(5.0 * len(corpora), 8.0), 4.8, columns=len(corpora))
         labels: dict[str, str] = {}
         for panel, corpus in zip(panels, corpora, strict=True):
             for row in corpus["rows"]:
