@@ -28,7 +28,7 @@ from bruno_memory_vec.rankers import Profile
 from bruno_memory_vec.rows.summaries import SUMMARY
 
 #: How long a summary may be, as a share of its turns' tokens.
-RATIOS = (0.5, 0.3)
+RATIOS = (0.5, 0.4, 0.3)
 # A shorter sentence ("Yes!", "Thanks a lot!") stands in many turns.
 _LEAST_WORDS = 4
 _SPEAKER = re.compile(r"^[\w .'-]{1,40}: ")
