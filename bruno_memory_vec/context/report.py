@@ -79,7 +79,8 @@ class ContextReport:
     Attributes:
         strategy: its name.
         budget: the most tokens that were allowed.
-        tokens: of all messages, four a message included for the chat format.
+        tokens: of all messages, four a message included for the chat format. The head and the marks
+            of the block of quotations belong to no item, so the items have fewer.
         items: what went in, in the order of the context.
         left_out: what did not, the most relevant first.
         confidence: how likely what was recalled holds an answer, 0..1 (``Hits.confidence``); None
