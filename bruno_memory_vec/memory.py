@@ -617,6 +617,7 @@ class VectorMemory(MemoryInterface):
         strategy: str | Strategy = "hybrid",
         count_tokens: GivenCounter | None = None,
         profile: str | Profile | None = None,
+        include_archived: bool = False,
         until: datetime | None = None,
         now: datetime | None = None,
     ) -> BuiltContext:
@@ -635,6 +636,8 @@ class VectorMemory(MemoryInterface):
                 the path of a ``tokenizer.json``. Default: the memory's setting, else an estimate
                 that never counts low.
             profile: how to recall, instead of the memory's own profile.
+            include_archived: recall archived messages, too, such as those that a summary stands
+                for. Memories that are archived, such as facts that were superseded, stay out.
             until: only of rows created before this time (naive is UTC).
             now: the time that recency and expiry refer to, as of :meth:`recall`. Dates are shown in
                 its time zone.
@@ -670,6 +673,7 @@ class VectorMemory(MemoryInterface):
             now=here,
             until=None if until is None else checks.moment("until", until),
             stored=stored,
+            include_archived=checks.flag("include_archived", include_archived),
             about=partial(self.users.profile_lines, scope.user_id),
         )
         built = await build(await self._lazy.get(), request)

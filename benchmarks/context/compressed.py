@@ -55,7 +55,7 @@ async def before_and_after(
         profile: what recall ranks by.
         count: how the budget's tokens are counted.
     """
-    # At the time of the data nothing is archived yet.
+    # Turns are archived by the clock, which is later than the data.
     tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
     questions = [replace(one, now=tomorrow) for one in asked(data)]
     found: dict[str, Any] = {"data": data.name, "turns": len(data.turns), "after": []}
@@ -70,7 +70,11 @@ async def before_and_after(
             after = await _shares(
                 FromSummaries(system.memory, data, profile, summaries), questions, count
             )
-        found["after"].append({"ratio_wanted": ratio, **done, "budgets": after})
+            both = FromSummaries(system.memory, data, profile, summaries, archived=True)
+            archived = await _shares(both, questions, count)
+        found["after"].append(
+            {"ratio_wanted": ratio, **done, "budgets": after, "with_archived": archived}
+        )
     return {**found, "questions": len(questions)}
 
 
@@ -82,6 +86,7 @@ class FromSummaries(Built):
         data: the turns.
         profile: what recall ranks by.
         summaries: by the id of a summary, ids of the rows that it stands for.
+        archived: whether archived turns are recalled, too.
     """
 
     def __init__(
@@ -90,8 +95,10 @@ class FromSummaries(Built):
         data: Dataset,
         profile: Profile,
         summaries: Mapping[str, frozenset[str]],
+        *,
+        archived: bool = False,
     ) -> None:
-        super().__init__(memory, data, "hybrid", profile)
+        super().__init__(memory, data, "hybrid", profile, include_archived=archived)
         self._summaries = summaries
         self._sentences = {
             row: [

@@ -68,6 +68,10 @@ def _compressed(found: Mapping[str, Any]) -> list[str]:
         kept = ", ".join(_two(share) for share in one["kept"].values())
         name = f"after, ratio at most {one['ratio_wanted']}"
         lines.append(_line([name, f"{one['ratio']:.0%}", *shares, kept]))
+        archived = one.get("with_archived")
+        if archived is not None:
+            shares = [_two(archived[budget]["share"][0]) for budget in budgets]
+            lines.append(_line(["the same, `include_archived=True`", "", *shares, ""]))
     return lines
 
 

@@ -76,6 +76,7 @@ class Built:
         profile: what recall ranks by.
         within: whether the question is asked within the conversation that its user had last; else
             in a new one.
+        include_archived: whether archived turns are recalled, too.
     """
 
     def __init__(
@@ -86,10 +87,12 @@ class Built:
         profile: Profile,
         *,
         within: bool = False,
+        include_archived: bool = False,
     ) -> None:
         self.name = f"build_context, {strategy}{', within the talk' if within else ''}"
         self._memory = memory
         self._strategy = strategy
+        self._include_archived = include_archived
         self._profile = profile
         self._turns = {str(row_id(turn)): turn for turn in data.turns}
         self._said = said(data) if within else None
@@ -117,6 +120,7 @@ class Built:
                 count_tokens=count.tokens,
                 now=asked.now,
                 until=asked.until,
+                include_archived=self._include_archived,
                 profile=self._profile,
             )
         except InvalidInputError as error:

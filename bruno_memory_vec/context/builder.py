@@ -67,6 +67,7 @@ class ContextRequest:
         now: the time that ages and expiry refer to (timezone-aware).
         until: only rows created before this time.
         stored: whether the question has an id of its own, which its row may have.
+        include_archived: whether archived messages are recalled, too.
         about: reads what is known of the user, as lines such as ``- preference, drink: "tea"`` in
             which what was stored is quoted.
     """
@@ -81,6 +82,7 @@ class ContextRequest:
     now: datetime
     until: datetime | None = None
     stored: bool = False
+    include_archived: bool = False
     about: Callable[[], Awaitable[Sequence[str]]] | None = None
 
     def alive(self) -> RowFilter:
@@ -89,6 +91,11 @@ class ContextRequest:
         # Rows are archived by the clock, whatever time a question refers to.
         today = max(at, datetime.now(timezone.utc))
         return RowFilter(alive_at=at, unarchived_at=today, until=self.until)
+
+    def recallable(self) -> RowFilter:
+        """The rows that the question may recall."""
+        where = self.alive()
+        return replace(where, unarchived_at=None) if self.include_archived else where
 
 
 async def build(store: Store, request: ContextRequest) -> BuiltContext:
@@ -153,7 +160,7 @@ class _Builder:
             recalled = self._near_the_best(packing, hits)
         elif strategy.recalled == "importance":
             recalled = await rows.most_important(self._hits_wanted(packing, rows) + len(turns))
-        beside = await rows.at(self._beside(recalled))
+        beside = await rows.at(self._beside(recalled), request.recallable())
         by_place = {one.place: one for one in beside if one.place is not None}
         self._ranked(packing, recalled, by_place)
         if strategy.more_recent:
@@ -229,7 +236,7 @@ class _Builder:
             RecallRequest(
                 query=question.text,
                 scope=request.scope,
-                where=self._alive,
+                where=request.recallable(),
                 k=min(self._hits_wanted(packing, rows) + len(shown) + 1, _MOST_HITS),
                 profile=profile,
                 now=request.now,
@@ -248,6 +255,9 @@ class _Builder:
             if one.kind == MESSAGE and one.speaker == MessageRole.SYSTEM.value:
                 continue
             if HINT in one.text and is_notes(one.text):
+                continue
+            # An archived memory does not hold any more, or was forgotten.
+            if hit.archived and one.kind != MESSAGE:
                 continue
             if hit.score <= 0 or hit.score < best * _LEAST_SHARE:
                 packing.leave_out(one, "below the score")

@@ -96,12 +96,13 @@ class UsersRows:
         found = await self._read(self._scope, self._alive, "importance", most)
         return [of_row(row, "recalled") for row in found if row["role"] != _SYSTEM]
 
-    async def at(self, places: dict[str, list[int]]) -> list[Found]:
-        """The messages at some turns of some conversations."""
+    async def at(self, places: dict[str, list[int]], where: RowFilter) -> list[Found]:
+        """The messages at some turns of some conversations, of those that a filter lets through."""
         if not places:
             return []
-        snapshot, where = self._snapshot, _with(self._alive, kinds=(MESSAGE,))
-        if snapshot is None:
+        snapshot, held = self._snapshot, where.unarchived_at is not None
+        where = _with(where, kinds=(MESSAGE,))
+        if snapshot is None or not held:
             table = await self._rows.read(self._scope, where, _COLUMNS, turns=places)
             return [of_row(row, "neighbour") for row in from_table(table)]
         rows = np.array(sorted(snapshot.at(places)), np.int64)

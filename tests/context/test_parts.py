@@ -99,6 +99,25 @@ async def test_summaries_stand_for_what_is_archived(memory: VectorMemory) -> Non
     assert "Summaries:\n" in built.text
 
 
+async def test_archived_messages_are_recalled_where_they_are_asked_for(
+    memory: VectorMemory,
+) -> None:
+    told = said("user", "The boiler cost 386 euros in Faro.")
+    await memory.store_messages([told, said("user", "Boilers are loud.", 1)], "talk", user_id="ana")
+    old = known("The boiler cost 400 euros.")
+    await memory.store_memory(old)
+    await memory.forget([told.id, old.id], archive=True)
+    asked = {"user_id": "ana", "budget": 500, "now": NOW}
+    without = await memory.build_context("What did the boiler cost?", **asked)
+    assert "euros" not in without.text
+    built = await memory.build_context("What did the boiler cost?", include_archived=True, **asked)
+    # An archived memory, such as a fact that was superseded, does not hold any more.
+    assert "386 euros" in built.text
+    assert "400 euros" not in built.text
+    with pytest.raises(InvalidInputError, match="include_archived"):
+        await memory.build_context("boiler", include_archived="yes", **asked)  # type: ignore[arg-type]
+
+
 async def test_nothing_of_others_nothing_expired(memory: VectorMemory) -> None:
     await memory.store_messages([said("user", "My boiler is old.")], "his", user_id="ben")
     gone = known("The boiler is broken.", expires_at=START + timedelta(days=1))
