@@ -87,14 +87,15 @@ class MemoryAssistant(BaseAssistant):
         budget: the most tokens of a prompt.
         count_tokens: counts them: a function, an LLM, or the path of a ``tokenizer.json``. Default:
             the memory's setting, else an estimate that never counts low.
+        include_archived: recall archived messages, too, such as those that a summary stands for.
 
     Attributes:
         last_turn: the turn that ended last, of whichever user; None before the first. A response
             has the report of its own turn in its metadata.
 
     Raises:
-        InvalidInputError: the memory builds no contexts, there is no such strategy, or the budget
-            or ``count_tokens`` is not usable.
+        InvalidInputError: the memory builds no contexts, there is no such strategy, or another
+            argument is not usable.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class MemoryAssistant(BaseAssistant):
         strategy: str | Strategy = "hybrid",
         budget: int = 2000,
         count_tokens: GivenCounter | None = None,
+        include_archived: bool = False,
     ) -> None:
         if not isinstance(memory, BuildsContexts):
             raise InvalidInputError(
@@ -117,6 +119,7 @@ class MemoryAssistant(BaseAssistant):
         self.strategy = strategy_named(strategy)
         self.budget = _budget(budget)
         self.count_tokens = None if count_tokens is None else counter(count_tokens)
+        self.include_archived = checks.flag("include_archived", include_archived)
         self.last_turn: Turn | None = None
 
     async def process_message(
@@ -222,6 +225,7 @@ class MemoryAssistant(BaseAssistant):
                 budget=call.budget,
                 strategy=call.strategy,
                 count_tokens=self.count_tokens,
+                include_archived=self.include_archived,
             )
         except Exception as error:
             problem = str(error) or type(error).__name__

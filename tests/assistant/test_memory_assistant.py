@@ -159,6 +159,18 @@ async def test_strategy_and_budget_of_a_turn(memory: VectorMemory) -> None:
     assert own.metadata["context"]["strategy"] == "own"
 
 
+async def test_archived_messages_are_recalled_where_that_was_asked_for(
+    memory: VectorMemory,
+) -> None:
+    (old,) = await memory.retrieve_messages("old")
+    await memory.forget(old.id, archive=True)
+    for include, seen in ((False, False), (True, True)):
+        bench = Bench(memory, "Let me see.", include_archived=include)
+        response = await bench.ask("What did the boiler cost?", talk=f"include {include}")
+        report = response.metadata["context"]
+        assert any("386 euros" in item["text"] for item in report["items"]) is seen
+
+
 async def test_what_is_not_usable_is_refused_before_anything_is_stored(
     memory: VectorMemory,
 ) -> None:
