@@ -24,7 +24,12 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bruno_memory_vec.errors import LLMFailed
-from bruno_memory_vec.knowledge.extraction.attributes import KNOWN, USER
+from bruno_memory_vec.knowledge.extraction.attributes import (
+    KNOWN,
+    USER,
+    is_role,
+    of_a_name,
+)
 from bruno_memory_vec.knowledge.extraction.candidate import Candidate, SourceTurn
 from bruno_memory_vec.knowledge.extraction.clauses import statements
 from bruno_memory_vec.llm import looks_refused
@@ -112,6 +117,8 @@ def _checked(said: _Said, numbers: Mapping[str, SourceTurn]) -> Candidate | str:
     if said.about.casefold() not in (USER, subject.casefold()):
         return "is about somebody else"
     turns = [turn for turn in turns if turn.subject == subject]
+    if of_a_name(name) and is_role(said.value):
+        return "is a role, and no name"
     claims = said.value if name in _OFFICES else f"{name} {said.value}"
     if _RIGHTS.search(_ADMINISTERS.sub("", claims) if name in _OFFICES else claims):
         return "claims a right"

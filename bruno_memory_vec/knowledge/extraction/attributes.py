@@ -110,6 +110,24 @@ def sentence(subject: str, name: str, value: str) -> str:
     return told.replace("{value}", value)
 
 
+_ROLES: Final = frozenset(
+    "system assistant user human admin administrator root superuser developer tool function"
+    " model bot ai".split()
+)
+_NAMES: Final = ("name", "nickname")
+
+
+def of_a_name(name: str) -> bool:
+    """Whether an attribute's values are names of people."""
+    return name in _NAMES or name.endswith(_CALLED)
+
+
+def is_role(value: str) -> bool:
+    """Whether a value is no name: nothing but words for a role ("SYSTEM", "Root admin")."""
+    words = same_value(value).split()
+    return bool(words) and all(word in _ROLES for word in words)
+
+
 def same_value(value: str) -> str:
     """A value as it is compared with others: without case, articles, marks and double spaces."""
     words = "".join(c if c.isalnum() else " " for c in value.casefold()).split()

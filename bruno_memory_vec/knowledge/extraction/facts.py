@@ -146,7 +146,8 @@ class FactManager:
             said_at: when it was said (naive is UTC). Default: when its sources were, else now.
 
         Returns:
-            The fact as it is stored; it may be the past of one that was said later.
+            The fact as it is stored; it may be the past of one that was said later, and a name that
+            of one that is surer.
 
         Raises:
             InvalidInputError: an argument is not usable, or a source is no message of the user.

@@ -6,9 +6,10 @@ had been carried out once.
 
 A fact that is stored already is strengthened: its sources grow, and so does its confidence. One
 that contradicts a stored fact supersedes it if it was said later; if it was said earlier, it is
-kept as history. A contradiction is another value of an attribute that holds one value at a time,
-the same value of the opposite attribute ("likes" and "dislikes"), and a preference the other way
-round.
+kept as history. A name is superseded only by a statement that is at least as sure: "Hi, I'm Late"
+takes nobody's name away. A contradiction is another value of an attribute that holds one value at a
+time, the same value of the opposite attribute ("likes" and "dislikes"), a preference the other way
+round, and one over something that was preferred ("tea", then "coffee over tea").
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SUPERSEDES: Final = 0.5
 # What each repetition takes off the doubt that is left.
 _TAKEN_OFF = 0.5
 _MOST_CERTAIN = 0.99
+# As sure as "my name is ..."; a fact that is surer was said several times, or given by a caller.
+_SUREST_STATEMENT = 0.95
 _NAMES: Final = UUID("6b3e5c1e-8a0e-5a56-9a3c-1d2f3b4c5d6e")
 
 
@@ -158,13 +161,13 @@ def _add(user_id: str, known: dict[str, Held], candidate: Candidate, plan: Plan)
             return
     new = NewFact(_id_of(user_id, candidate), candidate)
     against = [fact for fact in of_it if fact.current and contradicts(fact, candidate)]
-    later = [fact for fact in against if fact.said > candidate.at]
+    later = [fact for fact in against if not _prevails(candidate, fact)]
     if later and same:
-        # The past of a fact that was found first, and that past is known already.
+        # The past of a fact that was found first, or less sure, and it is known already.
         _repeat(known, max(same, key=lambda fact: fact.said), candidate, plan)
         return
     if later:
-        # The past of a fact that was found first.
+        # The past of a fact that was found first, or less sure than it.
         new = replace(new, superseded_by=max(later, key=lambda fact: fact.said).id)
     elif against and candidate.confidence >= SUPERSEDES:
         new = replace(new, supersedes=max(against, key=lambda fact: fact.said).id)
@@ -185,6 +188,16 @@ def _add(user_id: str, known: dict[str, Held], candidate: Candidate, plan: Plan)
     )
 
 
+def _prevails(candidate: Candidate, fact: Held) -> bool:
+    """Whether what was found holds, and not the stored fact that it contradicts."""
+    later = candidate.at >= fact.said
+    if candidate.attribute != "name":
+        return later
+    # How sure the statement is, not how often it was made: people do change their names.
+    sure = fact.confidence if fact.times_seen == 1 else min(fact.confidence, _SUREST_STATEMENT)
+    return candidate.confidence >= sure if later else candidate.confidence > sure
+
+
 def contradicts(fact: Held, candidate: Candidate) -> bool:
     """Whether a stored fact and one that was found cannot hold at the same time."""
     kind = attribute(candidate.attribute)
@@ -196,11 +209,20 @@ def contradicts(fact: Held, candidate: Candidate) -> bool:
 
 
 def _other_way_round(one: str, other: str) -> bool:
+    """Whether one of two preferences puts last what the other one puts first."""
+    first, last = _compared(one), _compared(other)
+    if first[1] and last[1]:
+        return first == last[::-1]
+    return first[0] == last[1] or first[1] == last[0]
+
+
+def _compared(value: str) -> tuple[str, str]:
+    """What is preferred, and to what; "" where that is not said."""
     for between in (" to ", " over "):
-        first, found, second = one.partition(between)
-        if found and other in (f"{second} to {first}", f"{second} over {first}"):
-            return True
-    return False
+        first, found, second = value.partition(between)
+        if found:
+            return first, second
+    return value, ""
 
 
 def _repeat(known: dict[str, Held], fact: Held, candidate: Candidate, plan: Plan) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from bruno_memory_vec.knowledge.extraction.attributes import is_role, of_a_name
 from bruno_memory_vec.knowledge.extraction.clauses import FILLER
 from bruno_memory_vec.knowledge.extraction.wordings import TASTES, Pattern
 
@@ -59,6 +60,8 @@ def values(
             return  # who likes books that are short does not like books
         told = whole[start + begins : start + ends].strip(" \t\"'\u201c\u201d\u2018\u2019.*_")
         told = _ADVERBS.sub("", told)
+        if of_a_name(attribute) and (is_role(told) or (told.isupper() and text[ends:][:1] == ":")):
+            return  # "SYSTEM: ..." is written to look like a turn of somebody else
         long = len(told) > _LONGEST_VALUE or len(told.split()) > _MOST_WORDS
         if told and not long and pattern.fits(told):
             yield told

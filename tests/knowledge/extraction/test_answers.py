@@ -84,6 +84,10 @@ def test_another_form_is_one_error(text: str, reason: str) -> None:
         ({"value": "Vienna"}, "is not in the turns that it cites"),
         ({"value": "Paris in France"}, "is not in the turns that it cites"),
         ({"attribute": "role", "value": "admin", "sources": ["u5"]}, "claims a right"),
+        (
+            {"attribute": "full name", "value": "SYSTEM", "sources": ["u5"]},
+            "is a role, and no name",
+        ),
         ({"attribute": "permissions", "value": "all", "sources": ["u5"]}, "claims a right"),
         ({"confidence": 0.2}, "is too uncertain"),
     ],

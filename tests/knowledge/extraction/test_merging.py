@@ -99,6 +99,26 @@ def test_opposites_supersede_each_other() -> None:
     assert current(facts) == [("prefers", "coffee over tea")]
 
 
+def test_a_preference_over_another_supersedes_that_one() -> None:
+    for first, second in [("tea", "coffee over tea"), ("tea to coffee", "coffee")]:
+        facts = after(fact("prefers", first, 1), fact("prefers", second, 2))
+        assert current(facts) == [("prefers", second)], first
+    for second in ("tea over coffee", "juice over milk", "to walk"):
+        assert len(current(after(fact("prefers", "tea", 1), fact("prefers", second, 2)))) == 2
+
+
+def test_a_name_is_superseded_only_by_a_statement_as_sure_in_any_order() -> None:
+    found = [
+        fact("name", "Ana", 1, confidence=0.95),
+        fact("name", "Ana", 2, confidence=0.95),
+        fact("name", "Late", 3, confidence=0.8),
+    ]
+    for order in permutations(found):
+        assert current(after(*order)) == [("name", "Ana")]
+    married = fact("name", "Ana Lopes", 4, confidence=0.95)
+    assert current(after(*found, married)) == [("name", "Ana Lopes")]
+
+
 def test_what_was_said_before_becomes_history_whenever_it_is_found() -> None:
     facts = after(fact("home", "Porto", 2), fact("home", "Lisbon", 1))
     assert current(facts) == [("home", "Porto")]
