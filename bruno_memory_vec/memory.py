@@ -405,6 +405,7 @@ class VectorMemory(MemoryInterface):
         )
         if not rows:
             return
+        store = await self._lazy.get()
         handed = self._context_recall.handed_out(place.conversation_id, messages[-1])
         asked_for_by = {context.user_id for context in handed}
         self._compressing.begin(self._lazy)
@@ -414,7 +415,7 @@ class VectorMemory(MemoryInterface):
                 row["user_id"] = whose.user_id
             waiting = self._context_recall.waiting(handed, whose.user_id, messages[-1])
             if waiting:
-                retriever = (await self._lazy.get()).retriever
+                retriever = store.retriever
                 recalling = self._context_recall.fill(
                     retriever, waiting, whose.user_id, messages[-1]
                 )
@@ -426,7 +427,8 @@ class VectorMemory(MemoryInterface):
             if user is not None:
                 await owners.leave(place.conversation_id, user)
             raise
-        await self._extraction.stored(await self._lazy.get(), rows)
+        # The store may have been closed meanwhile; the messages are stored all the same.
+        await self._extraction.stored(store, rows)
 
     async def store_memory(
         self, memory_entry: MemoryEntry, *, origin: Origin | None = None
@@ -1111,7 +1113,7 @@ class VectorMemory(MemoryInterface):
         return await list_priorities(
             self._handle,
             user_id,
-            weights or PriorityWeights(),
+            PriorityWeights() if weights is None else weights,
             kinds,
             checks.limit("limit", limit),
             _moment_or_now("now", now),
@@ -1143,7 +1145,7 @@ class VectorMemory(MemoryInterface):
         return await prune(
             self._handle,
             user_id,
-            policy or PrunePolicy(),
+            PrunePolicy() if policy is None else policy,
             _moment_or_now("now", now),
             dry_run=checks.flag("dry_run", dry_run),
         )

@@ -89,9 +89,15 @@ class On(NamedTuple):
     each: bool = False
 
 
+# No row has it.
+_NO_ID = ("",)
+
+
 @dataclass(frozen=True, slots=True)
 class RowFilter:
     """Which rows of a scope. An empty tuple, None or 0 means no condition.
+
+    Of ``ids`` only None does: who has an empty list of ids means no row, and not all of them.
 
     A condition on a column that a row does not have (a role, for a memory) leaves the row out.
 
@@ -115,7 +121,7 @@ class RowFilter:
         archived_since: only rows that were archived at this time or later (timezone-aware).
         pinned_since: only rows that were pinned at this time or later (timezone-aware).
         origins: values of ``ORIGINS``.
-        ids: only these ids.
+        ids: only these ids; an empty tuple lets no row through.
         metadata: rows that have all of these key-value pairs, written as in the column
             ``metadata_pairs``.
     """
@@ -135,7 +141,7 @@ class RowFilter:
     archived_since: Annotated[datetime | None, On("archived_at", "ge")] = None
     pinned_since: Annotated[datetime | None, On("pinned_at", "ge")] = None
     origins: Annotated[tuple[str, ...], On("origin", "in")] = ()
-    ids: Annotated[tuple[str, ...], On("id", "in")] = ()
+    ids: Annotated[tuple[str, ...] | None, On("id", "in")] = None
     metadata: Annotated[tuple[str, ...], On("metadata_pairs", "any", each=True)] = ()
 
     def conditions(self) -> list[Condition]:
@@ -143,6 +149,8 @@ class RowFilter:
         found: list[Condition] = []
         for name, column, op, each in _asked(type(self)):  # type: ignore[arg-type]  # it is hashable
             value = getattr(self, name)
+            if value == () and name == "ids":
+                value = _NO_ID
             if not value:
                 continue
             if each:

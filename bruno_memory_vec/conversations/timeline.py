@@ -37,7 +37,7 @@ def order(value: Any, around: Any) -> str:
     Raises:
         InvalidInputError: it is not known, or given beside ``around``.
     """
-    if value is not None and value not in _ORDERS:
+    if value is not None and (not isinstance(value, str) or value not in _ORDERS):
         raise InvalidInputError(
             "order", f"{checks.shown(value)} is not known", fix=f"Choose from {', '.join(_ORDERS)}."
         )

@@ -44,7 +44,7 @@ def strategy(value: Any, profile: Any) -> str:
     """
     if value is None:
         return STRATEGIES[0]
-    if value not in STRATEGIES:
+    if not isinstance(value, str) or value not in STRATEGIES:
         near = nearest(value, STRATEGIES) if isinstance(value, str) else None
         meant = "" if near is None else f"Did you mean {near}? "
         raise InvalidInputError(

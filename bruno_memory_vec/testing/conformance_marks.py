@@ -100,6 +100,21 @@ class MarksConformance(MemorySuite):
         with pytest.raises(NotFoundError, match=str(entry.id)):
             await memory.forget(entry.id)
 
+    async def test_no_ids_are_no_rows(self, memory: Any) -> None:
+        message, entry = said("a zebra"), noted("zebras", "bo", importance=0.2)
+        await memory.store_message(message, "talk", user_id="ana")
+        await memory.store_memory(entry)
+        for whose in (memory, memory.for_user("ana")):
+            assert await whose.forget([]) == 0
+            assert await whose.forget([], archive=True) == 0
+            await whose.pin([])
+            await whose.unpin(())
+            await whose.set_importance([], 1.0)
+            assert await whose.delete_messages([]) == 0
+        assert await memory.retrieve_messages("talk") == [message]
+        assert await memory.list_memories("bo") == [entry]
+        assert await memory.list_pinned("ana") == []
+
     async def test_another_users_rows_cannot_be_marked(self, memory: Any) -> None:
         mine, theirs = said("a zebra"), said("another zebra")
         await memory.store_message(mine, "talk", user_id="ana")

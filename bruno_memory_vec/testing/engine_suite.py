@@ -103,6 +103,7 @@ CONDITIONS: tuple[tuple[str, Scope, RowFilter, set[int]], ...] = (
     ("archived, none", ANA, RowFilter(archived_since=START + timedelta(days=3)), set()),
     ("pinned, only", EVERYONE, RowFilter(pinned_since=START), {3}),
     ("origins", ANA, RowFilter(origins=("extracted", "system")), {2, 3}),
+    ("no ids", EVERYONE, RowFilter(ids=()), set()),
     ("ids", ANA, RowFilter(ids=(str(UUID(int=0)), str(UUID(int=6)))), {0}),
     ("several", ANA, RowFilter(kinds=("memory",), tags=("travel",), categories=("taste",)), {3}),
     ("a contradiction", ANA, RowFilter(kinds=("memory",), roles=("user",)), set()),

@@ -1,8 +1,9 @@
 """What goes with a deletion: facts that were extracted from what is deleted.
 
 A fact goes with the last of its sources; where others say it, too, it stays and cites these. What a
-fact that goes has superseded, or what a deleted message has ended, holds again. So nothing is known
-that only deleted messages have said.
+fact that goes, with its messages or by itself, has superseded, or what a deleted message has ended,
+holds again: also a fact that somebody gave. So nothing is known that only deleted messages have
+said, and no fact stays archived for one that is gone.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from bruno_memory_vec.rows import tagged_json
 from bruno_memory_vec.rows.metadata_pairs import pairs_of
 from bruno_memory_vec.rows.models import Row, from_table
 
-EXTRACTED = RowFilter(kinds=(MEMORY,), origins=("extracted",))
-_COLUMNS = ("seq", "id", "user_id", "metadata", "extra", "archived_at")
+#: The rows among which facts are: those that were extracted, and those that somebody gave.
+FACTS = RowFilter(
+    kinds=(MEMORY,), origins=("extracted", "given"), categories=("fact", "preference")
+)
+_COLUMNS = ("seq", "id", "user_id", "origin", "metadata", "extra", "archived_at")
 #: (user, id)
 _Key = tuple[str, str]
 
@@ -45,19 +49,26 @@ class _Fact:
     fields: dict[str, Any]
     extra: dict[str, Any]
     touched: bool = False
+    was_ended: bool = False
 
     @classmethod
     def of(cls, row: Row) -> _Fact:
         extra = tagged_json.loads(row["extra"]) if row["extra"] else {}
-        return cls(row, tagged_json.loads(row["metadata"]), extra)
+        fact = cls(row, tagged_json.loads(row["metadata"]), extra)
+        fact.was_ended = fact._ended
+        return fact
 
     def without(self, gone: set[_Key]) -> bool:
-        """Let it cite none of the messages that go; returns whether it cites any others."""
+        """Let it cite none of the messages that go; returns whether it stays."""
         user = self.row["user_id"]
+        if self.row["origin"] != "extracted":
+            return True
         before = [str(one) for one in self.extra.get("related", ())]
         left = [one for one in before if (user, one) not in gone]
         if len(left) < len(before):
-            seen = self.fields.get("times_seen", len(before))
+            seen = self.fields.get("times_seen")
+            # Whoever stores a memory may write anything there.
+            seen = seen if isinstance(seen, int) else len(before)
             self.fields["times_seen"] = max(len(left), seen - (len(before) - len(left)))
             self.extra["related"] = left
             self.touched = True
@@ -68,12 +79,22 @@ class _Fact:
         """Let it name no fact and no message that goes; it holds again if nothing else ended it."""
         user = self.row["user_id"]
         for name in ("superseded_by", "supersedes"):
-            named = self.fields.get(name)
-            while named is not None and (user, named) in going:
-                named = going[user, named].fields.get(name)
-                self._set(name, named)
-        if (user, self.fields.get("ended_by")) in gone:
+            named, passed = self._named(name), set[str]()
+            while named is not None and (user, named) in going and named not in passed:
+                passed.add(named)
+                named = going[user, named]._named(name)
+                self._set(name, None if named in passed else named)
+        ended_by = self._named("ended_by")
+        if ended_by is not None and (user, ended_by) in gone:
             self._set("ended_by", None)
+
+    def _named(self, name: str) -> str | None:
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else None
+
+    @property
+    def _ended(self) -> bool:
+        return any(self._named(name) is not None for name in ("superseded_by", "ended_by"))
 
     def _set(self, name: str, value: str | None) -> None:
         self.touched = True
@@ -84,35 +105,41 @@ class _Fact:
 
     def values(self) -> Mapping[str, Any]:
         """The new values of its columns."""
-        ended = self.fields.get("superseded_by") or self.fields.get("ended_by")
+        # One that was archived for another reason stays so.
+        holds_again = self.was_ended and not self._ended
         return {
             "metadata": tagged_json.dumps(self.fields),
             "metadata_pairs": pairs_of(self.fields),
             "extra": tagged_json.dumps(self.extra) if self.extra else None,
-            "archived_at": self.row["archived_at"] if ended else None,
+            "archived_at": None if holds_again else self.row["archived_at"],
         }
 
 
 async def facts_along(rows: RowIndex, found: pa.Table) -> FactsAlong:
-    """What happens to the facts of messages that are deleted, or get another text.
+    """What happens to facts where messages or facts are deleted, or messages get another text.
 
     Args:
         rows: where they are.
-        found: the rows that are to go, with the columns kind, id, user_id and conversation_id.
+        found: the rows that are to go, with the columns seq, kind, id, user_id, conversation_id and
+            origin.
     """
-    gone = {(row["user_id"], row["id"]) for row in from_table(found) if row["kind"] == MESSAGE}
-    if not gone:
+    leaving = list(from_table(found))
+    gone = {(row["user_id"], row["id"]) for row in leaving if row["kind"] == MESSAGE}
+    deleted = {row["seq"] for row in leaving if row["kind"] == MEMORY}
+    if not gone and not deleted:
         return FactsAlong()
-    users = {user for user, _ in gone}
+    users = {row["user_id"] for row in leaving}
     scope = Scope.user(next(iter(users))) if len(users) == 1 else EVERYONE
-    table = await rows.read(scope, EXTRACTED, _COLUMNS)
+    table = await rows.read(scope, FACTS, _COLUMNS)
     facts = [_Fact.of(row) for row in from_table(table) if row["user_id"] in users]
-    if facts:
+    if facts and gone:
         gone -= await _elsewhere(rows, scope, gone, found)
     going = {
-        (fact.row["user_id"], fact.row["id"]): fact for fact in facts if not fact.without(gone)
+        (fact.row["user_id"], fact.row["id"]): fact
+        for fact in facts
+        if fact.row["seq"] in deleted or not fact.without(gone)
     }
-    along = FactsAlong([fact.row["seq"] for fact in going.values()])
+    along = FactsAlong([seq for fact in going.values() if (seq := fact.row["seq"]) not in deleted])
     for fact in facts:
         if (fact.row["user_id"], fact.row["id"]) in going:
             continue

@@ -62,7 +62,7 @@ from bruno_memory_vec.writing.commit import (
     rewritten,
     wanted_turns,
 )
-from bruno_memory_vec.writing.facts import EXTRACTED, facts_along
+from bruno_memory_vec.writing.facts import FACTS, facts_along
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
@@ -572,12 +572,12 @@ class Writer:
             await self._follow()
         if along.changed:
             await self._rewrite_here(
-                EVERYONE, EXTRACTED, lambda row: along.changed[row["seq"]], list(along.changed)
+                EVERYONE, FACTS, lambda row: along.changed[row["seq"]], list(along.changed)
             )
         if along.seqs:
-            going = await self._rows.read(EVERYONE, EXTRACTED, GOING_COLUMNS, seqs=along.seqs)
-            change = _deletion_of(going, EVERYONE, EXTRACTED)
-            await self._remove(EVERYONE, EXTRACTED, change, along.seqs)
+            going = await self._rows.read(EVERYONE, FACTS, GOING_COLUMNS, seqs=along.seqs)
+            change = _deletion_of(going, EVERYONE, FACTS)
+            await self._remove(EVERYONE, FACTS, change, along.seqs)
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""

@@ -341,7 +341,7 @@ class LanceIndex:
             return self._within(scope, await query.to_arrow())
 
         # A condition that names many ids takes long to write and to parse.
-        return await on_own_loop(len(where.ids), lambda: self._read("read rows", run))
+        return await on_own_loop(len(where.ids or ()), lambda: self._read("read rows", run))
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
         return await self._count(sql.conditions(scope, where))

@@ -119,8 +119,7 @@ class PrunePolicy:
                 "policy.older_than", "is no age", fix="Give a timedelta of 0 or more."
             )
         checks.names("policy.action", [self.action], ("archive", "delete"))
-        if not isinstance(self.weights, PriorityWeights):
-            raise InvalidInputError("policy.weights", "are none", fix="Give PriorityWeights.")
+        _of_class("policy.weights", self.weights, PriorityWeights)
         row_filter(alive_at=None, kinds=self.kinds, memory_types=self.memory_types)
         if not self.kinds:
             raise InvalidInputError(
@@ -193,6 +192,7 @@ async def list_priorities(
     lowest_first: bool,
 ) -> list[RowPriority]:
     """The rows of highest or of least priority; of equal ones the newest first."""
+    _of_class("weights", weights, PriorityWeights)
     scope = await handle.caller.search_scope(handle.owners, user_id)
     where = row_filter(alive_at=now, unarchived_at=now, kinds=kinds)
     best: list[RowPriority] = []
@@ -201,6 +201,12 @@ async def list_priorities(
         best += _listed(rows, found, order.tolist())
         best = sorted(best, key=lambda row: _order(row, lowest_first=lowest_first))[:limit]
     return best
+
+
+def _of_class(field: str, value: Any, kind: type[Any]) -> None:
+    if not isinstance(value, kind):
+        name = kind.__name__
+        raise InvalidInputError(field, f"is a {type(value).__name__}", fix=f"Give a {name}.")
 
 
 def _order(row: RowPriority, *, lowest_first: bool) -> tuple[float, int]:
@@ -219,6 +225,7 @@ async def prune(
 
     A row that somebody pins, changes or deletes while this runs is left as it is.
     """
+    _of_class("policy", policy, PrunePolicy)
     scope = await handle.caller.search_scope(handle.owners, user_id)
     store = await handle.store()
     # Asked for before anything is read, so that a reader is told at once.

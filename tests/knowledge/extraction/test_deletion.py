@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import PriorityWeights, PrunePolicy, VectorMemory, open_memory
 from bruno_memory_vec.knowledge.extraction.fact import Fact
-from tests.knowledge.extraction.support import message
+from tests.knowledge.extraction.support import START, message
 
 
 @pytest.fixture(params=["memory://", "folder"])
@@ -111,3 +113,67 @@ async def test_another_users_facts_stay(memory: VectorMemory) -> None:
     await memory.for_user("ana").forget(told.id)
     assert await memory.facts.list("ana") == []
     assert [fact.value for fact in await memory.facts.list("bo")] == ["Lisbon"]
+
+
+async def test_a_given_fact_holds_again(memory: VectorMemory) -> None:
+    await memory.facts.add("home", "Paris", user_id="ana")
+    moved = await tell(memory, "I've moved to Berlin", 600_000)
+    assert await values(memory) == ["Berlin"]
+    await memory.forget(moved)
+    assert await values(memory) == ["Paris"]
+
+
+async def test_a_fact_that_is_deleted_by_itself(memory: VectorMemory) -> None:
+    await tell(memory, "I live in Lisbon", 0)
+    await tell(memory, "I've moved to Porto", 1)
+    await memory.delete_memory((await homes(memory))["Porto"].id)
+    assert await values(memory) == ["Lisbon"]
+
+
+async def test_a_fact_that_was_put_aside_stays_so(memory: VectorMemory) -> None:
+    first, _ = await tell(memory, "I love tea", 0), await tell(memory, "I love tea!", 1)
+    (fact,) = await memory.facts.list("ana")
+    await memory.forget(fact.id, archive=True)
+    await memory.forget(first)
+    assert await values(memory) == []
+    assert len(await memory.facts.history("ana")) == 1
+
+
+async def test_what_a_caller_wrote_keeps_no_message_from_being_deleted(
+    memory: VectorMemory,
+) -> None:
+    told, other = message("I live in Lisbon", 0), message("Still there", 1)
+    await memory.store_messages([told, other], "talk", user_id="ana")
+    odd = MemoryEntry(
+        content="odd",
+        memory_type=MemoryType.FACT,
+        user_id="ana",
+        metadata=MemoryMetadata(
+            category="fact",
+            related_memories=[told.id, other.id],
+            custom_fields={"times_seen": "many", "superseded_by": [1], "supersedes": "itself"},
+        ),
+    )
+    await memory.store_memory(odd, origin="extracted")
+    assert await memory.forget(told.id) == 1
+    (left,) = await memory.list_memories("ana")
+    assert left.metadata.related_memories == [other.id]
+    assert await memory.forget(other.id) == 1
+    assert await memory.list_memories("ana") == []
+
+
+async def test_pruning_takes_a_fact_together_with_a_source(memory: VectorMemory) -> None:
+    first, second = await tell(memory, "I love tea", 0), await tell(memory, "I love tea!", 1)
+    await memory.pin(second)
+    policy = PrunePolicy(
+        below=1.0,
+        keep=0,
+        older_than=timedelta(0),
+        kinds=("memory", "message"),
+        action="delete",
+        weights=PriorityWeights(emotion=0),
+    )
+    report = await memory.prune("ana", policy=policy, dry_run=False, now=START + timedelta(days=9))
+    assert {row.id for row in report.pruned} >= {first}
+    assert report.changed_meanwhile == 0
+    assert await memory.facts.history("ana") == []
