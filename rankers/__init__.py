@@ -11,6 +11,7 @@ from .pool import Pool, Ranking
 from .question import Question, read_question
 from .settings import CandidateSettings, Profile, QuerySettings, RankSettings
 from .steps import *  # noqa: F403  a step is named once, in the list of all
+from .time_expressions import Period, find_all_periods
 
 __all__ = [
     "CandidateSettings",
@@ -18,12 +19,14 @@ __all__ = [
     "Evidence",
     "Fusion",
     "FusionMethod",
+    "Period",
     "Pool",
     "Profile",
     "QuerySettings",
     "Question",
     "RankSettings",
     "Ranking",
+    "find_all_periods",
     "rank",
     "read_cues",
     "read_evidence",

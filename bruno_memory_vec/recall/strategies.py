@@ -14,7 +14,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.plugins import nearest
-from bruno_memory_vec.rankers import read_question
+from bruno_memory_vec.rankers import find_all_periods
 from bruno_memory_vec.recall.phrase import MOST_CHARACTERS, Phrase
 from bruno_memory_vec.rows import checks
 
@@ -102,8 +102,7 @@ def phrase(exact: Any, match_case: Any, query: str, by: str) -> Phrase | None:
 def of_named_time(where: RowFilter, query: str, now: datetime) -> RowFilter:
     """A filter narrowed to the time that a question names; the same where it names none.
 
-    Of several times, from the first to the last. What begins after ``now`` is left out: no row was
-    created then.
+    Of several times, from the first to the last. Times to come count: events may be stored with one.
 
     Args:
         where: the filter.
@@ -111,12 +110,12 @@ def of_named_time(where: RowFilter, query: str, now: datetime) -> RowFilter:
         now: when it is asked (timezone-aware); its days are those of this zone.
     """
     at = micros(now)
-    question = read_question(query, at, now.tzinfo or timezone.utc)
-    begun = [period for period in question.periods if period.start <= at]
-    if not begun:
+    zone = now.tzinfo or timezone.utc
+    periods = find_all_periods(query, at, zone)
+    if not periods:
         return where
-    since = _moment(min(period.start for period in begun))
-    until = _moment(max(period.end for period in begun))
+    since = _moment(min(period.start for period in periods))
+    until = _moment(max(period.end for period in periods))
     return replace(
         where,
         since=since if where.since is None else max(since, where.since),

@@ -1,16 +1,18 @@
 """The times that a question names, as periods: "in May", "last week", "2025年3月".
 
+Rankings read the times that are past (:func:`find_periods`).
+
 Each language's words are read by a module of its own, and what they mean in the calendar is in
 :mod:`.spans`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
-from . import east_asian, english, other_languages
+from . import coming, east_asian, english, other_languages
 from .spans import Said
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -41,16 +43,39 @@ def find_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Peri
         zone: where the person is who asks: their days, and so their weeks, months and years,
             begin at midnight there.
     """
+    return _read(text, now, zone, _past)
+
+
+def find_all_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Period, ...]:
+    """As :func:`find_periods`, and times to come such as "tomorrow" and "next year". English.
+
+    What is meant by a date, as "May 2027", may be to come in both.
+    """
+    return _read(text, now, zone, _any)
+
+
+def _any(lower: str, here: datetime) -> Iterator[Said]:
+    yield from coming.read(lower, here)
+    yield from _past(lower, here)
+
+
+def _past(lower: str, here: datetime) -> Iterator[Said]:
+    yield from english.read(lower, here)
+    yield from other_languages.read(lower, here)
+    if not lower.isascii():
+        yield from east_asian.read(lower, here)
+
+
+def _read(
+    text: str, now: int, zone: tzinfo, read: Callable[[str, datetime], Iterable[Said]]
+) -> tuple[Period, ...]:
     lower = text[:_MAX_CHARS].lower()
     try:
         here = (_EPOCH + timedelta(microseconds=now)).astimezone(zone).replace(tzinfo=None)
         lower = other_languages.plain(lower)
-        found = [*english.read(lower, here), *other_languages.read(lower, here)]
-        if not lower.isascii():
-            found += east_asian.read(lower, here)
         periods = [
             Period(_micros(said.span.start, zone), _micros(said.span.end, zone))
-            for said in _apart(found)
+            for said in _apart(read(lower, here))
             if said.span is not None
         ]
     except (OverflowError, ValueError):

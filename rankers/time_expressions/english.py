@@ -14,26 +14,27 @@ from .spans import DAY, Part, Said, Span, Unit
 # At most so many expressions are parsed: each takes half a millisecond.
 _MAX_PARSED = 6
 
-_MONTH = (
+#: Patterns of words, in lower case.
+MONTH = (
     r"(?:january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
 )
 _NTH = r"\d{1,2}(?:st|nd|rd|th)?"
-_WEEKDAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
-_UNIT = r"(?:day|week|month|year)"
-_NUMBER = r"(?:\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+WEEKDAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+UNIT = r"(?:day|week|month|year)"
+NUMBER = r"(?:\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _YEAR = r"(?:19|20)\d\d"
 
 # What is passed to dateparser. It reads "we" as Wednesday and "the two" as a day, so it never gets
 # a whole question. Most questions name no time, and then it is not called at all.
 _PARSED = re.compile(
     rf"\b{_YEAR}-\d\d-\d\d\b"
-    rf"|\b{_NTH} (?:of )?{_MONTH}(?:,? {_YEAR})?"
-    rf"|\b{_MONTH} {_NTH}\b(?:,? {_YEAR})?"
-    rf"|\b{_MONTH},? (?:of )?{_YEAR}\b"
-    rf"|\b(?P<bare>{_MONTH})"
-    rf"|\b(?:yesterday|today|(?:last|this) (?:week|month|year)|(?:last|on) {_WEEKDAY})\b"
-    rf"|\b{_NUMBER} {_UNIT}s? ago\b"
+    rf"|\b{_NTH} (?:of )?{MONTH}(?:,? {_YEAR})?"
+    rf"|\b{MONTH} {_NTH}\b(?:,? {_YEAR})?"
+    rf"|\b{MONTH},? (?:of )?{_YEAR}\b"
+    rf"|\b(?P<bare>{MONTH})"
+    rf"|\b(?:yesterday|today|(?:last|this) (?:week|month|year)|(?:last|on) {WEEKDAY})\b"
+    rf"|\b{NUMBER} {UNIT}s? ago\b"
     rf"|\b{_YEAR}\b"
 )
 # Months whose names mean nothing else, unlike "may", "march" and the short forms.
@@ -46,10 +47,10 @@ _SEASON = re.compile(
 )
 _WEEKEND = re.compile(r"\b(last|this|the) weekend\b|\b(last) night\b")
 _LATEST = re.compile(
-    rf"\b(?:last|past) (few|couple of|{_NUMBER}) ({_UNIT})s?\b|\b(recently|lately|these days)\b"
+    rf"\b(?:last|past) (few|couple of|{NUMBER}) ({UNIT})s?\b|\b(recently|lately|these days)\b"
 )
-# "Before May" does not mean May.
-_NOT_THEN = re.compile(
+#: "Before May" does not mean May.
+NOT_THEN = re.compile(
     r"\b(?:before|after|until|till|since|than|by|prior to)"
     r"(?:\s+(?:the|in|last|early|late|mid))*\s*$"
 )
@@ -86,7 +87,7 @@ def read(lower: str, now: datetime) -> list[Said]:
         now: the time on the wall that relative times refer to.
     """
     return [
-        said._replace(span=None) if _NOT_THEN.search(lower, 0, said.begin) else said
+        said._replace(span=None) if NOT_THEN.search(lower, 0, said.begin) else said
         for said in _found(lower, now)
     ]
 
@@ -126,9 +127,18 @@ def _found(lower: str, now: datetime) -> Iterator[Said]:
                 saturday -= 7 * DAY
             yield Said(*match.span(), Span(saturday, saturday + 2 * DAY))
     for match in _LATEST.finditer(lower):
-        number = _WORDS.get(match[1] or "") or int(match[1] or 1)
-        unit = _UNITS[match[2] or "month"]
+        number, unit = number_of(match[1] or "1"), unit_of(match[2] or "month")
         yield Said(*match.span(), spans.latest(number, unit, now), vague=match[3] is not None)
+
+
+def number_of(word: str) -> int:
+    """The number of a word that :data:`NUMBER` matches."""
+    return _WORDS.get(word) or int(word)
+
+
+def unit_of(word: str) -> Unit:
+    """The unit of a word that :data:`UNIT` matches."""
+    return _UNITS[word]
 
 
 def _is_time(match: re.Match[str]) -> bool:
