@@ -56,6 +56,7 @@ class Request:
         done: what the caller waits for.
         unnamed: the default user, where nothing named anybody: if the conversation, which all rows
             are of, has an owner at their commit, they are the owner's. Else None.
+        unchanged: the ``seq`` of rows that must still be stored at their commit.
         claim: which conversations they are in, each with its user.
         users: whose rows they are, or would be; the request waits in the lane of each.
         characters: how long its texts are.
@@ -67,6 +68,7 @@ class Request:
     rows: list[Row]
     done: asyncio.Future[None]
     unnamed: str | None = None
+    unchanged: frozenset[int] = frozenset()
     claim: frozenset[tuple[str | None, str]] = field(init=False)
     users: tuple[str, ...] = field(init=False)
     characters: int = field(init=False)

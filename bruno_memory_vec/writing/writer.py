@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -69,6 +69,7 @@ from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 from bruno_memory_vec.writing.summaries import GOING_COLUMNS, goes_along
+from bruno_memory_vec.writing.unchanged import require_unchanged
 from bruno_memory_vec.writing.visits import writing_here
 
 _log = get_logger(__name__)
@@ -253,7 +254,9 @@ class Writer:
         self._erases = capability(rows, Erases)
         self._erase_later()
 
-    async def write(self, rows: list[Row], *, named: bool = True) -> None:
+    async def write(
+        self, rows: list[Row], *, named: bool = True, unchanged: Collection[int] = ()
+    ) -> None:
         """Store rows as one commit; returns when they would survive a kill of the process.
 
         If the queue is full, the caller first waits for room.
@@ -262,8 +265,10 @@ class Writer:
             rows: the rows, each with its user. All or none are stored.
             named: whether anything named that user. If not, all rows are of one conversation,
                 and its owner's if it has one when they are committed.
+            unchanged: the ``seq`` of rows that must still be stored when these are committed.
 
         Raises:
+            RowsChanged: one of ``unchanged`` is not stored any more. Nothing of ``rows`` was.
             ForeignUserError: a conversation is another user's. Nothing of ``rows`` was stored.
             EmbeddingError, EngineError: nothing of ``rows`` was stored.
             StoreClosedError: the memory was closed.
@@ -275,7 +280,10 @@ class Writer:
         with writing_here():
             done = asyncio.get_running_loop().create_future()
             unnamed = None if named else rows[0]["user_id"]
-            request = await in_thread_if_many(len(rows), lambda: Request(rows, done, unnamed))
+            required = frozenset(unchanged)
+            request = await in_thread_if_many(
+                len(rows), lambda: Request(rows, done, unnamed, required)
+            )
             await self._queue.put(request)
             self._ahead.start()
             if not runs(self._draining):
@@ -337,6 +345,7 @@ class Writer:
         change: Callable[[Row], Mapping[str, Any] | None],
         *,
         seqs: Sequence[int] | None = None,
+        unchanged: Collection[int] = (),
     ) -> list[Row]:
         """Change columns of stored rows as one commit, without embedding them again.
 
@@ -349,18 +358,20 @@ class Writer:
             change: the new values of columns of a row (times in microseconds), or None to leave it
                 as it is. It must change neither the content nor the key.
             seqs: only rows with these ``seq``.
+            unchanged: the ``seq`` of rows that must still be stored when these are changed.
 
         Returns:
             The rows as they are stored now; empty where none was changed.
 
         Raises:
+            RowsChanged: one of ``unchanged`` is not stored any more. Nothing was changed.
             EngineError: nothing was changed, or all of it, which the next write finds out.
             StoreClosedError: the memory was closed.
         """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # If the caller is cancelled, the change itself still completes.
-        task = asyncio.ensure_future(self._rewrite(scope, where, change, seqs))
+        task = asyncio.ensure_future(self._rewrite(scope, where, change, seqs, unchanged))
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
@@ -371,12 +382,14 @@ class Writer:
         where: RowFilter,
         change: Callable[[Row], Mapping[str, Any] | None],
         seqs: Sequence[int] | None,
+        unchanged: Collection[int],
     ) -> list[Row]:
         with writing_here():
             async with self._committing:
                 self._lease.check()
                 if self._uncertain:
                     await self._follow()
+                await require_unchanged(self._rows, unchanged)
                 return await self._rewrite_here(scope, where, change, seqs)
 
     async def _rewrite_here(
@@ -800,6 +813,8 @@ class Writer:
                     await self._follow()
                 now, later, begun = await settle(requests, self._owners)
                 if now:
+                    required = [seq for request in now for seq in request.unchanged]
+                    await require_unchanged(self._rows, required)
                     await self._commit(now)
                     self._owners.remember(begun)
         except Exception as error:

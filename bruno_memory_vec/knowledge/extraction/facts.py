@@ -182,6 +182,10 @@ class FactManager:
             for fact, row in known
             if (fact.subject, fact.attribute) == (about, name) and _same(fact, given)
         ]
+        if not of_it:
+            raise InvalidInputError(
+                "sources", "were deleted meanwhile", fix="Name messages that are stored."
+            )
         return max(of_it, key=lambda one: one[0])[1]
 
     async def list(
