@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,9 @@ class CompressionPolicy(BaseModel):
         background: compress by itself while the memory is open. Only of the setting
             ``compression``.
         every: how long the background rests between two looks.
+
+    Raises:
+        InvalidInputError: a value is not usable; the error names its field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,22 +80,24 @@ class CompressionPolicy(BaseModel):
     background: bool = False
     every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0), le=_YEARS)
 
-    @classmethod
-    def build(cls, **values: Any) -> CompressionPolicy:
-        """A policy of the given values.
+    if not TYPE_CHECKING:  # a type checker knows the fields without it
 
-        Raises:
-            InvalidInputError: a value is not usable; the error names it.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else "policy"
-            known = ", ".join(cls.model_fields)
-            raise InvalidInputError(
-                f"policy.{name}", first["msg"], fix=f"The fields are {known}.", cause=error
-            ) from error
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise _refused(error) from error
+
+
+def _refused(error: ValidationError) -> InvalidInputError:
+    first = error.errors()[0]
+    name, problem = ".".join(["policy", *map(str, first["loc"][:1])]), first["msg"]
+    if first["type"] == "extra_forbidden":
+        problem = "there is no such field"
+    elif name == "policy.timeout" and isinstance(first["input"], timedelta):
+        problem = "is a timedelta, and it is a number of seconds"
+    known = ", ".join(CompressionPolicy.model_fields)
+    return InvalidInputError(name, problem, fix=f"The fields are {known}.", cause=error)
 
 
 def policy_of(given: Any) -> CompressionPolicy:
@@ -106,7 +111,7 @@ def policy_of(given: Any) -> CompressionPolicy:
     if isinstance(given, CompressionPolicy):
         return given
     if isinstance(given, dict) and all(isinstance(key, str) for key in given):
-        return CompressionPolicy.build(**given)
+        return CompressionPolicy(**given)
     raise InvalidInputError(
         "policy",
         f"is a {type(given).__name__}",

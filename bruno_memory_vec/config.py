@@ -65,6 +65,15 @@ def _counts(given: Any) -> Any:
     raise ValueError("counts no tokens: give a function, an LLM or the path of a tokenizer.json")
 
 
+def _compression(given: Any) -> Any:
+    if not isinstance(given, dict):
+        return given
+    try:
+        return CompressionPolicy(**given)
+    except InvalidInputError as error:
+        raise ValueError(error.message) from error
+
+
 class MemoryConfig(BaseSettings):
     """How a memory is opened and behaves.
 
@@ -194,7 +203,7 @@ class MemoryConfig(BaseSettings):
     recall_confidence: float = Field(default=0.0, ge=0, le=1)
     event_content: bool = False
     context_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
-    compression: CompressionPolicy | None = None
+    compression: Annotated[CompressionPolicy | None, BeforeValidator(_compression)] = None
     count_tokens: Annotated[GivenCounter | None, PlainValidator(_counts)] = Field(
         default=None, exclude=True, repr=False
     )

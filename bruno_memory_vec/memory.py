@@ -1242,8 +1242,9 @@ class VectorMemory(MemoryInterface):
 
         Raises:
             InvalidInputError: the policy is not usable, or nothing says whose. Nothing was written.
+            NotFoundError: there is no such conversation for this caller.
             ForeignUserError: the view or the conversation is another user's.
-            ReadOnlyError: the memory is read-only.
+            ReadOnlyError: the memory is read-only; a dry run works all the same.
             EngineError: the rows cannot be read.
         """
         chosen = policy_of(self.config.compression if policy is None else policy)
@@ -1263,6 +1264,8 @@ class VectorMemory(MemoryInterface):
     ) -> RestoreReport:
         """Undo a compression: the turns are recalled as before, and their summaries are deleted.
 
+        What :meth:`ConversationManager.archive` archived comes back by ``conversations.restore``.
+
         Args:
             summary_id: what this summary stands for. Of a session's or period's summary, all that
                 the summaries stand for that it is made of.
@@ -1271,7 +1274,7 @@ class VectorMemory(MemoryInterface):
 
         Raises:
             InvalidInputError: nothing says what.
-            NotFoundError: there is no such summary for this caller.
+            NotFoundError: there is no such summary or conversation for this caller.
             ForeignUserError: the view or the conversation is another user's.
             ReadOnlyError: the memory is read-only.
         """

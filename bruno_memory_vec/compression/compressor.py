@@ -105,7 +105,8 @@ class _Run:
     """One run: what it uses, and what it has done so far."""
 
     store: Store
-    writer: Writer
+    # None in a dry run, which also a reader may make.
+    held: Writer | None
     policy: CompressionPolicy
     summariser: Summariser
     terms: Terms
@@ -119,6 +120,11 @@ class _Run:
     kept: KeptEvidence = field(default_factory=KeptEvidence)
     failures: list[CompressionFailure] = field(default_factory=list)
     too_short: int = 0
+
+    @property
+    def writer(self) -> Writer:
+        assert self.held is not None
+        return self.held
 
     def failed(self, place: str | None, what: str, problem: str) -> None:
         self.failures.append(CompressionFailure(place, what, problem))
@@ -166,15 +172,17 @@ class Compressor:
 
         Raises:
             InvalidInputError: nothing says whose.
+            NotFoundError: there is no such conversation for this caller.
             ForeignUserError: the view or the conversation is another user's.
-            ReadOnlyError: the memory is read-only.
+            ReadOnlyError: the memory is read-only, and it is no dry run.
             EngineError: the rows cannot be read. What was archived before has its summaries.
         """
-        writer = await self._handle.writer()
+        writer = None if dry_run else await self._handle.writer()
         store = await self._handle.store()
+        if conversation_id is not None:
+            conversation_id = await self._known(conversation_id)
         if user_id is None and conversation_id is not None and self._handle.caller.user_id is None:
-            checks.identifier("conversation_id", conversation_id)
-            scope = EVERYONE.within(await self._handle.find(conversation_id))
+            scope = EVERYONE.within(conversation_id)
         else:
             owners = self._handle.owners
             scope = await self._handle.caller.search_scope(owners, user_id, conversation_id)
@@ -199,6 +207,17 @@ class Compressor:
                 async with self._locks.of((user, "")):
                     await self._periods(run, user)
         return run.report()
+
+    async def _known(self, key: str) -> str:
+        """A conversation that has begun, and that the caller may see."""
+        found = await self._handle.find(checks.identifier("conversation_id", key))
+        owner = await (await self._handle.owners()).owner(found)
+        if owner is None or not self._handle.caller.may_see(owner):
+            raise NotFoundError(
+                f"there is no conversation {checks.shown(key)}",
+                fix="Use the id of a conversation that has begun.",
+            )
+        return found
 
     async def _one(self, run: _Run, place: Place, why: str) -> None:
         """Compress one conversation. A failure is kept, and the others go on."""
@@ -595,7 +614,7 @@ class Compressor:
 
         Raises:
             InvalidInputError: none of the three, or a summary and a conversation are given.
-            NotFoundError: there is no such summary for this caller.
+            NotFoundError: there is no such summary or conversation for this caller.
             ForeignUserError: the view or the conversation is another user's.
             ReadOnlyError: the memory is read-only.
         """
@@ -610,13 +629,10 @@ class Compressor:
                 fix="Give the id of a summary, conversation_id=... or user_id=....",
             )
         if conversation_id is not None:
-            checks.identifier("conversation_id", conversation_id)
-            conversation_id = await self._handle.find(conversation_id)
+            conversation_id = await self._known(conversation_id)
         user = caller.acting_for(user_id)
         if conversation_id is not None and user is None:
             user = await store.owners.owner(conversation_id)
-            if user is None:
-                return RestoreReport(0, 0)
         elif user is not None and conversation_id is not None:
             await caller.search_scope(self._handle.owners, user, conversation_id)
         if summary_id is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -11,6 +13,8 @@ from bruno_memory_vec.rows.summaries import Level
 
 #: How a summary was made.
 How = Literal["llm", "extractive"]
+
+_LEVELS: dict[Level, str] = {"block": "block", "session": "conversation", "period": "period"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,21 +190,51 @@ class CompressionReport:
         }
 
     def __str__(self) -> str:
-        would = "would be " if self.dry_run else ""
-        lines = [
-            f"{self.turns} turns of {self.conversations} conversations {would}compressed into "
-            f"{self.blocks} blocks: {self.tokens_before} tokens, then {self.tokens_after} "
-            f"({self.ratio:.2f})"
-        ]
+        lines = [self._done()]
+        if self.blocks:
+            most = "at most " if self.dry_run else ""
+            lines.append(
+                f"their tokens: {self.tokens_before:,}, then {most}{self.tokens_after:,} "
+                f"({self.ratio:.2f})"
+            )
+        if self.summaries:
+            lines.append(self._summaries())
         if self.blocks and not self.dry_run:
             kept = ", ".join(f"{name} {share:.2f}" for name, share in self.kept.to_dict().items())
-            by_model = sum(one.method == "llm" for one in self.summaries)
-            lines.append(f"kept of them: {kept}; summaries by the model: {by_model}")
+            lines.append(f"kept of them: {kept}")
+        whys = Counter(one.why for one in self.summaries if one.why is not None)
+        lines += [f"not by the model: {times} times, {why}" for why, times in whys.most_common(5)]
+        if self.too_short:
+            lines.append(f"too short to be told in fewer tokens: {_many(self.too_short, 'turn')}")
         lines += [
-            f"not compressed: {one.what} of {one.conversation_id}: {one.problem}"
+            f"not compressed: {one.what}"
+            f"{'' if one.conversation_id is None else f' of {one.conversation_id}'}: {one.problem}"
             for one in self.failures
         ]
+        if self.cost is not None:
+            lines.append(f"cost: {self.cost:.4f}")
         return "\n".join(lines)
+
+    def _done(self) -> str:
+        if not self.turns:
+            return "nothing would be compressed" if self.dry_run else "no turns were compressed"
+        where = f"{_many(self.turns, 'turn')} of {_many(self.conversations, 'conversation')}"
+        return f"{where} {'would be ' if self.dry_run else ''}compressed"
+
+    def _summaries(self) -> str:
+        levels = Counter(one.level for one in self.summaries)
+        of = ", ".join(
+            f"{_many(levels[level], name)}" for level, name in _LEVELS.items() if levels[level]
+        )
+        by_model = sum(one.method == "llm" for one in self.summaries)
+        if by_model == len(self.summaries):
+            how = "; all by the model"
+        else:
+            how = f"; {by_model} by the model" if by_model else ""
+        return f"{_many(len(self.summaries), 'summary', 'summaries')}, of {of}{how}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +248,20 @@ class RestoreReport:
 
     turns: int
     summaries: int
+
+    def __str__(self) -> str:
+        if not self.summaries:
+            return "there are no summaries to undo"
+        gone = _many(self.summaries, "summary is", "summaries are")
+        back = _many(self.turns, "turn is back", "turns are back")
+        return f"{back}, {gone} gone"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _many(count: int, one: str, several: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def summed(shares: Sequence[KeptEvidence]) -> KeptEvidence:

@@ -171,6 +171,8 @@ class ConversationManager:
     async def restore(self, conversation_id: str) -> int:
         """Undo :meth:`archive`, and nothing else: what a summary stands for stays archived.
 
+        That comes back by :meth:`VectorMemory.restore <bruno_memory_vec.VectorMemory.restore>`.
+
         Returns:
             How many rows are not archived any more.
 

@@ -10,8 +10,13 @@ from uuid import uuid4
 import pytest
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec import CompressionPolicy, VectorMemory, open_memory
+from bruno_memory_vec import CompressionPolicy, MemoryConfig, VectorMemory, open_memory
 from bruno_memory_vec.access import ALL_USERS
+from bruno_memory_vec.compression.report import (
+    CompressionFailure,
+    CompressionReport,
+    RestoreReport,
+)
 from bruno_memory_vec.errors import (
     ForeignUserError,
     InvalidInputError,
@@ -246,7 +251,17 @@ async def test_nobody_else_is_touched(memory: VectorMemory) -> None:
         await ben.compress("ana")
     with pytest.raises(ForeignUserError):
         await memory.compress("ben", conversation_id="ana-1")
-    assert (await ben.compress(conversation_id="ana-1")).turns == 0
+    for missing in ("ana-1", "nope"):
+        for dry_run in (True, False):
+            with pytest.raises(NotFoundError, match="no conversation"):
+                await ben.compress(conversation_id=missing, dry_run=dry_run)
+        with pytest.raises(NotFoundError, match="no conversation"):
+            await ben.restore(conversation_id=missing)
+    for user in (None, "ana"):
+        with pytest.raises(NotFoundError, match="no conversation"):
+            await memory.compress(user, conversation_id="nope")
+        with pytest.raises(NotFoundError, match="no conversation"):
+            await memory.restore(user_id=user, conversation_id="nope")
     assert (await memory.for_user("ana").restore()).turns == 0
     with pytest.raises(NotFoundError):
         await memory.for_user("ana").restore(report.summaries[0].id)
@@ -269,6 +284,26 @@ async def test_odd_arguments_are_refused(memory: VectorMemory) -> None:
         await memory.restore(uuid4())
 
 
+def test_a_policy_that_is_not_usable_is_refused_by_its_field() -> None:
+    for field, value in (("ratio", 3), ("timeout", timedelta(seconds=5)), ("min_turns", 1)):
+        with pytest.raises(InvalidInputError, match=rf"policy\.{field}: ") as caught:
+            CompressionPolicy(**{field: value})
+        assert caught.value.field == f"policy.{field}"
+        with pytest.raises(InvalidInputError, match=rf"compression: .*policy\.{field}: "):
+            MemoryConfig.build(compression={field: value})
+    assert MemoryConfig.build(compression={"ratio": 0.2}).compression == CompressionPolicy(
+        ratio=0.2
+    )
+
+
+def test_reports_are_readable() -> None:
+    assert str(CompressionReport()) == "no turns were compressed"
+    assert str(RestoreReport(1, 1)) == "1 turn is back, 1 summary is gone"
+    failed = CompressionFailure("<b>", "turns 0 to 3", "they were changed meanwhile")
+    assert "&lt;b&gt;" in CompressionReport(failures=(failed,))._repr_html_()
+    assert "there are no summaries" in RestoreReport(0, 0)._repr_html_()
+
+
 async def test_a_reader_is_refused(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path)) as memory:
         await memory.store_messages(turns(40), "talk", user_id="ana")
@@ -277,6 +312,8 @@ async def test_a_reader_is_refused(tmp_path: Path) -> None:
                 await reader.compress("ana")
             with pytest.raises(ReadOnlyError):
                 await reader.restore(user_id="ana")
+            dry = await reader.compress("ana", dry_run=True)
+            assert (dry.turns, dry.dry_run) == (20, True)
 
 
 async def test_of_short_turns_with_long_pauses_what_matters_is_kept(memory: VectorMemory) -> None:

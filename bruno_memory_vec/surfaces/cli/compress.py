@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Sessions, Store, User
-from bruno_memory_vec.surfaces.cli.running import FAILED, Out, execute
+from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from bruno_memory_vec import CompressionReport
+    from bruno_memory_vec import CompressionReport, MemoryConfig
+    from bruno_memory_vec.memory import VectorMemory
 
 
 def compress(
@@ -62,18 +65,22 @@ async def _compress(
     dry_run: bool,
     restore: bool,
 ) -> int:
-    from bruno_memory_vec import ALL_USERS, CompressionPolicy, open_memory
-    from bruno_memory_vec.surfaces.cli.opening import bars, choose_user, configuration, existing
+    from bruno_memory_vec import ALL_USERS, CompressionPolicy
+    from bruno_memory_vec.surfaces.cli.opening import choose_user, configuration, reading
 
+    if restore and dry_run:
+        raise CliError(
+            "--restore and --dry-run do not go together: nothing was done",
+            "See with --dry-run what would be compressed, or undo it with --restore alone",
+            code=MISUSED,
+        )
     config = configuration(store, embedder, sessions=sessions)
-    await existing(config)
     chosen = config.compression or CompressionPolicy()
-    policy = CompressionPolicy.build(**{**chosen.model_dump(), **given, "background": False})
+    policy = CompressionPolicy(**{**chosen.model_dump(), **given, "background": False})
     # Nothing else is to be done while it is open.
-    config = config.model_copy(update={"read_only": False, "compression": None})
-    with bars(out) as progress:
-        memory = await open_memory(config=config, progress=progress)
-    try:
+    config = config.model_copy(update={"compression": None})
+    opened = reading(config, out, embeds=False) if dry_run else _writing(config, out)
+    async with opened as memory:
         if restore:
             if user is None and conversation is None:
                 user = choose_user(await memory.list_users())
@@ -81,16 +88,29 @@ async def _compress(
             if out.as_json:
                 out.result({"turns": back.turns, "summaries": back.summaries})
             else:
-                out.console.print(f"{back.turns} turns are back, {back.summaries} summaries gone")
+                out.console.print(str(back))
             return 0
         whose = ALL_USERS if user is None and conversation is None else user
         report = await memory.compress(
             whose, conversation_id=conversation, policy=policy, dry_run=dry_run
         )
-    finally:
-        await memory.close()
     _report(out, report)
     return 0 if report.ok else FAILED
+
+
+@asynccontextmanager
+async def _writing(config: MemoryConfig, out: Out) -> AsyncIterator[VectorMemory]:
+    from bruno_memory_vec import open_memory
+    from bruno_memory_vec.surfaces.cli.opening import bars, existing
+
+    await existing(config)
+    config = config.model_copy(update={"read_only": False})
+    with bars(out) as progress:
+        memory = await open_memory(config=config, progress=progress)
+    try:
+        yield memory
+    finally:
+        await memory.close()
 
 
 def _report(out: Out, report: CompressionReport) -> None:
@@ -99,4 +119,4 @@ def _report(out: Out, report: CompressionReport) -> None:
     if out.as_json:
         out.result(report.to_dict())
         return
-    out.console.print(marked(str(report)), soft_wrap=True, highlight=False, markup=False)
+    out.console.print(marked(str(report)), highlight=False, markup=False)

@@ -24,7 +24,8 @@ INTERRUPTED = 130
 
 #: Advice for the command line, where an error's own advice is about Python.
 _FIXES = {
-    "StoreLockedError": "Wait for it, or stop it. recall, show, stats and doctor work beside it",
+    "StoreLockedError": "Wait for it, or stop it. recall, timeline, show, stats, doctor and "
+    "compress --dry-run work beside it",
     "FingerprintError": "Name the store's own embedder with --embedder, or move the store to this "
     "one with: bruno-memory-vec reembed --embedder NAME",
 }
