@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 from bruno_core.interfaces.llm import LLMInterface
 from bruno_core.models.message import Message
 
-from bruno_memory_vec.errors import LLMFailed
+from bruno_memory_vec.errors import InvalidInputError, LLMFailed
 
-__all__ = ["Answer", "ask", "ask_all", "looks_refused"]
+__all__ = ["Answer", "ask", "ask_all", "checked_llm", "looks_refused"]
 
 # So long a model that was told to stop may take to close its connection. Then nobody waits for it.
 _SECONDS_TO_STOP: Final = 1.0
@@ -44,6 +44,22 @@ class Answer:
     text: str
     seconds: float
     cost: float | None = None
+
+
+def checked_llm(llm: Any) -> LLMInterface | None:
+    """A model that can be asked; None for None.
+
+    Raises:
+        InvalidInputError: it has no method ``generate``.
+    """
+    if llm is not None and not callable(getattr(llm, "generate", None)):
+        raise InvalidInputError(
+            "llm",
+            f"a {type(llm).__name__} has no method 'generate'",
+            fix="Give an LLMInterface of bruno-core, such as a client of bruno-llm.",
+        )
+    model: LLMInterface | None = llm
+    return model
 
 
 async def ask(

@@ -74,6 +74,7 @@ from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
 from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
+from bruno_memory_vec.llm import checked_llm
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.recall import RecallRequest, strategies
 from bruno_memory_vec.recall.hits import Hit, Hits
@@ -179,7 +180,7 @@ class VectorMemory(MemoryInterface):
         self._learning, self._kind_turns = Learning(), Turns()
         self._lazy = LazyStore(config, chosen, progress, follow, (self._learning,))
         self._throttle = Throttle()
-        self._llm = llm
+        self._llm = checked_llm(llm)
         self._context_recall = ContextRecall(config, self._profile, self._events)
         self._extraction = BackgroundExtraction(self._lazy, llm)
         self._shared = _Shared()
@@ -600,8 +601,11 @@ class VectorMemory(MemoryInterface):
             phrase=holding,
         )
         if not asked.strip() and (request.min_similarity or request.min_confidence_of_answer):
+            least = "min_similarity" if request.min_similarity else "min_confidence_of_answer"
             raise InvalidInputError(
-                "query", "is blank, so nothing is compared with it", fix="Give no least value."
+                "query",
+                f"is blank, and {least} needs a question to compare rows with",
+                fix=f"Ask a question, or leave {least} out.",
             )
         store = await self._lazy.get()
         if holding is None and not asked.strip():
@@ -1388,7 +1392,7 @@ class VectorMemory(MemoryInterface):
     @property
     def facts(self) -> FactManager:
         """Facts and preferences of users: extracted from what they say, or added by hand."""
-        return FactManager(self._handle, self._extraction)
+        return FactManager(self._handle, self._extraction, self._learning.wait)
 
     # The older guide's names, which MemoryBackendRegistry asks for and ContextManager calls
 

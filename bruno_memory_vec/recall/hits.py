@@ -128,10 +128,10 @@ class Hit:
         why = "  ".join(
             f"{_short(name)} {value:+.3f}" for name, value in self.signals.items() if _shows(value)
         )
-        return (
-            f"{self.score:.3f}  {self.created_at:%Y-%m-%d} {self.speaker}{place}\n"
-            f"       {_short(self.excerpt)}\n       {why}"
-        )
+        # Without a signal it was not ranked.
+        score = f"{self.score:.3f}  " if self.signals else ""
+        lines = [f"{score}{self.created_at:%Y-%m-%d} {self.speaker}{place}", _short(self.excerpt)]
+        return "\n       ".join([*lines, why] if why else lines)
 
     def _repr_html_(self) -> str:
         return Hits([self])._repr_html_()
@@ -155,6 +155,9 @@ class Hits(list[Hit]):
     @property
     def confidence(self) -> float:
         """The probability that an answer is among the first ten hits, 0..1; 0 for none.
+
+        It says nothing of hits that were not ranked (an exact phrase or a timeline without a
+        question): ``evidence`` is None, and this is 0.
 
         :mod:`bruno_memory_vec.rankers.confidence` has the formula. It is that of the recall: of
         hits that ``min_confidence_of_answer`` has kept back, too.
@@ -184,7 +187,7 @@ class Hits(list[Hit]):
         heads = ["score", "when", "who", "where", "text", *names]
         rows = [
             [
-                f"{hit.score:.3f}",
+                f"{hit.score:.3f}" if hit.signals else "",
                 f"{hit.created_at:%Y-%m-%d}",
                 hit.speaker,
                 f"{_short(hit.conversation_id or '')}{'' if hit.turn is None else f' #{hit.turn}'}",

@@ -102,7 +102,8 @@ def phrase(exact: Any, match_case: Any, query: str, by: str) -> Phrase | None:
 def of_named_time(where: RowFilter, query: str, now: datetime) -> RowFilter:
     """A filter narrowed to the time that a question names; the same where it names none.
 
-    Of several times, from the first to the last. Times to come count: events may be stored with one.
+    Of several times, from the first to the last. Times to come count: events may
+    be stored with one.
 
     Args:
         where: the filter.

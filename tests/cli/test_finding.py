@@ -15,11 +15,13 @@ def test_a_phrase(run: Run, store: list[str]) -> None:
     assert done.code == 0
     (hit,) = done.json["hits"]
     assert ("guesthouse in Alf" in hit["content"], hit["score"]) == (True, 0.0)
+    assert done.json["confidence"] is None
     case = ("--exact", "GUESTHOUSE", "--match-case")
     assert run("recall", "", *case, "--user", "ana", *store).code == 3
     shown = run("recall", "", "--exact", "guesthouse", "--user", "ana", *store)
     assert "guesthouse" in shown.out
     assert "likely" not in shown.out
+    assert "0.000" not in shown.out
     assert (
         "likely"
         in run("recall", "where did we stay", "--exact", "guesthouse", "--user", "ana", *store).out

@@ -256,6 +256,12 @@ async def test_what_cannot_be_kept_is_refused_before_it_is_written(memory: Vecto
         await view.users.set_preference("k", object())
     with pytest.raises(InvalidInputError, match="key"):
         await view.users.set_profile("nul\0", 1)
+    for blank in ("", " \u200b"):
+        with pytest.raises(InvalidInputError, match="key: is blank"):
+            await view.users.set_preference(blank, "x")
+    for zone in ("Mars/Base", "", 7):
+        with pytest.raises(InvalidInputError, match=r"timezone: .* is no time zone"):
+            await view.users.set_profile("timezone", zone)
     with pytest.raises(InvalidInputError, match="part"):
         await view.users.remove("k", part="secrets")  # type: ignore[arg-type]
     assert (await view.users.profile()).preferences == {}
@@ -382,12 +388,9 @@ async def test_what_extraction_finds_is_in_the_context() -> None:
         for text in ("My name is Ana. I live in Lisbon", "We've moved to Porto", "I love hiking"):
             await memory.store_message(said(text), "talk", user_id="ana")
         await memory.facts.wait()
-
-        async def learned() -> bool:
-            user = (await memory.get_context("ana")).user
-            return (user.name, user.profile.get("home")) == ("Ana", "Porto")
-
-        await until(learned)
+        user = (await memory.get_context("ana")).user
+        assert (user.name, user.profile.get("home")) == ("Ana", "Porto")
+        assert (await memory.get_user("ana")).preferences == {"likes": "hiking"}
         assert '- preference, likes: "hiking"' in await memory.users.profile_lines("ana")
         known = (await memory.users.profile("ana")).profile["home"]
         (cited,) = known.turns

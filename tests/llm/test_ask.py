@@ -8,7 +8,8 @@ import pytest
 from bruno_core.models.message import Message, MessageRole
 from bruno_llm.base.cost_tracker import CostTracker
 
-from bruno_memory_vec.errors import LLMFailed
+from bruno_memory_vec import VectorMemory
+from bruno_memory_vec.errors import InvalidInputError, LLMFailed
 from bruno_memory_vec.llm import Answer, ask, ask_all, looks_refused
 from tests.scripted_llm import REFUSAL, Hang, ScriptedLLM, Step
 
@@ -142,3 +143,11 @@ def test_refusals(text: str) -> None:
 )
 def test_what_is_no_refusal(text: str) -> None:
     assert not looks_refused(text)
+
+
+def test_what_cannot_be_asked_is_refused_at_once() -> None:
+    for given in ("x", object()):
+        with pytest.raises(InvalidInputError, match=r"llm: .* has no method 'generate'"):
+            VectorMemory("memory://", llm=given)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match=r"events: .* has no coroutine 'publish'"):
+        VectorMemory("memory://", events="x")  # type: ignore[arg-type]

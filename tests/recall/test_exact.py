@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec import open_memory
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.text.analysis import plain
 from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.recall import exact
@@ -119,3 +120,10 @@ async def test_our_own_notes_are_no_hits() -> None:
 def test_flags_are_plain_arrays() -> None:
     found = Phrase("x").among(pa.array([], pa.string()))
     assert (found.dtype, len(found)) == (np.bool_, 0)
+
+
+async def test_a_least_value_without_a_question_says_what_it_needs() -> None:
+    async with await open_memory("memory://", embedder="hash") as memory:
+        for least in ("min_similarity", "min_confidence_of_answer"):
+            with pytest.raises(InvalidInputError, match=f"{least} needs a question"):
+                await memory.recall("", user_id="ana", exact="x", **{least: 0.3})  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from bruno_core.models.message import Message, MessageRole
@@ -33,6 +34,12 @@ def test_nothing_that_was_stored_steers(text: str) -> None:
     for shown in (str(one), str(Hits([one])), repr(Hits([one])), one._repr_html_()):
         assert steers(shown) == []
     assert str(one).count("\n") == 2
+
+
+def test_what_was_not_ranked_shows_neither_a_score_nor_a_blank_line() -> None:
+    plain = replace(hit("text"), signals={}, score=0.0, conversation_id="talk")
+    assert str(plain) == "2024-05-06 user talk#0\n       text"
+    assert "0.000" not in Hits([plain])._repr_html_()
 
 
 def test_what_is_shown_in_its_place() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -43,10 +43,16 @@ class FactManager:
     Args:
         handle: the memory, and whose calls these are.
         background: extraction in the background, whose locks are shared.
+        learned: waits until the profiles of users follow what was stored.
     """
 
-    def __init__(self, handle: Handle, background: BackgroundExtraction) -> None:
-        self._handle = handle
+    def __init__(
+        self,
+        handle: Handle,
+        background: BackgroundExtraction,
+        learned: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._handle, self._learned = handle, learned
         self._background = background
 
     async def extract(
@@ -232,10 +238,15 @@ class FactManager:
     async def wait(self) -> None:
         """Read now what waits to be extracted in the background, and return when that is done.
 
-        What has failed is in ``health()``, and is tried again later.
+        The profiles of the users have it then. Extraction that has failed is in ``health()``, and
+        is tried again later.
+
+        Raises:
+            EngineError: a profile could not be taken from the rows, or not be saved.
         """
         self._handle.caller.whole("extraction in the background")
         await self._background.wait()
+        await self._learned()
 
     async def _facts(
         self, user_id: str | None, attribute: str | None, subject: str | None

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from bruno_core.models.context import ConversationContext, UserContext
 
+from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.knowledge.turns import Turns
@@ -74,6 +75,7 @@ class Learning:
         self._waiting: dict[str, bool] = {}
         self._written: Counter[str] = Counter()
         self._counted: dict[str, tuple[float, int]] = {}
+        self._refreshing = LoopLock()
 
     def opened(self, store: Store) -> None:
         """Follow the rows of this store."""
@@ -103,7 +105,27 @@ class Learning:
         self._waiting[user_id] = style or self._waiting.get(user_id, False)
         store.writer.do_later(_DELAY, _WORK, self._refresh_some)
 
+    async def wait(self) -> None:
+        """Take the profiles that are behind from the rows now, and return when that is done.
+
+        Raises:
+            EngineError: the rows cannot be read, or a result not be saved.
+        """
+        store = self._store
+        if store is None or store.writer is None:
+            return
+        # What the background has begun is waited for as well.
+        async with self._refreshing:
+            for user_id in list(self._waiting):
+                await refresh(store, user_id, self.turns, style=False)
+                if not self._waiting.get(user_id):
+                    self._waiting.pop(user_id, None)
+
     async def _refresh_some(self) -> None:
+        async with self._refreshing:
+            await self._refresh_first()
+
+    async def _refresh_first(self) -> None:
         store, pause = self._store, 0.0
         if store is None:
             return

@@ -11,6 +11,7 @@ from bruno_memory_vec.conversations.conversations import check_dicts
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY
+from bruno_memory_vec.knowledge.users.aggregation import zone_of
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.profile import Part, UserProfile
 from bruno_memory_vec.knowledge.users.record import (
@@ -26,6 +27,7 @@ from bruno_memory_vec.knowledge.users.record import (
 from bruno_memory_vec.knowledge.users.refreshing import refresh
 from bruno_memory_vec.knowledge.users.rendering import lines_of, text_of
 from bruno_memory_vec.knowledge.users.saving import change_user
+from bruno_memory_vec.prompts.hidden_characters import without_hidden
 from bruno_memory_vec.prompts.token_bound import counter
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.store.handle import Handle
@@ -123,7 +125,10 @@ class UserManager:
         await self._set("preferences", key, value, user_id)
 
     async def set_profile(self, key: str, value: Any, *, user_id: str | None = None) -> None:
-        """Set a value of the profile, such as "home" or "timezone". As :meth:`set_preference`."""
+        """Set a value of the profile, such as "home" or "timezone". As :meth:`set_preference`.
+
+        A "timezone" has to be the name of one, such as "Europe/Berlin".
+        """
         await self._set("profile", key, value, user_id)
 
     async def set_name(self, name: str | None, *, user_id: str | None = None) -> None:
@@ -233,6 +238,14 @@ class UserManager:
 
     async def _set(self, part: Part, key: str, value: Any, user_id: str | None) -> None:
         user, key = self._user(user_id), checks.label("key", key)
+        if not without_hidden(key).strip():
+            raise InvalidInputError("key", "is blank", fix="Name what is set.")
+        if (part, key) == ("profile", "timezone") and zone_of({key: value}) is None:
+            raise InvalidInputError(
+                "timezone",
+                f"{checks.shown(value)} is no time zone",
+                fix='Give a name such as "Europe/Berlin".',
+            )
 
         def with_value(saved: UserContext) -> UserContext:
             values = {**getattr(saved, part), key: value}

@@ -112,7 +112,9 @@ def hit_table(hits: Iterable[Hit], words: set[str], *, first: int = 1, lines: in
         head.append(hit.speaker, style=ROLE_STYLES.get(hit.speaker, "magenta"))
         head.append(f"  {place(hit)}")
         said = Text(excerpt(hit.excerpt, words, 66 * lines))
-        grid.add_row(f"{rank}.", f"{hit.score:.3f}", Group(head, said, Signals(hit.signals)))
+        # Without a signal it was not ranked.
+        score = f"{hit.score:.3f}" if hit.signals else ""
+        grid.add_row(f"{rank}.", score, Group(head, said, Signals(hit.signals)))
     return grid
 
 

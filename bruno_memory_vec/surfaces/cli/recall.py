@@ -166,7 +166,7 @@ def recall(
                     "profile": config.profile,
                     "strategy": by,
                     "milliseconds": round(1000 * seconds, 2),
-                    "confidence": hits.confidence,
+                    "confidence": None if hits.evidence is None else hits.confidence,
                     "hits": [hit.to_dict() for hit in hits],
                 }
             )
