@@ -133,6 +133,7 @@ class MemoryConfig(BaseSettings):
         keep_expired: how long upkeep keeps a memory after its ``expires_at``, hidden, for
             ``include_expired``. By default it is removed as soon as upkeep finds it.
         session_idle_after: where nothing was stored for so long, a session is idle. None: none is.
+            Not longer than ``session_expires_after``; the default is that where it is shorter.
         session_expires_after: one in which nothing was stored for so long is ended, at the next
             ``get_context`` or by upkeep, and the next one begins in the same conversation, whose
             messages stay. None: none is.
@@ -234,6 +235,21 @@ class MemoryConfig(BaseSettings):
                 "url", "is given beside urls, and is none of them", fix="Give one of the two."
             )
         return {"url": urls[0], **values, "urls": urls}
+
+    @model_validator(mode="after")
+    def _idle_before_it_expires(self) -> MemoryConfig:
+        idle, expires = self.session_idle_after, self.session_expires_after
+        if idle is None or expires is None or idle <= expires:
+            return self
+        if "session_idle_after" in self.model_fields_set:
+            raise InvalidInputError(
+                "session_idle_after",
+                f"is {idle}, longer than session_expires_after, which is {expires}: no session "
+                "would ever be idle",
+                fix="Give a shorter session_idle_after, a longer session_expires_after, or None.",
+            )
+        object.__setattr__(self, "session_idle_after", expires)
+        return self
 
     @classmethod
     def settings_customise_sources(

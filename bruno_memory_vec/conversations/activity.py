@@ -17,7 +17,8 @@ from bruno_core.models.context import SessionContext
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.indexers.query import EVERYONE, On, RowFilter
+from bruno_memory_vec.conversations.summaries import SUMMARIES
+from bruno_memory_vec.indexers.query import EVERYONE, On, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.rows.models import utc
 from bruno_memory_vec.sessions.protocol import ConversationNote
@@ -92,24 +93,39 @@ def conversation_status(
     lifetimes: Lifetimes,
     now: datetime,
     *,
-    spoken: bool,
+    stored: datetime | None,
 ) -> Status:
     """The status of a conversation.
 
-    One that was ended goes on where something happens in it later.
+    One that was ended goes on where something happens in it later, and one that was archived where
+    a message is stored in it later; to ask for its context is not enough.
 
     Args:
         note: what is noted of it.
         last_activity: when something was last stored in it, or a session of it began.
         lifetimes: the settings.
         now: the present.
-        spoken: whether it has a message.
+        stored: when a message was last stored in it; None where it has none.
     """
-    if note is not None and note.archived_at is not None:
+    if is_archived(note, stored):
         return "archived"
     if note is not None and note.ended_at is not None and note.ended_at >= last_activity:
         return "ended"
-    return lifetimes.status(last_activity, now, spoken=spoken)
+    return lifetimes.status(last_activity, now, spoken=stored is not None)
+
+
+def is_archived(note: ConversationNote | None, stored: datetime | None) -> bool:
+    """Whether a conversation is archived, and no message was stored in it since.
+
+    Args:
+        note: what is noted of it.
+        stored: when a message was last stored in it; None where it has none.
+    """
+    if note is None or note.archived_at is None:
+        return False
+    # Archived again, it keeps the time that is in its rows, and is ended at a later one.
+    last = max(note.archived_at, note.ended_at or note.archived_at)
+    return stored is None or stored <= last
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +153,24 @@ async def last_stored(store: Store, conversations: Collection[str]) -> dict[str,
         rows = await store.rows.read(EVERYONE, where, ("conversation_id", "created_at"))
         found.update(_newest(rows))
     return found
+
+
+async def exists(store: Store, user_id: str, conversation_id: str) -> bool:
+    """Whether a user's conversation has a message, a summary, a note, or a session.
+
+    An id stays its owner's where all of that is deleted; the conversation is gone.
+
+    Raises:
+        EngineError: an engine failed.
+    """
+    scope = Scope.user(user_id).within(conversation_id)
+    for where in (RowFilter(kinds=(MESSAGE,)), SUMMARIES):
+        if await store.rows.count(scope, where):
+            return True
+    if await store.sessions.note(user_id, conversation_id) is not None:
+        return True
+    sessions = await store.sessions.sessions(user_id, active=None, limit=None, after=None)
+    return any(one.conversation_id == conversation_id for one in sessions)
 
 
 def _newest(rows: pa.Table) -> Mapping[str, datetime]:

@@ -8,20 +8,24 @@ which conversation, is in its note.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import MappingProxyType
 from uuid import uuid4
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from bruno_memory_vec.conversations.activity import Within
+from bruno_memory_vec.conversations.activity import Within, is_archived, last_stored
+from bruno_memory_vec.conversations.listing import opening_words
 from bruno_memory_vec.conversations.turn_taking import with_results
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.sessions.protocol import ConversationNote
+from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.writer import Writer
 
@@ -33,8 +37,8 @@ class Branch:
     Attributes:
         conversation_id: which.
         parent_id: what it was forked from; None for the first one, or where that was deleted.
-        forked_at: the last turn that it shares with its parent; None where it has none.
-        title: given or made; None for none.
+        forked_at: the last turn that it shares with its parent; None where ``parent_id`` is.
+        title: given, made by a model, or its first words, as in ``ConversationInfo``.
         archived: whether it is archived.
         branches: what was forked from it, the oldest first.
     """
@@ -42,7 +46,7 @@ class Branch:
     conversation_id: str
     parent_id: str | None
     forked_at: int | None
-    title: str | None
+    title: str
     archived: bool
     branches: tuple[Branch, ...] = ()
 
@@ -81,13 +85,7 @@ async def fork(
     scope = Scope.user(owner).within(conversation_id)
     turns = await with_results(store.rows, scope, turn)
     if not turns:
-        raise InvalidInputError(
-            "turn",
-            f"is {turn}, and the conversation has no such turn"
-            if turn is not None
-            else "has nothing to fork at: the conversation has no message",
-            fix="Give the turn of a message of it, as of turns().",
-        )
+        raise await _no_turn(store, scope, turn)
     parent = await store.sessions.note(owner, conversation_id)
     extracted = None if parent is None else parent.extracted_turns
     note = ConversationNote(
@@ -125,24 +123,71 @@ async def fork(
     return note
 
 
+async def _no_turn(store: Store, scope: Scope, turn: int | None) -> InvalidInputError:
+    there = [] if turn is None else await with_results(store.rows, scope, None)
+    if not there:
+        problem = "has nothing to fork at: the conversation has no message"
+    else:
+        problem = (
+            f"is {turn}, and the conversation has no such turn: it has {len(there)} from turn "
+            f"{there[0]} to {there[-1]}, and those that were deleted left gaps"
+        )
+    return InvalidInputError(
+        "turn", problem, fix="Give the turn of a message of it, as of turns()."
+    )
+
+
 async def tree(store: Store, owner: str, conversation_id: str) -> Branch:
     """The tree that a conversation is in; see :func:`tree_of`.
 
     Raises:
         EngineError: an engine failed.
     """
+    scope, notes = Scope.user(owner), await store.sessions.notes(owner)
+    names = {conversation_id}
+    for one in notes:
+        if one.parent_id is not None:
+            names |= {one.conversation_id, one.parent_id}
+    said = await _messages(store, scope, names)
+    there = set(pc.unique(said.column("conversation_id")).to_pylist())
+    words = await opening_words(store.rows, scope, said, there)
+    stored = await last_stored(store, there)
+    archived = {
+        one.conversation_id for one in notes if is_archived(one, stored.get(one.conversation_id))
+    }
+    return tree_of(conversation_id, notes, there, words, archived)
+
+
+async def detach(store: Store, owner: str, conversation_id: str) -> None:
+    """Let the branches of a conversation that is to be deleted be conversations without a parent.
+
+    So they are no branches of what may be stored under its id later.
+
+    Raises:
+        EngineError: an engine failed.
+    """
     notes = await store.sessions.notes(owner)
-    names = {name for one in notes for name in (one.conversation_id, one.parent_id) if name}
+    below = [one.conversation_id for one in notes if one.parent_id == conversation_id]
+    if not below:
+        return
+    said = await _messages(store, Scope.user(owner), below)
+    # A note without rows is of a fork that is under way or was never finished: no branch.
+    for name in pc.unique(said.column("conversation_id")).to_pylist():
+        await change_note(store, owner, name, parent_id=None, forked_at=None)
+
+
+async def _messages(store: Store, scope: Scope, names: Collection[str]) -> pa.Table:
+    """The messages of some conversations: conversation_id, turn, role."""
     where = Within(kinds=(MESSAGE,), conversations=tuple(names))
-    there = set()
-    if names:
-        found = await store.rows.read(Scope.user(owner), where, ["conversation_id"])
-        there = set(pc.unique(found.column("conversation_id")).to_pylist())
-    return tree_of(conversation_id, notes, there)
+    return await store.rows.read(scope, where, ("conversation_id", "turn", "role"))
 
 
 def tree_of(
-    conversation_id: str, notes: Iterable[ConversationNote], existing: Iterable[str]
+    conversation_id: str,
+    notes: Iterable[ConversationNote],
+    existing: Iterable[str],
+    words: Mapping[str, str] = MappingProxyType({}),
+    archived: Collection[str] = (),
 ) -> Branch:
     """The tree that a conversation is in, from the first one on.
 
@@ -150,6 +195,8 @@ def tree_of(
         conversation_id: any conversation of it.
         notes: all notes of its user.
         existing: the conversations that have messages.
+        words: by conversation, the title where none was given or made.
+        archived: which of them are archived.
     """
     there = {conversation_id, *existing}
     known = {note.conversation_id: note for note in notes if note.conversation_id in there}
@@ -176,9 +223,9 @@ def tree_of(
         branch = Branch(
             conversation_id=name,
             parent_id=parent,
-            forked_at=None if note is None else note.forked_at,
-            title=None if note is None else note.title,
-            archived=note is not None and note.archived_at is not None,
+            forked_at=None if note is None or parent is None else note.forked_at,
+            title=(None if note is None else note.title) or words.get(name, ""),
+            archived=name in archived,
             branches=tuple(reversed(made[name])),
         )
         if parent is None:

@@ -19,6 +19,7 @@ from bruno_memory_vec.conversations.activity import (
     moved,
     with_activity,
 )
+from bruno_memory_vec.conversations.branches import detach
 from bruno_memory_vec.conversations.context import build_context
 from bruno_memory_vec.conversations.listing import Page, not_a_cursor
 from bruno_memory_vec.conversations.summaries import SUMMARIES
@@ -228,13 +229,14 @@ class Conversations:
     async def forget(self, conversation_id: str) -> None:
         """Forget what is left of a conversation whose messages are deleted: summaries and note.
 
-        A summary that the memory has made is made of their text. What somebody stored as a memory
-        stays.
+        Its branches stay, and have no parent any more. A summary that the memory has made is made
+        of their text. What somebody stored as a memory stays.
         """
         owner = await self._owners.owner(conversation_id)
         if owner is None:
             return
         assert self._store.writer is not None
+        await detach(self._store, owner, conversation_id)
         await self._store.writer.delete(Scope.user(owner).within(conversation_id), SUMMARIES)
         await self._sessions.drop_note(owner, conversation_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -148,7 +148,6 @@ async def list_conversations(
         [
             ("user_id", "min"),
             ("turn", "count"),
-            ("turn", "min"),
             ("created_at", "min"),
             ("created_at", "max"),
         ]
@@ -157,22 +156,13 @@ async def list_conversations(
         (Newest(one["created_at_max"], one["conversation_id"]), one) for one in grouped.to_pylist()
     ]
     chosen, following = page(order, limit, after, 1)
-    spoken = table.filter(pc.not_equal(table.column("role"), MessageRole.SYSTEM.value))
-    opening = dict(
-        _pairs(spoken.group_by("conversation_id").aggregate([("turn", "min")]), "turn_min")
-    )
-    turns = {
-        one["conversation_id"]: [opening.get(one["conversation_id"], one["turn_min"])]
-        for one in chosen
-    }
-    openings = await rows.read(scope, _SAID, COLUMNS, turns=turns)
-    titles = dict(_pairs(openings, "content"))
+    titles = await opening_words(rows, scope, table, [one["conversation_id"] for one in chosen])
     return Page(
         (
             ConversationSummary(
                 conversation_id=one["conversation_id"],
                 user_id=one["user_id_min"],
-                title=first_words(titles.get(one["conversation_id"], "")),
+                title=titles.get(one["conversation_id"], ""),
                 messages=one["turn_count"],
                 first=utc(one["created_at_min"]),
                 last=utc(one["created_at_max"]),
@@ -181,6 +171,27 @@ async def list_conversations(
         ),
         following,
     )
+
+
+async def opening_words(
+    rows: RowIndex, scope: Scope, table: pa.Table, conversations: Collection[str]
+) -> dict[str, str]:
+    """The first words of what was said first in conversations, system messages aside.
+
+    Args:
+        rows: the rows.
+        scope: whose.
+        table: their messages with conversation_id, turn and role.
+        conversations: which.
+    """
+    spoken = table.filter(pc.not_equal(table.column("role"), MessageRole.SYSTEM.value))
+    first: dict[str, int] = {}
+    for part in (table, spoken):  # of one that has only system messages, the first of these
+        grouped = part.group_by("conversation_id").aggregate([("turn", "min")])
+        first.update(_pairs(grouped, "turn_min"))
+    turns = {name: [first[name]] for name in conversations if name in first}
+    openings = await rows.read(scope, _SAID, COLUMNS, turns=turns)
+    return {name: first_words(text) for name, text in _pairs(openings, "content")}
 
 
 async def read_turns(

@@ -14,6 +14,8 @@ from bruno_memory_vec.conversations.activity import (
     Status,
     aware,
     end,
+    exists,
+    is_archived,
     last_stored,
     with_activity,
 )
@@ -97,8 +99,9 @@ class ConversationManager:
         await self._handle.writer()
         talk, owner = await self._known(conversation_id)
         known = await self._conversations()
-        note = await (await self._handle.store()).sessions.note(owner, talk)
-        if note is not None and note.archived_at is not None:
+        store = await self._handle.store()
+        note = await store.sessions.note(owner, talk)
+        if is_archived(note, (await last_stored(store, [talk])).get(talk)):
             raise InvalidInputError(
                 "conversation_id", "names a conversation that is archived", fix="Restore it first."
             )
@@ -137,7 +140,8 @@ class ConversationManager:
 
         Its messages and summaries are archived. ``recall(..., include_archived=True)``,
         :meth:`turns` and the memory's ``read_turns`` show them as before. What is stored in it
-        later is not archived.
+        later is not archived, and makes the conversation active again; what was there before stays
+        archived until :meth:`restore`.
 
         Args:
             conversation_id: which.
@@ -204,7 +208,9 @@ class ConversationManager:
         """Delete a conversation: messages, summaries, title, sessions. Its branches stay.
 
         A fact that was extracted from its messages goes with them, unless another one says it, too.
-        Memories that were given with its id stay: delete them by ``delete_memory``.
+        Memories that were given with its id stay: delete them by ``delete_memory``. There is no
+        such conversation any more until something is stored under its id, which stays its owner's;
+        turns are then counted on from where they were.
 
         Raises:
             NotFoundError: there is no such conversation for this caller.
@@ -213,13 +219,14 @@ class ConversationManager:
         talk, owner = await self._known(conversation_id)
         store = await self._handle.store()
         scope = Scope.user(owner).within(talk)
+        await branches.detach(store, owner, talk)
         await writer.delete(scope, RowFilter(kinds=(MESSAGE,)))
-        await (await self._conversations()).forget(talk)
         sessions = await store.sessions.sessions(owner, active=None, limit=None, after=None)
         for session in sessions:
             if session.conversation_id == talk:
                 await store.sessions.drop_session(session.session_id)
         await store.sessions.leave(talk, owner)
+        await (await self._conversations()).forget(talk)
 
     async def delete_session(self, session_id: str) -> None:
         """Forget a session; its conversation and messages stay.
@@ -253,11 +260,11 @@ class ConversationManager:
                 fix="Use the session_id of a session that list_sessions shows.",
             )
         note = await store.sessions.note(session.user_id, session.conversation_id)
-        if note is not None and note.archived_at is not None:
+        stored = (await last_stored(store, [session.conversation_id])).get(session.conversation_id)
+        if is_archived(note, stored):
             return "archived"
         if not session.is_active:
             return "ended"
-        stored = (await last_stored(store, [session.conversation_id])).get(session.conversation_id)
         return known.lifetimes.status(
             aware(session.last_activity),
             datetime.now(timezone.utc),
@@ -525,8 +532,9 @@ class ConversationManager:
 
         Args:
             conversation_id: which.
-            turn: the last turn that the branch has; None for the newest. Where it is a call of
-                tools, the results that follow come along.
+            turn: the last turn that the branch has, as :meth:`turns` numbers them (what is deleted
+                leaves gaps); None for the newest. Where it is a call of tools, the results that
+                follow come along.
             title: of the branch; None for its first words.
             switch: the branch becomes the user's current conversation.
 
@@ -643,6 +651,8 @@ class ConversationManager:
         talk = await self._handle.find(key)
         owner = await (await self._handle.owners()).owner(talk)
         if owner is None or not self._handle.caller.may_see(owner):
+            raise _no_conversation(key)
+        if not await exists(await self._handle.store(), owner, talk):
             raise _no_conversation(key)
         return talk, owner
 

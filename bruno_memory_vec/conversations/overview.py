@@ -40,10 +40,11 @@ class ConversationInfo:
         first: the time of the oldest message; None without one.
         last: of the newest.
         last_activity: when a message was last stored in it, or a session of it began.
-        parent_id: what it was forked from; None for no branch.
-        forked_at: the last turn that it shares with that.
+        parent_id: what it was forked from; None for no branch, or where that was deleted.
+        forked_at: the last turn that it shares with that; None where ``parent_id`` is.
         ended_at: when it was ended; None where it was not, or goes on again.
-        archived_at: since when it is archived.
+        archived_at: when it was archived. Where a message was stored in it since, it is active
+            again, and what was there before is archived until it is restored.
     """
 
     conversation_id: str
@@ -115,6 +116,7 @@ async def all_of(store: Store, user_id: str, scope: Scope) -> list[ConversationI
             user_id,
             said.get(name),
             notes.get(name),
+            stored.get(name),
             _last_activity(stored.get(name), active.get(name), notes.get(name), now),
             lifetimes,
             now,
@@ -155,11 +157,12 @@ def _info(
     user_id: str,
     said: ConversationSummary | None,
     note: ConversationNote | None,
+    stored: datetime | None,
     last_activity: datetime,
     lifetimes: Lifetimes,
     now: datetime,
 ) -> ConversationInfo:
-    status = conversation_status(note, last_activity, lifetimes, now, spoken=said is not None)
+    status = conversation_status(note, last_activity, lifetimes, now, stored=stored)
     given = None if note is None else note.title
     words = "" if said is None else said.title
     return ConversationInfo(

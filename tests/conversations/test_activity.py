@@ -10,6 +10,7 @@ import pytest
 from bruno_core.models.context import SessionContext
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.conversations.activity import Lifetimes, aware, conversation_status
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.sessions.protocol import ConversationNote
@@ -140,7 +141,8 @@ async def test_the_status_of_a_session(memory: VectorMemory) -> None:
 def test_statuses_by_time(ago: timedelta, spoken: bool, expected: str) -> None:
     lifetimes = Lifetimes(timedelta(minutes=30), timedelta(days=1))
     assert lifetimes.status(NOW - ago, NOW, spoken=spoken) == expected
-    assert conversation_status(None, NOW - ago, lifetimes, NOW, spoken=spoken) == expected
+    stored = NOW - ago if spoken else None
+    assert conversation_status(None, NOW - ago, lifetimes, NOW, stored=stored) == expected
     never = Lifetimes(None, None)
     assert never.status(NOW - ago, NOW, spoken=True) == "active"
 
@@ -149,13 +151,16 @@ def test_what_is_noted_of_a_conversation_counts_first() -> None:
     lifetimes = Lifetimes(timedelta(minutes=30), timedelta(days=1))
     ended = ConversationNote("c", "ana", NOW, ended_at=NOW)
     minute = timedelta(minutes=1)
-    assert conversation_status(ended, NOW - minute, lifetimes, NOW, spoken=True) == "ended"
+    before, after = NOW - minute, NOW + minute
+    assert conversation_status(ended, before, lifetimes, NOW, stored=before) == "ended"
     # It goes on where something was said later.
-    assert conversation_status(ended, NOW + minute, lifetimes, NOW + minute, spoken=True) == (
-        "active"
-    )
+    assert conversation_status(ended, after, lifetimes, after, stored=after) == "active"
     archived = ConversationNote("c", "ana", NOW, archived_at=NOW)
-    assert conversation_status(archived, NOW + minute, lifetimes, NOW, spoken=True) == "archived"
+    for stored, expected in ((None, "archived"), (NOW, "archived"), (after, "active")):
+        assert conversation_status(archived, after, lifetimes, after, stored=stored) == expected
+    # Archived again after something was stored in it.
+    again = ConversationNote("c", "ana", NOW, archived_at=NOW, ended_at=after)
+    assert conversation_status(again, after, lifetimes, after, stored=after) == "archived"
 
 
 @pytest.mark.parametrize("field", ["session_idle_after", "session_expires_after"])
@@ -167,6 +172,24 @@ def test_settings(field: str) -> None:
     for wrong in (timedelta(0), timedelta(seconds=-1), timedelta.max):
         with pytest.raises(InvalidInputError, match=field):
             VectorMemory("memory://", **{field: wrong})
+
+
+def test_a_session_is_idle_before_it_expires() -> None:
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    with pytest.raises(InvalidInputError, match=r"session_idle_after: .*session_expires_after"):
+        VectorMemory("memory://", session_idle_after=2 * hour, session_expires_after=hour)
+    with pytest.raises(InvalidInputError, match=r"session_idle_after: .*session_expires_after"):
+        VectorMemory("memory://", session_idle_after=2 * day)
+    for idle, expires in ((hour, hour), (None, hour), (2 * day, None)):
+        config = VectorMemory(
+            "memory://", session_idle_after=idle, session_expires_after=expires
+        ).config
+        assert (config.session_idle_after, config.session_expires_after) == (idle, expires)
+    # The default gives way.
+    minute = timedelta(minutes=1)
+    config = VectorMemory("memory://", session_expires_after=minute).config
+    assert config.session_idle_after == minute
+    assert MemoryConfig.build(**config.model_dump()) == config
 
 
 async def test_an_ended_session_that_is_saved_keeps_its_times(memory: VectorMemory) -> None:

@@ -197,10 +197,16 @@ async def test_a_fork_of_a_fork_and_the_end_of_each(memory: VectorMemory) -> Non
     assert [one.conversation_id for one in await manager.branches("talk")] == ["talk", third]
     assert await turns(memory, second) == [(0, "a"), (1, "b")]
     (alone,) = await manager.branches(second)
-    assert (alone.conversation_id, alone.parent_id, alone.forked_at) == (second, None, 1)
+    assert (alone.conversation_id, alone.parent_id, alone.forked_at) == (second, None, None)
+    info = await manager.get(second)
+    assert (info.parent_id, info.forked_at) == (None, None)
+    # What is said later under the id of one that was deleted is not its parent.
+    await say(memory, first, "something else")
+    assert [one.conversation_id for one in await manager.branches(first)] == [first]
     await manager.delete("talk")
     assert await turns(memory, third) == [(0, "a")]
-    assert {hit.content for hit in await memory.recall("a b c d", user_id="ana")} == {"a", "b"}
+    found = {hit.content for hit in await memory.recall("a b c d", user_id="ana")}
+    assert found == {"a", "b", "something else"}
 
 
 async def test_where_it_cannot_be_forked(memory: VectorMemory) -> None:
@@ -217,6 +223,31 @@ async def test_where_it_cannot_be_forked(memory: VectorMemory) -> None:
         with pytest.raises(InvalidInputError, match=problem):
             await manager.fork(talk, turn)  # type: ignore[arg-type]
     assert len(await manager.list("ana")) == 2
+
+
+async def test_a_turn_that_was_deleted_is_told_with_those_there_are(memory: VectorMemory) -> None:
+    await say(memory, "talk", "a", "b")
+    await memory.conversations.delete("talk")
+    await say(memory, "talk", "c", "d", "e")
+    with pytest.raises(InvalidInputError, match=r"turn: is 0, .* it has 3 from turn 2 to 4"):
+        await memory.conversations.fork("talk", 0)
+    branch = await memory.conversations.fork("talk", 3)
+    assert await turns(memory, branch.conversation_id) == [(2, "c"), (3, "d")]
+
+
+async def test_a_tree_has_the_titles_that_get_has(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await memory.store_message(message("Be brief.", "system"), "talk", user_id="ana")
+    await say(memory, "talk", "the  ferry", "it leaves at nine")
+    first = (await manager.fork("talk")).conversation_id
+    await manager.fork(first, title="by bus")
+    await manager.archive(first)
+    tree = list(await manager.branches("talk"))
+    assert [one.title for one in tree] == ["the ferry", "the ferry", "by bus"]
+    assert [one.title for one in tree] == [
+        (await manager.get(one.conversation_id)).title for one in tree
+    ]
+    assert [one.archived for one in tree] == [False, True, False]
 
 
 async def test_a_call_of_tools_comes_with_its_results(memory: VectorMemory) -> None:
@@ -253,7 +284,7 @@ async def test_it_is_there_again_and_a_copy_has_it(tmp_path: Path) -> None:
         async with open_memory(str(tmp_path / folder), embedder="hash") as memory:
             tree = await memory.conversations.branches("talk")
             assert [(one.conversation_id, one.title) for one in tree] == [
-                ("talk", None),
+                ("talk", "a"),
                 (branch.conversation_id, "the other way"),
             ]
             assert await turns(memory, branch.conversation_id) == [(0, "a"), (1, "b")]
@@ -271,4 +302,4 @@ def test_a_tree_that_is_deep_or_a_circle() -> None:
     circle = [note("a", "b"), note("b", "a")]
     assert {one.conversation_id for one in tree_of("a", circle, ["a", "b"])} == {"a", "b"}
     # A note without a row is of a fork that was never finished.
-    assert list(tree_of("a", [note("lost", "a")], ["a"])) == [Branch("a", None, None, None, False)]
+    assert list(tree_of("a", [note("lost", "a")], ["a"])) == [Branch("a", None, None, "", False)]

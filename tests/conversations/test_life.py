@@ -169,6 +169,62 @@ async def test_deleted(memory: VectorMemory) -> None:
     assert await memory.get_memory(entry.id) is None
 
 
+async def test_a_deleted_conversation_is_none(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "one", "two")
+    await memory.store_memory(remembered("given with its id", "talk"))
+    await manager.delete("talk")
+    for call in CALLS.values():
+        with pytest.raises(NotFoundError, match="there is no conversation 'talk'"):
+            await call(manager)
+    assert await manager.list("ana") == []
+    # Something that is stored under its id begins it again, and it stays its owner's.
+    await say(memory, "talk", "three")
+    info = await manager.get("talk")
+    assert (info.status, info.messages, info.title) == ("active", 1, "three")
+    with pytest.raises(NotFoundError):
+        await memory.for_user("ben").conversations.get("talk")
+    # One in which nothing was said is there as long as its session or its title.
+    session = await manager.start("ana", title="to come")
+    await manager.delete_session(session.session_id)
+    assert (await manager.get(session.conversation_id)).title == "to come"
+    await manager.delete(session.conversation_id)
+    with pytest.raises(NotFoundError):
+        await manager.delete(session.conversation_id)
+
+
+async def test_what_is_stored_in_an_archived_one_makes_it_active_again(
+    memory: VectorMemory,
+) -> None:
+    manager = memory.conversations
+    session = await manager.start("ana")
+    talk = session.conversation_id
+    await say(memory, talk, "the violin is red", "it is old")
+    await manager.archive(talk)
+    at = (await manager.get(talk)).archived_at
+    context = await memory.get_context("ana", talk)
+    assert (await manager.get(talk)).status == "archived", "asking for a context stores nothing"
+    assert await manager.session_status(context.session.session_id) == "archived"
+    await say(memory, talk, "the violin was sold")
+    info = await manager.get(talk)
+    assert (info.status, info.archived_at) == ("active", at)
+    assert await manager.session_status(context.session.session_id) == "active"
+    assert await manager.list("ana", status="archived") == []
+    assert (await manager.resume(talk)).conversation_id == talk
+    found = {hit.content for hit in await memory.recall("violin", user_id="ana")}
+    assert found == {"the violin was sold"}
+    # Archived again, all of it is, until it is restored.
+    assert await manager.archive(talk) == 1
+    assert (await manager.get(talk)).status == "archived"
+    assert await memory.recall("violin", user_id="ana") == []
+    assert await manager.restore(talk) == 3
+    assert len(await memory.recall("violin", user_id="ana")) == 3
+    await manager.archive(talk)
+    await say(memory, talk, "a second one")
+    assert await manager.restore(talk) == 3, "restored while it is active"
+    assert (await manager.get(talk)).archived_at is None
+
+
 CALLS: dict[str, Callable[[ConversationManager], Awaitable[Any]]] = {
     "get": lambda manager: manager.get("talk"),
     "resume": lambda manager: manager.resume("talk"),

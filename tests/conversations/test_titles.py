@@ -59,6 +59,15 @@ async def test_what_is_asked_is_quoted_and_bounded() -> None:
         (RuntimeError("away"), "error"),
         ("", "empty"),
         ('"""\n---', "error"),
+        ("null", "error"),
+        ("“None”.", "error"),
+        ("Title: null", "error"),
+        ("5", "error"),
+        ('["A walk"]', "error"),
+        ('{"facts": 5}', "error"),
+        ('Here you are:\n{"title": "A walk', "error"),
+        ('```json\n{"title": "A walk"}\n```', "error"),
+        ("```\nA walk\n```", "error"),
         (Hang(), "timeout"),
     ],
 )
@@ -73,6 +82,13 @@ async def test_a_model_that_gives_none_changes_nothing(
             await memory.conversations.make_title("talk", llm=llm, replace=True, timeout=0.1)
         assert failed.value.reason == reason
         assert (await memory.conversations.get("talk")).title == "Mine"
+
+
+async def test_quotes_around_a_title_go() -> None:
+    llm = ScriptedLLM('"A walk in 1984"')
+    async with open_memory("memory://", embedder="hash", llm=llm) as memory:
+        await say(memory, "talk", "hello")
+        assert await memory.conversations.make_title("talk") == "A walk in 1984"
 
 
 async def test_a_title_needs_a_model_and_a_message() -> None:
