@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bruno_memory_vec.config_words import why
 from bruno_memory_vec.errors import InvalidInputError
 
 _YEARS = timedelta(days=36_525)
@@ -91,13 +92,14 @@ class CompressionPolicy(BaseModel):
 
 def _refused(error: ValidationError) -> InvalidInputError:
     first = error.errors()[0]
-    name, problem = ".".join(["policy", *map(str, first["loc"][:1])]), first["msg"]
+    name, problem = ".".join(["policy", *map(str, first["loc"][:1])]), why(first)
+    fix = "Give another value."
     if first["type"] == "extra_forbidden":
         problem = "there is no such field"
+        fix = f"The fields are {', '.join(CompressionPolicy.model_fields)}."
     elif name == "policy.timeout" and isinstance(first["input"], timedelta):
         problem = "is a timedelta, and it is a number of seconds"
-    known = ", ".join(CompressionPolicy.model_fields)
-    return InvalidInputError(name, problem, fix=f"The fields are {known}.", cause=error)
+    return InvalidInputError(name, problem, fix=fix, cause=error)
 
 
 def policy_of(given: Any) -> CompressionPolicy:

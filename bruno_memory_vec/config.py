@@ -36,6 +36,7 @@ from bruno_memory_vec.config_sources import (
     file_in_use,
     unknown,
 )
+from bruno_memory_vec.config_words import why
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.urls import HIDDEN, is_secret, masked
 from bruno_memory_vec.prompts.token_bound import CountsTokens, GivenCounter
@@ -319,7 +320,7 @@ class MemoryConfig(BaseSettings):
                 raise unknown(field, "there is no such setting", cls.model_fields) from error
             origin = cls.origins(**values).get(field, "argument")
             raise InvalidInputError(
-                field, first["msg"], fix=f"Mend the {origin}.", cause=error
+                field, why(first), fix=f"Mend the {origin}.", cause=error
             ) from error
 
     @classmethod

@@ -28,6 +28,7 @@ ROOMS = [
     "config",
     "compression_policy",
     "config_sources",
+    "config_words",
     "bruno_backends",
     "llm",
     "prompts",

@@ -72,6 +72,31 @@ def test_wrong_values_are_named(values: dict[str, Any], field: str) -> None:
         VectorMemory(**{"url": "memory://", **values})
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"extract": "magic"}, "extract: has to be 'off', 'patterns' or 'llm'."),
+        ({"extract_pause": "soon"}, "extract_pause: has to be a number."),
+        ({"extract_timeout": 1e9}, "extract_timeout: has to be at most 86,400."),
+        ({"context_tokens": "x"}, "context_tokens: has to be a whole number."),
+        ({"event_content": "perhaps"}, "event_content: has to be true or false."),
+        ({"keep_expired": "x"}, "keep_expired: has to be a duration"),
+        ({"session_idle_after": -1}, "session_idle_after: has to be more than 0 seconds."),
+        ({"count_tokens": 3}, "count_tokens: counts no tokens: give a function"),
+        ({"compression": "x"}, "compression: has to be a CompressionPolicy, or an object"),
+        ({"compression": {"method": "magic"}}, "policy.method: has to be 'auto', 'llm' or"),
+        ({"url": ""}, "url: is empty."),
+    ],
+    ids=str,
+)
+def test_a_refusal_is_in_plain_words(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        MemoryConfig.build(**values)
+    assert told in str(refusal.value)
+    for words in ("Input should", "Value error", "valid", "parse", "magic", ".."):
+        assert words not in str(refusal.value)
+
+
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRUNO_MEMORY_MAX_MESSAGES", "twenty")
     with pytest.raises(InvalidInputError, match=r"max_messages.*BRUNO_MEMORY_"):

@@ -107,7 +107,7 @@ def test_the_other_fields(monkeypatch: pytest.MonkeyPatch) -> None:
             "names 'embedder'",
         ),
         ({"additional_params": {"recal_k": 3}}, "recal_k", "Did you mean recall_k?"),
-        ({"max_messages": 1}, "max_messages", "greater than or equal to 2"),
+        ({"max_messages": 1}, "max_messages", "has to be at least 2"),
     ],
 )
 def test_wrong_fields_are_named(values: dict[str, Any], field: str, says: str) -> None:

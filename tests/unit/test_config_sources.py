@@ -81,8 +81,8 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(
     [
         ("recal_k = 3", "recal_k", ("no such setting", "Did you mean recall_k?")),
         ("[recall]\nk = 3", "recall", ("no such setting", "The fields are url")),
-        ("recall_k = 'many'", "recall_k", ("Mend the file (", "valid integer")),
-        ("urls = 3", "urls", ("Mend the file (", "valid tuple")),
+        ("recall_k = 'many'", "recall_k", ("Mend the file (", "whole number")),
+        ("urls = 3", "urls", ("Mend the file (", "has to be a list")),
         ("\nrecall_k = = 3", "config", ("line 2", "Mend the file")),
         ("recall_k = 3\nrecall_k = 4", "config", ("Cannot overwrite a value",)),
         ("# " + "a" * 70_000, "config", ("more than 65,536 bytes",)),
