@@ -8,6 +8,7 @@ which conversation, is in its note.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from bruno_memory_vec.conversations.turn_taking import with_results
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.store.store import Store
@@ -102,13 +104,24 @@ async def fork(
     async with writer.exclusive:
         # Begun by this, it is not taken for a conversation of which turns may be lost.
         await store.sessions.apply([], -1, {note.conversation_id: owner})
-    # The note first: a branch that has rows is known as one. A note without rows is no branch.
-    await store.sessions.save_note(note)
+    archived = None if parent is None else parent.archived_at
+    copying: asyncio.Future[int] | None = None
     try:
-        # What is archived, is so for its conversation or a summary of it; the branch has neither.
-        own = {"archived_at": None}
-        stored = await writer.branch(scope, turns, note.conversation_id, own)
-    except EngineError:
+        # The note first: a branch that has rows is known as one. A note without rows is no branch.
+        await store.sessions.save_note(note)
+        copying = asyncio.ensure_future(
+            writer.branch(
+                scope,
+                turns,
+                note.conversation_id,
+                None if archived is None else to_micros(archived),
+            )
+        )
+        stored = await asyncio.shield(copying)
+    except BaseException:
+        # Where the caller was cancelled, the copying itself goes on to its end.
+        if copying is not None:
+            await asyncio.gather(copying, return_exceptions=True)
         with suppress(EngineError):
             made = Scope.user(owner).within(note.conversation_id)
             if not await store.rows.count(made, RowFilter()):

@@ -25,7 +25,13 @@ from bruno_memory_vec.conversations.conversations import Conversations
 from bruno_memory_vec.conversations.listing import ConversationTurn, Page
 from bruno_memory_vec.conversations.overview import ConversationInfo, FoundConversation
 from bruno_memory_vec.conversations.summaries import CATEGORY, Summary, summary_of
-from bruno_memory_vec.conversations.titles import given_title, title_by_model
+from bruno_memory_vec.conversations.titles import (
+    SHOWN_COLUMNS,
+    are_as_shown,
+    given_title,
+    title_by_model,
+    turns_to_show,
+)
 from bruno_memory_vec.conversations.turn_taking import TurnBreak, page_of_turns, turn_breaks
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
 _LARGEST_LIMIT: Final = 2**31
 _LONGEST_WINDOW: Final = 100
 _MOST_TOPIC: Final = 10.0
+_LONGEST_TIMEOUT: Final = 86_400
 
 
 class ConversationManager:
@@ -361,6 +368,8 @@ class ConversationManager:
     async def rename(self, conversation_id: str, title: str | None) -> None:
         """Give a conversation a title; with None it is its first words again.
 
+        It stays, whatever messages are deleted, until the conversation is deleted.
+
         Raises:
             NotFoundError: there is no such conversation for this caller.
             InvalidInputError: the title is blank or longer than 80 characters.
@@ -369,7 +378,9 @@ class ConversationManager:
         await self._handle.writer()
         talk, owner = await self._known(conversation_id)
         by = None if named is None else "given"
-        await (await self._conversations()).note_of(owner, talk, title=named, title_by=by)
+        await (await self._conversations()).note_of(
+            owner, talk, title=named, title_by=by, titled_turns=None
+        )
 
     async def make_title(
         self,
@@ -381,6 +392,8 @@ class ConversationManager:
     ) -> str:
         """Let a model make a title of the first turns, and keep it.
 
+        It goes when one of the turns that it was made of is deleted, or stored with another text.
+
         Args:
             conversation_id: which.
             llm: the model; by default that of the memory.
@@ -389,7 +402,8 @@ class ConversationManager:
 
         Raises:
             NotFoundError: there is no such conversation for this caller.
-            InvalidInputError: there is no model, or nothing was said yet.
+            InvalidInputError: there is no model, or nothing was said yet; nobody was asked. Or what
+                was said was deleted or changed meanwhile; there is no new title then.
             LLMFailed: the model gave no title. The one before stays.
         """
         model = self._handle.llm if llm is None else llm
@@ -397,20 +411,51 @@ class ConversationManager:
             raise InvalidInputError(
                 "llm", "is missing", fix="Give llm=..., or open the memory with one."
             )
-        await self._handle.writer()
+        if (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, (int, float))
+            or not 0 < timeout <= _LONGEST_TIMEOUT
+        ):
+            raise InvalidInputError(
+                "timeout",
+                f"is {checks.shown(timeout)}",
+                fix=f"Give seconds, above 0 and at most {_LONGEST_TIMEOUT:,}.",
+            )
+        writer = await self._handle.writer()
         talk, owner = await self._known(conversation_id)
-        known = await self._conversations()
-        note = await (await self._handle.store()).sessions.note(owner, talk)
+        store, known = await self._handle.store(), await self._conversations()
+        note = await store.sessions.note(owner, talk)
         if note is not None and note.title_by == "given" and note.title and not replace:
             return note.title
-        said = await self.turns(talk, limit=20)
-        if not said:
+        shown = turns_to_show(await self.turns(talk, limit=20))
+        if not shown:
             raise InvalidInputError(
                 "conversation_id", "names a conversation without a message", fix="Say something."
             )
-        title = await title_by_model(model, [one.message for one in said], timeout=timeout)
-        await known.note_of(owner, talk, title=title, title_by="model")
-        return title
+        title = await title_by_model(model, [one.message for one in shown], timeout=timeout)
+        # Under the lock, so that no text of a message that is deleted comes back in its title.
+        async with writer.exclusive:
+            now = await store.rows.read(
+                Scope.user(owner).within(talk),
+                RowFilter(kinds=(MESSAGE,)),
+                SHOWN_COLUMNS,
+                turns={talk: [one.turn for one in shown]},
+            )
+            if not are_as_shown(shown, now):
+                raise InvalidInputError(
+                    "conversation_id",
+                    "names a conversation whose first turns were deleted or changed meanwhile",
+                    fix="Call it again, if it has messages.",
+                )
+            noted = await known.note_of(
+                owner,
+                talk,
+                only_if=lambda one: replace or one.title_by != "given" or not one.title,
+                title=title,
+                title_by="model",
+                titled_turns=shown[-1].turn + 1,
+            )
+        return noted.title or title
 
     async def summary(self, conversation_id: str) -> Summary:
         """What a conversation is about: of the summaries that are stored, else of its own turns.

@@ -15,10 +15,15 @@ from bruno_memory_vec.prompts.quoting import quotable
 from bruno_memory_vec.rows.checks import storable_text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from bruno_core.interfaces.llm import LLMInterface
+
+    from bruno_memory_vec.conversations.listing import ConversationTurn
 
 #: How long a title may be, in characters.
 LONGEST: Final = 80
+#: The columns of turns that :func:`are_as_shown` reads.
+SHOWN_COLUMNS: Final = ("turn", "id", "content")
 _SHOWN_TURNS, _SHOWN_CHARACTERS = 8, 300
 _MOST_TOKENS = 40
 # What programs write for no value.
@@ -50,14 +55,29 @@ def given_title(title: Any) -> str:
     return line
 
 
+def turns_to_show(turns: Sequence[ConversationTurn]) -> list[ConversationTurn]:
+    """Of the first turns of a conversation those that a model makes a title of."""
+    return [one for one in turns if one.message.role is not MessageRole.SYSTEM][:_SHOWN_TURNS]
+
+
+def are_as_shown(shown: Sequence[ConversationTurn], now: pa.Table) -> bool:
+    """Whether turns that were shown to a model are all there, with the same texts.
+
+    Args:
+        shown: the turns.
+        now: the rows of these turns, with ``SHOWN_COLUMNS``.
+    """
+    texts = {row["turn"]: (row["id"], row["content"]) for row in now.to_pylist()}
+    return all(texts.get(one.turn) == (str(one.message.id), one.message.content) for one in shown)
+
+
 async def title_by_model(llm: LLMInterface, messages: Sequence[Message], *, timeout: float) -> str:
-    """A title that a model makes of the first turns of a conversation.
+    """A title that a model makes of messages of a conversation, as of :func:`turns_to_show`.
 
     Raises:
         LLMFailed: the model failed, took too long, refused, or answered something that is no title.
     """
-    said = [one for one in messages if one.role is not MessageRole.SYSTEM][:_SHOWN_TURNS]
-    lines = [f'{one.role.value}: "{_quoted(one.content)}"' for one in said]
+    lines = [f'{one.role.value}: "{_quoted(one.content)}"' for one in messages]
     answer = await ask(
         llm,
         [

@@ -79,6 +79,8 @@ class ConversationNote:
             with it.
         extracted_turns: facts were extracted in the background from the turns below this one;
             None where that has not begun.
+        titled_turns: a model made the title of turns below this one; None for a given title, and
+            where that is not known.
     """
 
     conversation_id: str
@@ -91,6 +93,7 @@ class ConversationNote:
     ended_at: datetime | None = None
     archived_at: datetime | None = None
     extracted_turns: int | None = None
+    titled_turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

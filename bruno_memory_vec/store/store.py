@@ -54,6 +54,7 @@ from bruno_memory_vec.writing.projections.guarded import Guarded
 from bruno_memory_vec.writing.projections.lexical import LexicalProjection
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 from bruno_memory_vec.writing.reconcile import look
+from bruno_memory_vec.writing.titles import MadeTitles
 from bruno_memory_vec.writing.visits import Visits
 from bruno_memory_vec.writing.writer import Writer
 
@@ -235,7 +236,7 @@ async def _open_one(
     if parts.lexical is not None:
         own.insert(0, LexicalProjection(parts.lexical))
     all_projections = Projections(own, [Guarded(one) for one in projections])
-    timeout, writer = config.embed_timeout, None
+    timeout, writer, notes_lock = config.embed_timeout, None, LoopLock()
     owners = Owners(sessions, config.default_user)
     if isinstance(sessions, SharesChanges):
         sessions.rebuild_from(rows)
@@ -258,6 +259,7 @@ async def _open_one(
                 schema,
                 timeout,
                 config.keep_expired,
+                MadeTitles(sessions, notes_lock),
             )
             folder = folder_of(config.url)
             if folder is not None:
@@ -290,6 +292,7 @@ async def _open_one(
         listen=listens.listen,
         record=parts.record,
         place=parts.place,
+        notes_lock=notes_lock,
     )
     for follower in followers:
         follower.opened(store)

@@ -29,7 +29,7 @@ from bruno_memory_vec.rows.summaries import (
 _NONE: frozenset[str] = frozenset()
 
 #: The columns of the rows that go which :func:`goes_along` reads.
-GOING_COLUMNS = ("seq", "kind", "id", "user_id", "conversation_id", "origin")
+GOING_COLUMNS = ("seq", "kind", "id", "user_id", "conversation_id", "origin", "turn")
 
 
 @dataclass(frozen=True, slots=True)

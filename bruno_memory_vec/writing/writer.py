@@ -68,7 +68,8 @@ from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
-from bruno_memory_vec.writing.summaries import GOING_COLUMNS, goes_along
+from bruno_memory_vec.writing.summaries import GOING_COLUMNS, goes_along, stored_summaries
+from bruno_memory_vec.writing.titles import MadeTitles
 from bruno_memory_vec.writing.unchanged import require_unchanged
 from bruno_memory_vec.writing.visits import writing_here
 
@@ -118,6 +119,7 @@ class Writer:
         schema: the rows' Arrow schema.
         embed_timeout: how long the embedder may take, see :func:`embed_texts`.
         keep_expired: how long an expired memory is kept.
+        titles: those that models made; they go with the messages that they are made of.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Writer:
         schema: pa.Schema,
         embed_timeout: float | None = None,
         keep_expired: timedelta = timedelta(0),
+        titles: MadeTitles | None = None,
     ) -> None:
         self._rows = rows
         self._erases = capability(rows, Erases)
@@ -142,6 +145,7 @@ class Writer:
         self._schema = schema
         self._embed_timeout = embed_timeout
         self._keep_expired = keep_expired
+        self._titles = titles
         self._queue = WriteQueue()
         self._ahead = PreparesAhead(self._queue, embedder, known, embed_timeout)
         self._draining: asyncio.Task[None] | None = None
@@ -426,18 +430,20 @@ class Writer:
         scope: Scope,
         turns: Sequence[int],
         into: str,
-        change: Mapping[str, Any],
+        archived_with_it: int | None,
     ) -> int:
         """Store turns of a conversation once more, in another one that is new, as one commit.
 
         They keep their ids, turns, times and vectors; nothing is embedded. The rows are read and
-        stored under the lock of the writer, so that none is deleted in between.
+        stored under the lock of the writer, so that none is deleted in between. What is archived
+        because a summary stands for it, or with its conversation, is not archived in the new one,
+        which has no summary. What is archived for itself is so there, too.
 
         Args:
             scope: whose rows, and of which conversation.
             turns: which; those that are not there any more are left out.
             into: the new conversation. It is the user's, and has no row yet.
-            change: the values of columns that are other in the copies.
+            archived_with_it: when the conversation was archived, in microseconds; None for not.
 
         Returns:
             How many rows were stored.
@@ -449,7 +455,7 @@ class Writer:
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # If the caller is cancelled, the copying itself still completes.
-        task = asyncio.ensure_future(self._branch(scope, turns, into, change))
+        task = asyncio.ensure_future(self._branch(scope, turns, into, archived_with_it))
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
@@ -459,7 +465,7 @@ class Writer:
         scope: Scope,
         turns: Sequence[int],
         into: str,
-        change: Mapping[str, Any],
+        archived_with_it: int | None,
     ) -> int:
         assert scope.conversation_id is not None
         wanted = {scope.conversation_id: turns}
@@ -471,14 +477,34 @@ class Writer:
                 found = await self._rows.read(
                     scope, RowFilter(kinds=(MESSAGE,)), (*COLUMNS, "vector"), turns=wanted
                 )
+                times = await self._archived_for_summaries(scope, found)
+
+                def copied(row: Row) -> Mapping[str, Any]:
+                    at = row["archived_at"]
+                    if at is not None and (at == archived_with_it or (row["id"], at) in times):
+                        at = None
+                    return {"conversation_id": into, "archived_at": at}
+
                 table, rows = await in_thread_if_many(
-                    found.num_rows,
-                    lambda: rewritten(found, lambda _: {"conversation_id": into, **change}),
+                    found.num_rows, lambda: rewritten(found, copied)
                 )
                 if rows:
                     # Nobody has said it once more, so nobody is told so.
                     await self._write_copies(table, rows, rewritten=True)
         return len(rows)
+
+    async def _archived_for_summaries(self, scope: Scope, found: pa.Table) -> set[tuple[str, int]]:
+        """The ids of rows of one conversation that summaries stand for, with when that began."""
+        if found.column("archived_at").null_count == found.num_rows:
+            return set()
+        users = set(found.column("user_id").to_pylist())
+        summaries = await stored_summaries(self._rows, users, scope.conversation_id)
+        return {
+            (one, summary.archived_at)
+            for summary in summaries
+            if summary.level == "block" and summary.archived_at is not None
+            for one in summary.sources
+        }
 
     async def delete(
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
@@ -488,7 +514,8 @@ class Writer:
         ``seqs``: only rows with one of these ``seq``: not one that was changed since.
 
         Summaries that are made of one of them go with it (:mod:`.summaries`), and facts that
-        nothing else says (:mod:`.facts`); they are not counted.
+        nothing else says (:mod:`.facts`); they are not counted. So do titles that a model made of
+        one of them (:mod:`.titles`).
         """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
@@ -510,6 +537,7 @@ class Writer:
             found = await self._rows.read(scope, where, GOING_COLUMNS, seqs=seqs)
             await self._let_summaries_go(found)
             await self._let_facts_go(found)
+            await self._let_titles_go(found)
             gone = await self._remove(scope, where, _deletion_of(found, scope, where), seqs)
         if len(gone):
             self._afterwards()
@@ -531,8 +559,8 @@ class Writer:
     async def _texts_change(self, latest: Mapping[Key, Row], stored: Mapping[Key, Stored]) -> bool:
         """Delete what was made of the texts of rows that are about to be stored with another text.
 
-        That are facts, and of archived rows summaries. Returns whether there were summaries; then
-        the rows have another ``seq``, and are not archived.
+        That are facts and titles, and of archived rows summaries. Returns whether there were
+        summaries; then the rows have another ``seq``, and are not archived.
         """
         changed = [row for key, row in stored.items() if row.content != latest[key]["content"]]
         if not changed:
@@ -540,6 +568,7 @@ class Writer:
         seqs = [row.seq for row in changed]
         found = await self._rows.read(EVERYONE, RowFilter(), GOING_COLUMNS, seqs=seqs)
         await self._let_facts_go(found)
+        await self._let_titles_go(found)
         archived = [row.seq for row in changed if row.kept.get("archived_at") is not None]
         if not archived:
             return False
@@ -591,6 +620,11 @@ class Writer:
             going = await self._rows.read(EVERYONE, FACTS, GOING_COLUMNS, seqs=along.seqs)
             change = _deletion_of(going, EVERYONE, FACTS)
             await self._remove(EVERYONE, FACTS, change, along.seqs)
+
+    async def _let_titles_go(self, found: pa.Table) -> None:
+        """Drop the titles that models made of rows that are to go, with ``GOING_COLUMNS``."""
+        if self._titles is not None:
+            await self._titles.let_go(found)
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""

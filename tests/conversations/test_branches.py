@@ -10,10 +10,10 @@ import pytest
 from bruno_core.events import EventType
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.compression_policy import CompressionPolicy
 from bruno_memory_vec.conversations.branches import Branch, tree_of
 from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import EngineError, InvalidInputError
-from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.upkeep.verification import verify
@@ -29,8 +29,9 @@ async def turns(memory: VectorMemory, talk: str) -> list[tuple[int, str]]:
 
 
 async def plain(memory: VectorMemory, talk: str) -> list[dict[str, Any]]:
-    """The rows of a conversation without what is each one's own."""
-    rows = [row for row in await rows_of(memory) if row["conversation_id"] == talk]
+    """The messages of a conversation without what is each one's own."""
+    every = [row for row in await rows_of(memory) if row["kind"] == "message"]
+    rows = [row for row in every if row["conversation_id"] == talk]
     rows.sort(key=lambda row: row["turn"])
     return [{name: held for name, held in row.items() if name not in OWN} for row in rows]
 
@@ -71,27 +72,66 @@ async def test_a_branch_shares_its_past_and_goes_on_by_itself(memory: VectorMemo
 
 async def test_pins_times_and_what_was_archived(memory: VectorMemory) -> None:
     manager = memory.conversations
-    await say(memory, "talk", "one", "two", "three")
-    store = await memory._lazy.get()
-    assert store.writer is not None
-    await store.writer.rewrite(
-        Scope.user("ana"),
-        RowFilter(),
-        lambda row: {"pinned_at": 5} if row["turn"] == 1 else {"archived_at": 7},
-    )
+    said = [f"{name}, for the summary that stands for it" for name in ("one", "two", "three")]
+    await say(memory, "talk", *said, "four", "five")
+    ids = [one.message.id for one in await memory.read_turns("talk")]
+    await memory.pin(ids[1])
+    await memory.forget(ids[4], archive=True)
+    policy = CompressionPolicy(keep_newest=1, min_turns=2, min_tokens=1, older_than=None)
+    await memory.compress("ana", policy=policy)
+    archived = [row["archived_at"] for row in await plain(memory, "talk")]
+    assert archived[0] is not None, "compressed"
     branch = await manager.fork("talk")
     rows = await plain(memory, branch.conversation_id)
-    # What is archived for a summary of the one is not archived in the other, which has none.
-    assert [row["archived_at"] for row in rows] == [None] * 3
-    assert [row["pinned_at"] for row in rows] == [None, 5, None]
+    # What is archived for a summary of the one is not archived in the other, which has none. What
+    # was forgotten is forgotten there, too.
+    assert [row["archived_at"] for row in rows] == [None] * 4 + [archived[4]]
+    assert archived[4] is not None
+    assert [row["pinned_at"] is not None for row in rows] == [n == 1 for n in range(5)]
     for row, there in zip(rows, await plain(memory, "talk"), strict=True):
         assert {**row, "archived_at": there["archived_at"]} == there
-    # Nor what was archived with the whole conversation.
+    found = await memory.recall("five", user_id="ana", k=20)
+    assert "five" not in [hit.content for hit in found]
+    # What was archived with the whole conversation is not archived in a branch that goes on.
     await manager.archive("talk")
     branch = await manager.fork("talk")
     rows = await plain(memory, branch.conversation_id)
-    assert [row["archived_at"] for row in rows] == [None] * 3
+    assert [row["archived_at"] for row in rows] == [None] * 4 + [archived[4]]
     assert branch.status == "active"
+
+
+@pytest.mark.parametrize("when", ["noted", "copied"])
+async def test_a_fork_that_is_cancelled_leaves_all_or_nothing(
+    memory: VectorMemory, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    await say(memory, "talk", "one", "two")
+    store = await memory._lazy.get()
+    sessions, writer = store.sessions, store.writer
+    assert writer is not None
+    save, branch = type(sessions).save_note, type(writer).branch
+
+    async def save_and_cancel(self: Any, note: ConversationNote) -> None:
+        await save(self, note)
+        raise asyncio.CancelledError
+
+    async def branch_and_cancel(self: Any, *given: Any) -> int:
+        asyncio.get_running_loop().call_soon(forking.cancel)
+        return await branch(self, *given)
+
+    if when == "noted":
+        monkeypatch.setattr(type(sessions), "save_note", save_and_cancel)
+    else:
+        monkeypatch.setattr(type(writer), "branch", branch_and_cancel)
+    forking = asyncio.create_task(memory.conversations.fork("talk"))
+    with pytest.raises(asyncio.CancelledError):
+        await forking
+    monkeypatch.undo()
+    rows = await rows_of(memory)
+    there = {row["conversation_id"] for row in rows} - {"talk"}
+    notes = [note.conversation_id for note in await sessions.notes("ana") if note.parent_id]
+    assert sorted(there) == notes
+    assert len(rows) == 2 + 2 * len(there)
+    assert len(there) == (when == "copied")
 
 
 class Silent(HashEmbedder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +117,87 @@ def test_first_words() -> None:
     assert first_words(" a \n b ") == "a b"
     assert first_words("x" * 80) == "x" * 80
     assert first_words("x" * 81) == "x" * 79 + "…"
+
+
+async def test_a_made_title_goes_with_what_it_was_made_of() -> None:
+    llm = ScriptedLLM("A secret plan")
+    async with open_memory("memory://", embedder="hash", llm=llm) as memory:
+        manager = memory.conversations
+        await say(memory, "talk", *(f"the plan, part {n}" for n in range(10)))
+        ids = [one.message.id for one in await memory.read_turns("talk")]
+
+        async def title() -> str:
+            return (await manager.get("talk")).title_by
+
+        await manager.make_title("talk")
+        await memory.delete_messages([ids[9]])  # the ninth turn and later were not shown
+        assert await title() == "model"
+        await memory.delete_messages([ids[7]])
+        assert await title() == "words"
+        assert [one.title_matches for one in await manager.search("secret", "ana")] == [0]
+        # So it does where another text is stored; not where the same one is, or a pin.
+        await manager.make_title("talk")
+        first = (await memory.read_turns("talk"))[0].message
+        await memory.pin(first.id)
+        await memory.store_message(first, "talk")
+        assert await title() == "model"
+        await memory.store_message(first.model_copy(update={"content": "nothing"}), "talk")
+        assert await title() == "words"
+        # And where the history is cleared.
+        await manager.make_title("talk")
+        await memory.clear_history("talk")
+        assert [one.title for one in await manager.list("ana")] == [""]
+        # One that somebody has given is theirs.
+        await say(memory, "talk", "again")
+        await manager.rename("talk", "Mine")
+        await memory.clear_history("talk")
+        assert (await manager.get("talk")).title == "Mine"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_is_deleted_while_a_model_is_asked_gets_no_title(whole: bool) -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        manager = memory.conversations
+        await say(memory, "talk", "the secret plan", "is bold")
+
+        class Deleting(ScriptedLLM):
+            async def generate(self, messages: Any, **given: Any) -> str:
+                first = (await memory.read_turns("talk"))[0].message
+                if whole:
+                    await manager.delete("talk")
+                else:
+                    await memory.delete_messages([first.id])
+                return await super().generate(messages, **given)
+
+        with pytest.raises(InvalidInputError, match="deleted or changed meanwhile"):
+            await manager.make_title("talk", llm=Deleting("A secret plan"))
+        titles = [one.title for one in await manager.list("ana")]
+        assert "A secret plan" not in titles
+        assert [note.title for note in await (await memory._lazy.get()).sessions.notes("ana")] in (
+            [],
+            [None],
+        )
+
+
+async def test_a_title_that_is_given_while_a_model_is_asked_stays() -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        manager = memory.conversations
+        await say(memory, "talk", "the secret plan", "is bold")
+
+        class Renaming(ScriptedLLM):
+            async def generate(self, messages: Any, **given: Any) -> str:
+                await manager.rename("talk", "Mine")
+                return await super().generate(messages, **given)
+
+        assert await manager.make_title("talk", llm=Renaming("A secret plan")) == "Mine"
+        assert (await manager.get("talk")).title_by == "given"
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, float("nan"), float("inf"), True, "1"])
+async def test_a_time_that_is_none_is_refused_before_anybody_is_asked(timeout: Any) -> None:
+    llm = ScriptedLLM("A title")
+    async with open_memory("memory://", embedder="hash", llm=llm) as memory:
+        await say(memory, "talk", "the secret plan")
+        with pytest.raises(InvalidInputError, match="timeout"):
+            await memory.conversations.make_title("talk", timeout=timeout)
+    assert llm.asked == []
