@@ -155,9 +155,11 @@ def about(lines: Iterable[str]) -> list[Found]:
     """What is known of the user, from lines such as ``- preference, drink: "tea"``, each quoted."""
     found = []
     for line in lines:
-        head, _, quoted = line.removeprefix("- ").partition('"')
-        text = quoted.removesuffix('"') or head
-        name = head.strip().rstrip(":")
+        name, _, text = line.removeprefix("- ").partition('"')
+        if not text:
+            # How the user writes, in our own words.
+            name, _, text = name.partition(" ")
+        text, name = text.removesuffix('"'), name.strip().rstrip(":")
         found.append(Found("profile", "user", None, text, name, line=line.removeprefix("- ")))
     return found
 

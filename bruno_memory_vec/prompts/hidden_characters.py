@@ -65,6 +65,13 @@ def marked(text: str) -> str:
     return "\n".join(_replaced(line, MARK) for line in lines)
 
 
+def one_line(text: str, longest: int) -> str:
+    """The text as one line of at most ``longest`` characters to print, its end as "…" if cut."""
+    # What is marked or joined is as long, so more of a long text need not be looked at.
+    line = marked(" ".join(text[: 4 * longest].split()))
+    return line if len(line) <= longest and len(text) <= 4 * longest else f"{line[: longest - 1]}…"
+
+
 def escaped(document: str) -> str:
     """A JSON document with ``\\uXXXX`` for hidden characters: the same values, safe to look at."""
     return _HIDDEN.sub(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bruno_memory_vec.knowledge.users import languages
+from bruno_memory_vec.knowledge.users.language_names import NAMES
 from bruno_memory_vec.knowledge.users.languages import by_script, detector
-from bruno_memory_vec.knowledge.users.rendering import busiest
-from bruno_memory_vec.knowledge.users.style import Said, Style, is_polite, style_of
+from bruno_memory_vec.knowledge.users.style import Said, Style, busiest, is_polite, style_of
 from tests.amounts import amount
 
 SENTENCES = {
@@ -139,3 +140,23 @@ def test_the_busiest_hours_go_around_midnight() -> None:
     assert busiest(hours) == (23, 1)
     assert busiest([1] * 24) is None
     assert busiest([0] * 24) is None
+
+
+def test_it_is_told_in_plain_words() -> None:
+    at = 1_767_229_200_000_000  # one o'clock in the night
+    told = [Said("Could you help?", 3, at, offset=0, asks=True) for _ in range(20)]
+    style = style_of(told, lambda text: "en", "mine")
+    assert str(style) == (
+        "writes short messages (half of 20 have at most 3 words), mostly in English, politely, "
+        "mostly to ask, mostly around 1 am"
+    )
+    assert style is not None
+    late = replace(style, hours=tuple(10 if hour in (22, 23) else 0 for hour in range(24)))
+    assert str(late).endswith("mostly between 10 pm and midnight")
+
+
+def test_every_language_that_is_told_apart_has_a_name() -> None:
+    pytest.importorskip("py3langid")
+    known = languages._identifier()
+    # "zxx" is no language.
+    assert {*known.nb_classes, *languages._SCRIPTS, "zh"} - {"zxx"} <= set(NAMES)

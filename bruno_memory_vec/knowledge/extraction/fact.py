@@ -12,12 +12,14 @@ from bruno_memory_vec.indexers.schema import MEMORY
 from bruno_memory_vec.knowledge.extraction.attributes import USER
 from bruno_memory_vec.knowledge.extraction.candidate import Method
 from bruno_memory_vec.knowledge.extraction.merging import Held
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.rows import tagged_json
 from bruno_memory_vec.rows.models import Row, utc
 
 #: The rows among which facts are.
 FACTS: Final = RowFilter(kinds=(MEMORY,), categories=("fact", "preference"))
 _METHODS: Final = ("patterns", "llm", "given")
+_SHOWN: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class Fact:
     supersedes: str | None = None
     superseded_by: str | None = None
     ended_by: str | None = None
+
+    def __str__(self) -> str:
+        ended = "" if self.archived_at is None else f"  (until {self.archived_at:%Y-%m-%d})"
+        times = "once" if self.times_seen == 1 else f"{self.times_seen:,} times"
+        told = f"{one_line(self.text, _SHOWN)}{ended}"
+        return f"{self.confidence:.2f}  {self.said_last:%Y-%m-%d} {self.category}, {times}  {told}"
 
 
 def fact_of(row: Row) -> Fact | None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+from bruno_memory_vec.prompts.hidden_characters import one_line
+
+_SHOWN: Final = 160
+_MOST_LINES: Final = 5
+_HOW: Final = {"patterns": "patterns", "llm": "the model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,20 @@ class ExtractionReport:
     seconds: float = 0.0
     dry_run: bool = False
 
+    def __str__(self) -> str:
+        would = ", and nothing was stored (a dry run)" if self.dry_run else ""
+        lines = [
+            f"{_many(self.turns, 'turn')} read by {_HOW[self.method]}, "
+            f"{_many(self.found, 'fact')} found{would}",
+            f"{self.new:,} new, {self.repeated:,} said again, {self.superseded:,} superseded, "
+            f"{self.ended:,} ended",
+        ]
+        lines += _first([f"dropped: {times:,} times, {why}" for why, times in self.dropped.items()])
+        lines += _first([f"failed: {one_line(why, _SHOWN)}" for why in self.failures])
+        if self.cost is not None:
+            lines.append(f"cost: {self.cost:.4f}")
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values."""
         return asdict(self)
@@ -64,3 +84,12 @@ class ExtractionReport:
         self.repeated += done.repeated
         self.superseded += done.superseded
         self.ended += done.ended
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], f"... and {more:,} more"] if more > 0 else lines

@@ -27,6 +27,8 @@ from bruno_memory_vec.store.handle import Handle
 
 #: In ``custom_fields`` of a short-term memory: the id of the lasting one that it has become.
 INTO: Final = "consolidated_into"
+# So many memories are printed.
+_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class Consolidated:
     reason: str
     known: bool
 
+    def __str__(self) -> str:
+        into = "" if self.into is None else f" -> {self.into}"
+        known = ", which was known already" if self.known else ""
+        return f"{self.memory_id}{into}{known}  ({self.reason})"
+
 
 @dataclass(frozen=True, slots=True)
 class ConsolidationReport:
@@ -93,6 +100,14 @@ class ConsolidationReport:
     looked_at: int
     consolidated: tuple[Consolidated, ...]
     dry_run: bool
+
+    def __str__(self) -> str:
+        done = "would be made lasting" if self.dry_run else "made lasting"
+        lines = [f"{len(self.consolidated):,} of {self.looked_at:,} short-term memories {done}"]
+        lines += [f"  {one}" for one in self.consolidated[:_SHOWN]]
+        if len(self.consolidated) > _SHOWN:
+            lines.append(f"  ... and {len(self.consolidated) - _SHOWN:,} more")
+        return "\n".join(lines)
 
 
 async def consolidate(

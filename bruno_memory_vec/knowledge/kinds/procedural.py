@@ -13,6 +13,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.knowledge.kinds.semantic import normal
 from bruno_memory_vec.knowledge.kinds.view import Given, TypedView
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.rows import checks
 
 #: In ``custom_fields`` of a procedure.
@@ -22,6 +23,8 @@ _MOST_STEPS: Final = 200
 _WEIGHT_OF_RELIABILITY: Final = 0.5
 # Asked for more than are wanted, as the order changes by what has worked.
 _TIMES_AS_MANY: Final = 3
+# So many characters of a text, and so many steps, are printed.
+_SHOWN, _SHOWN_STEPS = 100, 20
 _STEP: Final = re.compile(r"\s*(?:\d{1,3}[.)]|[-*•])\s+(.+)")
 
 
@@ -44,6 +47,17 @@ class Procedure:
     successes: int
     failures: int
     score: float = 0.0
+
+    def __str__(self) -> str:
+        used = f"{self.successes:,} of {self.successes + self.failures:,} times it worked"
+        lines = [f"{one_line(self.task, _SHOWN)}  ({used})"]
+        lines += [
+            f"  {number}. {one_line(step, _SHOWN)}"
+            for number, step in enumerate(self.steps[:_SHOWN_STEPS], 1)
+        ]
+        if len(self.steps) > _SHOWN_STEPS:
+            lines.append(f"  ... and {len(self.steps) - _SHOWN_STEPS:,} more")
+        return "\n".join(lines)
 
     @property
     def id(self) -> UUID:

@@ -9,10 +9,13 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from bruno_memory_vec.knowledge.users.style import Style
+from bruno_memory_vec.prompts.hidden_characters import one_line
 
 #: The parts of a profile that have keys, as bruno-core's ``UserContext`` names them.
 Part = Literal["preferences", "profile"]
 
+# What is printed at most: characters of a text, lines of a part, other values.
+_SHOWN, _SHOWN_LINES, _SHOWN_OTHERS = 100, 20, 3
 NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -42,6 +45,16 @@ class KnownValue:
     at: datetime | None = None
     confidence: float = 1.0
 
+    def __str__(self) -> str:
+        others = "".join(
+            f", {one_line(str(other), _SHOWN)}" for other in self.others[:_SHOWN_OTHERS]
+        )
+        more = len(self.others) - _SHOWN_OTHERS
+        others += f" and {more:,} more" if more > 0 else ""
+        how = "set" if self.origin == "edited" else f"{self.confidence:.2f}"
+        value = f"{one_line(str(self.value), _SHOWN)}{others}"
+        return f"{one_line(self.key, _SHOWN)}: {value}  ({how})"
+
 
 @dataclass(frozen=True, slots=True)
 class KnownFact:
@@ -60,6 +73,9 @@ class KnownFact:
     turns: tuple[str, ...]
     at: datetime
     confidence: float
+
+    def __str__(self) -> str:
+        return f"{one_line(self.text, _SHOWN)}  ({self.confidence:.2f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +101,18 @@ class UserProfile:
     style: Style | None = None
     rows: int = 0
     refreshed_at: datetime | None = None
+
+    def __str__(self) -> str:
+        name = "" if self.name is None else f", called {one_line(self.name, _SHOWN)}"
+        lines = [f"user {one_line(self.user_id, _SHOWN)}{name}"]
+        for what, known in (
+            ("preference", tuple(self.preferences.values())),
+            ("profile", tuple(self.profile.values())),
+            ("fact", self.facts),
+        ):
+            lines += [f"  {what}  {one}" for one in known[:_SHOWN_LINES]]
+            if len(known) > _SHOWN_LINES:
+                lines.append(f"  ... and {len(known) - _SHOWN_LINES:,} more of {what}")
+        if self.style is not None:
+            lines.append(f"  {self.style}")
+        return "\n".join(lines)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
 from bruno_memory_vec.knowledge.users.profile import KnownValue, UserProfile
-from bruno_memory_vec.knowledge.users.style import Style
 from bruno_memory_vec.prompts.quoting import quotable
 from bruno_memory_vec.prompts.token_bound import Counter, most_tokens
 
@@ -20,9 +19,6 @@ MOST_LINES, LONGEST_LINE = 24, 240
 _LONGEST_KEY, _LONGEST_VALUE, _MOST_OTHERS = 60, 160, 3
 # Fewer messages say little about how somebody writes.
 _LEAST_MESSAGES = 10
-# From this share on it is the user's habit.
-_MOSTLY, _OFTEN = 0.6, 0.3
-_SHORT, _LONG = 12, 60
 
 
 def lines_of(profile: UserProfile) -> list[str]:
@@ -62,7 +58,7 @@ def _lines(profile: UserProfile) -> Iterator[str]:
         if text := _quoted(fact.text):
             yield f"- fact: {text}"
     if profile.style is not None and profile.style.messages >= _LEAST_MESSAGES:
-        yield f"- writes {_habits(profile.style)}"
+        yield f"- {profile.style}"
 
 
 def _value_line(heading: str, value: KnownValue) -> str | None:
@@ -84,43 +80,3 @@ def _quoted(value: Any) -> str:
         return ""
     cut = text[:_LONGEST_VALUE].rstrip()
     return f'"{cut}…"' if len(text) > len(cut) else f'"{text}"'
-
-
-def _habits(style: Style) -> str:
-    """How somebody writes, in our own words."""
-    length = "short" if style.words <= _SHORT else "long" if style.words >= _LONG else "medium"
-    told = [f"{length} messages (half of {style.messages} have at most {style.words:g} words)"]
-    language, known = style.language, sum(style.languages.values())
-    if language is not None and style.languages[language] >= _MOSTLY * known:
-        told.append(f"mostly in the language {language!r}")
-    if style.polite >= _OFTEN:
-        told.append("politely")
-    if style.emoji >= _OFTEN:
-        told.append("with emoji")
-    if style.questions >= _MOSTLY:
-        told.append("mostly to ask")
-    if style.local == style.messages and (hours := busiest(style.hours)) is not None:
-        told.append(f"mostly between {hours[0]} and {hours[1]} o'clock")
-    return ", ".join(told)
-
-
-def busiest(hours: Sequence[int]) -> tuple[int, int] | None:
-    """The shortest span of hours with most of the messages, at most eight; None without one.
-
-    Args:
-        hours: 24 numbers of messages.
-
-    Returns:
-        The hour at which it begins, 0..23, and the one at which it ends, 1..24 or of the next day.
-    """
-    total = sum(hours)
-    for length in range(1, 9):
-        counts = [
-            (sum(hours[(start + step) % 24] for step in range(length)), -start)
-            for start in range(24)
-        ]
-        most, first = max(counts)
-        if total and most >= _MOSTLY * total:
-            end = (-first + length) % 24
-            return -first, end or 24
-    return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone, tzinfo
 from statistics import median
 from typing import Any, NamedTuple
 
+from bruno_memory_vec.knowledge.users.language_names import NAMES
 from bruno_memory_vec.knowledge.users.languages import Detector
 
 # Words by which a message is polite, in the languages that most people write.
@@ -40,6 +41,9 @@ _EMOJI = re.compile(
     "\u274e\u2753-\u2757\u2763\u2764\u2b50\u2b55\u203c\u2049]"
 )
 _CURLY = str.maketrans({"’": "'", "ʼ": "'"})
+# From this share on it is the user's habit.
+_MOSTLY, _OFTEN = 0.6, 0.3
+_SHORT, _LONG = 12, 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -96,6 +100,9 @@ class Style:
     def language(self) -> str | None:
         """The language of most messages whose language is known; None where of none it is."""
         return max(self.languages, key=self.languages.__getitem__) if self.languages else None
+
+    def __str__(self) -> str:
+        return f"writes {_habits(self)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -170,3 +177,51 @@ def _local(said: Said, zone: tzinfo | None) -> tuple[datetime, bool]:
     if zone is not None:
         return at.astimezone(zone), True
     return at, False
+
+
+def _habits(style: Style) -> str:
+    """How somebody writes, in our own words."""
+    length = "short" if style.words <= _SHORT else "long" if style.words >= _LONG else "medium"
+    told = [f"{length} messages (half of {style.messages} have at most {style.words:g} words)"]
+    language, known = style.language, sum(style.languages.values())
+    if language is not None and language in NAMES and style.languages[language] >= _MOSTLY * known:
+        told.append(f"mostly in {NAMES[language]}")
+    if style.polite >= _OFTEN:
+        told.append("politely")
+    if style.emoji >= _OFTEN:
+        told.append("with emoji")
+    if style.questions >= _MOSTLY:
+        told.append("mostly to ask")
+    if style.local == style.messages and (hours := busiest(style.hours)) is not None:
+        begin, end = map(_clock, hours)
+        around = (hours[1] - hours[0]) % 24 == 1
+        told.append(f"mostly around {begin}" if around else f"mostly between {begin} and {end}")
+    return ", ".join(told)
+
+
+def _clock(hour: int) -> str:
+    """An hour of the day, 0..24 or more: "1 am", "noon"."""
+    named = {0: "midnight", 12: "noon"}.get(hour % 24)
+    return named or f"{hour % 12} {'am' if hour % 24 < 12 else 'pm'}"
+
+
+def busiest(hours: Sequence[int]) -> tuple[int, int] | None:
+    """The shortest span of hours with most of the messages, at most eight; None without one.
+
+    Args:
+        hours: 24 numbers of messages.
+
+    Returns:
+        The hour at which it begins, 0..23, and the one at which it ends, 1..24 or of the next day.
+    """
+    total = sum(hours)
+    for length in range(1, 9):
+        counts = [
+            (sum(hours[(start + step) % 24] for step in range(length)), -start)
+            for start in range(24)
+        ]
+        most, first = max(counts)
+        if total and most >= _MOSTLY * total:
+            end = (-first + length) % 24
+            return -first, end or 24
+    return None
