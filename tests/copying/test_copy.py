@@ -334,3 +334,26 @@ async def test_what_the_source_has_lost_is_told(tmp_path: Path) -> None:
         async with open_memory(tmp_path / "b", embedder="hash") as b:
             # The copy misses nothing of its own.
             assert not (await (await store_of(b)).sessions.ledger.read()).lost
+
+
+async def test_a_mirror_keeps_no_title_of_what_is_deleted_at_the_source(tmp_path: Path) -> None:
+    async with (
+        open_memory(tmp_path / "a", embedder="hash") as source,
+        open_memory(tmp_path / "b", embedder="hash") as mirror,
+    ):
+        for user in ("ana", "ben"):
+            await source.store_message(message("a plan"), f"{user}s", user_id=user)
+            await source.conversations.rename(f"{user}s", "My secret plan")
+        await source.store_message(message("other"), "other", user_id="ana")
+        await source.conversations.rename("other", "Other")
+        await source.copy_to(mirror)
+        for user in ("ana", "ben"):
+            await source.conversations.delete(f"{user}s")
+        await source.copy_to(mirror, others="keep")
+        assert [one.title for one in await mirror.conversations.list("ben")] == ["My secret plan"]
+        await source.copy_to(mirror, user_id="ana", others="remove")
+        assert [one.title for one in await mirror.conversations.list("ana")] == ["Other"]
+        assert len(await (await store_of(mirror)).sessions.notes("ben")) == 1
+        assert (await source.copy_to(mirror, others="remove")).ok
+        assert await (await store_of(mirror)).sessions.notes("ben") == []
+        assert await mirror.conversations.list("ben") == []

@@ -167,6 +167,29 @@ async def carry(source: SessionStore, target: SessionStore, people: People) -> N
             await target.touch(times)
 
 
+async def drop_others(
+    source: SessionStore, target: SessionStore, people: People, user_id: str | None
+) -> None:
+    """Drop the notes of conversations in the target that the source has not, with their titles.
+
+    Args:
+        source: what is copied.
+        target: its copy.
+        people: whose are carried.
+        user_id: only this user's; None for everybody's.
+
+    Raises:
+        EngineError: one of the two stores failed.
+    """
+    there = await people_of(target, {}, (), user_id)
+    for name in dict.fromkeys([*people.users, *there.users]):
+        theirs = await target.notes(name)
+        kept = {note.conversation_id for note in await source.notes(name)} if theirs else set()
+        for note in theirs:
+            if note.conversation_id not in kept:
+                await target.drop_note(name, note.conversation_id)
+
+
 async def differing(source: SessionStore, target: SessionStore, people: People) -> list[str]:
     """What of these is not in the target as it is in the source, each in words."""
     wrong = []

@@ -43,6 +43,7 @@ from bruno_memory_vec.upkeep.copying.people import (
     begin,
     carry,
     differing,
+    drop_others,
     people_of,
     refuse_foreign,
 )
@@ -91,7 +92,8 @@ async def copy_store(
         embedder: makes the vectors anew, where the target is not to have the source's.
         user_id: copy only this user.
         others: of rows of the target that the source does not have: "refuse" the copy, "keep" or
-            "remove" them. With ``user_id`` only that user's count.
+            "remove" them, and what is noted of conversations that the source does not have. With
+            ``user_id`` only that user's count.
         dry_run: say what would be copied; write nothing, and make no store.
         skip_bad: of a bruno-memory file, leave out what cannot be stored.
         source_sessions: where the source keeps its sessions; default: where such a store does.
@@ -298,6 +300,8 @@ class _Copy:
         self._tell("copying sessions", 0, 1)
         await begin(target, people.conversations)
         await carry(source.sessions, target.sessions, people)
+        if self._others == "remove":
+            await drop_others(source.sessions, target.sessions, people, self._user_id)
         self._tell("copying sessions", 1, 1)
         return self._finished(
             replace(
