@@ -1058,7 +1058,7 @@ class VectorMemory(MemoryInterface):
         await marks.pin(self._handle, ids, user_id, pinned=False)
 
     async def list_pinned(self, user_id: str | None = None) -> list[Message | MemoryEntry]:
-        """A user's pinned messages and memories, by the time at which they were said or stored."""
+        """A user's pinned messages and memories, each once, by the time when said or stored."""
         return await marks.pinned_rows(self._handle, user_id)
 
     async def set_importance(
@@ -1383,7 +1383,10 @@ class VectorMemory(MemoryInterface):
         await self.users.save(user)
 
     async def get_statistics(self, user_id: str) -> dict[str, Any]:
-        """How much a user has: total_messages, conversations, memories, and since when."""
+        """How much a user has: total_messages, conversations, memories, and since when.
+
+        A message counts in each conversation that it is in, so in each branch, too.
+        """
         user = self._caller.acting_for_named(user_id)
         return await (await self._conversations()).statistics(user)
 

@@ -19,6 +19,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
+from bruno_memory_vec.recall.copies import MORE, once
 from bruno_memory_vec.rows.models import (
     Row,
     from_table,
@@ -319,20 +320,40 @@ def _counted(table: pa.Table, column: str) -> Iterable[tuple[str, int]]:
 
 
 async def newest_messages(rows: RowIndex, scope: Scope, limit: int) -> list[Message]:
-    """The newest messages of a scope, oldest first: by turn in one conversation, else by time."""
+    """The newest messages of a scope, oldest first: by turn in one conversation, else by time.
+
+    A message that is in several conversations is given once.
+    """
     order = "created_at" if scope.conversation_id is None else "turn"
-    found = await rows.read(scope, _SAID, COLUMNS, order_by=order, limit=limit)
+    found = await _newest(rows, scope, _SAID, order, limit)
     place = [(order, "ascending"), ("seq", "ascending")]
     return await read_all(found.sort_by(place), to_message)
 
 
 async def newest_memories(rows: RowIndex, scope: Scope, limit: int) -> list[MemoryEntry]:
-    """The newest memories and messages of a scope, newest first; none that has expired."""
+    """The newest memories and messages of a scope, newest first; none that has expired.
+
+    A message that is in several conversations is given once.
+    """
     now = datetime.now(timezone.utc)
     where = RowFilter(alive_at=now, unarchived_at=now)
-    found = await rows.read(scope, where, COLUMNS, order_by="created_at", limit=limit)
+    found = await _newest(rows, scope, where, "created_at", limit)
     place = [("created_at", "descending"), ("seq", "descending")]
     return await read_all(found.sort_by(place), to_entry)
+
+
+async def _newest(
+    rows: RowIndex, scope: Scope, where: RowFilter, order: str, limit: int
+) -> pa.Table:
+    """The newest rows, each once; more are read where copies would leave too few."""
+    asked = limit
+    while True:
+        found = await rows.read(scope, where, COLUMNS, order_by=order, limit=asked)
+        kept = once(found)
+        if kept.num_rows >= limit or found.num_rows < asked:
+            place = [(order, "descending"), ("seq", "descending")]
+            return kept.sort_by(place).slice(0, limit)
+        asked *= MORE
 
 
 async def newest_row(rows: RowIndex, scope: Scope, where: RowFilter) -> Row | None:

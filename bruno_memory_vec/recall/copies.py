@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import MEMORY
@@ -36,6 +37,18 @@ def numbered(rows: pa.Table) -> NDArray[np.int64] | None:
     )
     numbers = ids.indices.to_numpy().astype(np.int64) * (2 * len(users.dictionary)) + owner
     return None if len(np.unique(numbers)) == len(numbers) else numbers
+
+
+def once(rows: pa.Table) -> pa.Table:
+    """Rows (``seq`` and :data:`COLUMNS` among their columns) without older copies, in their order.
+
+    Of copies the one that was stored last is the newest.
+    """
+    number = numbered(rows)
+    if number is None:
+        return rows
+    older = older_copies(rows.column("seq").to_numpy(), number)
+    return rows.filter(pc.invert(pc.is_in(rows.column("seq"), pa.array(older, pa.int64()))))
 
 
 def older_copies(

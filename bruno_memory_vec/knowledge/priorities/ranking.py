@@ -24,6 +24,7 @@ from bruno_memory_vec.knowledge.priorities.score import (
     priorities_of,
 )
 from bruno_memory_vec.prompts.hidden_characters import marked
+from bruno_memory_vec.recall.copies import COLUMNS, once
 from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import Row, from_table, utc
@@ -33,6 +34,7 @@ from bruno_memory_vec.store.store import Store
 Action = Literal["archive", "delete"]
 
 _READ = ("id", "kind", "user_id", "conversation_id", "turn", "role", "origin", *SCORED)
+_KEYED = ("seq", *COLUMNS)
 _ROWS_AT_ONCE = 4_096
 _SHOWN_ROWS, _SHOWN_CHARACTERS = 10, 70
 
@@ -191,12 +193,17 @@ async def list_priorities(
     *,
     lowest_first: bool,
 ) -> list[RowPriority]:
-    """The rows of highest or of least priority; of equal ones the newest first."""
+    """The rows of highest or of least priority; of equal ones the newest first.
+
+    A message that is in several conversations is shown once.
+    """
     _of_class("weights", weights, PriorityWeights)
     scope = await handle.caller.search_scope(handle.owners, user_id)
     where = row_filter(alive_at=now, unarchived_at=now, kinds=kinds)
     best: list[RowPriority] = []
-    async for rows, found in _scored(await handle.store(), scope, where, weights, now):
+    store = await handle.store()
+    shown = once(await store.rows.read(scope, where, _KEYED)).column("seq").to_pylist()
+    async for rows, found in _scored(store, scope, where, shown, weights, now):
         order = np.argsort(found.score if lowest_first else -found.score, kind="stable")[:limit]
         best += _listed(rows, found, order.tolist())
         best = sorted(best, key=lambda row: _order(row, lowest_first=lowest_first))[:limit]
@@ -223,6 +230,7 @@ async def prune(
 ) -> PruneReport:
     """Archive or delete what a policy prunes; with ``dry_run`` only say what that is.
 
+    A message that is in several conversations counts once, and is pruned in all of them.
     A row that somebody pins, changes or deletes while this runs is left as it is.
     """
     _of_class("policy", policy, PrunePolicy)
@@ -234,7 +242,9 @@ async def prune(
         alive_at=None, unarchived_at=now, kinds=policy.kinds, memory_types=policy.memory_types
     )
     examined, by_user = 0, dict[str, list[RowPriority]]()
-    async for rows, found in _scored(store, scope, where, policy.weights, now):
+    every = await store.rows.read(scope, where, _KEYED)
+    shown = once(every).column("seq").to_pylist()
+    async for rows, found in _scored(store, scope, where, shown, policy.weights, now):
         places = _prunable(rows)
         examined += len(places)
         for row in _listed(rows, found, places):
@@ -243,19 +253,30 @@ async def prune(
     pruned.sort(key=lambda row: (row.score, row.seq))
     changed = 0
     if writer is not None and pruned:
-        seqs = [row.seq for row in pruned]
+        seqs = _with_copies(every, pruned)
         if policy.action == "delete":
-            changed = len(seqs) - await writer.delete(scope, RowFilter(), seqs=seqs)
+            there = await store.rows.read(scope, RowFilter(), _KEYED, seqs=seqs)
+            await writer.delete(scope, RowFilter(), seqs=seqs)
+            changed = len(pruned) - once(there).num_rows
         else:
             at = micros(now.astimezone(timezone.utc))
             archived = await writer.rewrite(
                 scope, RowFilter(), lambda row: {"archived_at": at}, seqs=seqs
             )
-            changed = len(seqs) - len(archived)
+            changed = len(pruned) - len(
+                {(row["user_id"], row["kind"], row["id"]) for row in archived}
+            )
     uncounted = []
     if policy.weights.emotion is None and "emotion" not in policy.weights.effective:
         uncounted.append(f"emotion (pip install 'bruno-memory-vec[{EXTRA}]')")
     return PruneReport(dry_run, policy.action, examined, tuple(pruned), changed, tuple(uncounted))
+
+
+def _with_copies(every: pa.Table, pruned: Sequence[RowPriority]) -> list[int]:
+    """The ``seq`` of these rows and of their copies, among rows with the columns ``_KEYED``."""
+    keys = {(row.user_id, row.kind, row.id) for row in pruned}
+    columns = (every.column(name).to_pylist() for name in _KEYED)
+    return [seq for seq, *key in zip(*columns, strict=True) if tuple(key) in keys]
 
 
 def _prunable(rows: pa.Table) -> list[int]:
@@ -285,12 +306,16 @@ def _pruned(rows: list[RowPriority], policy: PrunePolicy, now: datetime) -> Iter
 
 
 async def _scored(
-    store: Store, scope: Scope, where: RowFilter, weights: PriorityWeights, now: datetime
+    store: Store,
+    scope: Scope,
+    where: RowFilter,
+    seqs: Sequence[int],
+    weights: PriorityWeights,
+    now: datetime,
 ) -> AsyncIterator[tuple[pa.Table, Priorities]]:
-    """Rows in parts, each with its priorities."""
+    """Rows with these ``seq`` in parts, each with its priorities."""
     uses = {} if store.writer is None else store.writer.pending_uses
     columns = tuple(dict.fromkeys(_READ))
-    seqs = (await store.rows.read(scope, where, ("seq",))).column("seq").to_pylist()
     for start in range(0, len(seqs), _ROWS_AT_ONCE):
         part = seqs[start : start + _ROWS_AT_ONCE]
         rows = await store.rows.read(scope, where, columns, seqs=part)

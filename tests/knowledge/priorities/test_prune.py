@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,29 @@ def test_the_report_says_what_did_not_count() -> None:
         "0 of 3 rows archived",
         "not counted: emotion (pip install x)",
     ]
+
+
+async def test_a_message_in_several_conversations_is_one_row(memory: VectorMemory) -> None:
+    words = ["one", "two", "three"]
+    said_then = [said(word, timestamp=OLD + timedelta(days=n)) for n, word in enumerate(words)]
+    await memory.store_messages(said_then, "talk", user_id="ana")
+    await memory.pin(said_then[0].id)
+    for _ in range(2):
+        await memory.conversations.fork("talk")
+    assert [one.content for one in await memory.list_pinned("ana")] == ["one"]
+    found = await memory.priorities("ana", weights=CALM, now=NOW)
+    assert sorted(row.content for row in found) == sorted(words)
+    assert [one.content for one in await memory.retrieve_context("ana", "", 2)] == words[1:]
+    assert [one.content for one in await memory.search_memories("ana", "", 2)] == ["three", "two"]
+    # Of the three, one may go: the older one that is not pinned, wherever it is.
+    for action in ("archive", "delete"):
+        chosen = policy(below=0, most=2 if action == "archive" else 1, kinds="message")
+        report = await memory.prune(
+            "ana", policy=replace(chosen, action=action), dry_run=False, now=NOW
+        )
+        assert (len(report.pruned), report.changed_meanwhile) == (1, 0)
+        assert report.examined == (3 if action == "archive" else 2)
+        hits = await memory.recall("one two three", user_id="ana", k=20)
+        words.remove(report.pruned[0].content)
+        assert sorted(hit.content for hit in hits) == sorted(words)
+    assert words == ["one"]
