@@ -11,6 +11,7 @@ sentence is to what its block is about, and how near to what has been chosen.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import date
 from heapq import heapify, heappop, heappush
@@ -34,6 +35,7 @@ _LENGTH = 0.7
 _QUESTION = ("?", "？", "؟")
 # Words of a date, a name and their signs, which a line begins with.
 _LEAST_TOKENS = 4
+_YEAR = re.compile(r"^date \d{4}-(?=\d\d-)")
 
 
 def chosen_sentences(
@@ -95,6 +97,34 @@ def chosen_sentences(
         covered.update(features[place])
         repeats = np.maximum(repeats, _likeness(sentences, vectors, place))
     return [sentences[place] for place in sorted(taken)]
+
+
+class Worth:
+    """What sources have that can be asked for, to tell how much of it a text keeps.
+
+    Args:
+        sentences: those of the sources.
+        rarity: how rare terms are.
+    """
+
+    def __init__(self, sentences: Sequence[Said], rarity: Rarity) -> None:
+        self._rarity = rarity
+        self._weights: dict[str, float] = {}
+        for one in sentences:
+            self._weights.update(self._features(one.text))
+        self._total = sum(self._weights.values())
+
+    def kept(self, text: str) -> float:
+        """The share of the weight of terms, names, numbers and dates that a text has, 0..1."""
+        if self._total <= 0:
+            return 1.0
+        found = self._weights.keys() & self._features(text).keys()
+        return sum(self._weights[name] for name in found) / self._total
+
+    def _features(self, text: str) -> dict[str, float]:
+        # A summary need not repeat the year of a date.
+        found = _features(text, self._rarity).items()
+        return {_YEAR.sub("date ", name): weight for name, weight in found}
 
 
 def _text(said: Sequence[Said], places: Sequence[int], day: date | None) -> str:

@@ -1,8 +1,10 @@
 """Whether a model's summary may stand for its source, as far as that can be checked.
 
 What is checked is what can be told without another model: that it is a summary and no refusal, in
-the language of its source, about the same things, shorter, and that the numbers, names and dates
-in it stand in the source. A wrong verb passes. So turns are archived and never lost.
+the language of its source and in sentences, about the same things, shorter, and that the numbers,
+names and dates in it stand in the source. Whether it leaves out too much is checked where the
+chosen sentences are known (``summarising``). A wrong verb passes. So turns are archived and never
+lost.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ _OF_A_SCRIPT = 0.05
 _DAYS_NAMED = 40
 # So often one line may be repeated.
 _REPEATED = 3
+# One word may be this share of three words or more.
+_ONE_WORD = 0.5
+_JSON = re.compile(r"\s*(?:```\w*\s*)?[\[{]\s*[\[{\"'\]}\d]")
 _LIST_MARK = re.compile(r"^\s*(?:\d+[.)]|[-*•])\s+", re.MULTILINE)
 _SAID_HOW_MANY = re.compile(
     r"\b(?:thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty"
@@ -57,10 +62,14 @@ def fault_of(summary: str, source: Source, terms: Terms, count: Counter) -> str 
         return "it says nothing"
     if looks_refused(summary):
         return "the model refused"
+    if _JSON.match(summary):
+        return "it is JSON and no sentences"
     if count(summary) >= source.tokens:
         return "it is not shorter than its source"
     lines = Counts(line.strip() for line in summary.splitlines() if line.strip())
-    if max(lines.values()) > _REPEATED:
+    words = Counts(re.findall(r"[^\W_]+", summary.casefold()))
+    one_word = words.total() > 2 and max(words.values()) > _ONE_WORD * words.total()
+    if one_word or max(lines.values()) > _REPEATED:
         return "it repeats itself"
     foreign = scripts(summary) - scripts(source.text, least=0.0)
     if foreign:

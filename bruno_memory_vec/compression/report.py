@@ -203,7 +203,10 @@ class CompressionReport:
             kept = ", ".join(f"{name} {share:.2f}" for name, share in self.kept.to_dict().items())
             lines.append(f"kept of them: {kept}")
         whys = Counter(one.why for one in self.summaries if one.why is not None)
-        lines += [f"not by the model: {times} times, {why}" for why, times in whys.most_common(5)]
+        lines += [
+            f"not by the model: {_many(times, 'summary', 'summaries')}, as {why}"
+            for why, times in whys.most_common(5)
+        ]
         if self.too_short:
             lines.append(f"too short to be told in fewer tokens: {_many(self.too_short, 'turn')}")
         lines += [

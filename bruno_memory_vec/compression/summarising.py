@@ -10,7 +10,7 @@ from datetime import date
 from bruno_core.interfaces.llm import LLMInterface
 
 from bruno_memory_vec.compression.asking import prompt_of
-from bruno_memory_vec.compression.extractive import chosen_sentences
+from bruno_memory_vec.compression.extractive import Worth, chosen_sentences
 from bruno_memory_vec.compression.faithful import Source, fault_of
 from bruno_memory_vec.compression.rarity import Rarity
 from bruno_memory_vec.compression.report import How
@@ -28,6 +28,12 @@ _FAILURES = 3
 _LEAST = 40
 # A model's summary of more than so many times its budget is refused.
 _OVER = 2.0
+# A model's summary of less than this share of what it was to have is refused.
+_UNDER = 0.25
+# So much of what sentences chosen for the same tokens keep of the source, a model's summary keeps
+# at least: by itself, and together with the sentences that are added to it. A good one keeps more
+# than they do, a terse one two thirds; a word or a generality, a quarter at most.
+_LEAST_KEPT, _LEAST_KEPT_IN_ALL = 1 / 2, 2 / 3
 # The share of the budget that is kept for sentences which a model's summary leaves out.
 _FOR_QUOTES = 1 / 3
 
@@ -107,11 +113,7 @@ class Summariser:
             if self._policy.method == "llm":
                 return Made("", 0, "llm", why)
 
-        def work() -> str:
-            day = asked.days[-1] if asked.days else None
-            return shown(chosen_sentences(asked.said, budget, self._count, rarity, day=day), day)
-
-        text = await asyncio.to_thread(work)
+        text = await asyncio.to_thread(self._chosen, asked, budget, rarity)
         return Made(text, self._count(text), "extractive", why)
 
     async def _by_model(
@@ -120,8 +122,7 @@ class Summariser:
         """The model's summary, or why there is none."""
         if self._failed >= _FAILURES:
             return None, f"the model has failed {_FAILURES} times in a row"
-        own = int(budget * (1 - _FOR_QUOTES)) if self._policy.quotes else budget
-        prompt = prompt_of(asked.level, asked.lines, own)
+        prompt = prompt_of(asked.level, asked.lines, self._own(asked, budget))
         try:
             answer = await ask(
                 llm, prompt, timeout=self._policy.timeout, max_tokens=max(2 * budget, 2 * _LEAST)
@@ -144,7 +145,48 @@ class Summariser:
             fault = "it is far longer than it was to be"
         if fault is not None:
             return None, fault
-        return self._with_quotes(text, asked, budget, rarity), None
+        whole = self._with_quotes(text, asked, budget, rarity)
+        fault = self._left_out(text, whole, asked, budget, rarity)
+        return (whole, None) if fault is None else (None, fault)
+
+    def _left_out(
+        self, text: str, whole: str, asked: Asked, budget: int, rarity: Rarity
+    ) -> str | None:
+        """Why a model's summary leaves out too much; None where it does not.
+
+        Args:
+            text: the summary.
+            whole: the same with the sentences that are added to it.
+            asked: what it is made of.
+            budget: the most tokens of ``whole``.
+            rarity: how rare terms are.
+        """
+        own = self._own(asked, budget)
+        if self._count(text) < _UNDER * own:
+            return "it is far shorter than it was to be"
+        worth = Worth(asked.said, rarity)
+        for given, room, least in (
+            (text, own, _LEAST_KEPT),
+            (whole, budget, _LEAST_KEPT_IN_ALL),
+        ):
+            kept = worth.kept(given)
+            known = worth.kept(self._chosen(asked, room, rarity))
+            if kept < least * known:
+                return (
+                    f"it leaves out too much: it keeps {kept:.2f} of what can be asked for, "
+                    f"chosen sentences keep {known:.2f}"
+                )
+        return None
+
+    def _own(self, asked: Asked, budget: int) -> int:
+        """The tokens of a summary that are the model's, and not of sentences added to it."""
+        quoted = self._policy.quotes and asked.level == "block"
+        return int(budget * (1 - _FOR_QUOTES)) if quoted else budget
+
+    def _chosen(self, asked: Asked, budget: int, rarity: Rarity) -> str:
+        """The summary without a model."""
+        day = asked.days[-1] if asked.days else None
+        return shown(chosen_sentences(asked.said, budget, self._count, rarity, day=day), day)
 
     def _with_quotes(self, text: str, asked: Asked, budget: int, rarity: Rarity) -> str:
         """A model's summary, and behind it the most telling sentences that it leaves out."""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 from bruno_llm.base.cost_tracker import CostTracker
 
 from bruno_memory_vec import CompressionReport, open_memory
+from tests.compression.good_summaries import GOOD
 from tests.compression.support import turns
 from tests.scripted_llm import REFUSAL, Hang, ScriptedLLM
 
+_TOLD = re.compile(r"(\w+ \w+) brought the (\w+) to (\w+) on (\d+ June) 2024\. It cost (\d+) euros")
 POLICY = {"keep_newest": 0, "sessions": False, "timeout": 0.05, "block_turns": 20}
 
 
 def honest(messages: list[Message]) -> str:
-    """A summary in the words of its source."""
-    lines = messages[-1].content.splitlines()
-    return "They spoke of this: " + " ".join(line.split(": ", 1)[1] for line in lines[:3])
+    """What was brought, by whom, where to, when and for how much; of the first eighteen turns."""
+    lines = messages[-1].content.splitlines()[:18]
+    told = (_TOLD.search(line) for line in lines)
+    return "They spoke of this: " + " ".join(
+        f"{one[1]}, {one[2]} to {one[3]}, {one[4]}, for {one[5]} euros." for one in told if one
+    )
 
 
 async def compressed(
@@ -62,6 +69,17 @@ async def test_an_honest_summary_is_stored_with_what_it_left_out() -> None:
         ("Они говорили о котле и велосипеде, и всё было хорошо.", "CYRILLIC"),
         ("\n".join(["We spoke about the boiler."] * 5), "repeats"),
         ("...", "says nothing"),
+        ("5.", "few words"),
+        ("June.", "far shorter"),
+        ("They brought a kayak", "far shorter"),
+        ("boiler boiler boiler boiler", "repeats"),
+        ('{"facts": 5}', "JSON"),
+        ('```json\n["a boiler for Porto"]\n```', "JSON"),
+        (
+            "The user told the assistant about several things that were brought to places in June, "
+            "and was happy about them, and the assistant said that it was good to hear. " * 3,
+            "leaves out too much",
+        ),
     ],
 )
 async def test_what_does_not_stand_the_checks_is_replaced(answer: object, why: str) -> None:
@@ -72,6 +90,19 @@ async def test_what_does_not_stand_the_checks_is_replaced(answer: object, why: s
     assert stored[0].metadata.custom_fields["method"] == "extractive"
     assert "(user)" in stored[0].content
     assert report.turns == 20
+
+
+@pytest.mark.parametrize("language", ["a move", "an import", "成都"])
+@pytest.mark.parametrize("quotes", [0, 3])
+async def test_a_good_summary_in_other_words_stands_the_checks(language: str, quotes: int) -> None:
+    said, summary = GOOD[language]
+    messages = [
+        Message(role=MessageRole.ASSISTANT if number % 2 else MessageRole.USER, content=line)
+        for number, line in enumerate(said.strip().splitlines())
+    ]
+    report, stored = await compressed(ScriptedLLM(summary), messages, quotes=quotes)
+    assert [(one.method, one.why) for one in report.summaries] == [("llm", None)]
+    assert stored[0].content.startswith(summary)
 
 
 async def test_the_day_that_yesterday_was_may_be_named() -> None:
