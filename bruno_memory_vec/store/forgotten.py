@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures.thread
 import contextlib
 import gc
 import os
@@ -201,7 +202,7 @@ async def _until(event: asyncio.Event) -> AsyncGenerator[None, None]:
 
 
 def _at_exit() -> None:
-    """Let closings that run come to their end, which is soon: they can start no thread any more."""
+    """Let closings that run come to their end, which is soon."""
     until = time.monotonic() + _LONGEST_END
     while _open and time.monotonic() < until:
         time.sleep(_BETWEEN_LOOKS)
@@ -213,6 +214,9 @@ def _after_fork_in_child() -> None:
     _open.clear()
 
 
-atexit.register(_at_exit)
+# Before the executors end, without whose threads a closing fails: what is registered last is called
+# first, and they were when their module was imported. `atexit` calls come after all of these.
+assert concurrent.futures.thread.ThreadPoolExecutor is not None
+getattr(threading, "_register_atexit", atexit.register)(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -100,6 +100,41 @@ async def test_every_argument_of_every_method() -> None:
         assert len(await memory.recall("zebra", user_id="ana")) >= 1
 
 
+MANAGERS = (
+    "conversations",
+    "facts",
+    "users",
+    "conversational",
+    "semantic",
+    "episodic",
+    "procedural",
+)
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+async def test_every_argument_of_every_method_of_a_manager(manager: str) -> None:
+    foreign = []
+    async with open_memory("memory://", embedder="hash") as memory:
+        await memory.store_message(RIGHT["message"], "talk", user_id="ana")
+        managed = getattr(memory, manager)
+        for name, method in inspect.getmembers(managed, callable):
+            if name.startswith("_"):
+                continue
+            arguments = inspect.signature(method).parameters
+            needed = {
+                other: RIGHT.get(other, "talk")
+                for other, found in arguments.items()
+                if found.default is inspect.Parameter.empty
+            }
+            for argument in arguments:
+                for odd in ODD:
+                    error = await raised_by(method, **{**needed, argument: odd})
+                    if error is not None:
+                        kind = type(odd).__name__
+                        foreign.append(f"{name}({argument}={kind}) raised {error!r}"[:200])
+    assert not foreign, "\n".join(foreign)
+
+
 @pytest.mark.parametrize("setting", inspect.signature(open_memory).parameters)
 async def test_every_argument_of_opening(setting: str) -> None:
     for odd in ODD:
