@@ -1377,9 +1377,6 @@ class VectorMemory(MemoryInterface):
 
         What was learned, and stands in ``user`` as it was given out, is not taken for set.
         """
-        if not isinstance(user, UserContext):
-            raise InvalidInputError("user", "expected a UserContext", fix="Make a UserContext.")
-        self._caller.acting_for_named(user.user_id)
         await self.users.save(user)
 
     async def get_statistics(self, user_id: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ async def page_of_turns(
     if newest_first:
         said.reverse()
     if after is not None:
-        if not after.isdecimal():
+        if not isinstance(after, str) or not after.isdecimal():
             raise not_a_cursor()
         at = int(after)
         said = [row for row in said if (row["turn"] < at if newest_first else row["turn"] > at)]

@@ -277,7 +277,7 @@ class FactManager:
             method = setting if setting != "off" else "patterns"
             if setting == "off" and self._handle.llm is not None:
                 method = "llm"
-        if method not in ("patterns", "llm"):
+        if not isinstance(method, str) or method not in ("patterns", "llm"):
             raise InvalidInputError(
                 "method", f"{checks.shown(method)} is none", fix="Give 'patterns' or 'llm'."
             )
@@ -285,7 +285,7 @@ class FactManager:
             raise InvalidInputError(
                 "method", "is 'llm', and the memory has no model", fix="Open it with llm=..., too."
             )
-        named: Literal["patterns", "llm"] = method
+        named: Literal["patterns", "llm"] = "llm" if method == "llm" else "patterns"
         return named
 
 

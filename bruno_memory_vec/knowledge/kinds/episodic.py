@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
@@ -21,6 +21,7 @@ PLACE, PARTICIPANTS, ENDED = "place", "participants", "ended_at"
 # A tag, as a filter finds rows by one of several tags, and not by one of a list in the metadata.
 _PARTICIPANT: Final = "participant:"
 _MICROSECOND: Final = timedelta(microseconds=1)
+_LAST: Final = datetime.max.replace(tzinfo=timezone.utc) - _MICROSECOND
 
 
 class EpisodicMemory(TypedView):
@@ -240,7 +241,7 @@ class EpisodicMemory(TypedView):
         """The events after a time or an event, the nearest first. As :meth:`around`."""
         return await self._events(
             user_id,
-            since=await self._moment(event, user_id) + _MICROSECOND,
+            since=min(await self._moment(event, user_id), _LAST) + _MICROSECOND,
             order="oldest",
             tags=_wanted(participants),
             metadata=_at(place),
@@ -268,8 +269,7 @@ class EpisodicMemory(TypedView):
 
 def _names(names: str | Sequence[str]) -> Sequence[str]:
     """Names of participants, one or many."""
-    several = [names] if isinstance(names, str) else list(names)
-    return [checks.label("participants", one) for one in several]
+    return [checks.label("participants", one) for one in checks.strings("participants", names)]
 
 
 def _tag(name: str) -> str:

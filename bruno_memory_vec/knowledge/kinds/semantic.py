@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY
 from bruno_memory_vec.knowledge.kinds.view import Given, TypedView, columns_of, touched
@@ -93,7 +94,14 @@ class SemanticMemory(TypedView):
 
         Returns:
             The memory as it is stored, and whether there was one that said the same.
+
+        Raises:
+            InvalidInputError: it is no ``MemoryEntry``.
+            ForeignUserError: the view is another user's.
         """
+        if not isinstance(entry, MemoryEntry):
+            raise InvalidInputError("entry", "expected a MemoryEntry", fix="Make a MemoryEntry.")
+        self._handle.caller.acting_for_named(entry.user_id)
         await self._handle.writer()
         async with self._turns.of(entry.user_id):
             before = await self._same(entry)

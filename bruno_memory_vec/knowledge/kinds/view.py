@@ -244,7 +244,7 @@ class TypedView:
             self._handle.caller.acting_for_named(given.user_id)
             return given.model_copy(deep=True)
         chosen = self.default_type if memory_type is None else memory_type
-        if chosen not in self.types:
+        if not isinstance(chosen, str) or chosen not in self.types:
             raise InvalidInputError(
                 "memory_type",
                 f"{checks.shown(chosen)} is no {self.name} memory",

@@ -211,14 +211,21 @@ class UserManager:
 
         Raises:
             InvalidInputError: something in it cannot be kept, or is too large.
+            ForeignUserError: the view is another user's.
         """
+        if not isinstance(user, UserContext):
+            raise InvalidInputError("user", "expected a UserContext", fix="Make a UserContext.")
+        self._handle.caller.acting_for_named(user.user_id)
         await self._handle.writer()
         await self._check(user)
         await self._change(user.user_id, lambda saved: parted(user, saved), check=False)
 
-    async def context(self, user_id: str) -> UserContext:
-        """What is set and what is learned, as bruno-core's ``UserContext``."""
-        return joined(await self._saved(user_id))
+    async def context(self, user_id: str | None = None) -> UserContext:
+        """What is set and what is learned, as bruno-core's ``UserContext``.
+
+        Raises: as :meth:`profile`.
+        """
+        return joined(await self._saved(self._user(user_id)))
 
     # How it is done
 
