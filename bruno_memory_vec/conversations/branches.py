@@ -21,15 +21,20 @@ import pyarrow.compute as pc
 
 from bruno_memory_vec.conversations.activity import Within, is_archived, last_stored
 from bruno_memory_vec.conversations.listing import opening_words
+from bruno_memory_vec.conversations.titles import LONGEST
 from bruno_memory_vec.conversations.turn_taking import with_results
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.prompts.one_line import one_line
 from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.writing.writer import Writer
+
+# So much of a tree is printed.
+_SHOWN_BRANCHES, _SHOWN_DEPTH = 50, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,26 @@ class Branch:
             branch = waiting.pop()
             yield branch
             waiting += reversed(branch.branches)
+
+    def __str__(self) -> str:
+        """A line for each, further to the right the deeper it is; of a large tree the first 50."""
+        lines: list[str] = []
+        waiting = [(0, self)]
+        while waiting and len(lines) < _SHOWN_BRANCHES:
+            depth, branch = waiting.pop()
+            lines.append("  " * min(depth, _SHOWN_DEPTH) + branch._line())
+            waiting += [(depth + 1, below) for below in reversed(branch.branches)]
+        if waiting:
+            lines.append("…")
+        return "\n".join(lines)
+
+    def _line(self) -> str:
+        facts = [one_line(self.conversation_id)]
+        if self.parent_id is not None:
+            facts.append(f"from turn {self.forked_at}")
+        if self.archived:
+            facts.append("archived")
+        return f"{one_line(self.title, LONGEST) or 'no title'}  ({', '.join(facts)})"
 
 
 async def fork(

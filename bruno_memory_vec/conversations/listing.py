@@ -19,6 +19,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
+from bruno_memory_vec.prompts.one_line import one_line
 from bruno_memory_vec.recall.copies import MORE, once
 from bruno_memory_vec.rows.models import (
     Row,
@@ -89,6 +90,13 @@ class ConversationSummary:
     first: datetime
     last: datetime
 
+    def __str__(self) -> str:
+        number = "1 message" if self.messages == 1 else f"{self.messages} messages"
+        return (
+            f"{self.last:%Y-%m-%d}  {number}  {one_line(self.title)}  "
+            f"({one_line(self.conversation_id)})"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationTurn:
@@ -103,6 +111,9 @@ class ConversationTurn:
     turn: int
     user_id: str
     message: Message
+
+    def __str__(self) -> str:
+        return f"{self.turn}  {self.message.role.value}: {one_line(self.message.content)}"
 
 
 async def list_users(rows: RowIndex) -> list[UserSummary]:

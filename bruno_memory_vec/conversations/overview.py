@@ -18,7 +18,9 @@ from bruno_memory_vec.conversations.activity import (
     last_stored,
 )
 from bruno_memory_vec.conversations.listing import ConversationSummary, Newest, Page
+from bruno_memory_vec.conversations.titles import LONGEST
 from bruno_memory_vec.indexers.query import Scope
+from bruno_memory_vec.prompts.one_line import one_line
 from bruno_memory_vec.recall.hits import Hit
 from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote
@@ -61,6 +63,16 @@ class ConversationInfo:
     ended_at: datetime | None
     archived_at: datetime | None
 
+    def __str__(self) -> str:
+        number = "1 message" if self.messages == 1 else f"{self.messages} messages"
+        line = (
+            f"{self.last_activity:%Y-%m-%d}  {self.status}, {number}  "
+            f"{one_line(self.title, LONGEST) or 'no title'}  ({one_line(self.conversation_id)}"
+        )
+        if self.parent_id is None:
+            return f"{line})"
+        return f"{line}, from turn {self.forked_at} of {one_line(self.parent_id)})"
+
 
 @dataclass(frozen=True, slots=True)
 class FoundConversation:
@@ -78,7 +90,14 @@ class FoundConversation:
     title_matches: float
     hits: tuple[Hit, ...]
 
+    def __str__(self) -> str:
+        hits = self.hits[:_SHOWN_HITS]
+        said = (f"       {hit.speaker}: {one_line(hit.excerpt)}" for hit in hits)
+        return "\n".join([f"{self.score:.3f}  {self.info}", *said])
 
+
+# Of so many hits the text is printed.
+_SHOWN_HITS: Final = 3
 #: The score of a title that has every word of the question, against the best hit's.
 TITLE_WEIGHT: Final = 0.9
 

@@ -14,13 +14,12 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import COLUMNS, KEPT
-from bruno_memory_vec.prompts.hidden_characters import marked
+from bruno_memory_vec.prompts.one_line import one_line as _short
 from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.recall.passages.windows import Passage
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 
-_SHOWN = 160
 # The columns that a hit of a message needs.
 _MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq", *KEPT)
 _UNRANKED: Mapping[str, float] = {}
@@ -39,7 +38,7 @@ class Signals(dict[str, float]):
         return Signals, (dict(self),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """One recalled message or memory, and why it was found.
 
@@ -121,6 +120,11 @@ class Hit:
             "pinned": self.pinned,
             "archived": self.archived,
         }
+
+    def __repr__(self) -> str:
+        """Short, as messages may be long: what all of it is, :meth:`to_dict` tells."""
+        said = _short(self.excerpt)
+        return f"Hit({self.kind} {_short(self.id)}, score={self.score:.3f}, content={said!r})"
 
     def __str__(self) -> str:
         place = "" if self.conversation_id is None else f" {_short(self.conversation_id)}"
@@ -273,8 +277,3 @@ def make_hit(
 def _shows(signal: float) -> bool:
     """Whether a signal is not zero when it is rounded to three decimals, as it is printed."""
     return abs(signal) >= 0.0005
-
-
-def _short(text: str) -> str:
-    line = marked(" ".join(text.split()))
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

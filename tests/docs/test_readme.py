@@ -20,6 +20,8 @@ PAGES = {
 }
 # What an example says that it prints.
 PRINTED = re.compile(r"print\(.*\)  # (.+)")
+# What a loop says that it prints: comments below it, further to the left, one for each line.
+BELOW_A_LOOP = re.compile(r"\n( *)    print\(.*\)\n((?:\1# .*\n)+)")
 # A fragment names what its reader has; here it is given that.
 FRAGMENT_NEEDS = "from types import SimpleNamespace\nllm = SimpleNamespace()\n"
 
@@ -52,6 +54,10 @@ def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path
         for printed in PRINTED.findall(block):
             for line in re.split(r", then: |\.\.\.", printed):
                 assert line.strip() in done.stdout, f"example {number} does not print {line}"
+        for _, below in BELOW_A_LOOP.findall(block):
+            lines = [one.strip()[2:] for one in below.splitlines() if not one.endswith(":")]
+            said = "\n".join(lines) + "\n"
+            assert said in done.stdout, f"example {number} does not print {said}"
 
 
 def test_every_public_method_is_on_a_page() -> None:
