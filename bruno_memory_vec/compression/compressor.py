@@ -428,14 +428,7 @@ class Compressor:
         assert run.policy.period is not None
         try:
             summaries = await stored_summaries(run.store.rows, {user})
-            whole = {one.conversation_id for one in summaries if one.level == "session"}
-            parts = in_order(
-                one
-                for one in summaries
-                if one.level == "session"
-                or (one.level == "block" and one.conversation_id not in whole)
-            )
-            for period in spans(parts, run.policy.period, run.now):
+            for period in spans(in_order(summaries), run.policy.period, run.now):
                 id_ = summary_id(user, "period", period.name)
                 where = (user, None)
                 await self._over(run, "period", id_, where, period.parts, summaries, None, period)

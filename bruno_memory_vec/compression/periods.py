@@ -25,13 +25,35 @@ class Span:
 
 
 def spans(summaries: Sequence[Summary], period: Period, now: datetime) -> list[Span]:
-    """The periods that have ended and have two summaries or more, oldest first; by UTC."""
+    """The periods that have ended and have two summaries or more, oldest first; by UTC.
+
+    A conversation counts with its own summary where all of it is in one period, else with those of
+    its blocks, each in its period.
+
+    Args:
+        summaries: of one user, of all levels, oldest first.
+        period: how long one is.
+        now: what has not ended then is left out.
+    """
+    blocks = [one for one in summaries if one.level == "block"]
+    periods: dict[str | None, set[str]] = {}
+    for one in blocks:
+        periods.setdefault(one.conversation_id, set()).add(_name(_day(one), period))
+    whole = {
+        one.conversation_id
+        for one in summaries
+        if one.level == "session" and len(periods.get(one.conversation_id, ())) < 2
+    }
     found: dict[str, list[Summary]] = {}
     for one in summaries:
-        day = utc(one.created_at).date()
-        if _end(day, period) <= now.date():
-            found.setdefault(_name(day, period), []).append(one)
+        level = "session" if one.conversation_id in whole else "block"
+        if one.level == level and _end(_day(one), period) <= now.date():
+            found.setdefault(_name(_day(one), period), []).append(one)
     return [Span(name, parts) for name, parts in sorted(found.items()) if len(parts) > 1]
+
+
+def _day(one: Summary) -> date:
+    return utc(one.created_at).date()
 
 
 def _name(day: date, period: Period) -> str:

@@ -234,7 +234,9 @@ class CompressionReport:
             how = "; all by the model"
         else:
             how = f"; {by_model} by the model" if by_model else ""
-        return f"{_many(len(self.summaries), 'summary', 'summaries')}, of {of}{how}"
+        # A dry run does not say which summaries of summaries there would be.
+        least = "at least " if self.dry_run else ""
+        return f"{least}{_many(len(self.summaries), 'summary', 'summaries')}, of {of}{how}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"

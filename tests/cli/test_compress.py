@@ -77,6 +77,9 @@ def test_what_is_said_is_readable(
     run: Run, store: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
+    dry = run("compress", "trip", "--keep-newest", "10", "--dry-run", *store).out
+    assert "30 turns of 1 conversation would be compressed" in dry
+    assert "at least 3 summaries, of 3 blocks" in dry
     done = run("compress", "trip", "--keep-newest", "10", *store).out
     assert all(len(line) <= 60 for line in done.splitlines())
     assert "30 turns of 1 conversation compressed" in done

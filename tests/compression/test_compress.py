@@ -239,6 +239,27 @@ async def test_days_of_several_conversations_get_a_summary(memory: VectorMemory)
     assert days == {None, "2024-05-07"}
 
 
+async def test_days_of_one_long_conversation_get_a_summary(memory: VectorMemory) -> None:
+    for day in range(3):
+        said = turns(30 if day < 2 else 12, seed=day, begin=BEGIN + timedelta(days=day))
+        await memory.store_messages(said, "talk", user_id="ana")
+    policy = CompressionPolicy(keep_newest=0, period="day", gap=timedelta(hours=12))
+    report = await memory.compress("ana", policy=policy)
+    stored = {str(one.id): one for one in await memory.list_memories("ana", limit=None)}
+    periods = {
+        stored[one.id].metadata.custom_fields["period"]: stored[one.id]
+        for one in report.summaries
+        if one.level == "period"
+    }
+    # Of the third day there is one summary, which is as good as one of the day.
+    assert sorted(periods) == ["2024-05-06", "2024-05-07"]
+    parts = {str(one) for one in periods["2024-05-06"].metadata.related_memories}
+    assert parts == {
+        one.id for one in report.summaries if one.level == "block" and (one.to_turn or 0) < 30
+    }
+    assert not (await memory.compress("ana", policy=policy)).summaries
+
+
 async def test_nobody_else_is_touched(memory: VectorMemory) -> None:
     await memory.store_messages(turns(60), "ana-1", user_id="ana")
     await memory.store_messages(turns(60), "ben-1", user_id="ben")
