@@ -663,11 +663,12 @@ class VectorMemory(MemoryInterface):
         question = query if isinstance(query, Message) else None
         text = checks.question("query", query if question is None else question.content)
         here, _ = _asked_at(now, None)
+        fix = "Give the user_id of one user, or use for_user()."
+        if user_id is None and self._caller.user_id is None:
+            raise InvalidInputError("user_id", "is missing, and a context is one user's", fix=fix)
         scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
         if scope.user_id is None:
-            raise InvalidInputError(
-                "user_id", "is ALL_USERS, and a context is one user's", fix="Name the user."
-            )
+            raise InvalidInputError("user_id", "is ALL_USERS, not one user", fix=fix)
         request = ContextRequest(
             question=question or Message(role=MessageRole.USER, content=text),
             scope=replace(scope, conversation_id=None),
@@ -680,7 +681,7 @@ class VectorMemory(MemoryInterface):
             until=None if until is None else checks.moment("until", until),
             stored=stored,
             include_archived=checks.flag("include_archived", include_archived),
-            about=partial(self.users.profile_lines, scope.user_id),
+            about=partial(self.users.known_lines, scope.user_id),
         )
         built = await build(await self._lazy.get(), request)
         self._events.context_updated(
@@ -1039,7 +1040,11 @@ class VectorMemory(MemoryInterface):
     async def pin(
         self, ids: str | UUID | Sequence[str | UUID], *, user_id: str | None = None
     ) -> None:
-        """Pin messages or memories: they are in every built context, and never pruned.
+        """Pin messages or memories: they come first in a built context, and are never pruned.
+
+        Pinned rows take up to half of a context's room before anything is recalled, whatever the
+        question, those that were pinned last first; the first one that does not fit is cut, and
+        ``report.left_out`` names the others. Not with the strategy "sliding_window".
 
         Args:
             ids: one id or many; in a view only the user's own.

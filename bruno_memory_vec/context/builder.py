@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from bruno_core.models.message import Message, MessageRole
 
+from bruno_memory_vec.context.fit import by_fit
 from bruno_memory_vec.context.found import Found, of_hit, of_row
+from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.context.packing import Packing
 from bruno_memory_vec.context.reading import UsersRows, about, units
 from bruno_memory_vec.context.report import BuiltContext, ContextItem, ContextReport, LeftOut
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 _TOKENS_A_WORD, _TOKENS_OF_A_LINE = 1.35, 5
 _WORDS_OF_A_PASSAGE = 70
 _MORE_HITS, _FEW_HITS, _MOST_HITS = 1.3, 15, 600
+# What is known of the user may take so many tokens where its share is less, of a small budget a
+# quarter: three or four lines.
+_TOKENS_ABOUT = 80
 # After so many in a row that did not fit, the others are not tried.
 _TRIES = 12
 # Of the best hits of so many tokens of the budget each, the turn before is shown, too.
@@ -83,7 +88,7 @@ class ContextRequest:
     until: datetime | None = None
     stored: bool = False
     include_archived: bool = False
-    about: Callable[[], Awaitable[Sequence[str]]] | None = None
+    about: Callable[[], Awaitable[Sequence[KnownLine]]] | None = None
 
     def alive(self) -> RowFilter:
         """The rows that may be shown."""
@@ -146,10 +151,12 @@ class _Builder:
         known, hits = await asyncio.gather(
             self._about(), self._hits(packing, rows, question, shown)
         )
-        self._some(packing, known, share(strategy.about))
+        if known:
+            least = min(_TOKENS_ABOUT, share(0.25))
+            self._known(packing, question, known, max(share(strategy.about), least))
         if strategy.pinned:
-            # Somebody has said that it matters: one that is longer than the share is shown, too.
-            self._some(packing, await rows.pinned(), share(strategy.pinned), first=share(0.5))
+            # Somebody has said that it matters: one that is longer than its share is cut.
+            self._some(packing, await rows.pinned(), share(strategy.pinned), cut=True)
         if strategy.summaries and request.conversation_id is not None:
             summaries = await rows.summaries(request.conversation_id)
             oldest = _oldest_turn(packing, turns)
@@ -191,19 +198,28 @@ class _Builder:
             most -= taken
             first = False
 
+    def _known(self, packing: Packing, question: Found, known: Sequence[Found], most: int) -> None:
+        """Quote what is known of the user; where not all of it fits, what fits the question."""
+        if sum(self._request.count(f"[m1] {one.line}\n") for one in known) > most:
+            known = by_fit(self._store, question.text, known)
+        self._some(packing, known, most)
+
     @staticmethod
-    def _some(packing: Packing, found: Iterable[Found], most: int, first: int = 0) -> None:
-        """Quote what fits into a share, each once; the first one may take more."""
+    def _some(packing: Packing, found: Iterable[Found], most: int, *, cut: bool = False) -> None:
+        """Quote what fits into a share, each once.
+
+        With ``cut`` the first one that does not fit is cut.
+        """
         for one in found:
-            if packing.shows(one):
+            if packing.shows(one) or packing.says(one):
                 packing.leave_out(one, "duplicate")
                 continue
-            taken = packing.quote(one, max(most, first))
-            if taken:
-                first = 0
-            else:
+            taken = packing.quote(one, most)
+            if not taken and cut:
+                taken, cut = packing.quote(one, most, cut=True), False
+            if not taken:
                 packing.leave_out(one, "budget")
-            most = max(most - taken, 0)
+            most -= taken
 
     @staticmethod
     def _hits_wanted(packing: Packing, rows: UsersRows) -> int:
@@ -263,7 +279,7 @@ class _Builder:
                 packing.leave_out(one, "below the score")
                 continue
             found.append(one)
-        return sorted(found, key=attrgetter("worth"), reverse=True)
+        return _turns_before_facts(sorted(found, key=attrgetter("worth"), reverse=True))
 
     def _neighbours(self) -> int:
         return self._request.budget // _TOKENS_A_NEIGHBOUR
@@ -300,6 +316,9 @@ class _Builder:
             if packing.shows(one):
                 if not packing.shows_id(one) or one.source != "neighbour":
                     packing.leave_out(one, "duplicate")
+                continue
+            if packing.says(one):
+                packing.leave_out(one, "duplicate")
                 continue
             if one.is_result or one.calls:
                 any_quoted = self._with_tools(packing, one, beside) or any_quoted
@@ -370,6 +389,18 @@ def _question(request: ContextRequest, turns: list[Found]) -> tuple[Found, list[
     )
     kept = [one for one in turns if not request.stored or one.id != str(asked.id)]
     return found, kept
+
+
+def _turns_before_facts(found: Sequence[Found]) -> list[Found]:
+    """Where a fact and a turn in which it was said are found, the turn in front of the fact."""
+    turns = {one.id: one for one in found if one.kind == MESSAGE and one.whole}
+    ordered: dict[int, Found] = {}
+    for one in found:
+        said = next((turns[id_] for id_ in reversed(one.turns) if id_ in turns), None)
+        if said is not None:
+            ordered.setdefault(id(said), said)
+        ordered.setdefault(id(one), one)
+    return list(ordered.values())
 
 
 def _not_shown(left_out: Iterable[LeftOut], items: Iterable[ContextItem]) -> tuple[LeftOut, ...]:

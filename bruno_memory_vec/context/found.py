@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,9 @@ from bruno_core.models.message import Message, MessageRole
 from bruno_memory_vec.context.report import Source
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.prompts.notes import HINT
+from bruno_memory_vec.prompts.quoting import quotable
 from bruno_memory_vec.recall.hits import Hit
+from bruno_memory_vec.rows import tagged_json
 from bruno_memory_vec.rows.models import Row, to_message, utc
 
 #: The category of a memory that sums up messages.
@@ -22,6 +25,8 @@ SUMMARY = "summary"
 # tokens), and of chats with short turns as much as without it.
 _SHORT_WORDS = 50
 _LENGTH_POWER = 0.3
+#: The origin of facts.
+EXTRACTED = "extracted"
 _RESULTS = (MessageRole.TOOL.value, MessageRole.FUNCTION.value)
 
 
@@ -44,6 +49,10 @@ class Found:
         full: the whole text, where ``text`` is a passage of it.
         message: the message itself, where it is one.
         line: the line of the block that shows it, where that is made already, without its mark.
+        turns: of a fact that was extracted, and of a line of the profile, ids of the messages in
+            which it was said.
+        memories: of a line of the profile, ids of the memories that say it.
+        values: what such a fact or line says, as it would be quoted.
     """
 
     source: Source
@@ -59,6 +68,9 @@ class Found:
     full: str | None = None
     message: Message | None = None
     line: str | None = None
+    turns: tuple[str, ...] = ()
+    memories: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
     @property
     def is_result(self) -> bool:
@@ -92,6 +104,12 @@ class Found:
 def of_row(row: Row, source: Source) -> Found:
     """What a row holds that has at least the columns of a message, its kind and its category."""
     is_message = row["kind"] == MESSAGE
+    turns: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    if row["origin"] == EXTRACTED and not is_message:
+        extra = tagged_json.loads(row["extra"]) if row["extra"] else {}
+        turns = tuple(map(str, extra.get("related", ())))
+        values = _values(tagged_json.loads(row["metadata"]))
     return Found(
         source=source,
         kind=row["kind"],
@@ -104,6 +122,8 @@ def of_row(row: Row, source: Source) -> Found:
         turn=row["turn"],
         at=utc(row["created_at"]),
         message=to_message(row) if is_message else None,
+        turns=turns,
+        values=values,
     )
 
 
@@ -117,6 +137,11 @@ def of_hit(hit: Hit) -> Found:
     source: Source = "recalled"
     if not isinstance(record, Message) and record.metadata.category == SUMMARY:
         source = "summary"
+    turns: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    if hit.origin == EXTRACTED and not isinstance(record, Message):
+        turns = tuple(map(str, record.metadata.related_memories))
+        values = _values(record.metadata.custom_fields)
     part = hit.passage is not None and HINT not in hit.content and hit.excerpt != hit.content
     return Found(
         source=source,
@@ -131,4 +156,12 @@ def of_hit(hit: Hit) -> Found:
         score=hit.score,
         full=hit.content if part else None,
         message=record if isinstance(record, Message) else None,
+        turns=turns,
+        values=values,
     )
+
+
+def _values(fields: Any) -> tuple[str, ...]:
+    """The value of a fact, as it would be quoted."""
+    value = fields.get("value") if isinstance(fields, Mapping) else None
+    return (quotable(value),) if isinstance(value, str) and value.strip() else ()

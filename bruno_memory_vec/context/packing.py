@@ -13,6 +13,7 @@ from bruno_memory_vec.context.report import ContextItem, LeftOut, Reason
 from bruno_memory_vec.conversations.context import RECALLED
 from bruno_memory_vec.conversations.window import TOKENS_A_MESSAGE
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.prompts.notes import (
     CHARACTERS_A_TOKEN,
     LEAST_OF_A_LINE,
@@ -20,6 +21,7 @@ from bruno_memory_vec.prompts.notes import (
     cited_block,
     speaker_label,
 )
+from bruno_memory_vec.prompts.quoting import quotable
 from bruno_memory_vec.prompts.token_bound import Counter
 
 # The headings of what is not told by its date.
@@ -97,7 +99,11 @@ class Packing:
         # By (kind, id), and by what is said: nothing is shown twice.
         self._ids: set[tuple[str, str]] = set()
         self._texts: set[str] = set()
-        self._note(question)
+        # Of each message that is shown, by its id, its text as far as it is, and whether that is
+        # all; and the lines that go as soon as a message says the same.
+        self._messages: dict[str, tuple[str, bool]] = {}
+        self._retelling: list[_Quoted] = []
+        self._note(question, question.text, True)
 
     def shows(self, found: Found) -> bool:
         """Whether the context shows this already, or another text that says the same."""
@@ -107,9 +113,34 @@ class Packing:
         """Whether the context shows this very row."""
         return found.id is not None and (found.kind, found.id) in self._ids
 
+    def says(self, found: Found) -> bool:
+        """Whether the context shows what a fact, or a line of the profile, was taken from.
+
+        That is a message in which it was said; of a fact, also the line of the profile with its
+        value; of such a line, also the fact. A message of which only a part is shown has to hold
+        the value in it, and so has one of a line with several values.
+        """
+        if found.source == "pinned" or not (found.turns or found.values):
+            return False
+        told = [self._messages[id_] for id_ in found.turns if id_ in self._messages]
+        if len(found.values) <= 1 and (
+            any(whole for _, whole in told)
+            or any((MEMORY, id_) in self._ids for id_ in found.memories)
+        ):
+            return True
+        texts = [_said(quotable(text)) for text, _ in told]
+        values = [_said(value) for value in found.values]
+        if texts and values and all(any(value in text for text in texts) for value in values):
+            return True
+        return any(
+            found.id in one.found.memories and {*values} <= {*map(_said, one.found.values)}
+            for one in self._retelling
+        )
+
     def leave_out(self, found: Found, reason: Reason) -> None:
         """Note that something does not go in."""
-        self._left_out.append(LeftOut(found.source, found.kind, found.id, reason))
+        line = found.line if found.id is None and found.line is not None else ""
+        self._left_out.append(LeftOut(found.source, found.kind, found.id, reason, line))
 
     def system(self, found: Found, most: int) -> int:
         """Show a system message. Returns what it took, 0 where it does not fit."""
@@ -137,6 +168,7 @@ class Packing:
         for found, cost in reversed(list(zip(unit, costs, strict=True))):
             self._recent.insert(0, (found, cost))
             self._take(found, cost)
+        self._drop_retold()
         return sum(costs)
 
     def quote(self, found: Found, most: int | None = None, *, cut: bool = False) -> int:
@@ -148,6 +180,12 @@ class Packing:
                 of the block are not counted in it.
             cut: whether it may be cut where it does not fit.
         """
+        taken = self._quote(found, most, cut=cut)
+        if taken:
+            self._drop_retold()
+        return taken
+
+    def _quote(self, found: Found, most: int | None = None, *, cut: bool = False) -> int:
         room = self.room if self._quoted else self.room - self._frame
         if most is not None:
             room = min(most, room)
@@ -184,33 +222,28 @@ class Packing:
         if not self._quoted:
             self.room -= self._frame
         self._headed.add((section, group))
-        self._quoted.append(
-            _Quoted(
-                found,
-                section,
-                group,
-                text,
-                found.text if found.line is not None else text[len(head) + 1 : -1],
-                taken,
-                whole,
-                heading,
-            )
-        )
-        self._take(found, taken)
+        shown = found.text if found.line is not None else text[len(head) + 1 : -1]
+        one = _Quoted(found, section, group, text, shown, taken, whole, heading)
+        self._quoted.append(one)
+        if found.source != "pinned" and (found.turns or found.memories):
+            self._retelling.append(one)
+        self.room -= taken
+        self._note(found, shown, whole)
         return taken
 
     def quote_all(self, several: Sequence[Found]) -> bool:
         """Quote some together, or none of them."""
         room, before, headed = self.room, list(self._quoted), set(self._headed)
-        ids, texts = set(self._ids), set(self._texts)
+        ids, texts, messages = set(self._ids), set(self._texts), dict(self._messages)
         for found in several:
-            if not self.quote(found):
+            if not self._quote(found):
                 self.room, self._quoted, self._headed = room, before, headed
-                self._ids, self._texts = ids, texts
+                self._ids, self._texts, self._messages = ids, texts, messages
                 return False
         self._bundles += 1
         for one in self._quoted[len(before) :]:
             one.bundle = self._bundles
+        self._drop_retold()
         return True
 
     def built(self) -> tuple[list[Message], list[ContextItem], list[LeftOut], int]:
@@ -247,15 +280,25 @@ class Packing:
 
     def _take(self, found: Found, tokens: int) -> None:
         self.room -= tokens
-        self._note(found)
+        self._note(found, found.text, True)
 
-    def _note(self, found: Found) -> None:
+    def _note(self, found: Found, shown: str, whole: bool) -> None:
         if found.id is not None:
             self._ids.add((found.kind, found.id))
+            if found.kind == MESSAGE:
+                self._messages[found.id] = shown, whole
         self._texts.add(_said(found.full or found.text))
+
+    def _drop_retold(self) -> None:
+        """Drop facts and lines of the profile that are shown in the words of a message now."""
+        for one in [one for one in self._retelling if self.says(one.found)]:
+            self._unquote(one)
+            self.leave_out(one.found, "duplicate")
 
     def _unquote(self, one: _Quoted) -> None:
         self._quoted.remove(one)
+        if one in self._retelling:
+            self._retelling.remove(one)
         self.room += one.tokens
         if one.heading:
             for other in self._quoted:

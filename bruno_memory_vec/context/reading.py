@@ -11,6 +11,7 @@ import numpy as np
 from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.context.found import SUMMARY, Found, of_row
+from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -21,7 +22,7 @@ from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, from_table
 _EVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SYSTEM = MessageRole.SYSTEM.value
 # What a row is shown by.
-_COLUMNS = (*MESSAGE_COLUMNS, "kind", "turn", "memory_type", "category", "seq")
+_COLUMNS = (*MESSAGE_COLUMNS, "kind", "turn", "memory_type", "category", "origin", "seq")
 # As people chat.
 _WORDS = 20.0
 # More pinned rows, or summaries of one conversation, than a context has room for.
@@ -151,16 +152,28 @@ def _with(where: RowFilter, **changes: Any) -> RowFilter:
     return replace(where, **changes)
 
 
-def about(lines: Iterable[str]) -> list[Found]:
-    """What is known of the user, from lines such as ``- preference, drink: "tea"``, each quoted."""
+def about(lines: Iterable[KnownLine]) -> list[Found]:
+    """What is known of the user, each line quoted."""
     found = []
-    for line in lines:
-        name, _, text = line.removeprefix("- ").partition('"')
+    for known in lines:
+        line = known.text.removeprefix("- ")
+        name, _, text = line.partition('"')
         if not text:
             # How the user writes, in our own words.
             name, _, text = name.partition(" ")
-        text, name = text.removesuffix('"'), name.strip().rstrip(":")
-        found.append(Found("profile", "user", None, text, name, line=line.removeprefix("- ")))
+        found.append(
+            Found(
+                "profile",
+                "user",
+                None,
+                text.removesuffix('"'),
+                name.strip().rstrip(":"),
+                line=line,
+                turns=known.turns,
+                memories=known.memories,
+                values=known.values,
+            )
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bruno_core.models.message import Message
 
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.prompts.hidden_characters import marked
 
 #: Which part of a context something belongs to.
@@ -18,6 +19,8 @@ Source = Literal[
 #: Why something did not go in.
 Reason = Literal["budget", "duplicate", "below the score", "tool pair incomplete"]
 _SHOWN = 100
+# Of more items a printed report says how many there are.
+_MOST_ITEMS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,14 @@ class LeftOut:
         reason: why not. "budget": it did not fit. "duplicate": the context shows the same already.
             "below the score": what was recalled is too far below the best. "tool pair incomplete":
             a call of a tool without its result, or the other way round.
+        text: of what is no row, a line of the user's profile; empty of a row.
     """
 
     source: Source
     kind: str
     id: str | None
     reason: Reason
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ class ContextReport:
     Attributes:
         strategy: its name.
         budget: the most tokens that were allowed.
-        tokens: of all messages, four a message included for the chat format. The head and the marks
-            of the block of quotations belong to no item, so the items have fewer.
+        tokens: of all messages, four a message included for the chat format. It is the sum of
+            those of the items and of ``frame``.
         items: what went in, in the order of the context.
         left_out: what did not, the most relevant first.
         confidence: how likely what was recalled holds an answer, 0..1 (``Hits.confidence``); None
@@ -102,8 +107,21 @@ class ContextReport:
             found[item.source] = found.get(item.source, 0) + item.tokens
         return found
 
+    @property
+    def frame(self) -> int:
+        """How many tokens belong to no item: the head and the end of the block of quotations."""
+        return self.tokens - sum(item.tokens for item in self.items)
+
     def cited(self, mark: str) -> ContextItem | None:
-        """The item of a mark, written "m1" or "[m1]"; None where no item has it."""
+        """The item of a mark, written "m1" or "[m1]"; None where no item has it.
+
+        Raises:
+            InvalidInputError: the mark is no text.
+        """
+        if not isinstance(mark, str):
+            raise InvalidInputError(
+                "mark", f"expected a string, not {type(mark).__name__}", fix='Give one as "m1".'
+            )
         name = mark.strip().strip("[]")
         return next((item for item in self.items if item.cite == name), None)
 
@@ -115,10 +133,27 @@ class ContextReport:
         return {**found, "items": list(found["items"]), "left_out": list(found["left_out"])}
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{source} {tokens}" for source, tokens in self.by_source.items())
-        lines = [f"{self.strategy}: {self.tokens} of {self.budget} tokens ({parts})"]
-        lines += ["  ".join(cell for cell in self._cells(item) if cell) for item in self.items]
-        return "\n".join([*lines, *self._missing()])
+        lines = [
+            "  ".join(cell for cell in (f"{cells[0]:>5}", *cells[1:]) if cell)
+            for cells in self._rows()
+        ]
+        return "\n".join([self._sums(), *lines, *self._missing()])
+
+    def _sums(self) -> str:
+        sums = {**self.by_source, **({"frame": self.frame} if self.frame else {})}
+        parts = ", ".join(f"{source} {tokens}" for source, tokens in sums.items())
+        return f"{self.strategy}: {self.tokens} of {self.budget} tokens ({parts})"
+
+    def _rows(self) -> list[list[str]]:
+        """The items as they are printed, of many the first, and what is no item. It adds up."""
+        rows = [self._cells(item) for item in self.items[:_MOST_ITEMS]]
+        rest = self.items[_MOST_ITEMS:]
+        if rest:
+            more = f"... and {len(rest)} more"
+            rows.append([str(sum(item.tokens for item in rest)), *[""] * 5, more])
+        if self.frame:
+            rows.append([str(self.frame), "frame", *[""] * 4, "head and end of the quotations"])
+        return rows
 
     def _missing(self) -> list[str]:
         counts: dict[str, int] = {}
@@ -132,7 +167,7 @@ class ContextReport:
     @staticmethod
     def _cells(item: ContextItem) -> list[str]:
         return [
-            f"{item.tokens:5}",
+            str(item.tokens),
             item.source,
             "" if item.cite is None else f"[{item.cite}]",
             "" if item.at is None else f"{item.at:%Y-%m-%d}",
@@ -144,13 +179,9 @@ class ContextReport:
     def _repr_html_(self) -> str:
         heads = ("tokens", "part", "mark", "when", "who", "", "text")
         head = "".join(f"<th>{one}</th>" for one in heads)
-        rows = (
-            "".join(f"<td>{html.escape(cell)}</td>" for cell in self._cells(item))
-            for item in self.items
-        )
+        rows = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows())
         body = "".join(f"<tr>{row}</tr>" for row in rows)
-        summary, *_ = str(self).split("\n")
-        below = "".join(f"<p>{html.escape(line)}</p>" for line in (summary, *self._missing()))
+        below = "".join(f"<p>{html.escape(line)}</p>" for line in (self._sums(), *self._missing()))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 

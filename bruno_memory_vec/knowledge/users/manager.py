@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from bruno_core.models.context import UserContext
 
+from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.conversations.conversations import check_dicts
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -25,7 +26,7 @@ from bruno_memory_vec.knowledge.users.record import (
     with_learned,
 )
 from bruno_memory_vec.knowledge.users.refreshing import refresh
-from bruno_memory_vec.knowledge.users.rendering import lines_of, text_of
+from bruno_memory_vec.knowledge.users.rendering import known_lines, text_of
 from bruno_memory_vec.knowledge.users.saving import change_user
 from bruno_memory_vec.prompts.hidden_characters import without_hidden
 from bruno_memory_vec.prompts.token_bound import counter
@@ -77,7 +78,11 @@ class UserManager:
 
         Raises: as :meth:`profile`.
         """
-        return lines_of(profile_of(await self._saved(self._user(user_id))))
+        return [line.text for line in await self.known_lines(user_id)]
+
+    async def known_lines(self, user_id: str | None = None) -> list[KnownLine]:
+        """As :meth:`profile_lines`, each line with the memories and messages that it is from."""
+        return known_lines(profile_of(await self._saved(self._user(user_id))))
 
     async def profile_text(self, user_id: str | None = None, *, budget: int = 200) -> str:
         """The same as one text of at most ``budget`` tokens, with a head; empty without a line.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
+from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.knowledge.users.profile import KnownValue, UserProfile
 from bruno_memory_vec.prompts.quoting import quotable
 from bruno_memory_vec.prompts.token_bound import Counter, most_tokens
@@ -27,6 +28,11 @@ def lines_of(profile: UserProfile) -> list[str]:
     Each begins with ``- `` and holds neither a line break nor a mark by which a model tells who
     speaks (``prompts.quoting``).
     """
+    return [line.text for line in known_lines(profile)]
+
+
+def known_lines(profile: UserProfile) -> list[KnownLine]:
+    """The same lines, each with where it is from."""
     return list(islice(_lines(profile), MOST_LINES))
 
 
@@ -43,34 +49,43 @@ def text_of(profile: UserProfile, budget: int, count: Counter = most_tokens) -> 
     return "\n".join([HEAD, *chosen]) if chosen else ""
 
 
-def _lines(profile: UserProfile) -> Iterator[str]:
+def _lines(profile: UserProfile) -> Iterator[KnownLine]:
     if profile.name is not None and (name := _quoted(profile.name)):
-        yield f"- name: {name}"
+        learned = profile.profile.get("name")
+        if learned is None or learned.value != profile.name:
+            yield KnownLine(f"- name: {name}", (name[1:-1],))
+        else:
+            yield _known(f"- name: {name}", (name,), learned)
     for heading, values in (("preference", profile.preferences), ("profile", profile.profile)):
         # What somebody has set comes first.
         for value in sorted(values.values(), key=lambda one: one.origin != "edited"):
             if heading == "profile" and value.key == "name":
                 continue
             line = _value_line(heading, value)
-            if line:
+            if line is not None:
                 yield line
     for fact in profile.facts:
         if text := _quoted(fact.text):
-            yield f"- fact: {text}"
+            yield KnownLine(f"- fact: {text}", (text[1:-1],), (fact.id,), fact.turns)
     if profile.style is not None and profile.style.messages >= _LEAST_MESSAGES:
-        yield f"- {profile.style}"
+        yield KnownLine(f"- {profile.style}")
 
 
-def _value_line(heading: str, value: KnownValue) -> str | None:
+def _value_line(heading: str, value: KnownValue) -> KnownLine | None:
     key = quotable(value.key[:_LONGEST_KEY]).strip("'\"")
     told = _quoted(value.value)
     if not key or not told:
         return None
-    line, joint = f"- {heading}, {key}: {told}", "; also"
+    line, joint, values = f"- {heading}, {key}: {told}", "; also", [told]
     for other in filter(None, map(_quoted, value.others[:_MOST_OTHERS])):
         if len(line) + len(joint) + len(other) < LONGEST_LINE:
             line, joint = f"{line}{joint} {other}", ","
-    return line
+            values.append(other)
+    return _known(line, values, value)
+
+
+def _known(line: str, quoted: Sequence[str], value: KnownValue) -> KnownLine:
+    return KnownLine(line, tuple(one[1:-1] for one in quoted), value.sources, value.turns)
 
 
 def _quoted(value: Any) -> str:
