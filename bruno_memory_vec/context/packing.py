@@ -99,9 +99,9 @@ class Packing:
         # By (kind, id), and by what is said: nothing is shown twice.
         self._ids: set[tuple[str, str]] = set()
         self._texts: set[str] = set()
-        # Of each message that is shown, by its id, its text as far as it is, and whether that is
-        # all; and the lines that go as soon as a message says the same.
-        self._messages: dict[str, tuple[str, bool]] = {}
+        # Of each row that is shown, by (kind, id), its text as far as it is shown, and whether that
+        # is all; and the lines that go as soon as a row that they were taken from is shown.
+        self._rows: dict[tuple[str, str], tuple[str, bool]] = {}
         self._retelling: list[_Quoted] = []
         self._note(question, question.text, True)
 
@@ -117,16 +117,15 @@ class Packing:
         """Whether the context shows what a fact, or a line of the profile, was taken from.
 
         That is a message in which it was said; of a fact, also the line of the profile with its
-        value; of such a line, also the fact. A message of which only a part is shown has to hold
-        the value in it, and so has one of a line with several values.
+        value; of such a line, also the memory. A row of which only a part is shown has to hold the
+        value in it, and so has one of a line with several values.
         """
         if found.source == "pinned" or not (found.turns or found.values):
             return False
-        told = [self._messages[id_] for id_ in found.turns if id_ in self._messages]
-        if len(found.values) <= 1 and (
-            any(whole for _, whole in told)
-            or any((MEMORY, id_) in self._ids for id_ in found.memories)
-        ):
+        sources = [(MESSAGE, id_) for id_ in found.turns]
+        sources += [(MEMORY, id_) for id_ in found.memories]
+        told = [self._rows[source] for source in sources if source in self._rows]
+        if len(found.values) <= 1 and any(whole for _, whole in told):
             return True
         texts = [_said(quotable(text)) for text, _ in told]
         values = [_said(value) for value in found.values]
@@ -234,11 +233,11 @@ class Packing:
     def quote_all(self, several: Sequence[Found]) -> bool:
         """Quote some together, or none of them."""
         room, before, headed = self.room, list(self._quoted), set(self._headed)
-        ids, texts, messages = set(self._ids), set(self._texts), dict(self._messages)
+        ids, texts, rows = set(self._ids), set(self._texts), dict(self._rows)
         for found in several:
             if not self._quote(found):
                 self.room, self._quoted, self._headed = room, before, headed
-                self._ids, self._texts, self._messages = ids, texts, messages
+                self._ids, self._texts, self._rows = ids, texts, rows
                 return False
         self._bundles += 1
         for one in self._quoted[len(before) :]:
@@ -285,12 +284,11 @@ class Packing:
     def _note(self, found: Found, shown: str, whole: bool) -> None:
         if found.id is not None:
             self._ids.add((found.kind, found.id))
-            if found.kind == MESSAGE:
-                self._messages[found.id] = shown, whole
+            self._rows[found.kind, found.id] = shown, whole
         self._texts.add(_said(found.full or found.text))
 
     def _drop_retold(self) -> None:
-        """Drop facts and lines of the profile that are shown in the words of a message now."""
+        """Drop facts and lines of the profile if what they were taken from is shown now."""
         for one in [one for one in self._retelling if self.says(one.found)]:
             self._unquote(one)
             self.leave_out(one.found, "duplicate")

@@ -12,6 +12,7 @@ from bruno_core.models.context import UserContext
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.context import Strategy
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, ReadOnlyError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.knowledge.users.record import KEY
@@ -377,10 +378,15 @@ async def test_a_built_context_shows_what_was_learned(memory: VectorMemory) -> N
     await memory.users.refresh("ana")
     await memory.users.set_preference("drink", "tea", user_id="ana")
     built = await memory.build_context("what now?", user_id="ana", budget=2_000)
+    assert 'drink: "tea"' in built.text
+    # The memory is recalled, so its line would say the same again.
+    assert "The user lives in Graz." in built.text
+    assert 'home: "Graz"' not in built.text
+    own = Strategy("known", "what is known of the user", about=0.5)
+    built = await memory.build_context("what now?", user_id="ana", strategy=own)
     told = [item for item in built.report.items if item.source == "profile"]
     assert len(told) == 2
     assert 'home: "Graz"' in built.text
-    assert 'drink: "tea"' in built.text
 
 
 async def test_what_extraction_finds_is_in_the_context() -> None:
