@@ -1088,9 +1088,9 @@ class VectorMemory(MemoryInterface):
     ) -> int:
         """Delete messages or memories by their ids, for good; returns how many.
 
-        With ``archive`` they are kept, and left out of recall unless ``include_archived`` asks for
-        them. A message that is in several conversations is forgotten in all of them. Raises as
-        :meth:`pin`.
+        With ``archive`` they are kept, and left out of recall and of built contexts unless
+        ``include_archived`` asks for them; :meth:`get_context` shows the last turns with them. A
+        message that is in several conversations is forgotten in all of them. Raises as :meth:`pin`.
         """
         archive = checks.flag("archive", archive)
         return await marks.forget(self._handle, ids, user_id, archive=archive)
@@ -1347,8 +1347,10 @@ class VectorMemory(MemoryInterface):
         ``session_id`` is a conversation's id, as in ``BaseAssistant``, or a session's id; an
         unknown one is that of a conversation to begin, which is the user's as soon as something
         of the user's is stored there; until then it is anybody's. Without it, the user's current
-        conversation is used. When the user's next message is stored, what is recalled for it is put
-        into this context.
+        conversation is used; where that is archived as a whole, one that begins here. Its messages
+        are the last turns as they were said: archived ones are among them, which
+        :meth:`build_context` leaves out. When the user's next message is stored, what is recalled
+        for it is put into this context.
 
         Raises:
             ForeignUserError: the conversation is another user's. In a view it is as one to begin.

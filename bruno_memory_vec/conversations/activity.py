@@ -155,6 +155,18 @@ async def last_stored(store: Store, conversations: Collection[str]) -> dict[str,
     return found
 
 
+async def lies_archived(store: Store, user_id: str, conversation_id: str) -> bool:
+    """Whether a user's conversation is archived, and no message was stored in it since.
+
+    Raises:
+        EngineError: an engine failed.
+    """
+    note = await store.sessions.note(user_id, conversation_id)
+    if note is None or note.archived_at is None:
+        return False
+    return is_archived(note, (await last_stored(store, [conversation_id])).get(conversation_id))
+
+
 async def exists(store: Store, user_id: str, conversation_id: str) -> bool:
     """Whether a user's conversation has a message, a summary, a note, or a session.
 

@@ -16,6 +16,7 @@ from bruno_memory_vec.conversations.activity import (
     aware,
     end,
     last_of,
+    lies_archived,
     moved,
     with_activity,
 )
@@ -65,7 +66,8 @@ class Conversations:
 
         Args:
             user_id: whose.
-            key: the id; None for the user's current conversation.
+            key: the id; None for the user's current conversation, or one that is made here where
+                there is none, or it is archived.
             in_view: whether another user's conversation or session is like one that does not exist.
 
         Raises:
@@ -73,6 +75,8 @@ class Conversations:
         """
         limit, writable = self._store.config.max_messages, self._store.writer is not None
         current = None if key else await self._sessions.current_conversation(user_id)
+        if current is not None and await lies_archived(self._store, user_id, current):
+            current = None
         conversation_id = key or current or str(uuid4())
         made_here = conversation_id not in (key, current)
         record = await self._sessions.context(user_id, conversation_id, limit)

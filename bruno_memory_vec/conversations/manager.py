@@ -17,6 +17,7 @@ from bruno_memory_vec.conversations.activity import (
     exists,
     is_archived,
     last_stored,
+    lies_archived,
     with_activity,
 )
 from bruno_memory_vec.conversations.boundaries import GAP, TOPIC, WINDOW, Segment
@@ -107,11 +108,8 @@ class ConversationManager:
         talk, owner = await self._known(conversation_id)
         known = await self._conversations()
         store = await self._handle.store()
+        await _refuse_archived(store, owner, talk)
         note = await store.sessions.note(owner, talk)
-        if is_archived(note, (await last_stored(store, [talk])).get(talk)):
-            raise InvalidInputError(
-                "conversation_id", "names a conversation that is archived", fix="Restore it first."
-            )
         if note is not None and note.ended_at is not None:
             await known.note_of(owner, talk, ended_at=None)
         session = (await known.context(owner, talk, in_view=True)).session
@@ -143,10 +141,11 @@ class ConversationManager:
         await store.sessions.leave(talk, owner)
 
     async def archive(self, conversation_id: str, *, memories: bool = False) -> int:
-        """Archive a conversation: it is kept, and left out of recalls and contexts.
+        """Archive a conversation: it is kept, and left out of recalls and of built contexts.
 
         Its messages and summaries are archived. ``recall(..., include_archived=True)``,
-        :meth:`turns` and the memory's ``read_turns`` show them as before. What is stored in it
+        :meth:`turns`, the memory's ``read_turns`` and, where it is named, ``get_context`` show them
+        as before; it is nobody's current one any more. What is stored in it
         later is not archived, and makes the conversation active again; what was there before stays
         archived until :meth:`restore`.
 
@@ -361,7 +360,9 @@ class ConversationManager:
         user = self._user(user_id)
         store = await self._handle.store()
         talk = await store.sessions.current_conversation(user)
-        return talk if talk is None or await store.owners.owned(talk, user) else None
+        if talk is None or not await store.owners.owned(talk, user):
+            return None
+        return None if await lies_archived(store, user, talk) else talk
 
     # Title and summary
 
@@ -613,10 +614,13 @@ class ConversationManager:
 
         Raises:
             NotFoundError: there is no such conversation for this caller.
+            InvalidInputError: it is archived; :meth:`restore` it first.
         """
         await self._handle.writer()
         talk, owner = await self._known(conversation_id)
-        await (await self._handle.store()).sessions.set_current_conversation(owner, talk)
+        store = await self._handle.store()
+        await _refuse_archived(store, owner, talk)
+        await store.sessions.set_current_conversation(owner, talk)
 
     # bruno-core's contexts
 
@@ -718,6 +722,13 @@ def _no_conversation(key: str) -> NotFoundError:
         f"there is no conversation {checks.shown(key)}",
         fix="Use the id of a conversation that list() shows.",
     )
+
+
+async def _refuse_archived(store: Store, owner: str, talk: str) -> None:
+    if await lies_archived(store, owner, talk):
+        raise InvalidInputError(
+            "conversation_id", "names a conversation that is archived", fix="Restore it first."
+        )
 
 
 def _page_size(limit: int | None) -> int | None:

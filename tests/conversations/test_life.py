@@ -322,3 +322,32 @@ async def test_of_two_changes_at_once_none_is_lost(memory: VectorMemory) -> None
     await asyncio.gather(manager.rename("talk", "Mine"), manager.end("talk"))
     info = await manager.get("talk")
     assert (info.title, info.status) == ("Mine", "ended")
+
+
+async def test_an_archived_conversation_is_not_the_current_one(memory: VectorMemory) -> None:
+    manager = memory.conversations
+    await say(memory, "talk", "the violin is red", "is it old?")
+    await manager.archive("talk")
+    # Where it is named, its turns are shown, as they were said; that does not bring it back.
+    context = await memory.get_context("ana", "talk")
+    assert [one.content for one in context.messages] == ["the violin is red", "is it old?"]
+    built = await memory.build_context("what is red?", user_id="ana", conversation_id="talk")
+    assert "violin" not in built.text
+    assert await manager.current("ana") is None
+    other = await memory.get_context("ana")
+    assert other.conversation_id != "talk"
+    assert other.messages == []
+    with pytest.raises(InvalidInputError, match="archived"):
+        await manager.switch("talk")
+    # Something that is stored in it makes it go on.
+    await memory.get_context("ana", "talk")
+    await say(memory, "talk", "and new")
+    assert await manager.current("ana") == "talk"
+    assert (await memory.get_context("ana")).conversation_id == "talk"
+    # A turn that is archived for itself is history, too.
+    turn = (await memory.read_turns("talk"))[2].message
+    await memory.forget(turn.id, archive=True)
+    context = await memory.get_context("ana", "talk")
+    assert [one.content for one in context.messages][-1] == "and new"
+    built = await memory.build_context("what is new?", user_id="ana", conversation_id="talk")
+    assert "and new" not in built.text
