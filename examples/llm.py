@@ -106,7 +106,10 @@ class Stub(LLMInterface):
         best = max(scores, default=(0, 0))
         if not best[0]:
             return "I do not know that yet. Tell me, and I will remember it."
-        text, mark = found[scores.index(best)]
+        place = scores.index(best)
+        if question.lower().startswith("when "):
+            place = _dated(found, place)
+        text, mark = found[place]
         return f'From what I know: "{text}"{mark}'
 
     async def stream(
@@ -135,6 +138,18 @@ class Stub(LLMInterface):
 
     def get_system_prompt(self) -> str | None:
         return None
+
+
+_DATE = re.compile(
+    r"\b\d{1,2}(:|[ .]+(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec))|day\b"
+    r"|\b(week|month|yesterday|tomorrow)\b|\b\d{4}-\d{2}"
+)
+
+
+def _dated(found: list[tuple[str, str]], place: int) -> int:
+    """The sentence at a place, or the next one of the same text that says when."""
+    same = [n for n in range(place, len(found)) if found[n][1] == found[place][1]]
+    return next((n for n in same if _DATE.search(found[n][0])), place)
 
 
 # A line that the context builder quotes: its mark, who said it, and what.

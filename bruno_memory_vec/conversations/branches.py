@@ -26,7 +26,7 @@ from bruno_memory_vec.conversations.turn_taking import with_results
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
-from bruno_memory_vec.prompts.one_line import one_line
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.notes import change_note

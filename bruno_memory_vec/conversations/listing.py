@@ -19,7 +19,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
-from bruno_memory_vec.prompts.one_line import one_line
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.recall.copies import MORE, once
 from bruno_memory_vec.rows.models import (
     Row,

@@ -20,7 +20,7 @@ from bruno_memory_vec.conversations.activity import (
 from bruno_memory_vec.conversations.listing import ConversationSummary, Newest, Page
 from bruno_memory_vec.conversations.titles import LONGEST
 from bruno_memory_vec.indexers.query import Scope
-from bruno_memory_vec.prompts.one_line import one_line
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.recall.hits import Hit
 from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote

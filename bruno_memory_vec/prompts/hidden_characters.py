@@ -65,7 +65,7 @@ def marked(text: str) -> str:
     return "\n".join(_replaced(line, MARK) for line in lines)
 
 
-def one_line(text: str, longest: int) -> str:
+def one_line(text: str, longest: int = 160) -> str:
     """The text as one line of at most ``longest`` characters to print, its end as "…" if cut."""
     # What is marked or joined is as long, so more of a long text need not be looked at.
     line = marked(" ".join(text[: 4 * longest].split()))

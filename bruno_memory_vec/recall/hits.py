@@ -14,7 +14,7 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import COLUMNS, KEPT
-from bruno_memory_vec.prompts.one_line import one_line as _short
+from bruno_memory_vec.prompts.hidden_characters import one_line as _short
 from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.recall.passages.windows import Passage

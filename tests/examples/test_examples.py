@@ -146,6 +146,14 @@ def test_notes_are_cited_with_their_sources(
     assert trips[4].startswith("We stayed in the Casa do Jasmim")
 
 
+def test_the_readmes_own_question_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    asked = re.search(r'ask_notes.py --ask "(.*)"', text)
+    assert asked is not None
+    assert example("ask_notes").main(["--store", "m", "--ask", asked[1]]) == 0
+    assert "14 May 2025" in " ".join(said(capsys).split())
+
+
 def test_notes_that_change_are_stored_and_those_that_go_are_deleted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -315,4 +323,9 @@ def test_the_stub_knows_nothing_that_is_not_in_its_prompt() -> None:
         == 'From what I know: "The boiler cost 386 euros." [m1]'
     )
     assert ask("Who is the king of Norway?").startswith("I do not know")
+    # Who asks when is told when, where the same text says so.
+    paragraph = '[m1] fact: "A boiler of 2019. It was serviced on 14 May 2025. It is blue."'
+    prompt[0] = Message(role=MessageRole.SYSTEM, content=paragraph)
+    assert "14 May 2025" in ask("When was the boiler seen to?")
+    assert "of 2019" in ask("What of the boiler?")
     assert ask("The boiler hums.") == "Noted."
