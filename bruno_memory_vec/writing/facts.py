@@ -59,7 +59,7 @@ class _Fact:
         return fact
 
     def without(self, gone: set[_Key]) -> bool:
-        """Let it cite none of the messages that go; returns whether it stays."""
+        """Let it cite nothing that goes; returns whether it stays."""
         user = self.row["user_id"]
         if self.row["origin"] != "extracted":
             return True
@@ -134,11 +134,20 @@ async def facts_along(rows: RowIndex, found: pa.Table) -> FactsAlong:
     facts = [_Fact.of(row) for row in from_table(table) if row["user_id"] in users]
     if facts and gone:
         gone -= await _elsewhere(rows, scope, gone, found)
-    going = {
-        (fact.row["user_id"], fact.row["id"]): fact
-        for fact in facts
-        if fact.row["seq"] in deleted or not fact.without(gone)
-    }
+    # A lasting memory cites the short-term one that it was made of, and that one's sources.
+    cited = gone | {(row["user_id"], row["id"]) for row in leaving if row["kind"] == MEMORY}
+    going: dict[_Key, _Fact] = {}
+    while True:
+        more = {
+            key: fact
+            for fact in facts
+            if (key := (fact.row["user_id"], fact.row["id"])) not in going
+            and (fact.row["seq"] in deleted or not fact.without(cited))
+        }
+        if not more:
+            break
+        going |= more
+        cited |= more.keys()
     along = FactsAlong([seq for fact in going.values() if (seq := fact.row["seq"]) not in deleted])
     for fact in facts:
         if (fact.row["user_id"], fact.row["id"]) in going:

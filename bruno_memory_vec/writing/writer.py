@@ -62,6 +62,7 @@ from bruno_memory_vec.writing.commit import (
     rewritten,
     wanted_turns,
 )
+from bruno_memory_vec.writing.consolidated import sources_along
 from bruno_memory_vec.writing.facts import FACTS, facts_along
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
@@ -514,8 +515,9 @@ class Writer:
         ``seqs``: only rows with one of these ``seq``: not one that was changed since.
 
         Summaries that are made of one of them go with it (:mod:`.summaries`), and facts that
-        nothing else says (:mod:`.facts`); they are not counted. So do titles that a model made of
-        one of them (:mod:`.titles`).
+        nothing else says (:mod:`.facts`), and short-term memories that have become one of them
+        (:mod:`.consolidated`); they are not counted.
+        Titles that a model made of one of them go, too (:mod:`.titles`).
         """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
@@ -538,6 +540,7 @@ class Writer:
             await self._let_summaries_go(found)
             await self._let_facts_go(found)
             await self._let_titles_go(found)
+            await self._let_sources_go(found)
             gone = await self._remove(scope, where, _deletion_of(found, scope, where), seqs)
         if len(gone):
             self._afterwards()
@@ -618,6 +621,7 @@ class Writer:
             )
         if along.seqs:
             going = await self._rows.read(EVERYONE, FACTS, GOING_COLUMNS, seqs=along.seqs)
+            await self._let_sources_go(going)
             change = _deletion_of(going, EVERYONE, FACTS)
             await self._remove(EVERYONE, FACTS, change, along.seqs)
 
@@ -625,6 +629,17 @@ class Writer:
         """Drop the titles that models made of rows that are to go, with ``GOING_COLUMNS``."""
         if self._titles is not None:
             await self._titles.let_go(found)
+
+    async def _let_sources_go(self, found: pa.Table) -> None:
+        """Delete the archived short-term memories that lasting ones stand for, before these go."""
+        seqs = await sources_along(self._rows, found)
+        if not seqs:
+            return
+        if self._uncertain:
+            await self._follow()
+        memories = RowFilter(kinds=(MEMORY,))
+        going = await self._rows.read(EVERYONE, memories, GOING_COLUMNS, seqs=seqs)
+        await self._remove(EVERYONE, memories, _deletion_of(going, EVERYONE, memories), seqs)
 
     def use(self, seqs: Sequence[int]) -> None:
         """Count an access to rows. The counts are written later, since a recall never writes."""

@@ -18,6 +18,8 @@ from bruno_memory_vec.rows.models import Row, utc
 
 #: The rows among which facts are.
 FACTS: Final = RowFilter(kinds=(MEMORY,), categories=("fact", "preference"))
+#: The custom fields that make a memory a fact.
+FACT_FIELDS: Final = ("attribute", "value")
 _METHODS: Final = ("patterns", "llm", "given")
 _SHOWN: Final = 100
 
@@ -103,7 +105,7 @@ def fact_of(row: Row) -> Fact | None:
 def is_fact(fields: Any) -> bool:
     """Whether the custom fields of a memory are those of a fact."""
     return isinstance(fields, Mapping) and all(
-        isinstance(fields.get(name), str) for name in ("attribute", "value")
+        isinstance(fields.get(name), str) for name in FACT_FIELDS
     )
 
 

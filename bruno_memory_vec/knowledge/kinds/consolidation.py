@@ -3,13 +3,14 @@
 For each chosen memory there are two commits. The first stores the lasting memory, with a link to
 the short one; the second archives the short one. Stopped before the first, nothing has happened;
 stopped between them, both are there, and the next run sees by the link that only the second is
-missing. A short one that is deleted or expires in between was not chosen in time.
+missing. A short one that is changed before the first commit is read again; what was deleted is not
+stored. One that is deleted between the two takes along the lasting memory that it alone has said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 from uuid import UUID
@@ -19,16 +20,22 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, micros
-from bruno_memory_vec.knowledge.kinds.semantic import SemanticMemory, statement_id
+from bruno_memory_vec.knowledge.kinds.semantic import (
+    MOST_RELATED,
+    TIMES_SEEN,
+    SemanticMemory,
+    statement_id,
+)
 from bruno_memory_vec.knowledge.kinds.view import columns_of
 from bruno_memory_vec.rows.checks import unit_interval
 from bruno_memory_vec.rows.models import Row, from_table, to_memory
 from bruno_memory_vec.store.handle import Handle
+from bruno_memory_vec.writing.consolidated import INTO
+from bruno_memory_vec.writing.unchanged import RowsChanged
 
-#: In ``custom_fields`` of a short-term memory: the id of the lasting one that it has become.
-INTO: Final = "consolidated_into"
 # So many memories are printed.
 _SHOWN: Final = 20
+_SHORT: Final = RowFilter(kinds=(MEMORY,), memory_types=(MemoryType.SHORT_TERM.value,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +127,7 @@ async def consolidate(
 ) -> ConsolidationReport:
     """As :meth:`.ConversationalMemory.consolidate`."""
     store, now = await handle.store(), datetime.now(timezone.utc)
-    where = RowFilter(
-        kinds=(MEMORY,),
-        memory_types=(MemoryType.SHORT_TERM.value,),
-        alive_at=now,
-        unarchived_at=now,
-    )
+    where = replace(_SHORT, alive_at=now, unarchived_at=now)
     rows = list(from_table(await store.rows.read(Scope.user(user_id), where, COLUMNS)))
     rows.sort(key=lambda row: (row["created_at"], row["seq"]))
     pending: Mapping[int, int] = {} if store.writer is None else store.writer.pending_uses
@@ -140,10 +142,57 @@ async def consolidate(
         if dry_run:
             done.append(Consolidated(memory_id, None, reason, known=False))
             continue
-        entry, known = await lasting.merge(_lasting(row), origin=_origin(row))
-        await _archive(handle, row, entry.id)
-        done.append(Consolidated(memory_id, entry.id, reason, known))
+        lasts = await _made_lasting(handle, lasting, row)
+        if lasts is not None:
+            into, known = lasts
+            done.append(Consolidated(memory_id, into, reason, known))
     return ConsolidationReport(len(rows), tuple(done), dry_run)
+
+
+async def _made_lasting(
+    handle: Handle, lasting: SemanticMemory, row: Row
+) -> tuple[UUID, bool] | None:
+    """The id of the lasting memory, and whether it was known; None where the short one is gone."""
+    made: UUID | None = None
+    now: Row | None = row
+    while now is not None:
+        try:
+            entry, known = await lasting.merge(
+                _lasting(now), origin=_origin(now), made_of=now["seq"]
+            )
+            made = made if known else entry.id
+            if await _archive(handle, now, entry.id):
+                return entry.id, made is None
+        except RowsChanged:
+            pass  # it is looked at again
+        before, now = now, await _now(handle, row)
+        if made is not None and (now is None or now["content"] != before["content"]):
+            await _unmake(handle, before, made)
+            made = None
+    return None
+
+
+async def _now(handle: Handle, row: Row) -> Row | None:
+    """A short-term memory as it is stored now; None where it is not to be consolidated any more."""
+    now = datetime.now(timezone.utc)
+    where = replace(_SHORT, ids=(row["id"],), alive_at=now, unarchived_at=now)
+    rows = (await handle.store()).rows
+    return next(iter(from_table(await rows.read(Scope.user(row["user_id"]), where, COLUMNS))), None)
+
+
+async def _unmake(handle: Handle, row: Row, made: UUID) -> None:
+    """Delete a lasting memory that was just made of a short one which is gone, if it says no more.
+
+    Who has said the same since has strengthened it, so that it cites others, or counts more.
+    """
+    store, writer = await handle.store(), await handle.writer()
+    scope, where = Scope.user(row["user_id"]), RowFilter(kinds=(MEMORY,), ids=(str(made),))
+    for its_row in from_table(await store.rows.read(scope, where, COLUMNS)):
+        stored, wanted = to_memory(its_row), _lasting(row)
+        alone = stored.metadata.related_memories == wanted.metadata.related_memories
+        times = [one.metadata.custom_fields.get(TIMES_SEEN, 1) for one in (stored, wanted)]
+        if alone and times[0] == times[1]:
+            await writer.delete(scope, where, seqs=(its_row["seq"],))
 
 
 def _lasting(row: Row) -> MemoryEntry:
@@ -154,7 +203,9 @@ def _lasting(row: Row) -> MemoryEntry:
     entry.memory_type = MemoryType.LONG_TERM
     entry.expires_at = None
     entry.metadata.access_count = 0
-    entry.metadata.related_memories = [source]
+    # Of one that was extracted the messages that say it, so that it goes with them.
+    cited = entry.metadata.related_memories if row["origin"] == "extracted" else []
+    entry.metadata.related_memories = [source, *cited[: MOST_RELATED - 1]]
     entry.metadata.embedding = None
     return entry
 
@@ -163,9 +214,17 @@ def _origin(row: Row) -> Any:
     return row["origin"]
 
 
-async def _archive(handle: Handle, row: Row, into: UUID) -> None:
-    """Archive a short-term memory that has become lasting."""
-    writer, bounds = await handle.writer(), handle.config.bounds
+async def _archive(handle: Handle, row: Row, into: UUID) -> bool:
+    """Archive a short-term memory that has become lasting; False where that one is not there.
+
+    Raises:
+        RowsChanged: one of the two has changed. Nothing was written.
+    """
+    store, writer, bounds = await handle.store(), await handle.writer(), handle.config.bounds
+    scope, its_row = Scope.user(row["user_id"]), RowFilter(kinds=(MEMORY,), ids=(str(into),))
+    seqs = (await store.rows.read(scope, its_row, ("seq",))).column("seq").to_pylist()
+    if not seqs:
+        return False
     at = micros(datetime.now(timezone.utc))
 
     def change(row: Row) -> Mapping[str, Any]:
@@ -177,4 +236,5 @@ async def _archive(handle: Handle, row: Row, into: UUID) -> None:
         return {**columns_of(entry, bounds), "archived_at": at}
 
     where = RowFilter(kinds=(MEMORY,), ids=(row["id"],))
-    await writer.rewrite(Scope.user(row["user_id"]), where, change)
+    await writer.rewrite(scope, where, change, unchanged=(row["seq"], *seqs))
+    return True

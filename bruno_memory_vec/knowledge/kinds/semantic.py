@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Final
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
@@ -18,7 +18,7 @@ from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY
 from bruno_memory_vec.knowledge.kinds.view import Given, TypedView, columns_of, touched
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.rows.metadata_pairs import pair
-from bruno_memory_vec.rows.models import Row, from_table, to_memory
+from bruno_memory_vec.rows.models import Row, from_table, memory_row, to_memory
 
 #: In ``custom_fields``: a hash of the statement, by which it is found again.
 STATEMENT: Final = "statement"
@@ -86,11 +86,18 @@ class SemanticMemory(TypedView):
         stored, _ = await self.merge(entry, origin=origin)
         return stored
 
-    async def merge(self, entry: MemoryEntry, *, origin: Given) -> tuple[MemoryEntry, bool]:
+    async def merge(
+        self, entry: MemoryEntry, *, origin: Given, made_of: int | None = None
+    ) -> tuple[MemoryEntry, bool]:
         """Store an entry, or strengthen the one that says the same.
 
         An entry whose ``related_memories`` the stored one cites already says nothing new, and
         changes nothing: what was interrupted can be done again.
+
+        Args:
+            entry: what is said.
+            origin: where it comes from.
+            made_of: the ``seq`` of the stored row whose text it is.
 
         Returns:
             The memory as it is stored, and whether there was one that said the same.
@@ -98,19 +105,42 @@ class SemanticMemory(TypedView):
         Raises:
             InvalidInputError: it is no ``MemoryEntry``.
             ForeignUserError: the view is another user's.
+            RowsChanged: the row ``made_of`` was changed or deleted. Nothing was written.
         """
         if not isinstance(entry, MemoryEntry):
             raise InvalidInputError("entry", "expected a MemoryEntry", fix="Make a MemoryEntry.")
         self._handle.caller.acting_for_named(entry.user_id)
         await self._handle.writer()
         async with self._turns.of(entry.user_id):
-            before = await self._same(entry)
-            if before is not None:
-                return await self._strengthen(before, entry), True
+            while (before := await self._same(entry)) is not None:
+                stored = await self._strengthen(before, entry, made_of)
+                if stored is not None:
+                    return stored, True
+            await self._free_id(entry)
             fields = {TIMES_SEEN: 1, **entry.metadata.custom_fields}
             entry.metadata.custom_fields = {**fields, STATEMENT: _hash(entry.content)}
-            await self._memory.store_memory(entry, origin=origin)
+            if made_of is None:
+                await self._memory.store_memory(entry, origin=origin)
+            else:
+                writer, bounds = await self._handle.writer(), self._handle.config.bounds
+                row = memory_row(entry, None, bounds, origin)
+                await writer.write([row], unchanged=(made_of,))
             return entry, False
+
+    async def _free_id(self, entry: MemoryEntry) -> None:
+        """Give a statement another id where its own is that of one whose text was changed since."""
+        if entry.id != statement_id(entry.user_id, entry.content):
+            return
+        rows, where = (await self._handle.store()).rows, self._where(str(entry.id))
+        found = await rows.read(Scope.user(entry.user_id), where, ("content",))
+        if any(normal(text) != normal(entry.content) for text in found["content"].to_pylist()):
+            entry.id = uuid4()
+
+    def _retold(self, entry: MemoryEntry, content: str) -> None:
+        super()._retold(entry, content)
+        if STATEMENT in entry.metadata.custom_fields:
+            fields = {**entry.metadata.custom_fields, STATEMENT: _hash(content)}
+            entry.metadata.custom_fields = fields
 
     async def _same(self, entry: MemoryEntry) -> Row | None:
         """The stored row that says the same, archived or not."""
@@ -120,9 +150,10 @@ class SemanticMemory(TypedView):
             kinds=(MEMORY,), memory_types=tuple(one.value for one in self.types), alive_at=now
         )
         known = replace(where, metadata=(pair(STATEMENT, _hash(entry.content)),))
-        found = await store.rows.read(scope, known, COLUMNS, order_by="seq", limit=1)
+        found = await store.rows.read(scope, known, COLUMNS, order_by="seq", limit=_CANDIDATES)
         for row in from_table(found):
-            return row
+            if normal(row["content"]) == normal(entry.content):
+                return row
         # One that was stored by another call has no hash: it is found by its words.
         hits = await store.retriever.recall(
             RecallRequest(
@@ -141,11 +172,19 @@ class SemanticMemory(TypedView):
         found = await store.rows.read(scope, replace(where, ids=tuple(same[:1])), COLUMNS, limit=1)
         return next(iter(from_table(found)), None)
 
-    async def _strengthen(self, before: Row, again: MemoryEntry) -> MemoryEntry:
+    async def _strengthen(
+        self, before: Row, again: MemoryEntry, made_of: int | None
+    ) -> MemoryEntry | None:
+        """The stored memory, strengthened; None where it does not say the same any more."""
         writer, bounds = await self._handle.writer(), self._handle.config.bounds
+        here: Row | None = None
 
         def change(row: Row) -> Mapping[str, Any] | None:
+            nonlocal here
             old = to_memory(row)
+            if normal(old.content) != normal(again.content):
+                return None
+            here = row
             cited = set(old.metadata.related_memories)
             if again.metadata.related_memories and cited.issuperset(
                 again.metadata.related_memories
@@ -155,8 +194,12 @@ class SemanticMemory(TypedView):
             return {**columns, "archived_at": None}
 
         where = self._where(before["id"])
-        changed = await writer.rewrite(Scope.user(before["user_id"]), where, change)
-        return to_memory(changed[0] if changed else before)
+        unchanged = () if made_of is None else (made_of,)
+        changed = await writer.rewrite(
+            Scope.user(before["user_id"]), where, change, unchanged=unchanged
+        )
+        after = changed[0] if changed else here
+        return None if after is None else to_memory(after)
 
 
 def strengthened(old: MemoryEntry, again: MemoryEntry) -> MemoryEntry:

@@ -10,15 +10,18 @@ from uuid import UUID
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 
 from bruno_memory_vec.access import Caller
+from bruno_memory_vec.conversations.context import to_store
 from bruno_memory_vec.conversations.listing import Page, newest_row
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import KEPT, MEMORY
+from bruno_memory_vec.knowledge.extraction.fact import FACT_FIELDS, is_fact
 from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.recall.hits import Hit, Hits
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import Row, memory_row, read_one, to_memory
 from bruno_memory_vec.store.handle import Handle
+from bruno_memory_vec.writing.unchanged import RowsChanged
 
 #: Where a memory of a view comes from.
 Given = Literal["given", "extracted", "imported"]
@@ -159,7 +162,9 @@ class TypedView:
     ) -> MemoryEntry:
         """Change a memory; what is not named stays. Returns it as it is stored now.
 
-        ``metadata`` is joined to its ``custom_fields``; a key with None is taken out.
+        ``metadata`` is joined to its ``custom_fields``; a key with None is taken out. A fact with
+        another text is no fact any more, unless ``metadata`` gives its "attribute" and "value":
+        ``facts`` and the user's profile know nothing of it, and the memory stays.
 
         Raises:
             NotFoundError: there is no such memory of this kind for this caller.
@@ -168,8 +173,8 @@ class TypedView:
 
         def changed(entry: MemoryEntry) -> MemoryEntry:
             about = entry.metadata
-            if content is not None:
-                entry.content = content
+            if content is not None and content != entry.content:
+                self._retold(entry, content)
             if category is not None:
                 about.category = category
             if tags is not None:
@@ -270,6 +275,14 @@ class TypedView:
             last_accessed=created,
         )
 
+    def _retold(self, entry: MemoryEntry, content: str) -> None:
+        """Give an entry another text, without what said the same as the old one."""
+        entry.content = content
+        fields = entry.metadata.custom_fields
+        if is_fact(fields):
+            kept = {name: value for name, value in fields.items() if name not in FACT_FIELDS}
+            entry.metadata.custom_fields = kept
+
     async def _row(self, memory_id: str | UUID, user_id: str | None) -> Row | None:
         (id_,) = checks.uuids("memory_id", [memory_id])
         scope = Caller(self._handle.caller.acting_for(user_id)).scope
@@ -313,11 +326,22 @@ class TypedView:
         row = await self._existing(memory_id, user_id)
         bounds, writer = self._handle.config.bounds, await self._handle.writer()
         if embed:
+            await self._handle.throttle.wait(row["user_id"])
             async with self._turns.of(row["user_id"]):
-                row = await self._existing(memory_id, row["user_id"])
-                entry = touched(change(to_memory(row)))
-                await self._memory.store_memory(entry)
-                return entry
+                while True:
+                    row = await self._existing(memory_id, row["user_id"])
+                    kept = to_store([touched(change(to_memory(row)))])
+                    if not kept:
+                        raise InvalidInputError(
+                            "content", "holds notes and nothing else", fix="Give a text."
+                        )
+                    again = memory_row(kept[0], None, bounds, row["origin"])
+                    try:
+                        await writer.write([again], unchanged=(row["seq"],))
+                    except RowsChanged:
+                        continue  # what was deleted meanwhile is not stored again
+                    entry: MemoryEntry = kept[0]
+                    return entry
         # Refused here, before the writer is asked.
         columns_of(change(to_memory(row)), bounds)
         changed = await writer.rewrite(
