@@ -167,7 +167,7 @@ async def test_a_forgotten_memory_is_collected(tmp_path: Path) -> None:
 async def test_two_compressions_at_once_and_stores_amid_them() -> None:
     said = turns(120)
     llm = ScriptedLLM(
-        lambda messages: "\n".join(messages[-1].content.splitlines()[:4]), seconds=0.01
+        lambda messages: "\n".join(messages[-1].content.splitlines()[::2][:5]), seconds=0.01
     )
     async with open_memory("memory://", llm=llm) as memory:
         await memory.store_messages(said, "talk", user_id="ana")

@@ -26,14 +26,15 @@ ROOT = Path(__file__).parents[2]
 POLICY = {"keep_newest": 4, "timeout": 0.02, "block_turns": 20}
 
 
-def first_of_the_prompt(messages: list[Message]) -> str:
-    """An honest summary: some of the lines that it was given."""
+def most_of_the_prompt(messages: list[Message]) -> str:
+    """An honest summary: of the lines that it was given, most of the user's."""
     lines = messages[-1].content.splitlines()
-    return "\n".join(lines[: max(1, len(lines) // 4)])
+    told = [line for line in lines if ", user: " in line] or lines
+    return "\n".join(told[: max(1, len(told) * 3 // 4)])
 
 
 LIES: list[Any] = [
-    first_of_the_prompt,
+    most_of_the_prompt,
     ConnectionError("no route to the model"),
     Hang(),
     REFUSAL,
