@@ -1468,7 +1468,7 @@ class VectorMemory(MemoryInterface):
     @property
     def conversations(self) -> ConversationManager:
         """The life of conversations: lists, search, titles, seams, branches, contexts."""
-        return ConversationManager(self._handle)
+        return ConversationManager(self._handle, self.users)
 
     @property
     def users(self) -> UserManager:

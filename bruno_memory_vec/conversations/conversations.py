@@ -244,18 +244,6 @@ class Conversations:
         await self._store.writer.delete(Scope.user(owner).within(conversation_id), SUMMARIES)
         await self._sessions.drop_note(owner, conversation_id)
 
-    async def check_user(self, user: UserContext) -> None:
-        """Refuse a profile that cannot be stored, before anything is written."""
-        await check_dicts(
-            {
-                f"user.{name}": getattr(user, name)
-                for name in ("preferences", "profile", "metadata")
-            },
-            self._store.config.bounds,
-        )
-        if user.name is not None:
-            validation.storable_text("user.name", user.name, blank=True)
-
     async def check_session(self, session: SessionContext) -> None:
         """Refuse a session that cannot be stored, before anything is written."""
         await check_dicts(

@@ -87,28 +87,26 @@ async def checked_session(
     return stored
 
 
-def merged(given: UserContext, stored: UserContext | None) -> UserContext | None:
-    """The profile to save: what was given, and else what is stored. None for no change."""
+def merged(given: UserContext, stored: UserContext) -> UserContext | None:
+    """The profile to save: what was given, and else what is stored. None where nothing is given."""
     said: dict[str, Any] = {name: held for name in _PROFILE if (held := getattr(given, name))}
     if not said:
         return None
-    if stored is None:
-        return given
     for name in _DICTS:
         if name in said:
             said[name] = {**getattr(stored, name), **said[name]}
-    changed = stored.model_copy(update=said)
-    return None if changed == stored else changed
+    return stored.model_copy(update=said)
 
 
 async def context_of(
-    store: Store, info: ConversationInfo, max_messages: int | None
+    store: Store, info: ConversationInfo, user_context: UserContext, max_messages: int | None
 ) -> ConversationContext:
     """A conversation as bruno-core's context. It changes nothing.
 
     Args:
         store: the open store.
         info: which conversation.
+        user_context: its user.
         max_messages: how many of its last messages, 1,000 at most; None for as many.
     """
     most = MOST_MESSAGES if max_messages is None else max_messages
@@ -127,7 +125,7 @@ async def context_of(
         session.ended_at = session.started_at
     return ConversationContext(
         conversation_id=talk,
-        user=await store.sessions.user(user) or UserContext(user_id=user),
+        user=user_context,
         session=moved(session, last_of(info.last_activity, messages)),
         messages=messages,
         max_messages=most,

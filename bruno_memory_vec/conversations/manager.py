@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from bruno_core.models.context import ConversationContext, SessionContext
+from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
 from bruno_memory_vec.conversations import boundaries, branches, exchange, overview, searching
 from bruno_memory_vec.conversations.activity import (
@@ -52,6 +53,24 @@ _MOST_TOPIC: Final = 10.0
 _LONGEST_TIMEOUT: Final = 86_400
 
 
+class People(Protocol):
+    """What the manager needs of ``memory.users``."""
+
+    async def context(self, user_id: str | None = None) -> UserContext:
+        """What is set and what is learned."""
+        ...
+
+    async def save_given(
+        self,
+        user_id: str,
+        given: Callable[[UserContext], UserContext | None],
+        *,
+        dry_run: bool = False,
+    ) -> None:
+        """Save what a function makes of what is saved; what was learned in it is not set."""
+        ...
+
+
 class ConversationManager:
     """The conversations of a memory, or of a view its user's. ``memory.conversations`` is one.
 
@@ -61,10 +80,12 @@ class ConversationManager:
 
     Args:
         handle: the memory, and whose calls these are.
+        people: what is known of users.
     """
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, people: People) -> None:
         self._handle = handle
+        self._people = people
 
     # The life of a conversation
 
@@ -642,14 +663,18 @@ class ConversationManager:
             max_messages = checks.limit("max_messages", max_messages, exchange.MOST_MESSAGES)
         talk, owner = await self._known(conversation_id)
         return await exchange.context_of(
-            await self._handle.store(), await self._info(talk, owner), max_messages
+            await self._handle.store(),
+            await self._info(talk, owner),
+            await self._people.context(owner),
+            max_messages,
         )
 
     async def from_context(self, context: ConversationContext) -> int:
         """Store a whole context that somebody has made: its messages, its session, its user.
 
-        What the memory put into it is left out. Called again with the same context, it stores
-        nothing. Of the user, what the context says nothing of stays as it is.
+        What the memory put into it is left out; of its user, what was learned is not set, as with
+        ``save_user``. Called again with the same context, it stores nothing.
+        Of the user, what the context says nothing of stays as it is.
 
         Returns:
             How many messages were stored, new or changed.
@@ -670,16 +695,14 @@ class ConversationManager:
         store, known = await self._handle.store(), await self._conversations()
         checks.identifier("context.session.session_id", context.session.session_id)
         session = await exchange.checked_session(store, context.session, user)
-        profile = exchange.merged(context.user, await store.sessions.user(user))
-        if profile is not None:
-            await known.check_user(profile)
+        profile = partial(exchange.merged, context.user)
+        await self._people.save_given(user, profile, dry_run=True)
         await known.check_session(context.session)
         talk, stored = await exchange.store_messages_of(store, writer, store.owners, context, user)
         given = context.session.model_copy(update={"conversation_id": talk})
         if given != session:
             await store.sessions.save_session(given)
-        if profile is not None:
-            await store.sessions.save_user(profile)
+        await self._people.save_given(user, profile)
         return stored
 
     # Whose

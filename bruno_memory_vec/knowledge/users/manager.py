@@ -225,6 +225,34 @@ class UserManager:
         await self._check(user)
         await self._change(user.user_id, lambda saved: parted(user, saved), check=False)
 
+    async def save_given(
+        self,
+        user_id: str,
+        given: Callable[[UserContext], UserContext | None],
+        *,
+        dry_run: bool = False,
+    ) -> None:
+        """Save what a function makes of what is saved, as :meth:`save`.
+
+        Args:
+            user_id: whose.
+            given: makes it; None for no change.
+            dry_run: only refuse what cannot be saved.
+
+        Raises: as :meth:`save`.
+        """
+        self._handle.caller.acting_for_named(user_id)
+
+        def change(saved: UserContext) -> UserContext:
+            made = given(saved)
+            after = saved if made is None else parted(made, saved)
+            return saved if after == saved else after
+
+        if dry_run:
+            await self._check(change(await self._saved(user_id)))
+        else:
+            await self._change(user_id, change)
+
     async def context(self, user_id: str | None = None) -> UserContext:
         """What is set and what is learned, as bruno-core's ``UserContext``.
 
