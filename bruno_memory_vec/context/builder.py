@@ -152,8 +152,7 @@ class _Builder:
             self._about(), self._hits(packing, rows, question, shown)
         )
         if known:
-            least = min(_TOKENS_ABOUT, share(0.25))
-            self._known(packing, question, known, max(share(strategy.about), least))
+            self._known(packing, question, known, share(strategy.about), share(0.25))
         if strategy.pinned:
             # Somebody has said that it matters: one that is longer than its share is cut.
             self._some(packing, await rows.pinned(), share(strategy.pinned), cut=True)
@@ -198,18 +197,25 @@ class _Builder:
             most -= taken
             first = False
 
-    def _known(self, packing: Packing, question: Found, known: Sequence[Found], most: int) -> None:
+    def _known(
+        self, packing: Packing, question: Found, known: Sequence[Found], most: int, quarter: int
+    ) -> None:
         """Quote what is known of the user; where not all of it fits, what fits the question."""
-        if sum(self._request.count(f"[m1] {one.line}\n") for one in known) > most:
-            known = by_fit(self._store, question.text, known)
-        self._some(packing, known, most)
+        stated = [one for one in known if one.values]
+        at_least = max(most, min(_TOKENS_ABOUT, quarter))
+        if sum(self._request.count(f"[m1] {one.line}\n") for one in stated) > at_least:
+            stated = by_fit(self._store, question.text, stated)
+        left = most - self._some(packing, stated, at_least)
+        # How the user writes answers no question: of a small budget it would take what answers.
+        self._some(packing, (one for one in known if not one.values), min(left, most // 2))
 
     @staticmethod
-    def _some(packing: Packing, found: Iterable[Found], most: int, *, cut: bool = False) -> None:
-        """Quote what fits into a share, each once.
+    def _some(packing: Packing, found: Iterable[Found], most: int, *, cut: bool = False) -> int:
+        """Quote what fits into a share, each once. Returns what it took.
 
         With ``cut`` the first one that does not fit is cut.
         """
+        room = most
         for one in found:
             if packing.shows(one) or packing.says(one):
                 packing.leave_out(one, "duplicate")
@@ -220,6 +226,7 @@ class _Builder:
             if not taken:
                 packing.leave_out(one, "budget")
             most -= taken
+        return room - most
 
     @staticmethod
     def _hits_wanted(packing: Packing, rows: UsersRows) -> int:

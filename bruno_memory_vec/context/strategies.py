@@ -26,7 +26,7 @@ class Strategy:
         description: one sentence.
         system: the share of the conversation's system messages.
         about: of what is known of the user: name, profile and preferences. Of a small budget they
-            may take more, up to a quarter or 80 tokens.
+            may take more, up to a quarter or 80 tokens. How the user writes has half of the share.
         pinned: of the rows that are pinned, those that were pinned last first. The first one that
             does not fit is cut.
         summaries: of the summaries of the conversation.

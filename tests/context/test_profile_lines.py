@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.errors import InvalidInputError
@@ -48,3 +49,18 @@ async def test_a_context_is_one_users() -> None:
             with pytest.raises(InvalidInputError, match="user_id") as refused:
                 await memory.build_context("boiler", user_id=user_id)  # type: ignore[arg-type]
             assert "spell out" not in str(refused.value)
+
+
+async def test_how_the_user_writes_leaves_the_room_to_what_answers() -> None:
+    async with open_memory("memory://") as memory:
+        turns = [
+            Message(role=MessageRole.USER, content=f"The boiler was repaired on day {n}.")
+            for n in range(20)
+        ]
+        await memory.store_messages(turns, "talk", user_id="ana")
+        await memory.users.refresh("ana")
+        assert (await memory.users.profile("ana")).style is not None
+        shown, (left_out,) = await lines(memory, "the boiler?", 500)
+        assert not shown
+        assert left_out.startswith("writes")
+        assert (await lines(memory, "the boiler?", 2_000))[0] == ["writes"]
