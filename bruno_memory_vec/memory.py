@@ -1088,9 +1088,10 @@ class VectorMemory(MemoryInterface):
     ) -> int:
         """Delete messages or memories by their ids, for good; returns how many.
 
-        With ``archive`` they are kept, and left out of recall and of built contexts unless
-        ``include_archived`` asks for them; :meth:`get_context` shows the last turns with them. A
-        message that is in several conversations is forgotten in all of them. Raises as :meth:`pin`.
+        With ``archive`` they are kept, and left out of recall and of built contexts, unless
+        ``include_archived`` asks for them (a built context for messages only). :meth:`get_context`
+        shows the last turns with them. A message that is in several conversations is forgotten in
+        all of them. Raises as :meth:`pin`.
         """
         archive = checks.flag("archive", archive)
         return await marks.forget(self._handle, ids, user_id, archive=archive)
