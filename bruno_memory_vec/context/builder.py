@@ -20,7 +20,7 @@ from bruno_memory_vec.context.report import BuiltContext, ContextItem, ContextRe
 from bruno_memory_vec.context.strategies import Strategy
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
-from bruno_memory_vec.prompts.notes import HINT, is_notes
+from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.prompts.token_bound import Counter
 from bruno_memory_vec.recall import RecallRequest
 from bruno_memory_vec.recall.hits import Hits
@@ -277,7 +277,7 @@ class _Builder:
             # System messages instruct the assistant, and say nothing about the user.
             if one.kind == MESSAGE and one.speaker == MessageRole.SYSTEM.value:
                 continue
-            if HINT in one.text and is_notes(one.text):
+            if is_notes(one.text):
                 continue
             # An archived memory does not hold any more, or was forgotten.
             if hit.archived and one.kind != MESSAGE:

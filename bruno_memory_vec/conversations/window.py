@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.prompts.notes import HINT, is_notes
+from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.prompts.token_bound import Counter
 
 #: What a model's chat format adds to a message: who speaks, where it begins and ends.
@@ -34,7 +34,7 @@ def last_messages(
     """
     cut = len(messages) >= most
     # Stores of older versions may hold our own notes.
-    messages = [one for one in messages if HINT not in one.content or not is_notes(one.content)]
+    messages = [one for one in messages if not is_notes(one.content)]
     systems = [message for message in messages if message.role is MessageRole.SYSTEM]
     dropped = {id(message) for message in systems[: -max(1, most // 2)]}
     kept = [message for message in messages if id(message) not in dropped][-most:]

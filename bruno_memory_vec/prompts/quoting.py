@@ -75,6 +75,16 @@ _KNOWN_CHARACTERS = 1_000
 _MARKS = re.compile(f"[{_LESS}{_QUOTE}]")
 
 
+_PLAIN_NAME = re.compile(r"[\w-]+(?:'\w+)?(?: [\w-]+(?:'\w+)?)*")
+#: A name that stands in a prompt without quotation marks has at most so many characters.
+LONGEST_NAME = 40
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a name is a few plain words, so that it may stand in a prompt unquoted."""
+    return len(text) <= LONGEST_NAME and _PLAIN_NAME.fullmatch(text) is not None
+
+
 def quotable(text: str) -> str:
     """The text as one line without any of the marks above; it may become empty.
 

@@ -33,6 +33,7 @@ from bruno_memory_vec.knowledge.extraction.attributes import (
 from bruno_memory_vec.knowledge.extraction.candidate import Candidate, SourceTurn
 from bruno_memory_vec.knowledge.extraction.clauses import statements
 from bruno_memory_vec.llm import looks_refused
+from bruno_memory_vec.prompts.quoting import is_plain_name
 
 #: A fact that is less certain is dropped.
 LEAST_CONFIDENCE: Final = 0.3
@@ -113,6 +114,8 @@ def _checked(said: _Said, numbers: Mapping[str, SourceTurn]) -> Candidate | str:
     if not turns:
         return "cites no turn of the user"
     name = _name(said.attribute)
+    if not is_plain_name(name):
+        return "has no plain name"
     subject = turns[0].subject
     if said.about.casefold() not in (USER, subject.casefold()):
         return "is about somebody else"

@@ -24,6 +24,7 @@ from bruno_memory_vec.knowledge.extraction.storing import (
     store_facts,
     stored_facts,
 )
+from bruno_memory_vec.prompts.quoting import LONGEST_NAME, is_plain_name
 from bruno_memory_vec.rows import checks
 
 if TYPE_CHECKING:
@@ -163,6 +164,12 @@ class FactManager:
         """
         user = self._user(user_id)
         name = _short("attribute", attribute, _LONGEST_ATTRIBUTE)
+        if not is_plain_name(name):
+            raise InvalidInputError(
+                "attribute",
+                f"{checks.shown(name)} is no plain name",
+                fix=f"Use letters, digits, spaces, - and _, {LONGEST_NAME} characters at most.",
+            )
         told = _short("value", value, _LONGEST_VALUE)
         about = _short("subject", subject, _LONGEST_ATTRIBUTE)
         certain = checks.unit_interval("confidence", confidence)
