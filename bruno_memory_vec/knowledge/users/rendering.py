@@ -15,7 +15,7 @@ from bruno_memory_vec.prompts.token_bound import Counter, most_tokens
 HEAD: Final = PROFILE_HEAD
 #: How many lines there are at most, and how long one is, in characters.
 MOST_LINES, LONGEST_LINE = 24, 240
-_LONGEST_KEY, _LONGEST_VALUE, _MOST_OTHERS = 60, 160, 3
+_LONGEST_KEY, _LONGEST_VALUE, _MOST_OTHERS = 58, 160, 3
 # Fewer messages say little about how somebody writes.
 _LEAST_MESSAGES = 10
 
