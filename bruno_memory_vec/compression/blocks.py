@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.compression_policy import CompressionPolicy
 from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.rows.summaries import MOST_SOURCES
 
 _RESULTS = (MessageRole.TOOL.value, MessageRole.FUNCTION.value)
 _SYSTEM, _USER, _ASSISTANT = (
@@ -70,6 +71,8 @@ def may_be_compressed(
 ) -> list[list[Turn]]:
     """The turns that a policy lets go, each call of a tool together with its results.
 
+    A call with more results than a summary can name as its sources stays.
+
     Args:
         turns: all messages of a conversation, in their order.
         policy: which; whether the conversation is meant at all is not asked here.
@@ -94,7 +97,8 @@ def may_be_compressed(
             and (policy.below_importance is None or turn.importance < policy.below_importance)
         )
 
-    return [group for group in _with_results(said) if all(map(goes, group))]
+    groups = _with_results(said)
+    return [group for group in groups if len(group) <= MOST_SOURCES and all(map(goes, group))]
 
 
 _MICRO = timedelta(microseconds=1)
@@ -145,14 +149,22 @@ def blocks(groups: Sequence[Sequence[Turn]], policy: CompressionPolicy) -> list[
             found.append(block)
             block = []
         elif full:
-            kept, block = _cut_before_a_question(block)
+            kept, rest = _cut_before_a_question(block)
+            if sum(map(len, rest)) + len(group) > MOST_SOURCES:
+                kept, rest = block, []
             found.append(kept)
+            block = rest
         block.append(group)
     if block:
         tail = sum(map(len, block))
         near = found and block[0][0].at - found[-1][-1][-1].at < gap
         whole = tail + (sum(map(len, found[-1])) if found else 0)
-        if found and near and tail < least and whole <= policy.block_turns + least:
+        if (
+            found
+            and near
+            and tail < least
+            and whole <= min(policy.block_turns + least, MOST_SOURCES)
+        ):
             found[-1] += block
         else:
             found.append(block)

@@ -1,9 +1,9 @@
 """Compresses conversations: summaries first, and only then is archived what they stand for.
 
 The order that nothing can be lost in: the summary's row is stored and acknowledged; then, in one
-commit, its turns are archived, if they are still as they were read; else the summary goes again. A
-summary has the same id whoever makes it, so one that a killed process has left is known by its id
-and its digest: the next run archives its turns, or removes it where they have changed.
+commit, its turns are archived, if they are still as they were read and it is still stored; else the
+summary goes again. One that a killed process has left is known by its digest: the next run archives
+its turns, or removes it where they have changed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from typing import Any
@@ -91,8 +93,27 @@ class CompressionLocks:
 
     def __init__(self) -> None:
         self._locks: weakref.WeakValueDictionary[Place, LoopLock] = weakref.WeakValueDictionary()
+        self._held: ContextVar[frozenset[Place]] = ContextVar("held", default=frozenset())
 
-    def of(self, place: Place) -> LoopLock:
+    @asynccontextmanager
+    async def holding(self, places: Collection[Place]) -> AsyncIterator[None]:
+        """Hold the locks of some conversations.
+
+        What is called while they are held, such as by a model that is asked for a summary, does
+        not wait for itself.
+        """
+        held = self._held.get()
+        async with AsyncExitStack() as stack:
+            # Everybody takes them in this order, so that no two wait for each other.
+            for place in sorted(set(places) - held):
+                await stack.enter_async_context(self._of(place))
+            token = self._held.set(held | set(places))
+            try:
+                yield
+            finally:
+                self._held.reset(token)
+
+    def _of(self, place: Place) -> LoopLock:
         """The lock of a conversation, or of ``(user, "")``, a user's periods."""
         lock = self._locks.get(place)
         if lock is None:
@@ -199,12 +220,13 @@ class Compressor:
                 for part in _parts(one.groups, _TURNS_AT_ONCE):
                     await self._outline(run, one.place, part)
             return run.report(dry_run=True)
+        await self._remove_left_over(run, scope)
         for one in plan:
-            async with self._locks.of(one.place):
+            async with self._locks.holding([one.place]):
                 await self._one(run, one.place, why)
         if policy.period is not None and scope.conversation_id is None:
             for user in await self._users(store, scope):
-                async with self._locks.of((user, "")):
+                async with self._locks.holding([(user, "")]):
                     await self._periods(run, user)
         return run.report()
 
@@ -218,6 +240,15 @@ class Compressor:
                 fix="Use the id of a conversation that has begun.",
             )
         return found
+
+    async def _remove_left_over(self, run: _Run, scope: Scope) -> None:
+        """Delete what runs that were broken off have left of what was deleted meanwhile."""
+        try:
+            await run.writer.remove_left_over(scope)
+        except (StoreClosedError, StoreMovedError):
+            raise
+        except BrunoError as error:
+            run.failed(None, "summaries of what was deleted", error.message)
 
     async def _one(self, run: _Run, place: Place, why: str) -> None:
         """Compress one conversation. A failure is kept, and the others go on."""
@@ -306,7 +337,7 @@ class Compressor:
                 run.too_short += len(block)
             return
         stamp = micros(datetime.now(timezone.utc))
-        id_ = summary_id(place[0], "block", place[1], first, last)
+        id_ = summary_id(place[0], "block", place[1], first, last, stamp)
         tokens = sum(turn.tokens for turn in block)
         entry = self._entry(
             "block",
@@ -321,14 +352,9 @@ class Compressor:
             archived_at=stamp,
         )
         await self._write(run, entry)
-        archived = await run.writer.rewrite(
-            Scope.user(place[0]).within(place[1]),
-            RowFilter(kinds=(MESSAGE,)),
-            lambda row: _archived(row, stamp),
-            seqs=[turn.seq for turn in block],
-        )
-        if len(archived) < len(block):
-            # One was changed, pinned or deleted meanwhile. What is left of them is recalled again.
+        if await self._archive_for(run, place, block, str(id_), stamp) < len(block):
+            # It was deleted by itself, or one of them was changed, pinned or deleted meanwhile.
+            # What is left of them is recalled again.
             await self._remove(run, place[0], [str(id_)])
             run.failed(place[1], what, "they were changed meanwhile")
             return
@@ -403,15 +429,41 @@ class Compressor:
         stamp = summary.archived_at
         if stamp is None:
             return
+        archived = await self._archive_for(run, place, turns, summary.id, stamp)
+        if archived:
+            run.turns += archived
+            run.places.add(place)
+
+    async def _archive_for(
+        self, run: _Run, place: Place, turns: Sequence[Turn], id_: str, stamp: int
+    ) -> int:
+        """Archive turns, provided that the summary that stands for them is stored.
+
+        Returns:
+            How many were archived; fewer where one was changed, pinned or deleted meanwhile.
+        """
+        scope = Scope.user(place[0]).within(place[1])
+        summary = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=(id_,))
+
+        async def stands() -> bool:
+            return await run.store.rows.count(scope, summary) > 0
+
         archived = await run.writer.rewrite(
-            Scope.user(place[0]).within(place[1]),
+            scope,
             RowFilter(kinds=(MESSAGE,)),
             lambda row: _archived(row, stamp),
             seqs=[turn.seq for turn in turns],
+            provided=stands,
         )
-        if archived:
-            run.turns += len(archived)
-            run.places.add(place)
+        if archived and not run.writer.writes_alone and not await stands():
+            # Another process has deleted it in between.
+            await run.writer.rewrite(
+                scope,
+                RowFilter(kinds=(MESSAGE,), ids=tuple(turn.id for turn in turns)),
+                lambda row: {"archived_at": None} if row["archived_at"] == stamp else None,
+            )
+            return 0
+        return len(archived)
 
     async def _session(self, run: _Run, place: Place) -> None:
         """The summary of a conversation, made of those of its blocks, where they have changed."""
@@ -576,7 +628,7 @@ class Compressor:
             before = sum(turn.tokens for turn in block)
             budget = run.summariser.budget(before)
             first, last = block[0].turn, block[-1].turn
-            id_ = summary_id(place[0], "block", place[1], first, last)
+            id_ = summary_id(place[0], "block", place[1], first, last, micros(run.now))
             run.turns += len(block)
             run.before += before
             run.after += budget
@@ -629,27 +681,37 @@ class Compressor:
         elif user is not None and conversation_id is not None:
             await caller.search_scope(self._handle.owners, user, conversation_id)
         if summary_id is not None:
-            user, every, first = await self._named(store, summary_id, user)
+            user, id_ = await self._named(store, summary_id, user)
         else:
             assert user is not None
+            id_ = None
+
+        async def chosen(user: str = user) -> list[Summary]:
             every = await stored_summaries(store.rows, {user})
             first = [
                 one
                 for one in every
-                if conversation_id is None or one.conversation_id == conversation_id
+                if (id_ is None or one.id == id_)
+                and (conversation_id is None or one.conversation_id == conversation_id)
             ]
-        if not first:
-            return RestoreReport(0, 0)
-        going = with_dependants(every, _with_parts(every, first))
-        turns = await self._archived_for(store, user, going)
-        ids = tuple(one.id for one in going)
-        where = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=ids)
-        await writer.delete(Scope.user(user), where)
-        return RestoreReport(turns, len(going))
+            return with_dependants(every, _with_parts(every, first))
 
-    async def _named(
-        self, store: Store, given: str | UUID, user: str | None
-    ) -> tuple[str, list[Summary], list[Summary]]:
+        places = {(user, conversation_id or "")}
+        places |= {(user, one.conversation_id or "") for one in await chosen()}
+        # A compression of one of them is waited for, so that it does not go on afterwards.
+        async with self._locks.holding(places):
+            going = await chosen()
+            if not going:
+                return RestoreReport(0, 0)
+            turns = await self._archived_for(store, user, going)
+            ids = tuple(one.id for one in going)
+            await writer.delete(
+                Scope.user(user), RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=ids)
+            )
+            return RestoreReport(turns, len(going))
+
+    async def _named(self, store: Store, given: str | UUID, user: str | None) -> tuple[str, str]:
+        """Whose a summary is, and its id."""
         (id_,) = checks.uuids("summary_id", [given])
         scope = EVERYONE if user is None else Scope.user(user)
         where = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=(id_,))
@@ -658,8 +720,7 @@ class Compressor:
             raise NotFoundError(
                 f"there is no summary {id_}", fix="Use the id of a memory of category 'summary'."
             )
-        every = await stored_summaries(store.rows, {found[0]})
-        return found[0], every, [one for one in every if one.id == id_]
+        return found[0], id_
 
     async def _archived_for(self, store: Store, user: str, going: Sequence[Summary]) -> int:
         """How many turns are archived for these summaries."""

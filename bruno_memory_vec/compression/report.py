@@ -22,7 +22,7 @@ class SummaryMade:
     """One summary that was stored, or, of a dry run, one that would be.
 
     Attributes:
-        id: its id, a memory's.
+        id: its id, a memory's; of a dry run, not the one that it will have.
         level: "block", "session" or "period".
         conversation_id: where; None for a period.
         from_turn: the first turn that it covers; None for a period.

@@ -63,7 +63,7 @@ class Summary:
             levels.
         content: its text.
         created_at: the time of the newest source, in microseconds.
-        archived: whether it is archived itself.
+        hidden_at: when it was archived itself, in microseconds; None where it is not.
     """
 
     seq: int
@@ -78,7 +78,7 @@ class Summary:
     archived_at: int | None
     content: str
     created_at: int
-    archived: bool
+    hidden_at: int | None
 
     def covers_turn(self, turn: int | None) -> bool:
         """Whether a turn of its conversation is between its first and its last one."""
@@ -108,12 +108,16 @@ def summary_of(row: Mapping[str, Any]) -> Summary | None:
         archived_at=_micros(stamp),
         content=row["content"],
         created_at=row["created_at"],
-        archived=row["archived_at"] is not None,
+        hidden_at=row["archived_at"],
     )
 
 
 def summary_id(user_id: str, level: Level, *place: str | int) -> UUID:
-    """The id of a summary: the same for the same user, level and place, in every process."""
+    """The id of a summary: the same for the same user, level and place, in every process.
+
+    That of a block has the time in its place at which its turns are archived for it. So two
+    processes that compress the same turns at once do not store theirs over each other's.
+    """
     return uuid5(_NAMESPACE, "\0".join((user_id, level, *map(str, place))))
 
 

@@ -40,7 +40,7 @@ MANY_VERSIONS = 500
 SET_ASIDE_REMOVED, NOT_ERASED = "set_aside_removed", "not_erased"
 
 _WORK = "maintaining"
-_STEPS = 6
+_STEPS = 7
 # About as many as a store has when nothing is written.
 _FEW_VERSIONS = 10
 
@@ -88,6 +88,7 @@ class MaintenanceReport:
         problems: what failed or is wrong, each with advice. Empty is healthy.
         expired_removed: how many memories were removed because they have expired.
         sessions_ended: how many sessions were ended because nothing was said in them for long.
+        summaries_removed: how many summaries were removed because what they are made of is gone.
     """
 
     at: datetime
@@ -99,6 +100,7 @@ class MaintenanceReport:
     problems: tuple[Problem, ...]
     expired_removed: int = 0
     sessions_ended: int = 0
+    summaries_removed: int = 0
 
     @property
     def ok(self) -> bool:
@@ -124,6 +126,8 @@ class MaintenanceReport:
             lines.append(f"expired memories removed: {self.expired_removed:,}")
         if self.sessions_ended:
             lines.append(f"expired sessions ended: {self.sessions_ended:,}")
+        if self.summaries_removed:
+            lines.append(f"summaries of what was deleted removed: {self.summaries_removed:,}")
         if self.details.get(SET_ASIDE_REMOVED):
             names = ", ".join(self.details[SET_ASIDE_REMOVED])
             lines.append(f"removed, as they may have held what was deleted: {names}")
@@ -147,10 +151,11 @@ async def maintain_store(
 ) -> MaintenanceReport:
     """Do all upkeep of an open store now, and verify it.
 
-    The steps: write the pending access counts, remove expired memories, end expired sessions,
-    commit the lexical index, compact the rows with their indexes and old versions, verify. If a
-    step fails, the others are still done. The failure is in the report, in ``health()`` and,
-    through ``maintenance.json`` in the store's folder, in ``doctor``.
+    The steps: write the pending access counts, remove expired memories, remove summaries of what
+    is not stored any more, end expired sessions, commit the lexical index, compact the rows with
+    their indexes and old versions, verify. If a step fails, the others are still done. The failure
+    is in the report, in ``health()`` and, through ``maintenance.json`` in the store's folder, in
+    ``doctor``.
 
     If anything was deleted or replaced since the last time, no file of the store holds anything of
     it afterwards, but the ids of users and conversations (docs/deletion.md).
@@ -177,6 +182,7 @@ async def maintain_store(
     steps = _Steps(progress, _STEPS + writer.has_erasable)
     await steps.run("count accesses", writer.flush_uses)
     expired = await steps.run("remove expired memories", writer.remove_expired)
+    left_over = await steps.run("remove left summaries", writer.remove_left_over)
     ended = await steps.run("end expired sessions", lambda: end_expired(store))
     for session in ended or ():
         told.session_ended(session)
@@ -199,6 +205,7 @@ async def maintain_store(
         problems=(*steps.problems, *(found or ())),
         expired_removed=expired or 0,
         sessions_ended=len(ended or ()),
+        summaries_removed=left_over or 0,
     )
     report = await _keep(store, report)
     for name in [name for name in writer.problems if name.startswith(MAINTAIN_PROBLEM)]:

@@ -69,7 +69,14 @@ from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
-from bruno_memory_vec.writing.summaries import GOING_COLUMNS, goes_along, stored_summaries
+from bruno_memory_vec.writing.summaries import (
+    GOING_COLUMNS,
+    SUMMARIES,
+    Along,
+    goes_along,
+    left_over,
+    stored_summaries,
+)
 from bruno_memory_vec.writing.titles import MadeTitles
 from bruno_memory_vec.writing.unchanged import require_unchanged
 from bruno_memory_vec.writing.visits import writing_here
@@ -351,6 +358,7 @@ class Writer:
         *,
         seqs: Sequence[int] | None = None,
         unchanged: Collection[int] = (),
+        provided: Callable[[], Awaitable[bool]] | None = None,
     ) -> list[Row]:
         """Change columns of stored rows as one commit, without embedding them again.
 
@@ -364,6 +372,7 @@ class Writer:
                 as it is. It must change neither the content nor the key.
             seqs: only rows with these ``seq``.
             unchanged: the ``seq`` of rows that must still be stored when these are changed.
+            provided: asked under the lock; where it answers False, nothing is changed.
 
         Returns:
             The rows as they are stored now; empty where none was changed.
@@ -376,7 +385,7 @@ class Writer:
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # If the caller is cancelled, the change itself still completes.
-        task = asyncio.ensure_future(self._rewrite(scope, where, change, seqs, unchanged))
+        task = asyncio.ensure_future(self._rewrite(scope, where, change, seqs, unchanged, provided))
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
@@ -388,6 +397,7 @@ class Writer:
         change: Callable[[Row], Mapping[str, Any] | None],
         seqs: Sequence[int] | None,
         unchanged: Collection[int],
+        provided: Callable[[], Awaitable[bool]] | None,
     ) -> list[Row]:
         with writing_here():
             async with self._committing:
@@ -395,6 +405,8 @@ class Writer:
                 if self._uncertain:
                     await self._follow()
                 await require_unchanged(self._rows, unchanged)
+                if provided is not None and not await provided():
+                    return []
                 return await self._rewrite_here(scope, where, change, seqs)
 
     async def _rewrite_here(
@@ -537,11 +549,15 @@ class Writer:
         async with self._committing:
             self._lease.check()
             found = await self._rows.read(scope, where, GOING_COLUMNS, seqs=seqs)
-            await self._let_summaries_go(found)
+            along = await self._let_summaries_go(found)
             await self._let_facts_go(found)
             await self._let_titles_go(found)
             await self._let_sources_go(found)
             gone = await self._remove(scope, where, _deletion_of(found, scope, where), seqs)
+            if along is not None and not self._lease.exclusive:
+                # Another process may have archived some for it in between; what it archives from
+                # now on, it finds without its summary.
+                await self._recall_again(along)
         if len(gone):
             self._afterwards()
         return len(gone)
@@ -576,10 +592,10 @@ class Writer:
         if not archived:
             return False
         here = pc.is_in(found.column("seq"), pa.array(archived, pa.int64()))
-        return await self._let_summaries_go(found.filter(here), stay=True)
+        return await self._let_summaries_go(found.filter(here), stay=True) is not None
 
-    async def _let_summaries_go(self, found: pa.Table, *, stay: bool = False) -> bool:
-        """Delete the summaries of rows that are to go; returns whether there were any.
+    async def _let_summaries_go(self, found: pa.Table, *, stay: bool = False) -> Along | None:
+        """Delete the summaries of rows that are to go; returns them, None where there are none.
 
         What is left of their sources is recalled again, before they go.
 
@@ -587,24 +603,32 @@ class Writer:
             found: the rows, with ``GOING_COLUMNS``.
             stay: they do not go, but their texts change.
         """
-        along = await goes_along(self._rows, found, stay=stay)
+        along = await goes_along(self._rows, found, self._owners.archived_at, stay=stay)
         if along is None:
-            return False
+            return None
         if self._uncertain:
             await self._follow()
-        for scope, where, times in along.restored:
-
-            def restored(row: Row, times: Mapping[str, int] = times) -> Row | None:
-                archived = row["archived_at"]
-                return {"archived_at": None} if archived == times[row["id"]] else None
-
-            await self._rewrite_here(scope, where, restored, None)
+        await self._recall_again(along)
         if along.seqs:
             summaries = RowFilter(kinds=(MEMORY,))
             going = await self._rows.read(EVERYONE, summaries, GOING_COLUMNS, seqs=along.seqs)
             change = _deletion_of(going, EVERYONE, summaries)
             await self._remove(EVERYONE, summaries, change, along.seqs)
-        return True
+            if stay and not self._lease.exclusive:
+                await self._recall_again(along)
+        return along
+
+    async def _recall_again(self, along: Along) -> None:
+        for scope, where, times in along.restored:
+
+            def restored(
+                row: Row, times: Mapping[str, Mapping[int, int | None]] = times
+            ) -> Row | None:
+                instead = times[row["id"]]
+                at = row["archived_at"]
+                return {"archived_at": instead[at]} if at in instead else None
+
+            await self._rewrite_here(scope, where, restored, None)
 
     async def _let_facts_go(self, found: pa.Table) -> None:
         """Delete the facts that only rows say which are to go, before they go.
@@ -680,6 +704,14 @@ class Writer:
         if not await self._rows.count(EVERYONE, where):
             return 0
         return await self._delete(EVERYONE, where)
+
+    async def remove_left_over(self, scope: Scope = EVERYONE) -> int:
+        """Delete summaries of what is not stored any more (:func:`left_over`). Returns how many."""
+        found = await left_over(self._rows, scope)
+        if not found:
+            return 0
+        # One that is made anew meanwhile has another seq, and stays.
+        return await self.delete(scope, SUMMARIES, seqs=[one.seq for one in found])
 
     @property
     def has_erasable(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.compression.compressor import Compressor, _Run
 from tests.compression.support import archived, check_whole, pin, turns
 
 SECRET = "Zanzibar"
@@ -137,4 +140,68 @@ async def test_a_message_that_is_deleted_while_it_is_summarised(tmp_path: Path) 
         assert [one.problem for one in report.failures] == ["they were changed meanwhile"] * 2
         assert not report.turns
         assert not await memory.list_memories("ana", include_archived=True)
+        assert not any((await archived(memory, "ana")).values())
+
+
+async def test_a_run_that_is_broken_off_leaves_nothing_of_what_was_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was cancelled when a summary of each level had been written; its sources went before."""
+    write = Compressor._write
+    policy = {**POLICY, "min_turns": 2}
+
+    for level, mend in (("block", "compress"), ("session", "compress"), ("session", "maintain")):
+
+        async def then_cancelled(self: Compressor, run: _Run, entry: MemoryEntry) -> None:
+            if entry.metadata.custom_fields["level"] == level:  # noqa: B023
+                await memory.delete_messages([str(one.id) for one in said])  # noqa: B023
+                await write(self, run, entry)
+                raise asyncio.CancelledError
+            await write(self, run, entry)
+
+        said = turns(30)
+        async with open_memory("memory://", embedder="hash") as memory:
+            await memory.store_messages(said, "talk", user_id="ana")
+            await memory.store_messages(turns(12, seed=2), "other", user_id="ana")
+            with monkeypatch.context() as patch:
+                patch.setattr(Compressor, "_write", then_cancelled)
+                with pytest.raises(asyncio.CancelledError):
+                    await memory.compress("ana", conversation_id="talk", policy=policy)
+            assert len(await memory.list_memories("ana")) == 1
+            if mend == "maintain":
+                report = await memory.maintain()
+                assert (report.ok, report.summaries_removed) == (True, 1)
+                assert "summaries of what was deleted removed: 1" in str(report)
+            else:
+                await memory.compress("ana", policy={**policy, "min_turns": 100})
+            assert not await memory.list_memories("ana", include_archived=True)
+
+
+@pytest.mark.parametrize("how", ["delete", "restore"])
+async def test_what_is_recalled_again_stays_archived_with_its_conversation(how: str) -> None:
+    said = turns(40)
+    async with open_memory("memory://", embedder="hash") as memory:
+        await memory.store_messages(said, "talk", user_id="ana")
+        await memory.compress("ana", policy={**POLICY, "keep_newest": 10})
+        await memory.conversations.archive("talk")
+        if how == "delete":
+            await memory.delete_messages(said[12].id)
+        else:
+            await memory.restore(conversation_id="talk")
+        assert all((await archived(memory, "ana")).values())
+        await memory.conversations.restore("talk")
+        state = await archived(memory, "ana")
+        still = {str(one.id) for at, one in enumerate(said[:30]) if not 10 <= at < 20}
+        assert {id_ for id_, at in state.items() if at} == (still if how == "delete" else set())
+
+
+async def test_a_summary_that_was_archived_by_itself_is_restored_all_the_same() -> None:
+    said = turns(20)
+    async with open_memory("memory://", embedder="hash") as memory:
+        await memory.store_messages(said, "talk", user_id="ana")
+        await memory.compress("ana", policy={**POLICY, "sessions": False})
+        await memory.forget(
+            [str(one.id) for one in await memory.list_memories("ana")], archive=True
+        )
+        await memory.restore(conversation_id="talk")
         assert not any((await archived(memory, "ana")).values())

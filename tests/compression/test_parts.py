@@ -20,6 +20,7 @@ from bruno_memory_vec.compression.sentences import sentences
 from bruno_memory_vec.compression_policy import CompressionPolicy
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.prompts.token_bound import most_tokens
+from bruno_memory_vec.rows.summaries import MOST_SOURCES
 
 NOON = datetime(2024, 5, 6, 12, tzinfo=timezone.utc)
 MINUTE = 60_000_000
@@ -195,3 +196,19 @@ def test_what_a_faithful_summary_may_say(summary: str) -> None:
     text = '- 2024-05-06, user: "I am Ana. The boiler cost 386 euros, and it works. I like it."'
     source = Source(text, [date(2024, 5, 6)], 200)
     assert fault_of(summary, source, words, most_tokens) is None
+
+
+@pytest.mark.parametrize("results", [0, 5, MOST_SOURCES - 1, MOST_SOURCES, 3 * MOST_SOURCES])
+def test_a_block_has_no_more_turns_than_its_summary_can_name(results: int) -> None:
+    """Without their ids, neither a deletion nor a restoration would find the summary again."""
+    policy = CompressionPolicy(keep_newest=0, block_turns=1000, block_tokens=10_000_000)
+    said = [turn(number, at=0.0) for number in range(1302)]
+    call = len(said)
+    said += [turn(call + n, role="tool" if n else "user", at=0.0) for n in range(results + 1)]
+    said.append(turn(len(said), role="assistant", at=0.0))
+    groups = may_be_compressed(said, policy, NOON)
+    cut = blocks(groups, policy)
+    assert [one.turn for block in cut for one in block] == [
+        one.turn for one in said if results < MOST_SOURCES or not call <= one.turn <= call + results
+    ]
+    assert max(map(len, cut)) <= MOST_SOURCES
