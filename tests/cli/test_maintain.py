@@ -61,6 +61,7 @@ def test_json(run: Run, store: list[str]) -> None:
     assert set(report["seconds"]) == {
         "count accesses",
         "remove expired memories",
+        "remove left summaries",
         "end expired sessions",
         "commit lexical index",
         "compact rows",

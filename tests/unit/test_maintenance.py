@@ -106,6 +106,7 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
     assert list(report.seconds) == [
         "count accesses",
         "remove expired memories",
+        "remove left summaries",
         "end expired sessions",
         "commit lexical index",
         "compact rows",
