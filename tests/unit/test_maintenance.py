@@ -113,7 +113,7 @@ async def test_what_it_did(memory: VectorMemory, folder: Path) -> None:
         "verify",
     ]
     assert (WORK, 65, 65) in shown
-    assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4, 5, 6]
+    assert [done for work, done, total in shown if work == "maintaining"] == [1, 2, 3, 4, 5, 6, 7]
     assert {"id", "seq", "user_id"} <= set(report.after.indexes)
     assert report.after.unindexed == 0
     text = str(report)
