@@ -73,7 +73,7 @@ from bruno_memory_vec.rows.summaries import (
 from bruno_memory_vec.store.deployment import analyser_for, language_of
 from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.store import Store
-from bruno_memory_vec.writing.summaries import stored_summaries
+from bruno_memory_vec.writing.dependants.summaries import stored_summaries
 from bruno_memory_vec.writing.writer import Writer
 
 _log = get_logger(__name__)

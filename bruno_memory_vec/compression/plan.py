@@ -15,7 +15,7 @@ from bruno_memory_vec.rows.checks import moment
 from bruno_memory_vec.rows.models import utc
 from bruno_memory_vec.rows.summaries import Summary
 from bruno_memory_vec.store.store import Store
-from bruno_memory_vec.writing.summaries import stored_summaries
+from bruno_memory_vec.writing.dependants.summaries import stored_summaries
 
 
 @dataclass(frozen=True, slots=True)

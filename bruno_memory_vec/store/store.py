@@ -47,6 +47,7 @@ from bruno_memory_vec.store.manifest import folder_of, pinned
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import UpkeepRecord
 from bruno_memory_vec.writing.background import runs
+from bruno_memory_vec.writing.dependants.titles import MadeTitles
 from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import WriterLease
 from bruno_memory_vec.writing.projections import Progress, Projection, Projections
@@ -54,7 +55,6 @@ from bruno_memory_vec.writing.projections.guarded import Guarded
 from bruno_memory_vec.writing.projections.lexical import LexicalProjection
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 from bruno_memory_vec.writing.reconcile import look
-from bruno_memory_vec.writing.titles import MadeTitles
 from bruno_memory_vec.writing.visits import Visits
 from bruno_memory_vec.writing.writer import Writer
 

@@ -62,14 +62,9 @@ from bruno_memory_vec.writing.commit import (
     rewritten,
     wanted_turns,
 )
-from bruno_memory_vec.writing.consolidated import sources_along
-from bruno_memory_vec.writing.facts import FACTS, facts_along
-from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
-from bruno_memory_vec.writing.lease import Wanted, WriterLease
-from bruno_memory_vec.writing.ownership import settle
-from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
-from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
-from bruno_memory_vec.writing.summaries import (
+from bruno_memory_vec.writing.dependants.consolidated import sources_along
+from bruno_memory_vec.writing.dependants.facts import FACTS, facts_along
+from bruno_memory_vec.writing.dependants.summaries import (
     GOING_COLUMNS,
     SUMMARIES,
     Along,
@@ -77,7 +72,12 @@ from bruno_memory_vec.writing.summaries import (
     left_over,
     stored_summaries,
 )
-from bruno_memory_vec.writing.titles import MadeTitles
+from bruno_memory_vec.writing.dependants.titles import MadeTitles
+from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
+from bruno_memory_vec.writing.lease import Wanted, WriterLease
+from bruno_memory_vec.writing.ownership import settle
+from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
+from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 from bruno_memory_vec.writing.unchanged import require_unchanged
 from bruno_memory_vec.writing.visits import writing_here
 
@@ -526,10 +526,9 @@ class Writer:
 
         ``seqs``: only rows with one of these ``seq``: not one that was changed since.
 
-        Summaries that are made of one of them go with it (:mod:`.summaries`), and facts that
-        nothing else says (:mod:`.facts`), and short-term memories that have become one of them
-        (:mod:`.consolidated`); they are not counted.
-        Titles that a model made of one of them go, too (:mod:`.titles`).
+        What was made of one of them goes with it (:mod:`.dependants`), and is not counted:
+        summaries, facts that nothing else says, short-term memories that it stands for, titles that
+        a model made.
         """
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")

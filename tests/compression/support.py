@@ -10,7 +10,7 @@ from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.writing.summaries import stored_summaries
+from bruno_memory_vec.writing.dependants.summaries import stored_summaries
 
 BEGIN = datetime(2024, 5, 6, 9, 0)
 PLACES = "Porto Lisbon Utrecht Krakow Tallinn Bergen Ghent Verona Split Bilbao".split()

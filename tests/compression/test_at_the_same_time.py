@@ -18,7 +18,7 @@ from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rows.models import memory_row
 from bruno_memory_vec.rows.summaries import SUMMARY, stamp_text
-from bruno_memory_vec.writing.summaries import SUMMARIES, Along, stored_summaries
+from bruno_memory_vec.writing.dependants.summaries import SUMMARIES, Along, stored_summaries
 from bruno_memory_vec.writing.writer import Writer
 from tests.compression.support import archived, check_each_once, check_whole, turns
 

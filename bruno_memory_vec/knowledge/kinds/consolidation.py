@@ -30,7 +30,7 @@ from bruno_memory_vec.knowledge.kinds.view import columns_of
 from bruno_memory_vec.rows.checks import unit_interval
 from bruno_memory_vec.rows.models import Row, from_table, to_memory
 from bruno_memory_vec.store.handle import Handle
-from bruno_memory_vec.writing.consolidated import INTO
+from bruno_memory_vec.writing.dependants.consolidated import INTO
 from bruno_memory_vec.writing.unchanged import RowsChanged
 
 # So many memories are printed.
