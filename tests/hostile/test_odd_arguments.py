@@ -118,7 +118,8 @@ async def test_every_argument_of_every_method_of_a_manager(manager: str) -> None
         await memory.store_message(RIGHT["message"], "talk", user_id="ana")
         managed = getattr(memory, manager)
         for name, method in inspect.getmembers(managed, callable):
-            if name.startswith("_"):
+            # It is for other managers, and calls what it is given.
+            if name.startswith("_") or name == "save_given":
                 continue
             arguments = inspect.signature(method).parameters
             needed = {

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
+from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.context.reading import about
 from bruno_memory_vec.knowledge.extraction.fact import Fact
 from bruno_memory_vec.knowledge.extraction.report import ExtractionReport
@@ -89,8 +90,8 @@ def test_they_are_bounded_and_steer_nothing(shown: object) -> None:
 
 
 def test_a_context_tells_the_style_once() -> None:
-    (item,) = about([f"- {STYLE}"])
+    (item,) = about([KnownLine(f"- {STYLE}")])
     assert (item.speaker, item.line) == ("writes", str(STYLE))
     assert f"{item.speaker} {item.text}" == str(STYLE)
-    (item,) = about(['- preference, drink: "tea: \\"green\\""'])
+    (item,) = about([KnownLine('- preference, drink: "tea: \\"green\\""')])
     assert item.speaker == "preference, drink"

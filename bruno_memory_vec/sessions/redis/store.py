@@ -479,12 +479,14 @@ class RedisSessionStore:
 
     async def note(self, user_id: str, conversation_id: str) -> ConversationNote | None:
         key = self._keys.user(user_id, "notes")
-        found = await self._run("read a note", command("HGET", key, conversation_id))
+        # What is noted is in Redis alone.
+        read = self._run("read a note", command("HGET", key, conversation_id))
+        found = await self._or_rows(read, lambda: None)
         return None if found is None else note_from_text(found.decode())
 
     async def notes(self, user_id: str) -> list[ConversationNote]:
         key = self._keys.user(user_id, "notes")
-        found = await self._run("read notes", command("HVALS", key))
+        found = await self._or_rows(self._run("read notes", command("HVALS", key)), list)
         return [note_from_text(payload.decode()) for payload in found]
 
     async def save_note(self, note: ConversationNote) -> None:
