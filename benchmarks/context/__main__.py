@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,24 @@ async def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Several reports as one: their data sets, and what is only in one of them."""
+    """Several reports as one: their data sets, and what is only in one of them.
+
+    Of one data set, a row that several reports have is that of the first one.
+    """
     found = {name: part for report in reversed(reports) for name, part in report.items()}
-    found["corpora"] = [corpus for report in reports for corpus in report["corpora"]]
+    corpora: dict[str, dict[str, Any]] = {}
+    for corpus in (one for report in reports for one in report["corpora"]):
+        data = corpus["data"]
+        joined = corpora.setdefault(f"{data['digest']} {data['questions']}", {**corpus, "rows": []})
+        known = {_way(row) for row in joined["rows"]}
+        joined["rows"] += [row for row in corpus["rows"] if _way(row) not in known]
+    found["corpora"] = list(corpora.values())
     found["left_out"] = list(dict.fromkeys(line for one in reports for line in one["left_out"]))
     return found
+
+
+def _way(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["way"], row["embedder"], row["count"]
 
 
 def _say(line: str) -> None:

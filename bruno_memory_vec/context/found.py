@@ -21,8 +21,8 @@ from bruno_memory_vec.rows.models import Row, to_message, utc
 #: The category of a memory that sums up messages.
 SUMMARY = "summary"
 # Per token, a long text holds less of what answers. Beyond so many words, a score counts less by
-# the text's length to this power: on RealMem and LifeBench more of the evidence fits (.02 at 2,000
-# tokens), and of chats with short turns as much as without it.
+# the text's length to this power: at 2,000 tokens more of the evidence fits of RealMem (.02) and of
+# LifeBench (.01), and of chats with short turns as much as without it (docs/benchmarks.md).
 _SHORT_WORDS = 50
 _LENGTH_POWER = 0.3
 #: The origin of facts.

@@ -130,6 +130,9 @@ def test_the_command_measures_every_way(
     assert main([f"--from={out}", f"--plot={again}"]) == 0
     assert capsys.readouterr().out.strip() == table == tables.markdown(report)
     assert again.read_bytes() == drawn.read_bytes()
+    # Rows that several files have are there once.
+    assert main([f"--from={out}", f"--from={out}"]) == 0
+    assert capsys.readouterr().out.strip() == table
 
 
 def test_a_compression_is_measured_before_and_after(talk: Path, tmp_path: Path) -> None:
