@@ -18,6 +18,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import InvalidInputError
+from tests.isolation.test_managers_of_a_view import MANAGERS
 
 
 def nested(levels: int) -> list[Any]:
@@ -98,17 +99,6 @@ async def test_every_argument_of_every_method() -> None:
                     foreign.append(f"{name}({argument}={type(odd).__name__}) raised {error!r}")
         assert not foreign
         assert len(await memory.recall("zebra", user_id="ana")) >= 1
-
-
-MANAGERS = (
-    "conversations",
-    "facts",
-    "users",
-    "conversational",
-    "semantic",
-    "episodic",
-    "procedural",
-)
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
