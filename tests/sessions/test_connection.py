@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import Connection
 
 from bruno_memory_vec import MemoryConfig, VectorMemory, open_memory
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, MissingDependencyError
@@ -70,7 +71,8 @@ async def test_over_a_socket(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 async def test_sentinels_name_the_new_master(redis_sentinel: RedisSentinel) -> None:
-    opened = await sessions_at(f"{redis_sentinel.url}?timeout=1&retries=20")
+    # A call waits twice its timeout at most, and an election may take some seconds.
+    opened = await sessions_at(f"{redis_sentinel.url}?timeout=4&retries=60")
     await works(opened)
     redis_sentinel.master.kill()
     await works(opened, 1)
@@ -206,6 +208,30 @@ async def test_a_call_is_cancelled_whatever_the_client_does_then(redis_url: str)
             with pytest.raises(asyncio.CancelledError):
                 await call
         await connections.close()
+
+
+async def test_a_connection_that_another_task_closed_is_one_that_was_lost(redis_url: str) -> None:
+    connections = Connections(address_of(redis_url))
+    asked = 0
+
+    async def by_the_client(client: Any) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            # As redis-py does it where a connection was closed amid its use.
+            await Connection()._send_packed_command([b"PING"])
+        return "answered"
+
+    assert await connections.attempt("ask", by_the_client) == "answered"
+    assert asked == 2
+    with pytest.raises(AttributeError):
+        await connections.attempt("ask", lambda client: _ours())
+    await connections.close()
+
+
+async def _ours() -> None:
+    nothing: Any = None
+    nothing.writelines()
 
 
 async def test_idle_sessions_are_ended(redis_url: str, store_name: str) -> None:

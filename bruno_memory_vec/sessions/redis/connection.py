@@ -161,7 +161,9 @@ class Connections:
                 found = await work(self._here())
             except exceptions.AuthenticationError as error:
                 raise self._refused(operation, error) from error
-            except passing as error:
+            except (*passing, AttributeError) as error:
+                if isinstance(error, AttributeError) and not _is_of_client(error):
+                    raise
                 failures += 1
                 # One that was away a moment ago is asked once, so that nobody waits for nothing.
                 late = time.monotonic() - began > 2 * settings.timeout
@@ -512,6 +514,17 @@ def _exceptions() -> Any:
     except ImportError as error:
         raise MissingDependencyError("redis", "redis", cause=error) from error
     return exceptions
+
+
+def _is_of_client(error: AttributeError) -> bool:
+    """Whether the client itself has failed: it uses connections that another task has just closed.
+
+    redis-py then misses its writer (seen with 8.1, in a cluster that loses a node).
+    """
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith("redis.")
 
 
 def _is_one(told: dict[str, Any]) -> bool:
