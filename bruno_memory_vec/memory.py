@@ -406,7 +406,7 @@ class VectorMemory(MemoryInterface):
         )
         if not rows:
             return
-        store = await self._lazy.get()
+        store = self._lazy.open_store
         handed = self._context_recall.handed_out(place.conversation_id, messages[-1])
         asked_for_by = {context.user_id for context in handed}
         self._compressing.begin(self._lazy)

@@ -415,10 +415,15 @@ class LazyStore:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
 
     @property
+    def open_store(self) -> Store:
+        """The store, in a call that has opened or checked it already."""
+        assert self._store is not None
+        return self._store
+
+    @property
     def owners(self) -> Owners:
         """The owners of conversations in the open store."""
-        assert self._store is not None
-        return self._store.owners
+        return self.open_store.owners
 
     async def writer(self) -> Writer:
         """The writer of the open store.
