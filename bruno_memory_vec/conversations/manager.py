@@ -188,7 +188,10 @@ class ConversationManager:
         note = await store.sessions.note(owner, talk)
         # Called again after it was broken off, it goes on with the time that is noted.
         at = None if note is None else note.archived_at
-        at = at or datetime.now(timezone.utc)
+        if at is None:
+            now = datetime.now(timezone.utc)
+            # Redis keeps whole milliseconds, rounded up: what was just stored is no later message.
+            at = max(now, (await store.sessions.touched([talk])).get(talk, now))
         await self._end(talk, owner, archived_at=at)
         micros = to_micros(at)
 
