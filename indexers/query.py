@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
@@ -89,6 +89,8 @@ class On(NamedTuple):
     each: bool = False
 
 
+#: A row that has a time in a column has this or a later one.
+EVER = datetime(1, 1, 1, tzinfo=timezone.utc)
 # No row has it.
 _NO_ID = ("",)
 

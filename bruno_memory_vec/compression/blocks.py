@@ -20,7 +20,6 @@ _SYSTEM, _USER, _ASSISTANT = (
     MessageRole.USER.value,
     MessageRole.ASSISTANT.value,
 )
-_SECOND = 1_000_000
 # A pause ends a block only where it has this share of the most turns; else it grows over it.
 _LEAST_OF_A_BLOCK = 2
 # And only where its summary has so many tokens: a telling sentence with its day and speaker takes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,11 @@ from bruno_memory_vec.context.found import SUMMARY, Found, of_row
 from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows, RowIndex
-from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.query import EVER, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
 from bruno_memory_vec.indexers.snapshot import Snapshot
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, from_table
 
-_EVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SYSTEM = MessageRole.SYSTEM.value
 # What a row is shown by.
 _COLUMNS = (*MESSAGE_COLUMNS, "kind", "turn", "memory_type", "category", "origin", "seq")
@@ -80,7 +78,7 @@ class UsersRows:
 
     async def pinned(self) -> list[Found]:
         """What is pinned, what was pinned last first."""
-        where = _with(self._alive, pinned_since=_EVER)
+        where = _with(self._alive, pinned_since=EVER)
         return [
             of_row(row, "pinned")
             for row in await self._read(self._scope, where, "pinned_at", _MOST)

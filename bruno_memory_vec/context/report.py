@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.prompts.hidden_characters import marked
+from bruno_memory_vec.prompts.hidden_characters import one_line
 
 #: Which part of a context something belongs to.
 Source = Literal[
@@ -171,9 +171,9 @@ class ContextReport:
             item.source,
             "" if item.cite is None else f"[{item.cite}]",
             "" if item.at is None else f"{item.at:%Y-%m-%d}",
-            _short(item.speaker),
+            one_line(item.speaker, _SHOWN),
             "" if item.whole else "cut",
-            _short(item.text),
+            one_line(item.text, _SHOWN),
         ]
 
     def _repr_html_(self) -> str:
@@ -208,8 +208,3 @@ class BuiltContext:
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_()
-
-
-def _short(text: str) -> str:
-    line = marked(" ".join(text.split()))
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

@@ -25,9 +25,8 @@ from bruno_memory_vec.conversations.titles import LONGEST
 from bruno_memory_vec.conversations.turn_taking import with_results
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.indexers.schema import MESSAGE, micros
 from bruno_memory_vec.prompts.hidden_characters import one_line
-from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.notes import change_note
 from bruno_memory_vec.store.store import Store
@@ -139,7 +138,7 @@ async def fork(
                 scope,
                 turns,
                 note.conversation_id,
-                None if archived is None else to_micros(archived),
+                None if archived is None else micros(archived),
             )
         )
         stored = await asyncio.shield(copying)

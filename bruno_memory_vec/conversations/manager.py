@@ -37,10 +37,9 @@ from bruno_memory_vec.conversations.titles import (
 from bruno_memory_vec.conversations.turn_taking import TurnBreak, page_of_turns, turn_breaks
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE
+from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import Row
-from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.store import Store
 
@@ -193,11 +192,11 @@ class ConversationManager:
             # Redis keeps whole milliseconds, rounded up: what was just stored is no later message.
             at = max(now, (await store.sessions.touched([talk])).get(talk, now))
         await self._end(talk, owner, archived_at=at)
-        micros = to_micros(at)
+        stamp = micros(at)
 
         def change(row: Row) -> dict[str, Any] | None:
             own = row["kind"] == MESSAGE or (row["category"], row["origin"]) == (CATEGORY, CATEGORY)
-            return {"archived_at": micros} if own or memories else None
+            return {"archived_at": stamp} if own or memories else None
 
         where = RowFilter(kinds=(MESSAGE, MEMORY), unarchived_at=datetime.now(timezone.utc))
         return len(await writer.rewrite(Scope.user(owner).within(talk), where, change))
@@ -224,10 +223,10 @@ class ConversationManager:
                 "names a conversation that is not archived",
                 fix="Restore one that list(status='archived') shows.",
             )
-        at, micros = note.archived_at, to_micros(note.archived_at)
+        at, stamp = note.archived_at, micros(note.archived_at)
 
         def change(row: Row) -> dict[str, Any] | None:
-            return {"archived_at": None} if row["archived_at"] == micros else None
+            return {"archived_at": None} if row["archived_at"] == stamp else None
 
         scope = Scope.user(owner).within(talk)
         restored = await writer.rewrite(scope, RowFilter(archived_since=at), change)

@@ -20,9 +20,9 @@ from bruno_memory_vec.conversations.activity import (
 from bruno_memory_vec.conversations.listing import ConversationSummary, Newest, Page
 from bruno_memory_vec.conversations.titles import LONGEST
 from bruno_memory_vec.indexers.query import Scope
+from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.recall.hits import Hit
-from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.store import Store
 
@@ -228,7 +228,7 @@ def page_of(
         InvalidInputError: ``after`` is no page's ``next``.
     """
     order = [
-        (Newest(to_micros(one.last_activity), one.conversation_id), one)
+        (Newest(micros(one.last_activity), one.conversation_id), one)
         for one in found
         if not statuses or one.status in statuses
     ]

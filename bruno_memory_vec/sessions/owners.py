@@ -14,8 +14,8 @@ from typing import NamedTuple
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rows.checks import identifier
-from bruno_memory_vec.sessions.payloads import to_micros
 from bruno_memory_vec.sessions.protocol import SessionStore
 
 _REMEMBERED_OWNERS = 10_000
@@ -66,7 +66,7 @@ class Owners:
     async def archived_at(self, user_id: str, conversation_id: str) -> int | None:
         """When a conversation was archived, in microseconds; None where it is not."""
         note = await self._sessions.note(user_id, conversation_id)
-        return None if note is None or note.archived_at is None else to_micros(note.archived_at)
+        return None if note is None or note.archived_at is None else micros(note.archived_at)
 
     async def of(self, conversations: Collection[str]) -> dict[str, str]:
         """The owner of each conversation that has begun."""

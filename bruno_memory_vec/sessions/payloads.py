@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from bruno_core.models.context import SessionContext, UserContext
@@ -58,14 +57,3 @@ def note_from_text(text: str) -> ConversationNote:
 
 
 _OF_A_NOTE = tuple(field.name for field in fields(ConversationNote))
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-def to_micros(moment: datetime) -> int:
-    """A timezone-aware time in microseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def from_micros(value: int) -> datetime:
-    """The time, UTC, of :func:`to_micros`."""
-    return _EPOCH + timedelta(microseconds=value)

@@ -34,16 +34,15 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, yielding_gil
 from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
 from bruno_memory_vec.indexers.private import make_private_file, refuse_link
-from bruno_memory_vec.rows.models import message_from_json, message_to_json
+from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.damage import seal, unseal
 from bruno_memory_vec.sessions.ledger import SQLiteLedger, record
 from bruno_memory_vec.sessions.payloads import (
-    from_micros,
     from_texts,
     note_from_text,
     note_to_text,
-    to_micros,
     to_text,
 )
 from bruno_memory_vec.sessions.protocol import (
@@ -305,7 +304,7 @@ class SQLiteSessionStore:
         for part, first, second, third, fourth in rows:
             if part == 0:
                 conversation = Conversation(first, second, third or int(self._distrusted))
-                touched = None if fourth is None else from_micros(fourth)
+                touched = None if fourth is None else utc(fourth)
             elif part == 1:
                 user, current = first, second
             elif part == 2:
@@ -432,11 +431,11 @@ class SQLiteSessionStore:
             part = names[start : start + _NAMES_A_STATEMENT]
             marks = ",".join("?" * len(part))
             rows = await self._read(TOUCHED.replace(":names", marks), part)
-            found.update((name, from_micros(at)) for name, at in rows)
+            found.update((name, utc(at)) for name, at in rows)
         return found
 
     async def touch(self, times: Mapping[str, datetime]) -> None:
-        values = [(to_micros(at), conversation) for conversation, at in times.items()]
+        values = [(micros(at), conversation) for conversation, at in times.items()]
 
         def work(database: sqlite3.Connection) -> None:
             database.executemany(

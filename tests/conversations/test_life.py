@@ -15,7 +15,7 @@ from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.conversations.manager import ConversationManager
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError, ReadOnlyError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.sessions.payloads import to_micros
+from bruno_memory_vec.indexers.schema import micros
 from tests.durability.support import message, rows_of
 
 
@@ -82,7 +82,7 @@ async def test_an_archive_is_undone_and_nothing_else(memory: VectorMemory) -> No
     store = await memory._lazy.get()
     assert store.writer is not None
     # One turn was archived before, as by a compression.
-    compressed = to_micros(datetime.now(timezone.utc))
+    compressed = micros(datetime.now(timezone.utc))
     await store.writer.rewrite(
         Scope.user("ana").within("talk"),
         RowFilter(kinds=("message",)),
@@ -132,7 +132,7 @@ async def test_an_archive_that_was_broken_off_goes_on(memory: VectorMemory) -> N
     await known.note_of("ana", "talk", archived_at=at)
     assert (await manager.get("talk")).status == "archived"
     assert await manager.archive("talk") == 2
-    assert {row["archived_at"] for row in await rows_of(memory)} == {to_micros(at)}
+    assert {row["archived_at"] for row in await rows_of(memory)} == {micros(at)}
     # Broken off between the rows and the note.
     writer = store.writer
     assert writer is not None

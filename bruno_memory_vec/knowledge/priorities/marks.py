@@ -10,16 +10,13 @@ from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.errors import NotFoundError
-from bruno_memory_vec.indexers.query import RowFilter, Scope
+from bruno_memory_vec.indexers.query import EVER, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE, micros
 from bruno_memory_vec.recall.copies import once
 from bruno_memory_vec.rows import checks, tagged_json
 from bruno_memory_vec.rows.metadata_pairs import pairs_of
 from bruno_memory_vec.rows.models import Row, read_all, record
 from bruno_memory_vec.store.handle import Handle
-
-# Any row with a time in a column was marked later than this.
-_EVER = datetime(1, 1, 1, tzinfo=timezone.utc)
 
 
 async def pin(handle: Handle, ids: Any, user_id: str | None, *, pinned: bool) -> None:
@@ -79,7 +76,7 @@ async def pinned_rows(handle: Handle, user_id: str | None) -> list[Message | Mem
     """A user's pinned rows that are not archived, each once, by the time of which they are."""
     scope = await handle.caller.search_scope(handle.owners, user_id)
     now = datetime.now(timezone.utc)
-    where = RowFilter(pinned_since=_EVER, alive_at=now, unarchived_at=now)
+    where = RowFilter(pinned_since=EVER, alive_at=now, unarchived_at=now)
     found = await (await handle.store()).rows.read(scope, where, COLUMNS)
     return await read_all(once(found).sort_by("created_at"), record)
 

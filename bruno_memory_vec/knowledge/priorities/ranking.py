@@ -23,7 +23,7 @@ from bruno_memory_vec.knowledge.priorities.score import (
     PriorityWeights,
     priorities_of,
 )
-from bruno_memory_vec.prompts.hidden_characters import marked
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.recall.copies import COLUMNS, once
 from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.rows import checks
@@ -72,9 +72,7 @@ class RowPriority:
     seq: int = -1
 
     def __str__(self) -> str:
-        text = marked(" ".join(self.content.split()))
-        if len(text) > _SHOWN_CHARACTERS:
-            text = f"{text[: _SHOWN_CHARACTERS - 1]}…"
+        text = one_line(self.content, _SHOWN_CHARACTERS)
         why = f"  ({self.reason})" if self.reason else ""
         return f"{self.score:.2f}  {self.created_at:%Y-%m-%d} {self.kind}  {text}{why}"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from bruno_memory_vec.knowledge.users.style import Style
 from bruno_memory_vec.prompts.hidden_characters import one_line
@@ -16,7 +15,6 @@ Part = Literal["preferences", "profile"]
 
 # What is printed at most: characters of a text, lines of a part, other values.
 _SHOWN, _SHOWN_LINES, _SHOWN_OTHERS = 100, 20, 3
-NO_VALUES: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

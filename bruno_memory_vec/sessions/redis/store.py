@@ -24,18 +24,16 @@ from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex
-from bruno_memory_vec.indexers.schema import Key
+from bruno_memory_vec.indexers.schema import Key, micros
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.rows.models import message_from_json, message_to_json
+from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
 from bruno_memory_vec.sessions.arrivals import Queue
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.lost import SessionsLost
 from bruno_memory_vec.sessions.payloads import (
-    from_micros,
     from_texts,
     note_from_text,
     note_to_text,
-    to_micros,
     to_text,
 )
 from bruno_memory_vec.sessions.protocol import (
@@ -471,7 +469,7 @@ class RedisSessionStore:
         await self._run_all(
             "note the last message",
             [
-                command("HSET", self._access.state(name)[0], "touched", to_micros(at) // 1000)
+                command("HSET", self._access.state(name)[0], "touched", micros(at) // 1000)
                 for name, at in times.items()
                 if name in begun
             ],
@@ -794,4 +792,4 @@ def _utc(at: datetime) -> datetime:
 def _touched(state: Mapping[str, str]) -> datetime | None:
     """When a message was last stored in a conversation, by its state."""
     at = state.get("touched")
-    return None if at is None else from_micros(int(at) * 1000)
+    return None if at is None else utc(int(at) * 1000)
