@@ -29,7 +29,7 @@ from benchmarks.scale import limit, plots, side_by_side, tables
 from benchmarks.scale.child import ChildError
 from benchmarks.scale.curves import Say, Settings, endure, layouts, measure
 from benchmarks.scale.data import make_corpus
-from benchmarks.scale.layout import NAMED
+from benchmarks.scale.layout import LARGE_USER
 from benchmarks.scale.peers import names as peer_names
 from benchmarks.scale.peers.table import as_markdown
 from benchmarks.scale.targets import judge
@@ -129,7 +129,7 @@ def _limit(rows: int, users: int, settings: Settings, say: Say) -> dict[str, Any
     """What reading a user's vectors and postings alone costs, as `limit.measure` has it."""
     say(f"{rows:,} rows, {users:,} users: physical limit", 0, 1)
     corpus = make_corpus(rows, users, settings.cache, settings.seed, settings.embedder)
-    chosen = {"one_user": corpus.asked_user, "large_user": f"u-{NAMED[-1]}"}
+    chosen = {"one_user": corpus.asked_user, "large_user": LARGE_USER}
     kinds = {kind: user for kind, user in chosen.items() if user in corpus.sizes}
     found = limit.measure(corpus, list(dict.fromkeys(kinds.values())))
     return {kind: found[user] for kind, user in kinds.items()}
@@ -146,7 +146,8 @@ def _peers(arguments: argparse.Namespace, settings: Settings) -> Iterator[dict[s
         yield side_by_side.run(corpus, chosen, folder=settings.cache)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where corpora and stores are kept, if nobody says where."""
     home = Path.home()
     if sys.platform == "darwin":
         base = home / "Library" / "Caches"
@@ -164,17 +165,23 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--rows", type=_count, nargs="+", default=[10_000], help="sizes (default: 10000)")
-    add("--users", type=_count, nargs="+", default=[1, 100, 1_000], help="default: 1 100 1000")
+    add("--rows", type=count, nargs="+", default=[10_000], help="sizes (default: 10000)")
+    add("--users", type=count, nargs="+", default=[1, 100, 1_000], help="default: 1 100 1000")
     add("--embedder", choices=("static", "given"), default="static", help="default: static")
     add("--seed", type=int, default=7)
-    add("--calls", type=_count, default=300, help="measured calls of each kind (default: 300)")
-    add("--openings", type=_count, default=3, help="how often each is opened (default: 3)")
+    add("--calls", type=count, default=300, help="measured calls of each kind (default: 300)")
+    add("--openings", type=count, default=3, help="how often each is opened (default: 3)")
     add("--again", action="store_true", help="build the stores anew, even if they are kept")
-    add("--cache", type=Path, default=_cache(), metavar="DIR", help="where corpora and stores are")
+    add(
+        "--cache",
+        type=Path,
+        default=cache_folder(),
+        metavar="DIR",
+        help="where corpora and stores are",
+    )
     add(
         "--endurance",
-        type=_count,
+        type=count,
         nargs="?",
         const=_ENDURANCE,
         metavar="N",
@@ -196,7 +203,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add(
         "--peer-rows",
-        type=_count,
+        type=count,
         nargs="+",
         default=list(_PEER_ROWS),
         metavar="N",
@@ -214,7 +221,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of at least 1, as "10,000" or "10_000" too."""
     value = int(text.replace(",", "").replace("_", ""))
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")

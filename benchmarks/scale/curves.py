@@ -93,7 +93,7 @@ def endure(writes: int, users: int, settings: Settings, say: Say) -> dict[str, A
     """A store of ``writes`` single messages, measured before and after compaction."""
     what = f"{writes:,} single writes"
     make_corpus(writes, users, settings.cache, settings.seed, settings.embedder)
-    with _folder(settings.cache) as folder:
+    with own_folder(settings.cache) as folder:
         work = settings.work(writes, users, Address().filled(folder))
         return run("endurance", work, lambda done, total: say(what, done, total))
 
@@ -104,20 +104,21 @@ def _filled(
 ) -> Iterator[tuple[Address, dict[str, Any]]]:
     """A store to be measured, and what building it took."""
     if settings.address is None:
-        place, built = _built(rows, users, settings, what, say)
-        with _copy(building.store_folder(place), settings.cache) as folder:
-            yield Address(str(folder)), built
+        place, filling = kept_store(rows, users, settings, what, say)
+        with copied(building.store_folder(place), settings.cache) as folder:
+            yield Address(str(folder)), filling
         return
     make_corpus(rows, users, settings.cache, settings.seed, settings.embedder)
-    with _folder(settings.cache) as folder:
+    with own_folder(settings.cache) as folder:
         store = settings.address.filled(folder)
         work = settings.work(rows, users, store)
         yield store, run("build", work, lambda done, total: say(f"{what}: build", done, total))
 
 
-def _built(
+def kept_store(
     rows: int, users: int, settings: Settings, what: str, say: Say
 ) -> tuple[Path, dict[str, Any]]:
+    """A kept store's place, filled if it is not there yet, and what filling it took."""
     say(f"{what}: corpus", 0, 1)
     corpus = make_corpus(rows, users, settings.cache, settings.seed, settings.embedder)
     place = building.store_place(corpus, settings.cache)
@@ -131,14 +132,16 @@ def _built(
 
 
 @contextmanager
-def _copy(store: Path, cache: Path) -> Iterator[Path]:
-    with _folder(cache) as folder:
+def copied(store: Path, cache: Path) -> Iterator[Path]:
+    """A copy of a kept store, in a folder of the cache that is removed afterwards."""
+    with own_folder(cache) as folder:
         shutil.copytree(store, folder / "store")
         yield folder / "store"
 
 
 @contextmanager
-def _folder(cache: Path) -> Iterator[Path]:
+def own_folder(cache: Path) -> Iterator[Path]:
+    """An empty folder in the cache, removed afterwards."""
     # On the disk of the cache, which has room for a store: the system's folder may be in memory.
     with tempfile.TemporaryDirectory(prefix="measured-", dir=cache) as folder:
         yield Path(folder)

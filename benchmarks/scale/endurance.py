@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale.machine import disk, peak_mib, resident_mib
-from benchmarks.scale.work import Tell, Work, singles, spread, times
+from benchmarks.scale.work import Tell, Work, singles
+from benchmarks.timing import spread, times
 from bruno_memory_vec import VectorMemory
 
 # How often files are counted meanwhile.

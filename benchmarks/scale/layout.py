@@ -15,6 +15,8 @@ from bruno_memory_vec.errors import InvalidInputError
 CONVERSATION = 50
 #: Sizes that some user has exactly, where the corpus is large enough.
 NAMED = (1_000, 100_000)
+#: The user of the larger size.
+LARGE_USER = f"u-{NAMED[-1]}"
 # A corpus has a named user only if it makes at most this share of it.
 _NAMED_SHARE = 0.5
 # User number i has a share of i ** -_UNEVEN of the rows. At a million rows and a thousand users the

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scale.data import DIMENSION, Corpus
-from benchmarks.scale.peers.figures import percentiles
+from benchmarks.timing import percentiles
 
 Result = TypeVar("Result")
 
@@ -96,12 +96,13 @@ def _numpy_seconds(
     seconds = {}
     for user, own in vectors.items():
         for query in queries[:_WARM_UP]:
-            _nearest(own, query)
-        seconds[user] = [_timed(_nearest, own, query) for query in queries]
+            nearest(own, query)
+        seconds[user] = [_timed(nearest, own, query) for query in queries]
     return seconds
 
 
-def _nearest(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.intp]:
+def nearest(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The places of the `POOL` nearest vectors."""
     similarity = vectors @ query
     if len(similarity) <= POOL:
         return np.argsort(-similarity)
@@ -113,7 +114,7 @@ def _tantivy_seconds(
 ) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         index = Words(Path(folder))
-        index.add(corpus)
+        index.add_corpus(corpus)
         seconds = {}
         for user in users:
             for text in questions[:_WARM_UP]:
@@ -139,31 +140,43 @@ class Words:
         self._schema = builder.build()
         self._index = tantivy.Index(self._schema, str(folder))
         self._index.register_tokenizer("words", self._analyser.tokenizer)
+        self._writer: Any = None
 
-    def add(self, corpus: Corpus) -> None:
-        """Every row of the corpus."""
-        writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+    def add(self, rows: Sequence[int], texts: Sequence[str], users: Sequence[str]) -> None:
+        """Rows, to be found after the next `commit`."""
+        if self._writer is None:
+            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+        for row, text, user in zip(rows, texts, users, strict=True):
+            document = {"row": row, "user": user, "text": self._analyser.prepare(text)}
+            self._writer.add_document(self._tantivy.Document.from_dict(document, self._schema))
+
+    def add_corpus(self, corpus: Corpus) -> None:
+        """Every row of a corpus."""
         for start in range(0, corpus.rows, _ADDED_AT_ONCE):
             stop = min(start + _ADDED_AT_ONCE, corpus.rows)
-            texts, users = corpus.texts(start, stop), corpus.users(start, stop)
-            for row, text, user in zip(range(start, stop), texts, users, strict=True):
-                document = {"row": row, "user": user, "text": self._analyser.prepare(text)}
-                writer.add_document(self._tantivy.Document.from_dict(document, self._schema))
-        writer.commit()
-        writer.wait_merging_threads()
+            self.add(range(start, stop), corpus.texts(start, stop), corpus.users(start, stop))
+        self.commit()
+
+    def commit(self) -> None:
+        """Let what was added be found."""
+        if self._writer is not None:
+            self._writer.commit()
+            self._writer.wait_merging_threads()
+            self._writer = None
         self._index.reload()
 
-    def best(self, text: str, user: str) -> list[int]:
-        """The numbers of the user's rows that answer best."""
+    def best(self, text: str, user: str | None) -> list[int]:
+        """The numbers of the user's rows that answer best; None: of all rows."""
         make, occur = self._tantivy.Query, self._tantivy.Occur
         terms = dict.fromkeys(self._analyser.question(text, drop_stopwords=True))
         words = make.boolean_query(
             [(occur.Should, make.term_query(self._schema, "text", term, "freq")) for term in terms]
         )
-        own = make.const_score_query(make.term_query(self._schema, "user", user, "basic"), 0.0)
-        both = make.boolean_query([(occur.Must, words), (occur.Must, own)])
+        if user is not None:
+            own = make.const_score_query(make.term_query(self._schema, "user", user, "basic"), 0.0)
+            words = make.boolean_query([(occur.Must, words), (occur.Must, own)])
         searcher = self._index.searcher()
-        hits = searcher.search(both, POOL, count=False).hits
+        hits = searcher.search(words, POOL, count=False).hits
         rows: Any = searcher.fast_field_values("row", [address for _, address in hits])
         found: list[int] = rows
         return found

@@ -11,8 +11,8 @@ from benchmarks.retrieval.plots import require
 
 Figures = Mapping[str, Any]
 
-# Paul Tol's "bright": told apart by the colour-blind.
-_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
+#: Paul Tol's "bright": told apart by the colour-blind.
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 _SAVE = {"format": "svg", "metadata": {"Date": None}}
 _SCOPES = {
     "recall_all_users": "all users",
@@ -22,7 +22,7 @@ _SCOPES = {
     "recall_conversation": "a conversation of 50",
 }
 
-__all__ = ["draw", "require"]
+__all__ = ["COLOURS", "draw", "require", "save"]
 
 
 def draw(report: Figures, folder: Path) -> list[Path]:
@@ -40,6 +40,11 @@ def draw(report: Figures, folder: Path) -> list[Path]:
         "scale-open": lambda axes: _open(axes, stores),
         "scale-memory": lambda axes: _memory(axes, stores),
     }
+    return save(plots, folder)
+
+
+def save(plots: Mapping[str, Callable[[Any], None]], folder: Path) -> list[Path]:
+    """Draw each plot, whose function is given its axes, over the rows of a store."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     settings = {"svg.hashsalt": "bruno", "font.size": 9}
@@ -62,7 +67,7 @@ def draw(report: Figures, folder: Path) -> list[Path]:
 def _recall(axes: Any, stores: Sequence[Figures]) -> None:
     """p50 as a line up to p95 as a shade, of the stores with the most users."""
     many = max(store["users"] for store in stores)
-    for colour, (kind, label) in zip(_COLOURS, _SCOPES.items(), strict=False):
+    for colour, (kind, label) in zip(COLOURS, _SCOPES.items(), strict=False):
         found = [
             (store["rows"], store["reading"][kind])
             for store in stores
@@ -147,7 +152,7 @@ def _lines(
     """The stores with the most users of each size."""
     chosen = [one for one in stores if one["users"] == _most_users(stores, one["rows"])]
     sizes = [one["rows"] for one in chosen]
-    for colour, (label, value) in zip(_COLOURS, lines.items(), strict=False):
+    for colour, (label, value) in zip(COLOURS, lines.items(), strict=False):
         axes.plot(sizes, [value(one) for one in chosen], "o-", color=colour, label=label)
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from benchmarks.scale.data import ASKED_SIZE, Corpus
 from benchmarks.scale.exact import Asked, ann_recall
-from benchmarks.scale.work import Tell, Work, spread, times
+from benchmarks.scale.layout import LARGE_USER
+from benchmarks.scale.work import Tell, Work
+from benchmarks.timing import spread, times
 from bruno_memory_vec import ALL_USERS, VectorMemory
 from bruno_memory_vec.indexers.query import Scope
 
@@ -20,7 +22,6 @@ from bruno_memory_vec.indexers.query import Scope
 _CHECKED = 50
 # A user "of about 1,000 rows" has at most this many times more or fewer.
 _ABOUT = 2.0
-_LARGE = "u-100000"
 # Searching everything is slower: fewer calls.
 _OF_ALL = 4
 
@@ -79,8 +80,8 @@ def _calls(corpus: Corpus, calls: int) -> dict[str, list[_Call]]:
     if others:
         # Each once: the second time it would not be another user.
         found["recall_other_users"] = ask(min(calls, len(others)), *others)
-    if _LARGE in corpus.sizes:
-        found["recall_large_user"] = ask(calls, (_LARGE, None))
+    if LARGE_USER in corpus.sizes:
+        found["recall_large_user"] = ask(calls, (LARGE_USER, None))
     return found
 
 

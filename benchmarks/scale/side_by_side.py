@@ -21,15 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from benchmarks.apart import ApartError
 from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.peers.base import versions
 from benchmarks.scale import limit
 from benchmarks.scale.data import DIMENSION, Corpus, make_corpus
 from benchmarks.scale.peers import OURS, kind, names
-from benchmarks.scale.peers.base import Batch, Row
-from benchmarks.scale.peers.figures import percentiles, recall_at, size_on_disk
-from benchmarks.scale.peers.process import Ask, PeerError, PeerProcess
+from benchmarks.scale.peers.base import Row, batch_of
+from benchmarks.scale.peers.figures import recall_at, size_on_disk
+from benchmarks.scale.peers.process import Ask, PeerProcess
 from benchmarks.scale.peers.table import as_markdown
+from benchmarks.timing import percentiles
 
 #: How many ids are asked for.
 K = 10
@@ -91,7 +93,7 @@ def run(
         with tempfile.TemporaryDirectory(dir=folder) as place:
             try:
                 systems[name] = {**about, **_measure(name, plan, Path(place) / "store")}
-            except PeerError as error:
+            except ApartError as error:
                 systems[name] = {**about, "failed": str(error)}
         _screen.print(f"{name}: {_said(systems[name])}")
     asked = _single_users(corpus)
@@ -164,7 +166,7 @@ def _fill(name: str, plan: _Plan, peer: PeerProcess) -> dict[str, Any]:
     peer.open()
     held, seconds = 0, 0.0
     while held < rows and seconds < budget:
-        batch = _batch(plan.corpus, held, min(held + size, rows))
+        batch = batch_of(plan.corpus, held, min(held + size, rows))
         seconds += peer.add_bulk(batch)
         held += len(batch)
     finished = peer.finish()
@@ -255,23 +257,12 @@ def _against_exact(
     return round(float(np.mean(shares)), 4) if shares else None
 
 
-def _batch(corpus: Corpus, start: int, stop: int) -> Batch:
-    return Batch(
-        list(range(start, stop)),
-        corpus.texts(start, stop),
-        corpus.vectors(start, stop),
-        corpus.users(start, stop),
-        corpus.conversations(start, stop),
-        corpus.roles(start, stop),
-    )
-
-
 def _new_rows(corpus: Corpus, count: int) -> list[Row]:
     """Rows that the stores do not hold: what the corpus begins with, said again elsewhere."""
     count = min(count, corpus.rows)
     return [
         Row(corpus.rows + row.id, row.text, row.vector, row.user, f"later-{row.user}", row.role)
-        for row in _batch(corpus, 0, count).rows()
+        for row in batch_of(corpus, 0, count).rows()
     ]
 
 

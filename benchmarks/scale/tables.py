@@ -24,11 +24,7 @@ def markdown(report: Figures, verdicts: Sequence[Verdict]) -> str:
     stores = report["stores"]
     parts = [
         "## Targets",
-        grid(
-            ["target", "bound", "measured", ""],
-            [[one.target, one.bound, one.measured or "-", _MET[one.met]] for one in verdicts],
-            words=2,
-        ),
+        judged(verdicts),
         "The worst of the stores counts.",
         "## Recall against size",
         "p50 / p95 / p99 in ms, with the question's embedding; the engine's recall@10 against "
@@ -45,6 +41,15 @@ def markdown(report: Figures, verdicts: Sequence[Verdict]) -> str:
     if report.get("endurance"):
         parts += _endured(report["endurance"])
     return "\n\n".join(parts) + "\n"
+
+
+def judged(verdicts: Sequence[Verdict]) -> str:
+    """The targets as a table."""
+    return grid(
+        ["target", "bound", "measured", ""],
+        [[one.target, one.bound, one.measured or "-", _MET[one.met]] for one in verdicts],
+        words=2,
+    )
 
 
 def _spread(*path: str) -> Callable[[Figures], str]:
@@ -89,10 +94,11 @@ _OPENINGS: _Columns = {
 
 
 def _cells(stores: Sequence[Figures], columns: _Columns) -> list[list[str]]:
-    return [[_name(store), *(cell(store) for cell in columns.values())] for store in stores]
+    return [[name_of(store), *(cell(store) for cell in columns.values())] for store in stores]
 
 
-def _name(store: Figures) -> str:
+def name_of(store: Figures) -> str:
+    """A store by its size: "10,000 rows, 100 users"."""
     users = store["users"]
     return f"{store['rows']:,} rows, {users:,} user{'s' if users > 1 else ''}"
 
@@ -104,7 +110,7 @@ def _recalls(stores: Sequence[Figures]) -> Iterator[list[str]]:
             if found is not None:
                 times = " / ".join(f"{found[f'p{p}_ms']:.2f}" for p in (50, 95, 99))
                 share = f"{found['ann_recall@10']:.3f}"
-                yield [_name(store), scope, f"{found['rows_searched']:,}", times, share]
+                yield [name_of(store), scope, f"{found['rows_searched']:,}", times, share]
 
 
 def _endured(found: Figures) -> list[str]:

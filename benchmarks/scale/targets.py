@@ -52,7 +52,7 @@ def judge(report: Report) -> list[Verdict]:
         *_one_user(stores),
         *_large_user(stores),
         *_writes(stores),
-        _most(
+        at_most(
             "`get_context`, warm, p50",
             _figure(stores, "reading", "get_context", "p50_ms"),
             _CONTEXT_MS,
@@ -75,36 +75,36 @@ def _one_user(stores: Sequence[Figures]) -> Iterator[Verdict]:
         ]
         for kind, which in kinds.items():
             name = f"recall, one user of 1,000 rows among {_SIZE_NAMES[rows]}, {which}"
-            yield _most(f"{name}, p50", _figure(of_size, "reading", kind, "p50_ms"), p50, "ms")
-            yield _most(f"{name}, p95", _figure(of_size, "reading", kind, "p95_ms"), p95, "ms")
+            yield at_most(f"{name}, p50", _figure(of_size, "reading", kind, "p50_ms"), p50, "ms")
+            yield at_most(f"{name}, p95", _figure(of_size, "reading", kind, "p95_ms"), p95, "ms")
         ratios = [
             one["reading"]["recall_user"]["p50_ms"] / one["limit"]["one_user"]["p50_ms"]
             for one in of_size
             if one.get("limit")
         ]
         name = f"recall, one user of 1,000 rows among {_SIZE_NAMES[rows]}, of the physical limit"
-        yield _most(name, ratios, _OF_LIMIT, "x")
+        yield at_most(name, ratios, _OF_LIMIT, "x")
 
 
 def _large_user(stores: Sequence[Figures]) -> Iterator[Verdict]:
     found = [one for one in stores if "recall_large_user" in one["reading"]]
     name = "recall over a user of 100k rows"
     times = _figure(found, "reading", "recall_large_user", "p50_ms")
-    yield _most(f"{name}, p50", times, _LARGE_MS, "ms")
+    yield at_most(f"{name}, p50", times, _LARGE_MS, "ms")
     shares = _figure(found, "reading", "recall_large_user", "ann_recall@10")
-    yield _least(f"{name}, ANN recall@10", shares, _ANN, "")
+    yield at_least(f"{name}, ANN recall@10", shares, _ANN, "")
 
 
 def _writes(stores: Sequence[Figures]) -> Iterator[Verdict]:
     alone = _figure(stores, "writing", "store_message", "p50_ms")
-    yield _most("`store_message`, one caller, p50", alone, _STORE_MS, "ms")
+    yield at_most("`store_message`, one caller, p50", alone, _STORE_MS, "ms")
     for kind, name, bound in (
         ("store_message_100_callers", "`store_message`, 100 callers", _CALLERS_RATE),
         ("store_messages", "bulk with embedding, conversations of 50", _BULK_RATE),
         ("store_messages_one_call", "bulk with embedding, one call of 10,000", _BULK_RATE),
     ):
         rates = _figure(stores, "writing", kind, "messages_per_s")
-        yield _least(name, rates, bound, "messages/s")
+        yield at_least(name, rates, bound, "messages/s")
 
 
 def _endurance(found: Figures | None) -> Iterator[Verdict]:
@@ -112,19 +112,19 @@ def _endurance(found: Figures | None) -> Iterator[Verdict]:
     # What fewer writes give says nothing about that many.
     whole = found if found is not None and found["writes"] >= _WRITES else None
     ratio = [] if whole is None else [whole["recall_ratio"]]
-    yield _most(f"{name}, recall p50 against a freshly compacted store", ratio, _ROT, "x")
+    yield at_most(f"{name}, recall p50 against a freshly compacted store", ratio, _ROT, "x")
     files = [] if whole is None else [whole["written"]["files"]]
-    yield _verdict(
+    yield verdict(
         f"{name}, files", f"fewer than {_FILES}", files, max, lambda n: n < _FILES, "files"
     )
     disk = [] if whole is None else [whole["disk_ratio"]]
-    yield _most(f"{name}, disk against a freshly compacted store", disk, _DISK, "x")
+    yield at_most(f"{name}, disk against a freshly compacted store", disk, _DISK, "x")
 
 
 def _resident(stores: Sequence[Figures]) -> Verdict:
     of_size = [one for one in stores if one["rows"] == _MILLION]
     found = [mib * _MB_PER_MIB for mib in _figure(of_size, "opening", "resident_mib")]
-    return _most("resident memory at 1M rows", found, _RESIDENT_MB, "MB")
+    return at_most("resident memory at 1M rows", found, _RESIDENT_MB, "MB")
 
 
 def _opening(stores: Sequence[Figures]) -> Iterator[Verdict]:
@@ -132,7 +132,7 @@ def _opening(stores: Sequence[Figures]) -> Iterator[Verdict]:
         of_size = [one for one in stores if one["rows"] == rows]
         found = _figure(of_size, "opening", "open_and_first_recall_ms")
         name = f"open + first recall at {_SIZE_NAMES[rows]} rows"
-        yield _most(name, [ms / 1000 for ms in found], bound / 1000, "s")
+        yield at_most(name, [ms / 1000 for ms in found], bound / 1000, "s")
 
 
 def _peers(reports: Sequence[Report]) -> Iterator[Verdict]:
@@ -143,7 +143,7 @@ def _peers(reports: Sequence[Report]) -> Iterator[Verdict]:
             if peer != "limit":
                 said = ", ".join(f"{name.replace('_', ' ')} {x:g}" for name, x in ratios.items())
                 name = f"against {peer} at {report['rows']:,} rows, slowest of: {said}"
-                yield _verdict(name, "above 1 x", list(ratios.values()), min, lambda x: x > 1, "x")
+                yield verdict(name, "above 1 x", list(ratios.values()), min, lambda x: x > 1, "x")
 
 
 def _figure(stores: Sequence[Figures], *path: str) -> list[float]:
@@ -158,16 +158,18 @@ def _figure(stores: Sequence[Figures], *path: str) -> list[float]:
     return found
 
 
-def _most(target: str, found: Sequence[float], bound: float, unit: str) -> Verdict:
-    return _verdict(target, f"≤ {bound:g} {unit}".strip(), found, max, lambda x: x <= bound, unit)
+def at_most(target: str, found: Sequence[float], bound: float, unit: str) -> Verdict:
+    """Met where no figure is above the bound."""
+    return verdict(target, f"≤ {bound:g} {unit}".strip(), found, max, lambda x: x <= bound, unit)
 
 
-def _least(target: str, found: Sequence[float], bound: float, unit: str) -> Verdict:
+def at_least(target: str, found: Sequence[float], bound: float, unit: str) -> Verdict:
+    """Met where no figure is below the bound."""
     words = f"≥ {_number(bound)} {unit}".strip()
-    return _verdict(target, words, found, min, lambda x: x >= bound, unit)
+    return verdict(target, words, found, min, lambda x: x >= bound, unit)
 
 
-def _verdict(
+def verdict(
     target: str,
     bound: str,
     found: Sequence[float],
@@ -175,6 +177,7 @@ def _verdict(
     good: Callable[[float], bool],
     unit: str,
 ) -> Verdict:
+    """A target judged by the worst of its figures; not measured where there are none."""
     if not found:
         return Verdict(target, bound)
     value = worst(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -19,7 +19,6 @@ from benchmarks.address import Address
 from benchmarks.scale.data import CHUNK, Corpus, Embedding, make_corpus
 from benchmarks.scale.given import GivenEmbedder
 from benchmarks.scale.machine import disk
-from benchmarks.scale.peers.figures import percentiles
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.embedders import Embedder, StaticEmbedder
 
@@ -169,19 +168,3 @@ async def store_rows(
         seconds += time.perf_counter() - started
         tell(last, stop)
     return seconds
-
-
-async def times(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[float]:
-    """Seconds of each call, one after the other."""
-    seconds = []
-    for call in calls:
-        started = time.perf_counter()
-        await call()
-        seconds.append(time.perf_counter() - started)
-    return seconds
-
-
-def spread(seconds: Sequence[float]) -> dict[str, Any]:
-    """p50, p95, p99 and mean in milliseconds, and of how many calls."""
-    mean = sum(seconds) / len(seconds)
-    return {**percentiles(seconds), "mean_ms": round(mean * 1000, 3)}

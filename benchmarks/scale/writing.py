@@ -15,7 +15,8 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 
 from benchmarks.scale.data import Corpus
-from benchmarks.scale.work import Tell, Work, messages, singles, spread, store_rows, times
+from benchmarks.scale.work import Tell, Work, messages, singles, store_rows
+from benchmarks.timing import spread, times
 from bruno_memory_vec import VectorMemory
 
 _CALLERS = 100

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.apart import ApartError
 from benchmarks.scale import limit, side_by_side
 from benchmarks.scale.data import DIMENSION, make_corpus
 from benchmarks.scale.peers import make, names
 from benchmarks.scale.peers.base import Batch, Peer, Row, Vectors
-from benchmarks.scale.peers.figures import percentiles, recall_at, size_on_disk
-from benchmarks.scale.peers.process import Ask, PeerError, PeerProcess
+from benchmarks.scale.peers.figures import recall_at, size_on_disk
+from benchmarks.scale.peers.process import Ask, PeerProcess
 from benchmarks.scale.peers.table import as_markdown
+from benchmarks.timing import percentiles
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError
 
 # What each peer imports, and the extra that brings it.
@@ -192,7 +194,7 @@ def test_slow_calls_are_cut_by_their_time(batch: Batch, tmp_path: Path) -> None:
 
 def test_a_failing_peer_says_what_failed(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("no folder")
-    with PeerProcess("ours", tmp_path / "store", SIZE) as peer, pytest.raises(PeerError) as raised:
+    with PeerProcess("ours", tmp_path / "store", SIZE) as peer, pytest.raises(ApartError) as raised:
         peer.open()
     assert "FileExistsError" in str(raised.value)
 
@@ -255,7 +257,7 @@ def test_the_limits_words_find_the_users_own_rows(tmp_path: Path) -> None:
     corpus = make_corpus(1_000, 4, tmp_path)
     (tmp_path / "words").mkdir()
     index = limit.Words(tmp_path / "words")
-    index.add(corpus)
+    index.add_corpus(corpus)
     for user in corpus.sizes:
         own = set(corpus.layout.rows_of(user).tolist())
         row = min(own)

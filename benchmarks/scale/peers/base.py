@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.scale.data import Corpus
+
 Vectors = NDArray[np.float32]
 
 
@@ -68,6 +70,10 @@ class Batch:
             yield Row(*row)
 
 
+class Lacks(Exception):
+    """The engine has nothing for this; the text is the reason."""
+
+
 class Peer(ABC):
     """A store of messages, empty or filled, in a folder of its own.
 
@@ -82,6 +88,8 @@ class Peer(ABC):
         packages: the distributions whose versions are printed.
         extra: the extra that brings them; empty where the library itself does.
         batch_rows: how many rows it is given at a time.
+        takes_vectors: whether it is given vectors; else it makes its own, or has no use for any.
+        by_meaning: whether a row is found by its vector.
     """
 
     name: ClassVar[str]
@@ -89,6 +97,8 @@ class Peer(ABC):
     packages: ClassVar[tuple[str, ...]]
     extra: ClassVar[str] = ""
     batch_rows: ClassVar[int] = 10_000
+    takes_vectors: ClassVar[bool] = True
+    by_meaning: ClassVar[bool] = True
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -102,6 +112,9 @@ class Peer(ABC):
         Raises:
             MissingDependencyError: one is missing; the message has the ``pip install`` line.
         """
+
+    def ready(self, rows: Sequence[Row]) -> None:  # noqa: B027 (or nothing to make)
+        """Make what an application has in hand before it stores these rows; it is not measured."""
 
     @abstractmethod
     async def open(self, folder: Path) -> None:
@@ -126,9 +139,53 @@ class Peer(ABC):
         """The user's `k` rows that the engine holds for the nearest; None: it has no vectors."""
         return None
 
+    async def recall_all(self, text: str, vector: Vectors, k: int) -> list[int]:
+        """The ids of at most `k` rows of any user, best first."""
+        raise Lacks("no search over all users")
+
+    async def nearest_all(self, vector: Vectors, k: int) -> list[int]:
+        """The `k` rows of any user that the engine holds for the nearest."""
+        raise Lacks("no search by vectors over all users")
+
+    async def context(self, user: str, conversation: str, count: int) -> int:
+        """The last turns of a conversation, at most `count`: how many there are."""
+        raise Lacks("no conversations")
+
+    async def new_session(self, user: str) -> None:
+        """Begin a conversation."""
+        raise Lacks("no sessions")
+
+    async def add_memories(self, batch: Batch) -> None:
+        """Store rows that `delete` and `replace` will be given: memories, where it has them."""
+        await self.add_bulk(batch)
+
+    async def delete(self, row: Row) -> None:
+        """Delete one row."""
+        raise Lacks("no deletion of one row")
+
+    async def replace(self, row: Row) -> None:
+        """Store a row whose id is there already."""
+        raise Lacks("no replacement of a row")
+
+    async def compact(self) -> None:
+        """Bring the store in order while others ask it."""
+        raise Lacks("no compaction beside calls")
+
     @abstractmethod
     async def close(self) -> None:
         """Close the store. It may be called after a failed `open`."""
+
+
+def batch_of(corpus: Corpus, start: int, stop: int) -> Batch:
+    """Rows of a corpus from ``start`` to before ``stop``, with their vectors."""
+    return Batch(
+        list(range(start, stop)),
+        corpus.texts(start, stop),
+        corpus.vectors(start, stop),
+        corpus.users(start, stop),
+        corpus.conversations(start, stop),
+        corpus.roles(start, stop),
+    )
 
 
 def vector_array(vectors: Vectors) -> Any:

@@ -1,8 +1,7 @@
-"""From durations, folders and answers to the figures of a table."""
+"""From folders and answers to the figures of a table."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,6 @@ from numpy.typing import NDArray
 
 # Vectors that are as near as the last of the exact answer, but for rounding, are right answers.
 _ROUNDING = 1e-5
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, Any]:
-    """p50, p95 and p99 in milliseconds (nearest rank), and of how many calls.
-
-    Args:
-        seconds: at least one duration.
-    """
-    ordered = sorted(seconds)
-    figures: dict[str, Any] = {
-        f"p{p}_ms": round(ordered[max(0, math.ceil(len(ordered) * p / 100) - 1)] * 1000, 3)
-        for p in (50, 95, 99)
-    }
-    return {**figures, "calls": len(ordered)}
 
 
 def size_on_disk(folder: Path) -> dict[str, Any]:

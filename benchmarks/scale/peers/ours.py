@@ -12,11 +12,12 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from benchmarks.scale.peers.base import Batch, Peer, Row, Vectors
-from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.embedders import EmbedKind, Fingerprint
+from bruno_memory_vec import ALL_USERS, Hit, VectorMemory, open_memory
+from bruno_memory_vec.embedders import Embedder, EmbedKind, Fingerprint
 
 
 class Ours(Peer):
@@ -33,50 +34,87 @@ class Ours(Peer):
         super().__init__(dimension)
         self._vectors = GivenVectors(dimension)
         self._memory: VectorMemory | None = None
+        self._ready: dict[int, Message] = {}
+
+    @property
+    def embedder(self) -> Embedder:
+        """What the store is opened with."""
+        return self._vectors
+
+    def ready(self, rows: Sequence[Row]) -> None:
+        self._ready = {row.id: _message(row) for row in rows}
 
     def load(self, folder: Path) -> None:
         import lancedb  # noqa: F401
         import tantivy  # noqa: F401
 
     async def open(self, folder: Path) -> None:
-        self._memory = await open_memory(str(folder), embedder=self._vectors)
+        self._memory = await open_memory(str(folder), embedder=self.embedder)
 
     async def add_bulk(self, batch: Batch) -> None:
         conversations: dict[tuple[str, str], list[Message]] = {}
         for row in batch.rows():
-            conversations.setdefault((row.user, row.conversation), []).append(_message(row))
+            conversations.setdefault((row.user, row.conversation), []).append(self._message(row))
         self._vectors.documents = dict(zip(batch.texts, batch.vectors, strict=True))
         await asyncio.gather(
             *(
-                self._opened.store_messages(messages, conversation, user_id=user)
+                self.memory.store_messages(messages, conversation, user_id=user)
                 for (user, conversation), messages in conversations.items()
             )
         )
 
     async def finish(self) -> None:
         self._vectors.documents = {}
-        await self._opened.maintain()
+        await self.memory.maintain()
 
     async def add_one(self, row: Row) -> None:
         self._vectors.documents = {row.text: row.vector}
-        await self._opened.store_message(_message(row), row.conversation, user_id=row.user)
+        await self.memory.store_message(self._message(row), row.conversation, user_id=row.user)
 
     async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
         self._vectors.question = vector
-        hits = await self._opened.recall(text, user_id=user, k=k)
-        return [UUID(hit.id).int for hit in hits]
+        hits = await self.memory.recall(text, user_id=user, k=k)
+        return _read(hits)
 
     async def nearest(self, vector: Vectors, user: str, k: int) -> list[int]:
         self._vectors.question = vector
-        hits = await self._opened.recall("?", user_id=user, k=k, profile="semantic")
-        return [UUID(hit.id).int for hit in hits]
+        hits = await self.memory.recall("?", user_id=user, k=k, profile="semantic")
+        return _read(hits)
+
+    async def recall_all(self, text: str, vector: Vectors, k: int) -> list[int]:
+        self._vectors.question = vector
+        hits = await self.memory.recall(text, user_id=ALL_USERS, k=k)
+        return _read(hits)
+
+    async def context(self, user: str, conversation: str, count: int) -> int:
+        found = await self.memory.get_context(user, conversation)
+        return len(found.messages)
+
+    async def new_session(self, user: str) -> None:
+        await self.memory.create_session(user)
+
+    async def add_memories(self, batch: Batch) -> None:
+        await self.memory.store_memories([_memory(row) for row in batch.rows()])
+
+    async def delete(self, row: Row) -> None:
+        await self.memory.delete_memory(str(UUID(int=row.id)))
+
+    async def replace(self, row: Row) -> None:
+        await self.memory.store_memory(_memory(row))
+
+    async def compact(self) -> None:
+        await self.memory.maintain()
 
     async def close(self) -> None:
         if self._memory is not None:
             await self._memory.close()
 
+    def _message(self, row: Row) -> Message:
+        return self._ready.pop(row.id, None) or _message(row)
+
     @property
-    def _opened(self) -> VectorMemory:
+    def memory(self) -> VectorMemory:
+        """The open memory."""
         assert self._memory is not None, "not opened"
         return self._memory
 
@@ -98,3 +136,18 @@ class GivenVectors:
 
 def _message(row: Row) -> Message:
     return Message(id=UUID(int=row.id), role=MessageRole(row.role), content=row.text)
+
+
+def _memory(row: Row) -> MemoryEntry:
+    return MemoryEntry(
+        id=UUID(int=row.id),
+        content=row.text,
+        memory_type=MemoryType.SEMANTIC,
+        user_id=row.user,
+    )
+
+
+def _read(hits: Sequence[Hit]) -> list[int]:
+    # With the texts, as every other peer reads the rows that it answers with.
+    found = [(UUID(hit.id).int, hit.content) for hit in hits]
+    return [number for number, _ in found]
