@@ -133,7 +133,7 @@ def _whose(pool: Pool, ranking: Ranking, question: Question) -> float:
 def _largest(values: NDArray[np.floating]) -> float:
     """The largest value; 0 where there is none, or none above it."""
     finite = values[np.isfinite(values)]
-    return max(float(finite.max()), 0.0) if len(finite) else 0.0
+    return float(finite.max(initial=0.0))
 
 
 def _share(value: float) -> float:

@@ -116,7 +116,7 @@ def min_max(score: NDArray[np.floating]) -> Floats:
     (Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS
     2023). Unlike fusing ranks, it keeps how much better one row is than the next.
     """
-    return _scaled(score, lambda s: (s - s.min()) / (s.max() - s.min()))
+    return _scaled(score, lambda s, low, high: (s - low) / (high - low))
 
 
 def three_sigma(score: NDArray[np.floating]) -> Floats:
@@ -125,7 +125,9 @@ def three_sigma(score: NDArray[np.floating]) -> Floats:
     Distribution-based score fusion (Mazzeschi, "Distribution-Based Score Fusion", 2023),
     as in Qdrant. Unlike in min-max, one outlier does not compress the range of all others.
     """
-    return _scaled(score, lambda s: ((s - s.mean() + 3 * s.std()) / (6 * s.std())).clip(0.0, 1.0))
+    return _scaled(
+        score, lambda s, *_: ((s - s.mean() + 3 * s.std()) / (6 * s.std())).clip(0.0, 1.0)
+    )
 
 
 def z_score(score: NDArray[np.floating]) -> Floats:
@@ -135,17 +137,19 @@ def z_score(score: NDArray[np.floating]) -> Floats:
     2001), shifted so that the worst proposed row gets 0, like a row that was not proposed, and
     divided by 3 so that a good row gets about 1. Not bounded.
     """
-    return _scaled(score, lambda s: (s - s.min()) / (3 * s.std()))
+    return _scaled(score, lambda s, low, _: (s - low) / (3 * s.std()))
 
 
-def _scaled(score: NDArray[np.floating], scale: Callable[[Floats], Floats]) -> Floats:
+def _scaled(score: NDArray[np.floating], scale: Callable[[Floats, float, float], Floats]) -> Floats:
+    """``scale`` of the proposed rows' scores, their lowest and their highest; 0 for others."""
     scaled = np.zeros(len(score), np.float64)
-    proposed = np.isfinite(score)
-    if proposed.any():
+    proposed = np.flatnonzero(np.isfinite(score))
+    if len(proposed):
         values = score[proposed].astype(np.float64)
+        low, high = float(values.min()), float(values.max())
         # Rounding can give equal scores a tiny spread, which must not be divided by.
-        equal = values.max() - values.min() <= 1e-12 * max(1.0, float(np.abs(values).max()))
-        scaled[proposed] = 1.0 if equal else scale(values)
+        equal = high - low <= 1e-12 * max(1.0, abs(low), abs(high))
+        scaled[proposed] = 1.0 if equal else scale(values, low, high)
     return scaled
 
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+_TRUE = np.ones(1, np.bool_)
+
 
 def mean_of_best(score: Floats, group: NDArray[np.int64], best: int) -> Floats:
     """For each row the mean of its group's best scores.
@@ -22,11 +24,16 @@ def mean_of_best(score: Floats, group: NDArray[np.int64], best: int) -> Floats:
     Returns:
         float64 (n,).
     """
-    _, number = np.unique(group, return_inverse=True)
-    order = np.lexsort((-score, number))
-    ordered = number[order]
-    first = np.searchsorted(ordered, ordered, side="left")
-    counted = np.arange(len(ordered)) - first < best
-    sums = np.bincount(ordered[counted], weights=score[order][counted])
-    mean: Floats = (sums / best)[number]
+    if not len(score):
+        return np.zeros(0, np.float64)
+    order = np.lexsort((-score, group))
+    ordered = group[order]
+    bounds = np.flatnonzero(np.concatenate((_TRUE, ordered[1:] != ordered[:-1], _TRUE)))
+    first = bounds[:-1]
+    sizes = bounds[1:] - first
+    ranked = score[order]
+    if int(sizes.max()) > best:
+        ranked[np.arange(len(ranked)) - np.repeat(first, sizes) >= best] = 0.0
+    mean = np.empty(len(score), np.float64)
+    mean[order] = np.repeat(np.add.reduceat(ranked, first) / best, sizes)
     return mean

@@ -55,10 +55,12 @@ class Neighbours:
         """The gain, float64 (n,), not negative."""
         gain = np.zeros(len(pool), np.float64)
         around = ask.around(pool, self.distance)
-        total = np.zeros(len(around.placed), np.float64)
-        for distance in range(1, self.distance + 1):
-            share = self.decay ** (distance - 1)
-            total += share * (around.at(ask.fused, -distance) + around.at(ask.fused, distance))
+        shares = [
+            (offset, self.decay ** (distance - 1))
+            for distance in range(1, self.distance + 1)
+            for offset in (-distance, distance)
+        ]
+        total = around.total(ask.fused, shares)
         gain[around.placed] = self.weight * fade(pool.words[around.placed], self.fade_words) * total
         return gain
 

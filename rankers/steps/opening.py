@@ -39,6 +39,6 @@ class Opening:
 
     def __call__(self, pool: Pool, score: Floats, ask: Ask) -> Floats:
         """The gain, float64 (n,), 0..weight."""
-        turn = pool.turn.astype(np.float64)
-        gain: Floats = np.where(turn >= 0, np.exp(-np.maximum(turn, 0.0) / self.fade_turns), 0.0)
-        return self.weight * gain
+        gain: Floats = self.weight * np.exp(pool.turn / -self.fade_turns)
+        gain[pool.turn < 0] = 0.0
+        return gain

@@ -34,6 +34,13 @@ def test_the_turn_before_and_after() -> None:
     assert look(places, [1, 2, 3, 4], 2) == ([0, 1, 2, 3], [2, 0, 0, 0])
 
 
+def test_several_turns_around_each_count_by_their_shares() -> None:
+    conversation, turn = np.array([0, 0, 0, 1], np.int64), np.array([4, 6, 5, 5], np.int64)
+    around = Adjacency(conversation, turn, 2)
+    total = around.total(np.array([1.0, 2.0, 3.0, 4.0]), [(-1, 1.0), (1, 0.5), (-2, 0.25)])
+    assert total.tolist() == [0.5 * 3, 3 + 0.25 * 1, 1 + 0.5 * 2, 0]
+
+
 def test_rows_without_a_place_are_left_out() -> None:
     assert look([(-1, 0), (0, -1), (0, 1), (0, 2)], [9, 9, 1, 2], -1) == ([2, 3], [0, 1])
     assert look([(-1, 0), (0, -1)], [9, 9], 1) == ([], [])
