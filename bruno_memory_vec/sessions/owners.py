@@ -7,6 +7,7 @@ fails, nor by asking for a context.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -14,18 +15,28 @@ from typing import NamedTuple
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rows.checks import identifier
-from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.sessions.protocol import FindsNames, Named, SessionStore
 
 _REMEMBERED_OWNERS = 10_000
+_NOTHING = Named()
 
 
 class Place(NamedTuple):
-    """A conversation, and the user of the session by whose id it was named, if it was one."""
+    """Where a write goes.
+
+    Attributes:
+        conversation_id: the conversation.
+        session_user: the user of the session by whose id it was named, if it was one.
+        askers: who had asked for the conversation, where it had not begun when the place was
+            looked up; None where that is to be asked.
+    """
 
     conversation_id: str
     session_user: str | None
+    askers: tuple[str, ...] | None = None
 
 
 class Whose(NamedTuple):
@@ -53,15 +64,24 @@ class Owners:
         # An owner never changes, so it can be cached.
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._undisputed: OrderedDict[str, None] = OrderedDict()
+        self._names = _NamesTogether(sessions) if isinstance(sessions, FindsNames) else None
 
     async def owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, None for one that has not begun."""
         known = self._owners.get(conversation_id)
-        if known is None:
+        if known is None and self._names is not None:
+            known = self._owner_of(conversation_id, await self._names.find(conversation_id))
+        elif known is None:
             known = (await self._sessions.owners([conversation_id])).get(conversation_id)
             if known is not None:
                 self.remember({conversation_id: known})
         return known
+
+    def _owner_of(self, conversation_id: str, named: Named) -> str | None:
+        """The owner of a conversation that was just looked up; it may have begun meanwhile."""
+        if named.conversation is not None:
+            self.remember({conversation_id: named.conversation.user_id})
+        return self._owners.get(conversation_id)
 
     async def archived_at(self, user_id: str, conversation_id: str) -> int | None:
         """When a conversation was archived, in microseconds; None where it is not."""
@@ -94,6 +114,15 @@ class Owners:
 
         A session's id is never a conversation's own: nobody can begin one under it.
         """
+        if self._names is not None:
+            if key in self._owners:
+                return Place(key, None)
+            named = await self._names.find(key)
+            if self._owner_of(key, named) is not None:
+                return Place(key, None)
+            if named.session is not None:
+                return Place(*named.session)
+            return Place(key, None, named.askers)
         if await self.owner(key) is None:
             session = await self._sessions.session(key)
             if session is not None:
@@ -136,22 +165,35 @@ class Owners:
         if user_id is None:
             user_id = _the_only(sorted(asked_for_by), "contexts of", key) or place.session_user
         if user_id is None:
-            return await self._unnamed(key, place.conversation_id, messages)
-        foreign = place.session_user not in (None, user_id)
-        if foreign or not await self.owned(place.conversation_id, user_id):
+            return await self._unnamed(key, place, messages)
+        owner = await self._owner_at(place)
+        if place.session_user not in (None, user_id) or owner not in (None, user_id):
             raise foreign_conversation(key, user_id)
         return Whose(user_id, named=True)
 
-    async def _unnamed(self, key: str, conversation_id: str, messages: Sequence[Message]) -> Whose:
+    async def _owner_at(self, place: Place) -> str | None:
+        """The owner of a place. One that had none when it was looked up is not read again.
+
+        Whoever has begun it meanwhile is in memory, or is found by the commit.
+        """
+        if place.askers is not None:
+            return self._owners.get(place.conversation_id)
+        return await self.owner(place.conversation_id)
+
+    async def _unnamed(self, key: str, place: Place, messages: Sequence[Message]) -> Whose:
         """Whose a write is that names no user."""
-        owner = await self.owner(conversation_id)
+        conversation_id = place.conversation_id
+        owner = await self._owner_at(place)
         if owner is not None:
             if not await self._is_undisputed(conversation_id, owner):
                 raise _several("sessions of", key)
             return Whose(owner, named=True)
         known = _named_in(messages)
         if known is None:
-            known = _the_only(await self._sessions.askers(conversation_id), "sessions of", key)
+            askers: Sequence[str] | None = place.askers
+            if askers is None:
+                askers = await self._sessions.askers(conversation_id)
+            known = _the_only(askers, "sessions of", key)
         return Whose(known or self._default_user, named=known is not None)
 
     async def _is_undisputed(self, conversation_id: str, owner: str) -> bool:
@@ -168,6 +210,56 @@ class Owners:
     async def leave(self, conversation_id: str, user_id: str) -> None:
         """The user's next context is not this conversation's, in which a write was refused."""
         await self._sessions.leave(conversation_id, user_id)
+
+
+class _Batch:
+    """Ids that are looked up together, and the read of them, which begins a moment later."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.answer: asyncio.Task[dict[str, Named]] | None = None
+
+
+class _NamesTogether:
+    """Looks up what ids name, those of all calls that come meanwhile in one read.
+
+    A thousand calls that each begin a conversation would else be a thousand reads, one after the
+    other.
+    """
+
+    def __init__(self, sessions: FindsNames) -> None:
+        self._sessions = sessions
+        self._gathering: _Batch | None = None
+        self._reading = LoopLock()
+
+    async def find(self, key: str) -> Named:
+        """What an id names.
+
+        Raises:
+            EngineError: the sessions cannot be read.
+        """
+        batch = self._gathering
+        loop = asyncio.get_running_loop()
+        if batch is None or batch.answer is None or batch.answer.get_loop() is not loop:
+            batch = self._gathering = _Batch()
+            batch.answer = loop.create_task(self._read(batch))
+            # Where every caller was cancelled, nobody else looks at a failure.
+            batch.answer.add_done_callback(_looked_at)
+        batch.ids.add(key)
+        # Others may wait for the same read, so a cancelled caller does not cancel it.
+        return (await asyncio.shield(batch.answer)).get(key, _NOTHING)
+
+    async def _read(self, batch: _Batch) -> dict[str, Named]:
+        async with self._reading:
+            # Whoever comes from now on has to see what is stored meanwhile.
+            if self._gathering is batch:
+                self._gathering = None
+            return await self._sessions.named(batch.ids)
+
+
+def _looked_at(task: asyncio.Task[dict[str, Named]]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def foreign_conversation(conversation_id: str, user_id: str) -> ForeignUserError:

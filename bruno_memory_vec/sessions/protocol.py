@@ -412,6 +412,30 @@ class Enumerates(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What an id names: a conversation, a session of one, or nothing yet.
+
+    Attributes:
+        conversation: the conversation of this id; None for one that has not begun.
+        session: of the session of this id, its conversation and its user; None for none.
+        askers: as of :meth:`SessionStore.askers`, of the conversation of this id.
+    """
+
+    conversation: Conversation | None = None
+    session: tuple[str, str] | None = None
+    askers: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class FindsNames(Protocol):
+    """A ``SessionStore`` that tells in one read what many ids name."""
+
+    async def named(self, ids: Collection[str]) -> dict[str, Named]:
+        """What each of these ids names; those that name nothing are left out."""
+        ...
+
+
 @runtime_checkable
 class ChangesUsers(Protocol):
     """A ``SessionStore`` that several processes write, and that loses none of their changes."""

@@ -18,6 +18,8 @@ from collections.abc import (
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import resources
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -51,6 +53,7 @@ from bruno_memory_vec.sessions.protocol import (
     Conversation,
     ConversationNote,
     HotTurn,
+    Named,
 )
 
 SCHEMA_VERSION = 2
@@ -62,6 +65,7 @@ _CHARACTERS_ON_THE_LOOP = 50_000
 # Older versions of SQLite take 999 values in a statement.
 _NAMES_A_STATEMENT = 500
 _A_PAGE = 1000
+_first = itemgetter(0)
 
 T = TypeVar("T")
 
@@ -265,6 +269,17 @@ class SQLiteSessionStore:
             part = names[start : start + _NAMES_A_STATEMENT]
             marks = ",".join("?" * len(part))
             found.update(await self._read(OWNERS.replace(":names", marks), part))
+        return found
+
+    async def named(self, ids: Collection[str]) -> dict[str, Named]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.FindsNames`."""
+        names = list(ids)
+        found: dict[str, Named] = {}
+        for start in range(0, len(names), _NAMES_A_STATEMENT):
+            part = names[start : start + _NAMES_A_STATEMENT]
+            marks = ",".join(f"?{number}" for number in range(1, len(part) + 1))
+            rows = await self._read(NAMED.replace(":names", marks), part)
+            found.update((name, named_of(list(lines))) for name, lines in groupby(rows, _first))
         return found
 
     async def give(self, conversations: Sequence[tuple[str, str, int]]) -> None:
@@ -796,6 +811,18 @@ ON CONFLICT DO UPDATE SET current_conversation = excluded.current_conversation
 
 OWNERS = "SELECT conversation_id, user_id FROM conversations WHERE conversation_id IN (:names)"
 
+# Sorted, so that the lines of one id are together.
+NAMED = """
+SELECT conversation_id, 0, user_id, next_turn, stale FROM conversations
+WHERE conversation_id IN (:names)
+UNION ALL
+SELECT session_id, 1, conversation_id, user_id, 0 FROM sessions WHERE session_id IN (:names)
+UNION
+SELECT conversation_id, 2, user_id, 0, 0 FROM sessions
+WHERE conversation_id IN (:names) AND NOT too_late
+ORDER BY 1, 2, 3
+"""
+
 TOUCHED = """
 SELECT conversation_id, touched FROM conversations
 WHERE touched IS NOT NULL AND conversation_id IN (:names)
@@ -916,6 +943,20 @@ def refill(
     database.execute(
         "UPDATE conversations SET stale = 0 WHERE conversation_id = ?", (conversation_id,)
     )
+
+
+def named_of(lines: Sequence[tuple[Any, ...]]) -> Named:
+    """What an id names, from its lines of :data:`NAMED`."""
+    conversation = session = None
+    askers: list[str] = []
+    for _, part, first, second, third in lines:
+        if part == 0:
+            conversation = Conversation(first, second, third)
+        elif part == 1:
+            session = (first, second)
+        else:
+            askers.append(first)
+    return Named(conversation, session, tuple(askers[:2]))
 
 
 async def columns_of(session: SessionContext) -> tuple[Any, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.sessions.protocol import FindsNames, SessionStore
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.writing.lease import Wanted
@@ -32,6 +32,7 @@ class LocalLease:
         place: Place | None = None,
     ) -> None:
         self._sessions = sessions
+        self._finds = sessions if isinstance(sessions, FindsNames) else None
         self._next_seq = 0
         self._lock = lock
         self._place = place
@@ -65,16 +66,20 @@ class LocalLease:
 
     async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
         """As of ``WriterLease``; turns that are not in memory are read."""
-        turns: dict[str, int] = {}
-        for conversation, (_, new) in wanted.items():
-            if not new:
-                continue
-            turn = self._turns.get(conversation)
-            if turn is None:
-                known = await self._sessions.conversation(conversation)
-                turn = 0 if known is None else known.next_turn
-            turns[conversation] = turn
-        return turns
+        names = [conversation for conversation, (_, new) in wanted.items() if new]
+        unknown = [name for name in names if name not in self._turns]
+        read = await self._read_turns(unknown) if unknown else {}
+        return {name: self._turns[name] if name in self._turns else read[name] for name in names}
+
+    async def _read_turns(self, conversations: Sequence[str]) -> dict[str, int]:
+        """The next turn of each conversation, in one read where the sessions can do that."""
+        if self._finds is not None:
+            named = await self._finds.named(conversations)
+            found = {name: one.conversation for name, one in named.items()}
+        else:
+            found = {name: await self._sessions.conversation(name) for name in conversations}
+        states = ((name, found.get(name)) for name in conversations)
+        return {name: 0 if state is None else state.next_turn for name, state in states}
 
     def record_turns(self, next_turns: Mapping[str, int]) -> None:
         """As of ``WriterLease``. The most recently written conversations stay in memory."""

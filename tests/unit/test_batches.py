@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -70,14 +70,14 @@ class Failing:
 async def test_turns_are_asked_for_once() -> None:
     sessions = await SQLiteSessionStore.open(":memory:", 4)
     await sessions.restore([("a", "ana", 7)], 0)
-    asked: list[str] = []
-    inner = sessions.conversation
+    asked: list[list[str]] = []
+    inner = sessions.named
 
-    async def conversation(conversation_id: str) -> Any:
-        asked.append(conversation_id)
-        return await inner(conversation_id)
+    async def named(ids: Collection[str]) -> Any:
+        asked.append(list(ids))
+        return await inner(ids)
 
-    sessions.conversation = conversation  # type: ignore[method-assign]
+    sessions.named = named  # type: ignore[method-assign]
     lease = LocalLease(sessions)
     one = Wanted("ana", 1)
     assert await lease.next_turns({"a": one, "b": one}) == {
@@ -86,13 +86,13 @@ async def test_turns_are_asked_for_once() -> None:
     }
     # Not before the sessions know it.
     assert await lease.next_turns({"a": one}) == {"a": 7}
-    assert asked == ["a", "b", "a"]
+    assert asked == [["a", "b"], ["a"]]
     lease.record_turns({"a": 8, "b": 1})
     assert await lease.next_turns({"b": one, "a": one}) == {
         "b": 1,
         "a": 8,
     }
-    assert asked == ["a", "b", "a"]
+    assert asked == [["a", "b"], ["a"]]
     lease.forget_turns()
     assert await lease.next_turns({"a": one}) == {"a": 7}
     await sessions.close()
