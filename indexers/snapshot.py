@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from .long_texts import LONG, long_texts, new_owner
 from .query import Candidates, Condition, RowFilter, Scope
 from .schema import CHECKSUM, COLUMNS, micros
 from .uses import USE_COLUMNS
+from .words.index import WordIndex
+from .words.row_words import RowWords
 
 #: A number for each row that whoever reads the snapshots keeps there: 0 until it is set. It may be
 #: lost at any time, so it is only for what can be computed again.
@@ -25,6 +27,9 @@ NOTED = "noted"
 LOADED = (*COLUMNS, "vector")
 #: Columns with few different texts, stored as numbers; -1 for null.
 CODED = ("conversation_id", "role", "speaker")
+
+# Bytes of a row's words, for each byte of its content: about what an index of them takes.
+_WORDS_OF_A_BYTE = 2
 
 #: The length of a row's content in UTF-8, which is no column of the table.
 CONTENT_BYTES = "content_bytes"
@@ -82,6 +87,8 @@ class Snapshot:
         mixed: whether the rows may belong to several users.
         repeated: whether an id may occur twice, since a message may be in several conversations.
         owner: under which number its long texts are shared (:mod:`.long_texts`); None for not.
+        words: the words of the rows, as far as they are made; shared with all other snapshots of
+            the :class:`HeldRows`. Of rows of several users nobody makes any.
     """
 
     vectors: NDArray[np.float32]
@@ -93,6 +100,7 @@ class Snapshot:
     mixed: bool = False
     repeated: bool = False
     owner: int | None = None
+    words: RowWords = field(default_factory=RowWords)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -270,6 +278,11 @@ class Snapshot:
         # Not by its row: a row number means another row after a deletion.
         return long_texts.get((self.owner, name, int(self.columns["seq"][row])), held.as_py)
 
+    def contents(self, first: int, end: int) -> list[str]:
+        """The contents of the rows from ``first`` on, up to ``end``."""
+        texts: list[str] = self.table.column("content").slice(first, end - first).to_pylist()
+        return texts
+
     def beginnings(self, rows: NDArray[np.int64], characters: int) -> list[str]:
         """The contents of some rows, of each so many characters at most."""
         column = self.table.column("content")
@@ -368,6 +381,7 @@ class HeldRows:
         vectors: float32 (n, d), where ``table`` has all columns but these. Not copied.
         archived_until: the user has archived rows, which are not here; when the last of them was
             archived, in microseconds.
+        words: the words of the rows in the order of ``seq``, as far as there are any.
     """
 
     def __init__(
@@ -377,7 +391,10 @@ class HeldRows:
         mixed: bool = False,
         vectors: NDArray[np.float32] | None = None,
         archived_until: int | None = None,
+        words: WordIndex | None = None,
     ) -> None:
+        #: The words of the rows, as far as they are made.
+        self.words = RowWords(words)
         self._mixed = mixed
         self._archived_until = archived_until
         self._owner = None if mixed else new_owner()
@@ -430,6 +447,7 @@ class HeldRows:
                 mixed=self._mixed,
                 repeated=self._repeated,
                 owner=self._owner,
+                words=self.words,
             )
         return self._snapshot
 
@@ -439,7 +457,7 @@ class HeldRows:
         """Add rows (:data:`LOADED`) that are newer than all others."""
         self._waiting.append(table)
         self._count += table.num_rows
-        self.nbytes += table.get_total_buffer_size() + _ROW_OVERHEAD * table.num_rows
+        self.nbytes += table.get_total_buffer_size() + _besides(table)
         if len(self._waiting) >= _WAITING_TABLES:
             self._make_ready()
 
@@ -449,8 +467,12 @@ class HeldRows:
         gone = np.isin(snapshot.columns["seq"], seqs)
         if not gone.any():
             return self
-        left = snapshot.taken(np.flatnonzero(~gone), LOADED)
-        return HeldRows(left, mixed=self._mixed, archived_until=self._archived_until)
+        kept = np.flatnonzero(~gone)
+        left, words = snapshot.taken(kept, LOADED), self.words.index
+        if words is not None:
+            # Their words may be of fewer rows than there are, or of newer ones, too.
+            words = words.taken(kept[kept < len(words)])
+        return HeldRows(left, mixed=self._mixed, archived_until=self._archived_until, words=words)
 
     def set_uses(self, rows: pa.Table) -> None:
         """Set :data:`USE_COLUMNS` of the rows with these ``seq``; others are ignored."""
@@ -524,7 +546,13 @@ class HeldRows:
 
 def _size(table: pa.Table) -> int:
     nbytes: int = table.nbytes
-    return nbytes + _ROW_OVERHEAD * int(table.num_rows)
+    return nbytes + _besides(table)
+
+
+def _besides(table: pa.Table) -> int:
+    """About how many bytes some rows take besides their columns."""
+    texts: int = table.column("content").nbytes
+    return _ROW_OVERHEAD * int(table.num_rows) + _WORDS_OF_A_BYTE * texts
 
 
 def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:

@@ -99,6 +99,8 @@ class TantivyIndex:
         self._index = self._open()
         # Of the rows at the last reload. Replaced, never cleared: other threads may be using it.
         self._counts: RowCounts = {}
+        # The average length of these rows and how many they are; None until it is asked for.
+        self._length: tuple[float, int] | None = None
 
     def _open(self) -> tantivy.Index:
         """The index of the folder, compared with its checksums, and a writer of it."""
@@ -158,7 +160,7 @@ class TantivyIndex:
                 with self._errors("open a new folder"):
                     files.clear(Path(self._path))
             self._index = self._open()
-            self._counts = {}
+            self._counts, self._length = {}, None
 
     async def check(self) -> None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
@@ -343,9 +345,26 @@ class TantivyIndex:
 
     def _reload(self) -> None:
         self._index.reload()
-        self._counts = {}
+        self._counts, self._length = {}, None
 
     # Reading
+
+    @property
+    def analyser(self) -> Analyser:
+        """Makes the terms of rows and of questions."""
+        return self._analyser
+
+    def average_length(self) -> float | None:
+        """How many terms a committed row has on average, as BM25 divides by it.
+
+        None where there is no row. This blocks for some 50 microseconds after a commit, and any
+        thread may call it.
+        """
+        length = self._length
+        if length is None:
+            with self._errors("read its average length"):
+                length = self._length = self._query.average_length(self._index.searcher())
+        return length[0] or None
 
     def search(
         self,

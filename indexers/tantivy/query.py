@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -235,6 +236,20 @@ class QueryBuilder:
             own[term] = known[key] if n else 0
         return own
 
+    def average_length(self, searcher: tantivy.Searcher) -> tuple[float, int]:
+        """The average number of terms of a row, and of how many rows; removed ones count until
+        their segment is merged. 0 where no row has a term."""
+        # Tantivy tells it only where it explains the score of a row.
+        found = searcher.terms_with_prefix("content", "", limit=1)
+        if not found:
+            return 0.0, 0
+        having = self._tantivy.Query.term_query(self._schema, "content", found[0][0], "freq")
+        hits = searcher.search(having, 1, count=False).hits
+        if not hits:
+            return 0.0, 0
+        told = having.explain(searcher, hits[0][1]).to_json()
+        return _told(told, "avgdl"), int(_told(told, "N,"))
+
     def _condition(self, asked: Condition) -> tantivy.Query:
         """A condition as a query that adds nothing to a score."""
         make = self._tantivy.Query
@@ -274,6 +289,21 @@ class QueryBuilder:
 def _times(terms: list[str], weights: Mapping[str, float]) -> dict[str, float]:
     """The weights of terms, each times as often as it stands in the question."""
     return {term: n * weights[term] for term, n in Counter(terms).items() if term in weights}
+
+
+def _told(explanation: str, name: str) -> float:
+    """A value of an explanation, by the beginning of its description.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    waiting = [json.loads(explanation)]
+    while waiting:
+        part = waiting.pop()
+        if part["description"].startswith(name):
+            return float(part["value"])
+        waiting.extend(part.get("details") or ())
+    raise ValueError(f"no {name} in the explanation of a score: {explanation}")
 
 
 def _number(value: Any) -> Any:

@@ -1,0 +1,119 @@
+"""The words of rows in memory, asked as a lexical index is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
+from ..snapshot import Snapshot
+from .index import Found, WordIndex
+from .question import Asked, QuestionTerms, asked
+
+
+class SnapshotWords:
+    """Finds and weighs words in a snapshot of one user's rows, and asks no engine.
+
+    The answers are those of the lexical index with the same rows. It is made for one recall, whose
+    calls share what was found; it has no lock.
+
+    Args:
+        index: the words of the rows, in their order; rows behind those of the snapshot are left
+            out of what is found.
+        snapshot: the rows.
+        terms: makes the terms of questions.
+        average: everyone's average length, in terms; by default that of these rows.
+    """
+
+    name = "words in memory"
+
+    def __init__(
+        self,
+        index: WordIndex,
+        snapshot: Snapshot,
+        terms: QuestionTerms,
+        average: float | None = None,
+    ) -> None:
+        self._index = index
+        self._snapshot = snapshot
+        self._terms = terms
+        self._average = average or index.average
+        self._asked: tuple[LexicalQuery, Asked] | None = None
+        self._scored: tuple[LexicalQuery, NDArray[np.float64], NDArray[np.bool_]] | None = None
+
+    def search(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        limit: int,
+        *,
+        turns: bool = True,
+    ) -> Candidates:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.LexicalIndex`."""
+        score, found = self._scores(query)
+        matching = self._snapshot.matching(scope, where)
+        rows = np.flatnonzero(found if matching is None else found & matching)
+        return self._snapshot.candidates(*best(rows, score[rows], limit))
+
+    def document_frequencies(
+        self, words: Sequence[str], scope: Scope
+    ) -> tuple[int, NDArray[np.int64]]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
+        terms = [self._terms.of_word(word) for word in words]
+        each = list(dict.fromkeys(term for some in terms for term in some))
+        having = dict(zip(each, self._index.having(each).tolist(), strict=True))
+        total = len(self._snapshot)
+        least = [min(min(having[term] for term in some), total) if some else -1 for some in terms]
+        return total, np.array(least, np.int64)
+
+    def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
+        return self._read(query).asked_terms()
+
+    def terms(self, text: str) -> list[str]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        return self._terms.analyser.terms(text)
+
+    def term_weights(self, query: LexicalQuery, scope: Scope) -> dict[str, float]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
+        return self._read(query).term_weights()
+
+    def _read(self, query: LexicalQuery) -> Asked:
+        if self._asked is None or self._asked[0] != query:
+            terms = self._terms.of(query)
+            each = list(dict.fromkeys(terms))
+            count = dict(zip(each, self._index.having(each).tolist(), strict=True))
+            self._asked = query, asked(query, terms, count, len(self._snapshot))
+        return self._asked[1]
+
+    def _scores(self, query: LexicalQuery) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        if self._scored is None or self._scored[0] != query:
+            what = self._read(query)
+            found: Found = self._index.find(what.terms, what.pairs)
+            score, having = found.scores(what.weights, self._average, len(self._index))
+            count = len(self._snapshot)
+            self._scored = query, score[:count], having[:count]
+        return self._scored[1:]
+
+
+def best(
+    rows: NDArray[np.int64], score: NDArray[np.float64], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The ``limit`` best rows, of equals the newest first, and their scores.
+
+    Args:
+        rows: int64 (m,), ascending.
+        score: float64 (m,).
+        limit: at most so many.
+    """
+    rounded = score.astype(np.float32)
+    if limit < len(rows):
+        # Keep all that tie with the last one, so that the newest of them are chosen.
+        least = np.partition(rounded, len(rounded) - limit)[len(rounded) - limit]
+        kept = np.flatnonzero(rounded >= least)
+        rows, rounded = rows[kept], rounded[kept]
+    order = np.lexsort((-rows, -rounded))[:limit]
+    return rows[order], rounded[order]
