@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class Found:
         each = weight * ((_K1 + 1) * times / (times + norm))
         found = np.zeros(rows, np.bool_)
         found[row] = True
-        score: NDArray[np.float64] = np.bincount(row, each, minlength=rows)
+        score: NDArray[Any] = np.bincount(row, each, minlength=rows)
         return score, found
 
     def having(self, terms: int, rows: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
