@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ _NUMBERS = tuple(name for name in _CONTENT if name not in {*_TEXTS, *_LISTS})
 # Between texts, and between the texts of a list. A text may hold these, too; but all lengths are
 # among the numbers.
 _BETWEEN, _IN_A_LIST = "\x1f", "\x1e"
+_BETWEEN_BYTES = _BETWEEN.encode()
 # Stands for a null number: no time and no turn is so small. The length -1 stands for a null text.
 _NULL = -(2**63)
 _NO_TEXT = -1
@@ -65,6 +67,9 @@ _LAID_OUT = np.dtype(
     ]
 )
 _USES = struct.Struct("<qq")
+_numbers_of, _texts_of, _lists_of, _uses_of = (
+    itemgetter(*names) for names in (_NUMBERS, _TEXTS, _LISTS, USED)
+)
 
 
 def row_checksum(row: Mapping[str, Any], vector: NDArray[np.float32]) -> int:
@@ -74,20 +79,15 @@ def row_checksum(row: Mapping[str, Any], vector: NDArray[np.float32]) -> int:
         row: a value for each column but the vector and the checksum.
         vector: float32 (d,), contiguous.
     """
-    numbers = [_NULL if row[name] is None else row[name] for name in _NUMBERS]
-    texts, lengths = [], []
-    for name in _TEXTS:
-        text = row[name]
-        said = b"" if text is None else text.encode()
-        lengths.append(_NO_TEXT if text is None else len(said))
-        texts.append(said)
-    for name in _LISTS:
-        lengths.append(len(row[name]))
-        texts.append(_IN_A_LIST.join(row[name]).encode())
-    content = zlib.crc32(
-        _BETWEEN.encode().join(texts), zlib.crc32(_PACKED.pack(*numbers, *lengths))
-    )
-    used = zlib.crc32(_USES.pack(*(row[name] for name in USED)))
+    numbers = [_NULL if number is None else number for number in _numbers_of(row)]
+    texts = [b"" if text is None else text.encode() for text in _texts_of(row)]
+    for text, said in zip(_texts_of(row), texts, strict=True):
+        numbers.append(_NO_TEXT if text is None else len(said))
+    for held in _lists_of(row):
+        numbers.append(len(held))
+        texts.append(_IN_A_LIST.join(held).encode() if held else b"")
+    content = zlib.crc32(_BETWEEN_BYTES.join(texts), zlib.crc32(_PACKED.pack(*numbers)))
+    used = zlib.crc32(_USES.pack(*_uses_of(row)))
     return _signed(content << 32 | zlib.crc32(vector.data) ^ used)
 
 

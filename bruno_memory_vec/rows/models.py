@@ -60,6 +60,10 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are na
 # In a script without spaces, so many characters count as a word: they say as much as one or two.
 _CHARACTERS_A_WORD = 12
 _ROWS_AT_ONCE = 64
+# Of more rows the checksums are made in arrays, which have a cost of their own.
+_CHECKED_ALONE = 128
+# Arrow makes so many rows in less than a millisecond, and many in half the time of a few.
+_MADE_AT_ONCE = 512
 # Rows of more bytes than this are read in a thread.
 _READ_ON_THE_LOOP = 64 * 1024
 _BOUNDS = Bounds()
@@ -268,15 +272,15 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     Each row, which has its turn and its ``seq`` by now, gets its checksum.
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
-    few = len(rows) <= _ROWS_AT_ONCE
+    few = len(rows) <= _CHECKED_ALONE
     for number, row in enumerate(yielding_gil(rows)):
         # In many rows they are set below, which takes half as long a row, and longer for a few.
         row[CHECKSUM] = row_checksum(row, vectors[number]) if few else 0
-    # A list of dicts in one call: for a few rows, one Arrow call for each column would cost more.
-    starts = range(0, len(rows) or 1, _ROWS_AT_ONCE)
-    # In small parts, because Arrow does not release the interpreter lock meanwhile.
+    # Dicts as they are: columns made of them in Python take longer, for few rows and for many.
+    starts = range(0, len(rows) or 1, _MADE_AT_ONCE)
+    # In parts, because Arrow does not release the interpreter lock meanwhile.
     parts = [
-        pa.array(rows[start : start + _ROWS_AT_ONCE], _BUT_VECTOR)
+        pa.array(rows[start : start + _MADE_AT_ONCE], _BUT_VECTOR)
         for start in (yielding_gil(starts, 1) if len(starts) > 1 else starts)
     ]
     columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))

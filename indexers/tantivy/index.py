@@ -20,13 +20,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..aio import LoopLock, yielding_gil
+from ..aio import LoopLock
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..forks import spare_in_children
 from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
-from .query import MISSING, OPTIONAL, RARE, TOKENIZER, QueryBuilder, RowCounts, build_schema
+from .documents import MISSING, documents
+from .query import RARE, TOKENIZER, QueryBuilder, RowCounts, build_schema
 
 if TYPE_CHECKING:
     import tantivy
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 _HEAP_BYTES = 32_000_000
 # The file that names the segments of an index.
 _META, _NO_DELETES = "meta.json", {"num_deleted_docs": 0}
-_ROWS_AT_ONCE = 64
 # At opening, files up to this size are compared with their checksums; it takes 15 ms. The others
 # are compared afterwards, by check().
 _READ_AT_OPENING = 2**25
@@ -281,17 +281,8 @@ class TantivyIndex:
             self._writer = None
 
     def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
-        for position, name in enumerate(rows.column_names):
-            if pa.types.is_timestamp(rows.schema.field(name).type):
-                rows = rows.set_column(position, name, rows.column(name).cast(pa.int64()))
-        # Arrow converts a whole batch to Python objects without releasing the interpreter lock.
-        for batch in yielding_gil(rows.to_batches(max_chunksize=_ROWS_AT_ONCE), 1):
-            for row in batch.to_pylist():
-                fields = {name: value for name, value in row.items() if value is not None}
-                fields["content"] = self._analyser.prepare(row["content"])
-                for name in OPTIONAL:
-                    fields.setdefault(name, MISSING)
-                writer.add_document(self._tantivy.Document.from_dict(fields, self._schema))
+        for document in documents(rows, self._analyser.prepare):
+            writer.add_json(document)
 
     # Removed rows: they are marked, and their words stay in their segment as long as it has others
 

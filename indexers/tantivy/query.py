@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..query import AskedTerms, Condition, LexicalQuery, RowFilter, Scope
 from ..schema import LEXICAL_COLUMNS, micros, row_schema
 from ..text.analysis import Analyser, gram_weight, inverse_document_frequency, is_unspaced
+from .documents import MISSING
 
 if TYPE_CHECKING:
     import tantivy
@@ -25,8 +26,6 @@ RowCounts: TypeAlias = dict[tuple[str, str], int]
 _Terms: TypeAlias = tuple[list[str], dict[str, int], dict[str, float], dict[str, float]]
 
 TOKENIZER = "bruno"
-#: Stands for null in a number or a time, so that a range can include or exclude it.
-MISSING = 2**62
 # Of a very long question, such as a pasted document, only the rarest words are used: a thousand
 # words cost more than they add.
 _MOST_QUERY_TERMS = 64
@@ -43,8 +42,6 @@ _INTEGERS = frozenset(
     for field in _FIELDS
     if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)
 )
-#: The columns of numbers and times that may hold :data:`MISSING`.
-OPTIONAL = tuple(field.name for field in _FIELDS if field.nullable and field.name in _INTEGERS)
 
 
 class QueryBuilder:
