@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .allocator import give_back
@@ -63,6 +64,9 @@ class CachedIndex(ForwardingRowIndex):
         self._versions = versions
         # The version of each user's rows that are held.
         self._seen: dict[str, Version | None] = {}
+        # The ``seq`` of held rows that were deleted or replaced. They leave at the next question,
+        # all at once, since that copies the user's rows.
+        self._gone: dict[str, list[NDArray[np.int64]]] = {}
         self._users: OrderedDict[str, HeldRows] = OrderedDict()
         self._bytes = 0
         self._background: set[asyncio.Task[None]] = set()
@@ -103,7 +107,7 @@ class CachedIndex(ForwardingRowIndex):
             if all_new:
                 self._add(rows)
             else:
-                self._forget(rows)
+                self._replace(rows)
 
     async def update(self, rows: pa.Table) -> None:
         async with self._changing(self.clear):
@@ -205,6 +209,7 @@ class CachedIndex(ForwardingRowIndex):
         """Drop everything from the cache."""
         self._users.clear()
         self._seen.clear()
+        self._gone.clear()
         self._bytes = 0
         self._large.clear()
 
@@ -243,8 +248,10 @@ class CachedIndex(ForwardingRowIndex):
         if rows is not None:
             self._users.move_to_end(user)
             self._hits += 1
-            return rows
-        self._misses += 1
+            if user not in self._gone:
+                return rows
+        else:
+            self._misses += 1
         loading, began = self._loading.get(user, (None, None))
         now = (self._ended, version)
         if loading is None or loading.get_loop() is not asyncio.get_running_loop():
@@ -304,7 +311,12 @@ class CachedIndex(ForwardingRowIndex):
     ) -> HeldRows | None:
         begun, ended = self._begun, self._ended
         scope = Scope.user(user)
-        if whole:
+        kept = self._users.get(user)
+        if kept is not None and user in self._gone:
+            copy = kept.copying_without(np.concatenate(self._gone[user]))
+            many = len(kept) > _ROWS_ON_THE_LOOP
+            rows = await asyncio.to_thread(copy) if many else copy()
+        elif whole:
             gathered = await self._gather(scope)
             if gathered is None:
                 self._leave(user, self._until())
@@ -377,6 +389,7 @@ class CachedIndex(ForwardingRowIndex):
     def _drop(self, user: str) -> None:
         rows = self._users.pop(user, None)
         self._seen.pop(user, None)
+        self._gone.pop(user, None)
         if rows is not None:
             self._bytes -= rows.nbytes
 
@@ -393,7 +406,7 @@ class CachedIndex(ForwardingRowIndex):
             if kept is None:
                 continue
             own = rows if len(names) == 1 else rows.take(pa.array(np.flatnonzero(owners == number)))
-            version = self._seen.get(user)
+            version, gone = self._seen.get(user), self._gone.get(user)
             self._drop(user)
             # Many new rows are not added on the event loop; the next search reads the user again.
             # So it does where some come archived, as from a copy of a store.
@@ -401,17 +414,33 @@ class CachedIndex(ForwardingRowIndex):
             if own.num_rows <= _ROWS_ON_THE_LOOP and not archived:
                 kept.add(own)
                 self._keep(user, kept, version)
+                if gone is not None and user in self._users:
+                    self._gone[user] = gone
+
+    def _replace(self, rows: pa.Table) -> None:
+        """Take in rows that replace those with their keys, or are new; they are newer than all."""
+        users: list[str] = pc.unique(rows.column("user_id")).to_pylist()
+        for user in users:
+            kept = self._users.get(user)
+            if kept is None:
+                self._large.pop(user, None)
+                continue
+            own = rows.filter(pc.equal(rows.column("user_id"), user))
+            if own.num_rows > _ROWS_ON_THE_LOOP:
+                self._drop(user)
+                continue
+            self._remove(user, kept.with_keys_of(own))
+            self._add(own)
 
     def _remove(self, user: str, seqs: NDArray[np.int64]) -> None:
         kept = self._users.get(user)
-        if kept is None:
+        if kept is None or not kept.snapshot().find(seqs)[1].any():
             return
-        if len(kept) > _ROWS_ON_THE_LOOP:
-            # Removing rows from so many would block the event loop; the next search reads the user
-            # again, in a thread.
+        if len(kept) > ROWS_AT_ONCE:
+            # A copy of so many takes too much memory; the next search reads the user again.
             self._drop(user)
         else:
-            self._keep(user, kept.without(seqs), self._seen.get(user))
+            self._gone.setdefault(user, []).append(seqs)
 
 
 def _held(table: pa.Table) -> HeldRows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .long_texts import LONG, long_texts, new_owner
 from .query import Candidates, Condition, RowFilter, Scope
-from .schema import CHECKSUM, COLUMNS, micros
+from .schema import CHECKSUM, COLUMNS, KEY_COLUMNS, key_of, micros
 from .uses import USE_COLUMNS
 from .words.index import WordIndex
 from .words.row_words import RowWords
@@ -463,16 +463,36 @@ class HeldRows:
 
     def without(self, seqs: NDArray[np.int64]) -> HeldRows:
         """A copy without some rows; ``self`` where it has none of them."""
+        return self.copying_without(seqs)()
+
+    def copying_without(self, seqs: NDArray[np.int64]) -> Callable[[], HeldRows]:
+        """Makes the copy of :meth:`without` of the rows that are here now, in any thread."""
         snapshot = self.snapshot()
         gone = np.isin(snapshot.columns["seq"], seqs)
-        if not gone.any():
-            return self
-        kept = np.flatnonzero(~gone)
-        left, words = snapshot.taken(kept, LOADED), self.words.index
-        if words is not None:
+        words = self.words.index
+
+        def copy() -> HeldRows:
+            if not gone.any():
+                return self
+            kept = np.flatnonzero(~gone)
             # Their words may be of fewer rows than there are, or of newer ones, too.
-            words = words.taken(kept[kept < len(words)])
-        return HeldRows(left, mixed=self._mixed, archived_until=self._archived_until, words=words)
+            own = None if words is None else words.taken(kept[kept < len(words)])
+            left = snapshot.taken(kept, LOADED)
+            return HeldRows(left, mixed=self._mixed, archived_until=self._archived_until, words=own)
+
+        return copy
+
+    def with_keys_of(self, rows: pa.Table) -> NDArray[np.int64]:
+        """The ``seq`` of the held rows that have the key of one of these rows."""
+        snapshot = self.snapshot()
+        ids = snapshot.table.column("id")
+        named = pc.is_in(ids, rows.column("id").unique())
+        at = np.flatnonzero(named.to_numpy(zero_copy_only=False))
+        wanted = {key_of(row) for row in rows.select(KEY_COLUMNS).to_pylist()}
+        held = snapshot.table.select(KEY_COLUMNS).take(pa.array(at)).to_pylist()
+        gone = np.array([key_of(row) in wanted for row in held], np.bool_)
+        seqs: NDArray[np.int64] = snapshot.columns["seq"][at[gone]]
+        return seqs
 
     def set_uses(self, rows: pa.Table) -> None:
         """Set :data:`USE_COLUMNS` of the rows with these ``seq``; others are ignored."""

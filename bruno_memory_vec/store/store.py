@@ -268,7 +268,7 @@ async def _open_one(
                 writer.keep_problems(parts.record.keep_problems)
             writer.behind(behind)
             if lease.exclusive:
-                writer.learn_ids()
+                writer.learn_rows()
             writer.begin_upkeep()
             writer.look_for_damage()
     except BaseException:

@@ -73,6 +73,7 @@ from bruno_memory_vec.writing.dependants.summaries import (
     stored_summaries,
 )
 from bruno_memory_vec.writing.dependants.titles import MadeTitles
+from bruno_memory_vec.writing.dependants.users import UsersWithDependants
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
@@ -109,6 +110,9 @@ _CHECK = "compare the projections with their checksums"
 _MEND = "fill what was damaged anew from the rows"
 _FOLLOWING = "follow the rows in the "
 _OTHERS = "end what other processes have left"
+
+# Up to so many rows are deleted by their seq; a condition that names more takes longer to parse.
+_NAMED_ROWS = 1_000
 
 _NONE: frozenset[int] = frozenset()
 
@@ -154,6 +158,7 @@ class Writer:
         self._embed_timeout = embed_timeout
         self._keep_expired = keep_expired
         self._titles = titles
+        self._dependants = UsersWithDependants()
         self._queue = WriteQueue()
         self._ahead = PreparesAhead(self._queue, embedder, known, embed_timeout)
         self._draining: asyncio.Task[None] | None = None
@@ -205,9 +210,16 @@ class Writer:
         """
         self._background.start_later(seconds, name, work)
 
-    def learn_ids(self) -> None:
-        """Read the stored ids in the background; until then, each write looks up its own."""
+    def learn_rows(self) -> None:
+        """Read in the background what is stored; until then, each change looks up its own.
+
+        That are the ids, and who has rows that go with others.
+        """
+        self._background.start("read who has what goes with a deletion", self._learn_dependants)
         self._background.start("read the ids that are stored", self._learn_ids)
+
+    async def _learn_dependants(self) -> None:
+        await self._dependants.learn(self._rows)
 
     async def _learn_ids(self) -> None:
         parts = [
@@ -548,6 +560,8 @@ class Writer:
         async with self._committing:
             self._lease.check()
             found = await self._rows.read(scope, where, GOING_COLUMNS, seqs=seqs)
+            if not found.num_rows and self._lease.exclusive:
+                return 0
             along = await self._let_summaries_go(found)
             await self._let_facts_go(found)
             await self._let_titles_go(found)
@@ -564,7 +578,17 @@ class Writer:
     async def _remove(
         self, scope: Scope, where: RowFilter, change: Change, seqs: Sequence[int] | None = None
     ) -> NDArray[np.int64]:
-        """Delete rows, and let the projections follow. Returns the ``seq`` of each."""
+        """Delete rows, and let the projections follow. Returns the ``seq`` of each.
+
+        Args:
+            scope: whose rows.
+            where: which of them.
+            change: the same rows as they were found just now, under the lock.
+            seqs: only rows with these ``seq``.
+        """
+        if self._lease.exclusive and len(change.removed) <= _NAMED_ROWS:
+            # Nobody else changes rows, so these are all, and nothing has to look for them again.
+            scope, where, seqs = _place_of(change), RowFilter(), change.removed.tolist()
         uncertain, self._uncertain = self._uncertain, True
         failed = await self._projections.before(change)
         gone = await to_its_end(self._rows.delete(scope, where, seqs=seqs))
@@ -580,14 +604,13 @@ class Writer:
         That are facts and titles, and of archived rows summaries. Returns whether there were
         summaries; then the rows have another ``seq``, and are not archived.
         """
-        changed = [row for key, row in stored.items() if row.content != latest[key]["content"]]
+        changed = {key: row for key, row in stored.items() if row.content != latest[key]["content"]}
         if not changed:
             return False
-        seqs = [row.seq for row in changed]
-        found = await self._rows.read(EVERYONE, RowFilter(), GOING_COLUMNS, seqs=seqs)
+        found = _stored_rows(latest, changed, self._schema)
         await self._let_facts_go(found)
         await self._let_titles_go(found)
-        archived = [row.seq for row in changed if row.kept.get("archived_at") is not None]
+        archived = [row.seq for row in changed.values() if row.kept.get("archived_at") is not None]
         if not archived:
             return False
         here = pc.is_in(found.column("seq"), pa.array(archived, pa.int64()))
@@ -602,6 +625,7 @@ class Writer:
             found: the rows, with ``GOING_COLUMNS``.
             stay: they do not go, but their texts change.
         """
+        found = self._dependants.summaries(found)
         along = await goes_along(self._rows, found, self._owners.archived_at, stay=stay)
         if along is None:
             return None
@@ -635,7 +659,7 @@ class Writer:
         Args:
             found: the rows, with ``GOING_COLUMNS``.
         """
-        along = await facts_along(self._rows, found)
+        along = await facts_along(self._rows, self._dependants.facts(found))
         if (along.seqs or along.changed) and self._uncertain:
             await self._follow()
         if along.changed:
@@ -655,7 +679,7 @@ class Writer:
 
     async def _let_sources_go(self, found: pa.Table) -> None:
         """Delete the archived short-term memories that lasting ones stand for, before these go."""
-        seqs = await sources_along(self._rows, found)
+        seqs = await sources_along(self._rows, self._dependants.sources(found))
         if not seqs:
             return
         if self._uncertain:
@@ -961,6 +985,7 @@ class Writer:
         replaced = np.array([row.seq for row in stored.values()], np.int64)
         again = frozenset(row["seq"] for row in rows if key_of(row) in stored) if stored else _NONE
         change = Change(rows[-1]["seq"], table, rows, replaced, again=again, rewritten=rewritten)
+        self._dependants.note(rows)
         failed = await self._projections.before(change)
         self._uncertain = True
         await to_its_end(self._rows.upsert(table, all_new=not stored))
@@ -1149,6 +1174,25 @@ class Writer:
         if self._is_due(at_rest=True):
             # Some versions were too young to be removed, or rows were written meanwhile.
             self._background.start_later(_REST, _TIDY, self._tidy)
+
+
+def _place_of(change: Change) -> Scope:
+    """The user whose rows a deletion takes, or everyone where they are of several."""
+    users = [] if change.gone is None else pc.unique(change.gone.column("user_id")).to_pylist()
+    return Scope.user(users[0]) if len(users) == 1 else EVERYONE
+
+
+def _stored_rows(
+    latest: Mapping[Key, Row], stored: Mapping[Key, Stored], schema: pa.Schema
+) -> pa.Table:
+    """Stored rows that are about to be replaced by ``latest``, with ``GOING_COLUMNS``."""
+    rows = [
+        {**latest[key], "seq": row.seq, "turn": row.turn, "origin": row.kept["origin"]}
+        for key, row in stored.items()
+    ]
+    fields = [schema.field(name) for name in GOING_COLUMNS]
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in fields]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def _deletion_of(found: pa.Table, scope: Scope, where: RowFilter) -> Change:

@@ -224,17 +224,41 @@ class LanceIndex:
         named = None if seqs is None else sql.named(seqs, {})
         asked = sql.both(named, sql.conditions(scope, where)) or "true"
 
-        async def delete() -> pa.Table:
+        async def delete() -> NDArray[np.int64]:
             condition = self._usable(asked)
+            if seqs is not None:
+                return await self._delete_named(condition, np.unique(np.asarray(seqs, np.int64)))
             found = await self._table.query().where(condition).select(["seq"]).to_arrow()
             if found.num_rows:
                 await self.mark_erasable()
                 await self._table.delete(condition)
-            return found
+            gone: NDArray[np.int64] = found.column("seq").to_numpy()
+            return gone
 
-        found = await self._change("delete rows", delete)
-        if found.num_rows:
+        gone = await self._change("delete rows", delete)
+        if len(gone):
             await self._committed()
+        return gone
+
+    async def _delete_named(self, condition: str, seqs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Delete those of the rows with these ``seq`` that fulfil a condition; returns which.
+
+        Who names rows has mostly just read them, so they are not looked for first.
+        """
+        await self.mark_erasable()
+        done: Any = await self._table.delete(condition)
+        if done.num_deleted_rows in (0, len(seqs)):
+            return seqs[: done.num_deleted_rows]
+        # Some are not there, or not of this scope: the version before tells which.
+        import lancedb
+
+        database = await lancedb.connect_async(self._path)
+        before = await database.open_table(_TABLE)
+        try:
+            await before.checkout(done.version - 1)
+            found = await before.query().where(condition).select(["seq"]).to_arrow()
+        finally:
+            before.close()
         gone: NDArray[np.int64] = found.column("seq").to_numpy()
         return gone
 

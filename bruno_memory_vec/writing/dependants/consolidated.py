@@ -20,7 +20,8 @@ from bruno_memory_vec.rows.models import from_table
 
 #: In ``custom_fields`` of a short-term memory: the id of the lasting one that it has become.
 INTO: Final = "consolidated_into"
-_ARCHIVED: Final = RowFilter(
+#: The rows among which those memories are: short-term ones that are archived.
+BECAME_LASTING: Final = RowFilter(
     kinds=(MEMORY,),
     memory_types=("short_term",),
     archived_since=datetime(1970, 1, 1, tzinfo=timezone.utc),
@@ -39,7 +40,7 @@ async def sources_along(rows: RowIndex, found: pa.Table) -> list[int]:
         return []
     users = {user for user, _ in gone}
     scope = Scope.user(next(iter(users))) if len(users) == 1 else EVERYONE
-    where = _ARCHIVED
+    where = BECAME_LASTING
     if len(gone) == 1:
         where = RowFilter(
             kinds=where.kinds,
