@@ -77,7 +77,7 @@ from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.recall import RecallRequest, strategies
-from bruno_memory_vec.recall.hits import Hit, Hits
+from bruno_memory_vec.recall.hits import Hit, Hits, records
 from bruno_memory_vec.recall.profiles import load_profile
 from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.recall.strategies import RecallStrategy
@@ -747,7 +747,7 @@ class VectorMemory(MemoryInterface):
         checks.limit("limit", limit)
         whose = ALL_USERS if user_id is None and self._caller.user_id is None else user_id
         hits = await self.recall(query, user_id=whose, k=limit, kinds="message")
-        return [hit.record for hit in hits if isinstance(hit.record, Message)]
+        return [found for found in await records(hits) if isinstance(found, Message)]
 
     async def retrieve_memories(self, query: MemoryQuery) -> list[MemoryEntry]:
         """The memories that match a query, best first; without a text, the newest first."""
@@ -770,7 +770,7 @@ class VectorMemory(MemoryInterface):
                 min_similarity=query.similarity_threshold,
                 **filters,
             )
-            return [hit.record for hit in hits if isinstance(hit.record, MemoryEntry)]
+            return [found for found in await records(hits) if isinstance(found, MemoryEntry)]
         scope = Scope.user(self._caller.acting_for_named(query.user_id))
         now = datetime.now(timezone.utc)
         at = None if query.include_expired else now
@@ -1422,7 +1422,7 @@ class VectorMemory(MemoryInterface):
             query, user_id=user_id, k=limit, conversation_id=conversation_id, kinds="message"
         )
         ordered = sorted(hits, key=lambda hit: (hit.created_at, hit.turn or 0))
-        return [hit.record for hit in ordered if isinstance(hit.record, Message)]
+        return [found for found in await records(ordered) if isinstance(found, Message)]
 
     async def search_memories(self, user_id: str, query: str, limit: int = 5) -> list[MemoryEntry]:
         """The memories and messages that answer ``query`` best, best first.
@@ -1441,10 +1441,8 @@ class VectorMemory(MemoryInterface):
         user = self._caller.acting_for_named(user_id)
         hits = await self.recall(query, user_id=user, k=limit)
         return [
-            hit.record
-            if isinstance(hit.record, MemoryEntry)
-            else episode(hit.record, user, hit.conversation_id)
-            for hit in hits
+            found if isinstance(found, MemoryEntry) else episode(found, user, hit.conversation_id)
+            for found, hit in zip(await records(hits), hits, strict=True)
         ]
 
     async def clear_conversation(self, user_id: str, conversation_id: str) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .long_texts import LONG, long_texts, new_owner
 from .query import Candidates, Condition, RowFilter, Scope
 from .schema import CHECKSUM, COLUMNS, KEY_COLUMNS, key_of, micros
+from .text_column import TextColumn
 from .uses import USE_COLUMNS
 from .words.index import WordIndex
 from .words.row_words import RowWords
@@ -51,6 +52,8 @@ _COMPARE: dict[str, Any] = {"ge": operator.ge, "lt": operator.lt, "alive": opera
 _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive": pc.greater}
 # Times in which the largest int64 stands for null, so that "later than" matches it.
 _FOREVER = ("expires_at", "archived_at")
+# The number that stands for null in the arrays of these columns.
+_MISSING = {"turn": -1, "expires_at": np.iinfo(np.int64).max, "archived_at": np.iinfo(np.int64).max}
 _FEW = 32
 # In bytes. Of a column of more, taking many rows copies too much.
 _MUCH = 16 * 2**20
@@ -89,6 +92,7 @@ class Snapshot:
         owner: under which number its long texts are shared (:mod:`.long_texts`); None for not.
         words: the words of the rows, as far as they are made; shared with all other snapshots of
             the :class:`HeldRows`. Of rows of several users nobody makes any.
+        text_columns: readers of single texts, by column, made when they are first needed.
     """
 
     vectors: NDArray[np.float32]
@@ -101,6 +105,7 @@ class Snapshot:
     repeated: bool = False
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
+    text_columns: dict[str, TextColumn] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -259,24 +264,46 @@ class Snapshot:
         if name in _COMPLETE:
             values: list[Any] = self.columns[name][rows].tolist()
             return values
+        missing = _MISSING.get(name)
+        if missing is not None:
+            found = self.columns[name][rows].tolist()
+            return [None if value == missing else value for value in found]
+        if name in CODED:
+            names = self.names[name]
+            codes = self.columns[name][rows].tolist()
+            return [None if code < 0 else names[code] for code in codes]
         column = self.table.column(name)
+        if column.null_count == len(column):
+            return [None] * len(rows)
+        few = len(rows) <= _FEW or column.nbytes > _MUCH
         if pa.types.is_timestamp(column.type):
+            if few:
+                return [column[row].value for row in rows.tolist()]
             column = column.cast(pa.int64())
-        if len(rows) <= _FEW or column.nbytes > _MUCH:
+        elif few:
             # For a few rows, reading each value takes half the time of making a table of them.
             if pa.types.is_string(column.type):
-                return [self._text(name, row, column[row]) for row in rows.tolist()]
+                texts = self._text_column(name)
+                return [self._text(name, row, texts.raw(row)) for row in rows.tolist()]
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
 
-    def _text(self, name: str, row: int, held: pa.StringScalar) -> str | None:
-        if not held.is_valid:
+    def _text_column(self, name: str) -> TextColumn:
+        if name not in self.text_columns:
+            self.text_columns[name] = TextColumn(self.table.column(name))
+        return self.text_columns[name]
+
+    def _text(self, name: str, row: int, held: memoryview | None) -> str | None:
+        if held is None:
             return None
-        if self.owner is None or held.as_buffer().size <= LONG:
-            return long_texts.shared(held.as_py())
+        if len(held) <= LONG:
+            return str(held, "utf-8")
+        if self.owner is None:
+            return long_texts.shared(str(held, "utf-8"))
         # Not by its row: a row number means another row after a deletion.
-        return long_texts.get((self.owner, name, int(self.columns["seq"][row])), held.as_py)
+        key = (self.owner, name, int(self.columns["seq"][row]))
+        return long_texts.get(key, lambda: str(held, "utf-8"))
 
     def contents(self, first: int, end: int) -> list[str]:
         """The contents of the rows from ``first`` on, up to ``end``."""
@@ -290,8 +317,13 @@ class Snapshot:
             texts: list[str] = column.take(pa.array(rows)).to_pylist()
             return [text[:characters] for text in texts]
         # Only the beginning of each is copied. A character has four bytes at most.
-        views = (memoryview(column[row].as_buffer())[: 4 * characters] for row in rows.tolist())
-        return [bytes(view).decode(errors="ignore")[:characters] for view in views]
+        read, most = self._text_column("content").raw, 4 * characters
+        found = []
+        for row in rows.tolist():
+            held = read(row)
+            assert held is not None, "content is never null"
+            found.append(str(held[:most], "utf-8", "ignore")[:characters])
+        return found
 
 
 class _Growing:

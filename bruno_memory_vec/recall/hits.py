@@ -13,15 +13,18 @@ from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
-from bruno_memory_vec.indexers.schema import COLUMNS, KEPT
+from bruno_memory_vec.indexers.schema import COLUMNS, KEPT, MEMORY, MESSAGE
 from bruno_memory_vec.prompts.hidden_characters import one_line as _short
 from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.recall.passages.windows import Passage
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
+from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
 
 # The columns that a hit of a message needs.
 _MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq", *KEPT)
+# As many records take half a millisecond.
+_MANY = 64
 _UNRANKED: Mapping[str, float] = {}
 
 
@@ -38,6 +41,37 @@ class Signals(dict[str, float]):
         return Signals, (dict(self),)
 
 
+class _Record:
+    """``Hit.record``: made of the hit's row when it is first asked for, and kept then.
+
+    Most of those who recall read the texts, and making a model takes as long as ranking a row.
+
+    Args:
+        slot: where a hit keeps its record, or the row until then.
+    """
+
+    def __init__(self, slot: Any) -> None:
+        self._slot = slot
+
+    def __get__(self, hit: Hit | None, owner: type[Hit]) -> Any:
+        if hit is None:
+            return self
+        held = self._slot.__get__(hit, owner)
+        if type(held) is dict:
+            held = record(held)
+            self._slot.__set__(hit, held)
+        return held
+
+    def __set__(self, hit: Hit, value: Any) -> None:
+        # Only a new hit is set: a frozen dataclass refuses every other change.
+        self._slot.__set__(hit, value)
+
+    def row(self, hit: Hit) -> Row | None:
+        """The row of a hit whose record is not made yet."""
+        held = self._slot.__get__(hit, Hit)
+        return held if type(held) is dict else None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """One recalled message or memory, and why it was found.
@@ -50,7 +84,8 @@ class Hit:
         conversation_id: where it was said, None for a memory without a conversation.
         turn: its position there from 0, None for a memory.
         created_at: when, in UTC (timezone-aware).
-        record: the ``Message`` or ``MemoryEntry`` as it was stored.
+        record: the ``Message`` or ``MemoryEntry`` as it was stored. It is made when it is first
+            asked for, of a copy of the row as it was when it was recalled.
         passage: where in ``content`` the part stands that answers best, of a long text; None of a
             short one, and where the profile does not look into texts.
         repeats: for how many others it stands that said the same, of those that were found; it is
@@ -75,7 +110,8 @@ class Hit:
     archived: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signals", Signals(self.signals))
+        if type(self.signals) is not Signals:
+            object.__setattr__(self, "signals", Signals(self.signals))
 
     def __hash__(self) -> int:
         return hash((self.id, self.score))
@@ -83,11 +119,17 @@ class Hit:
     @property
     def kind(self) -> str:
         """ "message" or "memory"."""
+        row = _RECORD.row(self)
+        if row is not None:
+            return MESSAGE if row["kind"] == MESSAGE else MEMORY
         return "message" if isinstance(self.record, Message) else "memory"
 
     @property
     def speaker(self) -> str:
         """The role of a message, the type of a memory."""
+        row = _RECORD.row(self)
+        if row is not None:
+            return str(row["role"] if row["kind"] == MESSAGE else row["memory_type"])
         if isinstance(self.record, Message):
             return str(self.record.role.value)
         return str(self.record.memory_type.value)
@@ -139,6 +181,11 @@ class Hit:
 
     def _repr_html_(self) -> str:
         return Hits([self])._repr_html_()
+
+
+# In place of the slot that the dataclass has made.
+_RECORD = _Record(vars(Hit)["record"])
+type.__setattr__(Hit, "record", _RECORD)
 
 
 class Hits(list[Hit]):
@@ -242,7 +289,7 @@ def make_hits(
     else:
         parts = [[] for _ in scores]
     return Hits(
-        make_hit(row, score, dict(zip(names, part, strict=True)), passage, others)
+        make_hit(row, score, Signals(zip(names, part, strict=True)), passage, others)
         for row, score, part, passage, others in zip(
             rows, scores, parts, passages, repeats, strict=True
         )
@@ -256,7 +303,10 @@ def make_hit(
     passage: Passage | None = None,
     repeats: int = 0,
 ) -> Hit:
-    """The hit of a row (:func:`columns_of`); without a score it was not ranked."""
+    """The hit of a row (:func:`columns_of`); without a score it was not ranked.
+
+    The hit keeps the row, which must not be changed.
+    """
     return Hit(
         id=row["id"],
         content=row["content"],
@@ -265,13 +315,32 @@ def make_hit(
         conversation_id=row["conversation_id"],
         turn=row["turn"],
         created_at=utc(row["created_at"]),
-        record=record(row),
+        record=row,  # see _Record
         passage=passage,
         repeats=repeats,
         origin=row["origin"],
         pinned=row["pinned_at"] is not None,
         archived=row["archived_at"] is not None,
     )
+
+
+def may_have(hit: Hit, key: str) -> bool:
+    """Whether the metadata of a hit's message may have a key of letters, without making it.
+
+    What says no is right; what says yes may have it elsewhere in its metadata.
+    """
+    row = _RECORD.row(hit)
+    if row is None:
+        return isinstance(hit.record, Message) and key in hit.record.metadata
+    return key in row["metadata"]
+
+
+async def records(hits: Iterable[Hit]) -> list[Message | MemoryEntry]:
+    """The records of some hits, made in a thread if there are many or large ones."""
+    wanted = list(hits)
+    rows = [row for hit in wanted if (row := _RECORD.row(hit)) is not None]
+    heavy = len(rows) > _MANY or any(is_heavy(*row.values()) for row in rows)
+    return await in_thread_if(heavy, lambda: [hit.record for hit in wanted])
 
 
 def _shows(signal: float) -> bool:
