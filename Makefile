@@ -22,7 +22,7 @@ MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 SUITE = -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-engines bench-capacity bench-scale bench-robustness notebooks clean
+.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-turn bench-engines bench-capacity bench-scale bench-robustness notebooks clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -66,7 +66,7 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: bench-retrieval bench-context bench-speed bench-engines bench-capacity bench-micro bench-scale bench-robustness  ## all benchmarks
+bench: bench-retrieval bench-context bench-speed bench-turn bench-engines bench-capacity bench-micro bench-scale bench-robustness  ## all benchmarks
 
 # Every profile and every peer on LoCoMo, SciFact (in BRUNO_EVAL_DATA) and our own samples; an hour on
 # two cores, most of it mem0's. Runs that are in benchmarks/results for this commit are not run again.
@@ -94,6 +94,13 @@ bench-capacity: $(VENV)/.test  ## memory, disk and servers for 10 million to a b
 
 bench-speed: $(VENV)/.test  ## writes, recall and hot context, in milliseconds
 	@$(BIN)/python -m benchmarks.speed
+
+# What an assistant does at every turn, from 1,000 to a million rows, with every peer up to 10,000; filled
+# stores are kept in the user's cache folder (--cache DIR). Half an hour and 8 GB the first time.
+bench-turn: $(PEERS)/.made  ## a turn of an assistant by size, beside peers: make bench-turn BENCH_ARGS="--rows 10000 --no-peers"
+	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.turn --rows 1000 10000 100000 1000000 \
+		--json benchmarks/results/turn.json --table benchmarks/results/turn.md \
+		--plots docs/plots $(BENCH_ARGS)
 
 # Stores of up to a million rows, 100,000 single writes, and peers on the same rows. Stores are kept
 # in the user's cache folder (--cache DIR); some hours and 10 GB the first time.

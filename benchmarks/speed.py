@@ -13,7 +13,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks import address
 from benchmarks.address import Address
 from benchmarks.environment import describe, quiet_logs, write_json
-from benchmarks.retrieval.metrics import percentiles
+from benchmarks.timing import Call, rate, timed, together
 from bruno_memory_vec import VectorMemory
 
 _screen = Console(stderr=True)
@@ -76,15 +76,17 @@ async def _run(arguments: argparse.Namespace, where: Address) -> dict[str, Any]:
     return figures
 
 
-async def _fill(memory: VectorMemory, arguments: argparse.Namespace) -> int:
+async def _fill(memory: VectorMemory, arguments: argparse.Namespace) -> Any:
     conversations = [
         (f"user-{user}", [_message() for _ in range(arguments.messages)])
         for user in range(arguments.users)
     ]
-    started = time.perf_counter()
-    for user, messages in conversations:
-        await memory.store_messages(messages, f"talk-{user}", user_id=user)
-    return round(arguments.users * arguments.messages / (time.perf_counter() - started))
+
+    async def fill() -> None:
+        for user, messages in conversations:
+            await memory.store_messages(messages, f"talk-{user}", user_id=user)
+
+    return (await rate(arguments.users * arguments.messages, fill))["messages_per_s"]
 
 
 async def _measure(memory: VectorMemory, calls: int, bulk: int, figures: dict[str, Any]) -> None:
@@ -116,15 +118,12 @@ async def _measure(memory: VectorMemory, calls: int, bulk: int, figures: dict[st
         await ask()
 
     figures["store_then_recall"] = await _times(chat, calls // 4)
-    started = time.perf_counter()
-    together = min(1000, bulk)
-    await asyncio.gather(
-        *(
-            memory.store_message(_message(), f"together-{i % 100}", user_id=f"user-{i % 100}")
-            for i in range(together)
-        )
-    )
-    figures["concurrent_messages_per_s"] = round(together / (time.perf_counter() - started))
+    stores = [
+        partial(memory.store_message, _message(), f"together-{i % 100}", user_id=f"user-{i % 100}")
+        for i in range(min(1000, bulk))
+    ]
+    concurrent = await together([[store] for store in stores])
+    figures["concurrent_messages_per_s"] = concurrent["messages_per_s"]
     messages = [_message() for _ in range(bulk)]
     # A pause of Python's garbage collector is not ours; it grows with all that is alive.
     gc.collect()
@@ -149,14 +148,9 @@ async def _largest_gap() -> float:
         return largest
 
 
-async def _times(call: Callable[[], Awaitable[None]], calls: int) -> dict[str, Any]:
+async def _times(call: Call, calls: int) -> dict[str, Any]:
     await call()
-    seconds = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        await call()
-        seconds.append(time.perf_counter() - started)
-    return percentiles(seconds)
+    return (await timed([call] * calls)).figures()
 
 
 def _sentence() -> str:

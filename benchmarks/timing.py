@@ -88,24 +88,60 @@ async def at_rest() -> float:
     return time.process_time() - began
 
 
-async def rate(rows: int, work: Call) -> dict[str, Any]:
-    """Rows a second of ``work``, which stores ``rows``; processor time with the background's."""
+async def rate(messages: int, work: Call) -> dict[str, Any]:
+    """How many messages a second ``work`` stores.
+
+    Returns:
+        ``messages_per_s``, ``seconds``, ``messages``; ``cpu_ms``: processor time of a message in
+        milliseconds, with what is left to the background.
+    """
     gc.collect()
     used, began = time.process_time(), time.perf_counter()
     await work()
     seconds = time.perf_counter() - began
+    return rated(messages, seconds, time.process_time() - used + await at_rest())
+
+
+async def together(
+    callers: Sequence[Sequence[Call]], *, budget_s: float = math.inf
+) -> dict[str, Any]:
+    """Callers at the same time, each of whom stores a message after the other.
+
+    Args:
+        callers: the calls of each; at least one has one.
+        budget_s: seconds after which nobody begins a further call.
+
+    Returns:
+        As `rate`, and ``callers`` and the `spread` of the calls.
+    """
+    gc.collect()
+    seconds: list[float] = []
+    used, began = time.process_time(), time.perf_counter()
+
+    async def caller(calls: Sequence[Call]) -> None:
+        for call in calls:
+            started = time.perf_counter()
+            if started - began > budget_s:
+                return
+            await call()
+            seconds.append(time.perf_counter() - started)
+
+    await asyncio.gather(*map(caller, callers))
+    taken = time.perf_counter() - began
     used = time.process_time() - used + await at_rest()
-    return rated(rows, seconds, used)
+    return {"callers": len(callers), **rated(len(seconds), taken, used), **spread(seconds)}
 
 
-def rated(rows: int, seconds: float, used: float) -> dict[str, Any]:
-    """Rows a second, and processor time of a row in milliseconds."""
-    return {
-        "rows_per_s": round(rows / seconds),
+def rated(messages: int, seconds: float, used: float | None = None) -> dict[str, Any]:
+    """The figures of `rate`, of what was measured elsewhere; without processor time for None."""
+    figures: dict[str, Any] = {
+        "messages_per_s": round(messages / seconds),
         "seconds": round(seconds, 3),
-        "rows": rows,
-        "cpu_ms": round(used / rows * 1000, 4),
+        "messages": messages,
     }
+    if used is not None:
+        figures["cpu_ms"] = round(used / messages * 1000, 4)
+    return figures
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, Any]:
@@ -117,11 +153,6 @@ def percentiles(seconds: Sequence[float]) -> dict[str, Any]:
     ordered = sorted(seconds)
     figures: dict[str, Any] = {f"p{p}_ms": round(_rank(ordered, p) * 1000, 3) for p in (50, 95, 99)}
     return {**figures, "calls": len(ordered)}
-
-
-async def times(calls: Sequence[Call]) -> list[float]:
-    """Seconds of each call, one after the other."""
-    return (await timed(calls)).seconds
 
 
 def spread(seconds: Sequence[float]) -> dict[str, Any]:

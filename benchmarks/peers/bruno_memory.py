@@ -72,18 +72,7 @@ class BrunoMemory:
             if not turn.content:
                 self.counts["refused_texts"] += 1
                 continue
-            at = turn.at or datetime.now(timezone.utc)
-            await self._backend.store_memory(
-                MemoryEntry(
-                    content=turn.content,
-                    memory_type=MemoryType.EPISODIC,
-                    user_id=turn.user_id,
-                    conversation_id=turn.conversation_id,
-                    metadata=MemoryMetadata(source=json.dumps(turn.id)),
-                    created_at=at,
-                    updated_at=at,
-                )
-            )
+            await self._backend.store_memory(entry(turn))
 
     async def ask(
         self, text: str, user_id: str, k: int, now: datetime, until: datetime | None = None
@@ -104,10 +93,29 @@ class BrunoMemory:
             return []
         return [json.loads(entry.metadata.source) for entry in found]
 
+    @property
+    def backend(self) -> Any:
+        """bruno-memory's own, once it is open."""
+        return self._backend
+
     async def close(self) -> None:
         """Close the database."""
         if self._backend is not None:
             await self._backend.disconnect()
+
+
+def entry(turn: Turn) -> MemoryEntry:
+    """A turn as a memory of its user."""
+    at = turn.at or datetime.now(timezone.utc)
+    return MemoryEntry(
+        content=turn.content,
+        memory_type=MemoryType.EPISODIC,
+        user_id=turn.user_id,
+        conversation_id=turn.conversation_id,
+        metadata=MemoryMetadata(source=json.dumps(turn.id)),
+        created_at=at,
+        updated_at=at,
+    )
 
 
 def words() -> BrunoMemory:

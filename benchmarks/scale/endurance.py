@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.scale.machine import disk, peak_mib, resident_mib
 from benchmarks.scale.work import Tell, Work, singles
-from benchmarks.timing import spread, times
+from benchmarks.timing import Timed, spread, timed
 from bruno_memory_vec import VectorMemory
 
 # How often files are counted meanwhile.
@@ -27,15 +27,15 @@ async def endurance(work: Work, tell: Tell) -> dict[str, Any]:
     corpus = work.corpus()
     memory = await work.open(corpus)
     folder = Path(work.store)
-    latencies: list[float] = []
+    latencies = Timed()
     most: dict[str, float] = {}
     try:
         for call in singles(memory, corpus):
-            latencies += await times([call])
-            if len(latencies) % _EVERY == 0:
+            await latencies.add(call)
+            if len(latencies.seconds) % _EVERY == 0:
                 now = disk(folder)
                 most = {name: max(value, most.get(name, 0)) for name, value in now.items()}
-                tell(len(latencies), corpus.rows)
+                tell(len(latencies.seconds), corpus.rows)
         written = {**await _recall(memory, work), **disk(folder)}
         started = time.perf_counter()
         await memory.maintain()
@@ -45,12 +45,13 @@ async def endurance(work: Work, tell: Tell) -> dict[str, Any]:
         compacted = {**await _recall(memory, work), **disk(folder)}
     finally:
         await memory.close()
-    tenth = max(1, len(latencies) // 10)
+    seconds = latencies.seconds
+    tenth = max(1, len(seconds) // 10)
     return {
-        "writes": len(latencies),
-        "store_message": spread(latencies),
-        "store_message_first_tenth": spread(latencies[:tenth]),
-        "store_message_last_tenth": spread(latencies[-tenth:]),
+        "writes": len(seconds),
+        "store_message": latencies.figures(),
+        "store_message_first_tenth": spread(seconds[:tenth]),
+        "store_message_last_tenth": spread(seconds[-tenth:]),
         "most_files": most.get("files", written["files"]),
         "most_disk_mib": most.get("disk_mib", written["disk_mib"]),
         "written": written,
@@ -68,4 +69,4 @@ async def _recall(memory: VectorMemory, work: Work) -> dict[str, float]:
     asked = islice(cycle(corpus.questions), work.calls)
     calls = [partial(memory.recall, one.text, user_id=corpus.asked_user) for one in asked]
     await calls[0]()
-    return spread(await times(calls))
+    return (await timed(calls)).figures()

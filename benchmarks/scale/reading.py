@@ -14,7 +14,7 @@ from benchmarks.scale.data import ASKED_SIZE, Corpus
 from benchmarks.scale.exact import Asked, ann_recall
 from benchmarks.scale.layout import LARGE_USER
 from benchmarks.scale.work import Tell, Work
-from benchmarks.timing import spread, times
+from benchmarks.timing import timed
 from bruno_memory_vec import ALL_USERS, VectorMemory
 from bruno_memory_vec.indexers.query import Scope
 
@@ -110,9 +110,9 @@ def _sizes(corpus: Corpus, calls: Sequence[_Call]) -> dict[str, Any]:
 async def _measure(memory: VectorMemory, calls: Sequence[_Call], *, again: bool) -> dict[str, Any]:
     if again:
         await calls[0](memory)
-    seconds = await times([partial(call, memory) for call in calls])
+    figures = (await timed([partial(call, memory) for call in calls])).figures()
     checked = [Asked(call.question, call.scope) for call in calls[:_CHECKED]]
-    return {**spread(seconds), **await ann_recall(memory, checked)}
+    return {**figures, **await ann_recall(memory, checked)}
 
 
 async def _contexts(memory: VectorMemory, corpus: Corpus, calls: int) -> dict[str, float]:
@@ -120,4 +120,4 @@ async def _contexts(memory: VectorMemory, corpus: Corpus, calls: int) -> dict[st
     conversation = corpus.layout.conversations_of(user)[0]
     call = partial(memory.get_context, user, conversation)
     await call()
-    return spread(await times([call] * calls))
+    return (await timed([call] * calls)).figures()

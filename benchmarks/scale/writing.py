@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
@@ -12,11 +9,10 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
-from bruno_core.models.message import Message
 
 from benchmarks.scale.data import Corpus
 from benchmarks.scale.work import Tell, Work, messages, singles, store_rows
-from benchmarks.timing import spread, times
+from benchmarks.timing import rate, rated, timed, together
 from bruno_memory_vec import VectorMemory
 
 _CALLERS = 100
@@ -42,8 +38,9 @@ async def writing(work: Work, tell: Tell) -> dict[str, Any]:
             memory, fresh, max(1, calls // _EACH)
         )
         tell(2, _STEPS)
-        seconds = await store_rows(memory, fresh, bulk, lambda done, total: None, "bulk/")
-        figures["store_messages"] = _rate(bulk, seconds)
+        figures["store_messages"] = rated(
+            bulk, await store_rows(memory, fresh, bulk, lambda done, total: None, "bulk/")
+        )
         tell(3, _STEPS)
         figures["store_messages_one_call"] = await _one_call(memory, fresh, min(_AT_ONCE, bulk))
         tell(4, _STEPS)
@@ -56,35 +53,24 @@ async def writing(work: Work, tell: Tell) -> dict[str, Any]:
 async def _alone(memory: VectorMemory, fresh: Corpus, calls: int) -> dict[str, float]:
     stores = list(islice(singles(memory, fresh, "alone/"), calls + 1))
     await stores[0]()
-    return spread(await times(stores[1:]))
+    return (await timed(stores[1:])).figures()
 
 
-async def _together(memory: VectorMemory, fresh: Corpus, each: int) -> dict[str, float]:
+async def _together(memory: VectorMemory, fresh: Corpus, each: int) -> dict[str, Any]:
     """Every caller stores its own conversation, a message after the other."""
-    conversations = list(islice(messages(fresh, 0, fresh.rows, "together/"), _CALLERS))
-    latencies: list[float] = []
-
-    async def caller(user: str, conversation: str, own: Sequence[Message]) -> None:
-        stores = [
-            partial(memory.store_message, one, conversation, user_id=user) for one in own[:each]
+    conversations = islice(messages(fresh, 0, fresh.rows, "together/"), _CALLERS)
+    return await together(
+        [
+            [partial(memory.store_message, one, conversation, user_id=user) for one in own[:each]]
+            for user, conversation, own in conversations
         ]
-        latencies.extend(await times(stores))
-
-    started = time.perf_counter()
-    await asyncio.gather(*(caller(*one) for one in conversations))
-    seconds = time.perf_counter() - started
-    return {
-        "callers": len(conversations),
-        **_rate(len(latencies), seconds),
-        **spread(latencies),
-    }
+    )
 
 
-async def _one_call(memory: VectorMemory, fresh: Corpus, rows: int) -> dict[str, float]:
-    together = [one for _, _, some in messages(fresh, 0, rows, "once/") for one in some]
-    started = time.perf_counter()
-    await memory.store_messages(together, "once/all", user_id=fresh.asked_user)
-    return _rate(rows, time.perf_counter() - started)
+async def _one_call(memory: VectorMemory, fresh: Corpus, rows: int) -> dict[str, Any]:
+    everything = [one for _, _, some in messages(fresh, 0, rows, "once/") for one in some]
+    work = partial(memory.store_messages, everything, "once/all", user_id=fresh.asked_user)
+    return await rate(rows, work)
 
 
 async def _deletes(memory: VectorMemory, fresh: Corpus, calls: int) -> dict[str, Any]:
@@ -108,10 +94,6 @@ async def _deletes(memory: VectorMemory, fresh: Corpus, calls: int) -> dict[str,
     await memory.store_memories(memories)
     deletes = [partial(memory.delete_memory, str(one.id)) for one in memories]
     return {
-        "delete_conversation": spread(await times(clears)),
-        "delete_memory": spread(await times(deletes)),
+        "delete_conversation": (await timed(clears)).figures(),
+        "delete_memory": (await timed(deletes)).figures(),
     }
-
-
-def _rate(rows: int, seconds: float) -> dict[str, float]:
-    return {"messages_per_s": round(rows / seconds), "seconds": round(seconds, 3), "rows": rows}

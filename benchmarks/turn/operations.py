@@ -19,7 +19,7 @@ from benchmarks.scale.layout import CONVERSATION
 from benchmarks.scale.machine import disk, resident_mib
 from benchmarks.scale.peers.base import Lacks, Row
 from benchmarks.scale.peers.ours import Ours
-from benchmarks.timing import Call, Timed, at_rest, rate, rated, timed
+from benchmarks.timing import Call, Timed, at_rest, rate, timed, together
 from benchmarks.turn.running import TALKING, Running
 from bruno_memory_vec.indexers.query import Scope
 
@@ -233,22 +233,8 @@ async def _together(running: Running, callers: int, each: int) -> Figures:
         for number in range(callers)
     ]
     running.peer.ready([row for talk in talks for row in talk])
-    ends = time.perf_counter() + running.plan.budget_s
-    stored = 0
-
-    async def caller(talk: list[Row]) -> None:
-        nonlocal stored
-        for row in talk:
-            # A slow system stores some of them; its rate is of those.
-            if time.perf_counter() > ends:
-                return
-            await running.store(row)
-            stored += 1
-
-    used, began = time.process_time(), time.perf_counter()
-    await asyncio.gather(*map(caller, talks))
-    seconds = time.perf_counter() - began
-    return rated(stored, seconds, time.process_time() - used + await at_rest())
+    stores = [[partial(running.store, row) for row in talk] for talk in talks]
+    return await together(stores, budget_s=running.plan.budget_s)
 
 
 async def recall_first(running: Running) -> Figures:

@@ -24,10 +24,10 @@ _LATENCIES = {
     "get_context": ("context", "p50_ms"),
 }
 _RATES = {
-    "100 callers": ("callers", "rows_per_s"),
-    "1,000 callers at once": ("at_once", "rows_per_s"),
-    "bulk, one call": ("one_call", "rows_per_s"),
-    "bulk, conversations of 50": ("conversations", "rows_per_s"),
+    "100 callers": ("callers", "messages_per_s"),
+    "1,000 callers at once": ("at_once", "messages_per_s"),
+    "bulk, one call": ("one_call", "messages_per_s"),
+    "bulk, conversations of 50": ("conversations", "messages_per_s"),
 }
 
 

@@ -107,7 +107,7 @@ def _cell(operation: Operation, found: Figures | None) -> str:
             text += f", p99 {found['p99_ms']:.2f}"
         return text
     missed = "" if found.get("found", True) else ", not found"
-    return f"{found['rows_per_s']:,.0f}{missed} ({found['cpu_ms']:.3f})"
+    return f"{found['messages_per_s']:,.0f}{missed} ({found['cpu_ms']:.3f})"
 
 
 def _times(found: Figures | None) -> str:

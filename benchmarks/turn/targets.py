@@ -63,19 +63,23 @@ _BOUNDS = (
     ),
     _Bound("`store_message`, one caller, p50", ("store", "p50_ms"), {None: 1}),
     _Bound(
-        "`store_message`, 100 callers", ("callers", "rows_per_s"), {None: 6_000}, "a second", True
+        "`store_message`, 100 callers",
+        ("callers", "messages_per_s"),
+        {None: 6_000},
+        "a second",
+        True,
     ),
-    _Bound("bulk, one call", ("one_call", "rows_per_s"), {None: 15_000}, "a second", True),
+    _Bound("bulk, one call", ("one_call", "messages_per_s"), {None: 15_000}, "a second", True),
     _Bound(
         "bulk, conversations of 50 one by one",
-        ("conversations", "rows_per_s"),
+        ("conversations", "messages_per_s"),
         {None: 11_000},
         "a second",
         True,
     ),
     _Bound(
         "1,000 callers at once, new conversations",
-        ("at_once", "rows_per_s"),
+        ("at_once", "messages_per_s"),
         {None: 6_000},
         "a second",
         True,
@@ -116,7 +120,7 @@ def ratios(store: Store, peer: str, *, processor: bool = False) -> dict[str, flo
     """
     found = {}
     for name, operation in OPERATIONS.items():
-        key = "cpu_ms" if processor else "rows_per_s" if operation.rate else "p50_ms"
+        key = "cpu_ms" if processor else "messages_per_s" if operation.rate else "p50_ms"
         ours, theirs = figure(store, OURS, name, key), figure(store, peer, name, key)
         if ours and theirs:
             by_rate = operation.rate and not processor

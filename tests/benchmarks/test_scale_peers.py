@@ -17,11 +17,10 @@ from benchmarks.apart import ApartError
 from benchmarks.scale import limit, side_by_side
 from benchmarks.scale.data import DIMENSION, make_corpus
 from benchmarks.scale.peers import make, names
-from benchmarks.scale.peers.base import Batch, Peer, Row, Vectors
+from benchmarks.scale.peers.base import Batch, Lacks, Peer, Row, Vectors
 from benchmarks.scale.peers.figures import recall_at, size_on_disk
 from benchmarks.scale.peers.process import Ask, PeerProcess
 from benchmarks.scale.peers.table import as_markdown
-from benchmarks.timing import percentiles
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError
 
 # What each peer imports, and the extra that brings it.
@@ -34,6 +33,7 @@ NEEDS: dict[str, tuple[Sequence[str], str]] = {
     "sqlite_vec": (("sqlite_vec", "apsw"), "peer-sqlite-vec"),
 }
 ROWS, SIZE = 200, 32
+OF_ANA = ("ana", "ana-kept", "user")
 # Would break a filter or a query that does not quote them. Without spaces: mem0 refuses those.
 USERS = ("ana", "o'neil", 'user"x")AND(', "\u65e5\u672c")
 
@@ -267,12 +267,6 @@ def test_the_limits_words_find_the_users_own_rows(tmp_path: Path) -> None:
         assert len(found) <= limit.POOL
 
 
-def test_percentiles_by_nearest_rank() -> None:
-    figures = percentiles([n / 1000 for n in range(200, 0, -1)])
-    assert figures == {"p50_ms": 100.0, "p95_ms": 190.0, "p99_ms": 198.0, "calls": 200}
-    assert percentiles([0.25])["p99_ms"] == 250.0
-
-
 def test_recall_counts_what_is_as_near_as_the_last() -> None:
     ids = np.array([10, 11, 12, 13])
     similarity = np.array([0.9, 0.5, 0.5, 0.1], np.float32)
@@ -282,3 +276,50 @@ def test_recall_counts_what_is_as_near_as_the_last() -> None:
     assert recall_at(2, [13, 99, 10], ids, similarity) == 0.0
     # Fewer rows than asked for: all of them are the answer.
     assert recall_at(10, [13, 12, 11], ids, similarity) == 0.75
+
+
+async def test_what_was_deleted_or_replaced_is_found_no_more(
+    name: str, batch: Batch, tmp_path: Path
+) -> None:
+    kept = Batch(
+        [ROWS, ROWS + 1, ROWS + 2],
+        ["walrus", "narwhal", "beluga"],
+        np.eye(3, SIZE, dtype=np.float32),
+        ["ana"] * 3,
+        ["ana-kept"] * 3,
+        ["user"] * 3,
+    )
+    async with opened(name, tmp_path) as peer:
+        await filled(peer, batch)
+        await peer.add_memories(kept)
+        gone, changed, stays = kept.rows()
+        await peer.delete(gone)
+        await peer.replace(Row(changed.id, "orca", -changed.vector, *OF_ANA))
+        assert gone.id not in await peer.recall(gone.text, gone.vector, "ana", 100)
+        assert (await peer.recall("orca", -changed.vector, "ana", 5))[0] == changed.id
+        assert (await peer.recall(stays.text, stays.vector, "ana", 5))[0] == stays.id
+
+
+async def test_all_users_rows_are_found_together(name: str, batch: Batch, tmp_path: Path) -> None:
+    async with opened(name, tmp_path) as peer:
+        await filled(peer, batch)
+        if name in ("mem0", "bruno_memory"):
+            with pytest.raises(Lacks):
+                await peer.recall_all(batch.texts[0], batch.vectors[0], 5)
+            return
+        for row in (0, 1, 2, 3):
+            assert (await peer.recall_all(batch.texts[row], batch.vectors[row], 5))[0] == row
+
+
+async def test_the_last_turns_are_those_of_the_conversation(
+    name: str, batch: Batch, tmp_path: Path
+) -> None:
+    async with opened(name, tmp_path) as peer:
+        await filled(peer, batch)
+        if name == "bruno_memory":
+            with pytest.raises(Lacks):
+                await peer.context("ana", batch.conversations[0], 3)
+            return
+        for count, there in ((3, 3), (20, 5)):
+            assert await peer.context("ana", batch.conversations[0], count) == there
+        assert await peer.context("ana", "never", 20) == 0

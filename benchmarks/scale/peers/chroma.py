@@ -51,26 +51,47 @@ class Chroma(Peer):
         )
 
     async def add_one(self, row: Row) -> None:
-        self._collection.add(
-            ids=[str(row.id)],
-            embeddings=row.vector[None],
-            documents=[row.text],
-            metadatas=[{"user": row.user, "conversation": row.conversation}],
-        )
+        self._collection.add(**_one(row))
 
     async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
-        # With the texts, as every other peer reads the rows that it answers with.
-        found = self._collection.query(
-            query_embeddings=vector[None],
-            n_results=k,
-            where={"user": user},
-            include=["documents"],
-        )
-        return [int(number) for number in found["ids"][0]]
+        return self._query(vector, k, {"user": user})
 
     async def nearest(self, vector: Vectors, user: str, k: int) -> list[int]:
-        return await self.recall("", vector, user, k)
+        return self._query(vector, k, {"user": user})
+
+    async def recall_all(self, text: str, vector: Vectors, k: int) -> list[int]:
+        return self._query(vector, k, None)
+
+    async def nearest_all(self, vector: Vectors, k: int) -> list[int]:
+        return self._query(vector, k, None)
+
+    async def context(self, user: str, conversation: str, count: int) -> int:
+        found = self._collection.get(where={"conversation": conversation}, include=["documents"])
+        turns = sorted(zip(map(int, found["ids"]), found["documents"], strict=True))
+        return len(turns[-count:])
+
+    async def delete(self, row: Row) -> None:
+        self._collection.delete(ids=[str(row.id)])
+
+    async def replace(self, row: Row) -> None:
+        self._collection.upsert(**_one(row))
+
+    def _query(self, vector: Vectors, k: int, where: dict[str, str] | None) -> list[int]:
+        # With the texts, as every other peer reads the rows that it answers with.
+        found = self._collection.query(
+            query_embeddings=vector[None], n_results=k, where=where, include=["documents"]
+        )
+        return [int(number) for number in found["ids"][0]]
 
     async def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def _one(row: Row) -> dict[str, Any]:
+    return {
+        "ids": [str(row.id)],
+        "embeddings": row.vector[None],
+        "documents": [row.text],
+        "metadatas": [{"user": row.user, "conversation": row.conversation}],
+    }

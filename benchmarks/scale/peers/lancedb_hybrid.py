@@ -23,8 +23,9 @@ class LanceDB(Peer):
 
     name = "lancedb"
     about = (
-        f"FTS and bitmap(user) indexes, IVF_FLAT from {INDEX_FROM:,} rows on, default probes; "
-        "hybrid query with RRFReranker; no compaction between single writes"
+        "FTS, bitmap(user) and btree(id, conversation) indexes, IVF_FLAT from "
+        f"{INDEX_FROM:,} rows on, default probes; hybrid query with RRFReranker; no compaction "
+        "between single writes"
     )
     packages = ("lancedb",)
     batch_rows = 50_000
@@ -57,6 +58,9 @@ class LanceDB(Peer):
         self._table = await self._connection.create_table(_TABLE, schema=schema, exist_ok=True)
 
     async def add_bulk(self, batch: Batch) -> None:
+        await self._table.add(self._as_table(batch))
+
+    def _as_table(self, batch: Batch) -> Any:
         import pyarrow as pa
 
         columns = [
@@ -67,29 +71,31 @@ class LanceDB(Peer):
             vector_array(batch.vectors),
         ]
         names = ["id", "user", "conversation", "text", "vector"]
-        await self._table.add(pa.Table.from_arrays(columns, names))
+        return pa.Table.from_arrays(columns, names)
 
     async def finish(self) -> None:
-        from lancedb.index import FTS, Bitmap, IvfFlat
+        from lancedb.index import FTS, Bitmap, BTree, IvfFlat
 
         await self._table.create_index("text", config=FTS())
         await self._table.create_index("user", config=Bitmap())
+        await self._table.create_index("id", config=BTree())
+        await self._table.create_index("conversation", config=BTree())
         if await self._table.count_rows() >= INDEX_FROM:
             await self._table.create_index("vector", config=IvfFlat())
         await self._table.optimize()
 
     async def add_one(self, row: Row) -> None:
-        await self.add_bulk(
-            Batch(
-                [row.id], [row.text], row.vector[None], [row.user], [row.conversation], [row.role]
-            )
-        )
+        await self.add_bulk(_one(row))
 
     async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
+        return await self._hybrid(self._table.query().where(_is("user", user)), text, vector, k)
+
+    async def recall_all(self, text: str, vector: Vectors, k: int) -> list[int]:
+        return await self._hybrid(self._table.query(), text, vector, k)
+
+    async def _hybrid(self, query: Any, text: str, vector: Vectors, k: int) -> list[int]:
         found = (
-            await self._table.query()
-            .where(_is(user))
-            .nearest_to(vector)
+            await query.nearest_to(vector)
             .nearest_to_text(text, columns="text")
             .rerank(self._reranker)
             .limit(k)
@@ -101,7 +107,7 @@ class LanceDB(Peer):
     async def nearest(self, vector: Vectors, user: str, k: int) -> list[int]:
         found = (
             await self._table.query()
-            .where(_is(user))
+            .where(_is("user", user))
             .nearest_to(vector)
             .select(["id", "_distance"])
             .limit(k)
@@ -110,10 +116,29 @@ class LanceDB(Peer):
         ids: list[int] = found["id"].to_pylist()
         return ids
 
+    async def context(self, user: str, conversation: str, count: int) -> int:
+        query = self._table.query().where(_is("conversation", conversation))
+        found = await query.select(["id", "text"]).to_arrow()
+        return len(sorted(found.to_pylist(), key=lambda row: int(row["id"]))[-count:])
+
+    async def delete(self, row: Row) -> None:
+        await self._table.delete(f"id = {row.id}")
+
+    async def replace(self, row: Row) -> None:
+        merge = self._table.merge_insert("id").when_matched_update_all()
+        await merge.when_not_matched_insert_all().execute(self._as_table(_one(row)))
+
+    async def compact(self) -> None:
+        await self._table.optimize()
+
     async def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
 
-def _is(user: str) -> str:
-    return "user = '" + user.replace("'", "''") + "'"
+def _one(row: Row) -> Batch:
+    return Batch([row.id], [row.text], row.vector[None], [row.user], [row.conversation], [row.role])
+
+
+def _is(column: str, value: str) -> str:
+    return f"{column} = '" + value.replace("'", "''") + "'"

@@ -88,18 +88,20 @@ class Ours(Peer):
 
     async def context(self, user: str, conversation: str, count: int) -> int:
         found = await self.memory.get_context(user, conversation)
-        return len(found.messages)
+        return len(found.messages[-count:])
 
     async def new_session(self, user: str) -> None:
         await self.memory.create_session(user)
 
     async def add_memories(self, batch: Batch) -> None:
+        self._vectors.documents = dict(zip(batch.texts, batch.vectors, strict=True))
         await self.memory.store_memories([_memory(row) for row in batch.rows()])
 
     async def delete(self, row: Row) -> None:
         await self.memory.delete_memory(str(UUID(int=row.id)))
 
     async def replace(self, row: Row) -> None:
+        self._vectors.documents = {row.text: row.vector}
         await self.memory.store_memory(_memory(row))
 
     async def compact(self) -> None:

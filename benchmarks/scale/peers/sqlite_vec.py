@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.peers.base import load
 from benchmarks.peers.baselines import reciprocal_rank_fusion
-from benchmarks.scale.peers.base import Batch, Peer, Row, Vectors
+from benchmarks.scale.peers.base import Batch, Lacks, Peer, Row, Vectors
 
 _POOL = 100
 _WORD = re.compile(r"\w+")
@@ -32,9 +32,12 @@ _TABLES = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS vectors USING vec0 (id INTEGER PRIMARY KEY,"
     " user TEXT PARTITION KEY, vector FLOAT[{dimension}] distance_metric=cosine,"
     " chunk_size={chunk})",
+    "CREATE INDEX IF NOT EXISTS by_conversation ON rows (conversation, id)",
 )
 _BY_WORDS = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
 _BY_VECTOR = "SELECT id FROM vectors WHERE vector MATCH ? AND user = ? AND k = ? ORDER BY distance"
+_OF_ALL = "SELECT id FROM vectors WHERE vector MATCH ? AND k = ? ORDER BY distance"
+_LAST = "SELECT id, text FROM rows WHERE conversation = ? ORDER BY id DESC LIMIT ?"
 
 
 class SqliteVec(Peer):
@@ -77,10 +80,13 @@ class SqliteVec(Peer):
         self._add([row])
 
     async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
-        ranked = [
-            [str(number) for number in self._by_words(text, user)],
-            [str(number) for number in await self.nearest(vector, user, _POOL)],
-        ]
+        return self._fused(self._by_words(text, user), await self.nearest(vector, user, _POOL), k)
+
+    async def recall_all(self, text: str, vector: Vectors, k: int) -> list[int]:
+        return self._fused(self._by_words(text, None), await self.nearest_all(vector, _POOL), k)
+
+    def _fused(self, words: list[int], nearest: list[int], k: int) -> list[int]:
+        ranked = [[str(number) for number in found] for found in (words, nearest)]
         best = [int(number) for number in reciprocal_rank_fusion(ranked)[:k]]
         marks = ", ".join("?" * len(best))
         # Every other peer reads the rows that it answers with.
@@ -91,6 +97,25 @@ class SqliteVec(Peer):
         found = self._database.execute(_BY_VECTOR, (vector.tobytes(), user, k))
         return [number for (number,) in found]
 
+    async def nearest_all(self, vector: Vectors, k: int) -> list[int]:
+        found = self._database.execute(_OF_ALL, (vector.tobytes(), k))
+        return [number for (number,) in found]
+
+    async def context(self, user: str, conversation: str, count: int) -> int:
+        return len(self._database.execute(_LAST, (conversation, count)).fetchall())
+
+    async def delete(self, row: Row) -> None:
+        with self._database:
+            self._remove(row.id)
+
+    async def replace(self, row: Row) -> None:
+        with self._database:
+            self._remove(row.id)
+            self._insert(row)
+
+    async def compact(self) -> None:
+        raise Lacks("its 'optimize' holds whoever calls it, and waits for nobody")
+
     async def close(self) -> None:
         if self._database is not None:
             self._database.close()
@@ -98,24 +123,40 @@ class SqliteVec(Peer):
     def _add(self, rows: Iterable[Row]) -> None:
         with self._database:
             for row in rows:
-                self._database.execute(
-                    "INSERT INTO rows VALUES (?, ?, ?, ?)",
-                    (row.id, row.user, row.conversation, row.text),
-                )
-                self._database.execute(
-                    "INSERT INTO words (rowid, user, text) VALUES (?, ?, ?)",
-                    (row.id, _one_word(row.user), row.text),
-                )
-                self._database.execute(
-                    "INSERT INTO vectors (id, user, vector) VALUES (?, ?, ?)",
-                    (row.id, row.user, row.vector.tobytes()),
-                )
+                self._insert(row)
 
-    def _by_words(self, text: str, user: str) -> list[int]:
+    def _insert(self, row: Row) -> None:
+        self._database.execute(
+            "INSERT INTO rows VALUES (?, ?, ?, ?)",
+            (row.id, row.user, row.conversation, row.text),
+        )
+        self._database.execute(
+            "INSERT INTO words (rowid, user, text) VALUES (?, ?, ?)",
+            (row.id, _one_word(row.user), row.text),
+        )
+        self._database.execute(
+            "INSERT INTO vectors (id, user, vector) VALUES (?, ?, ?)",
+            (row.id, row.user, row.vector.tobytes()),
+        )
+
+    def _remove(self, number: int) -> None:
+        # The full-text index keeps no texts: it is told what it held.
+        for user, text in self._database.execute(
+            "DELETE FROM rows WHERE id = ? RETURNING user, text", (number,)
+        ).fetchall():
+            self._database.execute(
+                "INSERT INTO words (words, rowid, user, text) VALUES ('delete', ?, ?, ?)",
+                (number, _one_word(user), text),
+            )
+        self._database.execute("DELETE FROM vectors WHERE id = ?", (number,))
+
+    def _by_words(self, text: str, user: str | None) -> list[int]:
         words = " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(text)))
         if not words:
             return []
-        match = f"user : {_one_word(user)} AND text : ({words})"
+        match = f"text : ({words})"
+        if user is not None:
+            match = f"user : {_one_word(user)} AND {match}"
         return [number for (number,) in self._database.execute(_BY_WORDS, (match, _POOL))]
 
 
