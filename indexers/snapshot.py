@@ -93,6 +93,9 @@ class Snapshot:
         words: the words of the rows, as far as they are made; shared with all other snapshots of
             the :class:`HeldRows`. Of rows of several users nobody makes any.
         text_columns: readers of single texts, by column, made when they are first needed.
+        asking: by ``seq``, hashes of what a row asks, which whoever reads the snapshots keeps
+            there; shared with all other snapshots of the :class:`HeldRows`. As :data:`NOTED`, only
+            for what can be computed again.
     """
 
     vectors: NDArray[np.float32]
@@ -106,6 +109,7 @@ class Snapshot:
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
     text_columns: dict[str, TextColumn] = field(default_factory=dict)
+    asking: dict[int, frozenset[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -454,6 +458,7 @@ class HeldRows:
         self._waiting: list[pa.Table] = []
         self._count = len(vectors)
         self._snapshot: Snapshot | None = None
+        self._asking: dict[int, frozenset[int]] = {}
         #: About how many bytes it takes.
         self.nbytes = _size(table) + self._vector.values.nbytes
 
@@ -479,6 +484,7 @@ class HeldRows:
                 mixed=self._mixed,
                 repeated=self._repeated,
                 owner=self._owner,
+                asking=self._asking,
                 words=self.words,
             )
         return self._snapshot

@@ -7,7 +7,6 @@ Two texts with the same plain words say the same. It is narrow on purpose: a nam
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 #: Of longer texts only so much is read.
 MAX_CHARS = 2_000
@@ -81,19 +80,20 @@ def share(one: tuple[str, ...], other: tuple[str, ...]) -> float:
 
     Of long words without a space, as sentences in Chinese are, their characters count.
     """
-    # The first is mostly one question, compared with many texts.
-    ours, theirs = _known_parts(one), _parts(other)
-    both = len(ours | theirs)
-    return len(ours & theirs) / both if both else 0.0
+    return shared(hashed(one), hashed(other))
 
 
-def _parts(words: tuple[str, ...]) -> frozenset[str]:
+def shared(ours: frozenset[int], theirs: frozenset[int]) -> float:
+    """As :func:`share`, of words that are :func:`hashed`."""
+    common = len(ours & theirs)
+    return common / (len(ours) + len(theirs) - common) if common else 0.0
+
+
+def hashed(words: tuple[str, ...]) -> frozenset[int]:
+    """Hashes of words, of this process only; of long words without a space, of their characters."""
     return frozenset(
-        part for word in words for part in (tuple(word) if _is_unspaced(word) else (word,))
+        hash(part) for word in words for part in (tuple(word) if _is_unspaced(word) else (word,))
     )
-
-
-_known_parts = lru_cache(16)(_parts)
 
 
 def _is_unspaced(word: str) -> bool:

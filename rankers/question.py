@@ -19,12 +19,15 @@ _COURTESY = re.compile(
     r"|\bi (?:can't|cannot|don't) (?:remember|recall)\b|\bi (?:forgot|wonder|was wondering)\b"
     r"|\bdo i remember (?:right|correctly)\b|\bas far as you know\b|\bthank you\b"
 )
+_COURTEOUS = frozenset(("you", "me", "i"))
+_WORD = re.compile("[a-z]+")
 # The first of several pronouns decides: "what did I tell you", "what did you tell me".
 _PRONOUN = re.compile(r"\b(?:(you|your|yours)|(?:i|my|me|mine|myself|we|our|ours|i'm|i've|i'd))\b")
 _WHEN = re.compile(
     r"^\W*when\b|\bwhen (?:did|was|were|is|are|am|do|does|will|has|have|had|would|should)\b"
     r"|\b(?:what|which) (?:date|day|week|month|year|time|season)\b|\bhow long\b|\bsince when\b"
 )
+_ABOUT_TIME = frozenset("when date day week month year time season long".split())
 # Words that make it a question about the past, and words that still make it one about now.
 _PAST = re.compile(
     r"\b(?:did|was|were|had|used to|before|first|originally|earlier|previous|previously"
@@ -90,7 +93,9 @@ def read_question(text: str, now: int, zone: tzinfo = timezone.utc) -> Question:
         zone: whose days the named times are.
     """
     lower = text[:_MAX_CHARS].lower().replace("’", "'")
-    asked = _COURTESY.sub(" ", lower)
+    words = frozenset(_WORD.findall(lower))
+    # A pattern is tried only where a word stands that it cannot do without.
+    asked = lower if _COURTEOUS.isdisjoint(words) else _COURTESY.sub(" ", lower)
     of_role: Literal["user", "assistant"] | None = None
     if pronoun := _PRONOUN.search(asked):
         of_role = "assistant" if pronoun[1] else "user"
@@ -98,7 +103,8 @@ def read_question(text: str, now: int, zone: tzinfo = timezone.utc) -> Question:
     return Question(
         text,
         of_role,
-        asks_when=(_WHEN.search(lower) or _WHEN.search(asked)) is not None,
+        asks_when=not _ABOUT_TIME.isdisjoint(words)
+        and (_WHEN.search(lower) or _WHEN.search(asked)) is not None,
         periods=find_periods(lower, now, zone),
         asks_now=of_role == "user" and present,
         asks_present=present

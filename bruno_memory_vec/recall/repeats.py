@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.indexers.schema import MEMORY
 from bruno_memory_vec.indexers.snapshot import NOTED, Snapshot
 from bruno_memory_vec.rankers import AskedBefore, Question, Repeats
-from bruno_memory_vec.rankers.plain import MAX_CHARS, asks, plain_words, share, units
+from bruno_memory_vec.rankers.plain import MAX_CHARS, asks, hashed, plain_words, shared, units
 from bruno_memory_vec.rankers.unknown import MOST_WORDS, says_unknown
 from bruno_memory_vec.recall.request import RecallRequest
 
@@ -26,6 +26,8 @@ from bruno_memory_vec.recall.request import RecallRequest
 _WORDS = 63
 # A row of which more than this is no question does not merely ask.
 _ASKING = 0.5
+# Of so many rows at most their words are kept; each takes about a kilobyte.
+_MOST_KEPT = 20_000
 # What repeats the question is near the best of each side that proposed it. Only of such rows the
 # text is read, and of turns beside others, which no side proposed.
 _NEAR = 0.6
@@ -165,9 +167,26 @@ def _ask_again(
         mine = {_key(user, role, asked) for role in (MEMORY, *snapshot.names["role"])}
         again[plain] = [key in mine for key in text_keys(snapshot, rows[plain]).tolist()]
     some = np.flatnonzero(short & (part >= _ASKING))
-    for place, text in zip(some.tolist(), snapshot.beginnings(rows[some], MAX_CHARS), strict=True):
-        again[place] = share(asked, plain_words(text)) >= step.share
+    if len(some):
+        ours = hashed(asked)
+        theirs = _words_of(snapshot, rows[some])
+        again[some] = [shared(ours, words) >= step.share for words in theirs]
     return again
+
+
+def _words_of(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[frozenset[int]]:
+    """The hashed plain words of some rows, kept in the snapshot as :func:`text_keys` are."""
+    kept = snapshot.asking
+    if len(kept) > _MOST_KEPT:
+        kept.clear()
+    seqs = snapshot.columns["seq"][rows].tolist()
+    found = list(map(kept.get, seqs))
+    missing = [place for place, words in enumerate(found) if words is None]
+    if missing:
+        texts = snapshot.beginnings(rows[missing], MAX_CHARS)
+        for place, text in zip(missing, texts, strict=True):
+            kept[seqs[place]] = found[place] = hashed(plain_words(text))
+    return [words for words in found if words is not None]
 
 
 def _turns_before(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int64]:

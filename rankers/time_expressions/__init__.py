@@ -43,7 +43,12 @@ def find_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Peri
         zone: where the person is who asks: their days, and so their weeks, months and years,
             begin at midnight there.
     """
-    return _read(text, now, zone, _past)
+    lower = other_languages.plain(text[:_MAX_CHARS].lower())
+    words = other_languages.words_of(lower)
+    # Nearly every question names none, and is known by its words.
+    if not english.may_name_time(lower, words) and not _may_be_foreign(lower, words):
+        return ()
+    return _read(lower, now, zone, _past)
 
 
 def find_all_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[Period, ...]:
@@ -51,7 +56,7 @@ def find_all_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[
 
     What is meant by a date, as "May 2027", may be to come in both.
     """
-    return _read(text, now, zone, _any)
+    return _read(other_languages.plain(text[:_MAX_CHARS].lower()), now, zone, _any)
 
 
 def _any(lower: str, here: datetime) -> Iterator[Said]:
@@ -66,13 +71,15 @@ def _past(lower: str, here: datetime) -> Iterator[Said]:
         yield from east_asian.read(lower, here)
 
 
+def _may_be_foreign(lower: str, words: frozenset[str]) -> bool:
+    return not lower.isascii() or bool(other_languages.languages_of(lower, words))
+
+
 def _read(
-    text: str, now: int, zone: tzinfo, read: Callable[[str, datetime], Iterable[Said]]
+    lower: str, now: int, zone: tzinfo, read: Callable[[str, datetime], Iterable[Said]]
 ) -> tuple[Period, ...]:
-    lower = text[:_MAX_CHARS].lower()
     try:
         here = (_EPOCH + timedelta(microseconds=now)).astimezone(zone).replace(tzinfo=None)
-        lower = other_languages.plain(lower)
         periods = [
             Period(_micros(said.span.start, zone), _micros(said.span.end, zone))
             for said in _apart(read(lower, here))

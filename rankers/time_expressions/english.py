@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
@@ -74,6 +74,30 @@ _WORDS = {
         "one two three four five six seven eight nine ten eleven twelve".split(), 1
     )
 } | {"a": 1, "an": 1, "few": 3, "couple of": 2}
+
+
+# Of each pattern above a word that it cannot do without; where none stands in a text, and no digit,
+# no pattern is tried.
+_TELLING = frozenset(
+    """
+    january february march april may june july august september october november december
+    jan feb mar apr jun jul aug sep sept oct nov dec
+    monday tuesday wednesday thursday friday saturday sunday
+    yesterday today last this ago spring summer autumn fall winter weekend past
+    recently lately these
+    """.split()
+)
+_DIGIT = re.compile(r"\d")
+
+
+def may_name_time(lower: str, words: Set[str]) -> bool:
+    """Whether a text may name a time that :func:`read` finds. What says no is right.
+
+    Args:
+        lower: the text, in lower case.
+        words: its words: every run of the letters a to z.
+    """
+    return not _TELLING.isdisjoint(words) or _DIGIT.search(lower) is not None
 
 
 def read(lower: str, now: datetime) -> list[Said]:

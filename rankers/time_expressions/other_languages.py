@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache, lru_cache
@@ -71,20 +70,29 @@ def read(text: str, now: datetime) -> Iterator[Said]:
             yield Said(begin, stop, span if meant else None, vague=bool(match["recently"]))
 
 
-def languages_of(text: str) -> list[str]:
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text in lower case: every run of the letters a to z."""
+    return frozenset(_WORD.findall(text))
+
+
+def languages_of(text: str, words: frozenset[str] | None = None) -> list[str]:
     """The languages of a text, by its script or by its frequent words; English is not among them.
 
     Those that as many words tell are all given.
+
+    Args:
+        text: the text, as of :func:`plain`.
+        words: its :func:`words_of`, where they are known.
     """
     if not text.isascii():
         for name, script in _SCRIPTS:
             if script.search(text):
                 return [name]
     telling = _telling()
-    found = Counter[str]()
-    for word in set(_WORD.findall(text)):
+    found: dict[str, int] = {}
+    for word in words_of(text) if words is None else words:
         for name in telling.get(word, ()):
-            found[name] += 1
+            found[name] = found.get(name, 0) + 1
     if not found:
         return []
     most = max(found.values())
