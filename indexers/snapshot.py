@@ -93,6 +93,7 @@ class Snapshot:
         words: the words of the rows, as far as they are made; shared with all other snapshots of
             the :class:`HeldRows`. Of rows of several users nobody makes any.
         text_columns: readers of single texts, by column, made when they are first needed.
+        least: by column, its least number, looked up when it is first needed.
         asking: by ``seq``, hashes of what a row asks, which whoever reads the snapshots keeps
             there; shared with all other snapshots of the :class:`HeldRows`. As :data:`NOTED`, only
             for what can be computed again.
@@ -109,6 +110,7 @@ class Snapshot:
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
     text_columns: dict[str, TextColumn] = field(default_factory=dict)
+    least: dict[str, int] = field(default_factory=dict)
     asking: dict[int, frozenset[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -120,11 +122,20 @@ class Snapshot:
         for condition in (*scope.conditions(), *where.conditions()):
             if condition.column == "user_id" and not self.mixed:
                 continue  # All rows are the user's, and comparing so many texts takes time.
+            held = condition.op == "alive" and condition.column in _FOREVER
+            if held and self._least(condition.column) > _number(condition.value):
+                continue
             part = self._fulfils(condition)
             # Nearly always nothing has expired. Without a mask, a search copies no vectors.
             if condition.op != "alive" or not part.all():
                 parts.append(part)
         return np.logical_and.reduce(parts) if parts else None
+
+    def _least(self, name: str) -> int:
+        """The least number of one of the columns :data:`_FOREVER`; the largest where none has."""
+        if name not in self.least:
+            self.least[name] = int(self.columns[name].min(initial=_NEVER))
+        return self.least[name]
 
     def _fulfils(self, asked: Condition) -> NDArray[np.bool_]:
         """Which rows fulfil a condition, bool (n,).
@@ -205,18 +216,15 @@ class Snapshot:
     def beside(self, rows: Iterable[int], distance: int) -> set[int]:
         """The rows up to ``distance`` turns away from each of ``rows``, in its conversation."""
         count = len(self)
-        conversations, turns = self.columns["conversation_id"], self.columns["turn"]
-        beside: set[int] = set()
-        for row in rows:
-            code, turn = int(conversations[row]), int(turns[row])
-            if code < 0 or turn < 0:
-                continue
-            held = self.row_of_turn[code]
-            for other in range(turn - distance, turn + distance + 1):
-                found = held.get(other)
-                if found is not None and found < count:
-                    beside.add(found)
-        return beside
+        around = np.fromiter(rows, np.int64)
+        conversations = self.columns["conversation_id"][around].tolist()
+        turns = self.columns["turn"][around].tolist()
+        beside: set[int | None] = set()
+        for code, turn in zip(conversations, turns, strict=True):
+            if code >= 0 and turn >= 0:
+                held = self.row_of_turn[code]
+                beside.update(map(held.get, range(turn - distance, turn + distance + 1)))
+        return {row for row in beside if row is not None and row < count}
 
     def at(self, turns_of: Mapping[str, Sequence[int]]) -> set[int]:
         """The rows at some turns of some conversations."""

@@ -92,12 +92,10 @@ class Pool:
 
     def __post_init__(self) -> None:
         shape = (len(self.seq),)
-        for field in fields(self):
-            if field.name in _ASIDE:
-                continue
-            found = getattr(self, field.name).shape
+        for name in _EACH:
+            found = getattr(self, name).shape
             if found != shape:
-                raise ValueError(f"{field.name} has shape {found}, seq has {shape}")
+                raise ValueError(f"{name} has shape {found}, seq has {shape}")
         for name in ("vector", "matches"):
             table = getattr(self, name)
             if table is not None and (table.ndim != 2 or len(table) != len(self.seq)):
@@ -123,6 +121,10 @@ class Pool:
     def best_first(self, score: NDArray[np.float64]) -> NDArray[np.int64]:
         """Indices of all rows by a score, int64 (n,); of equal scores the later row first."""
         return np.lexsort((-self.seq, -score)).astype(np.int64)
+
+
+# Looked up once: there is a pool for each recall.
+_EACH = tuple(field.name for field in fields(Pool) if field.name not in _ASIDE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -148,7 +148,17 @@ async def propose(
 
 def seqs_of(*sides: Candidates) -> NDArray[np.int64]:
     """The ``seq`` of all candidates, each once, int64, ascending."""
-    return np.unique(np.concatenate([np.empty(0, np.int64), *(side.seq for side in sides)]))
+    return _once(*(side.seq for side in sides))
+
+
+def _once(*parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers, each once, int64, ascending. For a few hundred, as here, np.unique takes longer."""
+    if not parts:
+        return np.empty(0, np.int64)
+    ordered = np.sort(np.concatenate(parts))
+    first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
 
 
 def _older(
@@ -183,8 +193,8 @@ def _older(
         said = dict(zip(keys[several].tolist(), counts[several].tolist(), strict=True))
         number = repeats.by_period(number, created, question)
         older.append(copies.older_copies(seq, number, created))
-    if asking is not None:
-        words, meaning = (_scores(snapshot, rows, side) for side in (lexical, semantic))
+    if asking is not None and repeats.may_ask_again(request):
+        words, meaning = (_scores(loaded, rows, side) for side in (lexical, semantic))
         again = repeats.asked_before(snapshot, rows, words, meaning, request)
         if again is not None:
             # One of them is enough: it shows that this was asked.
@@ -194,15 +204,16 @@ def _older(
     return gone, Found(said, again is not None)
 
 
-def _scores(snapshot: Snapshot, rows: NDArray[np.int64], side: Candidates) -> NDArray[np.float32]:
+def _scores(loaded: Loaded, rows: NDArray[np.int64], side: Candidates) -> NDArray[np.float32]:
     """The scores of one side, NaN where it did not propose the row; float32 (n,)."""
-    order = np.argsort(side.seq)
-    seqs = side.seq[order]
-    wanted = snapshot.columns["seq"][rows]
-    at = np.searchsorted(seqs, wanted).clip(max=max(len(seqs) - 1, 0))
-    if not len(seqs):
-        return np.full(len(rows), np.nan, np.float32)
-    return np.where(seqs[at] == wanted, side.score[order][at], np.float32(np.nan))
+    at, score = _located(loaded, side)
+    scores = np.full(len(rows), np.nan, np.float32)
+    if len(rows):
+        place = np.searchsorted(rows, at)
+        np.minimum(place, len(rows) - 1, out=place)
+        here = rows[place] == at
+        scores[place[here]] = score[here]
+    return scores
 
 
 def _copy_numbers(snapshot: Snapshot, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -234,7 +245,7 @@ def finish(
         _located(proposed.loaded, side)
         for side in (proposed.lexical, proposed.semantic, *(proposed.inside or ()))
     ]
-    rows = np.unique(np.concatenate([at for at, _ in located]))
+    rows = _once(*(at for at, _ in located))
     if not len(rows):
         return Hits(), rows
     sides = [aligned(rows, at, score) for at, score in located]
@@ -243,7 +254,7 @@ def finish(
         beside = snapshot.beside(best.tolist(), profile.candidates.neighbour_distance)
         if matching is not None:
             beside = {row for row in beside if matching[row]}
-        whole = np.union1d(rows, np.fromiter(beside, np.int64, len(beside)))
+        whole = _once(rows, np.fromiter(beside, np.int64, len(beside)))
         sides = [aligned(whole, rows, side) for side in sides]
         rows = whole
     passages: BestPassages | None = None
@@ -252,7 +263,7 @@ def finish(
         by_words = np.concatenate([located[0][0], more]), np.concatenate([located[0][1], less])
         passages = look(snapshot, long_rows(snapshot, by_words, located[1]))
     if passages is not None:
-        whole = np.union1d(rows, passages.rows)
+        whole = _once(rows, passages.rows)
         sides = [aligned(whole, rows, side) for side in sides]
         rows = whole
     if request.min_similarity > 0:
@@ -373,9 +384,12 @@ def make_pool(
     elif uses:
         count = count + np.fromiter(map(uses.get, seq.tolist(), always(0)), np.int64, len(seq))
     # Numbered anew, because the pool lists only its own speakers.
-    speakers, speaker = np.unique(columns["speaker"][rows], return_inverse=True)
-    if len(speakers) and speakers[0] < 0:
-        speakers, speaker = speakers[1:], speaker - 1
+    speaker = columns["speaker"][rows]
+    speakers = np.empty(0, np.int64)
+    if len(speaker) and speaker.max() >= 0:
+        speakers, speaker = np.unique(speaker, return_inverse=True)
+        if speakers[0] < 0:
+            speakers, speaker = speakers[1:], speaker - 1
     names = (*snapshot.names["role"], None)
     roles = np.array([_ROLES.get(name, OTHER_ROLE) for name in names], np.int64)
     matches = term_weight = None

@@ -83,7 +83,8 @@ def same_words(
     """A number for each row, int64 (n,), the same where rows say the same; None where none do."""
     keys = text_keys(snapshot, rows)
     numbers = np.where(keys & _WORDS < step.least_words, -1 - rows, keys)
-    return None if len(np.unique(numbers)) == len(numbers) else numbers
+    ordered = np.sort(numbers)
+    return numbers if (ordered[1:] == ordered[:-1]).any() else None
 
 
 def by_period(
@@ -111,6 +112,13 @@ class Again(NamedTuple):
     unknown: NDArray[np.bool_]
 
 
+def may_ask_again(request: RecallRequest) -> bool:
+    """Whether rows may repeat the question: it asks, and the profile wants to know."""
+    asked = plain_words(request.query)
+    wanted = request.profile.rank.get(AskedBefore) is not None
+    return wanted and bool(asked) and asks(request.query, asked)
+
+
 def asked_before(
     snapshot: Snapshot,
     rows: NDArray[np.int64],
@@ -128,9 +136,9 @@ def asked_before(
         request: the question and the profile.
     """
     step = request.profile.rank.get(AskedBefore)
-    asked = plain_words(request.query)
-    if step is None or not asked or not asks(request.query, asked):
+    if step is None or not may_ask_again(request):
         return None
+    asked = plain_words(request.query)
     near = np.flatnonzero(_may_be_near(lexical) & _may_be_near(semantic))
     asking = np.zeros(len(rows), np.bool_)
     asking[near] = _ask_again(snapshot, rows[near], asked, request, step)

@@ -178,7 +178,7 @@ def best_of(
         profile: how many, and by which fusion.
     """
     shares = fuse(lexical, semantic, profile.rank.fusion)
-    score = np.sum(list(shares.values()), axis=0)
+    score = sum(shares.values(), start=np.zeros(len(rows), np.float64))
     order: NDArray[np.int64] = np.lexsort((-rows, -score))[: profile.candidates.neighbours_of]
     return order
 

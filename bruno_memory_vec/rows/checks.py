@@ -127,6 +127,8 @@ def limit(field: str, value: Any, largest: int = LARGEST_LIMIT, smallest: int = 
 
 def unit_interval(field: str, value: Any) -> float:
     """A number from 0 to 1; numpy's and fractions count too."""
+    if type(value) is float and 0.0 <= value <= 1.0:
+        return value
     fix = "Give a number from 0.0 to 1.0."
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidInputError(field, f"{shown(value)} is not a number", fix=fix)
@@ -138,6 +140,8 @@ def unit_interval(field: str, value: Any) -> float:
 
 def flag(field: str, value: Any) -> bool:
     """A truth value; numpy's count too, and 0 and 1."""
+    if value is True or value is False:
+        return value
     if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
         raise InvalidInputError(
             field, f"{shown(value)} is no truth value", fix="Give True or False."
@@ -211,6 +215,8 @@ def _values(enum: type[Enum]) -> tuple[str, ...]:
 
 def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
     """Values of an enum, given as members or as strings, one or many."""
+    if values is None:
+        return ()
     known = _values(enum)
     chosen = []
     for value in _several(values):
@@ -226,6 +232,8 @@ def choices(field: str, values: Any, enum: type[E]) -> tuple[str, ...]:
 
 def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
     """Some of a few known names, one or many."""
+    if values is None:
+        return ()
     chosen = tuple(_several(values))
     for value in chosen:
         if not isinstance(value, str) or value not in known:
@@ -262,6 +270,8 @@ def question(field: str, value: Any, *, blank: bool = False) -> str:
 
 def strings(field: str, values: Any) -> tuple[str, ...]:
     """Tags or categories to look for, one or many."""
+    if values is None:
+        return ()
     return tuple(label(field, value) for value in _few(field, _several(values), _MOST_VALUES))
 
 

@@ -14,7 +14,7 @@ from bruno_memory_vec.rankers import question
 from bruno_memory_vec.rankers.time_expressions import english, find_periods
 from bruno_memory_vec.rankers.time_expressions.other_languages import words_of
 
-AFTERNOON = datetime(2024, 5, 15, 13, 30)  # noqa: DTZ001  # a time on the wall
+AFTERNOON = datetime(2024, 5, 15, 13, 30)  # a time on the wall
 NOW = 1_715_779_800_000_000
 OF_TIMES = [english._PARSED, english._SEASON, english._WEEKEND, english._LATEST]
 OF_CUES = [

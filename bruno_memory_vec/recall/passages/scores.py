@@ -75,15 +75,17 @@ def long_rows(
         semantic: int64 (m,) and float32 (m,), rows and their cosines.
     """
     nbytes = snapshot.columns[CONTENT_BYTES]
-    words, average = snapshot.columns["words"], _average(snapshot)
-    found = []
+    found = [np.empty(0, np.int64)]
     for (rows, score), most in ((lexical, BY_WORDS), (semantic, BY_MEANING)):
         long = nbytes[rows] >= LEAST_BYTES
+        if not long.any():
+            continue
         rows, score = rows[long], score[long]
         if most == BY_WORDS:
+            words, average = snapshot.columns["words"], _average(snapshot)
             score = score * (1 + _norm(words[rows], average))
         found.append(rows[np.lexsort((-rows, -score))[:most]])
-    return np.union1d(*found)
+    return np.unique(np.concatenate(found))
 
 
 def best_passages(
