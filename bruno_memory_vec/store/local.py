@@ -342,7 +342,11 @@ async def _open_rows(
     watch = Watch(folder, found)
     try:
         rows = await LanceIndex.open(
-            str(folder / found.rows), dimension, read_only=config.read_only, fsync=config.fsync
+            str(folder / found.rows),
+            dimension,
+            read_only=config.read_only,
+            fsync=config.fsync,
+            approximate=config.approximate_search,
         )
     except EngineError:
         # Raises FingerprintError if another process has just moved the store.

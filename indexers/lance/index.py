@@ -22,6 +22,7 @@ from ..protocols import Maintenance
 from ..query import EVERYONE, Candidates, RowFilter, Scope
 from ..schema import KEYS, row_schema
 from . import sql as sql
+from .columns import ColumnsWithoutValues
 from .erasure import Erasure
 from .index_checksums import IndexChecksums
 from .process import start_lancedb
@@ -37,8 +38,11 @@ Sql = TypeVar("Sql", str, str | None)
 
 _TABLE = "rows"
 _TRIES = 3
-# Without limits LanceDB would cache up to some gigabytes of its indexes.
+# Without limits LanceDB would cache up to some gigabytes of its indexes. The approximate one has to
+# be in memory beside the others: reading it for each search takes six times as long.
 _INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 64 * 2**20, 32 * 2**20
+# The cache is made anew for more rows than it was made for, by this factor.
+_CACHE_GROWS = 2
 
 _PERHAPS = "a query failed with them: "
 _UNUSED = (
@@ -46,12 +50,14 @@ _UNUSED = (
     "bruno-memory-vec doctor --repair, which makes them anew."
 )
 
-# Up to this many matching rows a search is exact. An approximate index has low recall in a scope
-# that is a small part of it: for a tenth of a million rows, reaching a recall of 0.9 takes as long
-# as comparing all of them.
+# Up to this many matching rows a search of one user is exact.
 _EXACT_ROWS = 120_000
-# The share of the partitions that a search probes: recall@10 is 0.96 over a million rows.
-_PROBED = 0.32
+# The share of the partitions that a search by the approximate index probes. With all of them,
+# recall@10 is .997 over a million rows, a filter hides no row, and no search gives fewer rows than
+# were asked for and are there. With six tenths it is .95, for four fifths of the time.
+_PROBED = 1.0
+# By its codes an approximate search finds so many rows at least, of which the vectors are compared.
+_COMPARED = 50
 
 
 class LanceIndex:
@@ -74,16 +80,30 @@ class LanceIndex:
         commits: int = 0,
         sync: Sync | None = None,
         erasure: Erasure,
+        approximate: bool = True,
     ) -> None:
         self._open_table: AsyncTable | None = table
         self._path = path
+        self._dimension = dimension
+        # Bytes that LanceDB may cache of its indexes.
+        self._cache = _INDEX_CACHE_BYTES
+        self._without_values = ColumnsWithoutValues()
         self._read_only = read_only
         #: Called before each read and write, after a failed read, and after a reader's, to raise
         #: where the rows have moved away: LanceDB finds its files by their paths.
         self.watch: Callable[[], None] = lambda: None
         self.schema = row_schema(dimension)
         checksums = IndexChecksums(Path(path), f"{_TABLE}.lance")
-        self._upkeep = Upkeep(lambda: self._table, path, rows, commits, sync, checksums, erasure)
+        self._upkeep = Upkeep(
+            lambda: self._table,
+            path,
+            rows,
+            commits,
+            sync,
+            checksums,
+            erasure,
+            approximate=approximate,
+        )
         #: For a reader: what is wrong with an index, so that none is used. None if nothing is.
         self._index_problem: str | None = None
         # In LanceDB, compaction conflicts with any change of existing rows, but not with appends.
@@ -97,7 +117,13 @@ class LanceIndex:
 
     @classmethod
     async def open(
-        cls, path: str, dimension: int, *, read_only: bool = False, fsync: bool = False
+        cls,
+        path: str,
+        dimension: int,
+        *,
+        read_only: bool = False,
+        fsync: bool = False,
+        approximate: bool = True,
     ) -> LanceIndex:
         """Open the table in ``path``, or make it.
 
@@ -106,13 +132,15 @@ class LanceIndex:
             dimension: length of a vector.
             read_only: read beside another process that writes.
             fsync: a write returns only when it would survive a power cut.
+            approximate: search many rows by an approximate index, which upkeep builds; otherwise
+                every search compares all rows.
 
         Raises:
             BackendUnavailable: the folder cannot be read or written, or holds no rows to read.
             EngineError: the rows have another vector length than ``dimension``.
         """
         # The first import takes one or two seconds, which would block the event loop.
-        lancedb = await asyncio.to_thread(import_lancedb)
+        await asyncio.to_thread(import_lancedb)
         start_lancedb()
         if read_only and not await asyncio.to_thread(Path(path).is_dir):
             raise no_rows(path)
@@ -121,12 +149,7 @@ class LanceIndex:
         with errors("open", path):
             if not read_only:
                 await asyncio.to_thread(make_private_folder, Path(path))
-            # The writer is the only one, so it never has to check for commits of others.
-            interval = timedelta(0) if read_only else None
-            session = lancedb.Session(_INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES)
-            database = await lancedb.connect_async(
-                path, read_consistency_interval=interval, session=session
-            )
+            database = await _connect(path, _INDEX_CACHE_BYTES, read_only=read_only)
             names = (await database.list_tables()).tables
             if _TABLE in names and not (await asyncio.to_thread(unborn, path, _TABLE)):
                 table = await database.open_table(_TABLE)
@@ -146,8 +169,10 @@ class LanceIndex:
                 commits=int(stats["fragment_stats"]["num_fragments"]),
                 sync=Sync(Path(path) / f"{_TABLE}.lance") if fsync else None,
                 erasure=Erasure(Path(path), f"{_TABLE}.lance", fsync=fsync),
+                approximate=approximate,
             )
             await index._check_indexes()
+            await index._make_room()
             found = (await table.schema()).field("vector").type
         if found != index.schema.field("vector").type:
             raise EngineError(
@@ -158,6 +183,19 @@ class LanceIndex:
             )
         await index._upkeep.synced()
         return index
+
+    async def _make_room(self) -> None:
+        """Let LanceDB cache the approximate index, where it has grown beyond what it may cache."""
+        needed = 0 if self._upkeep.ann is None else self._upkeep.ann_bytes(self._dimension)
+        if _INDEX_CACHE_BYTES + needed <= self._cache:
+            return
+        cache = _INDEX_CACHE_BYTES + _CACHE_GROWS * needed
+        async with self._unwritten():
+            with errors("open", self._path):
+                database = await _connect(self._path, cache, read_only=self._read_only)
+                # Queries that have begun go on with the table that was opened before.
+                self._open_table = await database.open_table(_TABLE)
+        self._cache = cache
 
     @property
     def _table(self) -> AsyncTable:
@@ -172,6 +210,7 @@ class LanceIndex:
         await self._upkeep.synced()
 
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
+        self._without_values.written(rows)
         if all_new:
             await self._append(rows)
         else:
@@ -212,7 +251,9 @@ class LanceIndex:
         async def merge() -> None:
             change = self._table.merge_insert("seq").when_matched_update_all()
             await change.use_index(self._index_problem is None).execute(rows)
+            await self._upkeep.index_seqs()
 
+        self._without_values.written(rows)
         await self._change("update rows", lambda: on_own_loop(rows.num_rows, merge))
         await self._committed()
 
@@ -289,11 +330,11 @@ class LanceIndex:
     async def search(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
-        asked = sql.conditions(scope, where)
-        large = self._upkeep.ann is not None and await self._is_large(asked)
+        if scope.user_id is None:
+            await self._learn_columns()
+        large = self._upkeep.ann is not None and await self._is_large(scope, where)
 
-        async def run() -> pa.Table:
-            condition = self._usable(asked)
+        async def run(condition: str | None) -> pa.Table:
             # Vectors have unit length, so the dot product is the cosine. Unlike LanceDB's cosine it
             # is defined for zero vectors, which texts without a known token have.
             query = self._table.query().nearest_to(vector).distance_type("dot")
@@ -301,13 +342,15 @@ class LanceIndex:
                 query = query.where(condition)
             # The index may have been dropped meanwhile.
             if large and self._upkeep.ann is not None:
-                query = query.nprobes(round(_PROBED * self._upkeep.partitions))
+                query = query.nprobes(max(1, round(_PROBED * self._upkeep.partitions)))
+                # Its codes say which rows may be nearest, and their vectors which are.
+                query = query.refine_factor(max(1, -(-_COMPARED // limit)))
             else:
                 query = query.bypass_vector_index()
             columns = ["seq", "user_id", "conversation_id", "turn", "_distance"]
             return self._within(scope, await query.select(columns).limit(limit).to_arrow())
 
-        found = await self._read("search", run)
+        found = await self._where("search", scope, where, run)
         seq = found.column("seq").to_numpy()
         score = 1.0 - found.column("_distance").to_numpy()
         order = np.lexsort((-seq, -score))
@@ -320,9 +363,49 @@ class LanceIndex:
             turns[order],
         )
 
-    async def _is_large(self, condition: str | None) -> bool:
-        """Whether too many rows fulfil a condition for an exact search."""
-        return await self._count(condition) > _EXACT_ROWS
+    async def _is_large(self, scope: Scope, where: RowFilter) -> bool:
+        """Whether a scope and a filter let through too many rows for an exact search."""
+        if scope == EVERYONE:
+            return True
+        if scope.conversation_id is not None:
+            return False
+        return await self.count(scope, where) > _EXACT_ROWS
+
+    async def _where(
+        self,
+        operation: str,
+        scope: Scope,
+        where: RowFilter,
+        run: Callable[[str | None], Awaitable[T]],
+        *others: str | None,
+    ) -> T:
+        """Run a query with the condition of a scope, a filter and others, if there is any."""
+        while True:
+            without_values = self._without_values.known
+            own = sql.conditions(scope, where, without_values=without_values)
+
+            async def query(condition: str | None = sql.both(*others, own)) -> T:
+                return await run(self._usable(condition))
+
+            found = await self._read(operation, query)
+            if self._without_values.known == without_values:
+                return found
+            # A value was written meanwhile, and the condition has to be about it.
+
+    async def _learn_columns(self) -> None:
+        """Find out which columns no row has a value in: comparing one with every row takes longer
+        than comparing the vectors. Only for the writer, as it knows of every change."""
+        if self._read_only or self._without_values.learnt:
+            return
+
+        async def has_value(column: str) -> bool:
+            async def run() -> pa.Table:
+                having = self._table.query().where(f"{column} IS NOT NULL")
+                return await having.select([column]).limit(1).to_arrow()
+
+            return bool((await self._read("look for values", run)).num_rows)
+
+        await self._without_values.learn(has_value)
 
     async def _count(self, condition: str | None) -> int:
         return int(
@@ -342,15 +425,16 @@ class LanceIndex:
     ) -> pa.Table:
         from lancedb.query import ColumnOrdering
 
+        if seqs and turns and order_by is None and limit is None:
+            return await self._read_both(scope, where, columns, seqs, turns)
         named = None
         if seqs is not None or turns is not None:
             named = sql.named(() if seqs is None else seqs, turns or {})
             if named is None:
-                return pa.schema([self.schema.field(column) for column in columns]).empty_table()
+                return self._nothing(columns)
 
-        async def run() -> pa.Table:
+        async def run(condition: str | None) -> pa.Table:
             query = self._table.query().select(list(columns))
-            condition = self._usable(sql.both(named, sql.conditions(scope, where)))
             if condition is not None:
                 query = query.where(condition)
             if order_by is not None:
@@ -365,10 +449,77 @@ class LanceIndex:
             return self._within(scope, await query.to_arrow())
 
         # A condition that names many ids takes long to write and to parse.
-        return await on_own_loop(len(where.ids or ()), lambda: self._read("read rows", run))
+        return await on_own_loop(
+            len(where.ids or ()), lambda: self._where("read rows", scope, where, run, named)
+        )
+
+    def _nothing(self, columns: Sequence[str]) -> pa.Table:
+        return pa.schema([self.schema.field(column) for column in columns]).empty_table()
+
+    async def _read_both(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        columns: Sequence[str],
+        seqs: Sequence[int],
+        turns: Mapping[str, Sequence[int]],
+    ) -> pa.Table:
+        """Rows by ``seq`` and rows by their turns.
+
+        LanceDB looks each of the two up in an index; asked for either at once it reads columns of
+        every row, which takes five times as long in a million rows. And it reads many columns of
+        few rows by their places in less time than in two parts.
+        """
+        asked = list(dict.fromkeys((*columns, "user_id", "seq")))
+        left = _TRIES
+        while True:
+            by_seq, by_turn = await asyncio.gather(
+                self._places(scope, where, sql.named(seqs, {})),
+                self._places(scope, where, sql.named((), turns)),
+            )
+            place_of = {**by_seq, **by_turn}
+
+            places = list(place_of.values())
+
+            async def run(places: list[int] = places) -> pa.Table:
+                return await self._table.take_row_ids(places).select(asked).to_arrow()
+
+            if not place_of:
+                return self._nothing(columns)
+            found = await self._read("read rows", run)
+            # A compaction moves rows, and then other ones are at these places.
+            if set(found.column("seq").to_pylist()) == place_of.keys():
+                return self._within(scope, found).select(list(columns))
+            left -= 1
+            if not left:
+                break
+        rows = [
+            await self.read(scope, where, asked, seqs=seqs),
+            await self.read(scope, where, asked, turns=turns),
+        ]
+        known = pc.is_in(rows[1].column("seq"), pa.array(rows[0].column("seq").to_pylist()))
+        rows[1] = rows[1].filter(pc.invert(known))
+        return pa.concat_tables(rows).select(list(columns))
+
+    async def _places(self, scope: Scope, where: RowFilter, named: str | None) -> dict[int, int]:
+        """The row ids of the rows that match, by their ``seq``."""
+        if named is None:
+            return {}
+
+        async def run(condition: str | None) -> pa.Table:
+            assert condition is not None
+            query = self._table.query().where(condition).select(["seq", "user_id"])
+            return self._within(scope, await query.with_row_id().to_arrow())
+
+        found = await self._where("read rows", scope, where, run, named)
+        places = found.column("_rowid").to_pylist()
+        return dict(zip(found.column("seq").to_pylist(), places, strict=True))
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
-        return await self._count(sql.conditions(scope, where))
+        async def run(condition: str | None) -> int:
+            return int(await self._table.count_rows(condition))
+
+        return await self._where("count rows", scope, where, run)
 
     async def after(
         self, seq: int, columns: Sequence[str], scope: Scope = EVERYONE
@@ -537,7 +688,9 @@ class LanceIndex:
                     await self._upkeep.look_for_ann()
             self.watch()
             # Not under the lock: it takes long in a large store, and no write has to wait for it.
-            return await self._upkeep.index_vectors()
+            done = await self._upkeep.index_vectors()
+            await self._make_room()
+            return done
 
     @property
     def erasable_since(self) -> float | None:
@@ -546,7 +699,9 @@ class LanceIndex:
     async def erase(self) -> Maintenance:
         async with self._maintaining:
             await self._upkeep.erase(self._unchanging, self._unwritten)
-            return await self._upkeep.index_vectors()
+            done = await self._upkeep.index_vectors()
+            await self._make_room()
+            return done
 
     @asynccontextmanager
     async def _unchanging(self) -> AsyncIterator[None]:
@@ -582,6 +737,7 @@ class LanceIndex:
             "to_erase": self.erasable_since is not None,
             "indexes": indexes,
             "index_problem": self._index_problem,
+            "search_of_all_users": "exact" if self._upkeep.ann is None else "approximate",
             "indexes_rebuilt": list(self._upkeep.rebuilt),
             "upkeep": {
                 "runs": upkeep.runs,
@@ -595,6 +751,16 @@ class LanceIndex:
         table, self._open_table = self._open_table, None
         if table is not None:
             table.close()
+
+
+async def _connect(path: str, cache: int, *, read_only: bool) -> Any:
+    """The database, which may cache so many bytes of its indexes."""
+    import lancedb
+
+    session = lancedb.Session(cache, _METADATA_CACHE_BYTES)
+    # The writer is the only one, so it never has to check for commits of others.
+    interval = timedelta(0) if read_only else None
+    return await lancedb.connect_async(path, read_consistency_interval=interval, session=session)
 
 
 def _without(batch: pa.RecordBatch, seqs: pa.ChunkedArray) -> pa.RecordBatch:

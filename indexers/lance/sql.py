@@ -6,7 +6,7 @@ Only this module writes SQL, and every value of a caller goes through
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,9 +45,21 @@ def literal(value: Any) -> str:
     return repr(float(value) if isinstance(value, float) else int(value))
 
 
-def conditions(scope: Scope, where: RowFilter) -> str | None:
-    """The SQL of a scope and a filter, or None where every row matches."""
-    parts = [_condition(one) for one in (*scope.conditions(), *where.conditions())]
+def conditions(
+    scope: Scope, where: RowFilter, *, without_values: Collection[str] = ()
+) -> str | None:
+    """The SQL of a scope and a filter, or None where every row matches.
+
+    Args:
+        scope: whose rows.
+        where: which of them.
+        without_values: columns that are null in every row; so every row is alive by them.
+    """
+    parts = [
+        _condition(one)
+        for one in (*scope.conditions(), *where.conditions())
+        if one.op != "alive" or one.column not in without_values
+    ]
     return " AND ".join(parts) or None
 
 
@@ -83,10 +95,15 @@ def both(*parts: str | None) -> str | None:
 
 def named(seqs: Sequence[int], by_conversation: Mapping[str, Sequence[int]]) -> str | None:
     """Rows by ``seq``, or by conversation and turn. None where nothing is named."""
-    parts = [f"seq IN ({numbers(seqs)})"] if len(seqs) else []
-    parts.extend(
-        f"(conversation_id = {text(conversation)} AND turn IN ({numbers(turns)}))"
-        for conversation, turns in by_conversation.items()
-        if len(turns)
+    turns_of = {name: turns for name, turns in by_conversation.items() if len(turns)}
+    turns = " OR ".join(
+        f"(conversation_id = {text(name)} AND turn IN ({numbers(turns)}))"
+        for name, turns in turns_of.items()
     )
+    if len(turns_of) > 1:
+        # The index of the conversations answers this part; of the other, rows are compared.
+        turns = f"conversation_id IN ({texts(turns_of)}) AND ({turns})"
+    parts = [f"seq IN ({numbers(seqs)})"] if len(seqs) else []
+    if turns:
+        parts.append(f"({turns})")
     return " OR ".join(parts) or None

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from bruno_core.models.message import Message
+from lancedb.index import IvfFlat
 from numpy.typing import NDArray
 
 from bruno_memory_vec import open_memory
@@ -94,7 +95,7 @@ async def recall(
 async def test_it_is_built_over_all_rows(index: LanceIndex) -> None:
     built = await ann(index)
     assert built is not None
-    assert built["kind"] == "IvfFlat"
+    assert built["kind"] == "IvfRq"
     assert (built["rows"], built["rows_not_in_it"]) == (ROWS, 0)
     assert "index_seconds" in index._upkeep.last.details
     # Upkeep without new rows leaves it alone.
@@ -127,7 +128,7 @@ async def test_scores_are_cosines(index: LanceIndex) -> None:
 async def test_large_scopes_use_it_and_small_ones_are_compared_row_by_row(
     index: LanceIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One of its 32 partitions: it holds far fewer than the nearest that are asked for.
+    # One of its 4 partitions: it holds far fewer than the nearest that are asked for.
     monkeypatch.setattr(lance, "_PROBED", 0.04)
     for scope in (EVERYONE, ANA):
         assert await recall(index, scope, limit=200) < 0.7
@@ -192,14 +193,14 @@ async def test_rows_that_are_gone_are_not_found(index: LanceIndex) -> None:
 async def test_it_is_trained_again_when_the_rows_have_grown(index: LanceIndex) -> None:
     before = index._upkeep.partitions
     assert before > 0
-    # The power of two up to the root of the rows.
-    assert (before, ROWS) == (32, 2_000)
+    # An eighth of the power of two up to the root of the rows.
+    assert (before, ROWS) == (4, 2_000)
     await index.upsert(rows(10_000, 1_900, seed=3), all_new=True)
     await index.maintain()
-    assert index._upkeep.partitions == 32, "not yet"
+    assert index._upkeep.partitions == 4, "not yet"
     await index.upsert(rows(20_000, 200, seed=4), all_new=True)
     await index.maintain()
-    assert index._upkeep.partitions == 64
+    assert index._upkeep.partitions == 8
     built = await ann(index)
     assert built is not None, "the old one is gone, and there is one"
     assert (built["rows"], built["rows_not_in_it"]) == (4_100, 0)
@@ -213,6 +214,82 @@ async def test_it_is_found_again(index: LanceIndex, tmp_path: Path) -> None:
         assert opened._upkeep.partitions > 0
         assert await recall(opened, ANA, questions=5) >= 0.9
         await opened.close()
+
+
+async def test_no_search_gives_fewer_rows_than_there_are(index: LanceIndex) -> None:
+    question = vectors(1, 3)[0]
+    for where in (
+        RowFilter(until=message(30)["created_at"]),
+        RowFilter(since=message(ROWS - SMALL - 25)["created_at"]),
+        RowFilter(ids=tuple(message(seq)["id"] for seq in (3, 700, ROWS - 1))),
+    ):
+        for limit in (1, 20, 500):
+            found = await index.search(question, EVERYONE, where, limit)
+            there = await nearest(index, question, EVERYONE, where, limit)
+            assert len(found) == len(there)
+            if len(there) < limit:
+                assert set(found.seq.tolist()) == set(there)
+    assert len(await index.search(question, EVERYONE, ANY, ROWS + 10)) == ROWS
+
+
+async def test_it_is_refused_by_a_setting(index: LanceIndex, tmp_path: Path) -> None:
+    assert (await index.health())["search_of_all_users"] == "approximate"
+    await index.close()
+    opened = await LanceIndex.open(str(tmp_path / "rows"), DIMENSION, approximate=False)
+    assert (await opened.health())["search_of_all_users"] == "exact"
+    assert await recall(opened, EVERYONE, limit=200) == 1.0
+    await opened.maintain()
+    assert await ann(opened) is None, "it is dropped"
+    await opened.delete(EVERYONE, ANY, seqs=[1])
+    await opened.erase()
+    assert await ann(opened) is None
+    assert await recall(opened, EVERYONE, limit=200) == 1.0
+    await opened.close()
+
+
+async def test_one_of_an_earlier_version_serves_until_it_is_replaced(index: LanceIndex) -> None:
+    table, upkeep = index._table, index._upkeep
+    assert upkeep.ann is not None
+    await table.drop_index(upkeep.ann)
+    config = IvfFlat(distance_type="dot", num_partitions=32)
+    await table.create_index("vector", config=config, name="vector_ivf_32")
+    await upkeep.look_for_ann()
+    assert (upkeep.ann, upkeep.partitions) == ("vector_ivf_32", 32)
+    assert await recall(index, EVERYONE, questions=5) >= 0.9
+    await index.maintain()
+    built = await ann(index)
+    assert built is not None
+    assert (built["kind"], built["rows"]) == ("IvfRq", ROWS)
+    assert await recall(index, EVERYONE, questions=5) >= 0.9
+
+
+async def test_vectors_of_an_odd_length(tmp_path: Path) -> None:
+    """They have no codes, so the index has them whole."""
+    opened = await LanceIndex.open(str(tmp_path / "odd"), 10)
+    draw = np.random.default_rng(5).normal(size=(ROWS, 10)).astype(np.float32)
+    made = draw / np.linalg.norm(draw, axis=1, keepdims=True)
+    await opened.upsert(table([message(seq) for seq in range(ROWS)], 10, made), all_new=True)
+    await opened.maintain()
+    assert (await ann(opened) or {})["kind"] == "IvfFlat"
+    found = await opened.search(made[77], EVERYONE, ANY, 5)
+    assert found.seq[0] == 77
+    await opened.close()
+
+
+async def test_the_cache_grows_with_it(index: LanceIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance, "_INDEX_CACHE_BYTES", 0)
+    index._cache = 0
+    before, cache = index._table, index._upkeep.ann_bytes(DIMENSION)
+    await index.maintain()
+    assert index._cache == 2 * cache
+    assert index._table is not before, "opened anew"
+    again = index._table
+    await index.maintain()
+    assert index._table is again
+    # It is the same table, to read and to write.
+    await index.upsert(rows(7_000, 2, "bo"), all_new=True)
+    assert await index.count(EVERYONE, ANY) == ROWS + 2
+    assert len(await index.search(vectors(1, 1)[0], EVERYONE, ANY, 9)) == 9
 
 
 async def test_below_the_bound_nothing_is_built(tmp_path: Path) -> None:

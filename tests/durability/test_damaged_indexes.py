@@ -66,7 +66,7 @@ async def make(folder: Path) -> None:
                 [message(text) for text in texts], f"of-{user}", user_id=user
             )
         assert (await memory.maintain()).ok
-        assert any(one["kind"] == "IvfFlat" for one in await indexes_of(memory))
+        assert any(one["kind"] == "IvfRq" for one in await indexes_of(memory))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_every_index_file(store: Path, few_rows_for_vectors: None) -> None
             assert len((await memory.health())["rows"]["indexes_rebuilt"]) == 1
             await memory.maintain()
             kinds = sorted(one["kind"] for one in await indexes_of(memory))
-            assert kinds == ["BTree"] * 4 + ["Bitmap"] * 2 + ["IvfFlat", "LabelList"]
+            assert kinds == ["BTree"] * 4 + ["Bitmap"] * 2 + ["IvfRq", "LabelList"]
     await check_all(store)
 
 

@@ -337,13 +337,19 @@ async def test_the_vectors_are_gone_from_an_approximate_index(
             if path.is_file() and vector in path.read_bytes()
         ]
 
-    assert any(name.endswith(".idx") for name in places())
+    def index_files() -> set[Path]:
+        return set(folder.rglob("auxiliary.idx"))
+
+    before = index_files()
+    assert before, "the codes of the vectors"
     async with open_memory(str(folder), embedder="hash") as memory:
         await memory.delete_messages(mine.id)
         assert (await memory.maintain()).ok
         indexes = (await memory.health())["rows"]["indexes"]
         assert any(index["columns"] == ["vector"] for index in indexes)
     assert places() == []
+    assert index_files(), "made anew"
+    assert not before & index_files()
 
 
 async def test_it_is_erased_after_a_move_to_another_embedder(tmp_path: Path) -> None:

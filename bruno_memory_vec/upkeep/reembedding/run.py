@@ -243,8 +243,13 @@ class _Reembedding:
     async def _open(self, path: str, fingerprint: Fingerprint) -> LanceIndex:
         from bruno_memory_vec.indexers.lance.index import LanceIndex
 
-        fsync = self._store.config.fsync
-        copy = await LanceIndex.open(path, fingerprint.dimension, fsync=fsync)
+        config = self._store.config
+        copy = await LanceIndex.open(
+            path,
+            fingerprint.dimension,
+            fsync=config.fsync,
+            approximate=config.approximate_search,
+        )
         copy.watch = self._store.check
         return copy
 
