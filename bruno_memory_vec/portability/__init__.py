@@ -46,8 +46,9 @@ def read(
 ) -> Iterator[Turn | BadLine]:
     """Read messages, in the order of the input.
 
-    JSONL is streamed: one line is in memory at a time. A JSON document is loaded whole. An empty
-    input gives nothing and is no error. A message without an id gets one made from its user,
+    The input is streamed: of JSONL one line is in memory at a time, of a JSON document that is a
+    list one element, such as a chat; a document that is one object is loaded whole. An empty input
+    gives nothing and is no error. A message without an id gets one made from its user,
     conversation, position, role and text, so reading the same file again gives the same ids. A
     message without a timestamp gets the time of reading.
 
@@ -63,7 +64,7 @@ def read(
     Raises:
         InvalidInputError: the input as a whole cannot be used: unknown format, no such file, a
             folder, broken JSON document. Raised at the call where it can be seen at once, else
-            with the first item.
+            with the first item; what is broken within a JSON document, behind the items before it.
     """
     known = formats()
     if format not in known:
@@ -92,10 +93,10 @@ def _read(
         if kind == "jsonl":
             yield from jsonl.turns(lines, defaults)
         elif kind == "locomo":
-            yield from locomo.turns(lines.document(), defaults)
+            yield from locomo.turns(lines.stream(), defaults)
         elif kind not in get_args(Format):
             yield from READERS.load(kind)(lines, defaults)
         elif detect.is_line_by_line(lines):
             yield from openai.turns_of_lines(lines, defaults)
         else:
-            yield from openai.turns_of_document(lines.document(), defaults)
+            yield from openai.turns_of_document(lines.stream(), defaults)

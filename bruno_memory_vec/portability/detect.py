@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, TextIO, cast
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.portability.records import BadFieldError, parse_json
+from bruno_memory_vec.portability.json_stream import JsonStream
 
 Source = str | Path | TextIO | BinaryIO
 
@@ -49,7 +49,7 @@ class Lines:
         self._stream = stream
         self._ahead: deque[Line] = deque()
         self._number = 0
-        self._document: list[Any] = []
+        self._document: JsonStream | None = None
 
     def __iter__(self) -> Iterator[Line]:
         while self.head(1):
@@ -72,16 +72,26 @@ class Lines:
         return list(self._ahead)[:count]
 
     def document(self) -> Any:
-        """Consume the rest of the input as one JSON value; later calls return the same one.
+        """Consume the rest of the input as one JSON value.
 
         Raises:
             InvalidInputError: it is no JSON value.
         """
-        if not self._document:
-            self._document.append(self._parse_rest())
-        return self._document[0]
+        return self.stream().value()
 
-    def _parse_rest(self) -> Any:
+    def stream(self) -> JsonStream:
+        """The rest of the input as one JSON document; later calls return the same one."""
+        if self._document is None:
+            self._document = JsonStream(lambda size: self._read(size, whole=True), self._begin())
+        return self._document
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether reading it as one document has begun, so that no line is left."""
+        return self._document is not None
+
+    def _begin(self) -> bytes:
+        """What was looked at."""
         # Skipped blank lines are inserted again, so that an error names the right line.
         parts = []
         at = 1
@@ -90,26 +100,18 @@ class Lines:
             parts.append(line.data)
             at = line.number + line.data.endswith(b"\n")
         parts.append(b"\n" * (self._number - at))
-        parts.append(self._read(-1, whole=True))
         self._ahead.clear()
-        try:
-            return parse_json(b"".join(parts))
-        except BadFieldError as error:
-            raise InvalidInputError(
-                "source",
-                f"the input is not one usable JSON document: {error.problem}",
-                fix="Export it again; or, if it has one message a line, read it as format jsonl",
-                cause=error,
-            ) from error
+        return b"".join(parts)
 
     def _next(self) -> Line | None:
         data = self._read(MAX_LINE_BYTES + 1)
         if not data:
             return None
         self._number += 1
+        whole = len(data) <= MAX_LINE_BYTES or data.endswith(b"\n")
         if self._number == 1:
             data = data.removeprefix(_BOM)
-        if len(data) <= MAX_LINE_BYTES or data.endswith(b"\n"):
+        if whole:
             # A file that is nothing but a byte order mark is an empty line here, not the end.
             return Line(self._number, data or b"\n")
         return Line(self._number, data, f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
@@ -122,7 +124,7 @@ class Lines:
 
     def _read(self, size: int, *, whole: bool = False) -> bytes:
         try:
-            return self._stream.read() if whole else self._stream.readline(size)
+            return self._stream.read(size) if whole else self._stream.readline(size)
         except (OSError, ValueError) as error:
             raise InvalidInputError(
                 "source", f"cannot be read: {error}", fix="Check the file and its encoding (UTF-8)"
@@ -184,6 +186,8 @@ def is_line_by_line(lines: Lines) -> bool:
     If the first line is no JSON value, the second one decides, unless the first opens a list or
     ends where a JSON document may continue with an object.
     """
+    if lines.is_streaming:
+        return False
     head = lines.head(2)
     if len(head) < 2:
         return False
@@ -205,15 +209,17 @@ def detect(lines: Lines) -> Literal["jsonl", "openai", "locomo"]:
         values = [_value(line) for line in lines.head(2)]
         sample = values[0] if isinstance(values[0], (dict, list)) else values[1]
         return _shape(sample) or "jsonl"
-    value = _value(first)
+    begin = first.data.lstrip()[:1]
+    value = None if begin == b"[" else _value(first)
     if value is not None:
-        shape = _shape(value)
-        if shape is None and isinstance(value, list):
-            raise _unknown()
-        return shape or "jsonl"
-    if first.data.lstrip()[:1] not in (b"{", b"["):
+        return _shape(value) or "jsonl"
+    if begin not in (b"{", b"["):
         return "jsonl"
-    shape = _shape(lines.document())
+    document = lines.stream()
+    if document.is_list():
+        shape = _shape_of_list(document.first_container())
+    else:
+        shape = _shape(document.value())
     if shape is None:
         raise _unknown()
     return shape
@@ -221,19 +227,25 @@ def detect(lines: Lines) -> Literal["jsonl", "openai", "locomo"]:
 
 def _shape(value: Any) -> Literal["openai", "locomo"] | None:
     if isinstance(value, list):
-        sample = next((item for item in value if isinstance(item, (dict, list))), None)
-        if isinstance(sample, dict) and "role" in sample:
-            return "openai"
-        # A list of lists of messages is one level deeper; deeper than that is no chat.
-        inner = sample[0] if isinstance(sample, list) and sample else None
-        if isinstance(inner, dict):
-            return "openai" if "role" in inner else None
-        return _shape(sample) if isinstance(sample, dict) else None
+        return _shape_of_list(
+            next((item for item in value if isinstance(item, (dict, list))), None)
+        )
     if not isinstance(value, dict):
         return None
     if "messages" in value or "mapping" in value:
         return "openai"
     return "locomo" if isinstance(value.get("conversation"), dict) else None
+
+
+def _shape_of_list(sample: Any) -> Literal["openai", "locomo"] | None:
+    """The shape of a list by the first of its elements that is a list or an object."""
+    if isinstance(sample, dict) and "role" in sample:
+        return "openai"
+    # A list of lists of messages is one level deeper; deeper than that is no chat.
+    inner = sample[0] if isinstance(sample, list) and sample else None
+    if isinstance(inner, dict):
+        return "openai" if "role" in inner else None
+    return _shape(sample) if isinstance(sample, dict) else None
 
 
 def _value(line: Line) -> Any:

@@ -19,6 +19,7 @@ from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import records
+from bruno_memory_vec.portability.json_stream import JsonStream
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
 _SESSION = re.compile(r"session_(\d{1,6})", re.ASCII)
@@ -29,19 +30,19 @@ _MONTHS = (
 ).split()
 
 
-def turns(value: Any, defaults: Defaults) -> Iterator[Turn | BadLine]:
-    """Yield the turns of every sample, by session and turn.
+def turns(document: JsonStream, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """Yield the turns of every sample, by session and turn. One sample is in memory at a time.
 
     Raises:
-        InvalidInputError: the document is neither a sample nor a list.
+        InvalidInputError: the document is broken, or neither a sample nor a list.
     """
-    samples = [value] if isinstance(value, dict) else value
-    if not isinstance(samples, list):
+    if not document.is_list() and not isinstance(document.value(), dict):
         raise InvalidInputError(
             "source",
-            f"expected LoCoMo's list of samples, found {records.json_type(value)}",
+            f"expected LoCoMo's list of samples, found {records.json_type(document.value())}",
             fix="Give locomo10.json as it was published",
         )
+    samples = document.items() if document.is_list() else [document.value()]
     for index, sample in enumerate(samples):
         path = f"[{index}]"
         try:

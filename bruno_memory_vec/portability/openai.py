@@ -18,7 +18,7 @@ them a line. An object with a ``mapping`` is a ChatGPT conversation (:mod:`.chat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bruno_core.models.message import MessageRole, MessageType
@@ -26,6 +26,7 @@ from bruno_core.models.message import MessageRole, MessageType
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import chatgpt, records
 from bruno_memory_vec.portability.detect import Lines
+from bruno_memory_vec.portability.json_stream import JsonStream
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
 _ROLES = {role.value: role for role in MessageRole} | {"developer": MessageRole.SYSTEM}
@@ -47,29 +48,29 @@ def turns_of_lines(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]
         yield from _chat(chat, defaults, ordinal, line.number, "")
 
 
-def turns_of_document(value: Any, defaults: Defaults) -> Iterator[Turn | BadLine]:
-    """Yield the turns of a whole JSON document.
+def turns_of_document(document: JsonStream, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """Yield the turns of a JSON document. Of a list, one chat is in memory at a time.
 
     Raises:
-        InvalidInputError: the document is neither a chat nor a list.
+        InvalidInputError: the document is broken, or neither a chat nor a list.
     """
-    if isinstance(value, dict) or (isinstance(value, list) and _is_messages(value)):
-        yield from _chat(value, defaults, None, None, "")
-    elif isinstance(value, list):
-        for ordinal, chat in enumerate(value, start=1):
+    if document.is_list():
+        first = document.first_container()
+        # Told from a list of chats by its first object.
+        if isinstance(first, dict) and "messages" not in first and "mapping" not in first:
+            yield from _turns(document.items(), defaults, None, None, None, None, "")
+            return
+        for ordinal, chat in enumerate(document.items(), start=1):
             yield from _chat(chat, defaults, ordinal, None, f"[{ordinal - 1}]")
-    else:
+        return
+    value = document.value()
+    if not isinstance(value, dict):
         raise InvalidInputError(
             "source",
             f"expected chats, found {records.json_type(value)}",
             fix="Give a list of messages, or an object with messages",
         )
-
-
-def _is_messages(value: list[Any]) -> bool:
-    """Tell a list of messages from a list of chats by its first object."""
-    first = next((item for item in value if isinstance(item, (dict, list))), None)
-    return isinstance(first, dict) and "messages" not in first and "mapping" not in first
+    yield from _chat(value, defaults, None, None, "")
 
 
 def _chat(
@@ -78,11 +79,24 @@ def _chat(
     own = chat if isinstance(chat, dict) else {}
     try:
         conversation = _own_name(own, ("conversation_id", "id"))
-        user = _own_name(own, ("user_id",)) or defaults.user_id
+        user = _own_name(own, ("user_id",))
         messages, path = _messages(chat, path)
     except BadFieldError as error:
         yield error.at(line, f"{path}." if path.endswith("]") else "")
         return
+    yield from _turns(messages, defaults, conversation, user, ordinal, line, path)
+
+
+def _turns(
+    messages: Iterable[Any],
+    defaults: Defaults,
+    conversation: str | None,
+    user: str | None,
+    ordinal: int | None,
+    line: int | None,
+    path: str,
+) -> Iterator[Turn | BadLine]:
+    user = user or defaults.user_id
     if conversation is None:
         conversation = defaults.conversation_id or defaults.source_name
         if ordinal is not None:

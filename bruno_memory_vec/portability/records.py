@@ -6,6 +6,8 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -140,18 +142,30 @@ def parse_json(data: bytes) -> Any:
         BadFieldError: with ``where`` "line", saying what is wrong.
     """
     try:
-        return json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        with reading_json():
+            return _decoder.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         bad = f"byte 0x{data[error.start]:02x} at offset {error.start}"
         raise BadFieldError("line", f"expected UTF-8, found {bad}") from error
     except json.JSONDecodeError as error:
         at = f"line {error.lineno} " if error.lineno > 1 else ""
         raise BadFieldError("line", f"not JSON: {error.msg} at {at}column {error.colno}") from error
+
+
+def strict_decoder() -> json.JSONDecoder:
+    """A decoder that refuses a key twice in an object, NaN and infinity."""
+    return json.JSONDecoder(
+        object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+    )
+
+
+@contextmanager
+def reading_json() -> Iterator[None]:
+    """Around a decoder: what it raises besides errors of JSON and UTF-8 becomes a BadFieldError."""
+    try:
+        yield
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
     except RecursionError:
         raise BadFieldError("line", "nested too deeply to be read") from None
     except ValueError as error:
@@ -308,6 +322,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise BadFieldError("line", f"the number {_short(text)} is too large")
     return value
+
+
+_decoder = strict_decoder()
 
 
 def _short(text: str) -> str:

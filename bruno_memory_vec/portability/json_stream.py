@@ -1,0 +1,228 @@
+"""A JSON document read part by part: of a list, one element is in memory at a time.
+
+Each element is read by Python's own decoder, with the same checks as a line of JSONL. So what is
+read, and what is refused, does not depend on whether a document is read whole or in parts; a
+streaming parser such as ijson's would merge a key that is there twice, and replace half a surrogate
+pair by a question mark.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability.records import BadFieldError, reading_json, strict_decoder
+
+#: Bytes that are read at once.
+CHUNK = 2**18
+# Of how many elements the first list or object is looked for: no chat begins with more others.
+_MOST_AHEAD = 1_000
+_SPACE = " \t\n\r"
+# What a number may go on with behind the end of what was read.
+_NUMBER = "0123456789+-.eE"
+# An error further than this from the end of what was read is none of a text that goes on, but for a
+# string without an end.
+_LONGEST_WORD = 64
+_OPEN_STRING = "Unterminated string"
+
+
+class JsonStream:
+    """One JSON document.
+
+    Args:
+        read: gives up to so many bytes, UTF-8 without a byte order mark; b"" at the end.
+        begin: bytes before those.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], begin: bytes = b"") -> None:
+        self._read = read
+        self._begin, self._begun = begin, 0
+        self._decode = codecs.getincrementaldecoder("utf-8")()
+        self._fed = 0
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        # Where the text begins in the document.
+        self._line, self._column = 1, 1
+        self._ahead: deque[Any] = deque()
+        self._elements = self._each()
+        self._is_list: bool | None = None
+        self._whole: list[Any] = []
+
+    def is_list(self) -> bool:
+        """Whether the document is a list. It may still turn out to be broken.
+
+        Raises:
+            InvalidInputError: it is no UTF-8.
+        """
+        if self._is_list is None:
+            with _one_document():
+                self._is_list = self._next_sign() == "["
+        return self._is_list
+
+    def first_container(self) -> Any:
+        """The first element of a list that is a list or an object; it is read again by items().
+
+        None where there is none among the first 1,000.
+
+        Raises:
+            InvalidInputError: the document is broken before it.
+        """
+        for element in self._ahead:
+            if isinstance(element, (dict, list)):
+                return element
+        while len(self._ahead) < _MOST_AHEAD:
+            with _one_document():
+                found = list(islice(self._elements, 1))
+            if not found:
+                break
+            self._ahead += found
+            if isinstance(found[0], (dict, list)):
+                return found[0]
+        return None
+
+    def items(self) -> Iterator[Any]:
+        """The elements of a list, each once.
+
+        Raises:
+            InvalidInputError: the document is broken; the elements before that were given.
+        """
+        while self._ahead:
+            yield self._ahead.popleft()
+        with _one_document():
+            yield from self._elements
+
+    def value(self) -> Any:
+        """The whole document; of a list, what :meth:`items` has not given.
+
+        Raises:
+            InvalidInputError: it is broken.
+        """
+        if self.is_list():
+            return list(self.items())
+        if not self._whole:
+            with _one_document():
+                self._whole.append(self._read_whole())
+        return self._whole[0]
+
+    def _read_whole(self) -> Any:
+        # In one go: parts of it are of no use.
+        parts = [self._text]
+        while not self._ended:
+            parts.append(self._more(CHUNK))
+        self._text = "".join(parts)
+        value = self._element()
+        self._end()
+        return value
+
+    def _each(self) -> Iterator[Any]:
+        self._next_sign()
+        self._at += 1
+        if self._next_sign() == "]":
+            self._at += 1
+            self._end()
+            return
+        while True:
+            yield self._element()
+            sign = self._next_sign()
+            if sign == "]":
+                self._at += 1
+                self._end()
+                return
+            if sign != ",":
+                raise self._not_json("Expecting ',' delimiter", self._at)
+            self._at += 1
+            self._next_sign()
+
+    def _element(self) -> Any:
+        """The value that begins here; of one that goes on, twice as much is read each time."""
+        while True:
+            try:
+                with reading_json():
+                    value, end = _decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                far = error.pos < len(self._text) - _LONGEST_WORD
+                if self._ended or (far and not error.msg.startswith(_OPEN_STRING)):
+                    raise self._not_json(error.msg, error.pos) from error
+            except BadFieldError:
+                # The number that was refused may go on.
+                if self._ended or self._text[-1:] not in _NUMBER:
+                    raise
+            else:
+                # Of a number, "e-" may be behind what is a number already.
+                if end + 2 < len(self._text) or self._ended:
+                    self._at = end
+                    return value
+            self._fill()
+
+    def _end(self) -> None:
+        if self._next_sign():
+            raise self._not_json("Extra data", self._at)
+
+    def _next_sign(self) -> str:
+        """The next character that is no white space, not consumed; "" at the end."""
+        while True:
+            text = self._text
+            while self._at < len(text) and text[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(text):
+                return text[self._at]
+            if self._ended:
+                return ""
+            self._fill()
+
+    def _fill(self) -> None:
+        """Read more, at least as much as is held; what was consumed is dropped."""
+        text, at = self._text, self._at
+        lines = text.count("\n", 0, at)
+        self._line += lines
+        self._column = at - text.rindex("\n", 0, at) if lines else self._column + at
+        held = text[at:]
+        self._text, self._at = held + self._more(max(CHUNK, len(held))), 0
+
+    def _more(self, size: int) -> str:
+        data, self._begun = self._begin[self._begun : self._begun + size], self._begun + size
+        if not data:
+            self._begin = b""
+            data = self._read(size)
+        self._ended = not data
+        # Bytes of a character that is not complete are kept in the decoder.
+        kept = len(self._decode.getstate()[0])
+        try:
+            text = self._decode.decode(data, final=self._ended)
+        except UnicodeDecodeError as error:
+            found = error.object[error.start]
+            offset = self._fed - kept + error.start
+            bad = f"byte 0x{found:02x} at offset {offset}"
+            raise BadFieldError("line", f"expected UTF-8, found {bad}") from error
+        self._fed += len(data)
+        return text
+
+    def _not_json(self, problem: str, at: int) -> BadFieldError:
+        lines = self._text.count("\n", 0, at)
+        column = at - self._text.rindex("\n", 0, at) if lines else self._column + at
+        line = self._line + lines
+        place = f"line {line} " if line > 1 else ""
+        return BadFieldError("line", f"not JSON: {problem} at {place}column {column}")
+
+
+@contextmanager
+def _one_document() -> Iterator[None]:
+    try:
+        yield
+    except BadFieldError as error:
+        raise InvalidInputError(
+            "source",
+            f"the input is not one usable JSON document: {error.problem}",
+            fix="Export it again; or, if it has one message a line, read it as format jsonl",
+            cause=error,
+        ) from error
+
+
+_decoder = strict_decoder()
