@@ -27,6 +27,7 @@ from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
 from .documents import MISSING, documents
+from .positions import positions
 from .query import RARE, TOKENIZER, QueryBuilder, RowCounts, build_schema
 
 if TYPE_CHECKING:
@@ -307,17 +308,12 @@ class TantivyIndex:
         if not with_removed.any():
             return none
         searcher = self._index.searcher()
-        if searcher.num_docs == 0:
-            return none
-        everything = self._tantivy.Query.all_query()
-        hits = searcher.search(everything, searcher.num_docs, count=False).hits
-        addresses = [address for _, address in hits]
-        segment = np.array([address.segment_ord for address in addresses], np.int64)
-        seqs = np.array(searcher.fast_field_values("seq", addresses), np.int64)
+        seqs, segment = positions(searcher, self._schema, self._newest(searcher))
         if not np.array_equal(np.bincount(segment, minlength=len(alive)), alive):
             # A merge has ended since this searcher was made: all segments are taken.
-            return np.sort(seqs)
-        return np.sort(seqs[with_removed[segment]])
+            return seqs
+        beside: NDArray[np.int64] = seqs[with_removed[segment]]
+        return beside
 
     async def settle_files(self) -> None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.DropsRemoved`."""
@@ -434,24 +430,18 @@ class TantivyIndex:
         return self._held_before | self._held
 
     async def last_seq(self) -> int:
-        def newest() -> int:
-            searcher = self._index.searcher()
-            everything = self._tantivy.Query.all_query()
-            hits = searcher.search(everything, 1, count=False, order_by_field="seq").hits
-            return int(hits[0][0]) if hits else -1
-
         with self._errors("read its last row"):
-            return await asyncio.to_thread(newest)
+            return await asyncio.to_thread(lambda: self._newest(self._index.searcher()))
+
+    def _newest(self, searcher: tantivy.Searcher) -> int:
+        everything = self._tantivy.Query.all_query()
+        hits: Any = searcher.search(everything, 1, count=False, order_by_field="seq").hits
+        return int(hits[0][0]) if hits else -1
 
     async def seqs(self) -> NDArray[np.int64]:
         def every() -> NDArray[np.int64]:
             searcher = self._index.searcher()
-            if searcher.num_docs == 0:
-                return np.empty(0, np.int64)
-            everything = self._tantivy.Query.all_query()
-            hits = searcher.search(everything, searcher.num_docs, count=False).hits
-            addresses = [address for _, address in hits]
-            return np.array(searcher.fast_field_values("seq", addresses), np.int64)
+            return positions(searcher, self._schema, self._newest(searcher))[0]
 
         with self._errors("list its rows"):
             return await asyncio.to_thread(every)
