@@ -37,7 +37,6 @@ _NUMBERS = tuple(name for name in _CONTENT if name not in {*_TEXTS, *_LISTS})
 # Between texts, and between the texts of a list. A text may hold these, too; but all lengths are
 # among the numbers.
 _BETWEEN, _IN_A_LIST = "\x1f", "\x1e"
-_BETWEEN_BYTES = _BETWEEN.encode()
 # Stands for a null number: no time and no turn is so small. The length -1 stands for a null text.
 _NULL = -(2**63)
 _NO_TEXT = -1
@@ -80,13 +79,17 @@ def row_checksum(row: Mapping[str, Any], vector: NDArray[np.float32]) -> int:
         vector: float32 (d,), contiguous.
     """
     numbers = [_NULL if number is None else number for number in _numbers_of(row)]
-    texts = [b"" if text is None else text.encode() for text in _texts_of(row)]
-    for text, said in zip(_texts_of(row), texts, strict=True):
-        numbers.append(_NO_TEXT if text is None else len(said))
-    for held in _lists_of(row):
-        numbers.append(len(held))
-        texts.append(_IN_A_LIST.join(held).encode() if held else b"")
-    content = zlib.crc32(_BETWEEN_BYTES.join(texts), zlib.crc32(_PACKED.pack(*numbers)))
+    texts = _texts_of(row)
+    lists = _lists_of(row)
+    said = _BETWEEN.join(
+        [text or "" for text in texts] + [_IN_A_LIST.join(held) if held else "" for held in lists]
+    )
+    if said.isascii():
+        numbers += [_NO_TEXT if text is None else len(text) for text in texts]
+    else:
+        numbers += [_NO_TEXT if text is None else len(text.encode()) for text in texts]
+    numbers += map(len, lists)
+    content = zlib.crc32(said.encode(), zlib.crc32(_PACKED.pack(*numbers)))
     used = zlib.crc32(_USES.pack(*_uses_of(row)))
     return _signed(content << 32 | zlib.crc32(vector.data) ^ used)
 

@@ -35,7 +35,7 @@ from bruno_memory_vec.rows.checks import (
     unit_interval,
 )
 from bruno_memory_vec.rows.metadata_pairs import pairs_of
-from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
+from bruno_memory_vec.rows.weight import HEAVY, in_thread_if, is_heavy
 
 #: A row as a dict: a value for each column but ``vector``. Times are microseconds, UTC.
 Row = dict[str, Any]
@@ -97,7 +97,8 @@ def message_row(
     """
     _plain(message, Message, "message")
     content = storable_text("message.content", message.content)
-    bounds.content("message.content", len(content))
+    if len(content) > bounds.max_content_chars:
+        bounds.content("message.content", len(content))
     zones: dict[str, int] = {}
     created = _micros("message.timestamp", message.timestamp, zones, "created_at")
     # The row always has its conversation. If the message had none, it is returned without one.
@@ -107,7 +108,8 @@ def message_row(
         extra = _plain_json({"zones": zones, "unbound": True} if unbound else {"zones": zones})
     metadata = json_dict("message.metadata", message.metadata)
     role = _member("message.role", message.role, MessageRole)
-    bounds.metadata("message.metadata", len(metadata))
+    if len(metadata) > bounds.max_metadata_bytes:
+        bounds.metadata("message.metadata", len(metadata))
     return {
         "id": _uuid("message.id", message.id),
         "kind": MESSAGE,
@@ -146,6 +148,8 @@ def message_row(
 
 def _importance(metadata: Mapping[str, Any]) -> float:
     """The importance that a message's metadata gives it."""
+    if not metadata:
+        return MESSAGE_IMPORTANCE
     importance = metadata.get("importance", MESSAGE_IMPORTANCE)
     number = isinstance(importance, (int, float)) and not isinstance(importance, bool)
     # Any other "importance" in the metadata, such as a text or 7, is not meant for the ranking.
@@ -262,8 +266,20 @@ async def rows_of(
             field, f"expected a list, not {type(models).__name__}", fix="Give a list."
         )
     bounds.rows(field, len(models))
-    heavy = len(models) > _ROWS_AT_ONCE or is_heavy(*models)
+    heavy = len(models) > _ROWS_AT_ONCE or (not _are_light(models) and is_heavy(*models))
     return await in_thread_if(heavy, lambda: [make(model) for model in yielding_gil(models)])
+
+
+def _are_light(models: Sequence[Any]) -> bool:
+    """Whether all are messages of short texts without metadata, as most are: told at once."""
+    characters = 0
+    for model in models:
+        if type(model) is not Message or type(model.content) is not str:
+            return False
+        if type(model.metadata) is not dict or model.metadata:
+            return False
+        characters += len(model.content)
+    return characters < HEAVY // 2
 
 
 def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
@@ -447,7 +463,7 @@ MESSAGE_COLUMNS = (
 def cues(content: str, metadata: Any) -> Row:
     """The cue columns. A speaker in the metadata takes precedence over one in the text."""
     found = read_cues(content)
-    named = metadata.get("speaker") if isinstance(metadata, Mapping) else None
+    named = metadata.get("speaker") if metadata and isinstance(metadata, Mapping) else None
     if isinstance(named, str) and 0 < len(named.strip()) <= _LONGEST_NAME:
         speaker: str | None = named.strip()
     else:
@@ -499,7 +515,8 @@ def _uuid(field: str, value: Any) -> str:
 
 def _member(field: str, value: Any, enum: type[Enum]) -> str:
     if type(value) is enum:
-        return str(value.value)
+        # Not by its descriptor ``value``, which takes as long as all the rest here.
+        return str(value._value_)
     found = choices(field, value, enum)
     if len(found) != 1:
         raise InvalidInputError(field, "is missing", fix=f"Give a {enum.__name__}.")

@@ -42,6 +42,8 @@ _READ_AT_OPENING = 2**25
 # How often the files are looked at that a writer may be replacing, and the seconds between.
 _LOOKS_OF_A_READER, _BETWEEN_LOOKS = 3, 0.05
 _REASONS_KEPT = 20
+# Additions are joined up to so many rows.
+_JOINED_ROWS = 2_048
 # How many counts of a user's rows with a term are kept: about 2 MB.
 _MOST_COUNTS = 10_000
 
@@ -249,7 +251,7 @@ class TantivyIndex:
             writer = self._open_writer()
             try:
                 with self._errors("commit"):
-                    for change in changes:
+                    for change in _joined(changes):
                         if isinstance(change, list) or anew:
                             seqs = change if isinstance(change, list) else _seqs(change)
                             for seq in seqs:
@@ -545,6 +547,24 @@ _NOT_DAMAGE = (
     "storagefull",
     "too many open files",
 )
+
+
+def _joined(changes: Sequence[pa.Table | list[int]]) -> Iterator[pa.Table | list[int]]:
+    """The changes in their order; additions behind each other as one, since each has its costs."""
+    added: list[pa.Table] = []
+    for change in changes:
+        if isinstance(change, list):
+            if added:
+                yield pa.concat_tables(added).combine_chunks()
+                added = []
+            yield change
+        else:
+            added.append(change)
+            if sum(len(table) for table in added) >= _JOINED_ROWS:
+                yield pa.concat_tables(added).combine_chunks()
+                added = []
+    if added:
+        yield pa.concat_tables(added).combine_chunks()
 
 
 def _seqs(rows: pa.Table) -> list[int]:

@@ -86,3 +86,22 @@ def test_tantivy_finds_it_by_each_kind_of_field() -> None:
         await index.close()
 
     asyncio.run(work())
+
+
+def test_many_small_additions_are_joined_and_stay_in_order_with_removals() -> None:
+    table = _rows(3_000)
+
+    async def work() -> None:
+        index = TantivyIndex(None, analyser("english"))
+        for start in range(0, 3_000, 3):
+            index.add(table.slice(start, 3))
+            if start == 600:
+                index.remove([1, 600, 2_999])  # the last of these comes after its removal
+        index.remove([5])
+        await index.commit()
+        query = LexicalQuery("memory number")
+        found = index.search(query, Scope.all_users(), RowFilter(), 4_000)
+        assert sorted(found.seq.tolist()) == sorted({*range(3_000)} - {1, 5, 600})
+        await index.close()
+
+    asyncio.run(work())
