@@ -92,7 +92,8 @@ class Snapshot:
         owner: under which number its long texts are shared (:mod:`.long_texts`); None for not.
         words: the words of the rows, as far as they are made; shared with all other snapshots of
             the :class:`HeldRows`. Of rows of several users nobody makes any.
-        text_columns: readers of single texts, by column, made when they are first needed.
+        text_columns: readers of single texts, by column, made when they are first needed; None of
+            a column that has nothing but nulls.
         least: by column, its least number, looked up when it is first needed.
         asking: by ``seq``, hashes of what a row asks, which whoever reads the snapshots keeps
             there; shared with all other snapshots of the :class:`HeldRows`. As :data:`NOTED`, only
@@ -109,7 +110,7 @@ class Snapshot:
     repeated: bool = False
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
-    text_columns: dict[str, TextColumn] = field(default_factory=dict)
+    text_columns: dict[str, TextColumn | None] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)
     asking: dict[int, frozenset[int]] = field(default_factory=dict)
 
@@ -284,10 +285,14 @@ class Snapshot:
             names = self.names[name]
             codes = self.columns[name][rows].tolist()
             return [None if code < 0 else names[code] for code in codes]
+        few = len(rows) <= _FEW
+        if few and name in self.text_columns:
+            return self._texts(name, rows)
         column = self.table.column(name)
         if column.null_count == len(column):
+            self.text_columns[name] = None
             return [None] * len(rows)
-        few = len(rows) <= _FEW or column.nbytes > _MUCH
+        few = few or column.nbytes > _MUCH
         if pa.types.is_timestamp(column.type):
             if few:
                 return [column[row].value for row in rows.tolist()]
@@ -295,22 +300,30 @@ class Snapshot:
         elif few:
             # For a few rows, reading each value takes half the time of making a table of them.
             if pa.types.is_string(column.type):
-                texts = self._text_column(name)
-                return [self._text(name, row, texts.raw(row)) for row in rows.tolist()]
+                return self._texts(name, rows)
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
 
-    def _text_column(self, name: str) -> TextColumn:
+    def _text_column(self, name: str) -> TextColumn | None:
         if name not in self.text_columns:
             self.text_columns[name] = TextColumn(self.table.column(name))
         return self.text_columns[name]
 
-    def _text(self, name: str, row: int, held: memoryview | None) -> str | None:
-        if held is None:
-            return None
-        if len(held) <= LONG:
-            return str(held, "utf-8")
+    def _texts(self, name: str, rows: NDArray[np.int64]) -> list[str | None]:
+        column, places = self._text_column(name), rows.tolist()
+        if column is None:
+            return [None] * len(places)
+        return [
+            None
+            if held is None
+            else str(held, "utf-8")
+            if len(held) <= LONG
+            else self._long(name, row, held)
+            for row, held in zip(places, column.raw(places), strict=True)
+        ]
+
+    def _long(self, name: str, row: int, held: memoryview) -> str:
         if self.owner is None:
             return long_texts.shared(str(held, "utf-8"))
         # Not by its row: a row number means another row after a deletion.
@@ -329,13 +342,11 @@ class Snapshot:
             texts: list[str] = column.take(pa.array(rows)).to_pylist()
             return [text[:characters] for text in texts]
         # Only the beginning of each is copied. A character has four bytes at most.
-        read, most = self._text_column("content").raw, 4 * characters
-        found = []
-        for row in rows.tolist():
-            held = read(row)
-            assert held is not None, "content is never null"
-            found.append(str(held[:most], "utf-8", "ignore")[:characters])
-        return found
+        held = self._text_column("content")
+        assert held is not None, "content is never null"
+        views = [b"" if view is None else view for view in held.raw(rows.tolist())]
+        most = 4 * characters
+        return [str(view[:most], "utf-8", "ignore")[:characters] for view in views]
 
 
 class _Growing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import pyarrow as pa
@@ -28,19 +28,22 @@ class TextColumn:
         self._reads: list[_Read | None] = [None] * len(self._chunks)
         self._alone = len(self._chunks) == 1
 
-    def raw(self, row: int) -> memoryview | None:
-        """The text of a row in UTF-8, not copied; None for null.
+    def raw(self, rows: Sequence[int]) -> list[memoryview | None]:
+        """The texts of some rows in UTF-8, not copied; None for null.
 
         Raises:
             IndexError: there is no such row.
         """
-        if not 0 <= row < self._starts[-1]:
-            raise IndexError(f"row {row} of {self._starts[-1]}")
-        at = 0 if self._alone else bisect_right(self._starts, row) - 1
-        read = self._reads[at]
-        if read is None:
-            read = self._reads[at] = _reader(self._chunks[at])
-        return read(row - self._starts[at])
+        found = []
+        for row in rows:
+            if not 0 <= row < self._starts[-1]:
+                raise IndexError(f"row {row} of {self._starts[-1]}")
+            at = 0 if self._alone else bisect_right(self._starts, row) - 1
+            read = self._reads[at]
+            if read is None:
+                read = self._reads[at] = _reader(self._chunks[at])
+            found.append(read(row - self._starts[at]))
+        return found
 
 
 def _reader(chunk: pa.Array) -> _Read:

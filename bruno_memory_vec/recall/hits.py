@@ -285,7 +285,7 @@ def make_hits(
     names = list(ranking.signals)
     scores = ranking.score[indices].tolist()
     if names:
-        parts = np.stack([ranking.signals[name][indices] for name in names], axis=1).tolist()
+        parts = np.array(list(ranking.signals.values()))[:, indices].T.tolist()
     else:
         parts = [[] for _ in scores]
     return Hits(

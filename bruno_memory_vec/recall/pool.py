@@ -174,9 +174,8 @@ def _older(
     step, asking = steps.get(Repeats), steps.get(AskedBefore)
     if not snapshot.repeated and step is None and asking is None:
         return np.empty(0, np.int64), Found()
-    rows, _ = snapshot.find(seqs_of(lexical, semantic, *(inside or ())))
-    if loaded.matching is not None:
-        rows = rows[loaded.matching[rows]]
+    sides = [_located(loaded, side) for side in (lexical, semantic, *(inside or ()))]
+    rows = _once(*(at for at, _ in sides))
     seq, created = snapshot.columns["seq"][rows], snapshot.columns["created_at"][rows]
     older: list[NDArray[np.int64]] = []
     said: dict[int, int] = {}
@@ -194,7 +193,7 @@ def _older(
         number = repeats.by_period(number, created, question)
         older.append(copies.older_copies(seq, number, created))
     if asking is not None and repeats.may_ask_again(request):
-        words, meaning = (_scores(loaded, rows, side) for side in (lexical, semantic))
+        words, meaning = (_scores(rows, *side) for side in sides[:2])
         again = repeats.asked_before(snapshot, rows, words, meaning, request)
         if again is not None:
             # One of them is enough: it shows that this was asked.
@@ -204,14 +203,15 @@ def _older(
     return gone, Found(said, again is not None)
 
 
-def _scores(loaded: Loaded, rows: NDArray[np.int64], side: Candidates) -> NDArray[np.float32]:
-    """The scores of one side, NaN where it did not propose the row; float32 (n,)."""
-    at, score = _located(loaded, side)
+def _scores(
+    rows: NDArray[np.int64], some: NDArray[np.int64], score: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The scores of those of ``rows`` that are among ``some``, NaN of others; float32 (n,)."""
     scores = np.full(len(rows), np.nan, np.float32)
     if len(rows):
-        place = np.searchsorted(rows, at)
+        place = np.searchsorted(rows, some)
         np.minimum(place, len(rows) - 1, out=place)
-        here = rows[place] == at
+        here = rows[place] == some
         scores[place[here]] = score[here]
     return scores
 

@@ -10,6 +10,7 @@ These are found by their words, too (``rankers.steps.asked_before`` says what be
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -112,9 +113,13 @@ class Again(NamedTuple):
     unknown: NDArray[np.bool_]
 
 
+# A recall asks for them up to four times.
+_words_asked = lru_cache(16)(plain_words)
+
+
 def may_ask_again(request: RecallRequest) -> bool:
     """Whether rows may repeat the question: it asks, and the profile wants to know."""
-    asked = plain_words(request.query)
+    asked = _words_asked(request.query)
     wanted = request.profile.rank.get(AskedBefore) is not None
     return wanted and bool(asked) and asks(request.query, asked)
 
@@ -138,7 +143,7 @@ def asked_before(
     step = request.profile.rank.get(AskedBefore)
     if step is None or not may_ask_again(request):
         return None
-    asked = plain_words(request.query)
+    asked = _words_asked(request.query)
     near = np.flatnonzero(_may_be_near(lexical) & _may_be_near(semantic))
     asking = np.zeros(len(rows), np.bool_)
     asking[near] = _ask_again(snapshot, rows[near], asked, request, step)

@@ -44,5 +44,7 @@ class Importance:
 
     def factor(self, importance: NDArray[np.floating]) -> Floats:
         """The factor of the score, float64 (n,), for importances 0..1."""
-        given = np.where(np.isnan(importance), NEUTRAL_IMPORTANCE, importance).astype(np.float64)
-        return 1.0 + self.strength * (given.clip(0.0, 1.0) - NEUTRAL_IMPORTANCE) / 0.5
+        given = importance.astype(np.float64)
+        given[np.isnan(given)] = NEUTRAL_IMPORTANCE
+        np.minimum(np.maximum(given, 0.0, out=given), 1.0, out=given)
+        return 1.0 + self.strength * (given - NEUTRAL_IMPORTANCE) / 0.5
