@@ -21,6 +21,7 @@ from .protocols import RowIndex, UserVersions, Version, Versioned
 from .query import Candidates, RowFilter, Scope
 from .snapshot import LOADED, Gathered, HeldRows, Snapshot, split_archived
 from .uses import USE_COLUMNS
+from .whole_store import WholeStore
 
 #: Users with more rows than this are not cached.
 MOST_ROWS = 150_000
@@ -34,6 +35,8 @@ _SEARCHED_ON_THE_LOOP = 20_000
 _READ_BEFORE_GIVING_BACK = 20_000
 # Seconds. Returning memory takes some tens of milliseconds, so it is not done for each search.
 _BEFORE_GIVING_BACK = 0.1
+# The share of the budget that all users' rows together may take.
+_FOR_ALL_USERS = 0.25
 # Preparing more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
 _ALL = RowFilter()
@@ -62,6 +65,8 @@ class CachedIndex(ForwardingRowIndex):
         super().__init__(inner)
         self._budget = budget
         self._versions = versions
+        # Other processes' changes are told by user, so all users' rows are not held beside them.
+        self._whole = WholeStore(inner, 0 if versions else int(budget * _FOR_ALL_USERS))
         # The version of each user's rows that are held.
         self._seen: dict[str, Version | None] = {}
         # The ``seq`` of held rows that were deleted or replaced. They leave at the next question,
@@ -93,7 +98,8 @@ class CachedIndex(ForwardingRowIndex):
         """Around a change of the rows. If it fails, ``affected`` drops what may be outdated."""
         self._begun += 1
         try:
-            yield
+            with self._whole.changing():
+                yield
         except BaseException:
             affected()
             raise
@@ -105,14 +111,17 @@ class CachedIndex(ForwardingRowIndex):
             await self.inner.upsert(rows, all_new=all_new)
             await self._tell(rows.column("user_id").unique().to_pylist())
             if all_new:
+                self._whole.added(rows)
                 self._add(rows)
             else:
+                self._whole.drop()
                 self._replace(rows)
 
     async def update(self, rows: pa.Table) -> None:
         async with self._changing(self.clear):
             await self.inner.update(rows)
             if {"seq", *USE_COLUMNS}.issuperset(rows.column_names):
+                self._whole.used(rows)
                 for held in self._users.values():
                     held.set_uses(rows)
             else:
@@ -124,6 +133,7 @@ class CachedIndex(ForwardingRowIndex):
     ) -> NDArray[np.int64]:
         async with self._changing(self.clear):
             gone = await self.inner.delete(scope, where, seqs=seqs)
+            self._whole.removed(gone)
             if len(gone):
                 await self._tell(None if scope.user_id is None else [scope.user_id])
             if scope.user_id is None:
@@ -175,6 +185,8 @@ class CachedIndex(ForwardingRowIndex):
         )
 
     def holds(self, scope: Scope) -> bool:
+        if scope.user_id is None:
+            return self._whole.held is not None
         return scope.user_id in self._users
 
     async def snapshot(self, scope: Scope, where: RowFilter = _ALL) -> Snapshot | None:
@@ -187,7 +199,8 @@ class CachedIndex(ForwardingRowIndex):
             "cache": {
                 "users": len(self._users),
                 "rows": sum(len(rows) for rows in self._users.values()),
-                "bytes": self._bytes,
+                "bytes": self._bytes + self._whole.nbytes,
+                "all_users": 0 if self._whole.held is None else len(self._whole.held),
                 "budget": self._budget,
                 "hits": self._hits,
                 "misses": self._misses,
@@ -207,6 +220,7 @@ class CachedIndex(ForwardingRowIndex):
 
     def clear(self) -> None:
         """Drop everything from the cache."""
+        self._whole.drop()
         self._users.clear()
         self._seen.clear()
         self._gone.clear()
@@ -232,7 +246,7 @@ class CachedIndex(ForwardingRowIndex):
         """The rows of a scope's user; None where the engine has to answer."""
         user = scope.user_id
         if user is None:
-            return None
+            return self._rows_of_all()
         if user in self._large:
             if time.monotonic() > self._large[user]:
                 self._load_later(user)
@@ -264,6 +278,21 @@ class CachedIndex(ForwardingRowIndex):
             return None
         # Others may wait for the same reading, so a cancelled caller does not cancel it.
         return await asyncio.shield(loading)
+
+    def _rows_of_all(self) -> HeldRows | None:
+        """All users' rows; None where the engine has to answer."""
+        if self._whole.to_be_read:
+            self._beside(self._read_all())
+        rows = self._whole.ask()
+        if rows is None:
+            self._misses += 1
+        else:
+            self._hits += 1
+        return rows
+
+    async def _read_all(self) -> None:
+        await self._whole.read()
+        self._make_room()
 
     def _load_later(self, user: str) -> None:
         """Read a user of many rows in the background; the engine answers meanwhile."""
@@ -378,7 +407,10 @@ class CachedIndex(ForwardingRowIndex):
             self._users[user] = rows
             self._bytes += rows.nbytes
             self._seen[user] = version
-        while self._bytes > self._budget:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while self._users and self._bytes + self._whole.nbytes > self._budget:
             gone = next(iter(self._users))
             if len(self._users[gone]) > ROWS_AT_ONCE:
                 # Reading this many rows again at the next search would evict other users, whose

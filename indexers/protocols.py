@@ -230,8 +230,8 @@ class HoldsRows(Protocol):
     async def snapshot(self, scope: Scope, where: RowFilter = ...) -> Snapshot | None:
         """The rows of the scope's user, as current as a search; read now if not in memory.
 
-        None where they are too many, or the scope covers all users, or where not all that a filter
-        lets through are held: archived ones are not. Then use ``search``.
+        None where they are too many, or not in memory yet, or where not all that a filter lets
+        through are held: archived ones are not. Then use ``search``.
         """
         ...
 

@@ -416,12 +416,17 @@ class Gathered:
         self._count += len(vectors)
         self.nbytes += _size(table) + vectors.nbytes
 
-    def rows(self) -> HeldRows:
-        """The rows that were added; at least one."""
+    def rows(self, *, mixed: bool = False) -> HeldRows:
+        """The rows that were added; at least one.
+
+        Args:
+            mixed: they may belong to several users.
+        """
         assert self._vectors is not None
         table = pa.concat_tables(self._tables)
         self._tables = []
-        return HeldRows(table, vectors=self._vectors.values, archived_until=self._archived_until)
+        vectors, until = self._vectors.values, self._archived_until
+        return HeldRows(table, mixed=mixed, vectors=vectors, archived_until=until)
 
 
 class HeldRows:
