@@ -163,7 +163,9 @@ class Retriever:
             asked = None if light else await self._asked(request, words)
             return await asyncio.to_thread(self._from_memory, within, request, words, asked)
         if light and held is not None and held.holds(request.scope):
-            # Everything in one thread call, which costs more than most of the steps in it.
+            # Everything in one thread call, which costs more than most of the steps in it. It is a
+            # thread also for few rows: twenty recalls at once on the event loop would hold it for
+            # as long as all of them take, and a single one there is no faster.
             snapshot = await held.snapshot(request.scope, request.where)
             if snapshot is not None:
                 return await asyncio.to_thread(self._from_memory, snapshot, request, words)
