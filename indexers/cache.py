@@ -37,6 +37,8 @@ _READ_BEFORE_GIVING_BACK = 20_000
 _BEFORE_GIVING_BACK = 0.1
 # The share of the budget that all users' rows together may take.
 _FOR_ALL_USERS = 0.25
+# What fewer rows have left is returned when nothing was read for so many seconds.
+_READ_AT_REST, _AT_REST = 2_000, 1.0
 # Preparing more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
 _ALL = RowFilter()
@@ -324,6 +326,18 @@ class CachedIndex(ForwardingRowIndex):
         finally:
             self._giving_back = False
 
+    async def _give_back_at_rest(self) -> None:
+        """Return freed memory when nothing has been read for a while, or as soon as many were."""
+        try:
+            before = -1
+            while before != self._read and self._read >= before:
+                before = self._read
+                await asyncio.sleep(_AT_REST)
+            self._read = 0
+            await asyncio.to_thread(give_back)
+        finally:
+            self._giving_back = False
+
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do work in the background; if it fails, the engine goes on answering."""
         task = asyncio.create_task(work)
@@ -366,6 +380,9 @@ class CachedIndex(ForwardingRowIndex):
         self._read += len(rows)
         if self._read > _READ_BEFORE_GIVING_BACK:
             self._give_back_soon()
+        elif self._read > _READ_AT_REST and not self._giving_back:
+            self._giving_back = True
+            self._beside(self._give_back_at_rest())
         if begun == ended == self._begun:
             # They are as new as the version that was read before them, or newer.
             self._keep(user, rows, version)

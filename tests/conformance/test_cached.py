@@ -27,6 +27,28 @@ class TestCachedLance(RowIndexConformance):
         inner = await LanceIndex.open(str(self.folder / "rows"), self.dimension)
         return CachedIndex(inner, 2**20)
 
+    async def test_freed_memory_is_returned_when_nothing_more_is_read(
+        self, index: CachedIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where fewer rows were read than are given back for at once; once for many reads."""
+        given: list[int] = []
+        returned = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def give_back() -> None:
+            given.append(1)
+            loop.call_soon_threadsafe(returned.set)
+
+        monkeypatch.setattr(cached, "give_back", give_back)
+        monkeypatch.setattr(cached, "_AT_REST", 0.05)
+        monkeypatch.setattr(cached, "_READ_AT_REST", 0)
+        for _ in range(3):
+            index.clear()
+            await index.snapshot(ANA)
+            assert index.holds(ANA)
+        await asyncio.wait_for(returned.wait(), 60)
+        assert given == [1]
+
     async def test_what_is_kept_follows_every_change(self, index: CachedIndex) -> None:
         """Asked before and after each change, from memory, the answer is the engine's."""
 
