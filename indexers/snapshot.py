@@ -54,7 +54,7 @@ _COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive"
 _FOREVER = ("expires_at", "archived_at")
 # The number that stands for null in the arrays of these columns.
 _MISSING = {"turn": -1, "expires_at": np.iinfo(np.int64).max, "archived_at": np.iinfo(np.int64).max}
-_FEW = 32
+_FEW = 16
 # In bytes. Of a column of more, taking many rows copies too much.
 _MUCH = 16 * 2**20
 # Of fewer matching rows than this, copying their vectors takes less time than multiplying all.
@@ -94,6 +94,7 @@ class Snapshot:
             the :class:`HeldRows`. Of rows of several users nobody makes any.
         text_columns: readers of single texts, by column, made when they are first needed; None of
             a column that has nothing but nulls.
+        nbytes: by column, its size, looked up when it is first needed.
         least: by column, its least number, looked up when it is first needed.
         asking: by ``seq``, hashes of what a row asks, which whoever reads the snapshots keeps
             there; shared with all other snapshots of the :class:`HeldRows`. As :data:`NOTED`, only
@@ -111,6 +112,7 @@ class Snapshot:
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
     text_columns: dict[str, TextColumn | None] = field(default_factory=dict)
+    nbytes: dict[str, int] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)
     asking: dict[int, frozenset[int]] = field(default_factory=dict)
 
@@ -292,18 +294,24 @@ class Snapshot:
         if column.null_count == len(column):
             self.text_columns[name] = None
             return [None] * len(rows)
-        few = few or column.nbytes > _MUCH
+        few = few or self._is_large(name)
         if pa.types.is_timestamp(column.type):
             if few:
                 return [column[row].value for row in rows.tolist()]
             column = column.cast(pa.int64())
         elif few:
-            # For a few rows, reading each value takes half the time of making a table of them.
+            # For a few rows, reading each value takes less time than making a table of them.
             if pa.types.is_string(column.type):
                 return self._texts(name, rows)
             return [column[row].as_py() for row in rows.tolist()]
         taken: list[Any] = column.take(pa.array(rows)).to_pylist()
         return taken
+
+    def _is_large(self, name: str) -> bool:
+        """Whether a column of the table has more bytes than :data:`_MUCH`."""
+        if name not in self.nbytes:
+            self.nbytes[name] = self.table.column(name).nbytes
+        return self.nbytes[name] > _MUCH
 
     def _text_column(self, name: str) -> TextColumn | None:
         if name not in self.text_columns:
@@ -338,7 +346,7 @@ class Snapshot:
     def beginnings(self, rows: NDArray[np.int64], characters: int) -> list[str]:
         """The contents of some rows, of each so many characters at most."""
         column = self.table.column("content")
-        if len(rows) > _FEW and column.nbytes <= _MUCH:
+        if len(rows) > _FEW and not self._is_large("content"):
             texts: list[str] = column.take(pa.array(rows)).to_pylist()
             return [text[:characters] for text in texts]
         # Only the beginning of each is copied. A character has four bytes at most.
