@@ -106,7 +106,7 @@ def checksums(rows: pa.Table) -> NDArray[np.int64]:
     content = _content_crcs(rows)
     low = np.zeros(rows.num_rows, np.uint32)
     if "vector" in rows.column_names:
-        low = _vector_crcs(rows.column("vector")) ^ _use_crcs(rows)
+        low = _lower_halves(rows)
     found: NDArray[np.int64] = (content.astype(np.uint64) << np.uint64(32) | low).view(np.int64)
     return found
 
@@ -142,6 +142,13 @@ def with_checksums(rows: pa.Table) -> pa.Table:
     """Rows, with all other columns, in which the checksum is right."""
     at = rows.schema.get_field_index(CHECKSUM)
     return rows.set_column(at, rows.schema.field(at), pa.array(checksums(rows)))
+
+
+def with_lower_halves(rows: pa.Table) -> pa.Table:
+    """Rows in which the lower halves of the checksums are right, the upper ones empty."""
+    at = rows.schema.get_field_index(CHECKSUM)
+    low = pa.array(_lower_halves(rows).astype(np.int64))
+    return rows.set_column(at, rows.schema.field(at), low)
 
 
 def with_contents(rows: pa.Table) -> pa.Table:
@@ -212,6 +219,11 @@ def _vector_crcs(vectors: pa.ChunkedArray) -> NDArray[np.uint32]:
         values = whole.flatten().to_numpy(zero_copy_only=False)
         crcs.append(_crcs(values.reshape(len(part), length)))
     return np.concatenate(crcs)
+
+
+def _lower_halves(rows: pa.Table) -> NDArray[np.uint32]:
+    low: NDArray[np.uint32] = _vector_crcs(rows.column("vector")) ^ _use_crcs(rows)
+    return low
 
 
 def _use_crcs(rows: pa.Table) -> NDArray[np.uint32]:

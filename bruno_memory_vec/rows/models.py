@@ -19,7 +19,12 @@ from pydantic import BaseModel
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.aio import yielding_gil
-from bruno_memory_vec.indexers.checksum import row_checksum, with_checksums, with_contents
+from bruno_memory_vec.indexers.checksum import (
+    row_checksum,
+    with_checksums,
+    with_contents,
+    with_lower_halves,
+)
 from bruno_memory_vec.indexers.long_texts import long_texts
 from bruno_memory_vec.indexers.schema import CHECKSUM, KEPT, MEMORY, MESSAGE, micros, row_schema
 from bruno_memory_vec.rankers.cues import read_cues
@@ -282,10 +287,17 @@ def _are_light(models: Sequence[Any]) -> bool:
     return characters < HEAVY // 2
 
 
-def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+def to_table(
+    rows: Sequence[Row],
+    vectors: NDArray[np.float32],
+    schema: pa.Schema,
+    *,
+    placed: bool = True,
+) -> pa.Table:
     """Rows and their vectors, float32 (n, d), as one Arrow table of ``schema``.
 
-    Each row, which has its turn and its ``seq`` by now, gets its checksum.
+    Each row, which has its turn and its ``seq`` by now, gets its checksum. Where they are not
+    ``placed`` yet, :func:`with_positions` completes it.
     """
     vectors = np.ascontiguousarray(vectors, np.float32)
     few = len(rows) <= _CHECKED_ALONE
@@ -303,7 +315,9 @@ def to_table(rows: Sequence[Row], vectors: NDArray[np.float32], schema: pa.Schem
     flat = pa.array(vectors.ravel())
     vector = pa.FixedSizeListArray.from_arrays(flat, schema.field("vector").type.list_size)
     table = pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
-    return table if few else with_checksums(table)
+    if few:
+        return table
+    return with_checksums(table) if placed else with_lower_halves(table)
 
 
 def with_positions(table: pa.Table, rows: Sequence[Row]) -> pa.Table:

@@ -105,7 +105,9 @@ class PreparesAhead:
         begun.done += len(part)
         if begun.done == len(begun.batch.rows):
             vectors, schema = np.concatenate(begun.vectors), row_schema(part.shape[1])
-            table = await asyncio.to_thread(to_table, begun.batch.rows, vectors, schema)
+            table = await asyncio.to_thread(
+                to_table, begun.batch.rows, vectors, schema, placed=False
+            )
             self._begun.pop(request, None)
             self._queue.prepared(request, Prepared(begun.batch, table, embedder))
 

@@ -21,7 +21,7 @@ MISSING = 2**62
 _FIELDS = [row_schema(1).field(name) for name in LEXICAL_COLUMNS]
 _MISSING = str(MISSING)
 # Of so many rows at once: Arrow and these loops hold the interpreter lock for half a millisecond.
-_ROWS_AT_ONCE = 128
+_ROWS_AT_ONCE = 64
 
 
 def documents(rows: pa.Table, prepare: Callable[[str], str]) -> Iterator[str]:

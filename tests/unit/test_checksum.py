@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from bruno_core.models.message import Message, MessageRole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,13 @@ from bruno_memory_vec.indexers.checksum import (
     with_checksums,
 )
 from bruno_memory_vec.indexers.schema import CHECKSUM, COLUMNS, row_schema
-from bruno_memory_vec.rows.models import from_table, memory_row, message_row, to_table
+from bruno_memory_vec.rows.models import (
+    from_table,
+    memory_row,
+    message_row,
+    to_table,
+    with_positions,
+)
 from bruno_memory_vec.testing import rows as made
 from bruno_memory_vec.testing.strategies import memory_entries, messages
 
@@ -54,6 +61,21 @@ def test_one_by_one_and_in_arrays_alike(models: Sequence[Any], seq: int) -> None
     assert not changed(table.drop_columns(["vector"])).any()
     again = list(from_table(table.drop_columns(["vector"])))
     assert [row_checksum(row, vectors[i]) for i, row in enumerate(again)] == one_by_one
+
+
+@pytest.mark.parametrize("count", [1, 128, 129, 700])
+def test_rows_laid_out_before_they_have_a_place_get_the_same_one(count: int) -> None:
+    rows = [
+        message_row(Message(role=MessageRole.USER, content=f"{n} é", metadata={"n": n}), "", "talk")
+        for n in range(count)
+    ]
+    vectors = np.random.default_rng(count).random((count, DIMENSION), np.float32)
+    early = to_table(rows, vectors, row_schema(DIMENSION), placed=False)
+    for number, row in enumerate(rows):
+        row.update(seq=number + 5, turn=number, user_id="ana", origin="tool", pinned_at=number)
+    late = with_positions(early, rows)
+    assert not changed(late).any()
+    assert late.equals(to_table(rows, vectors, row_schema(DIMENSION)))
 
 
 def _other(value: Any) -> Any:
