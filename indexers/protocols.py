@@ -310,15 +310,29 @@ class Refreshes(Protocol):
 
 
 @runtime_checkable
-class SplitsPending(Protocol):
-    """A ``LexicalIndex`` that tells which rows wait for its commit."""
+class SearchesPending(Protocol):
+    """A ``LexicalIndex`` whose :meth:`~LexicalIndex.add` and :meth:`~LexicalIndex.remove` count at
+    once: no recall waits for a commit.
 
-    def pending_rows(self) -> list[pa.Table]:
-        """The rows (``LEXICAL_COLUMNS``) that were added and are not committed yet."""
+    It tells what is needed to search rows in memory as it would search them, too.
+    """
+
+    @property
+    def analyser(self) -> Analyser:
+        """Makes the terms of rows and of questions."""
         ...
 
-    def beside(self) -> LexicalIndex:
-        """An empty index in memory that makes the same terms of a text. This blocks."""
+    def average_length(self, terms: Sequence[str]) -> float | None:
+        """How many terms a row of all users has on average, as BM25 divides by it.
+
+        This blocks, and any thread may call it; all but the first call after a change take no time.
+
+        Args:
+            terms: some terms that rows have.
+
+        Returns:
+            None where it cannot be told: no row has any of the terms.
+        """
         ...
 
 

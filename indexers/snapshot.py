@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .columns import as_number, fulfilled
 from .long_texts import LONG, long_texts, new_owner
 from .query import Candidates, Condition, RowFilter, Scope
 from .schema import CHECKSUM, COLUMNS, KEY_COLUMNS, key_of, micros
@@ -49,7 +49,6 @@ _COMPLETE = {
     "tells_change",
 }
 _COMPARE: dict[str, Any] = {"ge": operator.ge, "lt": operator.lt, "alive": operator.gt}
-_COMPARE_TABLE: dict[str, Any] = {"ge": pc.greater_equal, "lt": pc.less, "alive": pc.greater}
 # Times in which the largest int64 stands for null, so that "later than" matches it.
 _FOREVER = ("expires_at", "archived_at")
 # The number that stands for null in the arrays of these columns.
@@ -88,6 +87,7 @@ class Snapshot:
             added later and are not in this snapshot.
         table: all other columns.
         mixed: whether the rows may belong to several users.
+        whole: whether the user has no other rows; archived ones are not here.
         repeated: whether an id may occur twice, since a message may be in several conversations.
         owner: under which number its long texts are shared (:mod:`.long_texts`); None for not.
         words: the words of the rows, as far as they are made; shared with all other snapshots of
@@ -108,6 +108,7 @@ class Snapshot:
     row_of_turn: Sequence[Mapping[int, int]]
     table: pa.Table
     mixed: bool = False
+    whole: bool = True
     repeated: bool = False
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
@@ -147,25 +148,16 @@ class Snapshot:
         table.
         """
         name, op, value = asked
-        if op == "any":
-            return _has_any(self.table.column(name), value)
         if name in _COMPLETE or (op == "alive" and name in _FOREVER):
             held = self.columns[name]
             if op == "in":
-                return np.isin(held, [_number(one) for one in value])
-            found: NDArray[np.bool_] = _COMPARE[op](held, _number(value))
+                return np.isin(held, [as_number(one) for one in value])
+            found: NDArray[np.bool_] = _COMPARE[op](held, as_number(value))
             return found
         if op == "in" and name in CODED:
             codes = self.codes[name]
             return np.isin(self.columns[name], [codes[one] for one in value if one in codes])
-        column = self.table.column(name)
-        if op == "in":
-            return _is_one_of(column, value)
-        bound = _number(value)
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.int64())
-        compared = _COMPARE_TABLE[op](column, bound)
-        return np.asarray(pc.fill_null(compared, op == "alive"), np.bool_)
+        return fulfilled(self.table.column(name), asked)
 
     def nearest(
         self, vector: NDArray[np.float32], matching: NDArray[np.bool_] | None, limit: int
@@ -514,6 +506,7 @@ class HeldRows:
                 row_of_turn=self._turn_rows,
                 table=self._table(),
                 mixed=self._mixed,
+                whole=self._archived_until is None,
                 repeated=self._repeated,
                 owner=self._owner,
                 asking=self._asking,
@@ -689,25 +682,3 @@ def _vectors(table: pa.Table) -> NDArray[np.float32]:
 
 def _as_column(vectors: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
-
-
-def _number(value: Any) -> Any:
-    """A time in microseconds, as in the arrays; a number unchanged."""
-    return micros(value) if isinstance(value, datetime) else value
-
-
-def _is_one_of(column: Any, values: Sequence[Any]) -> NDArray[np.bool_]:
-    if len(values) == 1:
-        # For many texts this takes half the time of is_in.
-        same = pc.equal(column, pa.scalar(values[0], column.type))
-        return np.asarray(pc.fill_null(same, False), np.bool_)
-    return np.asarray(pc.is_in(column, pa.array(values, column.type)), np.bool_)
-
-
-def _has_any(column: pa.ChunkedArray, values: Sequence[str]) -> NDArray[np.bool_]:
-    """Which lists contain one of ``values``."""
-    lists = column.combine_chunks()
-    having = np.zeros(len(lists), np.bool_)
-    owners = pc.list_parent_indices(lists).to_numpy()
-    having[owners[_is_one_of(pc.list_flatten(lists), values)]] = True
-    return having

@@ -1,80 +1,121 @@
-"""The words of users whose rows are held in memory, for engines that search text themselves.
+"""The words of users whose rows are held in memory: a recall of these asks no lexical index.
 
-Such an engine has no lexical index beside it. Where all rows of a user are in memory for the vector
-side, their words are indexed in memory, too: so a recall asks no server, and finds and weighs words
-as a store in a folder does.
+They are made of the rows, kept beside them and follow them, so a row is found by its words as soon
+as it is in memory. Few are made when they are asked for; many in the background, while the lexical
+index answers. Scores are those of the lexical index: everyone's average length is asked of it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bruno_memory_vec.indexers.aio import LoopLock
-from bruno_memory_vec.indexers.protocols import LexicalIndex
-from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
+from bruno_memory_vec.errors import EngineError
+from bruno_memory_vec.indexers.protocols import SearchesPending
 from bruno_memory_vec.indexers.snapshot import Snapshot
+from bruno_memory_vec.indexers.text.analysis import Analyser
+from bruno_memory_vec.indexers.words.index import WordIndex
+from bruno_memory_vec.indexers.words.question import QuestionTerms
+from bruno_memory_vec.indexers.words.row_words import RowWords
+from bruno_memory_vec.indexers.words.snapshot_words import SnapshotWords
+from bruno_memory_vec.logs import get_logger
 
-# Of more rows, the words of those who asked longest ago are dropped. A row takes some 300 bytes.
-_MOST_ROWS = 300_000
-_NONE = np.empty(0, np.int64)
+_log = get_logger(__name__)
+
+# Of so many rows the words are made for the recall that asks for them: some 5 milliseconds.
+_FEW = 200
+# Of so many users the lengths are kept, where no lexical index tells everyone's.
+_MOST_USERS = 10_000
 
 
 class HeldWords:
-    """A lexical index in memory that follows the snapshots of the users who asked last.
+    """Makes the words of rows in memory.
 
     Args:
-        index: an empty index in memory.
+        analyser: makes the terms of rows and of questions.
+        lexical: the lexical index of the same rows; None where the engine searches text itself.
+            Then the average length is that of the users who asked.
+        failed: told where the lexical index fails.
     """
 
-    def __init__(self, index: LexicalIndex) -> None:
-        self.index = index
-        # The `seq` of each user's rows that are in the index, ascending.
-        self._users: OrderedDict[str, NDArray[np.int64]] = OrderedDict()
-        self._rows = 0
-        self._changing = LoopLock()
+    def __init__(
+        self,
+        analyser: Analyser,
+        lexical: SearchesPending | None,
+        failed: Callable[[EngineError], None],
+    ) -> None:
+        self._terms = QuestionTerms(analyser)
+        self._lexical = lexical
+        self._failed = failed
+        self._making: set[RowWords] = set()
+        # How many rows and terms the words of each user have, and of all of them.
+        self._lengths: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._rows = self._tokens = 0
 
-    async def of(self, user_id: str, snapshot: Snapshot) -> LexicalIndex:
-        """The index, with the words of all rows of a user's snapshot.
+    def ready(self, snapshot: Snapshot) -> bool:
+        """Whether the words of a snapshot are made, but for a few.
 
-        A row that is replaced has another ``seq``, so comparing these finds every change.
-
-        Raises:
-            EngineError: it cannot be committed.
+        If not, they are made in the background from now on. Where the user has archived rows, too,
+        the lexical index answers, which counts these.
         """
-        async with self._changing:
-            seqs = snapshot.columns["seq"]
-            have = self._users.get(user_id, _NONE)
-            if not np.array_equal(have, seqs):
-                gone = np.setdiff1d(have, seqs, assume_unique=True)
-                if len(gone):
-                    self.index.remove(gone.tolist())
-                added, _ = snapshot.find(np.setdiff1d(seqs, have, assume_unique=True))
-                if len(added):
-                    self.index.add(snapshot.taken(added, LEXICAL_COLUMNS))
-                self._rows += len(seqs) - len(have)
-                have = seqs.copy()
-            self._users[user_id] = have
-            self._users.move_to_end(user_id)
-            self._make_room()
-            if self.index.pending:
-                await self.index.commit()
-        return self.index
+        if snapshot.mixed or not snapshot.whole:
+            return False
+        if snapshot.words.missing(len(snapshot)) <= _FEW:
+            return True
+        self._make(snapshot)
+        return False
+
+    def _make(self, snapshot: Snapshot) -> None:
+        words = snapshot.words
+        if words in self._making:
+            return
+        self._making.add(words)
+        loop = asyncio.get_running_loop()
+        making = loop.run_in_executor(
+            None, words.of, len(snapshot), snapshot.contents, self._terms.analyser
+        )
+
+        def made(done: asyncio.Future[WordIndex]) -> None:
+            self._making.discard(words)
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                _log.error("words_not_made", error=str(error))
+
+        making.add_done_callback(made)
+
+    def of(self, snapshot: Snapshot, user_id: str) -> SnapshotWords:
+        """The words of a snapshot, for one recall. What is missing is made when they are used.
+
+        Args:
+            snapshot: all rows of the user that are not archived.
+            user_id: the user.
+        """
+        return SnapshotWords(
+            snapshot, self._terms, lambda terms: self._average(snapshot, user_id, terms)
+        )
+
+    def _average(self, snapshot: Snapshot, user_id: str, terms: Sequence[str]) -> float | None:
+        """Everyone's average length; None where it is not known."""
+        if self._lexical is None:
+            index = snapshot.words.index
+            if index is not None:
+                self._note(user_id, len(index), index.tokens)
+            return self._tokens / max(self._rows, 1)
+        try:
+            return self._lexical.average_length(terms)
+        except EngineError as error:
+            self._failed(error)
+            return None
+
+    def _note(self, user_id: str, rows: int, tokens: int) -> None:
+        before = self._lengths.pop(user_id, (0, 0))
+        self._lengths[user_id] = rows, tokens
+        self._rows, self._tokens = self._rows + rows - before[0], self._tokens + tokens - before[1]
+        while len(self._lengths) > _MOST_USERS:
+            _, gone = self._lengths.popitem(last=False)
+            self._rows, self._tokens = self._rows - gone[0], self._tokens - gone[1]
 
     def health(self) -> dict[str, int]:
-        """How many users' words are held, and of how many rows."""
-        return {"users": len(self._users), "rows": self._rows}
-
-    def _make_room(self) -> None:
-        while self._rows > _MOST_ROWS and len(self._users) > 1:
-            _, gone = self._users.popitem(last=False)
-            self.index.remove(gone.tolist())
-            self._rows -= len(gone)
-
-    async def close(self) -> None:
-        """Drop all of it."""
-        self._users.clear()
-        self._rows = 0
-        await self.index.close()
+        """Of how many users words were made, and of how many rows."""
+        return {"users": len(self._lengths), "rows": self._rows}

@@ -24,6 +24,7 @@ from bruno_memory_vec.indexers.protocols import (
     LexicalIndex,
     Refreshes,
     RowIndex,
+    SearchesPending,
     SearchesText,
     TellsTerms,
     WeighsTerms,
@@ -31,6 +32,7 @@ from bruno_memory_vec.indexers.protocols import (
 from bruno_memory_vec.indexers.query import AskedTerms, Candidates, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
+from bruno_memory_vec.indexers.words.snapshot_words import SnapshotWords
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rankers import Question, read_question
 from bruno_memory_vec.recall.exact import (
@@ -43,7 +45,6 @@ from bruno_memory_vec.recall.exact import (
 from bruno_memory_vec.recall.held_words import HeldWords
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.recall.in_period import FindWords
-from bruno_memory_vec.recall.newest_words import Both, NewestWords
 from bruno_memory_vec.recall.passages.reading import PassageReader
 from bruno_memory_vec.recall.passages.scores import BestPassages, Look, best_passages
 from bruno_memory_vec.recall.passages.windows import LEAST_BYTES
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
 
 #: What finds rows by their words.
-Words: TypeAlias = LexicalIndex | Both
+Words: TypeAlias = LexicalIndex | SnapshotWords
 
 _log = get_logger(__name__)
 
@@ -92,19 +93,23 @@ class Retriever:
         self._rows = rows
         self._held = capability(rows, HoldsRows)
         self._text = capability(rows, SearchesText)
-        self._held_words = None if self._text is None else HeldWords(lexical)
         self._lexical = lexical
-        self._newest = NewestWords(lexical)
+        pending = lexical if isinstance(lexical, SearchesPending) else None
+        # None where the lexical index does not say how it makes and weighs terms.
+        self._held_words: HeldWords | None = None
+        if self._text is not None:
+            self._held_words = HeldWords(self._text.analyser, None, self._failed)
+        elif pending is not None:
+            self._held_words = HeldWords(pending.analyser, pending, self._failed)
         self._embedder = embedder
         self._sharing = embedder if isinstance(embedder, KnowsShare) else None
         self._weighs_words = embedder if isinstance(embedder, WeighsWords) else None
         self._writer = writer
         self._embed_timeout = embed_timeout
-        self._weighing = lexical if isinstance(lexical, WeighsTerms) else None
         self._reader: PassageReader | None = None
-        if self._weighing is not None:
+        if isinstance(lexical, WeighsTerms):
             embed = partial(embed_here, embedder) if is_light(embedder) else None
-            self._reader = PassageReader(embed, self._weighing.terms)
+            self._reader = PassageReader(embed, lexical.terms)
         self._indexing = LoopLock()
         self._loading = LoopSemaphore(_LOADING)
         # The lexical index's last row when a reader gave up waiting for newer ones.
@@ -115,7 +120,12 @@ class Retriever:
 
     def health(self) -> dict[str, Any]:
         """Figures of the words that are held in memory, where the engine searches text itself."""
-        return {} if self._held_words is None else {"held_words": self._held_words.health()}
+        if self._text is None or self._held_words is None:
+            return {}
+        return {"held_words": self._held_words.health()}
+
+    def _failed(self, error: EngineError) -> None:
+        self._words_failed = error
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. With ``count_use``, their access counts grow, later."""
@@ -139,42 +149,40 @@ class Retriever:
             request = replace(request, among=among(seqs, within))
         if self._text is not None and self._held_words is not None:
             return await self._recall_by_text(request, self._text, self._held_words, within)
-        newest: LexicalIndex | None = None
-        try:
-            newest = await self._freshen(request)
-        except EngineError as error:
-            if error.engine != self._lexical.name:
-                raise
-            self._words_failed = error
-        if newest is None:
-            return await self._recall(request, self._lexical, within)
-        try:
-            return await self._recall(request, Both(self._lexical, newest), within)
-        finally:
-            await newest.close()
+        return await self._recall(request, within)
 
     async def _recall(
-        self, request: RecallRequest, words: Words, within: Snapshot | None
+        self, request: RecallRequest, within: Snapshot | None
     ) -> tuple[Hits, NDArray[np.int64]]:
         """The hits; ``within`` are the rows in memory that they are of, where those are known."""
         light = is_light(self._embedder)
         held = self._held
-        if within is not None:
-            asked = None if light else await self._asked(request, words)
-            return await asyncio.to_thread(self._from_memory, within, request, words, asked)
-        if light and held is not None and held.holds(request.scope):
+        snapshot = within
+        if snapshot is None and held is not None and held.holds(request.scope):
+            snapshot = await held.snapshot(request.scope, request.where)
+        in_memory = None if snapshot is None else self._words_of(request, snapshot)
+        words: Words = self._lexical if in_memory is None else in_memory
+        if in_memory is None:
+            try:
+                await self._freshen(request)
+            except EngineError as error:
+                if error.engine != self._lexical.name:
+                    raise
+                self._words_failed = error
+        if snapshot is not None and (light or within is not None):
             # Everything in one thread call, which costs more than most of the steps in it. It is a
             # thread also for few rows: twenty recalls at once on the event loop would hold it for
             # as long as all of them take, and a single one there is no faster.
-            snapshot = await held.snapshot(request.scope, request.where)
-            if snapshot is not None:
-                return await asyncio.to_thread(self._from_memory, snapshot, request, words)
+            asked = None if light else await self._asked(request, words)
+            return await asyncio.to_thread(self._from_memory, snapshot, request, words, asked)
         # Concurrently, because the user's rows may have to be read from disk.
         read, snapshot = await asyncio.gather(
             asyncio.to_thread(self._read, request, words) if light else self._asked(request, words),
             self._snapshot(request),
         )
         if snapshot is not None:
+            if self._held_words is not None:
+                self._held_words.ready(snapshot)  # for the next recall
             return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
         request = request.trusting(read.known)
         async with self._loading:
@@ -187,7 +195,7 @@ class Retriever:
             proposed = await propose(source, request, read, find_words)
             if proposed is None:
                 return Hits(), np.empty(0, np.int64)
-            look = self._look(request, read.vector)
+            look = self._look(request, read.vector, words)
             return await asyncio.to_thread(
                 finish, proposed, request, read, self._pending_uses, look
             )
@@ -205,11 +213,7 @@ class Retriever:
             snapshot = await self._snapshot(request)
         if snapshot is None or snapshot.mixed or user is None:
             return await self._from_engine(request, engine, within)
-        try:
-            words = await held_words.of(user, snapshot)
-        except EngineError as error:
-            self._words_failed = error
-            return await self._from_engine(request, engine, within)
+        words = held_words.of(snapshot, user)
         read = None if is_light(self._embedder) else await self._asked(request, words)
         return await asyncio.to_thread(self._from_memory, snapshot, request, words, read)
 
@@ -264,7 +268,7 @@ class Retriever:
                 if request.lexical_limit:
                     terms = terms_in_pool(found.loaded.snapshot, query, analyser, total)
                     weights = weights_of(terms, query)
-                look = self._look(request, vector, lambda: weights)
+                look = self._look(request, vector, weights)
                 return finish(found, request, read._replace(terms=terms), self._pending_uses, look)
 
             return await asyncio.to_thread(finished)
@@ -277,6 +281,13 @@ class Retriever:
         self.problem = None if failed is None else str(failed)
         if failed is not None and self._writer is not None:
             self._writer.failed_to_find(failed)
+
+    def _words_of(self, request: RecallRequest, snapshot: Snapshot) -> SnapshotWords | None:
+        """The words of rows in memory; None where they are not made yet, so the index answers."""
+        user, held_words = request.scope.user_id, self._held_words
+        if user is None or held_words is None or not held_words.ready(snapshot):
+            return None
+        return held_words.of(snapshot, user)
 
     async def _snapshot(self, request: RecallRequest) -> Snapshot | None:
         if self._held is None:
@@ -302,31 +313,33 @@ class Retriever:
         proposed = without_waiting(propose(source, request, read, find_words))
         if proposed is None:
             return Hits(), np.empty(0, np.int64)
-        look = self._look(request, read.vector) if long else None
+        look = self._look(request, read.vector, words) if long else None
         return finish(proposed, request, read, self._pending_uses, look)
 
     def _look(
         self,
         request: RecallRequest,
         vector: NDArray[np.float32],
-        weigh: Callable[[], dict[str, float]] | None = None,
+        weighs: Words | dict[str, float],
     ) -> Look | None:
         """What reads the passages of long rows; None where the profile does not want them.
 
         Args:
             request: the question.
             vector: its vector.
-            weigh: gives the weights of its terms; by default the lexical index does.
+            weighs: the weights of its terms, or what tells them.
         """
-        reader, index = self._reader, self._weighing
-        if "passages" not in request.profile.rank.needs or reader is None or index is None:
+        reader = self._reader
+        if "passages" not in request.profile.rank.needs or reader is None:
             return None
 
-        def weights() -> dict[str, float]:
-            if not request.lexical_limit:
+        def weights() -> Mapping[str, float]:
+            if isinstance(weighs, dict):
+                return weighs
+            if not request.lexical_limit or not isinstance(weighs, WeighsTerms):
                 return {}
             try:
-                return index.term_weights(request.lexical_query, request.scope)
+                return weighs.term_weights(request.lexical_query, request.scope)
             except EngineError as error:
                 self._words_failed = error
                 return {}
@@ -335,7 +348,7 @@ class Retriever:
             if not len(rows):
                 return None
             passages = reader.read(snapshot, rows)
-            return best_passages(snapshot, rows, passages, (weigh or weights)(), vector)
+            return best_passages(snapshot, rows, passages, weights(), vector)
 
         return look
 
@@ -441,26 +454,22 @@ class Retriever:
         only = words_among(some, find_words)
         return lambda limit, where: without_waiting(only(limit, where))
 
-    async def _freshen(self, request: RecallRequest) -> LexicalIndex | None:
-        """Bring the lexical index up to date with the rows.
-
-        Returns:
-            An index of the newest rows, where it has them not yet; to be searched too, and closed.
-        """
+    async def _freshen(self, request: RecallRequest) -> None:
+        """Bring the lexical index up to date with the rows, where it does not find new ones by
+        itself."""
         if not request.needs_words:
-            return None
-        newest: LexicalIndex | None = None
+            return
         if self._writer is not None:
-            if self._lexical.pending:
+            if self._lexical.pending and not isinstance(self._lexical, SearchesPending):
                 # On a full disk it cannot be committed. Newer rows are then found by vector only.
                 with self._writer.tolerating_old_words():
                     try:
-                        newest = await self._newest.committed(request.scope)
+                        await self._lexical.commit()
                     except EngineError as error:
                         self._words_failed = error
                         raise
             if self._writer.writes_alone:
-                return newest
+                return
         if not isinstance(self._lexical, Refreshes):
             # The index is in this process's memory only, so the new rows are added here.
             async with self._indexing:
@@ -469,19 +478,19 @@ class Retriever:
                     self._lexical.add(pa.Table.from_batches([batch]))
                 if self._lexical.pending:
                     await self._lexical.commit()
-            return newest
+            return
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READER_WAITS
         while True:
             await self._lexical.refresh()
             indexed = await self._lexical.last_seq()
             if indexed == self._gave_up_at or not await self._newer_than(indexed):
-                return newest
+                return
             if loop.time() >= deadline:
                 # The writer has ended or is slow. Until it commits, newer rows are found by vector
                 # only.
                 self._gave_up_at = indexed
-                return newest
+                return
             await asyncio.sleep(_READER_LOOKS_EVERY)
 
     async def _newer_than(self, seq: int) -> bool:

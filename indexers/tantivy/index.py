@@ -27,8 +27,9 @@ from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
 from .documents import MISSING, documents
+from .pending import Change, PendingChanges, PendingRows
 from .positions import positions
-from .query import RARE, TOKENIZER, QueryBuilder, RowCounts, build_schema
+from .query import RARE, TOKENIZER, Lengths, QueryBuilder, RowCounts, Weighed, build_schema
 
 if TYPE_CHECKING:
     import tantivy
@@ -46,6 +47,10 @@ _REASONS_KEPT = 20
 _JOINED_ROWS = 2_048
 # How many counts of a user's rows with a term are kept: about 2 MB.
 _MOST_COUNTS = 10_000
+# Where removed rows stand in the way of others, so many times as many are asked for.
+_MORE = 4
+
+_NO_LENGTHS = Lengths(0.0, 0)
 
 _log = logging.getLogger(__name__)
 
@@ -76,10 +81,7 @@ class TantivyIndex:
         self._query = QueryBuilder(tantivy, self._schema, analyser)
         self._writer: tantivy.IndexWriter | None = None
         self._closed = False
-        self._changes: list[pa.Table | list[int]] = []
-        # Those that the commit under way has taken.
-        self._taken: list[pa.Table | list[int]] = []
-        self._pending = 0
+        self._changes = PendingChanges(analyser)
         # One thread at a time changes the index; searches need no lock.
         self._lock = threading.Lock()
         self._committing = LoopLock()
@@ -102,8 +104,9 @@ class TantivyIndex:
         self._index = self._open()
         # Of the rows at the last reload. Replaced, never cleared: other threads may be using it.
         self._counts: RowCounts = {}
-        # The average length of these rows and how many they are; None until it is asked for.
-        self._length: tuple[float, int] | None = None
+        # What BM25 takes of these rows; None until it is asked for. And that of the former ones.
+        self._lengths: Lengths | None = None
+        self._former: Lengths | None = None
 
     def _open(self) -> tantivy.Index:
         """The index of the folder, compared with its checksums, and a writer of it."""
@@ -137,7 +140,8 @@ class TantivyIndex:
         """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
         async with self._committing:
             await asyncio.to_thread(self._begin_anew, reason, in_memory)
-            self._changes, self._pending, self._uncertain = [], 0, False
+            self._changes.clear()
+            self._uncertain = False
             self.rebuilt.append(reason)
             del self.rebuilt[:-_REASONS_KEPT]
 
@@ -163,7 +167,7 @@ class TantivyIndex:
                 with self._errors("open a new folder"):
                     files.clear(Path(self._path))
             self._index = self._open()
-            self._counts, self._length = {}, None
+            self._counts, self._lengths, self._former = {}, None, None
 
     async def check(self) -> None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
@@ -191,35 +195,16 @@ class TantivyIndex:
         for name in RARE:
             if rows.column(name).null_count < rows.num_rows:
                 self._held.add(name)
-        self._changes.append(rows)
-        self._pending += rows.num_rows
+        if rows.num_rows:
+            self._changes.add(rows)
 
     def remove(self, seqs: Sequence[int]) -> None:
         if len(seqs):
-            self._changes.append([int(seq) for seq in seqs])
-            self._pending += len(seqs)
+            self._changes.add([int(seq) for seq in seqs])
 
     @property
     def pending(self) -> int:
-        return self._pending
-
-    def pending_rows(self) -> list[pa.Table]:
-        """As of :class:`~bruno_memory_vec.indexers.protocols.SplitsPending`."""
-        gone: set[int] = set()
-        rows: list[pa.Table] = []
-        for change in reversed([*self._taken, *self._changes]):
-            if isinstance(change, list):
-                gone.update(change)
-            elif gone:
-                seqs = change.column("seq").to_numpy()
-                rows.append(change.filter(pa.array(~np.isin(seqs, list(gone)))))
-            else:
-                rows.append(change)
-        return rows[::-1]
-
-    def beside(self) -> TantivyIndex:
-        """As of :class:`~bruno_memory_vec.indexers.protocols.SplitsPending`."""
-        return TantivyIndex(None, self._analyser)
+        return self._changes.count
 
     async def commit(self) -> None:
         # If the caller is cancelled, the commit itself still completes.
@@ -228,22 +213,19 @@ class TantivyIndex:
     async def _commit_waiting(self) -> None:
         async with self._committing:
             # Taken on the event loop, where changes are added, and not in the thread.
-            changes, self._changes = self._changes, []
-            self._taken = changes
+            changes = self._changes.take()
             anew, self._uncertain = self._uncertain, True
             try:
                 await asyncio.to_thread(self._commit, changes, anew)
             except BaseException:
                 # The changes stay pending for the next attempt, which does not know what this one
                 # has committed.
-                self._changes = changes + self._changes
+                self._changes.failed()
                 raise
-            finally:
-                self._taken = []
             self._uncertain = False
-            self._pending -= sum(len(change) for change in changes)
+            self._changes.committed()
 
-    def _commit(self, changes: Sequence[pa.Table | list[int]], anew: bool) -> None:
+    def _commit(self, changes: Sequence[Change], anew: bool) -> None:
         with self._lock:
             if not changes:
                 return
@@ -334,7 +316,7 @@ class TantivyIndex:
 
     def _reload(self) -> None:
         self._index.reload()
-        self._counts, self._length = {}, None
+        self._counts, self._lengths = {}, None
 
     # Reading
 
@@ -343,17 +325,21 @@ class TantivyIndex:
         """Makes the terms of rows and of questions."""
         return self._analyser
 
-    def average_length(self) -> float | None:
-        """How many terms a committed row has on average, as BM25 divides by it.
+    def average_length(self, terms: Sequence[str]) -> float | None:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.SearchesPending`."""
+        with self._errors("read its average length"):
+            told = self._lengths_of(terms) or self._former or _NO_LENGTHS
+        rows, tokens = self._changes.lengths(told.rows)
+        return (told.average * told.rows + tokens) / max(told.rows + rows, 1) or None
 
-        None where there is no row. This blocks for some 50 microseconds after a commit, and any
-        thread may call it.
-        """
-        length = self._length
-        if length is None:
-            with self._errors("read its average length"):
-                length = self._length = self._query.average_length(self._index.searcher())
-        return length[0] or None
+    def _lengths_of(self, terms: Sequence[str]) -> Lengths | None:
+        """What BM25 takes of the committed rows; None where none has any of ``terms``."""
+        told = self._lengths
+        if told is None:
+            told = self._query.lengths(self._index.searcher(), terms)
+            if told is not None:
+                self._lengths = self._former = told
+        return told
 
     def search(
         self,
@@ -365,37 +351,75 @@ class TantivyIndex:
         turns: bool = True,
     ) -> Candidates:
         with self._errors("search"):
+            # In this order: what a commit in between makes searchable is found twice, not missed.
+            pending = self._changes.rows(scope.user_id)
             searcher, counts = self._searcher()
+            weighed = self._query.weighed(query, scope, searcher, counts, pending, self._lengths_of)
             held = self._held_columns(searcher)
-            whole = self._query.whole(query, scope, where, searcher, counts, held=held)
-            if whole is None or searcher.num_docs == 0:
-                return Candidates.empty()
-            hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
-            if not hits:
-                return Candidates.empty()
-            addresses = [address for _, address in hits]
-            seq = np.array(searcher.fast_field_values("seq", addresses), np.int64)
-            score = np.array([score for score, _ in hits], np.float32)
-            order = np.lexsort((-seq, -score))
-            turn = np.full(len(hits), -1, np.int64)
-            conversations: list[str | None] = [None] * len(hits)
-            if turns:
-                turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
-                turn[turn == MISSING] = -1
-                conversations = [
-                    searcher.doc(address).get_first("conversation_id") for address in addresses
-                ]
+            whole = self._query.whole(weighed, scope, where, held=held)
+            if pending is None:
+                return self._committed(searcher, whole, limit, turns)
+            found = self._without_removed(searcher, whole, limit, turns, pending)
+            if not pending.total or not weighed.own:
+                return found
+            told = self._lengths_of(list(weighed.having)) or self._former
+            average = None if told is None else told.average
+            conditions = (*scope.conditions(), *where.conditions())
+            more = pending.search(weighed.weights, weighed.pairs, average, conditions, limit)
+            return found.joined(more.without(found.seq, limit), limit)
+
+    def _committed(
+        self, searcher: tantivy.Searcher, whole: tantivy.Query | None, limit: int, turns: bool
+    ) -> Candidates:
+        """The best committed rows of a query."""
+        if whole is None or searcher.num_docs == 0:
+            return Candidates.empty()
+        hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
+        if not hits:
+            return Candidates.empty()
+        addresses = [address for _, address in hits]
+        seq = np.array(searcher.fast_field_values("seq", addresses), np.int64)
+        score = np.array([score for score, _ in hits], np.float32)
+        order = np.lexsort((-seq, -score))
+        turn = np.full(len(hits), -1, np.int64)
+        conversations: list[str | None] = [None] * len(hits)
+        if turns:
+            turn = np.array(searcher.fast_field_values("turn", addresses), np.int64)
+            turn[turn == MISSING] = -1
+            conversations = [
+                searcher.doc(address).get_first("conversation_id") for address in addresses
+            ]
         return Candidates(
             seq[order], score[order], tuple(conversations[i] for i in order), turn[order]
         )
+
+    def _without_removed(
+        self,
+        searcher: tantivy.Searcher,
+        whole: tantivy.Query | None,
+        limit: int,
+        turns: bool,
+        pending: PendingRows,
+    ) -> Candidates:
+        """The best committed rows that no pending change removes or replaces."""
+        reach = limit
+        while True:
+            found = self._committed(searcher, whole, reach, turns)
+            if not pending.removed:
+                return found
+            gone = [seq for seq in found.seq.tolist() if seq in pending.removed]
+            if len(found) < reach or len(found) - len(gone) >= limit:
+                return found.without(np.array(gone, np.int64), limit)
+            reach *= _MORE
 
     def document_frequencies(
         self, words: Sequence[str], scope: Scope
     ) -> tuple[int, NDArray[np.int64]]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
         with self._errors("count words"):
-            total, having = self._query.document_frequencies(words, scope, *self._searcher())
-        return total, np.array(having, np.int64)
+            pending = self._changes.rows(scope.user_id)
+            counted = self._query.document_frequencies(words, scope, *self._searcher(), pending)
+        return counted[0], np.array(counted[1], np.int64)
 
     def terms(self, text: str) -> list[str]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
@@ -404,12 +428,16 @@ class TantivyIndex:
     def term_weights(self, query: LexicalQuery, scope: Scope) -> dict[str, float]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
         with self._errors("weigh terms"):
-            return self._query.term_weights(query, scope, *self._searcher())
+            return self._weighed(query, scope).weights
 
     def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
         """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
         with self._errors("count terms"):
-            return self._query.asked_terms(query, scope, *self._searcher())
+            return self._query.asked_terms(self._weighed(query, scope))
+
+    def _weighed(self, query: LexicalQuery, scope: Scope) -> Weighed:
+        pending = self._changes.rows(scope.user_id)
+        return self._query.weighed(query, scope, *self._searcher(), pending, self._lengths_of)
 
     def _searcher(self) -> tuple[tantivy.Searcher, RowCounts]:
         """A searcher, and what was counted in its rows: the words of a question are counted for
@@ -549,7 +577,7 @@ _NOT_DAMAGE = (
 )
 
 
-def _joined(changes: Sequence[pa.Table | list[int]]) -> Iterator[pa.Table | list[int]]:
+def _joined(changes: Sequence[Change]) -> Iterator[Change]:
     """The changes in their order; additions behind each other as one, since each has its costs."""
     added: list[pa.Table] = []
     for change in changes:

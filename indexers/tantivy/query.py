@@ -4,36 +4,71 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
 from ..query import AskedTerms, Condition, LexicalQuery, RowFilter, Scope
 from ..schema import LEXICAL_COLUMNS, micros, row_schema
 from ..text.analysis import Analyser, gram_weight, inverse_document_frequency, is_unspaced
+from ..words.question import COMMON, FEW, MOST_TERMS, QuestionTerms
 from .documents import MISSING
 
 if TYPE_CHECKING:
     import tantivy
 
+    from .pending import PendingRows
+
 #: In how many rows of a user a term stands, by both.
 RowCounts: TypeAlias = dict[tuple[str, str], int]
-#: The terms of a question, in how many rows each stands, and two weights of each.
-_Terms: TypeAlias = tuple[list[str], dict[str, int], dict[str, float], dict[str, float]]
+
+
+class Lengths(NamedTuple):
+    """What Tantivy's BM25 takes of all committed rows.
+
+    Attributes:
+        average: how many terms a row has on average.
+        rows: how many there are, with removed ones until their segment is merged.
+    """
+
+    average: float
+    rows: int
+
+
+class Weighed(NamedTuple):
+    """A question, weighed in a scope.
+
+    Attributes:
+        terms: its terms, in order, repeats included.
+        committed: in how many committed rows of all users each term stands that is used, each once.
+        having: in how many rows of the scope's user each of these stands, pending ones included.
+        total: how many rows the user has, pending ones included.
+        everyone: Tantivy's own weight of each that stands in a committed row.
+        own: the weight by the rows of the user of each that stands in one.
+        pairs: the weight of each two adjacent terms that are asked as a phrase.
+    """
+
+    terms: Sequence[str]
+    committed: Mapping[str, int]
+    having: Mapping[str, int]
+    total: int
+    everyone: Mapping[str, float]
+    own: Mapping[str, float]
+    pairs: Mapping[tuple[str, str], float]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each term, times as often as it stands in the question."""
+        times = Counter(self.terms)
+        return {term: n * self.own[term] for term, n in times.items() if term in self.own}
+
 
 TOKENIZER = "bruno"
-# Of a very long question, such as a pasted document, only the rarest words are used: a thousand
-# words cost more than they add.
-_MOST_QUERY_TERMS = 64
-# Of how many words the terms are kept.
-_KNOWN_WORDS = 4_096
-# No phrase is made of two words that are each in more than this share of all rows and in more than
-# this number of rows: it says little, and the positions in all those rows would have to be read.
-_COMMON, _FEW = 0.02, 1_000
+# Stands for no term: all rows of a user. A term is never empty.
+_ROWS = ""
 #: The columns of which the index knows whether any row has a value (``some_have``). Hardly any has.
 RARE = ("expires_at", "archived_at")
 _FIELDS = [row_schema(1).field(name) for name in LEXICAL_COLUMNS]
@@ -50,29 +85,24 @@ class QueryBuilder:
     def __init__(self, module: Any, schema: Any, analyser: Analyser) -> None:
         self._tantivy = module
         self._schema = schema
-        self._analyser = analyser
-        # A recall weighs single words for its vector, mostly the same common ones.
-        self._terms_of_word = lru_cache(_KNOWN_WORDS)(partial(_terms_of_word, analyser))
-        self._last: tuple[LexicalQuery, Scope, RowCounts, _Terms] | None = None
+        self._terms = QuestionTerms(analyser)
+        self._last: tuple[LexicalQuery, Scope, RowCounts, PendingRows | None, Weighed] | None = None
 
     def whole(
         self,
-        query: LexicalQuery,
+        weighed: Weighed,
         scope: Scope,
         where: RowFilter,
-        searcher: tantivy.Searcher,
-        known: RowCounts,
         *,
         held: Collection[str] = RARE,
     ) -> tantivy.Query | None:
-        """A query within a scope and a filter; None where nothing can match.
+        """A query within a scope and a filter; None where nothing committed can match.
 
         The scope is added to each word instead of once to all of them. So Tantivy skips to the
         user's rows in each word's posting list; otherwise it would read and join the whole lists.
-        ``held`` are those of :data:`RARE` in which some row of the index has a value. ``known`` is
-        what was counted in the searcher before, and grows.
+        ``held`` are those of :data:`RARE` in which some row of the index has a value.
         """
-        words = self._words(query, scope, searcher, known)
+        words = self._words(weighed)
         if not words:
             return None
         make, occur = self._tantivy.Query, self._tantivy.Occur
@@ -90,119 +120,142 @@ class QueryBuilder:
             anyone = make.boolean_query([(occur.Must, anyone), *filters])
         return anyone
 
-    def _words(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
-    ) -> list[tantivy.Query]:
-        """The query's terms, of which any may match, and its adjacent pairs as phrases."""
-        make = self._tantivy.Query
-        terms, frequency, everyone, own = self._terms(query, scope, searcher, known)
+    def _words(self, weighed: Weighed) -> list[tantivy.Query]:
+        """The question's terms, of which any may match, and its adjacent pairs as phrases.
+
+        Tantivy weighs terms by all committed rows; a boost by the ratio of the two weights makes it
+        weigh them by the user's.
+        """
+        make, everyone = self._tantivy.Query, weighed.everyone
         parts: list[tantivy.Query] = []
-        for term, weight in _times(terms, own).items():
-            part = make.term_query(self._schema, "content", term, "freq")
-            parts.append(make.boost_query(part, weight / everyone[term]))
-        # Of a very long question only single words are used.
-        few = len(frequency) == len(set(terms))
-        if query.phrase_weight > 0 and few and not is_unspaced(query.text):
-            most = searcher.num_docs * _COMMON
-            for pair in dict.fromkeys(pairwise(terms)):
-                if min(frequency[term] for term in pair) > max(most, _FEW):
-                    continue
-                if pair[0] != pair[1] and pair[0] in own and pair[1] in own:
-                    phrase = make.phrase_query(self._schema, "content", list(pair))
-                    ratio = sum(own[t] for t in pair) / sum(everyone[t] for t in pair)
-                    parts.append(make.boost_query(phrase, query.phrase_weight * ratio))
+        for term, weight in weighed.weights.items():
+            if term in everyone:
+                part = make.term_query(self._schema, "content", term, "freq")
+                parts.append(make.boost_query(part, weight / everyone[term]))
+        for pair, weight in weighed.pairs.items():
+            if pair[0] in everyone and pair[1] in everyone:
+                phrase = make.phrase_query(self._schema, "content", list(pair))
+                ratio = weight / sum(everyone[term] for term in pair)
+                parts.append(make.boost_query(phrase, ratio))
         return parts
 
-    def term_weights(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
-    ) -> dict[str, float]:
-        """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
-        terms, _, _, own = self._terms(query, scope, searcher, known)
-        return _times(terms, own)
+    def weighed(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        searcher: tantivy.Searcher,
+        known: RowCounts,
+        pending: PendingRows | None,
+        lengths: Callable[[Sequence[str]], Lengths | None],
+    ) -> Weighed:
+        """The terms of a question, and their weights by the rows of the scope's user.
 
-    def _terms(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
-    ) -> _Terms:
-        """The terms of a question, repeats included, in how many rows each of those that are used
-        stands, and their weights, as of :meth:`_weights`."""
+        Other users' rows then hardly change the scores, and recall is better. The weights are
+        inverse document frequencies, or :func:`gram_weight` of a question in an unspaced script.
+
+        Args:
+            query: the question.
+            scope: whose rows.
+            searcher: the committed rows.
+            known: what was counted in the searcher before, which grows.
+            pending: the scope's rows that are not committed.
+            lengths: tells those of the committed rows, given some terms.
+        """
         # One recall asks up to three times: for candidates, for passages and for its confidence.
         # What is counted in other rows is counted in another dictionary.
         last = self._last
-        if last is not None and last[2] is known and last[:2] == (query, scope):
-            return last[3]
-        found = self._terms_anew(query, scope, searcher, known)
-        self._last = query, scope, known, found
+        same = last is not None and last[2] is known and last[3] is pending
+        if last is not None and same and last[:2] == (query, scope):
+            return last[4]
+        found = self._weighed_anew(query, scope, searcher, known, pending, lengths)
+        self._last = query, scope, known, pending, found
         return found
 
-    def _terms_anew(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
-    ) -> _Terms:
-        terms = self._analyser.question(query.text, drop_stopwords=query.drop_stopwords)
-        frequency = {term: searcher.doc_freq("content", term) for term in dict.fromkeys(terms)}
-        if len(frequency) > _MOST_QUERY_TERMS:
-            rarest = sorted(
-                (term for term in frequency if frequency[term]), key=frequency.__getitem__
-            )
-            frequency = {term: frequency[term] for term in rarest[:_MOST_QUERY_TERMS]}
+    def _weighed_anew(
+        self,
+        query: LexicalQuery,
+        scope: Scope,
+        searcher: tantivy.Searcher,
+        known: RowCounts,
+        pending: PendingRows | None,
+        lengths: Callable[[Sequence[str]], Lengths | None],
+    ) -> Weighed:
+        terms = self._terms.of(query)
+        each = list(dict.fromkeys(terms))
+        waiting = dict.fromkeys(each, 0) if pending is None else pending.having(each)
+        committed = {term: searcher.doc_freq("content", term) for term in each}
+        few = len(each) <= MOST_TERMS
+        if not few:
+            every = {term: committed[term] + waiting[term] for term in each}
+            rarest = sorted((term for term in each if every[term]), key=every.__getitem__)
+            committed = {term: committed[term] for term in rarest[:MOST_TERMS]}
+        total, having = self._counted(committed, scope, searcher, known)
+        if pending is not None:
+            total += pending.total
+            having = {term: n + waiting[term] for term, n in having.items()}
+        told = lengths(each)
+        rows = searcher.num_docs if told is None else told.rows
+        everyone = {term: inverse_document_frequency(rows, n) for term, n in committed.items() if n}
         grams = is_unspaced(query.text)
-        return terms, frequency, *self._weights(frequency, scope, searcher, known, grams=grams)
+        weigh = gram_weight if grams else inverse_document_frequency
+        own = {term: weigh(total, n) for term, n in having.items() if n}
+        pairs: dict[tuple[str, str], float] = {}
+        # Of a very long question only single words are used.
+        if query.phrase_weight > 0 and few and not grams:
+            most = max(searcher.num_docs * COMMON, FEW)
+            for first, second in dict.fromkeys(pairwise(terms)):
+                known_ones = first != second and first in own and second in own
+                if known_ones and min(committed[first], committed[second]) <= most:
+                    weight = query.phrase_weight * (own[first] + own[second])
+                    pairs[first, second] = weight
+        return Weighed(terms, committed, having, total, everyone, own, pairs)
 
-    def asked_terms(
-        self, query: LexicalQuery, scope: Scope, searcher: tantivy.Searcher, known: RowCounts
-    ) -> AskedTerms:
+    def asked_terms(self, weighed: Weighed) -> AskedTerms:
         """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
-        terms, frequency, _, _ = self._terms(query, scope, searcher, known)
-        times = {term: count for term, count in Counter(terms).items() if term in frequency}
-        if scope.user_id is None:
-            return AskedTerms(searcher.num_docs, times, frequency)
-        having = self._of_user(frequency, scope.user_id, searcher, known)
-        # Removed rows are counted until their segment is merged.
-        return AskedTerms(searcher.doc_freq("user_id", scope.user_id), times, having)
+        times = Counter(weighed.terms)
+        used = {term: count for term, count in times.items() if term in weighed.having}
+        return AskedTerms(weighed.total, used, weighed.having)
 
     def document_frequencies(
-        self, words: Sequence[str], scope: Scope, searcher: tantivy.Searcher, known: RowCounts
+        self,
+        words: Sequence[str],
+        scope: Scope,
+        searcher: tantivy.Searcher,
+        known: RowCounts,
+        pending: PendingRows | None,
     ) -> tuple[int, list[int]]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
-        terms = [self._terms_of_word(word) for word in words]
+        terms = [self._terms.of_word(word) for word in words]
         every = {term: searcher.doc_freq("content", term) for each in terms for term in each}
-        total, having = searcher.num_docs, every
-        if scope.user_id is not None:
-            total = searcher.doc_freq("user_id", scope.user_id)
-            having = self._of_user(every, scope.user_id, searcher, known)
-        # Removed rows are counted until their segment is merged.
+        total, having = self._counted(every, scope, searcher, known)
+        if pending is not None:
+            total += pending.total
+            waiting = pending.having(list(having))
+            having = {term: n + waiting[term] for term, n in having.items()}
         return total, [
             min(min(having[term] for term in each), total) if each else -1 for each in terms
         ]
 
-    def _weights(
+    def _counted(
         self,
         frequency: Mapping[str, int],
         scope: Scope,
         searcher: tantivy.Searcher,
         known: RowCounts,
-        *,
-        grams: bool,
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """The weight of each term: Tantivy's own, and the one by the rows of the scope's user.
+    ) -> tuple[int, dict[str, int]]:
+        """How many committed rows the scope's user has, and in how many of them each term stands.
 
-        The second is the inverse document frequency, or :func:`gram_weight` for ``grams``. Tantivy
-        weighs terms by all rows; a boost by the ratio of the two makes it weigh them by the user's.
-        Other users' rows then hardly change the scores, and recall is better. Terms that the user
-        does not have are left out.
+        Of all users, a term's removed rows are counted until their segment is merged.
         """
-        everyone = {
-            term: inverse_document_frequency(searcher.num_docs, n)
-            for term, n in frequency.items()
-            if n
-        }
-        weigh = gram_weight if grams else inverse_document_frequency
         if scope.user_id is None:
-            total = searcher.num_docs
-            return everyone, {term: weigh(total, frequency[term]) for term in everyone}
-        total = searcher.doc_freq("user_id", scope.user_id)
-        having = self._of_user(frequency, scope.user_id, searcher, known)
-        own = {term: weigh(total, n) for term, n in having.items() if n}
-        return everyone, own
+            return searcher.num_docs, dict(frequency)
+        key = (scope.user_id, _ROWS)
+        if key not in known:
+            user = self._condition(Condition("user_id", "in", (scope.user_id,)))
+            found: Any = searcher.search(user, 1, count=True)
+            known[key] = found.count
+        total = known[key]
+        return total, self._of_user(frequency, scope.user_id, searcher, known)
 
     def _of_user(
         self,
@@ -233,19 +286,18 @@ class QueryBuilder:
             own[term] = known[key] if n else 0
         return own
 
-    def average_length(self, searcher: tantivy.Searcher) -> tuple[float, int]:
-        """The average number of terms of a row, and of how many rows; removed ones count until
-        their segment is merged. 0 where no row has a term."""
-        # Tantivy tells it only where it explains the score of a row.
-        found = searcher.terms_with_prefix("content", "", limit=1)
-        if not found:
-            return 0.0, 0
-        having = self._tantivy.Query.term_query(self._schema, "content", found[0][0], "freq")
+    def lengths(self, searcher: tantivy.Searcher, terms: Sequence[str]) -> Lengths | None:
+        """What BM25 divides and counts by; None where no row has any of ``terms``: Tantivy tells it
+        only where it explains a score."""
+        counts = {term: searcher.doc_freq("content", term) for term in terms}
+        rarest = min((term for term in counts if counts[term]), key=counts.__getitem__, default="")
+        if not rarest:
+            return None
+        having = self._tantivy.Query.term_query(self._schema, "content", rarest, "freq")
         hits = searcher.search(having, 1, count=False).hits
         if not hits:
-            return 0.0, 0
-        told = having.explain(searcher, hits[0][1]).to_json()
-        return _told(told, "avgdl"), int(_told(told, "N,"))
+            return None
+        return _lengths(having.explain(searcher, hits[0][1]).to_json())
 
     def _condition(self, asked: Condition) -> tantivy.Query:
         """A condition as a query that adds nothing to a score."""
@@ -283,24 +335,21 @@ class QueryBuilder:
         return bool(found.hits)
 
 
-def _times(terms: list[str], weights: Mapping[str, float]) -> dict[str, float]:
-    """The weights of terms, each times as often as it stands in the question."""
-    return {term: n * weights[term] for term, n in Counter(terms).items() if term in weights}
-
-
-def _told(explanation: str, name: str) -> float:
-    """A value of an explanation, by the beginning of its description.
+def _lengths(explanation: str) -> Lengths:
+    """The average length and the number of rows in an explanation of a score.
 
     Raises:
-        ValueError: it is not there.
+        ValueError: they are not there.
     """
+    told: dict[str, float] = {}
     waiting = [json.loads(explanation)]
     while waiting:
         part = waiting.pop()
-        if part["description"].startswith(name):
-            return float(part["value"])
+        told[part["description"].split(",")[0]] = part["value"]
         waiting.extend(part.get("details") or ())
-    raise ValueError(f"no {name} in the explanation of a score: {explanation}")
+    if not {"avgdl", "N"} <= told.keys():
+        raise ValueError(f"no average length in the explanation of a score: {explanation}")
+    return Lengths(float(told["avgdl"]), int(told["N"]))
 
 
 def _number(value: Any) -> Any:
@@ -324,7 +373,3 @@ def build_schema(tantivy: Any) -> Any:
             stored = name == "conversation_id"
             builder.add_text_field(name, stored=stored, tokenizer_name="raw", index_option="basic")
     return builder.build()
-
-
-def _terms_of_word(analyser: Analyser, word: str) -> tuple[str, ...]:
-    return tuple(analyser.question(word, drop_stopwords=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +20,33 @@ class SnapshotWords:
     calls share what was found; it has no lock.
 
     Args:
-        index: the words of the rows, in their order; rows behind those of the snapshot are left
-            out of what is found.
-        snapshot: the rows.
+        snapshot: the rows. Words of theirs that are missing are made at the first call.
         terms: makes the terms of questions.
-        average: everyone's average length, in terms; by default that of these rows.
+        average: tells everyone's average length, in terms, given the terms of a question. By
+            default, and where it gives None, it is that of these rows.
     """
 
     name = "words in memory"
 
     def __init__(
         self,
-        index: WordIndex,
         snapshot: Snapshot,
         terms: QuestionTerms,
-        average: float | None = None,
+        average: Callable[[Sequence[str]], float | None] = lambda _: None,
     ) -> None:
-        self._index = index
         self._snapshot = snapshot
         self._terms = terms
-        self._average = average or index.average
+        self._average = average
+        self._made: WordIndex | None = None
         self._asked: tuple[LexicalQuery, Asked] | None = None
         self._scored: tuple[LexicalQuery, NDArray[np.float64], NDArray[np.bool_]] | None = None
+
+    @property
+    def _index(self) -> WordIndex:
+        if self._made is None:
+            snapshot = self._snapshot
+            self._made = snapshot.words.of(len(snapshot), snapshot.contents, self._terms.analyser)
+        return self._made
 
     def search(
         self,
@@ -93,7 +98,8 @@ class SnapshotWords:
         if self._scored is None or self._scored[0] != query:
             what = self._read(query)
             found: Found = self._index.find(what.terms, what.pairs)
-            score, having = found.scores(what.weights, self._average, len(self._index))
+            average = self._average(what.terms) or self._index.average
+            score, having = found.scores(what.weights, average, len(self._index))
             count = len(self._snapshot)
             self._scored = query, score[:count], having[:count]
         return self._scored[1:]
@@ -102,7 +108,10 @@ class SnapshotWords:
 def best(
     rows: NDArray[np.int64], score: NDArray[np.float64], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The ``limit`` best rows, of equals the newest first, and their scores.
+    """The ``limit`` best rows and their scores, of equals the newest first.
+
+    Of those that equal the last one the oldest are in, as in Tantivy. So it makes no difference
+    which of the two finds them.
 
     Args:
         rows: int64 (m,), ascending.
@@ -111,9 +120,9 @@ def best(
     """
     rounded = score.astype(np.float32)
     if limit < len(rows):
-        # Keep all that tie with the last one, so that the newest of them are chosen.
         least = np.partition(rounded, len(rounded) - limit)[len(rounded) - limit]
-        kept = np.flatnonzero(rounded >= least)
+        kept = rounded > least
+        kept[np.flatnonzero(rounded == least)[: limit - np.count_nonzero(kept)]] = True
         rows, rounded = rows[kept], rounded[kept]
-    order = np.lexsort((-rows, -rounded))[:limit]
+    order = np.lexsort((-rows, -rounded))
     return rows[order], rounded[order]

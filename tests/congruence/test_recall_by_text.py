@@ -11,7 +11,7 @@ import pytest
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.recall.held_words import HeldWords
+from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.recall.hits import Hits
 from tests.congruence.test_recall_in_memory import NOW, QUESTIONS, WHERE, fill
 from tests.text_engine import TextDeployment
@@ -83,17 +83,12 @@ async def test_what_is_held_follows_the_rows(three: list[VectorMemory]) -> None:
     assert not await held.recall("okapi", user_id="ana", profile="lexical")
 
 
-async def test_words_of_who_asked_longest_ago_make_room(
-    three: list[VectorMemory], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_health_tells_whose_words_are_held(three: list[VectorMemory]) -> None:
     _, held, _ = three
-    words = (await held._lazy.get()).retriever._held_words
-    assert isinstance(words, HeldWords)
-    monkeypatch.setattr("bruno_memory_vec.recall.held_words._MOST_ROWS", 250)
-    before = await held.recall("cat", user_id="ana", now=NOW)
-    rows = await words.index.count()
+    assert (await held.health())["held_words"] == {"users": 0, "rows": 0}
+    await held.recall("cat", user_id="ana", now=NOW)
+    snapshot = await (await held._lazy.get()).retriever._held.snapshot(Scope.user("ana"))
+    rows = len(snapshot)
     assert rows > 200
+    assert snapshot.words.missing(rows) == 0
     assert (await held.health())["held_words"] == {"users": 1, "rows": rows}
-    await held.recall("cat", user_id="ben", now=NOW)
-    assert await words.index.count() < 100
-    assert shown(await held.recall("cat", user_id="ana", now=NOW)) == shown(before)
