@@ -127,7 +127,7 @@ class Snapshot:
             if condition.column == "user_id" and not self.mixed:
                 continue  # All rows are the user's, and comparing so many texts takes time.
             held = condition.op == "alive" and condition.column in _FOREVER
-            if held and self._least(condition.column) > _number(condition.value):
+            if held and self._least(condition.column) > as_number(condition.value):
                 continue
             part = self._fulfils(condition)
             # Nearly always nothing has expired. Without a mask, a search copies no vectors.

@@ -47,8 +47,10 @@ async def both(tmp_path: Path) -> AsyncIterator[tuple[VectorMemory, VectorMemory
     async with open_memory("memory://") as one, open_memory(tmp_path / "store") as other:
         for memory in (one, other):
             await fill(memory)
-            # Both count the same rows: words are weighed by what is committed and not removed.
-            await memory.maintain()
+            # Words are weighed by everyone's average length, which is that of committed rows.
+            writer = (await memory._lazy.get()).writer
+            assert writer is not None
+            await writer.settle()
         yield one, other
 
 
