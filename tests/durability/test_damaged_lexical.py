@@ -149,7 +149,7 @@ async def test_a_folder_that_cannot_be_used(store: Path, monkeypatch: pytest.Mon
 
 
 async def test_too_many_rows_for_memory(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recall finds by meaning, writes go on, and ``health()`` says what is missing."""
+    """Recall finds by meaning, by words what is in memory, writes go on, and ``health()`` says it."""
 
     def full(_: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -162,7 +162,9 @@ async def test_too_many_rows_for_memory(store: Path, monkeypatch: pytest.MonkeyP
                 path.write_bytes(b"")
             report = await memory.maintain()
             assert not report.ok
-            await check_words(memory, by_words=False)
+            (first, *_) = await memory.recall(WORDS[0], user_id="ana")
+            assert not first.signals.get("lexical")
+            await check_words(memory)
             await memory.store_message(message("and more"), "talk", user_id="ana")
             assert "by its words" in (await memory.health())["problems"]["lexical"]
     await check_all(store)

@@ -12,6 +12,7 @@ from bruno_core.models.message import Message
 
 from bruno_memory_vec import ALL_USERS, Hits, VectorMemory, open_memory
 from bruno_memory_vec.errors import EngineError, InvalidInputError
+from bruno_memory_vec.recall.held_words import HeldWords
 
 SAID = (
     "We stayed at Hotel Aurora in Lisbon, it was lovely.",
@@ -179,6 +180,8 @@ async def test_without_the_lexical_index_the_likeness_decides(
     def fail(*arguments: object, **more: object) -> None:
         raise EngineError("tantivy", "search", "the disk is gone", fix="Look at the disk.")
 
+    # Of rows whose words are in memory the index is asked nothing.
+    monkeypatch.setattr(HeldWords, "ready", lambda *_: False)
     monkeypatch.setattr(index, "search", fail)
     monkeypatch.setattr(index, "asked_terms", fail)
     hits = await memory.recall(KNOWN[0], user_id="ana")

@@ -184,7 +184,9 @@ async def test_what_replaces_a_row_takes_its_words_away(memory: VectorMemory) ->
     assert "zebra" not in " ".join(hit.content for hit in hits)
     hits = await memory.recall("falcon", user_id="ana", profile="lexical")
     assert (hits[0].content, hits[0].turn) == ("about the falcon", 0)
-    assert await (await memory._lazy.get()).lexical.count() == 2
+    index = (await memory._lazy.get()).lexical
+    await index.commit()
+    assert await index.count() == 2
 
 
 async def test_deleting_is_told_to_what_is_derived(
