@@ -149,7 +149,7 @@ async def test_a_folder_that_cannot_be_used(store: Path, monkeypatch: pytest.Mon
 
 
 async def test_too_many_rows_for_memory(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recall finds by meaning, by words what is in memory, writes go on, and ``health()`` says it."""
+    """What is in memory is found by words, else by meaning; ``health()`` says what is missing."""
 
     def full(_: Path) -> None:
         raise OSError(28, "No space left on device")
