@@ -41,8 +41,9 @@ _TRIES = 3
 # Without limits LanceDB would cache up to some gigabytes of its indexes. The approximate one has to
 # be in memory beside the others: reading it for each search takes six times as long.
 _INDEX_CACHE_BYTES, _METADATA_CACHE_BYTES = 64 * 2**20, 32 * 2**20
-# The cache is made anew for more rows than it was made for, by this factor.
-_CACHE_GROWS = 2
+# The cache is made anew for more rows than it was made for, by this factor. A small index fits
+# beside the others.
+_CACHE_GROWS, _SMALL_INDEX_BYTES = 2, 16 * 2**20
 
 _PERHAPS = "a query failed with them: "
 _UNUSED = (
@@ -187,7 +188,7 @@ class LanceIndex:
     async def _make_room(self) -> None:
         """Let LanceDB cache the approximate index, where it has grown beyond what it may cache."""
         needed = 0 if self._upkeep.ann is None else self._upkeep.ann_bytes(self._dimension)
-        if _INDEX_CACHE_BYTES + needed <= self._cache:
+        if needed <= max(self._cache - _INDEX_CACHE_BYTES, _SMALL_INDEX_BYTES):
             return
         cache = _INDEX_CACHE_BYTES + _CACHE_GROWS * needed
         async with self._unwritten():

@@ -279,6 +279,10 @@ async def test_vectors_of_an_odd_length(tmp_path: Path) -> None:
 async def test_the_cache_grows_with_it(index: LanceIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance, "_INDEX_CACHE_BYTES", 0)
     index._cache = 0
+    before = index._table
+    await index.maintain()
+    assert index._table is before, "it is small"
+    monkeypatch.setattr(lance, "_SMALL_INDEX_BYTES", 0)
     before, cache = index._table, index._upkeep.ann_bytes(DIMENSION)
     await index.maintain()
     assert index._cache == 2 * cache
