@@ -172,9 +172,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--budget",
         type=float,
-        default=6.0,
+        default=4.0,
         metavar="SECONDS",
-        help="after which a slow system makes no further calls of a kind (default: 6)",
+        help="after which a slow system makes no further calls of a kind (default: 4)",
     )
     add(
         "--only",
