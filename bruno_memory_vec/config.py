@@ -121,6 +121,8 @@ class MemoryConfig(BaseSettings):
         approximate_search: whether a search over all users, or over a user of more than 120,000
             rows, may go by an approximate index of a folder's vectors, which upkeep builds from
             30,000 rows on. False: every search compares all rows of its scope.
+        user_files: keep a file for each user of a folder's store, derived from the rows, so that
+            a user's first recall reads one file. Without a cache there is none.
         read_only: read beside another process that writes.
         fsync: an acknowledged write survives a power cut, not only a killed process. Every commit
             then waits for the disk: some milliseconds.
@@ -183,6 +185,7 @@ class MemoryConfig(BaseSettings):
     profile: str = Field(default="balanced", min_length=1)
     recall_cache_mb: int = Field(default=160, ge=0, le=1_000_000)
     approximate_search: bool = True
+    user_files: bool = True
     read_only: bool = False
     fsync: bool = False
     max_content_chars: int = Field(default=Bounds.max_content_chars, ge=1, le=500_000_000)

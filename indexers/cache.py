@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .aio import to_its_end
 from .allocator import give_back
 from .forwarding import ForwardingRowIndex
 from .protocols import RowIndex, UserVersions, Version, Versioned
 from .query import Candidates, RowFilter, Scope
-from .snapshot import LOADED, Gathered, HeldRows, Snapshot, split_archived
+from .snapshot import LOADED, Gathered, HeldRows, Snapshot, split_archived, use_values
+from .user_files.files import UserFiles
 from .uses import USE_COLUMNS
 from .whole_store import WholeStore
 
@@ -42,6 +44,20 @@ _READ_AT_REST, _AT_REST = 2_000, 1.0
 # Preparing more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 500
 _ALL = RowFilter()
+#: Users with fewer rows have no file: reading them from the engine hardly takes longer.
+FILED_ROWS = 100
+# A file of fewer bytes is read on the event loop, which takes a millisecond.
+_BYTES_ON_THE_LOOP = 4 * 2**20
+_VOIDED_ON_THE_LOOP = 8
+# So many rows may be read from the engine beside a file before it is written anew, or a tenth.
+_FEW_BEHIND = 32
+# Seconds before the files of users who were read from the engine are written, and the share of the
+# time that this may take.
+_BEFORE_FILING, _FILING_SHARE = 0.5, 0.1
+# Of more users than this, who has no file is not remembered but looked up.
+_MOST_UNFILED = 10_000
+# Seconds that closing may take for it.
+_FILING_AT_CLOSE = 1.0
 
 
 class CachedIndex(ForwardingRowIndex):
@@ -59,12 +75,29 @@ class CachedIndex(ForwardingRowIndex):
         versions: tells whether another process has changed a user's rows; asked before each use of
             held rows, and told of each change that goes through here. None where no other process
             writes.
+        files: the files of users, opened; only where no other process writes.
+        last_seq: the largest ``seq`` of the rows; needed only with ``files``.
     """
 
     def __init__(
-        self, inner: RowIndex, budget: int, *, versions: UserVersions | None = None
+        self,
+        inner: RowIndex,
+        budget: int,
+        *,
+        versions: UserVersions | None = None,
+        files: UserFiles | None = None,
+        last_seq: int = -1,
     ) -> None:
         super().__init__(inner)
+        self._files = files
+        self._last_seq = last_seq
+        # Users whose rows were read from the engine, and are to be written.
+        self._unfiled: dict[str, None] = {}
+        # Users who may have no file; None where it may be anybody. How many rows were added to
+        # users who have one, since it was written.
+        self._perhaps_unfiled: set[str] | None = set() if files and files.complete else None
+        self._added: Counter[str] = Counter()
+        self._filing: asyncio.Task[None] | None = None
         self._budget = budget
         self._versions = versions
         # Other processes' changes are told by user, so all users' rows are not held beside them.
@@ -110,7 +143,16 @@ class CachedIndex(ForwardingRowIndex):
 
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         async with self._changing(lambda: self._forget(rows)):
+            if self._files is not None:
+                users = rows.column("user_id").unique().to_pylist()
+                # Before it: if it fails, the rows may be stored all the same.
+                if all_new:
+                    self._note_added(self._files, rows)
+                else:
+                    await self._void(self._files, users)
             await self.inner.upsert(rows, all_new=all_new)
+            if self._files is not None and rows.num_rows:
+                self._last_seq = max(self._last_seq, pc.max(rows.column("seq")).as_py())
             await self._tell(rows.column("user_id").unique().to_pylist())
             if all_new:
                 self._whole.added(rows)
@@ -120,12 +162,17 @@ class CachedIndex(ForwardingRowIndex):
                 self._replace(rows)
 
     async def update(self, rows: pa.Table) -> None:
-        async with self._changing(self.clear):
+        counted = {"seq", *USE_COLUMNS}.issuperset(rows.column_names)
+        async with self._changing(self._forget_all):
+            if self._files is not None:
+                await to_its_end(asyncio.to_thread(self._before_update, self._files, rows, counted))
             await self.inner.update(rows)
-            if {"seq", *USE_COLUMNS}.issuperset(rows.column_names):
+            if counted:
                 self._whole.used(rows)
                 for held in self._users.values():
                     held.set_uses(rows)
+                if self._files is not None:
+                    await to_its_end(asyncio.to_thread(self._files.end_uses))
             else:
                 await self._tell(None)
                 self.clear()
@@ -134,8 +181,12 @@ class CachedIndex(ForwardingRowIndex):
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
     ) -> NDArray[np.int64]:
         async with self._changing(self.clear):
+            if self._files is not None:
+                await self._before_deletion(self._files, scope, where, seqs)
             gone = await self.inner.delete(scope, where, seqs=seqs)
             self._whole.removed(gone)
+            if self._files is not None and len(gone):
+                await to_its_end(asyncio.to_thread(self._files.forget_uses, gone))
             if len(gone):
                 await self._tell(None if scope.user_id is None else [scope.user_id])
             if scope.user_id is None:
@@ -145,6 +196,57 @@ class CachedIndex(ForwardingRowIndex):
             for user in list(self._users) if scope.user_id is None else [scope.user_id]:
                 self._remove(user, gone)
         return gone
+
+    def _forget_all(self) -> None:
+        self.clear()
+        if self._files is not None:
+            self._is_unfiled(None)
+            self._files.void_all()
+
+    def _note_added(self, files: UserFiles, rows: pa.Table) -> None:
+        users = rows.column("user_id")
+        first = users[0].as_py()
+        if len(users) == 1 or pc.all(pc.equal(users, first)).as_py():
+            counts = {first: len(users)}
+        else:
+            counts = {one["values"]: one["counts"] for one in pc.value_counts(users).to_pylist()}
+        files.added(counts)
+        for user, count in counts.items():
+            if files.has(user):
+                self._added[user] += count
+            else:
+                self._is_unfiled([user])
+
+    def _before_update(self, files: UserFiles, rows: pa.Table, counted: bool) -> None:
+        all_uses = counted and {"seq", *USE_COLUMNS}.issubset(rows.column_names)
+        if all_uses and files.begin_uses(rows.column("seq").to_numpy(), use_values(rows)):
+            return
+        self._is_unfiled(None)
+        files.void_all()
+
+    async def _before_deletion(
+        self, files: UserFiles, scope: Scope, where: RowFilter, seqs: Sequence[int] | None
+    ) -> None:
+        """Void the files of those whose rows are about to be deleted."""
+        if scope.user_id is not None:
+            users = [scope.user_id]
+        elif seqs is None and not where.conditions():
+            self._is_unfiled(None)
+            await to_its_end(asyncio.to_thread(files.void_all))
+            return
+        else:
+            found = await self.inner.read(scope, where, ["user_id"], seqs=seqs)
+            users = found.column("user_id").unique().to_pylist()
+        await self._void(files, users)
+
+    async def _void(self, files: UserFiles, users: Sequence[str]) -> None:
+        self._is_unfiled(users)
+        for user in users:
+            self._added.pop(user, None)
+        if len(users) <= _VOIDED_ON_THE_LOOP:
+            files.void(users)
+        else:
+            await to_its_end(asyncio.to_thread(files.void, users))
 
     # Reading
 
@@ -209,14 +311,29 @@ class CachedIndex(ForwardingRowIndex):
                 "hit_rate": self._hits / max(self._hits + self._misses, 1),
                 "problem": self._problem,
             },
+            **({} if self._files is None else {"user_files": await self._figures(self._files)}),
         }
 
+    @staticmethod
+    async def _figures(files: UserFiles) -> dict[str, Any]:
+        return await asyncio.to_thread(files.figures)
+
     async def close(self) -> None:
-        for task in self._background:
-            if task.get_loop() is asyncio.get_running_loop():
-                task.cancel()
+        loop = asyncio.get_running_loop()
+        running = [task for task in self._background if task.get_loop() is loop]
+        for task in running:
+            task.cancel()
+        if self._files is not None:
+            if running:
+                await asyncio.wait(running)  # one of them may be writing a file
+            await self._file_held(self._files)
         self.clear()
         await self.inner.close()
+        if self._files is not None:
+            await to_its_end(asyncio.to_thread(self._end, self._files))
+
+    def _end(self, files: UserFiles) -> None:
+        files.end(self._last_seq, complete=self._perhaps_unfiled == set())
 
     # The cache
 
@@ -338,11 +455,12 @@ class CachedIndex(ForwardingRowIndex):
         finally:
             self._giving_back = False
 
-    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do work in the background; if it fails, the engine goes on answering."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)
@@ -354,11 +472,17 @@ class CachedIndex(ForwardingRowIndex):
     ) -> HeldRows | None:
         begun, ended = self._begun, self._ended
         scope = Scope.user(user)
-        kept = self._users.get(user)
+        kept, filed = self._users.get(user), None
+        if kept is None and self._files is not None and begun == ended:
+            filed = await self._from_file(self._files, user)
+            if begun != self._begun:
+                filed = None  # it was of before the change that has begun since
         if kept is not None and user in self._gone:
             copy = kept.copying_without(np.concatenate(self._gone[user]))
             many = len(kept) > _ROWS_ON_THE_LOOP
             rows = await asyncio.to_thread(copy) if many else copy()
+        elif filed is not None:
+            rows = filed
         elif whole:
             gathered = await self._gather(scope)
             if gathered is None:
@@ -386,8 +510,155 @@ class CachedIndex(ForwardingRowIndex):
         if begun == ended == self._begun:
             # They are as new as the version that was read before them, or newer.
             self._keep(user, rows, version)
+            if filed is None or self._added[user] > max(_FEW_BEHIND, len(rows) // 10):
+                self._file_later(user)
         # Otherwise the rows have changed since: they answer this question and are not kept.
         return rows
+
+    # The files of users
+
+    async def _from_file(self, files: UserFiles, user: str) -> HeldRows | None:
+        """A user's rows from the file, with those that were added since; None where it has to be
+        read from the engine."""
+        size = files.size(user)
+        if size > self._budget:
+            return None
+        many = size > _BYTES_ON_THE_LOOP
+        found = await asyncio.to_thread(files.load, user) if many else files.load(user)
+        if found is None:
+            return None
+        rows, through = found
+        if not files.is_behind(user, through):
+            return rows
+        newer = [
+            batch
+            async for batch in self.inner.after(through, LOADED, Scope.user(user))
+            if batch.num_rows
+        ]
+        if not newer:
+            return rows
+        table = pa.Table.from_batches(newer)
+        if table.column("archived_at").null_count < table.num_rows or len(rows) < table.num_rows:
+            return None
+        rows.add(table.sort_by("seq"))
+        return rows
+
+    def _file_later(self, user: str) -> None:
+        """Write a held user's file in the background."""
+        rows = self._users.get(user)
+        if self._files is None or rows is None or len(rows) < FILED_ROWS:
+            return
+        self._unfiled[user] = None
+        filing = self._filing
+        if filing is None or filing.done() or filing.get_loop() is not asyncio.get_running_loop():
+            self._filing = self._beside(self._file_each(self._files))
+
+    async def _file_each(self, files: UserFiles) -> None:
+        await asyncio.sleep(_BEFORE_FILING)
+        while self._unfiled:
+            user = next(iter(self._unfiled))
+            del self._unfiled[user]
+            started = time.perf_counter()
+            await self._file(files, user)
+            await asyncio.sleep((time.perf_counter() - started) / _FILING_SHARE)
+
+    async def _file(self, files: UserFiles, user: str, rows: HeldRows | None = None) -> bool:
+        """Write a user's file, of the rows that are held, or of others that are as new."""
+        if rows is None and user not in self._gone:  # else some rows have still to leave
+            rows = self._users.get(user)
+        if rows is None or self._begun != self._ended or not files.begin_save(user):
+            return False
+        added = self._added.pop(user, 0)
+        done = await to_its_end(asyncio.to_thread(files.save, user, rows.parts(), self._last_seq))
+        if not done and files.has(user):
+            self._added[user] += added
+        return done
+
+    async def _file_held(self, files: UserFiles) -> None:
+        """Write the outdated files of held users, in bounded time: the rest is topped up."""
+        until = time.monotonic() + _FILING_AT_CLOSE
+        for user in reversed(list(self._users)):
+            if time.monotonic() > until:
+                break
+            if len(self._users[user]) >= FILED_ROWS and not files.is_current(user):
+                await self._file(files, user)
+
+    async def write_user_files(
+        self, *, at_rest: bool = False, goes_on: Callable[[], bool] = lambda: True
+    ) -> int:
+        """As of :class:`~.protocols.KeepsUserFiles`."""
+        files, written = self._files, 0
+        if files is None:
+            return 0
+        perhaps, self._perhaps_unfiled = self._perhaps_unfiled, set()
+        everyone = perhaps is None or not at_rest
+        counts: dict[str, int] = {}
+        if perhaps is None or everyone:
+            counts = await self._rows_of_each()
+        else:
+            much = [user for user, added in self._added.items() if added >= _FEW_BEHIND]
+            for user in {*perhaps, *much}:
+                counts[user] = await self.inner.count(Scope.user(user), _ALL)
+        left = list(counts)
+        while left and goes_on():
+            user = left.pop()
+            count = counts[user]
+            if not FILED_ROWS <= count <= MOST_ROWS:
+                files.void([user])
+                continue
+            few = self._added[user] < max(_FEW_BEHIND, count // 10)
+            if files.is_current(user) or (at_rest and few and files.has(user)):
+                continue
+            started = time.perf_counter()
+            if not await self._write_file(files, user):
+                files.added([user])
+                self._is_unfiled([user])
+            else:
+                written += 1
+                if at_rest:
+                    await asyncio.sleep((time.perf_counter() - started) / _FILING_SHARE)
+        self._is_unfiled(left)
+        if not at_rest and not left:
+            files.all_current()
+        return written
+
+    async def _rows_of_each(self) -> dict[str, int]:
+        """How many rows each user has."""
+        counts: Counter[str] = Counter()
+        async for batch in self.inner.after(-1, ["user_id"]):
+            found = pc.value_counts(batch.column("user_id"))
+            users, numbers = found.field("values").to_pylist(), found.field("counts").to_pylist()
+            for user, number in zip(users, numbers, strict=True):
+                counts[user] += number
+        return counts
+
+    def _is_unfiled(self, users: Collection[str] | None) -> None:
+        """Note who may have no file; None for everyone."""
+        if self._perhaps_unfiled is not None:
+            self._perhaps_unfiled.update(users or ())
+            if users is None or len(self._perhaps_unfiled) > _MOST_UNFILED:
+                self._perhaps_unfiled = None
+
+    async def _write_file(self, files: UserFiles, user: str) -> bool:
+        if user in self._users and user not in self._gone:
+            return await self._file(files, user)
+        begun, ended = self._begun, self._ended
+        gathered = await self._gather(Scope.user(user))
+        if not gathered:
+            return False
+        rows = await asyncio.to_thread(gathered.rows)
+        return begun == ended == self._begun and await self._file(files, user, rows)
+
+    async def drop_user_files(self, *, for_good: bool = False) -> None:
+        """As of :class:`~.protocols.KeepsUserFiles`."""
+        files = self._files
+        if files is None:
+            return
+        if for_good:
+            self._files = None
+        await to_its_end(asyncio.to_thread(files.void_all))
+        if for_good:
+            await to_its_end(asyncio.to_thread(self._end, files))
 
     async def _gather(self, scope: Scope) -> Gathered | None:
         """All rows of a scope, in batches; None where they are too many for the cache."""

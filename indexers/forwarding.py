@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .protocols import RowIndex
+from .protocols import KeepsUserFiles, RowIndex
 from .query import EVERYONE, Candidates, RowFilter, Scope
 
 Capability = TypeVar("Capability")
@@ -90,3 +90,10 @@ def capability(rows: RowIndex, kind: type[Capability]) -> Capability | None:
             return None
         rows = rows.inner
     return rows
+
+
+async def drop_user_files(rows: RowIndex, *, for_good: bool = False) -> None:
+    """As of :class:`~.protocols.KeepsUserFiles`, where ``rows`` keep such files."""
+    keeps = capability(rows, KeepsUserFiles)
+    if keeps is not None:
+        await keeps.drop_user_files(for_good=for_good)

@@ -6,14 +6,14 @@ for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
 :class:`Flushes`, :class:`Compacts`, :class:`Erases`, :class:`ChecksIndexes`, :class:`HoldsRows`,
-:class:`SearchesText`, :class:`Refreshes`, :class:`DropsRemoved`, :class:`BeginsAnew`. An engine has
-a capability if it has its methods. Look for one with :func:`~.forwarding.capability`, which looks
-through wrappers; never compare an engine's name.
+:class:`KeepsUserFiles`, :class:`SearchesText`, :class:`Refreshes`, :class:`DropsRemoved`,
+:class:`BeginsAnew`. An engine has a capability if it has its methods. Look for one with
+:func:`~.forwarding.capability`, which looks through wrappers; never compare an engine's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -232,6 +232,33 @@ class HoldsRows(Protocol):
 
         None where they are too many, or not in memory yet, or where not all that a filter lets
         through are held: archived ones are not. Then use ``search``.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsUserFiles(Protocol):
+    """Keeps a file for each user, derived from the rows, so that a first recall reads one file."""
+
+    async def write_user_files(
+        self, *, at_rest: bool = False, goes_on: Callable[[], bool] = ...
+    ) -> int:
+        """Write the file of each user who has none, or an outdated one.
+
+        Args:
+            at_rest: take a tenth of a thread's time, and leave files that lack little.
+            goes_on: asked before each user; where it answers False, the rest is left.
+
+        Returns:
+            How many were written.
+        """
+        ...
+
+    async def drop_user_files(self, *, for_good: bool = False) -> None:
+        """Remove all files: the rows are others than they were made from.
+
+        Args:
+            for_good: write no more of them.
         """
         ...
 

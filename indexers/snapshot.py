@@ -429,6 +429,29 @@ class Gathered:
         return HeldRows(table, mixed=mixed, vectors=vectors, archived_until=until)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldParts:
+    """What :class:`HeldRows` of one user are made of, to be written and read back.
+
+    Attributes:
+        vectors: float32 (n, d).
+        columns: as of :class:`Snapshot`. Who reads them back may write to them.
+        names: as of :class:`Snapshot`.
+        table: the other columns.
+        repeated: as of :class:`Snapshot`.
+        archived_until: as of :class:`HeldRows`.
+        words: of these rows, of some of them, or of newer ones, too.
+    """
+
+    vectors: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]]
+    names: Mapping[str, Sequence[str]]
+    table: pa.Table
+    repeated: bool
+    archived_until: int | None
+    words: RowWords
+
+
 class HeldRows:
     """Rows of one or several users, in the order of ``seq``. More rows may be added.
 
@@ -455,9 +478,6 @@ class HeldRows:
     ) -> None:
         #: The words of the rows, as far as they are made.
         self.words = RowWords(words)
-        self._mixed = mixed
-        self._archived_until = archived_until
-        self._owner = None if mixed else new_owner()
         if vectors is None:
             vectors = _vectors(table)
             table = table.drop_columns(["vector"])
@@ -465,19 +485,73 @@ class HeldRows:
         if (np.diff(seq) <= 0).any():
             order = np.argsort(seq, kind="stable")
             table, vectors = table.take(pa.array(order)), vectors[order]
-        self._vector = _Growing(vectors)
         table = table.combine_chunks()
+        self._begin(table, vectors, mixed=mixed, archived_until=archived_until)
+        numbers = {**_numbers(table), **self._coded(table)}
+        self._columns = {name: _Growing(values) for name, values in numbers.items()}
+        self._take_turns(0)
+        self._repeated = pc.count_distinct(table.column("id")).as_py() < len(table)
+
+    @classmethod
+    def from_parts(cls, parts: HeldParts) -> HeldRows:
+        """Rows of one user as :meth:`parts` gave them, without preparing them again."""
+        held = cls.__new__(cls)
+        held.words = parts.words
+        held._begin(
+            parts.table.combine_chunks(),
+            parts.vectors,
+            mixed=False,
+            archived_until=parts.archived_until,
+        )
+        held._names = {name: list(parts.names[name]) for name in CODED}
+        held._codes = {
+            name: {text: code for code, text in enumerate(names)}
+            for name, names in held._names.items()
+        }
+        held._columns = {name: _Growing(values) for name, values in parts.columns.items()}
+        held._take_turns(0)
+        held._repeated = parts.repeated
+        return held
+
+    def parts(self) -> HeldParts:
+        """The rows as they are now. Only what may change meanwhile is copied."""
+        snapshot = self.snapshot()
+        columns = dict(snapshot.columns)
+        for name in USE_COLUMNS:
+            columns[name] = columns[name].copy()
+        # Whoever reads the file makes these anew.
+        columns[NOTED] = np.zeros(len(snapshot), np.int64)
+        names = {name: tuple(self._names[name]) for name in CODED}
+        return HeldParts(
+            snapshot.vectors,
+            columns,
+            names,
+            snapshot.table,
+            snapshot.repeated,
+            self._archived_until,
+            self.words,
+        )
+
+    def _begin(
+        self,
+        table: pa.Table,
+        vectors: NDArray[np.float32],
+        *,
+        mixed: bool,
+        archived_until: int | None,
+    ) -> None:
+        self._mixed = mixed
+        self._archived_until = archived_until
+        self._owner = None if mixed else new_owner()
+        self._vector = _Growing(vectors)
         self._tables = [table]
         self._joined: pa.Table | None = table
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
         self._names: dict[str, list[str]] = {name: [] for name in CODED}
         self._turn_rows: list[dict[int, int]] = []
-        numbers = {**_numbers(table), **self._coded(table)}
-        self._columns = {name: _Growing(values) for name, values in numbers.items()}
-        self._take_turns(0)
-        self._id_hashes: set[int] = set()
+        # Made when rows are added, which most users' rows never are while they are held.
+        self._id_hashes: set[int] | None = None
         self._repeated = False
-        self._take_ids(table)
         # Tables added since the last snapshot; they are prepared for the next one.
         self._waiting: list[pa.Table] = []
         self._count = len(vectors)
@@ -559,13 +633,17 @@ class HeldRows:
 
     def set_uses(self, rows: pa.Table) -> None:
         """Set :data:`USE_COLUMNS` of the rows with these ``seq``; others are ignored."""
+        self.set_use_values(rows.column("seq").to_numpy(), use_values(rows))
+
+    def set_use_values(
+        self, seqs: NDArray[np.int64], values: Mapping[str, NDArray[np.int64]]
+    ) -> None:
+        """As :meth:`set_uses`, of arrays: by column int64 (n,), times in microseconds."""
         snapshot = self.snapshot()
-        positions, found = snapshot.find(rows.column("seq").to_numpy())
-        for name in set(USE_COLUMNS) & set(rows.column_names):
-            values = rows.column(name)
-            if pa.types.is_timestamp(values.type):
-                values = values.cast(pa.int64())
-            snapshot.columns[name][positions] = values.to_numpy()[found]
+        positions, found = snapshot.find(seqs)
+        if len(positions):
+            for name, given in values.items():
+                snapshot.columns[name][positions] = given[found]
 
     # Internals
 
@@ -576,13 +654,13 @@ class HeldRows:
         self._waiting = []
         self._snapshot = None
         first = len(self._vector.values)
+        self._take_ids(table)
         self._tables.append(table.drop_columns(["vector"]))
         self._joined = None
         self._vector.add(_vectors(table))
         for name, values in {**_numbers(table), **self._coded(table)}.items():
             self._columns[name].add(values)
         self._take_turns(first)
-        self._take_ids(table)
 
     def _table(self) -> pa.Table:
         if self._joined is None:
@@ -612,7 +690,10 @@ class HeldRows:
         return found
 
     def _take_ids(self, table: pa.Table) -> None:
-        """Note whether an id occurs twice. Equal hashes of different ids only cost time."""
+        """Note whether an added id is there already. Equal hashes only cost time."""
+        if self._id_hashes is None:
+            held = self._table().column("id")
+            self._id_hashes = set(map(hash, held.to_pylist()))
         before = len(self._id_hashes)
         self._id_hashes.update(map(hash, table.column("id").to_pylist()))
         self._repeated |= len(self._id_hashes) - before < len(table)
@@ -620,11 +701,31 @@ class HeldRows:
     def _take_turns(self, first: int) -> None:
         while len(self._turn_rows) < len(self._names["conversation_id"]):
             self._turn_rows.append({})
-        conversations = self._columns["conversation_id"].values[first:].tolist()
-        turns = self._columns["turn"].values[first:].tolist()
-        for row, (code, turn) in enumerate(zip(conversations, turns, strict=True), first):
-            if code >= 0 and turn >= 0:
-                self._turn_rows[code][turn] = row
+        codes = self._columns["conversation_id"].values[first:]
+        turns = self._columns["turn"].values[first:]
+        order = np.argsort(codes, kind="stable")
+        order = order[(codes[order] >= 0) & (turns[order] >= 0)]
+        if not len(order):
+            return
+        # One conversation after the other; of a turn that is there twice the newest row counts.
+        ends = [*(np.flatnonzero(np.diff(codes[order])) + 1).tolist(), len(order)]
+        numbers, rows, begin = turns[order].tolist(), (order + first).tolist(), 0
+        for end in ends:
+            held = self._turn_rows[int(codes[order[begin]])]
+            held.update(zip(numbers[begin:end], rows[begin:end], strict=True))
+            begin = end
+
+
+def use_values(rows: pa.Table) -> dict[str, NDArray[np.int64]]:
+    """Those of :data:`USE_COLUMNS` that a table has, as arrays; times in microseconds."""
+    found = {}
+    for name in USE_COLUMNS:
+        if name in rows.column_names:
+            values = rows.column(name)
+            if pa.types.is_timestamp(values.type):
+                values = values.cast(pa.int64())
+            found[name] = values.to_numpy()
+    return found
 
 
 def _size(table: pa.Table) -> int:

@@ -19,6 +19,7 @@ from bruno_memory_vec.indexers.cache import CachedIndex
 from bruno_memory_vec.indexers.checked import CheckedIndex
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, UserVersions
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES, Analyser, analyser
+from bruno_memory_vec.indexers.user_files.files import UserFiles
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.sessions.protocol import SessionStore
@@ -237,7 +238,11 @@ def analyser_for(language: str | None) -> Analyser:
 
 
 def with_a_cache(
-    rows: RowIndex, config: MemoryConfig, versions: UserVersions | None = None
+    rows: RowIndex,
+    config: MemoryConfig,
+    versions: UserVersions | None = None,
+    files: UserFiles | None = None,
+    last_seq: int = -1,
 ) -> RowIndex:
     """Rows with checks, and with a cache in front of them where it can know of every change.
 
@@ -245,12 +250,15 @@ def with_a_cache(
         rows: the engine.
         config: the settings.
         versions: tells what other processes change; None where none writes beside this one.
+        files: the files of users, opened; None for none.
+        last_seq: the largest ``seq`` of the rows; needed only with ``files``.
     """
     checked = CheckedIndex(rows)
     unseen = config.read_only and versions is None
     if config.recall_cache_mb == 0 or unseen:
         return checked
-    return CachedIndex(checked, config.recall_cache_mb * 2**20, versions=versions)
+    budget = config.recall_cache_mb * 2**20
+    return CachedIndex(checked, budget, versions=versions, files=files, last_seq=last_seq)
 
 
 async def close_all(parts: Any) -> None:

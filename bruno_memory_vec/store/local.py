@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -29,6 +32,8 @@ from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
+from bruno_memory_vec.indexers.user_files.files import Store, UserFiles
+from bruno_memory_vec.indexers.user_files.files import remove as remove_user_files
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.sessions.protocol import SessionStore
@@ -42,7 +47,7 @@ from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.moves import Watch, remove, tidy
 from bruno_memory_vec.store.new_ledger import note_new_ledger
 from bruno_memory_vec.store.place import Place
-from bruno_memory_vec.store.record import FolderRecord
+from bruno_memory_vec.store.record import USERS, FolderRecord
 from bruno_memory_vec.writing.lease import RunsAlone, WriterLease
 from bruno_memory_vec.writing.projections import Progress
 
@@ -128,7 +133,7 @@ async def _open(
         # What was copied or restored has the rights that the copy gave it.
         await asyncio.to_thread(_tighten, folder)
     try:
-        rows = await _open_rows(folder, found, made_by.dimension, config, place)
+        rows = await _open_rows(folder, found, made_by.dimension, config, place, lock, analyser)
         opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
@@ -335,7 +340,13 @@ def _lost_its_rows(folder: Path, found: Manifest) -> bool:
 
 
 async def _open_rows(
-    folder: Path, found: Manifest, dimension: int, config: MemoryConfig, place: Place
+    folder: Path,
+    found: Manifest,
+    dimension: int,
+    config: MemoryConfig,
+    place: Place,
+    lock: WriterLock | None,
+    analyser: Analyser,
 ) -> RowIndex:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
 
@@ -372,10 +383,53 @@ async def _open_rows(
     logged = behind_a_log(rows, folder / found.rows, dimension, config, place.check)
     try:
         await logged.replay(await _known_gone(folder, folder / found.rows / LOG, config))
+        files = None
+        if lock is not None:
+            files = await _to_its_end(_user_files, folder, found, config, place, lock, analyser)
+        last_seq = -1
+        if files is not None:
+            last_seq = await logged.last_seq()
+            await _to_its_end(files.open, last_seq)
     except BaseException:
         await rows.close()
         raise
-    return with_a_cache(logged, config)
+    return with_a_cache(logged, config, files, last_seq)
+
+
+def _user_files(
+    folder: Path,
+    found: Manifest,
+    config: MemoryConfig,
+    place: Place,
+    lock: WriterLock,
+    analyser: Analyser,
+) -> UserFiles | None:
+    """The files of users; None where they are not to be used, and then there are none any more."""
+    if config.user_files and config.recall_cache_mb:
+        rows = folder / found.rows
+        made_by = {"embedder": found.fingerprint.to_dict(), "rows": found.rows}
+        state = partial(state_of_rows, rows)
+        store = Store(made_by, state, analyser, lock.holder, lock.before, place.check)
+        return UserFiles(folder / USERS, store)
+    try:
+        # Nobody would void them.
+        remove_user_files(folder / USERS)
+    except OSError as error:
+        raise manifest.unwritable(folder, error) from error
+    return None
+
+
+def state_of_rows(rows: Path) -> str:
+    """How a folder of rows lies on the disk: it differs after every change of the rows.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    versions = table_of(rows) / "_versions"
+    logged = rows / LOG
+    entries = [*os.scandir(versions), *(os.scandir(logged) if logged.is_dir() else ())]
+    said = sorted((one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in entries)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def table_of(rows: Path) -> Path:
@@ -433,9 +487,15 @@ def behind_a_log(
     )
 
 
-def with_a_cache(rows: VersionedRowIndex, config: MemoryConfig) -> RowIndex:
+def with_a_cache(
+    rows: VersionedRowIndex,
+    config: MemoryConfig,
+    files: UserFiles | None = None,
+    last_seq: int = -1,
+) -> RowIndex:
     """The index with checks of its rows, and with the cache in front of it, unless that is off."""
-    return deployment.with_a_cache(rows, config, RowsVersion(rows) if config.read_only else None)
+    versions = RowsVersion(rows) if config.read_only else None
+    return deployment.with_a_cache(rows, config, versions, files, last_seq)
 
 
 def _open_lexical(

@@ -46,13 +46,16 @@ class WriterLock:
         self._holder = folder / HOLDER
         self._process = os.getpid()
         self._identity: tuple[int, int] | None = self._acquire(folder)
-        me = {
+        #: Who has held it before and was killed, as it had signed; None where nobody was.
+        self.before = self._holder_on_file()
+        #: This holder's signature.
+        self.holder: dict[str, Any] = {
             "pid": self._process,
             "host": socket.gethostname(),
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         try:
-            replace_file(self._holder, json.dumps(me).encode(), sync=False)
+            replace_file(self._holder, json.dumps(self.holder).encode(), sync=False)
         except OSError as error:
             self.release()
             raise unwritable(folder, error) from error

@@ -20,6 +20,8 @@ from bruno_memory_vec.store.manifest import unwritable, write_whole
 _log = get_logger(__name__)
 
 FILE = "maintenance.json"
+#: The folder of the files of users, in the store's.
+USERS = "users"
 #: What repairs have given up, a line each.
 LOSSES = "losses.jsonl"
 #: Keys of a line there: why the ledger began anew, and which rows were lost or deleted before, by
@@ -39,7 +41,7 @@ class Footprint:
     """The size of a store's folder.
 
     Attributes:
-        files: how many files.
+        files: how many files, without those of users.
         bytes: their total size.
         versions: how many of the files are versions of the rows.
     """
@@ -52,6 +54,7 @@ class Footprint:
 def footprint(folder: Path) -> Footprint:
     """Count a folder's files. Another process may write meanwhile."""
     files = size = versions = 0
+    users = os.path.join(folder, USERS)
     for path, _, names in os.walk(folder):
         # LanceDB has a small file for each version that was not removed yet.
         versions += len(names) if os.path.basename(path) == "_versions" else 0
@@ -60,7 +63,8 @@ def footprint(folder: Path) -> Footprint:
                 size += os.stat(os.path.join(path, name)).st_size
             except FileNotFoundError:
                 continue  # removed meanwhile
-            files += 1
+            # One a user is as many as there should be.
+            files += path != users
     return Footprint(files, size, versions)
 
 

@@ -15,6 +15,7 @@ from bruno_core.utils.exceptions import BrunoError
 from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.indexers.aio import to_its_end
+from bruno_memory_vec.indexers.forwarding import drop_user_files
 from bruno_memory_vec.indexers.schema import LOG
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.damage import problem_of
@@ -130,6 +131,8 @@ async def repair_store(
         store = await open_store(config.model_copy(update={"read_only": False}), embedder, progress)
         try:
             assert store.writer is not None
+            # What follows changes rows behind the cache, and some were lost.
+            await drop_user_files(store.rows, for_good=True)
             async with store.writer.exclusive:
                 given = await SessionsProjection(store.sessions).mend_turns(store.rows)
                 await store.projections.rewritten(store.rows, given)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bruno_memory_vec.indexers.forwarding import drop_user_files
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.logs import get_logger
@@ -178,6 +179,7 @@ async def note(sessions: SessionStore, rows: RowIndex, found: Differences) -> No
     """
     if not found:
         return
+    await drop_user_files(rows)
     places = await _places(rows, [*found.back.tolist(), *found.returned.tolist()])
     back = [seq for seq in found.back.tolist() if seq in places]
     returned = [seq for seq in found.returned.tolist() if seq in places]

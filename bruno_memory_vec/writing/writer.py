@@ -32,7 +32,14 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.aio import LoopLock, to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
-from bruno_memory_vec.indexers.protocols import Compacts, Erases, Flushes, Maintenance, RowIndex
+from bruno_memory_vec.indexers.protocols import (
+    Compacts,
+    Erases,
+    Flushes,
+    KeepsUserFiles,
+    Maintenance,
+    RowIndex,
+)
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import (
     COLUMNS,
@@ -104,6 +111,7 @@ _ERASE_AGAIN = 300.0
 _ROWS_ERASED_AT_CLOSE = 20_000
 
 _SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
+_USER_FILES = "write the files of users"
 _ERASE, _EXPIRE = "erase what was deleted", "remove expired memories"
 _INDEXING = "find new rows by their words"
 _CHECK = "compare the projections with their checksums"
@@ -183,6 +191,7 @@ class Writer:
         """Begin the background work that an opening finds."""
         self._erase_later()
         self._background.start_later(_EXPIRY_FIRST, _EXPIRE, self._expire)
+        self._background.start_later(_REST, _TIDY, self._tidy)
         self._mend_others_later()
 
     def _mend_others_later(self) -> None:
@@ -755,6 +764,9 @@ class Writer:
             await self._maintain_rows()
         if erase:
             await self._erase()
+        keeps = capability(self._rows, KeepsUserFiles)
+        if keeps is not None:
+            await keeps.write_user_files()
         for name in [name for name in self.problems if not name.startswith(_FOLLOWING)]:
             del self.problems[name]
 
@@ -1161,6 +1173,17 @@ class Writer:
             self._background.start_later(_REST, _TIDY, self._tidy)
         elif self._is_due(at_rest=True):
             self._background.start(_COMPACT, self._compact)
+        else:
+            self._background.start(_USER_FILES, self._write_user_files)
+
+    async def _write_user_files(self) -> None:
+        """Write what users' first recalls read, until something is written again."""
+        keeps, began = capability(self._rows, KeepsUserFiles), self._written_at
+        if keeps is not None:
+            await keeps.write_user_files(
+                at_rest=True,
+                goes_on=lambda: not self._closed and self._written_at == began,
+            )
 
     async def _flush_and_compact(self) -> None:
         await self.flush_uses()

@@ -27,6 +27,7 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreError,
 )
+from bruno_memory_vec.indexers.forwarding import drop_user_files
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.urls import masked
@@ -291,6 +292,7 @@ class _Reembedding:
                 await copy.mark_erasable()
             await asyncio.to_thread(files.settle, self._folder / name, self._settled)
             store.check()
+            await drop_user_files(store.rows, for_good=True)
             # Not a task, which an ending event loop would cancel: once store.json names the copy,
             # this process has to use it too.
             naming = asyncio.get_running_loop().run_in_executor(
