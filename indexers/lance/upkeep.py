@@ -39,6 +39,9 @@ _LABELS = ("tags",)
 # rewrite. A commit is about four files.
 _COMMITS = 32
 _ROWS_A_COMMIT = 4_000
+# So many are enough where the last compaction took less than a fiftieth of the time since: a store
+# that is written message by message then has fewer than 300 files.
+_COMMITS_UNHURRIED, _TIMES_AS_LONG = 44, 50.0
 #: LanceDB leaves a fragment of this many rows as it is.
 _FULL_FRAGMENT = 2**20
 # While nothing is written, so many commits are enough.
@@ -128,6 +131,7 @@ class Upkeep:
         self.commits = commits
         self.streams = 0
         self.last = Maintenance()
+        self._compacted_at = time.monotonic()
         #: Name of the approximate index; None where there is none.
         self.ann: str | None = None
         self._checksums = checksums
@@ -147,7 +151,10 @@ class Upkeep:
             return True
         if at_rest:
             return self.commits >= _COMMITS_AT_REST or self._versions() >= _VERSIONS_AT_REST
-        return self.commits >= _COMMITS + self._rows % _FULL_FRAGMENT // _ROWS_A_COMMIT
+        commits = _COMMITS + self._rows % _FULL_FRAGMENT // _ROWS_A_COMMIT
+        if time.monotonic() - self._compacted_at >= _TIMES_AS_LONG * self.last.seconds:
+            commits = min(commits, _COMMITS_UNHURRIED)
+        return self.commits >= commits
 
     async def compact(self, *, keep_none: bool = False) -> None:
         """Compact, drop old versions, and take new rows into the indexes.
@@ -175,6 +182,7 @@ class Upkeep:
             self._rows = await table.count_rows()
         await asyncio.to_thread(give_back)
         self.commits -= commits
+        self._compacted_at = time.monotonic()
         self.last = Maintenance(
             runs=self.last.runs + 1,
             seconds=time.perf_counter() - started,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
@@ -32,6 +35,24 @@ class TestLance(RowIndexConformance):
         assert await reader.count(EVERYONE, ANY) == len(ROWS) + 1
         assert not reader.due()
         await reader.close()
+
+    async def test_many_rows_are_compacted_at_44_commits_unless_that_takes_long(
+        self, index: LanceIndex
+    ) -> None:
+        upkeep = index._upkeep
+        upkeep._rows, upkeep.commits = 100_000, 43
+        assert not index.due()
+        upkeep.commits = 44
+        assert index.due()
+        # It took a hundred seconds, a moment ago: it waits for one commit for each 4,000 rows.
+        upkeep.last = replace(upkeep.last, seconds=100.0)
+        upkeep._compacted_at = time.monotonic()
+        assert not index.due()
+        upkeep._compacted_at -= 50 * 100.0
+        assert index.due()
+        upkeep._compacted_at = time.monotonic()
+        upkeep.commits = 57
+        assert index.due()
 
     async def test_upkeep_is_due_by_counts(self, empty: LanceIndex) -> None:
         assert not empty.due()
