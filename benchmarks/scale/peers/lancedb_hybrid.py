@@ -8,6 +8,7 @@ A row that is added later is in no index until ``optimize()``; the engine reads 
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ class LanceDB(Peer):
     name = "lancedb"
     about = (
         "FTS, bitmap(user) and btree(id, conversation) indexes, IVF_FLAT from "
-        f"{INDEX_FROM:,} rows on, default probes; hybrid query with RRFReranker; no compaction "
-        "between single writes"
+        f"{INDEX_FROM:,} rows on, default probes; hybrid query with RRFReranker; single writes one "
+        "after the other, without compaction between"
     )
     packages = ("lancedb",)
     batch_rows = 50_000
@@ -35,6 +36,7 @@ class LanceDB(Peer):
         self._connection: Any = None
         self._table: Any = None
         self._reranker: Any = None
+        self._single = asyncio.Lock()
 
     def load(self, folder: Path) -> None:
         import lancedb.rerankers  # noqa: F401
@@ -85,7 +87,9 @@ class LanceDB(Peer):
         await self._table.optimize()
 
     async def add_one(self, row: Row) -> None:
-        await self.add_bulk(_one(row))
+        # Commits at the same time conflict with each other, and are tried again and again.
+        async with self._single:
+            await self.add_bulk(_one(row))
 
     async def recall(self, text: str, vector: Vectors, user: str, k: int) -> list[int]:
         return await self._hybrid(self._table.query().where(_is("user", user)), text, vector, k)
