@@ -157,6 +157,18 @@ class Flushes(Protocol):
 
 
 @runtime_checkable
+class FollowsLog(Protocol):
+    """Sees the newest rows of another process in its write-ahead log."""
+
+    async def newest_logged(self) -> int:
+        """The largest ``seq`` in the log, -1 for none.
+
+        What follows the rows may not have it yet.
+        """
+        ...
+
+
+@runtime_checkable
 class Compacts(Protocol):
     """Needs regular upkeep to stay small and fast."""
 

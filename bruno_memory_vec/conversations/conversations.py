@@ -26,6 +26,8 @@ from bruno_memory_vec.conversations.listing import Page, not_a_cursor
 from bruno_memory_vec.conversations.summaries import SUMMARIES
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.events import Events
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.protocols import FollowsLog
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY, MESSAGE
 from bruno_memory_vec.rows import checks as validation
@@ -78,6 +80,7 @@ class Conversations:
         if current is not None and await lies_archived(self._store, user_id, current):
             current = None
         conversation_id = key or current or str(uuid4())
+        behind = not writable and await self._lacks_logged()
         made_here = conversation_id not in (key, current)
         record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None and key is not None:
@@ -95,7 +98,7 @@ class Conversations:
             record = await self._sessions.context(user_id, conversation_id, limit)
         messages, known = record.messages, record.conversation
         writer = self._store.writer
-        if writer is not None and writer.is_behind(SessionsProjection.name):
+        if behind or (writer is not None and writer.is_behind(SessionsProjection.name)):
             messages = await _messages(await self._last_turns(user_id, conversation_id))
         elif known is not None and known.user_id == user_id and known.stale:
             messages = await self._reread(user_id, conversation_id, record)
@@ -110,6 +113,18 @@ class Conversations:
             await self._keep(self._sessions.set_current_conversation(user_id, conversation_id))
         user = record.user or UserContext(user_id=user_id)
         return build_context(conversation_id, user, session, messages, self._store.config)
+
+    async def _lacks_logged(self) -> bool:
+        """Whether the sessions of a reader lack rows that the log of the writing process has.
+
+        They do for a moment after each commit; then messages are read from the rows.
+        """
+        log = capability(self._store.rows, FollowsLog)
+        if log is None:
+            return False
+        # In this order: what the log has now, sessions that are read later have, or lack.
+        logged = await log.newest_logged()
+        return logged > await self._sessions.last_seq()
 
     async def _going_on(
         self, record: ContextRecord, messages: Sequence[Message]

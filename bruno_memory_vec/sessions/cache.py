@@ -12,7 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,13 +20,16 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
 
 from bruno_memory_vec.rows import tagged_json as jsonable
-from bruno_memory_vec.rows.models import message_from_json
-from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation
+from bruno_memory_vec.rows.models import Row, message_from_json, to_message, utc
+from bruno_memory_vec.sessions.protocol import ContextRecord, Conversation, HotTurn
+from bruno_memory_vec.sessions.waiting import Commit
 
 # Limit in characters of stored text. The objects take up to eight times as much memory: a short
 # message is 300 characters and an object of 2 kB.
 _MOST_CHARACTERS = 2 * 2**20
 _MOST_CONTEXTS = 2_000
+# Characters of a stored message besides what it says.
+_AROUND = 260
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Parts:
     messages: tuple[Message, ...]
     characters: int
     touched: datetime | None = None
+    # How many characters of stored text each message has; empty where that is not known.
+    sizes: tuple[int, ...] = ()
     # The user and the session as they are read from their texts, once.
     read: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -52,6 +57,32 @@ class Parts:
             session = SessionContext.model_construct(**self._values("session", self.session))
         messages = [_copy(message) for message in self.messages]
         return ContextRecord(self.conversation, user, self.current, session, messages, self.touched)
+
+    def longer(
+        self, user_id: str, turns: Sequence[HotTurn], most: int, touched: datetime | None
+    ) -> Parts | None:
+        """These and newer messages of the user's, ``most`` at most.
+
+        None where they do not go on from these, or it is not known whether they do.
+        """
+        known = self.conversation or Conversation(user_id, 0, 0)
+        if known.user_id != user_id or known.stale or len(self.sizes) != len(self.messages):
+            return None
+        expected = range(known.next_turn, known.next_turn + len(turns))
+        if [(turn.turn, turn.user_id) for turn in turns] != [(at, user_id) for at in expected]:
+            return None
+        if self.conversation is None and self.messages:
+            return None
+        messages = (*self.messages, *(to_message(turn.row) for turn in turns))[-most:]
+        sizes = (*self.sizes, *(_size_of(turn.row) for turn in turns))[-most:]
+        return replace(
+            self,
+            conversation=Conversation(user_id, expected.stop, 0),
+            messages=messages,
+            sizes=sizes,
+            characters=self.characters - sum(self.sizes) + sum(sizes),
+            touched=touched or self.touched,
+        )
 
     def _values(self, name: str, text: str) -> dict[str, Any]:
         """A copy of the values of a text."""
@@ -125,11 +156,40 @@ class HotCache:
         """Keep what was read, unless it has changed meanwhile."""
         if not self._keeps or reading.spoiled or parts.characters > _MOST_CHARACTERS // 8:
             return
-        self._drop(reading.conversation_id)
-        self._contexts[reading.conversation_id] = reading.user_id, limit, parts
+        self._put(reading.conversation_id, reading.user_id, limit, parts)
+
+    def _put(self, conversation_id: str, user_id: str, limit: int, parts: Parts) -> None:
+        self._drop(conversation_id)
+        self._contexts[conversation_id] = user_id, limit, parts
         self._context_characters += parts.characters
         while len(self._contexts) > _MOST_CONTEXTS or self._context_characters > _MOST_CHARACTERS:
             self._drop(next(iter(self._contexts)))
+
+    def said(self, commit: Commit, max_messages: int) -> None:
+        """Add the messages of a commit to the contexts that are kept, where they just go on.
+
+        Args:
+            commit: it only adds rows, and is acknowledged after this.
+            max_messages: how many turns are hot.
+        """
+        for name, group in commit.turns.items():
+            user, limit, parts = self._contexts.get(name, ("", 0, None))
+            if parts is None:
+                continue
+            at = commit.touched.get(name)
+            touched = None if at is None else utc(at)
+            longer = parts.longer(user, group, min(limit, max_messages), touched)
+            if longer is None or longer.characters > _MOST_CHARACTERS // 8:
+                self._drop(name)
+            else:
+                self._put(name, user, limit, longer)
+        for name in commit.noted:
+            user, _, parts = self._contexts.get(name, ("", 0, None))
+            if parts is not None and parts.conversation is None:
+                self._drop(name)
+        for reading in self._readings:
+            if reading.conversation_id in commit.turns or reading.conversation_id in commit.noted:
+                reading.spoiled = True
 
     def changed(
         self,
@@ -178,6 +238,11 @@ class HotCache:
         _, _, parts = self._contexts.pop(conversation_id, (None, 0, None))
         if parts is not None:
             self._context_characters -= parts.characters
+
+
+def _size_of(row: Row) -> int:
+    """About how many characters the stored text of a message has."""
+    return _AROUND + len(row["content"]) + len(row["metadata"] or "") + len(row["extra"] or "")
 
 
 def _copy(message: Message) -> Message:

@@ -14,6 +14,7 @@ from bruno_core.models.context import SessionContext, UserContext
 from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
+from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.schema import Key
 from bruno_memory_vec.rows.models import Row
@@ -433,6 +434,43 @@ class FindsNames(Protocol):
 
     async def named(self, ids: Collection[str]) -> dict[str, Named]:
         """What each of these ids names; those that name nothing are left out."""
+        ...
+
+
+@runtime_checkable
+class WritesBehind(Protocol):
+    """A ``SessionStore`` that may write what :meth:`SessionStore.apply` is told a moment later.
+
+    Only commits that add rows wait, and only in the process that writes alone: what it is asked, it
+    answers as if they were written. What only the session store knows is written at once, after
+    them. Nothing is lost: what a kill leaves unwritten is in the rows, past ``last_seq``.
+
+    Attributes:
+        writes_behind: whether they may wait. Whoever sets it calls :meth:`write_waiting` soon after
+            each commit, and at once where :attr:`many_wait`.
+        fell_behind: called where what waits could not be written, so that the rows are to be
+            followed before the next write. Meanwhile nothing more waits.
+    """
+
+    writes_behind: bool
+    fell_behind: Callable[[EngineError], None]
+
+    @property
+    def waits(self) -> bool:
+        """Whether something waits to be written."""
+        ...
+
+    @property
+    def many_wait(self) -> bool:
+        """Whether so much waits that it should be written now."""
+        ...
+
+    async def write_waiting(self) -> None:
+        """Write what waits.
+
+        Raises:
+            EngineError: it could not be written, and goes on waiting.
+        """
         ...
 
 

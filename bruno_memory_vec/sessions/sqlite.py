@@ -37,6 +37,7 @@ from bruno_memory_vec.indexers.aio import LoopLock, LoopSemaphore, yielding_gil
 from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
 from bruno_memory_vec.indexers.private import make_private_file, refuse_link
 from bruno_memory_vec.indexers.schema import micros
+from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.damage import seal, unseal
@@ -55,6 +56,16 @@ from bruno_memory_vec.sessions.protocol import (
     HotTurn,
     Named,
 )
+from bruno_memory_vec.sessions.waiting import (
+    MANY,
+    MOST,
+    Commit,
+    Waiting,
+    commit_of,
+    first_owners,
+    last_of_each_turn,
+    together,
+)
 
 SCHEMA_VERSION = 2
 _TRIES_TO_EMPTY_THE_LOG, _UNTIL_NEXT_TRY = 5, 0.2
@@ -68,6 +79,8 @@ _A_PAGE = 1000
 _first = itemgetter(0)
 
 T = TypeVar("T")
+
+_log = get_logger(__name__)
 
 
 class SQLiteSessionStore:
@@ -98,6 +111,12 @@ class SQLiteSessionStore:
         self._hot = HotCache(keeps=not read_only)
         # Keeps an in-memory database alive while its connection is replaced.
         self._keeper: sqlite3.Connection | None = None
+        # What of the rows is not in the file yet, and why the last try to write it has failed.
+        self._waiting = Waiting()
+        self._unwritten: EngineError | None = None
+        #: As of :class:`~bruno_memory_vec.sessions.protocol.WritesBehind`.
+        self.writes_behind = False
+        self.fell_behind: Callable[[EngineError], None] = lambda error: None
         #: What was wrong with the file that this one has replaced.
         self.rebuilt: list[str] = []
         #: Called before each change, and before the file is opened again or closed, to raise where
@@ -230,15 +249,43 @@ class SQLiteSessionStore:
         added: Iterable[int] = (),
         removed: Iterable[int] = (),
     ) -> None:
-        by_conversation: dict[str, list[HotTurn]] = {}
-        for turn in turns:
-            by_conversation.setdefault(turn.conversation_id, []).append(turn)
+        now = time.time_ns() // 1000
+        commit = commit_of(turns, last_seq, noted, added, removed, now)
+        if self._may_wait(commit):
+            self._waiting.add(commit)
+            self._hot.said(commit, self.max_messages)
+            return
+        await self._transact(
+            "follow the rows",
+            lambda database: apply_commits(database, [commit], self.max_messages),
+            conversations={*commit.turns, *noted},
+        )
 
-        def work(database: sqlite3.Connection) -> None:
-            apply_rows(database, by_conversation, noted, self.max_messages, last_seq)
-            record(database, added, removed)
+    def _may_wait(self, commit: Commit) -> bool:
+        return (
+            self.writes_behind
+            # Whoever asks for that wants the ledger to be as durable as the rows, too.
+            and not self._fsync
+            and self._unwritten is None
+            and not self._closed
+            and commit.only_adds
+            and self._waiting.rows + len(commit.added) <= MOST
+        )
 
-        await self._transact("follow the rows", work, conversations={*by_conversation, *noted})
+    @property
+    def waits(self) -> bool:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.WritesBehind`."""
+        return len(self._waiting) > 0
+
+    @property
+    def many_wait(self) -> bool:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.WritesBehind`."""
+        return self._waiting.rows >= MANY
+
+    async def write_waiting(self) -> None:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.WritesBehind`."""
+        if len(self._waiting):
+            await self._transact("follow the rows", _nothing_else, conversations=())
 
     async def restore(
         self,
@@ -327,12 +374,13 @@ class SQLiteSessionStore:
             elif part == 3:
                 hot.append((second, first))
         texts = [payload for _, payload in sorted(hot)]
-        characters = sum(map(len, (*texts, user or "", session or "")))
+        sizes = tuple(map(len, texts))
+        characters = sum(sizes) + len(user or "") + len(session or "")
         if characters > _CHARACTERS_ON_THE_LOOP:
             made = await asyncio.to_thread(lambda: tuple(map(message_from_json, texts)))
         else:
             made = self._hot.messages(texts)
-        return Parts(conversation, user, current, session, made, characters, touched)
+        return Parts(conversation, user, current, session, made, characters, touched, sizes)
 
     async def mark_stale(self, conversation_id: str) -> None:
         await self._change(
@@ -560,6 +608,12 @@ class SQLiteSessionStore:
                 self.watch()
             except (StoreMovedError, BackendUnavailable):  # moved, or nobody may look
                 moved = True
+            if len(self._waiting) and not moved:
+                try:
+                    await self.write_waiting()
+                except EngineError as error:
+                    # The rows are stored; the next opening finds in them what is missing here.
+                    _log.error("sessions_not_written", error=str(error))
             self._closed = True
             self._hot = HotCache(keeps=False)
             if moved:
@@ -577,8 +631,28 @@ class SQLiteSessionStore:
             return await self._rows(statement, values)
 
     async def _rows(self, statement: str, values: Any = ()) -> list[Any]:
+        if len(self._waiting) and not self._closed:
+            found = await self._written_and_read(statement, values)
+            if found is not None:
+                return found
         await self._revive()
         return list(await self._connection.execute_fetchall(statement, values))
+
+    async def _written_and_read(self, statement: str, values: Any) -> list[Any] | None:
+        """Write what waits and read, in one visit; None where the file cannot be written.
+
+        Then it can be read all the same, and whoever asks is told that it is behind.
+        """
+
+        def work(database: sqlite3.Connection) -> list[Any]:
+            return database.execute(statement, values).fetchall()
+
+        try:
+            return await self._transact("follow the rows", work, conversations=())
+        except BackendUnavailable:
+            if self._unwritten is None:
+                raise
+            return None
 
     async def _revive(self) -> None:
         """Connect again if aiosqlite's thread has ended.
@@ -613,10 +687,56 @@ class SQLiteSessionStore:
             with errors(operation, self._path):
                 self.watch()
                 await self._revive()
+                count = len(self._waiting)
                 try:
-                    return await transact(self._connection, work)
+                    if not count:
+                        return await transact(self._connection, work)
+                    return await self._transact_behind(count, work)
                 finally:
                     self._hot.changed(**changed)
+
+    async def _transact_behind(self, count: int, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a transaction after the ``count`` oldest commits that wait, together with them."""
+        written: list[Commit] = []
+        failed: list[Exception] = []
+
+        def both(database: sqlite3.Connection) -> T:
+            commits = self._waiting.first(count)
+            try:
+                if commits:
+                    apply_commits(database, commits, self.max_messages)
+            except Exception as error:
+                failed.append(error)
+                raise
+            written.extend(commits)
+            return work(database)
+
+        def done() -> None:
+            self._waiting.written(written)
+
+        try:
+            result = await transact(self._connection, both, done)
+        except (sqlite3.Error, OSError) as error:
+            if failed or isinstance(error, sqlite3.OperationalError):
+                self._note_unwritten(error)
+            raise
+        self._unwritten = None
+        return result
+
+    def _note_unwritten(self, error: Exception) -> None:
+        """What waits could not be written: from now on each commit is tried at once."""
+        self._unwritten = EngineError(
+            ENGINE,
+            "follow the rows",
+            str(error),
+            fix=f"Check that the folder of {self._path} has free space and may be written.",
+            cause=error,
+        )
+        self.fell_behind(self._unwritten)
+
+
+def _nothing_else(database: sqlite3.Connection) -> None:
+    """No change besides what waits."""
 
 
 class _Transactions:
@@ -735,11 +855,16 @@ async def _start(path: str) -> aiosqlite.Connection:
     return connection
 
 
-async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+async def transact(
+    connection: aiosqlite.Connection,
+    work: Callable[[sqlite3.Connection], T],
+    committed: Callable[[], None] = lambda: None,
+) -> T:
     """Do a whole transaction in one call on the connection's thread.
 
     A call costs as much as a dozen statements, so the statements are not awaited one by one. If
-    the transaction fails, or its caller is cancelled before the commit, it is rolled back.
+    the transaction fails, or its caller is cancelled before the commit, it is rolled back. After
+    the commit ``committed`` is called, in the connection's thread.
     """
     abandoned = False
 
@@ -750,6 +875,7 @@ async def transact(connection: aiosqlite.Connection, work: Callable[[sqlite3.Con
                 database.rollback()
             else:
                 database.commit()
+                committed()
         except BaseException:
             database.rollback()
             raise
@@ -867,46 +993,45 @@ ON CONFLICT DO UPDATE SET payload = excluded.payload
 """
 
 
-def apply_rows(
-    database: sqlite3.Connection,
-    turns: Mapping[str, Sequence[HotTurn]],
-    noted: Mapping[str, str],
-    max_messages: int,
-    last_seq: int,
+def apply_commits(
+    database: sqlite3.Connection, commits: Sequence[Commit], max_messages: int
 ) -> None:
-    """Apply a commit with these messages, by conversation; ``noted`` are owners, likewise."""
+    """Apply commits of the rows, in their order. Applying them again changes nothing."""
+    commit = together(commits)
     newest = {
-        conversation: sorted(group, key=lambda turn: turn.turn)[-max_messages:]
-        for conversation, group in turns.items()
+        conversation: last_of_each_turn(group)[-max_messages:]
+        for conversation, group in commit.turns.items()
     }
-    owned = [(conversation, group[-1].user_id) for conversation, group in newest.items()]
-    now = time.time_ns() // 1000
-    # A message that replaces itself, as where rows are archived, is no sign of life.
-    touched = {
-        conversation: now
-        for conversation, group in turns.items()
-        if not all(turn.again for turn in group)
-    }
+    owners = first_owners(commits)
+    touched = commit.touched
     database.executemany(
         "INSERT INTO conversations (conversation_id, user_id, next_turn, touched) "
         "VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
         "next_turn = max(next_turn, excluded.next_turn), "
         "touched = coalesce(excluded.touched, touched)",
-        [(talk, owner, newest[talk][-1].turn + 1, touched.get(talk)) for talk, owner in owned],
+        [
+            (talk, owners[talk], group[-1].turn + 1, touched.get(talk))
+            for talk, group in newest.items()
+        ],
     )
     _put_hot(database, [turn for group in newest.values() for turn in group])
     database.executemany(
         "DELETE FROM hot_messages WHERE conversation_id = ?1 AND user_id = ?2 AND turn < ("
         "SELECT turn FROM hot_messages WHERE conversation_id = ?1 AND user_id = ?2 "
         "ORDER BY turn DESC LIMIT 1 OFFSET ?3)",
-        [(conversation, owner, max_messages - 1) for conversation, owner in owned],
+        {
+            (talk, turn.user_id, max_messages - 1)
+            for talk, group in newest.items()
+            for turn in group
+        },
     )
-    if noted:
+    if commit.noted:
         database.executemany(
             "INSERT OR IGNORE INTO conversations (conversation_id, user_id) VALUES (?, ?)",
-            noted.items(),
+            [(talk, owners[talk]) for talk in commit.noted],
         )
-    _set_last_seq(database, last_seq)
+    _set_last_seq(database, commit.last_seq)
+    record(database, commit.added, commit.removed)
 
 
 def apply_summaries(

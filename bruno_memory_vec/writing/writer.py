@@ -55,6 +55,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
 from bruno_memory_vec.sessions.lost import SessionsLost
 from bruno_memory_vec.sessions.owners import Owners
+from bruno_memory_vec.sessions.protocol import WritesBehind
 from bruno_memory_vec.writing import erasure
 from bruno_memory_vec.writing.ahead import PreparesAhead
 from bruno_memory_vec.writing.background import FLUSH, Background, Flushing, runs
@@ -84,7 +85,13 @@ from bruno_memory_vec.writing.dependants.users import UsersWithDependants
 from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
-from bruno_memory_vec.writing.projections import Change, FillsAnew, MendsOthers, Projections
+from bruno_memory_vec.writing.projections import (
+    Change,
+    FillsAnew,
+    FollowsLater,
+    MendsOthers,
+    Projections,
+)
 from bruno_memory_vec.writing.queue import QUEUE_ROWS, Request, WriteQueue
 from bruno_memory_vec.writing.unchanged import require_unchanged
 from bruno_memory_vec.writing.visits import writing_here
@@ -95,6 +102,9 @@ _ANSWERS_AT_ONCE = 64
 # Seconds after which the lexical index is committed when nothing searches here. Readers in other
 # processes wait at most that long.
 LEXICAL_DELAY = 0.5
+# Seconds that a commit may wait to be written into the sessions. Readers in other processes get
+# contexts without its messages meanwhile.
+_SESSIONS_DELAY = 0.03
 # Counting a use rewrites the row, so uses are gathered until this many rows have some, or the
 # memory is maintained or closed. The rankers see them at once (pending_uses).
 _USES_BEFORE_FLUSH = 20_000
@@ -110,6 +120,7 @@ _ERASE_AGAIN = 300.0
 # waited for a day: it may be that the store is never open for long.
 _ROWS_ERASED_AT_CLOSE = 20_000
 
+_SESSIONS = "write what was stored into the sessions"
 _SETTLE, _COMPACT, _TIDY = "commit the projections", "compact the rows", "tidy up"
 _USER_FILES = "write the files of users"
 _ERASE, _EXPIRE = "erase what was deleted", "remove expired memories"
@@ -158,6 +169,12 @@ class Writer:
         self._rows = rows
         self._erases = capability(rows, Erases)
         self._projections = projections
+        # What may be written a moment later, by a process that writes alone.
+        self._later: list[WritesBehind] = []
+        if lease.exclusive:
+            for one in projections:
+                if isinstance(one, FollowsLater) and one.later is not None:
+                    self._write_later(one.name, one.later)
         self._lease = lease
         self._owners = owners
         self._embedder = embedder
@@ -186,6 +203,16 @@ class Writer:
         #: Whether something that only ``maintain()`` may remove holds what was deleted; then only
         #: that erases.
         self.erasing_waits: Callable[[], Awaitable[bool]] | None = None
+
+    def _write_later(self, name: str, later: WritesBehind) -> None:
+        later.writes_behind = True
+        later.fell_behind = lambda error: self.behind({name: error})
+        self._later.append(later)
+
+    async def _write_waiting(self) -> None:
+        for later in self._later:
+            # Where that fails, they follow before the next write.
+            await later.write_waiting()
 
     def begin_upkeep(self) -> None:
         """Begin the background work that an opening finds."""
@@ -1080,6 +1107,10 @@ class Writer:
         self._written_at = time.monotonic()
         self._flushing.written()
         self._background.start_later(LEXICAL_DELAY, _SETTLE, self._settle)
+        if any(later.many_wait for later in self._later):
+            self._background.start(_SESSIONS, self._write_waiting)
+        elif self._later:
+            self._background.start_later(_SESSIONS_DELAY, _SESSIONS, self._write_waiting)
         self._look_after()
 
     def _look_after(self) -> None:

@@ -233,6 +233,12 @@ class WriteAheadLogIndex(ForwardingRowIndex):
         newest = max((int(snapshot.columns["seq"][-1]) for snapshot in memtables), default=-1)
         return max(newest, await self.inner.last_seq())
 
+    async def newest_logged(self) -> int:
+        if self._follower is not None:
+            await self._follower.refresh()
+        source = self._follower or self._writing()
+        return max((memtable.last for memtable in source.memtables), default=-1)
+
     async def version(self) -> int:
         if self._follower is not None:
             await self._follower.refresh()

@@ -8,7 +8,7 @@ import pytest
 
 from bruno_memory_vec import MemoryConfig
 from bruno_memory_vec.sessions.choice import session_store_of
-from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.sessions.protocol import SessionStore, WritesBehind
 from bruno_memory_vec.testing import SessionStoreConformance
 
 if TYPE_CHECKING:
@@ -37,6 +37,16 @@ class TestSQLite(ByURL):
     @pytest.fixture(autouse=True)
     def _url(self, _place: None) -> None:
         self.url = str(self.folder)
+
+
+class TestSQLiteWrittenBehind(TestSQLite):
+    """What waits is as if it were written, whatever comes next."""
+
+    async def open_sessions(self, max_messages: int) -> SessionStore:
+        opened = await super().open_sessions(max_messages)
+        assert isinstance(opened, WritesBehind)
+        opened.writes_behind = True
+        return opened
 
 
 class TestSQLiteInMemory(ByURL):

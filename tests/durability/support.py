@@ -34,6 +34,12 @@ async def rows_of(memory: VectorMemory) -> list[dict[str, Any]]:
     return list(from_table(await store.rows.read(Scope.all_users(), RowFilter(), COLUMNS)))
 
 
+async def sessions_written(memory: VectorMemory) -> None:
+    """Let the file of the sessions have all that is acknowledged, as a moment later it has."""
+    sessions: Any = (await memory._lazy.get()).sessions
+    await sessions.write_waiting()
+
+
 async def turns_of(memory: VectorMemory, conversation_id: str) -> list[tuple[int, str]]:
     """(turn, content) of a conversation, in order."""
     rows = [row for row in await rows_of(memory) if row["conversation_id"] == conversation_id]

@@ -20,7 +20,7 @@ from bruno_memory_vec import VectorMemory, open_memory, reembed
 from bruno_memory_vec.embedders.hashing import HashEmbedder
 from bruno_memory_vec.errors import NotAStoreError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
-from tests.durability.support import message, rows_of
+from tests.durability.support import message, rows_of, sessions_written
 from tests.torture.faults import doctor, said, states
 
 FLUSHED = [f"flushed {number}" for number in range(6)]
@@ -55,6 +55,8 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         async with open_memory(str(folder / "store"), embedder="hash") as memory:
             for text in LOGGED:
                 await memory.store_message(message(text), "talk")
+            # What is killed sooner, the log tells the sessions; here it is the log that is harmed.
+            await sessions_written(memory)
             shutil.copytree(folder / "store", folder / "image")
 
     asyncio.run(make())

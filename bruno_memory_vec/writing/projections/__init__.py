@@ -23,6 +23,7 @@ from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
+from bruno_memory_vec.sessions.protocol import WritesBehind
 
 _log = get_logger(__name__)
 
@@ -187,6 +188,17 @@ class FillsAnew(Protocol):
             EngineError: the rows cannot be read.
         """
         ...
+
+
+@runtime_checkable
+class FollowsLater(Protocol):
+    """A projection that may store what ``apply`` told it a moment later.
+
+    Attributes:
+        later: what does so; None where it stores all at once.
+    """
+
+    later: WritesBehind | None
 
 
 @runtime_checkable

@@ -19,7 +19,12 @@ from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.sessions.arrivals import Announcer
-from bruno_memory_vec.sessions.protocol import HotTurn, SessionStore, SharesChanges
+from bruno_memory_vec.sessions.protocol import (
+    HotTurn,
+    SessionStore,
+    SharesChanges,
+    WritesBehind,
+)
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 from bruno_memory_vec.writing.reconcile import reconcile
 
@@ -47,6 +52,8 @@ class SessionsProjection:
         self._sessions = sessions
         self._announcer = announcer
         self._shared = sessions if isinstance(sessions, SharesChanges) else None
+        #: As of :class:`~bruno_memory_vec.writing.projections.FollowsLater`.
+        self.later = sessions if isinstance(sessions, WritesBehind) else None
 
     async def standing(self) -> Standing:
         """As of :class:`Projection`."""
@@ -104,7 +111,9 @@ class SessionsProjection:
                 await self._sessions.mark_stale(conversation)
 
     async def settle(self) -> bool:
-        """Does nothing: each change is a transaction."""
+        """Write what waits, so that readers in other processes see the change."""
+        if self.later is not None and self.later.waits:
+            await self.later.write_waiting()
         return False
 
     async def catch_up(self, rows: RowIndex, progress: Progress | None) -> Sequence[int]:
