@@ -19,7 +19,7 @@ import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory, snapshot_store
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotAStoreError
-from tests.durability.support import environment, message, rows_of
+from tests.durability.support import environment, message, rows_of, sessions_written
 from tests.torture.faults import doctor, said
 
 USER = "default"
@@ -240,6 +240,7 @@ async def test_a_slow_copy_is_whole_or_told(
         copy = tmp_path / f"copy {seed}"
         copy.mkdir()
         before = dict(writer.acknowledged)
+        await sessions_written(memory)
         await asyncio.to_thread(_copy_slowly, tmp_path / "store", copy, order, seed)
         code, report = await doctor_by_itself(copy, "--repair")
         if code != 0:

@@ -48,7 +48,7 @@ class Faulty:
         return [str(problem) for problem in (await self.memory.maintain()).problems]
 
     async def recall(self, question: str) -> list[str]:
-        return [hit.content for hit in await self.memory.recall(question, user_id=ALL_USERS, k=3)]
+        return [hit.content for hit in await self.memory.recall(question, user_id=ALL_USERS, k=20)]
 
     async def context(self) -> list[str]:
         return [one.content for one in (await self.memory.get_context("ana", "talk")).messages]
