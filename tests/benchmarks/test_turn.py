@@ -215,6 +215,16 @@ def test_ratios_are_of_what_both_can_do() -> None:
     assert "turn" not in ratios(store, "sqlite_vec", processor=True)
 
 
+def test_inserts_that_are_not_found_by_meaning_are_no_match() -> None:
+    store = report()
+    peer = store["systems"]["sqlite_vec"]
+    peer["operations"]["store"]["p50_ms"] = 0.1
+    against = "against sqlite_vec at 10,000 rows, the slowest of "
+    assert by_target(judge([store]))[against + "11 (slower: store 0.1)"].met is False
+    peer["by_meaning"] = False
+    assert by_target(judge([store]))[against + "6"].met
+
+
 def test_tables_say_why_a_peer_has_no_figure() -> None:
     store = report()
     store["systems"]["words"] = copy.deepcopy(store["systems"]["sqlite_vec"])
