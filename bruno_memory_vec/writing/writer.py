@@ -89,6 +89,7 @@ from bruno_memory_vec.writing.projections import (
     Change,
     FillsAnew,
     FollowsLater,
+    HasMuchToSettle,
     MendsOthers,
     Projections,
 )
@@ -170,6 +171,7 @@ class Writer:
         self._erases = capability(rows, Erases)
         self._projections = projections
         # What may be written a moment later, by a process that writes alone.
+        self._settling = [one for one in projections if isinstance(one, HasMuchToSettle)]
         self._later: list[WritesBehind] = []
         if lease.exclusive:
             for one in projections:
@@ -1106,7 +1108,10 @@ class Writer:
     def _afterwards(self) -> None:
         self._written_at = time.monotonic()
         self._flushing.written()
-        self._background.start_later(LEXICAL_DELAY, _SETTLE, self._settle)
+        if any(one.many_wait for one in self._settling):
+            self._background.start(_SETTLE, self._settle)
+        else:
+            self._background.start_later(LEXICAL_DELAY, _SETTLE, self._settle)
         if any(later.many_wait for later in self._later):
             self._background.start(_SESSIONS, self._write_waiting)
         elif self._later:

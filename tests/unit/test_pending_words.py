@@ -19,6 +19,8 @@ from bruno_memory_vec.indexers.tantivy import pending
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex
 from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.testing.rows import message, table
+from bruno_memory_vec.writing import writer
+from bruno_memory_vec.writing.projections import lexical
 
 ANA, BEN, EVERYONE = Scope.user("ana"), Scope.user("ben"), Scope.all_users()
 ANY = RowFilter()
@@ -47,6 +49,24 @@ async def index_of(memory: VectorMemory) -> TantivyIndex:
 async def found(memory: VectorMemory, question: str, user: Any) -> list[str]:
     hits = await memory.recall(question, user_id=user, profile="lexical")
     return sorted(hit.content for hit in hits)
+
+
+async def test_many_rows_are_committed_without_waiting_for_their_time(
+    memory: VectorMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LEXICAL_DELAY", 3600.0)
+    monkeypatch.setattr(lexical, "_MANY_WAIT", 5)
+    index = await index_of(memory)
+    await index.commit()
+    await say(memory, "ben", *(f"apple {number}" for number in range(4)))
+    await asyncio.sleep(0.05)
+    assert index.pending == 4
+    await say(memory, "ben", "one more")
+    for _ in range(2_000):
+        if not index.pending:
+            break
+        await asyncio.sleep(0.01)
+    assert index.pending == 0
 
 
 async def test_no_recall_commits(memory: VectorMemory) -> None:

@@ -202,6 +202,16 @@ class FollowsLater(Protocol):
 
 
 @runtime_checkable
+class HasMuchToSettle(Protocol):
+    """A projection that holds in memory what it has to settle."""
+
+    @property
+    def many_wait(self) -> bool:
+        """Whether so many rows wait for ``settle`` that it is better called at once."""
+        ...
+
+
+@runtime_checkable
 class MendsOthers(Protocol):
     """A projection that several processes share, and in which each mends what another has left."""
 

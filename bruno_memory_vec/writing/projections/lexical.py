@@ -27,6 +27,8 @@ _ROWS_WHILE_WRITERS_WAIT = 2_000
 _MOST_PASSES = 5
 # Of more rows than this, no index is kept in memory in place of its folder.
 _ROWS_IN_MEMORY = 200_000
+# So many changes are committed at once, however young they are: they wait in memory.
+_MANY_WAIT = 20_000
 # So many failures in a row are damage, whatever they say.
 _FAILURES = 2
 _TRIES = _FAILURES + 1
@@ -76,6 +78,11 @@ class LexicalProjection:
         self.index.remove(change.removed.tolist())
         if change.table is not None:
             self.index.add(change.table.select(list(LEXICAL_COLUMNS)))
+
+    @property
+    def many_wait(self) -> bool:
+        """As of :class:`~bruno_memory_vec.writing.projections.HasMuchToSettle`."""
+        return self.index.pending >= _MANY_WAIT
 
     async def settle(self) -> bool:
         """Commit, so that readers in other processes see the change."""
