@@ -117,7 +117,7 @@ class MemoryConfig(BaseSettings):
         embedding_cache_mb: how large its file may grow, in MiB.
         profile: a recall profile by name, or the path of a TOML file.
         recall_cache_mb: size in MiB of the cache of rows of recently active users. A user with
-            1,000 rows takes 1.5 MiB. 0: no cache.
+            1,000 rows takes 2 MiB. 0: no cache.
         approximate_search: whether a search over all users, or over a user of more than 120,000
             rows, may go by an approximate index of a folder's vectors, which upkeep builds from
             30,000 rows on. False: every search compares all rows of its scope.
@@ -183,7 +183,7 @@ class MemoryConfig(BaseSettings):
     embedding_cache: Annotated[Path | str, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
     profile: str = Field(default="balanced", min_length=1)
-    recall_cache_mb: int = Field(default=160, ge=0, le=1_000_000)
+    recall_cache_mb: int = Field(default=256, ge=0, le=1_000_000)
     approximate_search: bool = True
     user_files: bool = True
     read_only: bool = False
