@@ -91,8 +91,12 @@ def shared(ours: frozenset[int], theirs: frozenset[int]) -> float:
 
 def hashed(words: tuple[str, ...]) -> frozenset[int]:
     """Hashes of words, of this process only; of long words without a space, of their characters."""
+    # Python hashes the bytes of a text, and "of" has those of "景". Such texts never have the same
+    # length.
     return frozenset(
-        hash(part) for word in words for part in (tuple(word) if _is_unspaced(word) else (word,))
+        hash(part) + len(part)
+        for word in words
+        for part in (tuple(word) if _is_unspaced(word) else (word,))
     )
 
 

@@ -19,7 +19,7 @@ from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
 from bruno_memory_vec.recall.passages.windows import Passage
 from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
-from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
+from bruno_memory_vec.rows.weight import HEAVY, in_thread_if, is_heavy
 
 # The columns that a hit of a message needs.
 _MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq", *KEPT)
@@ -85,7 +85,8 @@ class Hit:
         turn: its position there from 0, None for a memory.
         created_at: when, in UTC (timezone-aware).
         record: the ``Message`` or ``MemoryEntry`` as it was stored. It is made when it is first
-            asked for, of a copy of the row as it was when it was recalled.
+            asked for, of a copy of the row as it was when it was recalled; at once where its
+            metadata is large.
         passage: where in ``content`` the part stands that answers best, of a long text; None of a
             short one, and where the profile does not look into texts.
         repeats: for how many others it stands that said the same, of those that were found; it is
@@ -305,8 +306,10 @@ def make_hit(
 ) -> Hit:
     """The hit of a row (:func:`columns_of`); without a score it was not ranked.
 
-    The hit keeps the row, which must not be changed.
+    The hit keeps the row, which must not be changed. Of large values its record is made now: this
+    is in a thread then, and whoever recalled asks for records on the event loop.
     """
+    heavy = len(row["metadata"]) + len(row["extra"] or "") >= HEAVY
     return Hit(
         id=row["id"],
         content=row["content"],
@@ -315,7 +318,7 @@ def make_hit(
         conversation_id=row["conversation_id"],
         turn=row["turn"],
         created_at=utc(row["created_at"]),
-        record=row,  # see _Record
+        record=record(row) if heavy else row,  # see _Record
         passage=passage,
         repeats=repeats,
         origin=row["origin"],

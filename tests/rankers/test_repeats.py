@@ -178,3 +178,8 @@ def test_what_says_that_it_is_not_known(text: str) -> None:
 )
 def test_what_answers(text: str) -> None:
     assert not says_unknown(text)
+
+
+def test_a_character_is_no_word_of_the_same_bytes() -> None:
+    assert share(("of",), ("景",)) == 0.0
+    assert share(("of", "景"), ("景",)) == 0.5
