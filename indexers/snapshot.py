@@ -18,6 +18,7 @@ from .query import Candidates, Condition, RowFilter, Scope
 from .schema import CHECKSUM, COLUMNS, KEY_COLUMNS, key_of, micros
 from .text_column import TextColumn
 from .uses import USE_COLUMNS
+from .vector_codes import VectorCodes, code_bytes
 from .words.index import WordIndex
 from .words.row_words import RowWords
 
@@ -92,6 +93,8 @@ class Snapshot:
         owner: under which number its long texts are shared (:mod:`.long_texts`); None for not.
         words: the words of the rows, as far as they are made; shared with all other snapshots of
             the :class:`HeldRows`. Of rows of several users nobody makes any.
+        vector_codes: codes of the vectors, of a large user; shared with all other snapshots of the
+            :class:`HeldRows`.
         text_columns: readers of single texts, by column, made when they are first needed; None of
             a column that has nothing but nulls.
         nbytes: by column, its size, looked up when it is first needed.
@@ -112,6 +115,7 @@ class Snapshot:
     repeated: bool = False
     owner: int | None = None
     words: RowWords = field(default_factory=RowWords)
+    vector_codes: VectorCodes = field(default_factory=VectorCodes)
     text_columns: dict[str, TextColumn | None] = field(default_factory=dict)
     nbytes: dict[str, int] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)
@@ -164,12 +168,17 @@ class Snapshot:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The indices of the ``limit`` matching rows nearest to ``vector``, and their cosines.
 
-        The search is exact, with n * d multiplications. Of equal rows the newest comes first.
+        The search is exact, with n * d multiplications. Of equal rows the newest comes first. Of
+        many rows the vectors of most are not read, as their codes say that others are nearer.
         """
         # einsum uses one thread. On a busy machine a threaded product of this size waits longer for
         # its threads than it computes.
         at = None if matching is None else np.flatnonzero(matching)
         few = at is not None and len(at) < _FEW_OF_ALL * len(self)
+        if not few:
+            near = self.vector_codes.perhaps_nearest(self.vectors, vector, at, limit)
+            if near is not None:
+                at, few = near, True
         held = self.vectors[at] if few else self.vectors
         score: NDArray[np.float32] = np.einsum("ij,j->i", held, vector)
         if at is not None and not few:
@@ -544,6 +553,7 @@ class HeldRows:
         self._archived_until = archived_until
         self._owner = None if mixed else new_owner()
         self._vector = _Growing(vectors)
+        self._vector_codes = VectorCodes()
         self._tables = [table]
         self._joined: pa.Table | None = table
         self._codes: dict[str, dict[str, int]] = {name: {} for name in CODED}
@@ -558,7 +568,7 @@ class HeldRows:
         self._snapshot: Snapshot | None = None
         self._asking: dict[int, frozenset[int]] = {}
         #: About how many bytes it takes.
-        self.nbytes = _size(table) + self._vector.values.nbytes
+        self.nbytes = _size(table) + vectors.nbytes + code_bytes(*vectors.shape)
 
     def __len__(self) -> int:
         return self._count
@@ -585,6 +595,7 @@ class HeldRows:
                 owner=self._owner,
                 asking=self._asking,
                 words=self.words,
+                vector_codes=self._vector_codes,
             )
         return self._snapshot
 
@@ -593,7 +604,10 @@ class HeldRows:
     def add(self, table: pa.Table) -> None:
         """Add rows (:data:`LOADED`) that are newer than all others."""
         self._waiting.append(table)
+        dimension = self._vector.values.shape[1]
+        self.nbytes -= code_bytes(self._count, dimension)
         self._count += table.num_rows
+        self.nbytes += code_bytes(self._count, dimension)
         self.nbytes += table.get_total_buffer_size() + _besides(table)
         if len(self._waiting) >= _WAITING_TABLES:
             self._make_ready()

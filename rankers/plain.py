@@ -62,6 +62,8 @@ def plain_words(text: str) -> tuple[str, ...]:
 
 def units(words: tuple[str, ...]) -> int:
     """About how many words there are, where a word without a space may be a whole sentence."""
+    if all(map(str.isascii, words)):
+        return len(words)
     return sum(len(word) // 2 or 1 if _is_unspaced(word) else 1 for word in words)
 
 
