@@ -306,6 +306,7 @@ class SQLiteSessionStore:
         rows = await self._read(
             "SELECT user_id, next_turn, stale FROM conversations WHERE conversation_id = ?",
             (conversation_id,),
+            about=(conversation_id,),
         )
         return Conversation(*rows[0]) if rows else None
 
@@ -315,7 +316,7 @@ class SQLiteSessionStore:
         for start in range(0, len(names), _NAMES_A_STATEMENT):
             part = names[start : start + _NAMES_A_STATEMENT]
             marks = ",".join("?" * len(part))
-            found.update(await self._read(OWNERS.replace(":names", marks), part))
+            found.update(await self._read(OWNERS.replace(":names", marks), part, about=part))
         return found
 
     async def named(self, ids: Collection[str]) -> dict[str, Named]:
@@ -325,7 +326,7 @@ class SQLiteSessionStore:
         for start in range(0, len(names), _NAMES_A_STATEMENT):
             part = names[start : start + _NAMES_A_STATEMENT]
             marks = ",".join(f"?{number}" for number in range(1, len(part) + 1))
-            rows = await self._read(NAMED.replace(":names", marks), part)
+            rows = await self._read(NAMED.replace(":names", marks), part, about=part)
             found.update((name, named_of(list(lines))) for name, lines in groupby(rows, _first))
         return found
 
@@ -340,7 +341,7 @@ class SQLiteSessionStore:
         await self._transact("give conversations their owners", work)
 
     async def askers(self, conversation_id: str) -> list[str]:
-        return [user for (user,) in await self._read(ASKERS, (conversation_id,))]
+        return [user for (user,) in await self._read(ASKERS, (conversation_id,), about=())]
 
     async def context(self, user_id: str, conversation_id: str, limit: int) -> ContextRecord:
         parts = self._hot.find(user_id, conversation_id, limit)
@@ -626,12 +627,25 @@ class SQLiteSessionStore:
             elif not self._read_only:
                 await asyncio.to_thread(seal, Path(self._path))
 
-    async def _read(self, statement: str, values: Any = ()) -> list[Any]:
-        with errors("read", self._path):
-            return await self._rows(statement, values)
+    async def _read(
+        self, statement: str, values: Any = (), *, about: Collection[str] | None = None
+    ) -> list[Any]:
+        """The lines of a statement.
 
-    async def _rows(self, statement: str, values: Any = ()) -> list[Any]:
-        if len(self._waiting) and not self._closed:
+        Args:
+            statement: it reads the file.
+            values: for its marks.
+            about: the only conversations whose turns and owners it reads; None for any. Commits
+                that wait are written first only where they concern these.
+        """
+        with errors("read", self._path):
+            return await self._rows(statement, values, about)
+
+    async def _rows(
+        self, statement: str, values: Any = (), about: Collection[str] | None = None
+    ) -> list[Any]:
+        waits = len(self._waiting) > 0 and not self._closed
+        if waits and (about is None or self._waiting.concern(about)):
             found = await self._written_and_read(statement, values)
             if found is not None:
                 return found

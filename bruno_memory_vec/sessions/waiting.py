@@ -2,14 +2,14 @@
 
 A transaction costs a switch to SQLite's thread, some statements and a write: a fifth of a small
 commit. So the writing process keeps what a commit adds for a moment, and writes what came meanwhile
-together (``SQLiteSessionStore.apply``). Whatever reads the file or changes it writes that first, so
-the order stays and nobody in this process sees less than what was acknowledged. After a kill the
-rows tell what the file lacks.
+together (``SQLiteSessionStore.apply``). Whatever changes the file or reads of it what they concern
+writes that first, so the order stays and nobody in this process sees less than what was
+acknowledged. After a kill the rows tell what the file lacks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bruno_memory_vec.sessions.protocol import NOTHING, HotTurn
@@ -119,6 +119,15 @@ class Waiting:
     def rows(self) -> int:
         """How many rows they have added."""
         return sum(len(commit.added) for commit in self._commits)
+
+    def concern(self, conversations: Collection[str]) -> bool:
+        """Whether one of them adds to one of these conversations."""
+        names = frozenset(conversations)
+        # A copy, as the thread of SQLite may be dropping some.
+        return any(
+            not names.isdisjoint(commit.turns) or not names.isdisjoint(commit.noted)
+            for commit in list(self._commits)
+        )
 
     def add(self, commit: Commit) -> None:
         """Let a commit wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bruno_memory_vec.sessions.protocol import FindsNames, SessionStore
 from bruno_memory_vec.store.lock import WriterLock
@@ -64,12 +64,14 @@ class LocalLease:
         first, self._next_seq = self._next_seq, self._next_seq + count
         return first
 
-    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
+    async def next_turns(
+        self, wanted: Mapping[str, Wanted], begun: Collection[str] = ()
+    ) -> dict[str, int]:
         """As of ``WriterLease``; turns that are not in memory are read."""
         names = [conversation for conversation, (_, new) in wanted.items() if new]
-        unknown = [name for name in names if name not in self._turns]
+        unknown = [name for name in names if name not in self._turns and name not in begun]
         read = await self._read_turns(unknown) if unknown else {}
-        return {name: self._turns[name] if name in self._turns else read[name] for name in names}
+        return {name: self._turns.get(name, read.get(name, 0)) for name in names}
 
     async def _read_turns(self, conversations: Sequence[str]) -> dict[str, int]:
         """The next turn of each conversation, in one read where the sessions can do that."""

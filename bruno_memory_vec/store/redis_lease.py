@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from bruno_memory_vec.sessions.redis.access import Access
 from bruno_memory_vec.sessions.redis.changes import Changes
@@ -54,7 +54,9 @@ class RedisLease:
         """As of ``WriterLease``."""
         return await self._numbers.seqs(count)
 
-    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
+    async def next_turns(
+        self, wanted: Mapping[str, Wanted], begun: Collection[str] = ()
+    ) -> dict[str, int]:
         """As of ``WriterLease``. It waits while another process begins one of the conversations."""
         await self._changes.live()
         return await self._numbers.turns(wanted)

@@ -7,7 +7,6 @@ an id is new. A false "maybe stored" only costs time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import mul
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +17,8 @@ _RECENT = 50_000
 _WEIGHTS = np.random.default_rng(0x1D).integers(1, 2**63, _ID_BYTES, np.uint64) * np.uint64(
     2
 ) + np.uint64(1)
-_WEIGHTS_AS_INTS: list[int] = _WEIGHTS.tolist()
-_MASK = 2**64 - 1
-_FEW = 16
+# The letters of so many are held as numbers at once.
+_AT_ONCE = 4096
 
 
 def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
@@ -36,11 +34,13 @@ def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def hash_texts(ids: Sequence[str]) -> NDArray[np.uint64]:
-    """As :func:`hash_ids`, for a list of texts; for a few of them at a fifth of the cost."""
-    if len(ids) > _FEW:
-        return hash_ids(pa.array(ids, pa.string()))
-    sums = [sum(map(mul, id_.encode(), _WEIGHTS_AS_INTS)) & _MASK for id_ in ids]
-    return np.array(sums, np.uint64)
+    """As :func:`hash_ids`, for a list of texts, at a fraction of the cost of an Arrow array."""
+    hashes = np.empty(len(ids), np.uint64)
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        letters = np.frombuffer("".join(part).encode(), np.uint8).reshape(-1, _ID_BYTES)
+        hashes[start : start + _AT_ONCE] = letters.astype(np.uint64) @ _WEIGHTS
+    return hashes
 
 
 class KnownIds:

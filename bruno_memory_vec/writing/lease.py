@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 
@@ -48,8 +48,13 @@ class WriterLease(Protocol):
         """
         ...
 
-    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
+    async def next_turns(
+        self, wanted: Mapping[str, Wanted], begun: Collection[str] = ()
+    ) -> dict[str, int]:
         """The first free turn of each conversation, of as many as are wanted.
+
+        ``begun``: those that nobody owned a moment ago, under the writer's lock. Where no other
+        process writes, they have no turn yet.
 
         Where other processes write too, these turns are reserved and never given again, and a
         conversation that nobody owns is its user's from now on.

@@ -167,8 +167,7 @@ class Writer:
         keep_expired: timedelta = timedelta(0),
         titles: MadeTitles | None = None,
     ) -> None:
-        self._rows = rows
-        self._erases = capability(rows, Erases)
+        self._take(rows)
         self._projections = projections
         # What may be written a moment later, by a process that writes alone.
         self._settling = [one for one in projections if isinstance(one, HasMuchToSettle)]
@@ -205,6 +204,11 @@ class Writer:
         #: Whether something that only ``maintain()`` may remove holds what was deleted; then only
         #: that erases.
         self.erasing_waits: Callable[[], Awaitable[bool]] | None = None
+
+    def _take(self, rows: RowIndex) -> None:
+        self._rows = rows
+        # Asked once: to ask takes as long as some rows of a commit.
+        self._erases, self._compacts = capability(rows, Erases), capability(rows, Compacts)
 
     def _write_later(self, name: str, later: WritesBehind) -> None:
         later.writes_behind = True
@@ -311,9 +315,9 @@ class Writer:
 
     def switch(self, rows: RowIndex, embedder: Embedder, schema: pa.Schema) -> None:
         """Use another index and embedder from now on. The caller holds :attr:`exclusive`."""
-        self._rows, self._embedder, self._schema = rows, embedder, schema
+        self._embedder, self._schema = embedder, schema
+        self._take(rows)
         self._ahead.switch(embedder)
-        self._erases = capability(rows, Erases)
         self._erase_later()
 
     async def write(
@@ -837,12 +841,12 @@ class Writer:
             await flushes.flush()
 
     def _is_due(self, *, at_rest: bool = False) -> bool:
-        compacts = capability(self._rows, Compacts)
-        return compacts is not None and compacts.due(at_rest=at_rest)
+        return self._compacts is not None and self._compacts.due(at_rest=at_rest)
 
     async def _maintain_rows(self, *, keep_none: bool = False) -> Maintenance:
-        compacts = capability(self._rows, Compacts)
-        return Maintenance() if compacts is None else await compacts.maintain(keep_none=keep_none)
+        if self._compacts is None:
+            return Maintenance()
+        return await self._compacts.maintain(keep_none=keep_none)
 
     # Erasing what was deleted, and deleting what has expired
 
@@ -960,7 +964,7 @@ class Writer:
                 if now:
                     required = [seq for request in now for seq in request.unchanged]
                     await require_unchanged(self._rows, required)
-                    await self._commit(now)
+                    await self._commit(now, begun)
                     self._owners.remember(begun)
         except Exception as error:
             if len(now) > 1:
@@ -982,7 +986,8 @@ class Writer:
                 await asyncio.sleep(0)
         return later
 
-    async def _commit(self, requests: Sequence[Request]) -> None:
+    async def _commit(self, requests: Sequence[Request], begun: Collection[str]) -> None:
+        """Commit requests; ``begun`` are the conversations that begin with them."""
         given, made = await self._given(requests)
         latest, batch = given.latest, given.rows
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
@@ -990,7 +995,7 @@ class Writer:
         if await self._texts_change(latest, stored):
             stored = await self._stored(latest, perhaps_stored)
         wanted = await in_thread_if_many(len(batch), lambda: wanted_turns(latest, stored))
-        next_turns, first_seq = await self._numbers(wanted, len(batch))
+        next_turns, first_seq = await self._numbers(wanted, len(batch), begun)
 
         def build() -> pa.Table:
             self._known.add_hashed(given.hashes)
@@ -1039,13 +1044,13 @@ class Writer:
         return bool(failed)
 
     async def _numbers(
-        self, wanted: Mapping[str, Wanted], count: int
+        self, wanted: Mapping[str, Wanted], count: int, begun: Collection[str]
     ) -> tuple[dict[str, int], int]:
         """The first turn of each conversation, and the first ``seq``."""
         # Other processes see what is reserved. If this commit fails, they have to see its end, too.
         before, self._uncertain = self._uncertain, True
         try:
-            return await self._reserve(wanted, count)
+            return await self._reserve(wanted, count, begun)
         except SessionsLost:
             await self._follow()
             self._uncertain = True
@@ -1055,9 +1060,10 @@ class Writer:
             raise
 
     async def _reserve(
-        self, wanted: Mapping[str, Wanted], count: int
+        self, wanted: Mapping[str, Wanted], count: int, begun: Collection[str] = ()
     ) -> tuple[dict[str, int], int]:
-        return await self._lease.next_turns(wanted), await self._lease.next_seqs(count)
+        turns = await self._lease.next_turns(wanted, begun)
+        return turns, await self._lease.next_seqs(count)
 
     async def _given(
         self, requests: Sequence[Request]

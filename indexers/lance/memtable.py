@@ -35,7 +35,7 @@ LOGGED_ROWS, LOGGED_BYTES = 512, 4 * 2**20
 MEMTABLE_ROWS, MEMTABLE_BYTES = 2048, 16 * 2**20
 
 # More than this is written in a thread; less takes less time than switching to a thread.
-_BYTES_ON_THE_LOOP = 64 * 2**10
+_BYTES_ON_THE_LOOP = 128 * 2**10
 # Joining more tables than this would block the event loop for too long.
 _JOINED_ON_THE_LOOP = 64
 # Seconds after a failed flush before the next one in the background.

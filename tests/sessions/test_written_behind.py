@@ -84,6 +84,33 @@ async def test_turns_of_an_assistant_visit_sqlite_once(
         assert (await sessions.ledger.count(), await sessions.last_seq()) == (30, 29)
 
 
+@pytest.mark.usefixtures("never")
+async def test_new_conversations_leave_what_waits_to_be_written_together(
+    tmp_path: Path, transactions: list[str]
+) -> None:
+    """Each looks up what its id names, which nothing that waits has changed."""
+    async with await open_memory(tmp_path / "m", embedder="hash") as memory:
+        await memory.store_message(_say("first"), "first", user_id=_USER)
+        sessions = await _sessions(memory)
+        await sessions.write_waiting()
+        transactions.clear()
+        for number in range(20):
+            await memory.store_messages(
+                [_say(f"{number}: {one}") for one in range(3)], f"t{number}", user_id=_USER
+            )
+        assert transactions == []
+        owners = {f"t{number}": _USER for number in range(20)}
+        assert await sessions.owners([*owners, "none"]) == owners
+        assert len(transactions) == 1
+        assert await memory.store_message(_say("again"), "t7", user_id=_USER) is None
+        assert await _shown(memory, "t7") == ["7: 0", "7: 1", "7: 2", "again"]
+        named = await sessions.named(["t7", "t8"])
+        turns = {
+            talk: one.conversation and one.conversation.next_turn for talk, one in named.items()
+        }
+        assert turns == {"t7": 4, "t8": 3}
+
+
 async def test_it_is_written_a_moment_later(tmp_path: Path) -> None:
     async with await open_memory(tmp_path / "m", embedder="hash") as memory:
         await memory.store_message(_say("first"), "talk", user_id=_USER)

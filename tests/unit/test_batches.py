@@ -93,6 +93,9 @@ async def test_turns_are_asked_for_once() -> None:
         "a": 8,
     }
     assert asked == [["a", "b"], ["a"]]
+    # One that begins now has none in the sessions.
+    assert await lease.next_turns({"a": one, "c": one}, {"c"}) == {"a": 8, "c": 0}
+    assert asked == [["a", "b"], ["a"]]
     lease.forget_turns()
     assert await lease.next_turns({"a": one}) == {"a": 7}
     await sessions.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 from bruno_core.models.message import Message
@@ -20,7 +20,9 @@ async def begun_by_another(memory: VectorMemory, conversation: str, owner: str) 
     assert lease is not None
     inner = lease.next_turns
 
-    async def next_turns(wanted: Mapping[str, Wanted]) -> dict[str, int]:
+    async def next_turns(
+        wanted: Mapping[str, Wanted], begun: Collection[str] = ()
+    ) -> dict[str, int]:
         lease.next_turns = inner  # type: ignore[method-assign]
         await sessions.restore([(conversation, owner, 0)], await sessions.last_seq())
         if conversation in wanted and wanted[conversation].user_id != owner:
