@@ -252,6 +252,7 @@ class UserFiles:
             self._store.check()
             with open(os.open(path, os.O_RDONLY | NO_LINK | _BINARY), "rb") as file:
                 rows, said = unpack(file, {**self._about, "user": user_id})
+            through = self._known_through(name, rows, said["through"])
         except (OSError, NotUsable, ValueError, KeyError, TypeError) as error:
             if name in self._present:  # else it was voided meanwhile
                 self.problem = f"the file of a user's rows ({path.name}) is not used: {error}"
@@ -259,7 +260,24 @@ class UserFiles:
             return None
         self._set_uses(rows)
         self.read += 1
-        return rows, said["through"]
+        return rows, through
+
+    def _known_through(self, name: str, rows: HeldRows, through: int) -> int:
+        """Up to which ``seq`` a file lacks no row.
+
+        Of a file from before the opening, not beyond the rows as they were then: where the newest
+        were deleted or are lost, their numbers may have been given again.
+
+        Raises:
+            NotUsable: it has rows that were not there at the opening, as after older rows were put
+                in place.
+        """
+        if name in self._saved:
+            return through
+        last = int(rows.snapshot().columns["seq"].max(initial=-1))
+        if last > self._opened:
+            raise NotUsable("it has rows that the store does not have")
+        return min(through, self._opened)
 
     def _set_uses(self, rows: HeldRows) -> None:
         uses = self._uses
@@ -418,6 +436,7 @@ class UserFiles:
             Whether they are kept; if not, no file may stay.
         """
         if not self._present and not self._writing:
+            self.void_all()  # older counts must not come back into files that are written later
             return True
         fresh = np.empty(len(seqs), _USE)
         fresh["seq"] = seqs

@@ -270,6 +270,41 @@ async def test_access_counts_that_were_being_set_count_for_nothing(tmp_path: Pat
     await agrees(made, from_file=0)
 
 
+async def test_access_counts_of_before_do_not_come_back(tmp_path: Path) -> None:
+    """Counts that no file needed to know are in the files that are written later."""
+    made = await kept(tmp_path)
+    await count_uses(made.index, {1: 1}, START)
+    for scope, seq in ((ANA, 0), (BO, 20)):
+        await made.index.delete(scope, ANY, seqs=[seq])
+    assert not made.paths()
+    await count_uses(made.index, {1: 1}, START + timedelta(days=1))
+    assert await made.index.write_user_files() == 2
+    await made.reopen()
+    await agrees(made, from_file=2)
+
+
+async def test_a_number_that_is_given_again_is_in_no_file(tmp_path: Path) -> None:
+    """As where the newest row was deleted, and only the rows are left to tell the numbers."""
+    made = await kept(tmp_path)
+    await made.index.upsert(rows(message(40, "the newest")), all_new=True)
+    await made.index.delete(BO, ANY, seqs=[20])
+    assert await made.index.write_user_files() == 2  # both up to 40
+    await made.index.delete(ANA, ANY, seqs=[40])
+    await made.reopen()
+    await made.index.upsert(rows(message(40, "of another user", user_id="bo")), all_new=True)
+    await agrees(made, from_file=1)
+
+
+async def test_rows_that_the_store_has_lost_are_in_no_file(tmp_path: Path) -> None:
+    made = await kept(tmp_path)
+    await made.index.upsert(rows(message(40, "the newest")), all_new=True)
+    assert await made.index.write_user_files() == 1
+    await made.inner.delete(ANA, ANY, seqs=[40])
+    await made.reopen(kill=True)
+    await agrees(made, from_file=1)
+    assert "rows that the store does not have" in str(made.files.problem)
+
+
 async def test_too_many_access_counts_void_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
