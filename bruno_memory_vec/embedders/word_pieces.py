@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # How many words are cached, and the longest of them, in characters: about 5 MB.
 _MOST_WORDS = 20_000
 _LONGEST_WORD = 64
+# So many words are one text for the tokenizer.
+_CUT_TOGETHER = 256
 
 # A tokenizer that is alone gets all other texts whole: it removes control characters, and has its
 # own rules for characters beyond ASCII.
@@ -138,20 +140,38 @@ class WordPieces:
         return found
 
     def _cut(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [one.ids for one in encoded]
 
     def _cut_words(self, words: Sequence[str]) -> list[list[int]]:
         others = self._others
         if others is None:
-            return self._cut(words)
-        own = iter(self._cut([word for word in words if not is_unspaced(word)]))
+            return self._cut_alone(words)
+        own = iter(self._cut_alone([word for word in words if not is_unspaced(word)]))
         return [
             self._known_to(others, word)[0]
             if is_unspaced(word)
             else self._fewer(word, next(own), others)
             for word in words
         ]
+
+    def _cut_alone(self, words: Sequence[str]) -> list[list[int]]:
+        """As :meth:`_cut`, of words; plain ones together as one text, at half the cost.
+
+        Letters and digits of ASCII between spaces are one word of a text.
+        """
+        if not all(word.isascii() and word.isalnum() for word in words):
+            return self._cut(words)
+        found: list[list[int]] = [[] for _ in words]
+        for start in range(0, len(words), _CUT_TOGETHER):
+            text = " ".join(words[start : start + _CUT_TOGETHER])
+            encoded = self._tokenizer.encode(text, add_special_tokens=False)
+            for number, one in zip(encoded.word_ids, encoded.ids, strict=True):
+                if number is not None:  # as of no token of a text
+                    found[start + number].append(one)
+        return found
 
     def _fewer(self, word: str, own: list[int], others: Unigram) -> list[int]:
         """The pieces of a word by the tokenizer that needs fewer.
@@ -161,7 +181,8 @@ class WordPieces:
         of the word has to stand back, if it can.
         """
         unknown = self._unknown in own
-        if len(own) == 1 and not unknown and word.isascii() and WORD_BEGINS + word not in others:
+        # The second needs two or more for a word that it does not have whole, and a tie is not its.
+        if len(own) <= 2 and not unknown and word.isascii() and WORD_BEGINS + word not in others:
             return own
         known, whole = self._known_to(others, WORD_BEGINS + word)
         if unknown or not without_marks(word).isascii():

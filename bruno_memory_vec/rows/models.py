@@ -311,10 +311,12 @@ def to_table(
         pa.array(rows[start : start + _MADE_AT_ONCE], _BUT_VECTOR)
         for start in (yielding_gil(starts, 1) if len(starts) > 1 else starts)
     ]
-    columns = pa.RecordBatch.from_struct_array(pa.concat_arrays(parts))
+    whole = parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
     flat = pa.array(vectors.ravel())
     vector = pa.FixedSizeListArray.from_arrays(flat, schema.field("vector").type.list_size)
-    table = pa.Table.from_batches([columns]).append_column(schema.field("vector"), vector)
+    # Its fields are those of the schema in their order, the vector last.
+    batch = pa.RecordBatch.from_arrays([*whole.flatten(), vector], schema=schema)
+    table = pa.Table.from_batches([batch])
     if few:
         return table
     return with_checksums(table) if placed else with_lower_halves(table)

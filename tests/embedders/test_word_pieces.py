@@ -58,6 +58,12 @@ class Counting(WordPieces):
         self.cut = [*getattr(self, "cut", []), *texts]
         return super()._cut(texts)
 
+    def _cut_alone(self, words: Sequence[str]) -> list[list[int]]:
+        plain = all(word.isascii() and word.isalnum() for word in words)
+        if plain:
+            self.cut = [*getattr(self, "cut", []), *words]
+        return super()._cut_alone(words)
+
 
 def test_known_words_are_not_cut_again(tokenizer: Tokenizer) -> None:
     pieces = Counting(tokenizer)
@@ -183,3 +189,14 @@ def test_a_second_vocabulary_needs_words(tokenizer: Tokenizer) -> None:
     made = {**json.loads(tokenizer.to_str()), "normalizer": None}
     with pytest.raises(ValueError, match="second tokenizer"):
         WordPieces(Tokenizer.from_str(json.dumps(made)), Unigram(OTHERS))
+
+
+@settings(max_examples=amount(50, 500))
+@given(st.lists(st.text("abcdefgnrstuyz0123456789", min_size=1, max_size=64), max_size=8))
+@example(["unbelievably", "q" * 64, "7", "7342", "ab" * 32])
+def test_words_together_are_cut_as_each_alone(tokenizer: Tokenizer, words: list[str]) -> None:
+    pieces = WordPieces(tokenizer)
+    assert pieces._cut_alone(words) == own(tokenizer, words)
+    # Some of more texts than one.
+    many = [f"{word}{number}" for number in range(300) for word in words[:2]]
+    assert pieces._cut_alone(many) == own(tokenizer, many)
