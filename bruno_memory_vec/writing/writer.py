@@ -413,6 +413,7 @@ class Writer:
         seqs: Sequence[int] | None = None,
         unchanged: Collection[int] = (),
         provided: Callable[[], Awaitable[bool]] | None = None,
+        check: Callable[[pa.Table], None] | None = None,
     ) -> list[Row]:
         """Change columns of stored rows as one commit, without embedding them again.
 
@@ -427,6 +428,7 @@ class Writer:
             seqs: only rows with these ``seq``.
             unchanged: the ``seq`` of rows that must still be stored when these are changed.
             provided: asked under the lock; where it answers False, nothing is changed.
+            check: told the rows that were found, before any is changed. If it raises, none is.
 
         Returns:
             The rows as they are stored now; empty where none was changed.
@@ -439,7 +441,9 @@ class Writer:
         if self._closed:
             raise StoreClosedError("the memory is closed", fix="Open it again.")
         # If the caller is cancelled, the change itself still completes.
-        task = asyncio.ensure_future(self._rewrite(scope, where, change, seqs, unchanged, provided))
+        task = asyncio.ensure_future(
+            self._rewrite(scope, where, change, seqs, unchanged, provided, check)
+        )
         self._changing.add(task)
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
@@ -452,6 +456,7 @@ class Writer:
         seqs: Sequence[int] | None,
         unchanged: Collection[int],
         provided: Callable[[], Awaitable[bool]] | None,
+        check: Callable[[pa.Table], None] | None,
     ) -> list[Row]:
         with writing_here():
             async with self._committing:
@@ -461,7 +466,7 @@ class Writer:
                 await require_unchanged(self._rows, unchanged)
                 if provided is not None and not await provided():
                     return []
-                return await self._rewrite_here(scope, where, change, seqs)
+                return await self._rewrite_here(scope, where, change, seqs, check)
 
     async def _rewrite_here(
         self,
@@ -469,9 +474,12 @@ class Writer:
         where: RowFilter,
         change: Callable[[Row], Mapping[str, Any] | None],
         seqs: Sequence[int] | None,
+        check: Callable[[pa.Table], None] | None = None,
     ) -> list[Row]:
         """As :meth:`rewrite`, for a caller that holds the lock."""
         found = await self._rows.read(scope, where, (*COLUMNS, "vector"), seqs=seqs)
+        if check is not None:
+            check(found)
         table, rows = await in_thread_if_many(found.num_rows, lambda: rewritten(found, change))
         if not rows:
             return []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import pyarrow as pa
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message
 
@@ -60,16 +61,17 @@ async def forget(handle: Handle, ids: Any, user_id: str | None, *, archive: bool
     Raises:
         NotFoundError: an id is no row of the caller's. None was changed.
     """
-    scope, where = await _found(handle, ids, user_id)
-    writer = await handle.writer()
-    if not archive:
-        return await writer.delete(scope, where)
-    at = micros(datetime.now(timezone.utc))
+    if archive:
+        at = micros(datetime.now(timezone.utc))
 
-    def change(row: Row) -> Mapping[str, Any] | None:
-        return {"archived_at": at} if row["archived_at"] is None else None
+        def change(row: Row) -> Mapping[str, Any] | None:
+            return {"archived_at": at} if row["archived_at"] is None else None
 
-    return len(await writer.rewrite(scope, where, change))
+        return await _mark(handle, ids, user_id, change)
+    scope, where = _named(handle, ids, user_id)
+    found = await (await handle.store()).rows.read(scope, where, ("id",))
+    _require_all(where.ids, found)
+    return await (await handle.writer()).delete(scope, where)
 
 
 async def pinned_rows(handle: Handle, user_id: str | None) -> list[Message | MemoryEntry]:
@@ -86,25 +88,32 @@ async def _mark(
     ids: Any,
     user_id: str | None,
     change: Callable[[Row], Mapping[str, Any] | None],
-) -> None:
-    scope, where = await _found(handle, ids, user_id)
-    await (await handle.writer()).rewrite(scope, where, change)
+) -> int:
+    """Change rows by their ids; returns how many."""
+    scope, where = _named(handle, ids, user_id)
+    writer = await handle.writer()
+    # The rows are read once: whether all are there is seen when they are read to be changed.
+    return len(
+        await writer.rewrite(
+            scope, where, change, check=lambda found: _require_all(where.ids, found)
+        )
+    )
 
 
-async def _found(handle: Handle, ids: Any, user_id: str | None) -> tuple[Scope, RowFilter]:
-    """The scope and filter of rows with these ids; each has to be one of the caller's."""
+def _named(handle: Handle, ids: Any, user_id: str | None) -> tuple[Scope, RowFilter]:
+    """The scope and filter of the caller's rows with these ids."""
     named = checks.uuids("ids", ids)
     user = handle.caller.acting_for(user_id)
     scope = handle.caller.scope if user is None else Scope.user(user)
-    where = RowFilter(ids=named)
-    there: set[str] = set()
-    if named:
-        found = await (await handle.store()).rows.read(scope, where, ("id",))
-        there = set(found.column("id").to_pylist())
-    for one in named:
+    return scope, RowFilter(ids=named)
+
+
+def _require_all(named: Collection[str] | None, found: pa.Table) -> None:
+    """Raise NotFoundError if an id is none of the rows that were found."""
+    there = set(found.column("id").to_pylist())
+    for one in named or ():
         if one not in there:
             raise NotFoundError(
                 f"there is no message or memory {one}",
                 fix="Use the id of a stored Message or MemoryEntry.",
             )
-    return scope, where

@@ -1,15 +1,17 @@
-"""A deletion reads what goes along only of users who may have such rows."""
+"""A mark reads its rows once; a deletion what goes along only of users who may have such rows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
 from bruno_memory_vec import open_memory
+from bruno_memory_vec.errors import NotFoundError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.memory import VectorMemory
@@ -150,3 +152,41 @@ async def test_until_the_rows_are_known_everyone_may_have_some() -> None:
     some = found.from_pylist([{"user_id": "ana"}, {"user_id": "bo"}], schema=found.schema)
     for narrowed in (users.summaries, users.facts, users.sources):
         assert narrowed(some).num_rows == 2
+
+
+async def test_a_mark_reads_its_rows_once(tmp_path: Path, asked: Counter[str]) -> None:
+    async with open_memory(str(tmp_path), embedder="hash") as memory:
+        await learned(memory)
+        one = note("ana", "the pool opens at nine")
+        await memory.store_memory(one)
+        await flushed(memory)
+        marks = (
+            memory.set_importance(one.id, 0.9),
+            memory.pin(one.id),
+            memory.unpin(one.id),
+            memory.forget(one.id, archive=True),
+        )
+        for mark in marks:
+            asked.clear()
+            await mark
+            assert asked == {"read": 1, "upsert": 1}
+
+
+async def test_no_row_is_marked_if_one_is_missing(tmp_path: Path, asked: Counter[str]) -> None:
+    async with open_memory(str(tmp_path), embedder="hash") as memory:
+        one, others = note("ana", "the pool opens at nine"), note("ben", "the key is blue")
+        await memory.store_memories([one, others])
+        await flushed(memory)
+        before = await memory.list_memories("ana")
+        asked.clear()
+        for named, user in (([one.id, uuid4()], None), ([one.id, others.id], "ana")):
+            with pytest.raises(NotFoundError):
+                await memory.set_importance(named, 0.9, user_id=user)
+            with pytest.raises(NotFoundError):
+                await memory.pin(named, user_id=user)
+            for archive in (False, True):
+                with pytest.raises(NotFoundError):
+                    await memory.forget(named, user_id=user, archive=archive)
+        assert not asked.keys() & {"upsert", "delete"}
+        assert await memory.list_memories("ana") == before
+        assert await memory.list_pinned("ana") == []
