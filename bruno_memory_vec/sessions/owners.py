@@ -240,7 +240,12 @@ class _NamesTogether:
         """
         batch = self._gathering
         loop = asyncio.get_running_loop()
-        if batch is None or batch.answer is None or batch.answer.get_loop() is not loop:
+        if (
+            batch is None
+            or batch.answer is None
+            or batch.answer.done()  # cancelled before it began
+            or batch.answer.get_loop() is not loop
+        ):
             batch = self._gathering = _Batch()
             batch.answer = loop.create_task(self._read(batch))
             # Where every caller was cancelled, nobody else looks at a failure.

@@ -103,6 +103,8 @@ _ANSWERS_AT_ONCE = 64
 # Seconds after which the lexical index is committed when nothing searches here. Readers in other
 # processes wait at most that long.
 LEXICAL_DELAY = 0.5
+# Seconds until a failed commit of it is tried again.
+_SETTLE_AGAIN = 2.0
 # Seconds that a commit may wait to be written into the sessions. Readers in other processes get
 # contexts without its messages meanwhile.
 _SESSIONS_DELAY = 0.03
@@ -1142,6 +1144,10 @@ class Writer:
     async def _settle(self) -> None:
         try:
             more = await self._settle_each()
+        except EngineError:
+            # No recall tries it, so what waits would wait for the next write.
+            self._background.start_later(_SETTLE_AGAIN, _SETTLE, self._settle)
+            raise
         finally:
             self._mend_damage()
         if more:

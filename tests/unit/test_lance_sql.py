@@ -54,7 +54,7 @@ def test_rows_by_name() -> None:
     assert sql.named([], {"talk": []}) is None
     assert sql.named([1, 2], {}) == "seq IN (1, 2)"
     assert sql.named([1], {"a'b": [0, 3]}) == (
-        "seq IN (1) OR (conversation_id = 'a''b' AND turn IN (0, 3))"
+        "seq IN (1) OR ((conversation_id = 'a''b' AND turn IN (0, 3)))"
     )
 
 
