@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.protocols import SearchesPending
@@ -52,6 +53,8 @@ class HeldWords:
         # How many rows and terms the words of each user have, and of all of them.
         self._lengths: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._rows = self._tokens = 0
+        # Each recall counts in its own thread.
+        self._counting = Lock()
 
     def ready(self, snapshot: Snapshot) -> bool:
         """Whether the words of a snapshot are made, but for a few.
@@ -99,9 +102,10 @@ class HeldWords:
         """Everyone's average length; None where it is not known."""
         if self._lexical is None:
             index = snapshot.words.index
-            if index is not None:
-                self._note(user_id, len(index), index.tokens)
-            return self._tokens / max(self._rows, 1)
+            with self._counting:
+                if index is not None:
+                    self._note(user_id, len(index), index.tokens)
+                return self._tokens / max(self._rows, 1)
         try:
             return self._lexical.average_length(terms)
         except EngineError as error:
