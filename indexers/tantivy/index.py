@@ -55,6 +55,31 @@ _NO_LENGTHS = Lengths(0.0, 0)
 _log = logging.getLogger(__name__)
 
 
+class _Loaded:
+    """The committed rows as of a reload, and what was found out of them, which any thread may ask.
+
+    They are kept together: counts of other rows would give weights that are far off.
+
+    Args:
+        searcher: finds them.
+    """
+
+    def __init__(self, searcher: tantivy.Searcher) -> None:
+        self.searcher = searcher
+        #: What BM25 takes of them; None until it is asked for.
+        self.lengths: Lengths | None = None
+        # The words of a question are counted for its vector and for its search.
+        self._counts: RowCounts = {}
+
+    def known(self) -> RowCounts:
+        """What was counted in them, which grows."""
+        counts = self._counts
+        if len(counts) > _MOST_COUNTS:
+            # Replaced, not cleared: other threads may be using it.
+            counts = self._counts = {}
+        return counts
+
+
 class TantivyIndex:
     """A :class:`~bruno_memory_vec.indexers.protocols.LexicalIndex` in a Tantivy folder.
 
@@ -102,10 +127,9 @@ class TantivyIndex:
         if not self._read_only:
             spare_in_children(self)
         self._index = self._open()
-        # Of the rows at the last reload. Replaced, never cleared: other threads may be using it.
-        self._counts: RowCounts = {}
-        # What BM25 takes of these rows; None until it is asked for. And that of the former ones.
-        self._lengths: Lengths | None = None
+        # Replaced at each reload, never changed: other threads may be using it.
+        self._loaded = _Loaded(self._index.searcher())
+        # What BM25 took of the rows that were asked last.
         self._former: Lengths | None = None
 
     def _open(self) -> tantivy.Index:
@@ -167,7 +191,7 @@ class TantivyIndex:
                 with self._errors("open a new folder"):
                     files.clear(Path(self._path))
             self._index = self._open()
-            self._counts, self._lengths, self._former = {}, None, None
+            self._loaded, self._former = _Loaded(self._index.searcher()), None
 
     async def check(self) -> None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.BeginsAnew`."""
@@ -316,7 +340,7 @@ class TantivyIndex:
 
     def _reload(self) -> None:
         self._index.reload()
-        self._counts, self._lengths = {}, None
+        self._loaded = _Loaded(self._index.searcher())
 
     # Reading
 
@@ -328,17 +352,17 @@ class TantivyIndex:
     def average_length(self, terms: Sequence[str]) -> float | None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.SearchesPending`."""
         with self._errors("read its average length"):
-            told = self._lengths_of(terms) or self._former or _NO_LENGTHS
+            told = self._lengths_of(self._loaded, terms) or self._former or _NO_LENGTHS
         rows, tokens = self._changes.lengths(told.rows)
         return (told.average * told.rows + tokens) / max(told.rows + rows, 1) or None
 
-    def _lengths_of(self, terms: Sequence[str]) -> Lengths | None:
-        """What BM25 takes of the committed rows; None where none has any of ``terms``."""
-        told = self._lengths
+    def _lengths_of(self, loaded: _Loaded, terms: Sequence[str]) -> Lengths | None:
+        """What BM25 takes of committed rows; None where none has any of ``terms``."""
+        told = loaded.lengths
         if told is None:
-            told = self._query.lengths(self._index.searcher(), terms)
+            told = self._query.lengths(loaded.searcher, terms)
             if told is not None:
-                self._lengths = self._former = told
+                loaded.lengths = self._former = told
         return told
 
     def search(
@@ -353,8 +377,8 @@ class TantivyIndex:
         with self._errors("search"):
             # In this order: what a commit in between makes searchable is found twice, not missed.
             pending = self._changes.rows(scope.user_id)
-            searcher, counts = self._searcher()
-            weighed = self._query.weighed(query, scope, searcher, counts, pending, self._lengths_of)
+            loaded = self._loaded
+            searcher, weighed = loaded.searcher, self._weighed(query, scope, loaded, pending)
             held = self._held_columns(searcher)
             whole = self._query.whole(weighed, scope, where, held=held)
             if pending is None:
@@ -362,7 +386,7 @@ class TantivyIndex:
             found = self._without_removed(searcher, whole, limit, turns, pending)
             if not pending.total or not weighed.own:
                 return found
-            told = self._lengths_of(list(weighed.having)) or self._former
+            told = self._lengths_of(loaded, list(weighed.having)) or self._former
             average = None if told is None else told.average
             conditions = (*scope.conditions(), *where.conditions())
             more = pending.search(weighed.weights, weighed.pairs, average, conditions, limit)
@@ -418,7 +442,10 @@ class TantivyIndex:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
         with self._errors("count words"):
             pending = self._changes.rows(scope.user_id)
-            counted = self._query.document_frequencies(words, scope, *self._searcher(), pending)
+            loaded = self._loaded
+            counted = self._query.document_frequencies(
+                words, scope, loaded.searcher, loaded.known(), pending
+            )
         return counted[0], np.array(counted[1], np.int64)
 
     def terms(self, text: str) -> list[str]:
@@ -428,25 +455,29 @@ class TantivyIndex:
     def term_weights(self, query: LexicalQuery, scope: Scope) -> dict[str, float]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.WeighsTerms`."""
         with self._errors("weigh terms"):
-            return self._weighed(query, scope).weights
+            return self._weighed_now(query, scope).weights
 
     def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
         """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
         with self._errors("count terms"):
-            return self._query.asked_terms(self._weighed(query, scope))
+            return self._query.asked_terms(self._weighed_now(query, scope))
 
-    def _weighed(self, query: LexicalQuery, scope: Scope) -> Weighed:
+    def _weighed(
+        self, query: LexicalQuery, scope: Scope, loaded: _Loaded, pending: PendingRows | None
+    ) -> Weighed:
+        return self._query.weighed(
+            query,
+            scope,
+            loaded.searcher,
+            loaded.known(),
+            pending,
+            lambda terms: self._lengths_of(loaded, terms),
+        )
+
+    def _weighed_now(self, query: LexicalQuery, scope: Scope) -> Weighed:
+        # In this order, as in search().
         pending = self._changes.rows(scope.user_id)
-        return self._query.weighed(query, scope, *self._searcher(), pending, self._lengths_of)
-
-    def _searcher(self) -> tuple[tantivy.Searcher, RowCounts]:
-        """A searcher, and what was counted in its rows: the words of a question are counted for
-        its vector and for its search."""
-        # In this order: a reload in between makes counts that nobody reads again.
-        counts = self._counts
-        if len(counts) > _MOST_COUNTS:
-            counts = self._counts = {}
-        return self._index.searcher(), counts
+        return self._weighed(query, scope, self._loaded, pending)
 
     def _held_columns(self, searcher: tantivy.Searcher) -> Collection[str]:
         """Those of :data:`RARE` in which some row has a value: the query needs no condition on the

@@ -222,3 +222,30 @@ async def test_filters_come_before_the_limit(index: TantivyIndex) -> None:
     assert found.seq.tolist() == [10]
     elsewhere = Scope("ana", "another talk")
     assert not len(index.search(LexicalQuery("cat"), elsewhere, ANY, 5))
+
+
+async def test_what_was_read_before_a_commit_is_not_kept_for_its_rows(
+    index: TantivyIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    read = index._query.lengths
+
+    def wait(*args: Any) -> Any:
+        told = read(*args)
+        began.set()
+        assert go_on.wait(30)
+        return told
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index._query, "lengths", wait)
+        searching = asyncio.ensure_future(asyncio.to_thread(seqs, index))
+        assert await asyncio.to_thread(began.wait, 30)
+        index.add(rows(*["a cat"] * 100, first=100))
+        await index.commit()
+        go_on.set()
+        assert sorted(await searching) == [0, 1, 3]
+    found, average = index.search(LexicalQuery("cat"), ANA, ANY, 200), index.average_length(["cat"])
+    index._reload()
+    again = index.search(LexicalQuery("cat"), ANA, ANY, 200)
+    assert average == index.average_length(["cat"])
+    assert found.score.tolist() == again.score.tolist()
