@@ -409,7 +409,8 @@ def _user_files(
         rows = folder / found.rows
         made_by = {"embedder": found.fingerprint.to_dict(), "rows": found.rows}
         state = partial(state_of_rows, rows)
-        store = Store(made_by, state, analyser, lock.holder, lock.before, place.check)
+        folders = (rows, table_of(rows) / "_versions")
+        store = Store(made_by, state, analyser, lock.holder, lock.before, place.check, folders)
         return UserFiles(folder / USERS, store)
     try:
         # Nobody would void them.

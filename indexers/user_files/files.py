@@ -7,7 +7,8 @@ beside the files (``uses``).
 
 ``state.json`` says how the last writer ended. Files that it left count only if it closed the store
 and the rows are as it left them; or if it was killed, nobody has written since, and the machine was
-not started anew, so that all it had written is there, in its order.
+not started anew, so that all it had written is there, in its order. A copy of the folder of a store
+that was open is no such store: its rows may have been copied at another moment than its files.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Store:
         holder: who writes now, as it signs the store's lock.
         holder_before: whose signature a writer that was killed has left; None where there is none.
         check: raises where the folder's path does not lead to this store any more.
+        folders: with the rows; in a copy they are others.
     """
 
     made_by: Mapping[str, Any]
@@ -66,6 +68,7 @@ class Store:
     holder: Mapping[str, Any]
     holder_before: Mapping[str, Any] | None
     check: Callable[[], None] = lambda: None
+    folders: tuple[Path, ...] = ()
 
 
 class UserFiles:
@@ -151,7 +154,13 @@ class UserFiles:
             return state if same else None
         boot = _boot()
         killed = before is not None and state.get("holder") == before
-        return state if killed and boot is not None and state.get("boot") == boot else None
+        same = killed and state.get("folders") == self._folders()
+        return state if same and boot is not None and state.get("boot") == boot else None
+
+    def _folders(self) -> list[list[int]]:
+        """What tells the folders from copies of them."""
+        found = [folder.stat() for folder in (self._folder, *self._store.folders)]
+        return [[one.st_dev, one.st_ino] for one in found]
 
     def _begin(self) -> None:
         """Say that the files are in use, before the first of them changes."""
@@ -160,6 +169,7 @@ class UserFiles:
                 "ended": None,
                 "holder": dict(self._store.holder),
                 "boot": _boot(),
+                "folders": self._folders(),
                 # Of files that are not as new as the rows, nobody knows if this process is killed.
                 "through": None,
                 "behind": [],

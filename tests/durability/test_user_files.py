@@ -552,6 +552,22 @@ async def test_what_is_deleted_is_in_no_file_and_in_no_snapshot(tmp_path: Path) 
     assert not any(b"plan" in path.read_bytes() for path in users.iterdir())
 
 
+async def test_a_copy_of_an_open_store_has_no_file_of_another_moment(tmp_path: Path) -> None:
+    """Its files were copied, then a row was deleted, and then the rows were copied."""
+    store, copy = tmp_path / "store", tmp_path / "copy"
+    await _filled(store)
+    async with await open_memory(store, embedder="hash") as memory:
+        shutil.copytree(store / "users", copy / "users")
+        assert list((copy / "users").glob("*.rows"))
+        (gone,) = await memory.recall("plan 7 for the garden", user_id="ana", k=1)
+        await memory.delete_messages([gone.record.id], "talk")
+        shutil.copytree(store, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("users"))
+    async with await open_memory(copy, embedder="hash") as memory:
+        hits = await memory.recall("the plan for the garden", user_id="ana", k=200)
+        assert len(hits) == 119
+        assert gone.record.content not in [hit.record.content for hit in hits]
+
+
 CHILD = """
 import asyncio, os, signal, sys
 from bruno_memory_vec import open_memory
