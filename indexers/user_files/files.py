@@ -122,7 +122,12 @@ class UserFiles:
             last_seq: the largest ``seq`` of the rows.
         """
         self._opened = self._through = last_seq
-        if not self._folder.is_dir() or self._folder.is_symlink():
+        if self._folder.is_symlink():
+            # What users said would be written to where it leads.
+            self.problem = f"files of users' rows are not used: {self._folder} is a link"
+            self._ended = self._begun = True
+            return
+        if not self._folder.is_dir():
             return
         try:
             state = self._usable_state()

@@ -305,6 +305,22 @@ async def test_rows_that_the_store_has_lost_are_in_no_file(tmp_path: Path) -> No
     assert "rows that the store does not have" in str(made.files.problem)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights there")
+async def test_nothing_is_read_or_written_through_a_link(tmp_path: Path) -> None:
+    made = await kept(tmp_path)
+    await made.reopen()
+    (tmp_path / "users").rename(tmp_path / "elsewhere")
+    (tmp_path / "users").symlink_to(tmp_path / "elsewhere")
+    before = {path: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()}
+    await made.open()
+    assert await made.index.write_user_files() == 0
+    await agrees(made, from_file=0)
+    await made.index.delete(ANA, ANY, seqs=[3])
+    await agrees(made, from_file=0)
+    assert {path: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == before
+    assert "is a link" in str(made.files.problem)
+
+
 async def test_too_many_access_counts_void_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
