@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from bruno_memory_vec.indexers.lance import upkeep
@@ -200,6 +201,43 @@ async def test_deleted_meanwhile(index: LanceIndex, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(index, "_places", and_delete)
     assert await both(index, EVERYONE) == [3, 11, 13, 106]
+
+
+# Few named rows, once there are many commits
+
+
+@pytest.mark.parametrize("commits", [0, 20])
+async def test_few_rows_are_looked_for_first_once_there_are_many_commits(
+    index: LanceIndex, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    columns = [*COLUMNS, "vector"]
+    await index.maintain()
+    for seq in range(200, 200 + commits):
+        await index.upsert(rows(seq, 1), all_new=True)
+    last = 200 + commits - 1 if commits else 59
+    everything = await index.read(EVERYONE, ANY, columns)
+    look, looked = index._places, []
+
+    async def places(*given: Any) -> dict[int, int]:
+        looked.append(given)
+        return await look(*given)
+
+    monkeypatch.setattr(index, "_places", places)
+    ids = {seq: message(seq)["id"] for seq in (3, 105, last)}
+    named = RowFilter(ids=(*ids.values(), "none"))
+    for scope, there in ((EVERYONE, [3, 105, last]), (ANA, [3, last]), (BO, [105])):
+        expected = everything.filter(pc.is_in(everything["seq"], pa.array(there))).sort_by("seq")
+        for found in (
+            await index.read(scope, named, columns),
+            await index.read(scope, ANY, columns, seqs=list(ids)),
+        ):
+            assert found.column_names == columns
+            assert found.sort_by("seq").combine_chunks() == expected.combine_chunks()
+    assert (await index.read(EVERYONE, RowFilter(ids=("none",)), columns)).num_rows == 0
+    assert len(looked) == (7 if commits else 0)
+    # Few columns are read at once in any case.
+    assert (await index.read(ANA, named, ["id"])).num_rows == 2
+    assert len(looked) == (7 if commits else 0)
 
 
 # The index of seq
