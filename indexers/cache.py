@@ -591,10 +591,24 @@ class CachedIndex(ForwardingRowIndex):
         self, *, at_rest: bool = False, goes_on: Callable[[], bool] = lambda: True
     ) -> int:
         """As of :class:`~.protocols.KeepsUserFiles`."""
-        files, written = self._files, 0
+        files = self._files
         if files is None:
             return 0
         perhaps, self._perhaps_unfiled = self._perhaps_unfiled, set()
+        try:
+            return await self._write_files(files, perhaps, at_rest, goes_on)
+        except BaseException:  # also where it is cancelled, as by closing
+            self._perhaps_unfiled = None
+            raise
+
+    async def _write_files(
+        self,
+        files: UserFiles,
+        perhaps: Collection[str] | None,
+        at_rest: bool,
+        goes_on: Callable[[], bool],
+    ) -> int:
+        written = 0
         everyone = perhaps is None or not at_rest
         counts: dict[str, int] = {}
         if perhaps is None or everyone:

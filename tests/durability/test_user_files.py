@@ -321,6 +321,31 @@ async def test_nothing_is_read_or_written_through_a_link(tmp_path: Path) -> None
     assert "is a link" in str(made.files.problem)
 
 
+async def test_who_has_no_file_is_not_forgotten_where_writing_them_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await kept(tmp_path)
+    reading = asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> int:
+        reading.set()
+        return await asyncio.Future()
+
+    await made.index.write_user_files(at_rest=True)
+    await made.reopen()  # everybody has a file
+    await made.index.delete(ANA, ANY, seqs=[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(made.inner, "count", never)
+        task = asyncio.create_task(made.index.write_user_files(at_rest=True))
+        await reading.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await made.reopen()
+    assert await made.index.write_user_files(at_rest=True) == 1
+    assert len(made.paths()) == 2
+
+
 async def test_too_many_access_counts_void_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
