@@ -109,6 +109,7 @@ class PendingChanges:
         self._parts: tuple[list[Change], list[Change]] = ([], [])
         self._gathering = Lock()
         self._gathered: _Gathered | None = None
+        # Replaced, never cleared: searches in other threads may be changing it.
         self._users: OrderedDict[str, tuple[Change, int, PendingRows]] = OrderedDict()
         #: How many rows are to be added or removed.
         self.count = 0
@@ -129,7 +130,7 @@ class PendingChanges:
         taken, behind = self._parts
         self._parts = [], behind
         self.count -= sum(map(len, taken))
-        self._users.clear()
+        self._users = OrderedDict()
         if not behind:
             self._gathered = None
 
@@ -141,7 +142,7 @@ class PendingChanges:
     def clear(self) -> None:
         """Drop all of them."""
         self._parts, self.count, self._gathered = ([], []), 0, None
-        self._users.clear()
+        self._users = OrderedDict()
 
     def lengths(self, committed: int) -> tuple[int, int]:
         """How many rows are to be added, and how many terms they have.
@@ -177,7 +178,8 @@ class PendingChanges:
         return gathered.of(user_id)
 
     def _of_user(self, user_id: str, changes: list[Change]) -> PendingRows:
-        newest, count, rows = self._users.get(user_id, (None, 0, None))
+        users = self._users
+        newest, count, rows = users.get(user_id, (None, 0, None))
         if rows is not None and newest is changes[-1] and count == len(changes):
             return rows
         asked = Condition("user_id", "in", (user_id,))
@@ -188,9 +190,9 @@ class PendingChanges:
             for change in changes
         ]
         found = _Gathered().with_changes(own, self._analyser).of(user_id)
-        self._users[user_id] = changes[-1], len(changes), found
-        while len(self._users) > _MOST_USERS:
-            self._users.popitem(last=False)
+        users[user_id] = changes[-1], len(changes), found
+        while len(users) > _MOST_USERS:
+            users.popitem(last=False)
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -249,3 +250,23 @@ async def test_what_was_read_before_a_commit_is_not_kept_for_its_rows(
     again = index.search(LexicalQuery("cat"), ANA, ANY, 200)
     assert average == index.average_length(["cat"])
     assert found.score.tolist() == again.score.tolist()
+
+
+def test_a_commit_may_end_while_what_was_found_of_users_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pending, "_MANY", 0)
+    monkeypatch.setattr(pending, "_MOST_USERS", 0)
+    changes = pending.PendingChanges(analyser("english"))
+    changes.add(rows("a cat", first=1))
+
+    class CommittedMeanwhile(OrderedDict[str, Any]):
+        def __len__(self) -> int:
+            held = super().__len__()
+            changes.committed()
+            return held
+
+    changes._users = CommittedMeanwhile()
+    found = changes.rows("ana")
+    assert found is not None
+    assert found.total == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from functools import partial
 from uuid import uuid4
 
@@ -179,8 +179,11 @@ class GuardedLease:
         await self._guard.take()
         return await self._inner.next_seqs(count)
 
-    async def next_turns(self, wanted: Mapping[str, Wanted]) -> dict[str, int]:
-        """As of ``WriterLease``."""
+    async def next_turns(
+        self, wanted: Mapping[str, Wanted], begun: Collection[str] = ()
+    ) -> dict[str, int]:
+        """As of ``WriterLease``. All turns are read: since ``begun`` was found, the connection may
+        have ended, and another process may have written."""
         return await self._inner.next_turns(wanted)
 
     def record_turns(self, next_turns: Mapping[str, int]) -> None:
