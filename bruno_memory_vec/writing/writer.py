@@ -209,8 +209,7 @@ class Writer:
 
     def _take(self, rows: RowIndex) -> None:
         self._rows = rows
-        # Asked once: to ask takes as long as some rows of a commit.
-        self._erases, self._compacts = capability(rows, Erases), capability(rows, Compacts)
+        self._erases = capability(rows, Erases)
 
     def _write_later(self, name: str, later: WritesBehind) -> None:
         later.writes_behind = True
@@ -851,12 +850,12 @@ class Writer:
             await flushes.flush()
 
     def _is_due(self, *, at_rest: bool = False) -> bool:
-        return self._compacts is not None and self._compacts.due(at_rest=at_rest)
+        compacts = capability(self._rows, Compacts)
+        return compacts is not None and compacts.due(at_rest=at_rest)
 
     async def _maintain_rows(self, *, keep_none: bool = False) -> Maintenance:
-        if self._compacts is None:
-            return Maintenance()
-        return await self._compacts.maintain(keep_none=keep_none)
+        compacts = capability(self._rows, Compacts)
+        return Maintenance() if compacts is None else await compacts.maintain(keep_none=keep_none)
 
     # Erasing what was deleted, and deleting what has expired
 
