@@ -32,7 +32,7 @@ Gone = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 #: A larger append goes to the engine at once, so that its rows are not written twice.
 LOGGED_ROWS, LOGGED_BYTES = 512, 4 * 2**20
 #: The most that the memtables hold. A flush begins at half of it; when it is full, appends wait.
-MEMTABLE_ROWS, MEMTABLE_BYTES = 2048, 16 * 2**20
+MEMTABLE_ROWS, MEMTABLE_BYTES = 4096, 16 * 2**20
 
 # More than this is written in a thread; less takes less time than switching to a thread.
 _BYTES_ON_THE_LOOP = 128 * 2**10
@@ -272,7 +272,9 @@ class Memtables:
         if rows.num_rows > LOGGED_ROWS or size > LOGGED_BYTES:
             return False
         seqs = rows.column("seq").to_numpy()
-        return bool(seqs[0] > self._newest) and bool((np.diff(seqs) > 0).all())
+        if seqs[0] <= self._newest:
+            return False
+        return len(seqs) == 1 or bool((np.diff(seqs) > 0).all())
 
     def _has_room(self, rows: pa.Table, size: int) -> bool:
         held = sum(memtable.rows for memtable in self.memtables)

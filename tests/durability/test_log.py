@@ -14,6 +14,7 @@ import pytest
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.lance.memtable import MEMTABLE_ROWS
 from bruno_memory_vec.indexers.lance.write_ahead_log import segments
 from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -156,7 +157,7 @@ async def test_the_bound_holds_while_lancedb_takes_nothing(tmp_path: Path) -> No
     data = tmp_path / "rows" / "rows.lance" / "data"
     data.touch()
     stored = 0
-    for first in range(0, 2048, 256):
+    for first in range(0, MEMTABLE_ROWS, 256):
         await index.upsert(some(*range(first, first + 256)), all_new=True)
         stored += 256
     for _ in range(2):
