@@ -15,6 +15,7 @@ import pytest_asyncio
 from bruno_memory_vec.indexers.cache import CachedIndex
 from bruno_memory_vec.indexers.forwarding import ForwardingRowIndex, capability
 from bruno_memory_vec.indexers.lance.index import LanceIndex
+from bruno_memory_vec.indexers.lance.memtable import MEMTABLE_ROWS
 from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 from bruno_memory_vec.indexers.protocols import Flushes, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter
@@ -99,16 +100,16 @@ class TestLogged(RowIndexConformance):
 
     async def test_the_tail_is_bounded(self, empty: WriteAheadLogIndex) -> None:
         most = 0
-        for first in range(0, 6000, 300):
+        for first in range(0, 12_000, 300):
             await empty.upsert(self.rows(*(message(first + n) for n in range(300))), all_new=True)
             most = max(most, (await empty.health())["log"]["rows"])
-        assert 0 < most <= 2048
-        assert await empty.count(EVERYONE, ANY) == 6000
-        for first in range(6000, 6020):
+        assert 0 < most <= MEMTABLE_ROWS
+        assert await empty.count(EVERYONE, ANY) == 12_000
+        for first in range(12_000, 12_020):
             await empty.upsert(self.long_row(first, 2_000_000), all_new=True)
             most = max(most, (await empty.health())["log"]["bytes"])
         assert most <= 16 * 2**20
-        assert await empty.last_seq() == 6019
+        assert await empty.last_seq() == 12_019
 
     async def test_whoever_is_cancelled_breaks_nothing(self, empty: WriteAheadLogIndex) -> None:
         for seq in range(60):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -153,8 +154,13 @@ class SmallDisk:
     def fill(self, leave: int = 0) -> None:
         """Leave so many bytes free."""
         free = os.statvfs(self.folder)
-        with (self.folder / "ballast").open("wb") as file:
-            file.write(b"x" * max(0, free.f_bavail * free.f_frsize - leave))
+        try:
+            with (self.folder / "ballast").open("wb") as file:
+                file.write(b"x" * max(0, free.f_bavail * free.f_frsize - leave))
+        except OSError as error:
+            # What is written meanwhile in the background may take more than was left.
+            if error.errno != errno.ENOSPC:
+                raise
 
     def empty(self) -> None:
         (self.folder / "ballast").unlink()

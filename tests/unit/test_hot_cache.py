@@ -151,9 +151,9 @@ async def test_a_change_while_it_is_read(
     inner = store._read
     changed = False
 
-    async def slow(statement: str, values: Any = ()) -> list[Any]:
+    async def slow(statement: str, values: Any = (), **how: Any) -> list[Any]:
         nonlocal changed
-        rows = await inner(statement, values)
+        rows = await inner(statement, values, **how)
         if not changed:
             changed = True
             await change(store)
