@@ -664,7 +664,10 @@ class HeldRows:
     def _make_ready(self) -> None:
         if not self._waiting:
             return
-        table = pa.concat_tables(self._waiting).combine_chunks()
+        # One table in one part is mostly what a single message has added: joining it would copy it.
+        table = self._waiting[0] if len(self._waiting) == 1 else pa.concat_tables(self._waiting)
+        if len(table.column("content").chunks) != 1:
+            table = table.combine_chunks()
         self._waiting = []
         self._snapshot = None
         first = len(self._vector.values)
@@ -688,20 +691,29 @@ class HeldRows:
         """The columns :data:`CODED` as numbers; new texts get new numbers."""
         found = {}
         for name in CODED:
+            if table.num_rows <= _FEW:
+                texts = table.column(name).to_pylist()
+                found[name] = np.array([self._code(name, text) for text in texts], np.int64)
+                continue
             encoded = table.column(name).combine_chunks().dictionary_encode()
             if isinstance(encoded, pa.ChunkedArray):
                 encoded = encoded.combine_chunks()
-            codes, names = self._codes[name], self._names[name]
-            of = []
-            for text in encoded.dictionary.to_pylist():
-                if text not in codes:
-                    codes[text] = len(names)
-                    names.append(text)
-                of.append(codes[text])
+            of = [self._code(name, text) for text in encoded.dictionary.to_pylist()]
             # Null has the index -1, which finds the last entry.
             numbers = np.array([*of, -1], np.int64)
             found[name] = numbers[encoded.indices.fill_null(-1).to_numpy()]
         return found
+
+    def _code(self, name: str, text: str | None) -> int:
+        """The number of a text of a column of :data:`CODED`; -1 for null."""
+        if text is None:
+            return -1
+        codes = self._codes[name]
+        if text not in codes:
+            names = self._names[name]
+            codes[text] = len(names)
+            names.append(text)
+        return codes[text]
 
     def _take_ids(self, table: pa.Table) -> None:
         """Note whether an added id is there already. Equal hashes only cost time."""
@@ -717,6 +729,13 @@ class HeldRows:
             self._turn_rows.append({})
         codes = self._columns["conversation_id"].values[first:]
         turns = self._columns["turn"].values[first:]
+        if len(codes) <= _FEW:
+            for row, (code, turn) in enumerate(
+                zip(codes.tolist(), turns.tolist(), strict=True), first
+            ):
+                if code >= 0 and turn >= 0:
+                    self._turn_rows[code][turn] = row
+            return
         order = np.argsort(codes, kind="stable")
         order = order[(codes[order] >= 0) & (turns[order] >= 0)]
         if not len(order):
@@ -756,10 +775,13 @@ def _besides(table: pa.Table) -> int:
 def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
     def column(name: str, missing: Any = None) -> NDArray[Any]:
         values = table.column(name)
+        if values.num_chunks == 1:
+            values = values.chunk(0)
         if pa.types.is_timestamp(values.type):
             values = values.cast(pa.int64())
-        values = values if missing is None else values.fill_null(missing)
-        held: NDArray[Any] = values.to_numpy()
+        if missing is not None and values.null_count:
+            values = values.fill_null(missing)
+        held: NDArray[Any] = np.asarray(values)
         return held
 
     return {
