@@ -111,8 +111,8 @@ async def _of_ours(peer: Any) -> list[int]:
     from bruno_memory_vec import ALL_USERS
 
     found = []
-    for conversation in await peer._opened.list_conversations(ALL_USERS, limit=None):
-        messages = await peer._opened.retrieve_messages(conversation.conversation_id)
+    for conversation in await peer.memory.list_conversations(ALL_USERS, limit=None):
+        messages = await peer.memory.retrieve_messages(conversation.conversation_id)
         found += [UUID(str(message.id)).int for message in messages]
     return found
 

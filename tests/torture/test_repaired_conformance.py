@@ -18,7 +18,7 @@ import pytest
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.testing import ListingConformance, MemoryConformance, RecallConformance
 from tests.amounts import LONG
-from tests.durability.support import message, rows_of
+from tests.durability.support import message, rows_of, sessions_written
 from tests.torture.faults import doctor
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,7 @@ async def make(folder: Path, image: Path) -> None:
         await memory.maintain()
         for text in texts[EACH:]:
             await memory.store_message(message(text), TALK, user_id=USER)
+        await sessions_written(memory)
         # As a kill leaves it: half of the rows are in the log.
         shutil.copytree(folder, image)
 
