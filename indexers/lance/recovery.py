@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..durable import sync_folder
 from ..errors import BackendUnavailable, EngineError
 from ..schema import KEY_COLUMNS
 from .process import start_lancedb
@@ -102,7 +103,7 @@ def step_back(folder: Path, whole: Whole) -> Path:
         for manifest in whole.unreadable:
             manifest.replace(aside / manifest.name)
         for changed in (aside, aside.parent, folder, folder / _TABLE / _VERSIONS):
-            _sync_names(changed)
+            sync_folder(changed)
     return aside
 
 
@@ -124,7 +125,7 @@ def put_aside(folder: Path, paths: Sequence[Path]) -> Path | None:
         for path in paths:
             path.replace(aside / path.name)
         for changed in (aside, aside.parent, folder, *{path.parent for path in paths}):
-            _sync_names(changed)
+            sync_folder(changed)
     return aside
 
 
@@ -153,7 +154,7 @@ def _keep_rows(table: Path, aside: Path, whole: Whole) -> None:
                 (aside / name).mkdir(exist_ok=True)
                 _link(path, aside / name / path.name)
         if (aside / name).is_dir():
-            _sync_names(aside / name)
+            sync_folder(aside / name)
 
 
 def _link(path: Path, copy: Path) -> None:
@@ -221,15 +222,6 @@ def _show_one_version(folder: Path, manifest: Path, target: Path) -> None:
         for part in (folder / _TABLE).iterdir():
             if part.name != _VERSIONS:
                 (table / part.name).symlink_to(part.absolute())
-
-
-def _sync_names(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..durable import sync_folder
 from ..errors import BackendUnavailable
 from ..private import FILE, NO_LINK, make_private_folder
 from ..schema import SCHEMA_VERSION
@@ -199,7 +200,7 @@ class UserFiles:
         known = self._through is not None and len(behind) <= _MOST_BEHIND
         try:
             self._store.check()
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             self._write_state(
                 {
                     "ended": self._store.state(),
@@ -572,12 +573,3 @@ def _write(path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = Fal
         file.flush()
         if sync:
             os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
