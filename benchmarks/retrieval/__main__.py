@@ -29,10 +29,10 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import address, peers
 from benchmarks.environment import quiet_logs
+from benchmarks.progress import bars
 from benchmarks.retrieval import plots, results, tables
 from benchmarks.retrieval.corpora import EVAL_DATA, development_corpora, source
 from benchmarks.retrieval.datasets import KINDS, SPLITS
@@ -80,13 +80,7 @@ async def _run(arguments: argparse.Namespace, screen: Console) -> Outcome:
     elsewhere = arguments.url or arguments.sessions
     where = address.chosen(arguments) if elsewhere else None
     rows = entries(arguments.profile, _peers(arguments.peer), _embedders(arguments), where)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=screen) as progress:
+    with bars(screen) as progress:
         tasks: dict[tuple[str, str], Any] = {}
 
         def advance(run: str, work: str, done: int, total: int) -> None:

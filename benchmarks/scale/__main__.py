@@ -21,10 +21,10 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import address
 from benchmarks.environment import describe, quiet_logs, write_json
+from benchmarks.progress import bars
 from benchmarks.scale import limit, plots, side_by_side, tables
 from benchmarks.scale.child import ChildError
 from benchmarks.scale.curves import Say, Settings, endure, layouts, measure
@@ -99,15 +99,9 @@ def _run(arguments: argparse.Namespace, screen: Console, report: dict[str, Any])
         again=arguments.again,
         address=where,
     )
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
     report["address"] = where and where.to_dict()
     report |= {"seed": settings.seed, "embedder": settings.embedder, "calls": settings.calls}
-    with Progress(*columns, console=screen) as progress:
+    with bars(screen) as progress:
         bar = progress.add_task("")
 
         def say(what: str, done: int, total: int) -> None:

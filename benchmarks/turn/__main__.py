@@ -20,10 +20,10 @@ from typing import Any
 
 from bruno_core.utils.exceptions import BrunoError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.apart import ApartError
 from benchmarks.environment import describe, quiet_logs, write_json
+from benchmarks.progress import bars
 from benchmarks.scale.__main__ import cache_folder, count
 from benchmarks.scale.child import ChildError
 from benchmarks.scale.curves import Settings
@@ -73,13 +73,7 @@ def _run(arguments: argparse.Namespace, screen: Console, report: dict[str, Any])
         plots.require()  # before minutes of runs
     arguments.cache.mkdir(parents=True, exist_ok=True)
     settings = Settings(cache=arguments.cache, seed=arguments.seed, again=arguments.again)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=screen) as progress:
+    with bars(screen) as progress:
         bar = progress.add_task("")
 
         def say(what: str, done: int, total: int) -> None:
