@@ -72,7 +72,7 @@ class LexicalProjection:
         """Does nothing: the index is compared with the rows at the next opening."""
 
     async def apply(self, change: Change) -> None:
-        """Add the change, which is committed later or by the next search."""
+        """Add the change, which is searched at once and committed later."""
         if self._off:
             return
         self.index.remove(change.removed.tolist())
