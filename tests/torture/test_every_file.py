@@ -20,7 +20,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec import VectorMemory, diagnose_store, open_memory, repair_store
 from bruno_memory_vec.upkeep.check import PROBLEM
-from tests.durability.support import message, rows_of
+from tests.durability.support import message, rows_of, sessions_written
 from tests.torture.conftest import Torture, counts
 
 USERS, EACH = ("ana", "ben"), 8
@@ -42,6 +42,7 @@ async def make(folder: Path, unflushed: Path) -> None:
             await memory.store_messages(said[:-1], f"of-{user}", user_id=user)
             await memory.maintain()
             await memory.store_message(said[-1], f"of-{user}", user_id=user)
+        await sessions_written(memory)
         # As a killed process leaves it, with rows in the log only.
         shutil.copytree(folder, unflushed)
 

@@ -15,7 +15,7 @@ from typing import Any
 import lancedb
 import pytest
 
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.testing import ListingConformance, MemoryConformance, RecallConformance
 from tests.amounts import LONG
 from tests.durability.support import message, rows_of, sessions_written
@@ -77,8 +77,8 @@ async def empty(store: Path) -> None:
     async with open_memory(str(store), embedder="hash") as memory:
         shown = (await memory.get_context(USER, TALK)).messages
         assert len(shown) == min(2 * EACH - 2, 20)
-        await memory.clear_history(TALK, keep_system_messages=False)
-        assert await rows_of(memory) == []
+        await memory.conversations.delete(TALK)
+        assert await rows_of(memory) == await memory.list_sessions(ALL_USERS) == []
         assert (await memory.maintain()).ok
 
 
