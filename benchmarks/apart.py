@@ -55,10 +55,10 @@ class Apart:
         Raises:
             ApartError: it failed, or its process ended.
         """
-        self._connection.send((method, arguments))
         try:
+            self._connection.send((method, arguments))
             failed, answer = self._connection.recv()
-        except EOFError as error:
+        except (EOFError, ConnectionError) as error:
             self._process.join(timeout=5)
             raise ApartError(f"its process ended with {self._process.exitcode}") from error
         if failed:

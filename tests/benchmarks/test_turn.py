@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.scale.peers.base import Lacks
 from benchmarks.scale.targets import Verdict
 from benchmarks.turn.__main__ import main
 from benchmarks.turn.operations import ONCE, OPERATIONS
@@ -51,6 +52,31 @@ async def test_ours_does_what_is_measured(plan: Plan, tmp_path: Path) -> None:
         assert any(one.user_id.startswith("background-") for one in users)
     finally:
         await running.close()
+
+
+async def test_a_system_without_compaction_is_not_waited_for(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recall never waits, so that its compaction would never begin, nor be found missing."""
+    running = Measuring(OURS, tmp_path / "store", plan)
+    await running.open()
+    asked = 0
+
+    async def recall(*_: object) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return []
+
+    async def compact() -> None:
+        raise Lacks("no compaction beside calls")
+
+    monkeypatch.setattr(running, "recall", recall)
+    monkeypatch.setattr(running.peer, "compact", compact)
+    try:
+        assert await running.measure("compaction") == {"lacks": "no compaction beside calls"}
+    finally:
+        await running.close()
+    assert asked <= plan.calls + 1
 
 
 async def test_the_limit_reads_and_nothing_else(plan: Plan, tmp_path: Path) -> None:
