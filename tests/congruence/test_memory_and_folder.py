@@ -17,7 +17,7 @@ from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.surfaces import demo
 from bruno_memory_vec.testing import HashEmbedder
-from tests.durability.support import rows_of
+from tests.durability.support import rows_of, words_committed
 
 NOW = datetime(2026, 9, 30)
 
@@ -48,9 +48,7 @@ async def both(tmp_path: Path) -> AsyncIterator[tuple[VectorMemory, VectorMemory
         for memory in (one, other):
             await fill(memory)
             # Words are weighed by everyone's average length, which is that of committed rows.
-            writer = (await memory._lazy.get()).writer
-            assert writer is not None
-            await writer.settle()
+            await words_committed(memory)
         yield one, other
 
 

@@ -41,6 +41,7 @@ from bruno_memory_vec.rows.metadata_pairs import pairs_of
 from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.testing.rows import START, memory, message, table
 from tests.amounts import LONG, amount
+from tests.durability.support import words_committed
 
 DIMENSION = 16
 EMBEDDER = HashEmbedder(DIMENSION)
@@ -463,7 +464,7 @@ class Memories(Machine):
             # Until Tantivy's next commit it divides by the average length of what is committed,
             # which a row or two change in a store of so few.
             for room in self.rooms:
-                self.run(_settled(room))
+                self.run(words_committed(room))
             found = self.both("recall", text, user_id=user, kinds=kinds, k=k, now=now)
             scores = [[hit.score for hit in hits] for hits in found]
             np.testing.assert_allclose(scores[0], scores[1], atol=1e-4)
@@ -524,10 +525,6 @@ def untouched(entry: MemoryEntry) -> MemoryEntry:
 async def _opened(url: str, **settings: Any) -> Any:
     # The model keeps what has expired, which upkeep would remove.
     return await open_memory(url, keep_expired=10**9, **settings)
-
-
-async def _settled(memory_: Any) -> None:
-    await (await memory_._lazy.get()).writer.settle()
 
 
 async def _refusal(call: Coroutine[Any, Any, Any]) -> tuple[type, str] | None:

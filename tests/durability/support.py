@@ -40,6 +40,11 @@ async def sessions_written(memory: VectorMemory) -> None:
     await sessions.write_waiting()
 
 
+async def words_committed(memory: VectorMemory) -> None:
+    """Let the lexical index commit what waits, as half a second later it has."""
+    await (await memory._lazy.writer()).settle()
+
+
 async def turns_of(memory: VectorMemory, conversation_id: str) -> list[tuple[int, str]]:
     """(turn, content) of a conversation, in order."""
     rows = [row for row in await rows_of(memory) if row["conversation_id"] == conversation_id]
