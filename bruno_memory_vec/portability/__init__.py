@@ -20,7 +20,9 @@ Parts of a file may be bad. So a reader yields a :class:`Turn` for each message 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO, get_args
 
@@ -43,6 +45,7 @@ def read(
     format: Format | str = "auto",  # noqa: A002 - the word users know; the builtin is not needed here
     conversation_id: str | None = None,
     user_id: str | None = None,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[Turn | BadLine]:
     """Read messages, in the order of the input.
 
@@ -60,6 +63,7 @@ def read(
             such conversations, each gets ``/1``, ``/2``, ... after it. Without this, chats are
             named after the file.
         user_id: for messages that name no user. Never replaces a user named in the data.
+        left_out: counts, while it is read, what is left out on purpose, such as "reasoning".
 
     Raises:
         InvalidInputError: the input as a whole cannot be used: unknown format, no such file, a
@@ -75,7 +79,10 @@ def read(
         if value is not None:
             identifier(name, value)
     detect.check_source(source)
-    return _read(source, format, Defaults(conversation_id, user_id, detect.name_of(source)))
+    counts = Counter() if left_out is None else left_out
+    place = str(source) if isinstance(source, (str, Path)) and source != "-" else ""
+    defaults = Defaults(conversation_id, user_id, detect.name_of(source), place, counts)
+    return _read(source, format, defaults)
 
 
 def formats() -> list[str]:
@@ -95,7 +102,11 @@ def _read(
         elif kind == "locomo":
             yield from locomo.turns(lines.stream(), defaults)
         elif kind not in get_args(Format):
-            yield from READERS.load(kind)(lines, defaults)
+            for item in READERS.load(kind)(lines, defaults):
+                # One that was written before there was `timed` gives the message no time.
+                if isinstance(item, Turn) and "timestamp" not in item.message.model_fields_set:
+                    item = replace(item, timed=False)
+                yield item
         elif detect.is_line_by_line(lines):
             yield from openai.turns_of_lines(lines, defaults)
         else:

@@ -128,7 +128,7 @@ class BrunoMemoryFile:
             parent_id=UUID(row["parent_id"]) if row["parent_id"] else None,
             conversation_id=row["conversation_id"],
         )
-        return Turn(talk, self.owners.get(talk), message, None)
+        return Turn(talk, self.owners.get(talk), message, None, source_id=row["id"])
 
     def _each(
         self, table: str, statement: str, make: Callable[[Mapping[str, Any]], T]

@@ -106,6 +106,7 @@ def _turn(
             else _choice(MessageType, row["message_type"], "message_type")
         ),
         parent_id=records.check_uuid(row.get("parent_id"), "parent_id"),
+        source_id=row.get("id"),
     )
 
 

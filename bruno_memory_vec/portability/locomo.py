@@ -147,4 +147,5 @@ def _turn(
         timestamp=time,
         line=None,
         metadata={"dia_id": dia_id, "speaker": speaker},
+        source_id=dia_id,
     )

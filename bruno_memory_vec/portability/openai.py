@@ -173,6 +173,7 @@ def _turn(
         line=line,
         metadata=metadata,
         message_id=_uuid_or_none(message.get("id")),
+        source_id=message["id"] if isinstance(message.get("id"), str) else None,
         message_type=kind,
     )
 

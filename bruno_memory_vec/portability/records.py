@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from bruno_core.models.message import Message, MessageRole, MessageType
@@ -30,6 +30,10 @@ _TIME = re.compile(
 _JSON_NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text"}
 
 
+#: What a :class:`Turn` holds.
+Kind = Literal["message", "memory", "document"]
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message, ready for ``store_message``.
@@ -39,12 +43,23 @@ class Turn:
         user_id: whose conversation it is; None when neither the data nor the caller said.
         message: the message, its timestamp naive UTC as bruno-core has it.
         line: 1-based line of the input; None when the input is one JSON document.
+        timed: whether the source says when it was; else the timestamp is the time of reading.
+        position: its place within its conversation, from 0; None when the reader does not count.
+        source_id: the id that the source gives it, whatever its form; None when it gives none.
+        place: the file it is from, with its path inside of a folder or an archive; "" of a stream.
+        kind: "message" for what somebody said; "memory" for what another memory holds about a user
+            (mem0); "document" for a part of a text or a note.
     """
 
     conversation_id: str
     user_id: str | None
     message: Message
     line: int | None
+    timed: bool = True
+    position: int | None = None
+    source_id: str | None = None
+    place: str = ""
+    kind: Kind = "message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +70,13 @@ class BadLine:
         line: 1-based line of the input; None when the input is one JSON document.
         where: the field, or the path to it, such as ``messages[3].content``.
         problem: what is wrong with it and what was expected.
+        place: as of a :class:`Turn`.
     """
 
     line: int | None
     where: str
     problem: str
+    place: str = ""
 
 
 class BadFieldError(Exception):
@@ -77,11 +94,20 @@ class BadFieldError(Exception):
 
 @dataclass(slots=True)
 class Defaults:
-    """The caller's defaults, and the counters of one reading."""
+    """The caller's defaults, and the counters of one reading.
+
+    Attributes:
+        conversation_id, user_id: the caller's, for messages that name none.
+        source_name: what a conversation is called that has no name at all.
+        place: the file that is read; see :class:`Turn`.
+        left_out: what was left out on purpose, such as "reasoning", and how often.
+    """
 
     conversation_id: str | None
     user_id: str | None
     source_name: str
+    place: str = ""
+    left_out: Counter[str] = field(default_factory=Counter)
     _now: datetime = field(
         default_factory=lambda: datetime.now(timezone.utc).replace(tzinfo=None), init=False
     )
@@ -110,6 +136,8 @@ def make_turn(
     message_id: UUID | None = None,
     message_type: MessageType = MessageType.TEXT,
     parent_id: UUID | None = None,
+    source_id: str | None = None,
+    kind: Kind = "message",
 ) -> Turn:
     """Build a turn from checked fields. ``position`` counts within the conversation, from 0.
 
@@ -132,7 +160,17 @@ def make_turn(
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadFieldError(where or "message", first["msg"]) from error
-    return Turn(conversation_id, user_id, message, line)
+    return Turn(
+        conversation_id,
+        user_id,
+        message,
+        line,
+        timed=timestamp is not None,
+        position=position,
+        source_id=source_id,
+        place=defaults.place,
+        kind=kind,
+    )
 
 
 def parse_json(data: bytes) -> Any:
