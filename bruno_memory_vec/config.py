@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    SecretBytes,
     SecretStr,
     ValidationError,
     model_validator,
@@ -66,6 +67,17 @@ def _counts(given: Any) -> Any:
     raise ValueError("counts no tokens: give a function, an LLM or the path of a tokenizer.json")
 
 
+def _key(given: Any) -> Any:
+    """A key that is printed nowhere; what it is, and whether it fits, is the store's to say."""
+    if isinstance(given, (bytes, bytearray)):
+        return SecretBytes(bytes(given))
+    if isinstance(given, str):
+        return SecretStr(given)
+    if given is None or callable(given) or isinstance(given, (SecretBytes, SecretStr)):
+        return given
+    raise ValueError("is no key: give 32 bytes, a passphrase, or a function that wraps and unwraps")
+
+
 def _compression(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
@@ -109,6 +121,12 @@ class MemoryConfig(BaseSettings):
             rows; writes, profiles and sessions are refused, and ``health()`` says so.
         qdrant_api_key: the API key of a Qdrant server. Without it QDRANT_API_KEY in the environment
             counts. It is printed nowhere.
+        key: encrypts the store at rest: 32 bytes, a passphrase, or a function of a key management
+            service, ``key("wrap" or "unwrap", bytes) -> bytes``. It is printed nowhere. A store
+            that was made with a key opens only with that one, and a plain one only without
+            (docs/security.md).
+        key_file: a file with the key: 32 bytes, these in hexadecimal or base64, or a passphrase in
+            one line. ``key`` goes before it.
         embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
             A longer call fails with an EmbeddingError, and later writes go on.
         embedding_cache: a folder that caches the vectors of slow embedders, for all stores that
@@ -179,6 +197,10 @@ class MemoryConfig(BaseSettings):
     urls: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], NoDecode] = ()
     without_sessions: Literal["refuse", "rows"] = "refuse"
     qdrant_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    key: Annotated[
+        SecretBytes | SecretStr | Callable[[str, bytes], bytes] | None, PlainValidator(_key)
+    ] = Field(default=None, exclude=True, repr=False)
+    key_file: Annotated[Path, BeforeValidator(_named)] | None = None
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path | str, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
@@ -403,7 +425,7 @@ def _shown(name: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return [_shown(name, one) for one in value]
-    secret = isinstance(value, SecretStr) or is_secret(name)
+    secret = name == "key" or isinstance(value, SecretStr) or is_secret(name)
     return HIDDEN if secret else masked(str(value))
 
 

@@ -16,6 +16,8 @@
         │   ├── StoreMovedError      its folder was moved, deleted or replaced while it was open
         │   ├── StoreVersionError    another version wrote the store, in another format
         │   ├── FingerprintError     the store's vectors came from another embedder
+        │   ├── EncryptionError      a key is needed, is not needed, or its files are damaged
+        │   │   └── WrongKeyError    the key is not the store's
         │   ├── ReadOnlyError        a write was asked of a reader
         │   └── StoreClosedError     the memory was closed
         └── EngineError              an engine failed: names engine, operation and fix
@@ -36,6 +38,7 @@ from bruno_memory_vec.indexers.errors import BackendUnavailable, EngineError, In
 __all__ = [
     "BackendUnavailable",
     "EmbeddingError",
+    "EncryptionError",
     "EngineError",
     "FingerprintError",
     "ForeignUserError",
@@ -51,6 +54,7 @@ __all__ = [
     "StoreLockedError",
     "StoreMovedError",
     "StoreVersionError",
+    "WrongKeyError",
 ]
 
 
@@ -172,6 +176,14 @@ class StoreVersionError(StoreError):
 
 class FingerprintError(StoreError):
     """The store's vectors came from another embedder. The message names both."""
+
+
+class EncryptionError(StoreError):
+    """The store is encrypted and no key was given, or the other way round; or a key is gone."""
+
+
+class WrongKeyError(EncryptionError):
+    """The key is not the store's. Nothing of it was read."""
 
 
 class ReadOnlyError(StoreError):

@@ -1,0 +1,1 @@
+"""Rows sealed before an engine has them."""
