@@ -7,6 +7,7 @@
         ├── InvalidInputError        a value was refused before anything was written
         ├── NotFoundError            no such memory or session (or it is another user's)
         ├── ForeignUserError         the conversation or the call belongs to another user
+        │   └── NotPermittedError    the view's role, or its access to a space, is too little
         ├── EmbeddingError           an embedder gave no usable vectors
         ├── LLMFailed                a language model raised, took too long, or answered nothing
         ├── MissingDependencyError   an optional package is not installed
@@ -48,6 +49,7 @@ __all__ = [
     "MissingDependencyError",
     "NotAStoreError",
     "NotFoundError",
+    "NotPermittedError",
     "ReadOnlyError",
     "StoreClosedError",
     "StoreError",
@@ -101,6 +103,10 @@ class NotFoundError(_MemoryVecError):
 
 class ForeignUserError(_MemoryVecError):
     """A conversation has one owner, and a user's view serves one user."""
+
+
+class NotPermittedError(ForeignUserError):
+    """The role of a view, or its access to a space, does not grant this. Nothing was done."""
 
 
 class EmbeddingError(_MemoryVecError):

@@ -23,7 +23,8 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.access import ALL_USERS, AllUsers, Caller
+from bruno_memory_vec.access import ALL_USERS, Access, AllUsers, Caller, Role
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.compression.background import BackgroundCompression
 from bruno_memory_vec.compression.compressor import CompressionLocks, Compressor
 from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
@@ -200,15 +201,37 @@ class VectorMemory(MemoryInterface):
         """The settings in force."""
         return self._lazy.config
 
-    def for_user(self, user_id: str) -> VectorMemory:
+    def for_user(
+        self,
+        user_id: str,
+        *,
+        role: Role | None = None,
+        spaces: Mapping[str, Access] | None = None,
+        caller: str | None = None,
+        purpose: str | None = None,
+    ) -> VectorMemory:
         """A view of the memory for one user, in which other users' ids do not exist.
 
         It shares the open store: its end, its :meth:`close` and ``async with`` on it close nothing.
         The whole memory has to be closed.
+
+        Args:
+            user_id: whose.
+            role: "reader" (reads only), "member" (does everything with its own rows; the default),
+                or "admin" (does everything with everybody's, and names whose).
+            spaces: shared spaces that it may use, by name, each with "read" or "write". The rows of
+                a space are those of the user id ``space:NAME``.
+            caller: who calls, such as a service; for the audit trail.
+            purpose: what for; for the audit trail.
+
+        Raises:
+            InvalidInputError: an argument is not usable.
+            ForeignUserError: this is another user's view.
+            NotPermittedError: this is a view that may do less.
         """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
-        view._caller = Caller(self._caller.acting_for_named(user_id))
+        view._caller = self._caller.view(user_id, role, spaces, caller, purpose)
         return view
 
     def __reduce__(self) -> NoReturn:
@@ -219,6 +242,7 @@ class VectorMemory(MemoryInterface):
 
     # Life
 
+    @acts("open")
     async def connect(self) -> VectorMemory:
         """Open the store now rather than at first use.
 
@@ -229,12 +253,13 @@ class VectorMemory(MemoryInterface):
         self._extraction.opened()
         return self
 
+    @acts("open")
     async def close(self) -> None:
         """Write what is pending and release the folder. Closing twice does nothing.
 
         Closing a user's view (:meth:`for_user`) does nothing: the memory is others', too.
         """
-        if self._caller.user_id is None:
+        if self._caller.is_whole:
             await self._compressing.stop()
             await self._extraction.close()
             await self._lazy.close()
@@ -250,6 +275,7 @@ class VectorMemory(MemoryInterface):
     ) -> None:
         await self.close()
 
+    @acts("open")
     async def health(self) -> dict[str, Any]:
         """The state of each engine; "status" is "ok", or "degraded" with the "problems" named."""
         about: dict[str, Any] = {
@@ -266,6 +292,7 @@ class VectorMemory(MemoryInterface):
         # The figures count all users' rows, so a view gets only the status.
         return report if self._caller.user_id is None else {"status": report["status"]}
 
+    @acts("administer")
     async def maintain(self, progress: Progress | None = None) -> MaintenanceReport:
         """Do all upkeep now, and verify the store. Failures are in the report's ``problems``.
 
@@ -276,6 +303,7 @@ class VectorMemory(MemoryInterface):
         self._shared.maintained = report.to_dict()
         return report
 
+    @acts("administer")
     async def reembed(
         self, embedder: str | Embedder | EmbeddingInterface, progress: Progress | None = None
     ) -> ReembedReport:
@@ -286,6 +314,7 @@ class VectorMemory(MemoryInterface):
         self._caller.whole("the embedder")
         return await reembed_store(await self._lazy.get(), embedder, progress)
 
+    @acts("administer")
     async def snapshot(
         self, folder: str | Path, progress: Progress | None = None
     ) -> SnapshotReport:
@@ -303,6 +332,7 @@ class VectorMemory(MemoryInterface):
         self._caller.whole("a snapshot")
         return await snapshot_of(await self._lazy.get(), folder, progress)
 
+    @acts("export")
     async def copy_to(
         self,
         target: str | Path | VectorMemory,
@@ -347,6 +377,7 @@ class VectorMemory(MemoryInterface):
 
     # Writing
 
+    @acts("write")
     async def store_message(
         self,
         message: Message,
@@ -374,6 +405,7 @@ class VectorMemory(MemoryInterface):
         """
         await self.store_messages([message], conversation_id, user_id=user_id, origin=origin)
 
+    @acts("write")
     async def store_messages(
         self,
         messages: Sequence[Message],
@@ -431,6 +463,7 @@ class VectorMemory(MemoryInterface):
         # The store may have been closed meanwhile; the messages are stored all the same.
         await self._extraction.stored(store, rows)
 
+    @acts("write")
     async def store_memory(
         self, memory_entry: MemoryEntry, *, origin: Origin | None = None
     ) -> None:
@@ -443,6 +476,7 @@ class VectorMemory(MemoryInterface):
         """
         await self.store_memories([memory_entry], origin=origin)
 
+    @acts("write")
     async def store_memories(
         self, entries: Sequence[MemoryEntry], *, origin: Origin | None = None
     ) -> None:
@@ -473,6 +507,7 @@ class VectorMemory(MemoryInterface):
 
     # Reading
 
+    @acts("read")
     async def recall(
         self,
         query: str,
@@ -613,6 +648,7 @@ class VectorMemory(MemoryInterface):
             return Hits(await page)
         return await store.retriever.recall(request, count_use=not then)
 
+    @acts("read")
     async def build_context(
         self,
         query: str | Message,
@@ -694,6 +730,7 @@ class VectorMemory(MemoryInterface):
         )
         return built
 
+    @acts("read")
     async def retrieve_messages(
         self, conversation_id: str, limit: int | None = None
     ) -> list[Message]:
@@ -708,6 +745,7 @@ class VectorMemory(MemoryInterface):
         found = await store.rows.read(scope, where, COLUMNS, order_by="turn", limit=limit)
         return await read_all(found, to_message)
 
+    @acts("read")
     async def follow(self, conversation_id: str) -> AsyncGenerator[Message, None]:
         """The messages that are stored in a conversation from now on, each once, as they come.
 
@@ -740,6 +778,7 @@ class VectorMemory(MemoryInterface):
             async for message in messages:
                 yield message
 
+    @acts("read")
     async def search_messages(
         self, query: str, user_id: str | None = None, limit: int = 10
     ) -> list[Message]:
@@ -749,6 +788,7 @@ class VectorMemory(MemoryInterface):
         hits = await self.recall(query, user_id=whose, k=limit, kinds="message")
         return [found for found in await records(hits) if isinstance(found, Message)]
 
+    @acts("read")
     async def retrieve_memories(self, query: MemoryQuery) -> list[MemoryEntry]:
         """The memories that match a query, best first; without a text, the newest first."""
         if not isinstance(query, MemoryQuery):
@@ -783,6 +823,7 @@ class VectorMemory(MemoryInterface):
         )
         return await read_all(found, to_memory)
 
+    @acts("read")
     async def get_message(
         self,
         message_id: str | UUID,
@@ -801,6 +842,7 @@ class VectorMemory(MemoryInterface):
         row = await self._newest(MESSAGE, "message_id", message_id, user_id, conversation_id)
         return await read_one(row, to_message)
 
+    @acts("read")
     async def get_memory(
         self, memory_id: str | UUID, *, user_id: str | None = None
     ) -> MemoryEntry | None:
@@ -828,6 +870,7 @@ class VectorMemory(MemoryInterface):
 
     # Listing
 
+    @acts("administer")
     async def list_users(self) -> list[UserSummary]:
         """Every user with a message or a memory, the one with most messages first.
 
@@ -839,6 +882,7 @@ class VectorMemory(MemoryInterface):
         self._caller.whole("the list of users")
         return await listing.list_users((await self._lazy.get()).rows)
 
+    @acts("read")
     async def list_conversations(
         self,
         user_id: str | AllUsers | None = None,
@@ -863,6 +907,7 @@ class VectorMemory(MemoryInterface):
         found = await listing.list_conversations(store.rows, scope, limit, after)
         return await with_titles(store, found)
 
+    @acts("read")
     async def get_conversation(self, conversation_id: str) -> ConversationSummary | None:
         """A conversation's owner, title, times and length.
 
@@ -875,6 +920,7 @@ class VectorMemory(MemoryInterface):
         found = await listing.list_conversations(store.rows, scope, 1, None)
         return found[0] if found else None
 
+    @acts("read")
     async def conversation_owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, which it may have before its first message, or None.
 
@@ -884,6 +930,7 @@ class VectorMemory(MemoryInterface):
         owner = await (await self._owners()).owner(conversation_id)
         return owner if self._caller.may_see(owner) else None
 
+    @acts("read")
     async def read_turns(
         self,
         conversation_id: str,
@@ -914,6 +961,7 @@ class VectorMemory(MemoryInterface):
             store.rows, scope, conversation_id, from_turn, limit, newest_first=newest_first
         )
 
+    @acts("read")
     async def list_memories(
         self,
         user_id: str | AllUsers | None = None,
@@ -963,6 +1011,7 @@ class VectorMemory(MemoryInterface):
             (await self._lazy.get()).rows, scope, where, limit, after
         )
 
+    @acts("read")
     async def timeline(
         self,
         user_id: str | AllUsers | None = None,
@@ -1037,6 +1086,7 @@ class VectorMemory(MemoryInterface):
 
     # Priorities
 
+    @acts("write")
     async def pin(
         self, ids: str | UUID | Sequence[str | UUID], *, user_id: str | None = None
     ) -> None:
@@ -1056,16 +1106,19 @@ class VectorMemory(MemoryInterface):
         """
         await marks.pin(self._handle, ids, user_id, pinned=True)
 
+    @acts("write")
     async def unpin(
         self, ids: str | UUID | Sequence[str | UUID], *, user_id: str | None = None
     ) -> None:
         """Let messages or memories be pinned no more. Raises as :meth:`pin`."""
         await marks.pin(self._handle, ids, user_id, pinned=False)
 
+    @acts("read")
     async def list_pinned(self, user_id: str | None = None) -> list[Message | MemoryEntry]:
         """A user's pinned messages and memories, each once, by the time when said or stored."""
         return await marks.pinned_rows(self._handle, user_id)
 
+    @acts("write")
     async def set_importance(
         self,
         ids: str | UUID | Sequence[str | UUID],
@@ -1079,6 +1132,7 @@ class VectorMemory(MemoryInterface):
         """
         await marks.set_importance(self._handle, ids, importance, user_id)
 
+    @acts("delete")
     async def forget(
         self,
         ids: str | UUID | Sequence[str | UUID],
@@ -1096,6 +1150,7 @@ class VectorMemory(MemoryInterface):
         archive = checks.flag("archive", archive)
         return await marks.forget(self._handle, ids, user_id, archive=archive)
 
+    @acts("read")
     async def priorities(
         self,
         user_id: str | AllUsers | None = None,
@@ -1130,6 +1185,7 @@ class VectorMemory(MemoryInterface):
             lowest_first=checks.flag("lowest_first", lowest_first),
         )
 
+    @acts("delete")
     async def prune(
         self,
         user_id: str | AllUsers | None = None,
@@ -1162,6 +1218,7 @@ class VectorMemory(MemoryInterface):
 
     # Deleting
 
+    @acts("delete")
     async def delete_memory(self, memory_id: str) -> None:
         """Delete a memory by its id: in a view only the user's own, otherwise of every user.
 
@@ -1179,6 +1236,7 @@ class VectorMemory(MemoryInterface):
                 fix="Use the id of a stored MemoryEntry.",
             )
 
+    @acts("delete")
     async def clear_history(self, conversation_id: str, keep_system_messages: bool = True) -> None:
         """Delete a conversation's messages; system messages stay unless asked otherwise.
 
@@ -1195,6 +1253,7 @@ class VectorMemory(MemoryInterface):
             if not keep:
                 await (await self._conversations()).forget(conversation_id)
 
+    @acts("delete")
     async def delete_messages(
         self, message_ids: str | UUID | Sequence[str | UUID], conversation_id: str | None = None
     ) -> int:
@@ -1224,6 +1283,7 @@ class VectorMemory(MemoryInterface):
 
     # Compression
 
+    @acts("write")
     async def compress(
         self,
         user_id: str | AllUsers | None = None,
@@ -1265,6 +1325,7 @@ class VectorMemory(MemoryInterface):
             dry_run=checks.flag("dry_run", dry_run),
         )
 
+    @acts("write")
     async def restore(
         self,
         summary_id: str | UUID | None = None,
@@ -1294,6 +1355,7 @@ class VectorMemory(MemoryInterface):
 
     # Sessions
 
+    @acts("write")
     async def create_session(
         self, user_id: str, metadata: dict[str, Any] | None = None
     ) -> SessionContext:
@@ -1302,10 +1364,12 @@ class VectorMemory(MemoryInterface):
         await self._lazy.writer()
         return await (await self._conversations()).create_session(user, metadata)
 
+    @acts("read")
     async def get_session(self, session_id: str) -> SessionContext | None:
         """A session, None where there is none for this caller."""
         return await (await self._conversations()).session(session_id, self._caller.user_id)
 
+    @acts("read")
     async def list_sessions(
         self,
         user_id: str | AllUsers | None = None,
@@ -1333,6 +1397,7 @@ class VectorMemory(MemoryInterface):
         conversations = await self._conversations()
         return await conversations.sessions(scope.user_id, active, limit, after)
 
+    @acts("write")
     async def end_session(self, session_id: str) -> None:
         """End a session.
 
@@ -1342,6 +1407,7 @@ class VectorMemory(MemoryInterface):
         await self._lazy.writer()
         await (await self._conversations()).end_session(session_id, self._caller.user_id)
 
+    @acts("read")
     async def get_context(self, user_id: str, session_id: str | None = None) -> ConversationContext:
         """The user's context, its messages oldest first.
 
@@ -1373,6 +1439,7 @@ class VectorMemory(MemoryInterface):
         )
         return context
 
+    @acts("read")
     async def get_user(self, user_id: str) -> UserContext:
         """A user's profile and preferences: what was set, and what was learned where nothing was.
 
@@ -1380,6 +1447,7 @@ class VectorMemory(MemoryInterface):
         """
         return await self.users.context(self._caller.acting_for_named(user_id))
 
+    @acts("write")
     async def save_user(self, user: UserContext) -> None:
         """Store a user's profile and preferences; every later context has them.
 
@@ -1387,6 +1455,7 @@ class VectorMemory(MemoryInterface):
         """
         await self.users.save(user)
 
+    @acts("read")
     async def get_statistics(self, user_id: str) -> dict[str, Any]:
         """How much a user has: total_messages, conversations, memories, and since when.
 
@@ -1404,6 +1473,7 @@ class VectorMemory(MemoryInterface):
 
     # The older guide's names, which MemoryBackendRegistry asks for and ContextManager calls
 
+    @acts("read")
     async def retrieve_context(
         self, user_id: str, query: str, limit: int = 10, conversation_id: str | None = None
     ) -> list[Message]:
@@ -1424,6 +1494,7 @@ class VectorMemory(MemoryInterface):
         ordered = sorted(hits, key=lambda hit: (hit.created_at, hit.turn or 0))
         return [found for found in await records(ordered) if isinstance(found, Message)]
 
+    @acts("read")
     async def search_memories(self, user_id: str, query: str, limit: int = 5) -> list[MemoryEntry]:
         """The memories and messages that answer ``query`` best, best first.
 
@@ -1445,6 +1516,7 @@ class VectorMemory(MemoryInterface):
             for found, hit in zip(await records(hits), hits, strict=True)
         ]
 
+    @acts("delete")
     async def clear_conversation(self, user_id: str, conversation_id: str) -> None:
         """Delete every message of a user's conversation.
 
@@ -1454,10 +1526,12 @@ class VectorMemory(MemoryInterface):
         await self._caller.search_scope(self._owners, user_id, conversation_id)
         await self.clear_history(conversation_id, keep_system_messages=False)
 
+    @acts("open")
     async def initialize(self) -> None:
         """As :meth:`connect`."""
         await self.connect()
 
+    @acts("open")
     async def shutdown(self) -> None:
         """As :meth:`close`."""
         await self.close()

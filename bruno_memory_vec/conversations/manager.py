@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.conversations import boundaries, branches, exchange, overview, searching
 from bruno_memory_vec.conversations.activity import (
     STATUSES,
@@ -88,6 +89,7 @@ class ConversationManager:
 
     # The life of a conversation
 
+    @acts("write")
     async def start(
         self,
         user_id: str | None = None,
@@ -114,6 +116,7 @@ class ConversationManager:
             await known.note_of(user, session.conversation_id, title=named, title_by="given")
         return session
 
+    @acts("write")
     async def resume(self, conversation_id: str) -> SessionContext:
         """Go on with a conversation: it becomes the user's current one, in a session of its own.
 
@@ -136,6 +139,7 @@ class ConversationManager:
         self._handle.events.session_resumed(session)
         return session
 
+    @acts("write")
     async def end(self, conversation_id: str) -> None:
         """End a conversation and its sessions. Its messages stay, and are recalled as before.
 
@@ -160,6 +164,7 @@ class ConversationManager:
         await known.note_of(owner, talk, ended_at=now, **noted)
         await store.sessions.leave(talk, owner)
 
+    @acts("write")
     async def archive(self, conversation_id: str, *, memories: bool = False) -> int:
         """Archive a conversation: it is kept, and left out of recalls and of built contexts.
 
@@ -201,6 +206,7 @@ class ConversationManager:
         where = RowFilter(kinds=(MESSAGE, MEMORY), unarchived_at=datetime.now(timezone.utc))
         return len(await writer.rewrite(Scope.user(owner).within(talk), where, change))
 
+    @acts("write")
     async def restore(self, conversation_id: str) -> int:
         """Undo :meth:`archive`, and nothing else: what a summary stands for stays archived.
 
@@ -233,6 +239,7 @@ class ConversationManager:
         await known.note_of(owner, talk, archived_at=None)
         return len(restored)
 
+    @acts("delete")
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation: messages, summaries, title, sessions. Its branches stay.
 
@@ -257,6 +264,7 @@ class ConversationManager:
         await store.sessions.leave(talk, owner)
         await (await self._conversations()).forget(talk)
 
+    @acts("delete")
     async def delete_session(self, session_id: str) -> None:
         """Forget a session; its conversation and messages stay.
 
@@ -274,6 +282,7 @@ class ConversationManager:
             )
         await (await self._handle.store()).sessions.drop_session(session.session_id)
 
+    @acts("read")
     async def session_status(self, session_id: str) -> Status:
         """The status of a session: created (nothing was said since), active, idle, ended, archived.
 
@@ -302,6 +311,7 @@ class ConversationManager:
 
     # Lists and search
 
+    @acts("read")
     async def get(self, conversation_id: str) -> ConversationInfo:
         """A conversation as a whole.
 
@@ -311,6 +321,7 @@ class ConversationManager:
         talk, owner = await self._known(conversation_id)
         return await self._info(talk, owner)
 
+    @acts("read")
     async def list(
         self,
         user_id: str | None = None,
@@ -338,6 +349,7 @@ class ConversationManager:
         found = await overview.all_of(await self._handle.store(), user, Scope.user(user))
         return overview.page_of(found, statuses, most, after)
 
+    @acts("read")
     async def search(
         self,
         query: str,
@@ -374,6 +386,7 @@ class ConversationManager:
             include_archived=checks.flag("include_archived", include_archived),
         )
 
+    @acts("read")
     async def current(self, user_id: str | None = None) -> str | None:
         """The conversation that ``get_context`` without an id gives; None where it makes one.
 
@@ -389,6 +402,7 @@ class ConversationManager:
 
     # Title and summary
 
+    @acts("write")
     async def rename(self, conversation_id: str, title: str | None) -> None:
         """Give a conversation a title; with None it is its first words again.
 
@@ -406,6 +420,7 @@ class ConversationManager:
             owner, talk, title=named, title_by=by, titled_turns=None
         )
 
+    @acts("write")
     async def make_title(
         self,
         conversation_id: str,
@@ -481,6 +496,7 @@ class ConversationManager:
             )
         return noted.title or title
 
+    @acts("read")
     async def summary(self, conversation_id: str) -> Summary:
         """What a conversation is about: of the summaries that are stored, else of its own turns.
 
@@ -495,6 +511,7 @@ class ConversationManager:
 
     # Turns and seams
 
+    @acts("read")
     async def turns(
         self,
         conversation_id: str,
@@ -530,6 +547,7 @@ class ConversationManager:
             newest_first=newest,
         )
 
+    @acts("read")
     async def turn_breaks(self, conversation_id: str) -> Sequence[TurnBreak]:
         """Where a conversation is not question, answer, question, answer.
 
@@ -543,6 +561,7 @@ class ConversationManager:
         store = await self._handle.store()
         return await turn_breaks(store.rows, Scope.user(owner).within(talk))
 
+    @acts("read")
     async def boundaries(
         self,
         conversation_id: str,
@@ -586,6 +605,7 @@ class ConversationManager:
 
     # Branches
 
+    @acts("write")
     async def fork(
         self,
         conversation_id: str,
@@ -623,6 +643,7 @@ class ConversationManager:
             await store.sessions.set_current_conversation(owner, note.conversation_id)
         return await self._info(note.conversation_id, owner)
 
+    @acts("read")
     async def branches(self, conversation_id: str) -> Branch:
         """The tree of branches that a conversation is in, from the first conversation on.
 
@@ -632,6 +653,7 @@ class ConversationManager:
         talk, owner = await self._known(conversation_id)
         return await branches.tree(await self._handle.store(), owner, talk)
 
+    @acts("write")
     async def switch(self, conversation_id: str) -> None:
         """Make a conversation the user's current one: ``get_context`` without an id gives it.
 
@@ -647,6 +669,7 @@ class ConversationManager:
 
     # bruno-core's contexts
 
+    @acts("read")
     async def to_context(
         self, conversation_id: str, *, max_messages: int | None = None
     ) -> ConversationContext:
@@ -671,6 +694,7 @@ class ConversationManager:
             max_messages,
         )
 
+    @acts("write")
     async def from_context(self, context: ConversationContext) -> int:
         """Store a whole context that somebody has made: its messages, its session, its user.
 

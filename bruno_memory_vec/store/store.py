@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bruno_core.utils.exceptions import BrunoError
 
+from bruno_memory_vec.acts import Trail
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
@@ -350,6 +351,7 @@ class LazyStore:
         projections: further projections of the rows.
         followers: projections of the memory itself, which are given the store.
         opened: called once, when it was opened; it must hold neither this nor the memory.
+        trail: keeps what public methods do; None where nobody wants that.
     """
 
     config: MemoryConfig
@@ -358,6 +360,7 @@ class LazyStore:
     projections: Sequence[Projection] = ()
     followers: Sequence[Follower] = ()
     opened: Callable[[LazyStore], None] | None = None
+    trail: Trail | None = None
     _store: Store | None = None
     _visits: Visits = field(default_factory=Visits)
     _opening: LoopLock = field(default_factory=LoopLock)

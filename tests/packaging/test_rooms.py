@@ -23,6 +23,7 @@ ROOMS = [
     "writing",
     "recall",
     "sessions",
+    "acts",
     "portability",
     "embedders",
     "config",

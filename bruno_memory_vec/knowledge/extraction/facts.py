@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.schema import MESSAGE, micros
@@ -56,6 +57,7 @@ class FactManager:
         self._handle, self._learned = handle, learned
         self._background = background
 
+    @acts("write")
     async def extract(
         self,
         conversation_id: str | None = None,
@@ -130,6 +132,7 @@ class FactManager:
             report.stored(done)
         return report
 
+    @acts("write")
     async def add(
         self,
         attribute: str,
@@ -201,6 +204,7 @@ class FactManager:
             )
         return max(of_it, key=lambda one: one[0])[1]
 
+    @acts("read")
     async def list(
         self,
         user_id: str | None = None,
@@ -229,6 +233,7 @@ class FactManager:
             if fact.archived_at is None and fact.confidence >= least
         ]
 
+    @acts("read")
     async def history(
         self,
         user_id: str | None = None,
@@ -242,6 +247,7 @@ class FactManager:
         """
         return await self._facts(user_id, attribute, subject)
 
+    @acts("administer")
     async def wait(self) -> None:
         """Read now what waits to be extracted in the background, and return when that is done.
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.knowledge.kinds.consolidation import (
     ConsolidationPolicy,
@@ -33,6 +34,7 @@ class ConversationalMemory(TypedView):
     default_type: ClassVar = MemoryType.SHORT_TERM
     name: ClassVar = "conversational"
 
+    @acts("write")
     async def add(
         self,
         content: str | MemoryEntry,
@@ -92,6 +94,7 @@ class ConversationalMemory(TypedView):
         await self._memory.store_memory(entry, origin=origin)
         return entry
 
+    @acts("write")
     async def consolidate(
         self,
         policy: ConsolidationPolicy | None = None,

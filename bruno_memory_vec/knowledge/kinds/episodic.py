@@ -9,6 +9,7 @@ from uuid import UUID
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.conversations.listing import Page
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.schema import MEMORY, ORIGINS
@@ -35,6 +36,7 @@ class EpisodicMemory(TypedView):
     name: ClassVar = "episodic"
     origins: ClassVar = tuple(one for one in ORIGINS if one != "summary")
 
+    @acts("write")
     async def add(
         self,
         event: str | MemoryEntry,
@@ -112,6 +114,7 @@ class EpisodicMemory(TypedView):
         await self._memory.store_memory(entry, origin=origin)
         return entry
 
+    @acts("read")
     async def list(
         self,
         *,
@@ -137,6 +140,7 @@ class EpisodicMemory(TypedView):
             after=after,
         )
 
+    @acts("read")
     async def between(
         self,
         since: datetime | None = None,
@@ -176,6 +180,7 @@ class EpisodicMemory(TypedView):
             after=after,
         )
 
+    @acts("read")
     async def around(
         self,
         at: datetime | str | UUID | MemoryEntry,
@@ -210,6 +215,7 @@ class EpisodicMemory(TypedView):
             found.next,
         )
 
+    @acts("read")
     async def before(
         self,
         event: datetime | str | UUID | MemoryEntry,
@@ -229,6 +235,7 @@ class EpisodicMemory(TypedView):
             limit=limit,
         )
 
+    @acts("read")
     async def after(
         self,
         event: datetime | str | UUID | MemoryEntry,

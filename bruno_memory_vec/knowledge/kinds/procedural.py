@@ -10,6 +10,7 @@ from uuid import UUID
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.knowledge.kinds.semantic import normal
 from bruno_memory_vec.knowledge.kinds.view import Given, TypedView
@@ -104,6 +105,7 @@ class ProceduralMemory(TypedView):
     default_type: ClassVar = MemoryType.PROCEDURAL
     name: ClassVar = "procedural"
 
+    @acts("write")
     async def add(
         self,
         task: str | MemoryEntry,
@@ -154,6 +156,7 @@ class ProceduralMemory(TypedView):
         await self._memory.store_memory(entry, origin=origin)
         return Procedure.of(entry)
 
+    @acts("read")
     async def find(
         self,
         task: str,
@@ -183,6 +186,7 @@ class ProceduralMemory(TypedView):
         ranked = [replace(one, score=_ranked(fits[normal(one.task)], one)) for one in found]
         return sorted(ranked, key=lambda one: -one.score)[:k]
 
+    @acts("write")
     async def used(
         self, memory_id: str | UUID, *, worked: bool, user_id: str | None = None
     ) -> Procedure:
@@ -200,6 +204,7 @@ class ProceduralMemory(TypedView):
 
         return Procedure.of(await self._changed(memory_id, user_id, counted))
 
+    @acts("write")
     async def change_steps(
         self, memory_id: str | UUID, steps: Sequence[str], *, user_id: str | None = None
     ) -> Procedure:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4, uuid5
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MEMORY
@@ -46,6 +47,7 @@ class SemanticMemory(TypedView):
     default_type: ClassVar = MemoryType.LONG_TERM
     name: ClassVar = "semantic"
 
+    @acts("write")
     async def add(
         self,
         statement: str | MemoryEntry,
@@ -86,6 +88,7 @@ class SemanticMemory(TypedView):
         stored, _ = await self.merge(entry, origin=origin)
         return stored
 
+    @acts("write")
     async def merge(
         self, entry: MemoryEntry, *, origin: Given, made_of: int | None = None
     ) -> tuple[MemoryEntry, bool]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 
 from bruno_memory_vec.access import Caller
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.conversations.context import to_store
 from bruno_memory_vec.conversations.listing import Page, newest_row
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
@@ -77,6 +78,7 @@ class TypedView:
         self._handle = handle
         self._turns = turns
 
+    @acts("read")
     async def recall(
         self,
         query: str,
@@ -114,6 +116,7 @@ class TypedView:
             now=now,
         )
 
+    @acts("read")
     async def list(
         self,
         *,
@@ -139,6 +142,7 @@ class TypedView:
             after=after,
         )
 
+    @acts("read")
     async def get(self, memory_id: str | UUID, *, user_id: str | None = None) -> MemoryEntry | None:
         """A memory by its id; None where there is none of this kind for this caller.
 
@@ -147,6 +151,7 @@ class TypedView:
         """
         return await read_one(await self._row(memory_id, user_id), to_memory)
 
+    @acts("write")
     async def update(
         self,
         memory_id: str | UUID,
@@ -194,6 +199,7 @@ class TypedView:
 
         return await self._changed(memory_id, user_id, changed, embed=content is not None)
 
+    @acts("delete")
     async def delete(self, memory_id: str | UUID, *, user_id: str | None = None) -> None:
         """Delete a memory.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from bruno_core.models.context import UserContext
 
+from bruno_memory_vec.acts import acts
 from bruno_memory_vec.context.known_line import KnownLine
 from bruno_memory_vec.conversations.conversations import check_dicts
 from bruno_memory_vec.errors import InvalidInputError
@@ -52,6 +53,7 @@ class UserManager:
 
     # Reading
 
+    @acts("read")
     async def profile(self, user_id: str | None = None) -> UserProfile:
         """What is known of a user, each value with where it is from.
 
@@ -71,6 +73,7 @@ class UserManager:
             saved = await refresh(store, user, self._learning.turns)
         return profile_of(saved)
 
+    @acts("read")
     async def profile_lines(self, user_id: str | None = None) -> list[str]:
         """The profile as lines of a prompt: bounded, each stored text quoted, no line without one.
 
@@ -80,10 +83,12 @@ class UserManager:
         """
         return [line.text for line in await self.known_lines(user_id)]
 
+    @acts("read")
     async def known_lines(self, user_id: str | None = None) -> list[KnownLine]:
         """As :meth:`profile_lines`, each line with the memories and messages that it is from."""
         return known_lines(profile_of(await self._saved(self._user(user_id))))
 
+    @acts("read")
     async def profile_text(self, user_id: str | None = None, *, budget: int = 200) -> str:
         """The same as one text of at most ``budget`` tokens, with a head; empty without a line.
 
@@ -97,6 +102,7 @@ class UserManager:
 
     # Learning
 
+    @acts("write")
     async def refresh(self, user_id: str | None = None) -> UserProfile:
         """Take everything that is learned from the rows anew, now.
 
@@ -108,6 +114,7 @@ class UserManager:
         await self._handle.writer()
         return profile_of(await refresh(await self._handle.store(), user, self._learning.turns))
 
+    @acts("delete")
     async def forget(self, user_id: str | None = None) -> None:
         """Forget everything that was learned, and nothing that was set; it may be learned again.
 
@@ -120,6 +127,7 @@ class UserManager:
 
     # Editing
 
+    @acts("write")
     async def set_preference(self, key: str, value: Any, *, user_id: str | None = None) -> None:
         """Set a preference. It wins over what is learned under this key.
 
@@ -129,6 +137,7 @@ class UserManager:
         """
         await self._set("preferences", key, value, user_id)
 
+    @acts("write")
     async def set_profile(self, key: str, value: Any, *, user_id: str | None = None) -> None:
         """Set a value of the profile, such as "home" or "timezone". As :meth:`set_preference`.
 
@@ -136,12 +145,14 @@ class UserManager:
         """
         await self._set("profile", key, value, user_id)
 
+    @acts("write")
     async def set_name(self, name: str | None, *, user_id: str | None = None) -> None:
         """Set the user's name; with None, the learned one counts again."""
         if name is not None:
             checks.storable_text("name", name)
         await self._change(self._user(user_id), lambda user: user.model_copy(update={"name": name}))
 
+    @acts("write")
     async def remove(
         self,
         key: str,
@@ -195,6 +206,7 @@ class UserManager:
             await writer.delete(Scope.user(user), where)
         return found
 
+    @acts("write")
     async def reset(
         self, key: str, *, part: Part = "preferences", user_id: str | None = None
     ) -> None:
@@ -209,6 +221,7 @@ class UserManager:
 
         await self._change(user, without_edit)
 
+    @acts("write")
     async def save(self, user: UserContext) -> None:
         """Save a whole ``UserContext``: what is in it is set, what was learned in it is not.
 
@@ -225,6 +238,7 @@ class UserManager:
         await self._check(user)
         await self._change(user.user_id, lambda saved: parted(user, saved), check=False)
 
+    @acts("write")
     async def save_given(
         self,
         user_id: str,
@@ -253,6 +267,7 @@ class UserManager:
         else:
             await self._change(user_id, change)
 
+    @acts("read")
     async def context(self, user_id: str | None = None) -> UserContext:
         """What is set and what is learned, as bruno-core's ``UserContext``.
 

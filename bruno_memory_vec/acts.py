@@ -1,0 +1,282 @@
+"""What a public method does: declared once, permitted before it runs, noted after it.
+
+Every public method of the memory and of its managers declares its action with :func:`acts`::
+
+    @acts("read")
+    async def recall(self, ...): ...
+
+The decorator asks the caller for permission (:meth:`.access.Caller.permit`), and tells the audit
+trail, if there is one, what was done. A method that calls other public methods is noted once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
+
+#: What a public method does. Of a method that does several of these, the gravest.
+#:
+#: ========== ======================================================================
+#: open       opens, closes, or tells nothing about rows (``connect``, ``health``)
+#: read       gives out rows, or what is known of a user
+#: write      stores or changes rows, sessions, profiles
+#: delete     deletes rows
+#: export     gives out whole users as a file or another store
+#: erase      deletes everything of a user
+#: administer is about the store as a whole
+#: ========== ======================================================================
+Action = Literal["open", "read", "write", "delete", "export", "erase", "administer"]
+ACTIONS: Final[tuple[str, ...]] = get_args(Action)
+
+#: The user that stands for all users in an act.
+EVERY_USER: Final = "*"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Acting(Protocol):
+    """Whose call it is (:class:`.access.Caller`)."""
+
+    user_id: str | None
+    name: str | None
+    purpose: str | None
+
+    def permit(self, action: Action, call: str = "") -> None:
+        """Refuse an action that is not granted."""
+        ...
+
+
+class Trail(Protocol):
+    """What keeps acts (:mod:`.privacy.audit`)."""
+
+    def record(self, act: Act) -> None:
+        """Keep an act that has ended."""
+        ...
+
+
+class Shared(Protocol):
+    """The store that callers share; it knows the trail."""
+
+    trail: Trail | None
+
+
+class Called(Protocol):
+    """A memory or view, or a manager of one: it has a handle."""
+
+    @property
+    def _handle(self) -> Any: ...
+
+
+class Act:
+    """One call of a public method.
+
+    Attributes:
+        action: what it does.
+        call: the method's name.
+        caller: whose call it is.
+        shared: the store.
+        users: whose rows or profiles it is about; :data:`EVERY_USER` for all.
+        counts: by kind of row, how many were given out or changed.
+        noted: whether the trail has an entry of it already, of a commit.
+        ended: whether the call has returned; what goes on in the background is not its own.
+        error: the name of what it raised; None where it succeeded.
+        refused: whether that was a refusal.
+    """
+
+    __slots__ = (
+        "action",
+        "call",
+        "caller",
+        "counts",
+        "ended",
+        "error",
+        "noted",
+        "refused",
+        "shared",
+        "users",
+        "within",
+    )
+
+    def __init__(
+        self, action: Action, call: str, caller: Acting, shared: Shared, within: Act | None
+    ) -> None:
+        self.action: Action = action
+        self.call = call
+        self.caller = caller
+        self.shared = shared
+        self.within = within
+        self.users: dict[str, None] = {}
+        self.counts: dict[str, int] = {}
+        self.noted = False
+        self.ended = False
+        self.error: str | None = None
+        self.refused = False
+
+    @property
+    def outermost(self) -> Act:
+        """The call that somebody made, within which this one is."""
+        act = self
+        while act.within is not None:
+            act = act.within
+        return act
+
+    def about(self, users: Iterable[str]) -> None:
+        """Note whose rows it is about."""
+        self.outermost.users.update(dict.fromkeys(users))
+
+    def gave(self, result: Any) -> None:
+        """Count what the method gives out."""
+        for kind, count in counted(result).items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+
+
+_ACT: ContextVar[Act | None] = ContextVar("bruno_memory_act", default=None)
+
+
+def current_act() -> Act | None:
+    """The call that this is part of; None in the background, also of work that a call has begun."""
+    act = _ACT.get()
+    return None if act is None or act.ended or act.outermost.ended else act
+
+
+def current_action() -> Action | None:
+    """What the innermost public method does; None outside of any."""
+    act = _ACT.get()
+    return None if act is None else act.action
+
+
+def acts(action: Action) -> Callable[[F], F]:
+    """Declare what a public method does; ``self._handle`` says whose call it is.
+
+    Raises (the method that it decorates):
+        NotPermittedError: the caller has no grant for that. Nothing was done.
+    """
+
+    def declare(method: F) -> F:
+        name = method.__name__
+        wrapped: Any
+        if inspect.isasyncgenfunction(method):
+
+            @functools.wraps(method)
+            async def wrapped(self: Called, *args: Any, **kwargs: Any) -> Any:
+                # Each step in the caller's context, so the act is set around each step only.
+                act = _begun(self, action, name)
+                given = method(self, *args, **kwargs)
+                try:
+                    with _recorded(act):
+                        act.caller.permit(action, name)
+                    while True:
+                        with _within(act):
+                            try:
+                                one = await given.__anext__()
+                            except StopAsyncIteration:
+                                return
+                        act.gave([one])
+                        yield one
+                except Exception as error:
+                    _failed(act, error)
+                    raise
+                finally:
+                    await given.aclose()
+                    _end(act)
+
+        elif inspect.iscoroutinefunction(method):
+
+            @functools.wraps(method)
+            async def wrapped(self: Called, *args: Any, **kwargs: Any) -> Any:
+                act = _begun(self, action, name)
+                token = _ACT.set(act)
+                try:
+                    act.caller.permit(action, name)
+                    found = await method(self, *args, **kwargs)
+                    if act.within is None and act.shared.trail is not None:
+                        act.gave(found)
+                    return found
+                except BaseException as error:
+                    _failed(act, error)
+                    raise
+                finally:
+                    _ACT.reset(token)
+                    _end(act)
+
+        else:
+
+            @functools.wraps(method)
+            def wrapped(self: Called, *args: Any, **kwargs: Any) -> Any:
+                self._handle.caller.permit(action, name)
+                return method(self, *args, **kwargs)
+
+        wrapped.__acts__ = action
+        return wrapped  # type: ignore[no-any-return]
+
+    return declare
+
+
+def declared(method: Any) -> Action | None:
+    """What a method declares to do; None where it declares nothing."""
+    if isinstance(method, property):
+        method = method.fget
+    found: Action | None = getattr(method, "__acts__", None)
+    return found
+
+
+def _begun(self: Called, action: Action, name: str) -> Act:
+    handle = self._handle
+    outer = _ACT.get()
+    # Work that goes on after its call has returned is nobody's; another store has its own trail.
+    if outer is not None and (outer.outermost.ended or outer.shared is not handle.lazy):
+        outer = None
+    return Act(action, name, handle.caller, handle.lazy, outer)
+
+
+def _end(act: Act) -> None:
+    act.ended = True
+    trail = act.shared.trail
+    if trail is not None and act.within is None and act.action != "open":
+        trail.record(act)
+
+
+def _failed(act: Act, error: BaseException) -> None:
+    act.error = type(error).__name__
+    act.refused = act.error in ("ForeignUserError", "NotPermittedError", "ReadOnlyError")
+
+
+@contextmanager
+def _within(act: Act) -> Any:
+    token = _ACT.set(act)
+    try:
+        yield
+    finally:
+        _ACT.reset(token)
+
+
+_recorded = _within
+
+
+def counted(result: Any) -> Mapping[str, int]:
+    """How many rows of each kind a result has: messages, memories, and others."""
+    if result is None or isinstance(result, (str, bool, int, float)):
+        return {}
+    messages = getattr(result, "messages", None)  # a context
+    if isinstance(messages, Sequence):
+        result = messages
+    if not isinstance(result, Sequence):
+        return {"other": 1}
+    found: dict[str, int] = {}
+    for one in result:
+        kind = _kind_of(one)
+        found[kind] = found.get(kind, 0) + 1
+    return found
+
+
+def _kind_of(one: Any) -> str:
+    kind = getattr(one, "kind", None)
+    if isinstance(kind, str):
+        return kind
+    if hasattr(one, "role") or hasattr(one, "message"):
+        return "message"
+    return "memory" if hasattr(one, "memory_type") else "other"
