@@ -21,7 +21,7 @@ def sealed(ring: Keyring, user: str, text: bytes = b"secret") -> tuple[int, byte
 
 
 def opened(ring: Keyring, user: str, version: int, data: bytes) -> bytes | None:
-    key = ring.opening(ring.hashed("user", user), version)
+    key = ring.opening(ring.hashed("user_id", user), version)
     return None if key is None else key.cipher.decrypt(b"0" * 12, data, None)
 
 

@@ -135,7 +135,7 @@ class Keyring:
         Raises:
             BackendUnavailable: the keyring cannot be written.
         """
-        user = self.hashed("user", user_id)
+        user = self.hashed("user_id", user_id)
         version = self._newest.get(user, 0)
         if version and (user, version) not in self._destroyed:
             found = self.opening(user, version)
@@ -191,7 +191,7 @@ class Keyring:
             raise EncryptionError(
                 "the keyring is opened to read only", fix="Open the store without read_only."
             )
-        user = self.hashed("user", user_id)
+        user = self.hashed("user_id", user_id)
         with self._changing:
             held = [one for one in self._wrapped if one[0] == user]
             if not held:
