@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import zlib
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bruno_memory_vec.rows import tagged_json
+from bruno_memory_vec.sessions.database import connect, kinds
 
 #: The end of the name of the file with the checksum.
 CHECKSUM = ".checksum"
@@ -49,7 +49,7 @@ class Kept:
     notes: tuple[tuple[Any, ...], ...] = ()
 
 
-def problem_of(path: Path) -> str | None:
+def problem_of(path: Path, key: bytes | None = None) -> str | None:
     """What is wrong with a file that no process writes; None if nothing is, or there is none.
 
     It changes nothing. A file that cannot be reached is not damaged.
@@ -62,7 +62,7 @@ def problem_of(path: Path) -> str | None:
             return "it is not as it was when it was closed"
         if path.stat().st_size == 0:
             return None  # made, and never written
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(connect(f"{path.absolute().as_uri()}?mode=ro", key, uri=True)) as database:
             if path.stat().st_size <= _CHECKED_BYTES:
                 ((found,),) = database.execute("PRAGMA quick_check(1)")
                 if found != "ok":
@@ -76,7 +76,7 @@ def problem_of(path: Path) -> str | None:
                 return "a table lacks rows that are always there"
     except FileNotFoundError:
         return None
-    except sqlite3.DatabaseError as error:
+    except kinds("DatabaseError") as error:
         text = str(error)
         return None if any(word in text.lower() for word in _NOT_DAMAGE) else text
     except (OSError, ValueError):
@@ -99,23 +99,23 @@ def put_aside(path: Path) -> Path:
     return aside
 
 
-def salvage(aside: Path) -> Kept:
+def salvage(aside: Path, key: bytes | None = None) -> Kept:
     """The sessions and users that a damaged file still has, as far as they can be read."""
     return Kept(
-        tuple(_readable(aside, "SELECT * FROM sessions ORDER BY started", 6)),
-        tuple(_readable(aside, "SELECT * FROM users", 2)),
-        tuple(_readable(aside, "SELECT * FROM notes", 2)),
+        tuple(_readable(aside, key, "SELECT * FROM sessions ORDER BY started", 6)),
+        tuple(_readable(aside, key, "SELECT * FROM users", 2)),
+        tuple(_readable(aside, key, "SELECT * FROM notes", 2)),
     )
 
 
-def put_back(path: Path, kept: Kept) -> tuple[int, int]:
+def put_back(path: Path, kept: Kept, key: bytes | None = None) -> tuple[int, int]:
     """Store what was salvaged in a new file; how many sessions and users it took."""
     taken = [0, 0, 0]
     parts = ((_SESSION, kept.sessions), (_USER, kept.users), (_NOTE, kept.notes))
-    with closing(sqlite3.connect(path)) as database:
+    with closing(connect(str(path), key)) as database:
         for number, (insert, rows) in enumerate(parts):
             for row in rows:
-                with suppress(sqlite3.Error):
+                with suppress(*kinds()):
                     database.execute(insert, row)
                     taken[number] += 1
         database.commit()
@@ -160,11 +160,11 @@ def _checksum_of(path: Path) -> list[int]:
     return [size, crc]
 
 
-def _readable(path: Path, statement: str, payload: int) -> list[tuple[Any, ...]]:
+def _readable(path: Path, key: bytes | None, statement: str, payload: int) -> list[tuple[Any, ...]]:
     """The rows of a statement up to the first that cannot be read, without unreadable ones."""
     found: list[tuple[Any, ...]] = []
     try:
-        with closing(sqlite3.connect(path)) as database:
+        with closing(connect(str(path), key)) as database:
             # Decoded here, because sqlite3 would end with the first text that is no UTF-8.
             database.text_factory = bytes
             for values in database.execute(statement):
@@ -175,6 +175,6 @@ def _readable(path: Path, statement: str, payload: int) -> list[tuple[Any, ...]]
                     ):
                         continue
                     found.append(row)
-    except (sqlite3.Error, UnicodeDecodeError):  # the latter for a column's name
+    except kinds("Error", UnicodeDecodeError):  # the latter for a column's name
         return found
     return found

@@ -39,8 +39,10 @@ from bruno_memory_vec.indexers.private import make_private_file, refuse_link
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
+from bruno_memory_vec.sessions import database as files
 from bruno_memory_vec.sessions.cache import HotCache, Parts
 from bruno_memory_vec.sessions.damage import seal, unseal
+from bruno_memory_vec.sessions.database import kinds
 from bruno_memory_vec.sessions.ledger import SQLiteLedger, record
 from bruno_memory_vec.sessions.payloads import (
     from_texts,
@@ -76,6 +78,8 @@ _CHARACTERS_ON_THE_LOOP = 50_000
 # Older versions of SQLite take 999 values in a statement.
 _NAMES_A_STATEMENT = 500
 _A_PAGE = 1000
+# How many lines aiosqlite fetches at a time where somebody iterates, which nobody does.
+_LINES_AT_ONCE = 64
 _first = itemgetter(0)
 
 T = TypeVar("T")
@@ -91,10 +95,17 @@ class SQLiteSessionStore:
     """
 
     def __init__(
-        self, connection: aiosqlite.Connection, path: str, max_messages: int, *, read_only: bool
+        self,
+        connection: aiosqlite.Connection,
+        path: str,
+        max_messages: int,
+        *,
+        read_only: bool,
+        key: bytes | None = None,
     ) -> None:
         self._connection = connection
         self._path = path
+        self._key = key
         self._read_only = read_only
         self.max_messages = max_messages
         # Whether what is hot does not count for this reader: the writer of the file keeps fewer
@@ -131,13 +142,16 @@ class SQLiteSessionStore:
         *,
         read_only: bool = False,
         fsync: bool = False,
+        key: bytes | None = None,
     ) -> SQLiteSessionStore:
         """Open the file at ``path`` (":memory:" for none), or make it.
 
-        With ``fsync``, what was committed survives a power cut too.
+        With ``fsync``, what was committed survives a power cut too. With a ``key`` of 32 bytes, the
+        file is SQLCipher's.
 
         Raises:
             BackendUnavailable: the file cannot be opened or is no SQLite database.
+            MissingDependencyError: there is a key, and no ``sqlcipher3``.
             StoreVersionError: another version of this package made its schema.
         """
         path = str(path)
@@ -146,8 +160,8 @@ class SQLiteSessionStore:
             path = f"file:bruno-{uuid4()}?mode=memory&cache=shared"
             keeper = sqlite3.connect(path, uri=True, check_same_thread=False)
         with errors("open", path):
-            connection = await connect(path, read_only)
-            store = cls(connection, path, max_messages, read_only=read_only)
+            connection = await connect(path, read_only, key)
+            store = cls(connection, path, max_messages, read_only=read_only, key=key)
             store._keeper = keeper
             try:
                 await store._prepare(read_only, fsync)
@@ -575,7 +589,7 @@ class SQLiteSessionStore:
             # Another connection does it, so that reading goes on.
             async with self._writing:
                 with errors("erase what was deleted", self._path):
-                    await asyncio.to_thread(write_anew, self._path)
+                    await asyncio.to_thread(write_anew, self._path, self._key)
 
     # The connection
 
@@ -676,7 +690,7 @@ class SQLiteSessionStore:
         """
         if not thread_of(self._connection).is_alive() and not self._closed:
             self.watch()
-            connection = await connect(self._path, self._read_only)
+            connection = await connect(self._path, self._read_only, self._key)
             await self._settle(connection)
             self._connection = connection
 
@@ -730,8 +744,8 @@ class SQLiteSessionStore:
 
         try:
             result = await transact(self._connection, both, done)
-        except (sqlite3.Error, OSError) as error:
-            if failed or isinstance(error, sqlite3.OperationalError):
+        except kinds("Error", OSError) as error:
+            if failed or isinstance(error, kinds("OperationalError")):
                 self._note_unwritten(error)
             raise
         self._unwritten = None
@@ -766,13 +780,14 @@ class _Transactions:
         return await self._store._read(statement)
 
 
-async def mark_all_stale(path: Path) -> None:
+async def mark_all_stale(path: Path, key: bytes | None = None) -> None:
     """Mark the hot messages of all conversations as outdated; they are read from the rows again.
 
     The caller holds the writer's lock. It does nothing if there is no file, or an empty one.
 
     Args:
         path: the file of the sessions.
+        key: its key; None where it has none.
 
     Raises:
         BackendUnavailable: it cannot be written, or is damaged.
@@ -781,7 +796,7 @@ async def mark_all_stale(path: Path) -> None:
         return
     with errors("mark all conversations", str(path)):
         await asyncio.to_thread(unseal, path)
-        connection = await connect(str(path), read_only=False)
+        connection = await connect(str(path), read_only=False, key=key)
         try:
             await connection.execute("PRAGMA busy_timeout = 5000")
             ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
@@ -800,7 +815,7 @@ def errors(operation: str, path: str) -> Iterator[None]:
     """Turn every failure of SQLite into an ``EngineError``."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except kinds("Error", OSError) as error:
         raise BackendUnavailable(
             ENGINE,
             operation,
@@ -834,21 +849,21 @@ def thread_of(connection: aiosqlite.Connection) -> Any:
     return getattr(connection, "_thread", connection)
 
 
-async def connect(path: str, read_only: bool) -> aiosqlite.Connection:
+async def connect(path: str, read_only: bool, key: bytes | None = None) -> aiosqlite.Connection:
     """An open connection to a path or a ``file:`` URI."""
     if not read_only:
         if not path.startswith("file:"):
             await asyncio.to_thread(_make_private, Path(path))
-        return await _start(path)
+        return await _start(path, key)
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"  # noqa: ASYNC240  # reads no file
-    connection = await _start(uri)
+    connection = await _start(uri, key)
     try:
         await connection.execute_fetchall("PRAGMA user_version")
-    except sqlite3.OperationalError:
+    except kinds("OperationalError"):
         await connection.close()
         # In a read-only folder SQLite cannot make the files that it shares with a writer. There is
         # no writer either, so the file can be opened as immutable.
-        connection = await _start(f"{uri}&immutable=1")
+        connection = await _start(f"{uri}&immutable=1", key)
     return connection
 
 
@@ -859,8 +874,10 @@ def _make_private(path: Path) -> None:
         refuse_link(path.with_name(path.name + ending))
 
 
-async def _start(path: str) -> aiosqlite.Connection:
-    connection = aiosqlite.connect(path, uri=path.startswith("file:"))
+async def _start(path: str, key: bytes | None) -> aiosqlite.Connection:
+    uri = path.startswith("file:")
+    # Not by aiosqlite's own function, which names sqlite3; its class takes any connector.
+    connection = aiosqlite.Connection(lambda: files.connect(path, key, uri=uri), _LINES_AT_ONCE)
     spare_in_children(connection)
     # Without daemon, the interpreter would wait for aiosqlite's thread at exit if close() was
     # forgotten.
@@ -1119,13 +1136,13 @@ def drop_stale(database: sqlite3.Connection) -> None:
     )
 
 
-def write_anew(path: str) -> None:
+def write_anew(path: str, key: bytes | None = None) -> None:
     """Write a file anew from what is in it, so that nothing else is; its log is emptied.
 
     Raises:
-        sqlite3.Error: it cannot be written, or a reader does not let go of its log.
+        sqlite3.Error or SQLCipher's: it cannot be written, or a reader does not let go of its log.
     """
-    database = sqlite3.connect(path, isolation_level=None)
+    database = files.connect(path, key, isolation_level=None)
     try:
         database.execute("PRAGMA busy_timeout = 5000")
         database.execute("VACUUM")

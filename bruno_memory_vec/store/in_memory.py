@@ -12,6 +12,7 @@ from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.sessions.choice import IN_MEMORY as SESSIONS_IN_MEMORY
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, language_of
+from bruno_memory_vec.store.keys.opening import refuse_key
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.manifest import IN_MEMORY
 from bruno_memory_vec.writing.lease import RunsAlone
@@ -32,6 +33,7 @@ class InMemory:
 
         language = language_of(config)
         _check(config)
+        refuse_key(config, f"{IN_MEMORY} keeps nothing on a disk, and")
         if config.read_only:
             raise InvalidInputError(
                 "read_only", f"{IN_MEMORY} has nothing to read", fix="Open it to write."

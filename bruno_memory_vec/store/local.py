@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import uuid4
 
 import numpy as np
@@ -21,6 +21,7 @@ from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
 from bruno_memory_vec.errors import (
     EngineError,
     IndexDamaged,
+    InvalidInputError,
     NotAStoreError,
     StoreError,
     StoreLockedError,
@@ -28,8 +29,9 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.cache import RowsVersion
+from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.private import make_private_folder, tighten
-from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, VersionedRowIndex
+from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versioned, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.indexers.user_files.files import Store, UserFiles
@@ -41,6 +43,9 @@ from bruno_memory_vec.store import deployment, manifest
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
+from bruno_memory_vec.store.keys.keyring import Keyring
+from bruno_memory_vec.store.keys.master import master_of
+from bruno_memory_vec.store.keys.opening import keys_of
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock, is_held_here
 from bruno_memory_vec.store.manifest import Manifest
@@ -79,9 +84,12 @@ class LocalFolder:
         assert folder is not None
         found = await asyncio.to_thread(manifest.read, folder)
         if found is not None:
+            # A wrong key is told before anything else is looked at.
+            await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
             found.check(made_by, folder)
         elif config.read_only:
             raise manifest.no_store(folder)
+        _refuse_plain_places(config)
         lock = None if config.read_only else await _locked(folder)
         place = Place(folder)
         try:
@@ -122,9 +130,14 @@ async def _open(
             "in another folder.",
         )
     if found is None:
-        found = Manifest(made_by, analyser.language, analysis=analyser.name)
+        key = await asyncio.to_thread(master_of, config)
+        keys = None if key is None else await _to_its_end(Keyring.create, folder, key)
+        found = Manifest(
+            made_by, analyser.language, analysis=analyser.name, encrypted=key is not None
+        )
         await _to_its_end(found.write, folder)
     else:
+        keys = await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
         found.check(made_by, folder)
     # Another language, or terms as an older version of this package made them.
     other_terms = analyser.name != found.analysis
@@ -133,37 +146,42 @@ async def _open(
         # What was copied or restored has the rights that the copy gave it.
         await asyncio.to_thread(_tighten, folder)
     try:
-        rows = await _open_rows(folder, found, made_by.dimension, config, place, lock, analyser)
+        rows = await _open_rows(
+            folder, found, made_by.dimension, config, place, lock, analyser, keys
+        )
         opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
-        lexical = await _opened(
-            _open_lexical,
-            folder / "lexical",
-            analyser,
-            config.read_only,
-            other_terms,
-            place.check,
-        )
-        opened.append(lexical)
+        lexical = None
+        if keys is None:
+            lexical = await _opened(
+                _open_lexical,
+                folder / "lexical",
+                analyser,
+                config.read_only,
+                other_terms,
+                place.check,
+            )
+            opened.append(lexical)
         if other_terms and not config.read_only:
             found = replace(found, language=analyser.language, analysis=analyser.name)
             await _to_its_end(found.write, folder)
-        record = FolderRecord(folder, place.check)
+        record = FolderRecord(folder, place.check, keys)
         if config.sessions is not None:
             sessions, lease = await _sessions_elsewhere(
                 config.sessions, folder, config, lock, place
             )
             return Parts(rows, lexical, sessions, lease, record, place)
-        has_sessions = await asyncio.to_thread(_has_bytes, folder / "sessions.sqlite")
-        own = await open_sessions(folder / "sessions.sqlite", config)
+        path = folder / found.sessions
+        has_sessions = await asyncio.to_thread(_has_bytes, path)
+        own = await open_sessions(path, config, None if keys is None else keys.sessions_key)
         opened.append(own)
         if not config.read_only and (own.rebuilt or not has_sessions):
-            reason = "; ".join(own.rebuilt) or "sessions.sqlite was missing"
+            reason = "; ".join(own.rebuilt) or f"{path.name} was missing"
             await note_new_ledger(reason, rows, lexical, record)
         if not config.read_only:
             own.watch = place.check
-        place.keep(folder / "sessions.sqlite")
+        place.keep(path)
     except BaseException:
         await close_all(opened)
         raise
@@ -284,7 +302,9 @@ async def _opened(open_part: Callable[..., Part], *arguments: Any) -> Part:
     return opened[0]
 
 
-async def open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
+async def open_sessions(
+    path: Path, config: MemoryConfig, key: bytes | None = None
+) -> SQLiteSessionStore:
     """Open the sessions; in place of a damaged file there is a new one, which follows the rows.
 
     Raises:
@@ -295,7 +315,7 @@ async def open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
     def look() -> tuple[str, damage.Kept] | None:
-        problem = damage.problem_of(path)
+        problem = damage.problem_of(path, key)
         if problem is None:
             damage.unseal(path)
             return None
@@ -303,7 +323,7 @@ async def open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
         _log.error("sessions_damaged", problem=problem, kept_as=str(aside))
         if not aside.exists():
             return f"{path.name} was damaged: {problem}", damage.Kept((), ())
-        kept = damage.salvage(aside)
+        kept = damage.salvage(aside, key)
         return f"{path.name} was damaged ({problem}), and is kept as {aside.name}", kept
 
     found = None
@@ -313,12 +333,12 @@ async def open_sessions(path: Path, config: MemoryConfig) -> SQLiteSessionStore:
         except OSError as error:
             raise manifest.unwritable(path.parent, error) from error
     sessions = await SQLiteSessionStore.open(
-        path, config.max_messages, read_only=config.read_only, fsync=config.fsync
+        path, config.max_messages, read_only=config.read_only, fsync=config.fsync, key=key
     )
     if found is not None:
         problem, kept = found
         try:
-            taken = await _to_its_end(damage.put_back, path, kept)
+            taken = await _to_its_end(damage.put_back, path, kept, key)
         except BaseException:
             await sessions.close()
             raise
@@ -335,7 +355,7 @@ def _has_bytes(path: Path) -> bool:
 
 def _lost_its_rows(folder: Path, found: Manifest) -> bool:
     # The sessions are made last, so if they exist, the rows once did.
-    made = (folder / "sessions.sqlite").exists() or (folder / manifest.NAME).exists()
+    made = (folder / found.sessions).exists() or (folder / manifest.NAME).exists()
     return made and not table_of(folder / found.rows).exists()
 
 
@@ -347,6 +367,7 @@ async def _open_rows(
     place: Place,
     lock: WriterLock | None,
     analyser: Analyser,
+    keys: Keyring | None,
 ) -> RowIndex:
     from bruno_memory_vec.indexers.lance.index import LanceIndex
 
@@ -354,10 +375,10 @@ async def _open_rows(
     try:
         rows = await LanceIndex.open(
             str(folder / found.rows),
-            dimension,
+            found.stored_dimension,
             read_only=config.read_only,
             fsync=config.fsync,
-            approximate=config.approximate_search,
+            approximate=config.approximate_search and keys is None,
         )
     except EngineError:
         # Raises FingerprintError if another process has just moved the store.
@@ -380,11 +401,13 @@ async def _open_rows(
         rows.watch = look
     else:
         rows.watch = place.check
-    logged = behind_a_log(rows, folder / found.rows, dimension, config, place.check)
+    logged = behind_a_log(rows, folder / found.rows, found.stored_dimension, config, place.check)
     try:
-        await logged.replay(await _known_gone(folder, folder / found.rows / LOG, config))
+        session_key = None if keys is None else keys.sessions_key
+        path = folder / found.sessions
+        await logged.replay(await _known_gone(path, folder / found.rows / LOG, config, session_key))
         files = None
-        if lock is not None:
+        if lock is not None and keys is None:
             files = await _to_its_end(_user_files, folder, found, config, place, lock, analyser)
         last_seq = -1
         if files is not None:
@@ -393,7 +416,40 @@ async def _open_rows(
     except BaseException:
         await rows.close()
         raise
-    return with_a_cache(logged, config, files, last_seq)
+    return with_a_cache(
+        in_the_clear(logged, keys, dimension, analyser, config), config, files, last_seq
+    )
+
+
+def in_the_clear(
+    rows: RowIndex, keys: Keyring | None, dimension: int, analyser: Analyser, config: MemoryConfig
+) -> RowIndex:
+    """Rows as they were before they were sealed; the same index where there are no keys."""
+    if keys is None:
+        return rows
+    from bruno_memory_vec.indexers.sealed.index import SealedIndex
+
+    return SealedIndex(rows, keys, dimension, analyser, read_only=config.read_only)
+
+
+def _refuse_plain_places(config: MemoryConfig) -> None:
+    """Refuse what would keep in the clear what the store encrypts.
+
+    Raises:
+        InvalidInputError: sessions that are elsewhere, or a cache of embeddings on a disk.
+    """
+    if master_of(config) is None:
+        return
+    for name, what in (
+        ("sessions", "sessions that are elsewhere"),
+        ("embedding_cache", "its file"),
+    ):
+        if getattr(config, name) is not None:
+            raise InvalidInputError(
+                name,
+                f"{what} would not be encrypted, and the store is",
+                fix=f"Open an encrypted store without {name}.",
+            )
 
 
 def _user_files(
@@ -438,16 +494,17 @@ def table_of(rows: Path) -> Path:
     return rows / "rows.lance"
 
 
-async def _known_gone(folder: Path, log: Path, config: MemoryConfig) -> Gone | None:
+async def _known_gone(
+    path: Path, log: Path, config: MemoryConfig, key: bytes | None
+) -> Gone | None:
     """Tells which logged rows the ledger knows to be deleted; None where it may not be asked."""
     from bruno_memory_vec.indexers.lance.write_ahead_log import segments
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
-    path = folder / "sessions.sqlite"
     if config.read_only or not await asyncio.to_thread(lambda: segments(log) and path.exists()):
         return None
     try:
-        sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True)
+        sessions = await SQLiteSessionStore.open(path, config.max_messages, read_only=True, key=key)
         try:
             known, count = await sessions.ledger.read(), await sessions.ledger.count()
         finally:
@@ -488,14 +545,32 @@ def behind_a_log(
     )
 
 
+def logged_behind(
+    rows: RowIndex,
+    folder: Path,
+    dimension: int,
+    config: MemoryConfig,
+    check: Callable[[], None],
+) -> RowIndex:
+    """An index of a folder without a log, as :func:`behind_a_log`; what seals stays in front."""
+    from bruno_memory_vec.indexers.sealed.index import SealedIndex
+    from bruno_memory_vec.indexers.sealed.rows import DIMENSION
+
+    sealing = isinstance(rows, SealedIndex)
+    engine = cast("VersionedRowIndex", rows.inner if isinstance(rows, SealedIndex) else rows)
+    logged = behind_a_log(engine, folder, DIMENSION if sealing else dimension, config, check)
+    return rows.in_front_of(logged) if isinstance(rows, SealedIndex) else logged
+
+
 def with_a_cache(
-    rows: VersionedRowIndex,
+    rows: RowIndex,
     config: MemoryConfig,
     files: UserFiles | None = None,
     last_seq: int = -1,
 ) -> RowIndex:
     """The index with checks of its rows, and with the cache in front of it, unless that is off."""
-    versions = RowsVersion(rows) if config.read_only else None
+    versioned = capability(rows, Versioned) if config.read_only else None
+    versions = None if versioned is None else RowsVersion(versioned)
     return deployment.with_a_cache(rows, config, versions, files, last_seq)
 
 

@@ -21,10 +21,12 @@ from bruno_memory_vec.errors import (
     StoreVersionError,
 )
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.indexers.sealed.rows import DIMENSION as SEALED_DIMENSION
 from bruno_memory_vec.indexers.text.analysis import LANGUAGES
 from bruno_memory_vec.sessions.choice import folder_of_sessions
 from bruno_memory_vec.store import qdrant_url
 from bruno_memory_vec.store.files import replace_file
+from bruno_memory_vec.store.keys.keyring import KEYRING, KEYS
 
 FILE = "store.json"
 LOCK = "writer.lock"
@@ -32,13 +34,18 @@ HOLDER = "writer.json"
 #: The file with the name of the store where its sessions are, if they are elsewhere.
 NAME = "sessions.name"
 _FORMAT = "bruno-memory-vec"
+# A version of this package that knows no encrypted stores says that it did not write this one.
+_SEALED_FORMAT = "bruno-memory-vec, encrypted"
 IN_MEMORY = "memory://"
 ROWS = "rows"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LOCAL_FILE = re.compile(r"file://(localhost(?=/))?", re.IGNORECASE)
 _ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
 # Files that a process may leave if it is killed while it makes a store.
-_DEBRIS = {LOCK, HOLDER, f"{HOLDER}.new", f"{FILE}.new"}
+_DEBRIS = {LOCK, HOLDER, f"{HOLDER}.new", f"{FILE}.new", KEYS, f"{KEYS}.new", KEYRING}
+#: The file of the sessions, of a plain store and of an encrypted one. They have two names, so that
+#: one write of :data:`FILE` says which counts.
+SESSIONS, SEALED_SESSIONS = "sessions.sqlite", "sessions.sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Manifest:
         rows: the name of the folder of its rows; a re-embedding changes it.
         analysis: what made the terms of its lexical index (``Analyser.name``), None for what is not
             known. An index of another one is rebuilt when the store is opened to write.
+        encrypted: whether its rows and sessions are sealed, under the keys beside them.
     """
 
     fingerprint: Fingerprint
@@ -59,6 +67,17 @@ class Manifest:
     schema: int = SCHEMA_VERSION
     rows: str = ROWS
     analysis: str | None = None
+    encrypted: bool = False
+
+    @property
+    def sessions(self) -> str:
+        """The name of the file of its sessions."""
+        return SEALED_SESSIONS if self.encrypted else SESSIONS
+
+    @property
+    def stored_dimension(self) -> int:
+        """How many values a vector has in the engine; those of sealed rows are sealed."""
+        return SEALED_DIMENSION if self.encrypted else self.fingerprint.dimension
 
     def check(self, fingerprint: Fingerprint, folder: Path) -> None:
         """Refuse another embedder than the store was made with.
@@ -81,7 +100,7 @@ class Manifest:
         """
         text = json.dumps(
             {
-                "format": _FORMAT,
+                "format": _SEALED_FORMAT if self.encrypted else _FORMAT,
                 "schema": self.schema,
                 "written_by": __version__,
                 "embedder": self.fingerprint.to_dict(),
@@ -234,7 +253,7 @@ def read(folder: Path) -> Manifest | None:
         raise BackendUnavailable(
             "folder", "open", str(error), fix=f"Check that {folder} may be read.", cause=error
         ) from error
-    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+    if not isinstance(data, dict) or data.get("format") not in (_FORMAT, _SEALED_FORMAT):
         raise NotAStoreError(
             f"{folder / FILE} was not written by {_FORMAT}", fix="Name a store, or a new folder."
         )
@@ -266,7 +285,12 @@ def read(folder: Path) -> Manifest | None:
             raise ValueError(f"{rows!r} is no folder of rows")
         fingerprint, analysis = Fingerprint.from_dict(data["embedder"]), data.get("analysis")
         return Manifest(
-            fingerprint, language, schema, rows, analysis if isinstance(analysis, str) else None
+            fingerprint,
+            language,
+            schema,
+            rows,
+            analysis if isinstance(analysis, str) else None,
+            data["format"] == _SEALED_FORMAT,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(

@@ -6,6 +6,7 @@ it has, and the rows have not, was lost or deleted. So that is written down once
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timezone
 
 import numpy as np
@@ -20,7 +21,7 @@ _log = get_logger(__name__)
 
 
 async def note_new_ledger(
-    reason: str, rows: RowIndex, lexical: LexicalIndex, record: UpkeepRecord
+    reason: str, rows: RowIndex, lexical: LexicalIndex | None, record: UpkeepRecord
 ) -> None:
     """Write down that a ledger begins, unless there is no row that it could have known.
 
@@ -29,17 +30,17 @@ async def note_new_ledger(
     Args:
         reason: what became of the one before.
         rows: the rows, with those of the log.
-        lexical: the lexical index, as it was found.
+        lexical: the lexical index, as it was found; None where there is none.
         record: where it is kept.
 
     Raises:
         EngineError: the rows cannot be read, or the record not be written.
     """
     present = await seqs_of(rows)
-    try:
-        gone = np.setdiff1d(await lexical.seqs(), present)
-    except EngineError:
-        gone = np.empty(0, np.int64)  # it is damaged, and made anew
+    gone = np.empty(0, np.int64)
+    if lexical is not None:
+        with suppress(EngineError):  # it is damaged, and made anew
+            gone = np.setdiff1d(await lexical.seqs(), present)
     if not len(present) and not len(gone):
         return
     at = datetime.now(timezone.utc).isoformat()

@@ -49,6 +49,7 @@ from bruno_memory_vec.store.deployment import (
     language_of,
     with_a_cache,
 )
+from bruno_memory_vec.store.keys.opening import refuse_key
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.qdrant_url import settings_of, takes_over
 from bruno_memory_vec.store.session_binding import bound, name_of_sessions
@@ -145,6 +146,7 @@ class Qdrant:
     ) -> Parts:
         """As of :class:`~bruno_memory_vec.store.deployment.Deployment`."""
         language = language_of(config)
+        refuse_key(config, "a store in Qdrant")
         settings = _settings(config)
         server = await _connected(settings)
         opened: list[Any] = [server]

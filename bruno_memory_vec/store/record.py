@@ -29,6 +29,8 @@ LOSSES = "losses.jsonl"
 NEW_LEDGER, PERHAPS_LOST = "new_ledger", "perhaps_lost"
 #: Prefix of the names of problems that maintain() has found.
 MAINTAIN_PROBLEM = "maintain: "
+# The key of what is sealed, in the records of an encrypted store.
+_SEALED = "sealed"
 #: The key in the record of the failures of background work.
 BACKGROUND = "background"
 # Held while the record is written, which background work and maintain() may do at the same time.
@@ -77,6 +79,22 @@ def readable_size(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
+class SealsText(Protocol):
+    """Seals texts for the disk."""
+
+    def seal_text(self, text: str) -> str:
+        """A text sealed, as ASCII."""
+        ...
+
+    def open_text(self, sealed: str) -> str:
+        """The text of :meth:`seal_text`.
+
+        Raises:
+            ValueError: it was sealed with another key, or has changed.
+        """
+        ...
+
+
 class UpkeepRecord(Protocol):
     """Keeps the results of a store's upkeep for other processes."""
 
@@ -117,11 +135,18 @@ class FolderRecord:
     Args:
         folder: the store's.
         check: called before each write; raises where the folder is not the store's any more.
+        keys: seal what is written, as reports may name ids; None for a plain store.
     """
 
-    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        check: Callable[[], None] = lambda: None,
+        keys: SealsText | None = None,
+    ) -> None:
         self._folder = folder
         self._check = check
+        self._keys = keys
 
     async def footprint(self) -> Footprint:
         """As of :class:`UpkeepRecord`."""
@@ -129,7 +154,7 @@ class FolderRecord:
 
     async def last(self) -> dict[str, Any] | None:
         """As of :class:`UpkeepRecord`."""
-        return await asyncio.to_thread(last_maintenance, self._folder)
+        return await asyncio.to_thread(last_maintenance, self._folder, self._keys)
 
     async def keep(self, report: Mapping[str, Any]) -> None:
         """As of :class:`UpkeepRecord`."""
@@ -149,7 +174,7 @@ class FolderRecord:
 
         def write() -> None:
             before = path.read_text(encoding="utf-8") if path.exists() else ""
-            write_whole(path, f"{before}{json.dumps(losses)}")
+            write_whole(path, f"{before}{_said(losses, self._keys)}")
 
         try:
             await asyncio.to_thread(write)
@@ -159,18 +184,18 @@ class FolderRecord:
     def _write(self, record: Mapping[str, Any]) -> None:
         with _recording:
             self._check()
-            write_whole(self._folder / FILE, json.dumps(record, indent=2))
+            write_whole(self._folder / FILE, _said(record, self._keys, indent=2))
 
     def _keep(self, told: dict[str, str]) -> None:
         with _recording:
             self._check()
-            record = _read(self._folder)
+            record = _read(self._folder, self._keys)
             if record.get(BACKGROUND, {}) == told:
                 return
             record.pop(BACKGROUND, None)
             if told:
                 record[BACKGROUND] = told
-            write_whole(self._folder / FILE, json.dumps(record, indent=2))
+            write_whole(self._folder / FILE, _said(record, self._keys, indent=2))
 
 
 def of_background(problems: Mapping[str, str]) -> dict[str, str]:
@@ -178,41 +203,60 @@ def of_background(problems: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in problems.items() if not name.startswith(MAINTAIN_PROBLEM)}
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _said(record: Mapping[str, Any], keys: SealsText | None, indent: int | None = None) -> str:
+    """A record as JSON; with keys, as JSON that holds it sealed."""
+    if keys is None:
+        return json.dumps(record, indent=indent)
+    return json.dumps({_SEALED: keys.seal_text(json.dumps(record))})
+
+
+def _loaded(text: str, keys: SealsText | None) -> Any:
+    """What :func:`_said` has written.
+
+    Raises:
+        ValueError: it cannot be read, or not with these keys.
+    """
+    found = json.loads(text)
+    if keys is None or not isinstance(found, dict) or _SEALED not in found:
+        return found
+    return json.loads(keys.open_text(str(found[_SEALED])))
+
+
+def _read(folder: Path, keys: SealsText | None = None) -> dict[str, Any]:
     """The record; empty where there is none, or it cannot be read."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        found = _loaded((folder / FILE).read_text(encoding="utf-8"), keys)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def background_problems(folder: Path) -> dict[str, str]:
+def background_problems(folder: Path, keys: SealsText | None = None) -> dict[str, str]:
     """The failures of background work in the last writing process, by the name of the work."""
-    found = _read(folder).get(BACKGROUND)
+    found = _read(folder, keys).get(BACKGROUND)
     if not isinstance(found, dict):
         return {}
     return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
-def losses(folder: Path) -> list[dict[str, Any]]:
+def losses(folder: Path, keys: SealsText | None = None) -> list[dict[str, Any]]:
     """What repairs have given up, the oldest first; empty where there is no readable record."""
     try:
         lines = (folder / LOSSES).read_text(encoding="utf-8").splitlines()
-        found = [json.loads(line) for line in lines]
+        found = [_loaded(line, keys) for line in lines]
         return [one for one in found if isinstance(one, dict) and isinstance(one.get("at"), str)]
     except (OSError, ValueError):
         return []
 
 
-def last_maintenance(folder: Path) -> dict[str, Any] | None:
+def last_maintenance(folder: Path, keys: SealsText | None = None) -> dict[str, Any] | None:
     """The last report of a store in a folder, as :meth:`MaintenanceReport.to_dict` made it.
 
     Failures of background work since then are in it under "background". None where there is no
     report, or its file cannot be read: nothing depends on it.
     """
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        found = _loaded((folder / FILE).read_text(encoding="utf-8"), keys)
         if set(found) == {BACKGROUND}:
             return None  # it was never maintained
         datetime.fromisoformat(found["at"])

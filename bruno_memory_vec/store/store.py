@@ -32,7 +32,6 @@ from bruno_memory_vec.indexers.protocols import (
     LexicalIndex,
     RowIndex,
     SearchesText,
-    VersionedRowIndex,
 )
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
@@ -111,25 +110,24 @@ class Store:
         elif self.place is not None:
             self.place.check()
 
-    def switch(
-        self, rows: VersionedRowIndex, embedder: Embedder, folder: Path, before: Path
-    ) -> None:
+    def switch(self, rows: RowIndex, embedder: Embedder, folder: Path, before: Path) -> None:
         """Use another copy of the rows from now on. The caller holds ``Writer.exclusive``.
 
         Args:
-            rows: the same rows, with vectors that ``embedder`` made.
+            rows: the same rows, with vectors that ``embedder`` made; sealed ones with what opens
+                them in front.
             embedder: makes the vectors from now on.
             folder: the folder of ``rows``. It has no write-ahead log yet.
             before: the folder of the rows until now; removed in a minute, or at :meth:`close`.
         """
-        from bruno_memory_vec.store.local import Replaced, behind_a_log, table_of, with_a_cache
+        from bruno_memory_vec.store.local import Replaced, logged_behind, table_of, with_a_cache
 
         assert self.writer is not None
         dimension = embedder.fingerprint.dimension
         if self.place is not None:
             self.place.keep(table_of(folder))
             self.place.forget(table_of(before))
-        logged = behind_a_log(rows, folder, dimension, self.config, self.check)
+        logged = logged_behind(rows, folder, dimension, self.config, self.check)
         fresh = with_a_cache(logged, self.config)
         replaced = Replaced(self.rows, self.embedder, before, self.check)
         self.replaced.append(replaced)

@@ -28,8 +28,11 @@ from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.protocol import Acknowledged, SessionStore
 from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.deployment import analyser_for
 from bruno_memory_vec.store.fallback import AWAY
-from bruno_memory_vec.store.local import sessions_to_read
+from bruno_memory_vec.store.keys.keyring import Keyring
+from bruno_memory_vec.store.keys.opening import keys_of
+from bruno_memory_vec.store.local import in_the_clear, sessions_to_read
 from bruno_memory_vec.store.lock import is_locked
 from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import begun, left_over
@@ -50,9 +53,6 @@ from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
 from bruno_memory_vec.upkeep.open_diagnosis import diagnose_open
 from bruno_memory_vec.upkeep.ownership import SeenOwners
 from bruno_memory_vec.writing.reconcile import as_found
-
-#: The name of the sessions' file in a store.
-SESSIONS = "sessions.sqlite"
 
 _LITTLE_SPACE = 100 * 2**20
 # How often the lexical index is checked: a running writer commits it a little after its rows.
@@ -107,6 +107,7 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
     found = await asyncio.to_thread(manifest.read, folder)
     if found is None:
         raise manifest.no_store(folder)
+    keys = await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
     repair = f"Run: bruno-memory-vec doctor --repair --store {shlex.quote(str(folder))}" + (
         "" if config.embedder == "static" else f" --embedder {shlex.quote(config.embedder)}"
     )
@@ -117,7 +118,7 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
     ]
     written: int | None = None
     seen = SeenOwners()
-    async with _rows(folder, found, config, repair) as rows:
+    async with _rows(folder, found, config, keys, repair) as rows:
         if isinstance(rows, Check):
             checks.append(rows)
         else:
@@ -128,20 +129,29 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
                 if health["log"]["problem"] is not None:
                     checks.append(Check("log", PROBLEM, health["log"]["problem"]))
             except BrunoError as error:
-                checks.append(await _damaged_rows(folder, found, config, error, RESTORE, repair))
+                checks.append(
+                    await _damaged_rows(folder, found, config, keys, error, RESTORE, repair)
+                )
             else:
-                checks.extend(await _whole(folder, found, rows, config, repair))
+                checks.extend(await _whole(folder, found, rows, config, keys, repair))
                 checks.append(await guarded("indexes", lambda: _indexes(rows), repair))
                 checks.append(await guarded("owners", lambda: _owners(rows, seen), RESTORE))
-                checks.append(
-                    await guarded("lexical", lambda: _lexical(folder, found, rows, repair), repair)
-                )
+                if keys is None:
+                    checks.append(
+                        await guarded(
+                            "lexical", lambda: _lexical(folder, found, rows, repair), repair
+                        )
+                    )
     checks.append(
-        await guarded("sessions", lambda: _sessions(folder, config, written, repair, seen))
+        await guarded(
+            "sessions", lambda: _sessions(folder, found, config, keys, written, repair, seen)
+        )
     )
-    checks.extend(_given_up(folder))
+    if keys is not None:
+        checks.append(Check("keys", OK, f"the rows are sealed; {keys.users:,} users have a key"))
+    checks.extend(_given_up(folder, keys))
     checks.extend(_moves(folder, found))
-    checks.extend(_upkeep(folder))
+    checks.extend(_upkeep(folder, keys))
     checks.append(_space(folder))
     return checks
 
@@ -179,22 +189,24 @@ async def _embedder(config: MemoryConfig, folder: Path, found: Manifest) -> Chec
 
 @asynccontextmanager
 async def _rows(
-    folder: Path, found: Manifest, config: MemoryConfig, repair: str
+    folder: Path, found: Manifest, config: MemoryConfig, keys: Keyring | None, repair: str
 ) -> AsyncIterator[Any]:
     from bruno_memory_vec.indexers.checked import CheckedIndex
     from bruno_memory_vec.indexers.lance.index import LanceIndex
     from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogIndex
 
-    path, dimension = folder / found.rows, found.fingerprint.dimension
+    path, dimension = folder / found.rows, found.stored_dimension
     try:
         inner = await LanceIndex.open(str(path), dimension, read_only=True)
         logged = WriteAheadLogIndex(inner, path / LOG, row_schema(dimension), read_only=True)
-        rows = CheckedIndex(logged)
+        terms = await asyncio.to_thread(analyser_for, found.language or "none")
+        vectors = found.fingerprint.dimension
+        rows = CheckedIndex(in_the_clear(logged, keys, vectors, terms, _reading(config)))
     except BrunoError as error:
         # Without sessions, the process was stopped while it made the store, and no row is lost.
-        complete = (folder / SESSIONS).exists()
+        complete = (folder / found.sessions).exists()
         fix = RESTORE if complete else repair
-        yield await _damaged_rows(folder, found, config, error, fix, repair)
+        yield await _damaged_rows(folder, found, config, keys, error, fix, repair)
         return
     try:
         yield rows
@@ -203,19 +215,25 @@ async def _rows(
 
 
 async def _damaged_rows(
-    store: Path, found: Manifest, config: MemoryConfig, error: BrunoError, fix: str, repair: str
+    store: Path,
+    found: Manifest,
+    config: MemoryConfig,
+    keys: Keyring | None,
+    error: BrunoError,
+    fix: str,
+    repair: str,
 ) -> Check:
     """The check of rows that cannot be read; ``fix`` is the advice if none can be."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole
     from bruno_memory_vec.indexers.lance.salvage import any_readable
 
-    folder, dimension = store / found.rows, found.fingerprint.dimension
+    folder, dimension = store / found.rows, found.stored_dimension
     problem, own = problem_and_fix(error)
     if isinstance(error, Unreachable):
         # They cannot be reached, which does not mean that they are damaged.
         if (folder / "rows.lance").exists():
             return Check("rows", PROBLEM, problem, own)
-        return Check("rows", PROBLEM, f"{problem}{await _of_all(store, config)}", fix)
+        return Check("rows", PROBLEM, f"{problem}{await _of_all(store, found, config, keys)}", fix)
     try:
         whole = await newest_whole(folder)
     except Unreachable:
@@ -226,7 +244,9 @@ async def _damaged_rows(
         except Unreachable:
             some_rows = False
         part = "a part" if some_rows else "none"
-        problem = f"{problem}; {part} of the rows can be read{await _of_all(store, config)}"
+        problem = (
+            f"{problem}; {part} of the rows can be read{await _of_all(store, found, config, keys)}"
+        )
         if some_rows:
             fix = f"{RESTORE} Or keep that part. {repair}"
     elif whole.unreadable:
@@ -238,9 +258,9 @@ async def _damaged_rows(
     return Check("rows", PROBLEM, problem, fix)
 
 
-async def _of_all(store: Path, config: MemoryConfig) -> str:
+async def _of_all(store: Path, found: Manifest, config: MemoryConfig, keys: Keyring | None) -> str:
     """How many rows there should be."""
-    for known in await _acknowledged(store, config):
+    for known in await _acknowledged(store, found, config, keys):
         return f", of {len(known.alive):,} that were acknowledged"
     return ""
 
@@ -254,18 +274,23 @@ async def _indexes(rows: Any) -> Check:
 
 
 async def _whole(
-    folder: Path, found: Manifest, rows: Any, config: MemoryConfig, repair: str
+    folder: Path,
+    found: Manifest,
+    rows: Any,
+    config: MemoryConfig,
+    keys: Keyring | None,
+    repair: str,
 ) -> list[Check]:
     """Reads every row: whether each is as it was stored, and all are there that should be."""
     ledger: list[Acknowledged] = []
     try:
         # Before and after, because another process may be writing.
-        ledger.extend(await _acknowledged(folder, config))
+        ledger.extend(await _acknowledged(folder, found, config, keys))
         seqs, damaged = await survey(unchecked(rows))
         twice = await doubled(rows)
-        ledger.extend(await _acknowledged(folder, config))
+        ledger.extend(await _acknowledged(folder, found, config, keys))
     except BrunoError as error:
-        return [await _damaged_rows(folder, found, config, error, RESTORE, repair)]
+        return [await _damaged_rows(folder, found, config, keys, error, RESTORE, repair)]
     problems = damage_problem(damaged)
     if twice:
         problems.append(twice.problem())
@@ -278,12 +303,14 @@ async def _whole(
     return checks or [Check("ledger", OK, f"all {len(seqs):,} rows are as they were stored{known}")]
 
 
-async def _acknowledged(folder: Path, config: MemoryConfig) -> list[Acknowledged]:
+async def _acknowledged(
+    folder: Path, found: Manifest, config: MemoryConfig, keys: Keyring | None
+) -> list[Acknowledged]:
     """The ledger; nothing where it cannot be read, which the check of the sessions tells."""
-    if config.sessions is None and not (folder / SESSIONS).exists():
+    if config.sessions is None and not (folder / found.sessions).exists():
         return []
     try:
-        sessions = await _open_sessions(folder, config)
+        sessions = await _open_sessions(folder, found, config, keys)
         try:
             return [await sessions.ledger.read()]
         finally:
@@ -292,19 +319,27 @@ async def _acknowledged(folder: Path, config: MemoryConfig) -> list[Acknowledged
         return []
 
 
-async def _open_sessions(folder: Path, config: MemoryConfig) -> SessionStore:
+async def _open_sessions(
+    folder: Path, found: Manifest, config: MemoryConfig, keys: Keyring | None
+) -> SessionStore:
     """The sessions, to be read."""
     from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 
     if config.sessions is not None:
         return await sessions_to_read(config.sessions, folder, config)
-    return await SQLiteSessionStore.open(folder / SESSIONS, config.max_messages, read_only=True)
+    key = None if keys is None else keys.sessions_key
+    path = folder / found.sessions
+    return await SQLiteSessionStore.open(path, config.max_messages, read_only=True, key=key)
 
 
-def _given_up(folder: Path) -> list[Check]:
+def _reading(config: MemoryConfig) -> MemoryConfig:
+    return config.model_copy(update={"read_only": True})
+
+
+def _given_up(folder: Path, keys: Keyring | None) -> list[Check]:
     """What earlier repairs have given up, and what is not known."""
     checks = []
-    for one in losses(folder):
+    for one in losses(folder, keys):
         counts = ((len(one.get(name) or ()), name) for name in ("lost", "removed"))
         about = " and ".join(f"{count:,} {name}" for count, name in counts if count)
         when = one["at"][:16].replace("T", " ")
@@ -368,21 +403,28 @@ async def _owners(rows: Any, seen: SeenOwners) -> Check:
 
 
 async def _sessions(
-    folder: Path, config: MemoryConfig, written: int | None, repair: str, seen: SeenOwners
+    folder: Path,
+    found: Manifest,
+    config: MemoryConfig,
+    keys: Keyring | None,
+    written: int | None,
+    repair: str,
+    seen: SeenOwners,
 ) -> Check:
-    path = folder / SESSIONS
+    path = folder / found.sessions
+    key = None if keys is None else keys.sessions_key
     elsewhere = config.sessions is not None
     if not elsewhere and not path.exists():
         return Check("sessions", PROBLEM, f"{path} is missing", repair)
     # Beside a writer the file has no checksum, and may change while it is looked at.
-    damaged = None if elsewhere else await asyncio.to_thread(problem_of, path)
+    damaged = None if elsewhere else await asyncio.to_thread(problem_of, path, key)
     if damaged is not None:
         fix = (
             f"It is made anew from the rows, with the sessions and users that can be read. {repair}"
         )
         return Check("sessions", PROBLEM, f"{path} is damaged: {damaged}", fix)
     try:
-        sessions = await _open_sessions(folder, config)
+        sessions = await _open_sessions(folder, found, config, keys)
         try:
             report = await sessions.health()
             followed = await sessions.last_seq()
@@ -425,9 +467,10 @@ def _moves(folder: Path, found: Manifest) -> list[Check]:
     return checks
 
 
-def _upkeep(folder: Path) -> list[Check]:
+def _upkeep(folder: Path, keys: Keyring | None) -> list[Check]:
     """Checks of the last upkeep, if there was one, and whether another is due."""
-    now, last, failed = footprint(folder), last_maintenance(folder), background_problems(folder)
+    last, failed = last_maintenance(folder, keys), background_problems(folder, keys)
+    now = footprint(folder)
     again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
     about = f"{now.files:,} files, {now.versions:,} versions of the rows"
     wrong = [f"{work} failed in the background: {text}" for work, text in failed.items()]

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.aio import to_its_end
+from bruno_memory_vec.indexers.forwarding import capability
+from bruno_memory_vec.indexers.sealed.index import SealedIndex
+from bruno_memory_vec.indexers.sealed.rows import DIMENSION as SEALED_DIMENSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import leftovers, manifest, moves
 from bruno_memory_vec.store.manifest import Manifest, folder_of
@@ -73,9 +76,13 @@ async def _erase_in_copy(store: Store, folder: Path, found: Manifest) -> None:
         return
     try:
         path, dimension = str(folder / begun.rows), begun.fingerprint.dimension
-        copy = await LanceIndex.open(path, dimension, fsync=store.config.fsync)
+        sealing = capability(store.rows, SealedIndex)
+        copy = await LanceIndex.open(
+            path, dimension if sealing is None else SEALED_DIMENSION, fsync=store.config.fsync
+        )
         try:
-            await Move(store.rows, copy, store.embedder, None).forget_deleted()
+            moved = copy if sealing is None else sealing.of_vectors(copy, dimension)
+            await Move(store.rows, moved, store.embedder, None).forget_deleted()
             if copy.erasable_since is not None:
                 await to_its_end(copy.erase())
         finally:

@@ -21,10 +21,11 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.sqlite import mark_all_stale
 from bruno_memory_vec.store import manifest, moves
+from bruno_memory_vec.store.keys.keyring import Keyring
+from bruno_memory_vec.store.keys.opening import keys_of
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.manifest import Manifest
 from bruno_memory_vec.store.store import Store, open_store
-from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.doubled import fold
 from bruno_memory_vec.upkeep.losses import LossReport, settle_losses
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
@@ -125,7 +126,7 @@ async def repair_store(
     if folder is not None:
         if await asyncio.to_thread(manifest.read, folder) is None:
             raise manifest.no_store(folder)
-        stepped = await _step_back(folder)
+        stepped = await _step_back(folder, config)
     try:
         embedder = await asyncio.to_thread(resolve_embedder, config.embedder)
         store = await open_store(config.model_copy(update={"read_only": False}), embedder, progress)
@@ -162,7 +163,7 @@ async def _rebuilt(store: Store) -> tuple[str, ...]:
     return tuple(rebuilt)
 
 
-async def _salvage(folder: Path, found: Manifest) -> None:
+async def _salvage(folder: Path, found: Manifest, keys: Keyring | None) -> None:
     """Copy the rows that can be read into a new folder, where no version of them is whole.
 
     The caller holds the writer's lock. The damaged rows are kept in the new folder's ``set-aside``.
@@ -171,7 +172,7 @@ async def _salvage(folder: Path, found: Manifest) -> None:
     from bruno_memory_vec.indexers.lance.recovery import ASIDE
     from bruno_memory_vec.indexers.lance.salvage import any_readable, readable_rows
 
-    dimension = found.fingerprint.dimension
+    dimension = found.stored_dimension
     damaged = folder / found.rows
     if not await any_readable(damaged, dimension):
         return
@@ -195,9 +196,13 @@ async def _salvage(folder: Path, found: Manifest) -> None:
         (fresh / ASIDE).mkdir()
         damaged.rename(fresh / ASIDE / damaged.name)
 
-    await mark_all_stale(folder / SESSIONS)
+    await mark_all_stale(folder / found.sessions, _key(keys))
     await to_its_end(asyncio.to_thread(switch))
     _log.warning("rows_salvaged", rows=len(known), kept_in=str(fresh / ASIDE))
+
+
+def _key(keys: Keyring | None) -> bytes | None:
+    return None if keys is None else keys.sessions_key
 
 
 async def _put_log_aside(folder: Path | None) -> str | None:
@@ -214,7 +219,7 @@ async def _put_log_aside(folder: Path | None) -> str | None:
     return None if aside is None else str(aside)
 
 
-async def _step_back(folder: Path) -> SteppedBack | None:
+async def _step_back(folder: Path, config: MemoryConfig) -> SteppedBack | None:
     """Put unreadable versions of the rows aside; None where the newest version is whole."""
     from bruno_memory_vec.indexers.lance.recovery import newest_whole, step_back
 
@@ -224,19 +229,21 @@ async def _step_back(folder: Path) -> SteppedBack | None:
         found = await asyncio.to_thread(manifest.read, folder)
         if found is None:
             return None
+        keys = await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
         rows = folder / found.rows
         if not await asyncio.to_thread((rows / "rows.lance" / "_versions").is_dir):
             return None
         whole = await newest_whole(rows)
         if whole is None or not whole.rows:
-            await _salvage(folder, found)
+            await _salvage(folder, found, keys)
             return None
         if not whole.unreadable:
             return None
         # Before the step, so that outdated hot contexts are marked even if the process is killed
         # after it.
-        if await asyncio.to_thread(problem_of, folder / SESSIONS) is None:
-            await mark_all_stale(folder / SESSIONS)
+        sessions, key = folder / found.sessions, _key(keys)
+        if await asyncio.to_thread(problem_of, sessions, key) is None:
+            await mark_all_stale(sessions, key)
         aside = await asyncio.to_thread(step_back, rows, whole)
         return SteppedBack(whole.torn, str(aside), whole.version, whole.rows)
     finally:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -33,11 +32,13 @@ from bruno_memory_vec.indexers.protocols import Flushes
 from bruno_memory_vec.indexers.schema import LOG
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.sessions.database import connect, kinds
 from bruno_memory_vec.store import manifest, moves
+from bruno_memory_vec.store.keys.keyring import Keyring
+from bruno_memory_vec.store.keys.opening import keys_of
 from bruno_memory_vec.store.manifest import Manifest, unwritable
 from bruno_memory_vec.store.record import footprint, readable_size
 from bruno_memory_vec.store.store import Store, open_store
-from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.upkeep.verification import verify
@@ -58,7 +59,8 @@ _NOT_COPIED = (
     manifest.HOLDER,
     manifest.NAME,
     moves.FILE,
-    SESSIONS,
+    manifest.SESSIONS,
+    manifest.SEALED_SESSIONS,
 )
 
 
@@ -164,7 +166,7 @@ async def _snapshot(
             await to_its_end(asyncio.to_thread(_make, staging))
             try:
                 async with _standing_still(store):
-                    found = await to_its_end(asyncio.to_thread(_copy, source, staging))
+                    found = await to_its_end(asyncio.to_thread(_copy, source, staging, config))
                 await to_its_end(asyncio.to_thread(_copy_what_is_linked, staging))
                 report = await _finish(config, found, staging, target, progress)
             except _Spoiled as spoiled:
@@ -237,7 +239,7 @@ async def _standing_still(store: Store | None) -> AsyncIterator[None]:
         yield
 
 
-def _copy(source: Path, staging: Path) -> Manifest:
+def _copy(source: Path, staging: Path, config: MemoryConfig) -> Manifest:
     """Copy the files; the manifest comes last, at :func:`_finish`.
 
     Raises:
@@ -247,6 +249,7 @@ def _copy(source: Path, staging: Path) -> Manifest:
     found = manifest.read(source)
     if found is None:
         raise manifest.no_store(source)
+    keys = keys_of(source, config, encrypted=found.encrypted)
     try:
         for entry in source.iterdir():
             if (
@@ -255,8 +258,9 @@ def _copy(source: Path, staging: Path) -> Manifest:
                 and entry.suffix != ".new"
             ):
                 shutil.copyfile(entry, staging / entry.name)
-        if (source / SESSIONS).exists():
-            _copy_database(source / SESSIONS, staging / SESSIONS)
+        sessions = found.sessions
+        if (source / sessions).exists():
+            _copy_database(source / sessions, staging / sessions, _key(keys))
         rows = source / found.rows
         (staging / found.rows).mkdir()
         if (rows / LOG).is_dir():
@@ -272,7 +276,8 @@ def _copy(source: Path, staging: Path) -> Manifest:
                     _link_tree(part, staging / found.rows / _TABLE / part.name)
             elif entry.name not in (ASIDE, LOG):
                 shutil.copytree(entry, staging / found.rows / entry.name)
-        _copy_lexical(source / _LEXICAL, staging / _LEXICAL)
+        if keys is None:
+            _copy_lexical(source / _LEXICAL, staging / _LEXICAL)
     except FileNotFoundError as error:
         gone = EngineError("folder", "copy", str(error), fix="Try again.", cause=error)
         raise _Spoiled(gone) from error
@@ -321,15 +326,19 @@ def _copy_what_is_linked(staging: Path) -> None:
         raise unwritable(staging, error) from error
 
 
-def _copy_database(source: Path, target: Path) -> None:
+def _key(keys: Keyring | None) -> bytes | None:
+    return None if keys is None else keys.sessions_key
+
+
+def _copy_database(source: Path, target: Path, key: bytes | None) -> None:
     try:
         uri = f"{source.absolute().as_uri()}?mode=ro"
         with (
-            closing(sqlite3.connect(uri, uri=True)) as database,
-            closing(sqlite3.connect(target)) as copy,
+            closing(connect(uri, key, uri=True)) as database,
+            closing(connect(str(target), key)) as copy,
         ):
             database.backup(copy)
-    except sqlite3.Error as error:
+    except kinds() as error:
         problem = EngineError(
             "sqlite", "copy", str(error), fix="Run: bruno-memory-vec doctor", cause=error
         )
@@ -352,9 +361,10 @@ async def _finish(
     """Open the copy, so that it is whole, and verify it."""
     await asyncio.to_thread(found.write, staging)
     settings = config.model_dump(exclude={"url", "sessions", "embedder", "read_only", "language"})
-    own = MemoryConfig(**settings, url=str(staging))
+    own = MemoryConfig(**settings, url=str(staging), key=config.key)
     try:
-        known_before = await asyncio.to_thread(_missed, staging / SESSIONS)
+        keys = await asyncio.to_thread(keys_of, staging, own, encrypted=found.encrypted)
+        known_before = await asyncio.to_thread(_missed, staging / found.sessions, _key(keys))
         store = await open_store(own, Unembedding(found.fingerprint), progress)
         try:
             problems = await verify(store, progress)
@@ -372,15 +382,15 @@ async def _finish(
     return SnapshotReport(str(target), rows, footprint(staging).bytes, tuple(problems))
 
 
-def _missed(sessions: Path) -> set[int]:
+def _missed(sessions: Path, key: bytes | None) -> set[int]:
     """The rows that the store itself misses: the copy has to miss them, too."""
     if not sessions.exists():
         return set()
     try:
-        with closing(sqlite3.connect(sessions)) as database:
+        with closing(connect(str(sessions), key)) as database:
             found = database.execute("SELECT seq FROM ledger_marks WHERE mark = 'lost'")
             return {seq for (seq,) in found}
-    except sqlite3.Error:
+    except kinds():
         return set()
 
 

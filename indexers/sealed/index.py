@@ -83,6 +83,16 @@ class SealedIndex(ForwardingRowIndex):
         #: The ``seq`` of each row that could not be opened.
         self.unopened: set[int] = set()
 
+    def in_front_of(self, inner: RowIndex) -> SealedIndex:
+        """The same in front of another index."""
+        return SealedIndex(
+            inner, self.keys, self._dimension, self._words.analyser, read_only=self._read_only
+        )
+
+    def of_vectors(self, inner: RowIndex, dimension: int) -> SealedIndex:
+        """The same in front of another index, of rows with vectors of another length."""
+        return SealedIndex(inner, self.keys, dimension, self._words.analyser)
+
     # Changes
 
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:

@@ -70,6 +70,7 @@ class Keyring:
         self._wrapping = derived(root, "users")
         #: The key of the sessions, 32 bytes.
         self.sessions_key = derived(root, "sessions")
+        self._records = derived(root, "records")
         self._wrapped: dict[tuple[str, int], bytes] = {}
         self._newest: dict[str, int] = {}
         self._destroyed: set[tuple[str, int]] = set()
@@ -126,6 +127,23 @@ class Keyring:
                 self._hashes.clear()
             self._hashes[what, name] = found
         return found
+
+    # Records
+
+    def seal_text(self, text: str) -> str:
+        """A text sealed under a key of the whole store, as ASCII."""
+        return as_text(wrap(self._records, text.encode(), self._name.encode()))
+
+    def open_text(self, sealed: str) -> str:
+        """The text of :meth:`seal_text`.
+
+        Raises:
+            ValueError: it was sealed with another key, or has changed.
+        """
+        found = unwrap(self._records, as_bytes(sealed), self._name.encode())
+        if found is None:
+            raise ValueError("it was sealed with another key, or has changed")
+        return found.decode()
 
     # Users' keys
 

@@ -32,6 +32,7 @@ from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.portability.bruno_memory import SCHEME
 from bruno_memory_vec.rows import checks
+from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.deployment import Made, TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of, pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
@@ -48,7 +49,6 @@ from bruno_memory_vec.upkeep.copying.people import (
     refuse_foreign,
 )
 from bruno_memory_vec.upkeep.copying.report import CopyReport
-from bruno_memory_vec.upkeep.diagnosis import SESSIONS
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.writing.projections import Progress
@@ -543,10 +543,14 @@ async def _open(config: MemoryConfig, embedder: Embedder, progress: Progress | N
 
 def _refuse_without_sessions(config: MemoryConfig) -> None:
     folder = folder_of(config.url)
-    if folder is None or config.sessions is not None or (folder / SESSIONS).exists():
+    if folder is None or config.sessions is not None:
+        return
+    found = manifest.read(folder)
+    name = manifest.SESSIONS if found is None else found.sessions
+    if (folder / name).exists():
         return
     raise StoreError(
-        f"{folder} has no {SESSIONS}: its sessions are elsewhere, or lost",
+        f"{folder} has no {name}: its sessions are elsewhere, or lost",
         fix="Say where they are: source_sessions=..., or --source-sessions URL. If they are lost, "
         "open the store once to write: they begin anew from the rows.",
     )

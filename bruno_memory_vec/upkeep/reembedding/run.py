@@ -27,9 +27,12 @@ from bruno_memory_vec.errors import (
     ReadOnlyError,
     StoreError,
 )
-from bruno_memory_vec.indexers.forwarding import drop_user_files
+from bruno_memory_vec.indexers.forwarding import capability, drop_user_files
+from bruno_memory_vec.indexers.protocols import Erases, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
+from bruno_memory_vec.indexers.sealed.index import SealedIndex
+from bruno_memory_vec.indexers.sealed.rows import DIMENSION as SEALED_DIMENSION
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
@@ -44,8 +47,6 @@ from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
-
-    from bruno_memory_vec.indexers.lance.index import LanceIndex
 
 _log = get_logger(__name__)
 
@@ -225,7 +226,7 @@ class _Reembedding:
 
     async def _open_copy(
         self, found: Manifest, begun: Begun | None, fingerprint: Fingerprint
-    ) -> tuple[LanceIndex, str]:
+    ) -> tuple[RowIndex, str]:
         """The index of the move that has begun, or of a new move, and its folder's name."""
         if begun is not None:
             try:
@@ -241,18 +242,18 @@ class _Reembedding:
         path = str(self._folder / begun.rows)
         return await self._open(path, fingerprint), begun.rows
 
-    async def _open(self, path: str, fingerprint: Fingerprint) -> LanceIndex:
+    async def _open(self, path: str, fingerprint: Fingerprint) -> RowIndex:
         from bruno_memory_vec.indexers.lance.index import LanceIndex
 
-        config = self._store.config
+        config, sealing = self._store.config, capability(self._store.rows, SealedIndex)
         copy = await LanceIndex.open(
             path,
-            fingerprint.dimension,
+            fingerprint.dimension if sealing is None else SEALED_DIMENSION,
             fsync=config.fsync,
-            approximate=config.approximate_search,
+            approximate=config.approximate_search and sealing is None,
         )
         copy.watch = self._store.check
-        return copy
+        return copy if sealing is None else sealing.of_vectors(copy, fingerprint.dimension)
 
     async def _give_up(self, begun: Begun) -> None:
         self._store.check()
@@ -273,7 +274,7 @@ class _Reembedding:
                 fix=f"Make room where {self._folder} is.",
             )
 
-    async def _switch(self, move: Move, copy: LanceIndex, embedder: Embedder, name: str) -> float:
+    async def _switch(self, move: Move, copy: RowIndex, embedder: Embedder, name: str) -> float:
         """Copy the newest rows, and switch the store to the copy. Returns the seconds it took."""
         store, writer = self._store, self._store.writer
         assert writer is not None
@@ -289,7 +290,9 @@ class _Reembedding:
                 )
             if writer.has_erasable:
                 # What was deleted is not in the copy, but in the old rows and what is derived.
-                await copy.mark_erasable()
+                erases = capability(copy, Erases)
+                assert erases is not None
+                await erases.mark_erasable()
             await asyncio.to_thread(files.settle, self._folder / name, self._settled)
             store.check()
             await drop_user_files(store.rows, for_good=True)
