@@ -249,6 +249,7 @@ class Caller:
         if conversation_id is not None:
             identifier("conversation_id", conversation_id)
             conversation_id = await (await owners()).find(conversation_id, self.user_id)
+            about_talk(conversation_id)
         if user_id is ALL_USERS:
             self.whole("a search of all users' rows")
             return Scope.all_users().within(conversation_id)
@@ -272,6 +273,14 @@ class Caller:
         ):
             raise foreign_conversation(conversation_id, user)
         return Scope.user(user).within(conversation_id)
+
+
+def about_talk(conversation_id: str) -> str:
+    """Note on the call under way which conversation it is about."""
+    act = current_act()
+    if act is not None:
+        act.about_talk(conversation_id)
+    return conversation_id
 
 
 def _about(user: str | None) -> str | None:

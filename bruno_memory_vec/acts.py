@@ -57,6 +57,10 @@ class Trail(Protocol):
         """Keep an act that has ended."""
         ...
 
+    def open(self, config: Any) -> None:
+        """Begin to keep acts, before a store is used; blocks."""
+        ...
+
 
 class Shared(Protocol):
     """The store that callers share; it knows the trail."""
@@ -80,6 +84,7 @@ class Act:
         caller: whose call it is.
         shared: the store.
         users: whose rows or profiles it is about; :data:`EVERY_USER` for all.
+        talks: the conversations that it is about, where it names any.
         counts: by kind of row, how many were given out or changed.
         noted: whether the trail has an entry of it already, of a commit.
         ended: whether the call has returned; what goes on in the background is not its own.
@@ -97,6 +102,7 @@ class Act:
         "noted",
         "refused",
         "shared",
+        "talks",
         "users",
         "within",
     )
@@ -110,6 +116,7 @@ class Act:
         self.shared = shared
         self.within = within
         self.users: dict[str, None] = {}
+        self.talks: dict[str, None] = {}
         self.counts: dict[str, int] = {}
         self.noted = False
         self.ended = False
@@ -127,6 +134,10 @@ class Act:
     def about(self, users: Iterable[str]) -> None:
         """Note whose rows it is about."""
         self.outermost.users.update(dict.fromkeys(users))
+
+    def about_talk(self, conversation_id: str) -> None:
+        """Note which conversation it is about."""
+        self.outermost.talks[conversation_id] = None
 
     def gave(self, result: Any) -> None:
         """Count what the method gives out."""

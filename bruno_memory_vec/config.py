@@ -178,6 +178,13 @@ class MemoryConfig(BaseSettings):
             an LLM of bruno-core, or the path of a ``tokenizer.json``. It has to be fast. Without it
             they are estimated so that no current model counts more: for English, one and a half
             times as many as there are.
+        audit: keep an audit trail: who read, wrote, deleted and exported what of whom, without
+            content. What cannot be noted in it is not done.
+        audit_folder: where the trail is kept. None: in the folder of the store.
+        audit_ids: how it names users: as they were "given", or "hashed" with ``audit_key``.
+        audit_key: a secret of 16 characters or more, with which the entries are chained, so that
+            who can write the files cannot make entries. It is printed nowhere.
+        audit_file_mb: after how many MiB the next file of the trail begins.
         extract: extract facts and preferences of users from what they say, in the background:
             "off", by "patterns" (English), or by the memory's model ("llm"). Turns that were
             stored before this was set are left to ``memory.facts.extract``.
@@ -238,6 +245,11 @@ class MemoryConfig(BaseSettings):
     count_tokens: Annotated[GivenCounter | None, PlainValidator(_counts)] = Field(
         default=None, exclude=True, repr=False
     )
+    audit: bool = False
+    audit_folder: Annotated[Path | None, BeforeValidator(_named)] = None
+    audit_ids: Literal["given", "hashed"] = "given"
+    audit_key: SecretStr | None = Field(default=None, min_length=16, exclude=True, repr=False)
+    audit_file_mb: int = Field(default=16, ge=1, le=100_000)
     extract: Literal["off", "patterns", "llm"] = "off"
     extract_pause: float = Field(default=10.0, ge=0, le=86_400)
     extract_timeout: float = Field(default=60.0, gt=0, le=86_400)
@@ -265,6 +277,23 @@ class MemoryConfig(BaseSettings):
                 "url", "is given beside urls, and is none of them", fix="Give one of the two."
             )
         return {"url": urls[0], **values, "urls": urls}
+
+    @model_validator(mode="after")
+    def _a_trail_names_nobody(self) -> MemoryConfig:
+        if self.audit_ids == "hashed" and self.audit_key is None:
+            raise InvalidInputError(
+                "audit_key",
+                "is missing, and audit_ids='hashed' hashes with it",
+                fix="Give a secret of 16 characters or more.",
+            )
+        encrypted = self.key is not None or self.key_file is not None
+        if self.audit and encrypted and self.audit_ids != "hashed":
+            raise InvalidInputError(
+                "audit_ids",
+                "is 'given', so that the audit trail of an encrypted store would name its users",
+                fix='Give audit_ids="hashed" and an audit_key.',
+            )
+        return self
 
     @model_validator(mode="after")
     def _idle_before_it_expires(self) -> MemoryConfig:

@@ -23,8 +23,8 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.access import ALL_USERS, Access, AllUsers, Caller, Role
-from bruno_memory_vec.acts import acts
+from bruno_memory_vec.access import ALL_USERS, Access, AllUsers, Caller, Role, about_talk
+from bruno_memory_vec.acts import Action, acts
 from bruno_memory_vec.compression.background import BackgroundCompression
 from bruno_memory_vec.compression.compressor import CompressionLocks, Compressor
 from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
@@ -76,6 +76,15 @@ from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
+from bruno_memory_vec.privacy.audit.entry import AUDITED, AuditEntry, Chain
+from bruno_memory_vec.privacy.audit.reading import (
+    AuditFilter,
+    AuditReport,
+    entries_in,
+    heads_in,
+    verify_trails,
+)
+from bruno_memory_vec.privacy.audit.trail import AuditTrail, chain_of, trail_folder
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.recall import RecallRequest, strategies
 from bruno_memory_vec.recall.hits import Hit, Hits, records
@@ -179,7 +188,10 @@ class VectorMemory(MemoryInterface):
         if self._events:
             follow = checked("projections", (*follow, EventsProjection(self._events)))
         self._learning, self._kind_turns = Learning(), Turns()
-        self._lazy = LazyStore(config, chosen, progress, follow, (self._learning,))
+        trail = AuditTrail(config) if config.audit else None
+        followers = (self._learning,) if trail is None else (trail, self._learning)
+        self._lazy = LazyStore(config, chosen, progress, follow, followers)
+        self._lazy.trail = trail
         self._throttle = Throttle()
         self._llm = checked_llm(llm)
         self._context_recall = ContextRecall(config, self._profile, self._events)
@@ -374,6 +386,94 @@ class VectorMemory(MemoryInterface):
             progress=progress,
             **settings,
         )
+
+    # Audit
+
+    @acts("read")
+    async def audit(
+        self,
+        user_id: str | None = None,
+        *,
+        caller: str | None = None,
+        action: Action | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[AuditEntry]:
+        """What the audit trail says, of every process that writes one there, the newest first.
+
+        Args:
+            user_id: only what was about this user's rows, or about all users'. A view sees only
+                what names its user.
+            caller: only of this caller.
+            action: only what did this: "read", "write", "delete", "export", "erase",
+                "administer", or "trail" for what the trail says of itself.
+            since: only from this time on (naive is UTC).
+            until: only before this time (naive is UTC).
+            limit: how many at most.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or there is no trail: see the setting
+                ``audit``.
+            ForeignUserError: the view is another user's.
+            EngineError: the trail cannot be read.
+        """
+        where = AuditFilter(
+            user=self._caller.acting_for(user_id),
+            caller=caller,
+            action=None if action is None else checks.names("action", action, AUDITED)[0],
+            since=None if since is None else checks.moment("since", since),
+            until=None if until is None else checks.moment("until", until),
+            strict=self._caller.user_id is not None,
+        )
+        most = checks.limit("limit", limit, largest=1_000_000)
+        folder, chain = await self._trails()
+        return await asyncio.to_thread(entries_in, folder, where, chain, most)
+
+    @acts("administer")
+    async def verify_audit(
+        self, heads: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> AuditReport:
+        """Whether the audit trail is as it was written.
+
+        An entry that was changed, removed, inserted or moved is found, and an end that is cut off.
+
+        Args:
+            heads: what :meth:`audit_head` gave out earlier, and was kept elsewhere; who can write
+                the trail's files can also write its head.
+
+        Raises:
+            InvalidInputError: there is no trail, or a head is not usable.
+            ForeignUserError: the caller is a view.
+            EngineError: the trail cannot be read.
+        """
+        self._caller.whole("the audit trail")
+        folder, chain = await self._trails()
+        return await asyncio.to_thread(verify_trails, folder, chain, heads)
+
+    @acts("administer")
+    async def audit_head(self) -> dict[str, dict[str, Any]]:
+        """The end of each trail: how many entries it has, and the hash of the last one.
+
+        Keep it where nobody who writes the trail can write, for :meth:`verify_audit`.
+
+        Raises:
+            InvalidInputError: there is no trail.
+            ForeignUserError: the caller is a view.
+        """
+        self._caller.whole("the audit trail")
+        folder, _ = await self._trails()
+        return await asyncio.to_thread(heads_in, folder)
+
+    async def _trails(self) -> tuple[Path, Chain]:
+        await self._lazy.get()
+        if not self.config.audit:
+            raise InvalidInputError(
+                "audit",
+                "is off, so there is no audit trail",
+                fix="Open the memory with audit=True.",
+            )
+        return trail_folder(self.config), chain_of(self.config)
 
     # Writing
 
@@ -1582,7 +1682,8 @@ class VectorMemory(MemoryInterface):
 
     async def _find(self, conversation_id: str) -> str:
         """A conversation that may be named by the id of a session that the caller may see."""
-        return await (await self._owners()).find(conversation_id, self._caller.user_id)
+        found = await (await self._owners()).find(conversation_id, self._caller.user_id)
+        return about_talk(found)
 
     async def _conversations(self) -> Conversations:
         store = await self._lazy.get()

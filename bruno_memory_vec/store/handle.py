@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bruno_memory_vec.access import Caller
+from bruno_memory_vec.access import Caller, about_talk
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.events import Events
 from bruno_memory_vec.sessions.owners import Owners
@@ -62,4 +62,5 @@ class Handle:
 
     async def find(self, conversation_id: str) -> str:
         """A conversation that may be named by the id of a session that the caller may see."""
-        return await (await self.owners()).find(conversation_id, self.caller.user_id)
+        found = await (await self.owners()).find(conversation_id, self.caller.user_id)
+        return about_talk(found)

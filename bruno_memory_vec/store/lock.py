@@ -99,6 +99,35 @@ class WriterLock:
                 os.close(handle)
 
 
+class FileLock:
+    """Holds the lock of one file, as :class:`WriterLock` of a folder. Made by :meth:`taken`."""
+
+    def __init__(self, identity: tuple[int, int]) -> None:
+        self._identity: tuple[int, int] | None = identity
+        self._process = os.getpid()
+
+    @classmethod
+    def taken(cls, path: Path) -> FileLock | None:
+        """The lock of a file, which is made where it is missing; None where it is held.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        identity = _take(path)
+        return None if identity is None else cls(identity)
+
+    def release(self) -> None:
+        """Release it. Releasing twice does nothing, nor does a copy that a fork has made."""
+        identity, self._identity = self._identity, None
+        if identity is None or os.getpid() != self._process:
+            return
+        with _opening:
+            handle = _held.pop(identity, None)
+            if handle is not None:
+                _unlock(handle)
+                os.close(handle)
+
+
 def is_locked(folder: Path) -> bool:
     """Whether a writer holds a folder's lock.
 

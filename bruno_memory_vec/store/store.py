@@ -394,7 +394,7 @@ class LazyStore:
                 self.enter()
                 if self._store is None:
                     embedder = await self._resolve_embedder()
-                    store = self._store = await open_store(
+                    store = await open_store(
                         self.config,
                         embedder,
                         self.progress,
@@ -402,6 +402,8 @@ class LazyStore:
                         self.followers,
                     )
                     self.config = store.config
+                    await self._open_trail(store)
+                    self._store = store
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)
                     )
@@ -410,6 +412,15 @@ class LazyStore:
         if checked:
             self._store.check()
         return self._store
+
+    async def _open_trail(self, store: Store) -> None:
+        if self.trail is None:
+            return
+        try:
+            await asyncio.to_thread(self.trail.open, store.config)
+        except BaseException:
+            await close_whole(store)
+            raise
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -9,6 +9,7 @@ from itertools import count
 
 import pyarrow as pa
 
+from bruno_memory_vec.acts import Act, current_act
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.writing.commit import Batch
@@ -63,6 +64,7 @@ class Request:
         large: it is prepared before its commit, which waits until :attr:`prepared` is there.
         prepared: of a large one, what takes long.
         number: how many were queued before it.
+        act: the call that it is part of; None in the background.
     """
 
     rows: list[Row]
@@ -75,6 +77,7 @@ class Request:
     large: bool = field(init=False)
     prepared: Prepared | None = None
     number: int = -1
+    act: Act | None = field(default_factory=current_act)
 
     def __post_init__(self) -> None:
         claim = {(row.get("conversation_id"), row.get("user_id", "")): None for row in self.rows}

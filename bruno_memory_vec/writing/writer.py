@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
+from bruno_memory_vec.acts import Act
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import (
     BackendUnavailable,
@@ -1016,7 +1017,8 @@ class Writer:
             return to_table(batch, made, self._schema)
 
         table = await in_thread_if_many(len(batch), build)
-        if not await self._store(table, batch, stored):
+        calls = [(request.act, request.rows) for request in requests]
+        if not await self._store(table, batch, stored, requests=calls):
             self._lease.record_turns(next_turns)
         self._afterwards()
 
@@ -1027,6 +1029,7 @@ class Writer:
         stored: Mapping[Key, Stored],
         *,
         rewritten: bool = False,
+        requests: Sequence[tuple[Act | None, Sequence[Row]]] = (),
     ) -> bool:
         """Commit rows that have their positions, and let the projections follow.
 
@@ -1035,13 +1038,22 @@ class Writer:
             rows: the same, as dicts.
             stored: those that are stored already, and are replaced.
             rewritten: whether only columns of them were changed.
+            requests: the calls whose rows they are.
 
         Returns:
             Whether a projection is behind.
         """
         replaced = np.array([row.seq for row in stored.values()], np.int64)
         again = frozenset(row["seq"] for row in rows if key_of(row) in stored) if stored else _NONE
-        change = Change(rows[-1]["seq"], table, rows, replaced, again=again, rewritten=rewritten)
+        change = Change(
+            rows[-1]["seq"],
+            table,
+            rows,
+            replaced,
+            again=again,
+            rewritten=rewritten,
+            requests=requests,
+        )
         self._dependants.note(rows)
         failed = await self._projections.before(change)
         self._uncertain = True

@@ -13,6 +13,7 @@ ROOMS = [
     "testing",
     "assistant",
     "memory",
+    "privacy",
     "upkeep",
     "compression",
     "knowledge",

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bruno_memory_vec.acts import Act
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
@@ -57,6 +58,7 @@ class Change:
         again: of the rows, the ``seq`` of those that replaced others.
         rewritten: whether only columns of stored rows were changed, and no content; also where a
             branch got copies of them.
+        requests: of a commit of several calls, each with its rows as it gave them; else empty.
     """
 
     last_seq: int | None = None
@@ -67,6 +69,7 @@ class Change:
     gone: pa.Table | None = None
     again: frozenset[int] = frozenset()
     rewritten: bool = False
+    requests: Sequence[tuple[Act | None, Sequence[Row]]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The audit trail: who read, wrote, deleted and exported what of whom, without content."""
