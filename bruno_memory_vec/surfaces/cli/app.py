@@ -11,6 +11,7 @@ import typer
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.surfaces.cli import (
+    audit,
     compress,
     copy,
     demo,
@@ -85,6 +86,7 @@ for command in (
     maintain.maintain,
     snapshot.snapshot,
     compress.compress,
+    audit.audit,
     copy.copy,
     reembed.reembed,
 ):
