@@ -85,6 +85,19 @@ from bruno_memory_vec.privacy.audit.reading import (
     verify_trails,
 )
 from bruno_memory_vec.privacy.audit.trail import AuditTrail, chain_of, trail_folder
+from bruno_memory_vec.privacy.erasure import keeping
+from bruno_memory_vec.privacy.erasure.forgetting import Forgets, finish_at_opening
+from bruno_memory_vec.privacy.erasure.forgetting import finish as finish_erasures
+from bruno_memory_vec.privacy.erasure.forgetting import forget_user as forget_in
+from bruno_memory_vec.privacy.erasure.receipt import (
+    ErasureReceipt,
+    Verdict,
+    key_name,
+    receipt_of,
+)
+from bruno_memory_vec.privacy.erasure.receipt import verify as verify_with
+from bruno_memory_vec.privacy.erasure.remains import RemainsReport, traces_in, traces_of
+from bruno_memory_vec.privacy.erasure.remains import remains as look_for_remains
 from bruno_memory_vec.prompts.token_bound import GivenCounter, counter
 from bruno_memory_vec.recall import RecallRequest, strategies
 from bruno_memory_vec.recall.hits import Hit, Hits, records
@@ -202,6 +215,7 @@ class VectorMemory(MemoryInterface):
             self._compression_locks, self._profile, self._throttle, llm, self._events
         )
         self._lazy.opened = self._compressing.begin
+        self._lazy.first = finish_at_opening
 
     @classmethod
     def from_config(cls, config: BrunoMemoryConfig) -> VectorMemory:
@@ -311,7 +325,9 @@ class VectorMemory(MemoryInterface):
         Raises: as :func:`bruno_memory_vec.upkeep.maintenance.maintain_store`.
         """
         self._caller.whole("upkeep")
-        report = await maintain_store(await self._lazy.get(), progress, events=self._events)
+        store = await self._lazy.get()
+        await finish_erasures(store, self._forgetting)
+        report = await maintain_store(store, progress, events=self._events)
         self._shared.maintained = report.to_dict()
         return report
 
@@ -1563,6 +1579,93 @@ class VectorMemory(MemoryInterface):
         """
         user = self._caller.acting_for_named(user_id)
         return await (await self._conversations()).statistics(user)
+
+    # Erasure
+
+    async def forget_user(self, user_id: str, *, dry_run: bool = False) -> ErasureReceipt:
+        """Erase everything of a user, in every file of the store, and look for what remains.
+
+        Rows with their vectors and words, summaries and facts, sessions, profile, notes, owned
+        conversations, old versions, the write-ahead log, the cache of vectors, and the snapshots
+        that were made of the store. What is out of this process's reach is named in the receipt,
+        with what to do about it. A killed process leaves a note, and the next opening goes on.
+
+        Args:
+            user_id: who; a view forgets its own user only.
+            dry_run: say what would be erased, and change nothing.
+
+        Returns:
+            The receipt, which names the user by a salted hash only. It is kept in the store, too
+            (:meth:`erasure_receipts`).
+
+        Raises:
+            InvalidInputError: the id is not usable.
+            ForeignUserError: the view is another user's.
+            ReadOnlyError: the memory is read-only. Nothing was erased.
+            StoreError: a re-embedding is under way. Nothing was erased.
+            EngineError: an engine failed. The next call or opening goes on.
+        """
+        user = self._caller.acting_for_named(user_id)
+        dry = checks.flag("dry_run", dry_run)
+        store = await self._lazy.get()
+        receipt = await forget_in(store, user, dry_run=dry, also=self._forgetting)
+        if not dry:
+            self._shared.maintained = None  # it may have named the user
+        return receipt
+
+    @property
+    def _forgetting(self) -> tuple[Forgets, ...]:
+        return (self._extraction.forget_user,)
+
+    async def remains(
+        self, user_id: str, texts: Sequence[str] = (), *, stored: bool = True
+    ) -> RemainsReport:
+        """Look for what there is of a user, in every engine and every byte of the store's files.
+
+        Args:
+            user_id: who.
+            texts: what is known of their texts; of each a piece is looked for.
+            stored: look for pieces of what is stored of the user now, too.
+
+        Raises:
+            InvalidInputError: an argument is not usable.
+            ForeignUserError: the view is another user's.
+            EngineError: an engine cannot be asked, or a file not be read.
+        """
+        user = self._caller.acting_for_named(user_id)
+        known = [checks.question("texts", text) for text in texts]
+        store = await self._lazy.get()
+        traces = await traces_of(store, user, known) if checks.flag("stored", stored) else None
+        return await look_for_remains(store, traces or traces_in(user, known))
+
+    async def erasure_receipts(self) -> list[ErasureReceipt]:
+        """The receipts of all erasures in this store, the oldest first.
+
+        Raises:
+            EngineError: they cannot be read.
+        """
+        self._caller.whole("the list of erasures")
+        return await keeping.receipts(keeping.kept(await self._lazy.get()))
+
+    async def verify_receipt(
+        self, receipt: ErasureReceipt | Mapping[str, Any] | str | Path, user_id: str | None = None
+    ) -> Verdict:
+        """Whether a receipt is as this store gave it out.
+
+        Args:
+            receipt: the receipt, a dict of it, its JSON, or the path of its file.
+            user_id: whose it should be.
+
+        Raises:
+            InvalidInputError: it is no receipt.
+            EngineError: the signing key cannot be read.
+        """
+        given = receipt_of(receipt)
+        if user_id is not None:
+            user_id = checks.identifier("user_id", user_id)
+        key = await keeping.known_key(keeping.kept(await self._lazy.get()))
+        keys = {} if key is None else {key_name(key): key}
+        return await asyncio.to_thread(verify_with, given, keys, user_id)
 
     # What is known of users
 

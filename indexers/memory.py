@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .protocols import Stays
 from .query import EVERYONE, Candidates, RowFilter, Scope
 from .schema import KEY_COLUMNS, key_of, row_schema
 from .snapshot import LOADED, HeldRows, Snapshot
@@ -200,6 +201,10 @@ class MemoryIndex:
     async def snapshot(self, scope: Scope, where: RowFilter = _ALL) -> Snapshot | None:
         # Archived rows are in memory as well: there is nowhere else.
         return self._of(scope.user_id) if scope.user_id in self._users else None
+
+    def what_stays(self) -> Sequence[Stays]:
+        """As of :class:`~.protocols.TellsWhatStays`: there is no file."""
+        return ()
 
     async def health(self) -> dict[str, Any]:
         held = [one.held for one in self._users.values()]

@@ -7,15 +7,16 @@ for every search. An engine implements all members of its protocol.
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
 :class:`Flushes`, :class:`Compacts`, :class:`Erases`, :class:`ChecksIndexes`, :class:`HoldsRows`,
 :class:`KeepsUserFiles`, :class:`SearchesText`, :class:`Refreshes`, :class:`DropsRemoved`,
-:class:`BeginsAnew`. An engine has a capability if it has its methods. Look for one with
-:func:`~.forwarding.capability`, which looks through wrappers; never compare an engine's name.
+:class:`BeginsAnew`, :class:`TellsWhatStays`. An engine has a capability if it has its methods. Look
+for one with :func:`~.forwarding.capability`, which looks through wrappers; never compare an
+engine's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -228,6 +229,32 @@ class Erases(Protocol):
 
         A call that is reading an old version goes on with the newest one.
         """
+        ...
+
+
+class Stays(NamedTuple):
+    """Where something of a deleted row stays for a while, out of this process's reach.
+
+    Attributes:
+        what: where, such as "the segments of the Qdrant server".
+        why: why it stays, and until when.
+        fix: what to do so that it goes.
+    """
+
+    what: str
+    why: str
+    fix: str
+
+
+@runtime_checkable
+class TellsWhatStays(Protocol):
+    """An engine that tells what of a deleted row stays where it cannot erase it.
+
+    One that neither does nor :class:`Erases` promises nothing.
+    """
+
+    def what_stays(self) -> Sequence[Stays]:
+        """Where something stays; empty where nothing does."""
         ...
 
 

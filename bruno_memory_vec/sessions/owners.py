@@ -104,6 +104,13 @@ class Owners:
         while len(self._owners) > _REMEMBERED_OWNERS:
             self._owners.popitem(last=False)
 
+    def forget(self, user_id: str, conversations: Collection[str]) -> None:
+        """Keep nothing in memory of a user who is forgotten, nor of these conversations."""
+        theirs = {name for name, owner in self._owners.items() if owner == user_id}
+        for name in theirs.union(conversations):
+            self._owners.pop(name, None)
+            self._undisputed.pop(name, None)
+
     async def owned(self, conversation_id: str, user_id: str | None) -> bool:
         """Whether a conversation is this user's (anyone's for None), or has not begun."""
         owner = await self.owner(conversation_id)

@@ -413,6 +413,51 @@ class Enumerates(Protocol):
         ...
 
 
+@runtime_checkable
+class ForgetsUsers(Protocol):
+    """A ``SessionStore`` that can forget all it keeps of a user, and tell what it still keeps."""
+
+    async def forget_user(
+        self, user_id: str, conversations: Collection[str], heirs: Mapping[str, str]
+    ) -> dict[str, int]:
+        """Forget a user: profile, sessions, notes, hot messages and conversations.
+
+        The caller has deleted the user's rows, and lets no other change of the rows begin.
+
+        Args:
+            user_id: who.
+            conversations: those in which the user had rows; those that the user owns, which the
+                store knows itself, need not be among them.
+            heirs: for conversations of the user's in which another user has rows, who that is;
+                such a conversation goes on as theirs.
+
+        Returns:
+            How much was forgotten, by "profiles", "sessions", "notes", "hot_messages",
+            "conversations" and "marks" (of lost rows).
+        """
+        ...
+
+    async def kept_of(self, user_id: str) -> dict[str, int]:
+        """How much is kept of a user, by the same names; empty for nothing."""
+        ...
+
+
+@runtime_checkable
+class KeepsTexts(Protocol):
+    """A ``SessionStore`` on a server, which keeps small texts of the store itself by their names.
+
+    A store in a folder has files for that.
+    """
+
+    async def kept_text(self, name: str) -> str | None:
+        """The text of a name; None for none."""
+        ...
+
+    async def keep_text(self, name: str, text: str | None) -> None:
+        """Keep a text under a name in place of the last one; None removes it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """What an id names: a conversation, a session of one, or nothing yet.

@@ -553,6 +553,33 @@ class SQLiteSessionStore:
             conversations=[conversation_id],
         )
 
+    # A user who is forgotten
+
+    async def forget_user(
+        self, user_id: str, conversations: Collection[str], heirs: Mapping[str, str]
+    ) -> dict[str, int]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.ForgetsUsers`."""
+        owned = await self._read(OWNED, (user_id,))
+        touched = {talk for (talk,) in owned}.union(conversations)
+        return await self._transact(
+            "forget a user",
+            lambda database: forget_user(database, user_id, heirs),
+            conversations=touched,
+            users=[user_id],
+        )
+
+    async def kept_of(self, user_id: str) -> dict[str, int]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.ForgetsUsers`."""
+        if await self._is_older():
+            return {}
+        counts = await self._read(KEPT_OF, (user_id,))
+        return {name: count for name, count in counts if count}
+
+    @property
+    def file(self) -> Path | None:
+        """Its file; None for one in memory."""
+        return None if self._keeper is not None else Path(self._path)
+
     # What it keeps
 
     async def users(self) -> AsyncIterator[str]:
@@ -991,6 +1018,26 @@ SELECT DISTINCT user_id FROM sessions WHERE conversation_id = ? AND NOT too_late
 ORDER BY user_id LIMIT 2
 """
 
+OWNED = "SELECT conversation_id FROM conversations WHERE user_id = ?"
+
+# What is kept of a user, as of ForgetsUsers.
+KEPT_OF = """
+SELECT 'profiles', count(*) FROM users WHERE user_id = ?1
+UNION ALL SELECT 'sessions', count(*) FROM sessions WHERE user_id = ?1
+UNION ALL SELECT 'notes', count(*) FROM notes WHERE user_id = ?1
+UNION ALL SELECT 'hot_messages', count(*) FROM hot_messages WHERE user_id = ?1
+UNION ALL SELECT 'conversations', count(*) FROM conversations WHERE user_id = ?1
+UNION ALL SELECT 'marks', count(*) FROM ledger_marks WHERE user_id = ?1
+"""
+
+FORGET = (
+    "DELETE FROM hot_messages WHERE user_id = ?",
+    "DELETE FROM notes WHERE user_id = ?",
+    "DELETE FROM sessions WHERE user_id = ?",
+    "DELETE FROM users WHERE user_id = ?",
+    "DELETE FROM conversations WHERE user_id = ?",
+)
+
 USERS = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
 
 CONVERSATIONS = """
@@ -1099,6 +1146,34 @@ def refill(
     database.execute(
         "UPDATE conversations SET stale = 0 WHERE conversation_id = ?", (conversation_id,)
     )
+
+
+def forget_user(
+    database: sqlite3.Connection, user_id: str, heirs: Mapping[str, str]
+) -> dict[str, int]:
+    """Forget a user; returns how much, as of ``ForgetsUsers``."""
+    database.executemany(
+        "UPDATE conversations SET user_id = ?1, stale = stale + 1 "
+        "WHERE conversation_id = ?2 AND user_id = ?3",
+        [(heir, talk, user_id) for talk, heir in heirs.items()],
+    )
+    counts = dict(database.execute(KEPT_OF, (user_id,)).fetchall())
+    # Who was last in one of these conversations has no current one: it begins anew for anybody.
+    database.execute(
+        "UPDATE users SET current_conversation = NULL WHERE current_conversation IN "
+        "(SELECT conversation_id FROM conversations WHERE user_id = ?)",
+        (user_id,),
+    )
+    for statement in FORGET:
+        database.execute(statement, (user_id,))
+    # That a row is lost stays in the ledger, by its number; whose it was does not.
+    database.execute(
+        "UPDATE ledger_marks SET conversation_id = NULL, user_id = NULL, turn = NULL "
+        "WHERE user_id = ?",
+        (user_id,),
+    )
+    database.execute(NOTE_DROPPED, (REPLACED,))
+    return counts
 
 
 def named_of(lines: Sequence[tuple[Any, ...]]) -> Named:

@@ -24,6 +24,8 @@ FILE = "maintenance.json"
 USERS = "users"
 #: What repairs have given up, a line each.
 LOSSES = "losses.jsonl"
+#: The folder of what is kept of erasures, and of the copies that were made of the store.
+ERASURE = "erasure"
 #: Keys of a line there: why the ledger began anew, and which rows were lost or deleted before, by
 #: their ``seq``.
 NEW_LEDGER, PERHAPS_LOST = "new_ledger", "perhaps_lost"

@@ -95,6 +95,10 @@ class Store:
     #: Stops a running re-embedding, and waits until it has ended.
     stop_move: Callable[[], Awaitable[None]] | None = None
     replaced: list[Replaced] = field(default_factory=list)
+    #: Small texts of a store that is not kept, by their names.
+    texts: dict[str, str] = field(default_factory=dict)
+    #: Held while a user is forgotten: one after the other.
+    forgetting: LoopLock = field(default_factory=LoopLock)
     #: Held while a note of a conversation is read and saved anew (:func:`.notes.change_note`).
     notes_lock: LoopLock = field(default_factory=LoopLock)
 
@@ -350,6 +354,7 @@ class LazyStore:
         followers: projections of the memory itself, which are given the store.
         opened: called once, when it was opened; it must hold neither this nor the memory.
         trail: keeps what public methods do; None where nobody wants that.
+        first: awaited once with the open store, before any call gets it.
     """
 
     config: MemoryConfig
@@ -359,6 +364,7 @@ class LazyStore:
     followers: Sequence[Follower] = ()
     opened: Callable[[LazyStore], None] | None = None
     trail: Trail | None = None
+    first: Callable[[Store], Awaitable[None]] | None = None
     _store: Store | None = None
     _visits: Visits = field(default_factory=Visits)
     _opening: LoopLock = field(default_factory=LoopLock)
@@ -401,6 +407,12 @@ class LazyStore:
                         self.projections,
                         self.followers,
                     )
+                    if self.first is not None:
+                        try:
+                            await self.first(store)
+                        except BaseException:
+                            await close_whole(store)
+                            raise
                     self.config = store.config
                     await self._open_trail(store)
                     self._store = store

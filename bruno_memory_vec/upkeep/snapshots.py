@@ -36,6 +36,7 @@ from bruno_memory_vec.sessions.database import connect, kinds
 from bruno_memory_vec.store import manifest, moves
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.opening import keys_of
+from bruno_memory_vec.store.copies import note_copy
 from bruno_memory_vec.store.manifest import Manifest, unwritable
 from bruno_memory_vec.store.record import footprint, readable_size
 from bruno_memory_vec.store.store import Store, open_store
@@ -174,6 +175,7 @@ async def _snapshot(
             else:
                 # It is short. In a thread it would go on after its caller was cancelled.
                 _name(staging, target)
+                await asyncio.to_thread(note_copy, source, "snapshot", target.absolute())
                 return report
         finally:
             await to_its_end(asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True))

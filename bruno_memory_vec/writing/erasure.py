@@ -38,6 +38,15 @@ class ErasingProjection(Protocol):
         ...
 
 
+@runtime_checkable
+class ForgettingProjection(Protocol):
+    """A projection that keeps something of users besides what is in their rows."""
+
+    async def forget_user(self, user_id: str) -> None:
+        """Keep nothing of a user. Their rows are deleted, and no other row changes meanwhile."""
+        ...
+
+
 def delay(last: float, *, at_rest: bool) -> float:
     """How many seconds to wait before erasing in the background.
 

@@ -629,6 +629,60 @@ class Writer:
             self._afterwards()
         return len(gone)
 
+    async def forget_user(
+        self, user_id: str, and_then: Callable[[Collection[str]], Awaitable[T]]
+    ) -> tuple[int, T]:
+        """Delete every row of a user, and do something before any other change.
+
+        All goes that was made of these rows, since it is the user's, too; so nothing is recalled
+        again, and no fact holds again.
+
+        Args:
+            user_id: whose rows.
+            and_then: called under the lock, when the rows are gone, with their conversations.
+
+        Returns:
+            How many rows were deleted, and what ``and_then`` gave.
+
+        Raises:
+            EngineError: some are left, and what ``and_then`` does was not done.
+            StoreClosedError: the memory was closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the memory is closed", fix="Open it again.")
+        # If the caller is cancelled, this itself still completes.
+        task = asyncio.ensure_future(self._forget_user(user_id, and_then))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    async def _forget_user(
+        self, user_id: str, and_then: Callable[[Collection[str]], Awaitable[T]]
+    ) -> tuple[int, T]:
+        scope, every = Scope.user(user_id), RowFilter()
+        with writing_here():
+            async with self._committing:
+                self._lease.check()
+                if self._uncertain:
+                    await self._follow()
+                found = await self._rows.read(scope, every, GOING_COLUMNS)
+                if found.num_rows:
+                    await self._remove(scope, every, _deletion_of(found, scope, every))
+                if self._uncertain:
+                    await self._follow()
+                for projection in self._projections:
+                    if isinstance(projection, erasure.ForgettingProjection):
+                        await projection.forget_user(user_id)
+                talks = set(found.column("conversation_id").to_pylist()) - {None}
+                done = await and_then(talks)
+                if self._erases is not None:
+                    # Also where the rows were deleted before: their files may not be erased yet.
+                    await self._erases.mark_erasable()
+        for seq in found.column("seq").to_pylist():
+            self._uses.pop(seq, None)
+        self._afterwards()
+        return found.num_rows, done
+
     async def _remove(
         self, scope: Scope, where: RowFilter, change: Change, seqs: Sequence[int] | None = None
     ) -> NDArray[np.int64]:
@@ -814,6 +868,19 @@ class Writer:
             await keeps.write_user_files()
         for name in [name for name in self.problems if not name.startswith(_FOLLOWING)]:
             del self.problems[name]
+
+    async def erase(self) -> None:
+        """Erase what was deleted, now.
+
+        Raises:
+            EngineError: something was not erased; it is tried again later.
+        """
+        if self._uncertain:
+            async with self._committing:
+                await self._follow()
+        await self.flush_uses()
+        await self._projections.last_seq()  # with what waits in them committed
+        await self._erase()
 
     async def close(self) -> None:
         """Finish the queued writes, write what is pending, and accept nothing more."""

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..protocols import Stays
 from ..query import EVERYONE, Candidates, LexicalQuery, RowFilter, Scope
 from ..schema import COLUMNS, row_schema
 from ..text.analysis import Analyser
@@ -504,6 +505,18 @@ class QdrantIndex:
     async def last_seq(self) -> int:
         newest = await self._sorted(None, ["seq"], "seq", 1)
         return int(newest[0].payload["seq"]) if newest else -1
+
+    def what_stays(self) -> Sequence[Stays]:
+        """As of :class:`~..protocols.TellsWhatStays`."""
+        return (
+            Stays(
+                "the files of Qdrant: its segments, its write-ahead log and its snapshots",
+                "a deleted point's bytes stay in its segment until the optimizer rewrites that, by "
+                "default when a fifth of it is deleted",
+                "Delete the collection's old snapshots, and let the optimizer run, with "
+                "optimizers_config.deleted_threshold near 0.",
+            ),
+        )
 
     async def health(self) -> dict[str, Any]:
         info = await self.server.call(

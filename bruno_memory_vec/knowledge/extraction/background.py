@@ -196,6 +196,14 @@ class BackgroundExtraction:
         """Read now what waits, and return when it was read, or has failed."""
         await self._go_on(at_once=True)
 
+    async def forget_user(self, user_id: str) -> None:
+        """Read nothing more of a user who is forgotten, once what is being read has ended."""
+        async with self._running:
+            theirs = [place for place in (*self._waiting, *self._noted) if place.user_id == user_id]
+            for place in theirs:
+                self._waiting.pop(place, None)
+                self._noted.pop(place, None)
+
     async def close(self) -> None:
         """Stop. What was not read is read when the memory is opened again."""
         self._background.refuse()

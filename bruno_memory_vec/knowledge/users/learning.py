@@ -178,6 +178,16 @@ class Learning:
             if self._written[user_id] >= due and time.monotonic() - at >= _BETWEEN_COUNTS:
                 self.wants(user_id, style=True)
 
+    async def forget_user(self, user_id: str) -> None:
+        """As of :class:`~bruno_memory_vec.writing.erasure.ForgettingProjection`.
+
+        A profile that is being taken from the rows is saved first, so that none is saved later.
+        """
+        async with self._refreshing:
+            self._waiting.pop(user_id, None)
+            self._written.pop(user_id, None)
+            self._counted.pop(user_id, None)
+
     async def settle(self) -> bool:
         """Does nothing: what is left for later is done in the background."""
         return False

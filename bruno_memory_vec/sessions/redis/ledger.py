@@ -84,6 +84,16 @@ class RedisLedger:
             marks |= {int(seq): [_LOST, *places.get(int(seq), ())] for seq in lost}
         await self.record([*alive, *returned], [*gone, *lost], marks=marks)
 
+    async def places_of(self, user_id: str) -> list[int]:
+        """The ``seq`` of lost rows of which it is noted that they were this user's."""
+        return [row.seq for row in (await self.read()).lost if row.user_id == user_id]
+
+    async def forget_places(self, user_id: str) -> None:
+        """Note no more whose these rows were, and where; that they are lost stays."""
+        lost = await self.places_of(user_id)
+        if lost:
+            await self.record(marks={seq: [_LOST] for seq in lost})
+
     async def record(
         self,
         added: Iterable[int] = (),

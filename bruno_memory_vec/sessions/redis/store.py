@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
-from bruno_memory_vec.indexers.protocols import RowIndex
+from bruno_memory_vec.indexers.protocols import RowIndex, Stays
 from bruno_memory_vec.indexers.schema import Key, micros
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
@@ -682,6 +682,88 @@ class RedisSessionStore:
         touched = await self._run_all("read sessions", commands)
         for session, at in zip(sessions, touched, strict=True):
             await self._is_going_on(session, None if at is None else at.decode())
+
+    # A user who is forgotten
+
+    async def forget_user(
+        self, user_id: str, conversations: Collection[str], heirs: Mapping[str, str]
+    ) -> dict[str, int]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.ForgetsUsers`.
+
+        The key of the version of the user's rows stays: it tells other processes that they changed.
+        """
+        counts = await self.kept_of(user_id)
+        for session in await self.sessions(user_id, active=None, limit=None, after=None):
+            await self.drop_session(session.session_id)
+        talks = {one async for one, owner, _ in self.conversations() if owner == user_id}
+        talks = (talks | set(conversations)) - heirs.keys()
+        owners = await self.owners(talks)
+        gone = [self._keys.user(user_id, what) for what in ("about", "sessions", "notes")]
+        for talk in talks:
+            if owners.get(talk, user_id) == user_id:
+                names = ("state", "hot", "active", "askers")
+                gone += [self._keys.conversation(talk, name) for name in names]
+        await self._run_all("forget a user", [command("DEL", key) for key in gone])
+        if heirs:
+            known = await self._states_of(heirs)
+            nexts = {talk: int(known[talk].get("next_turn", 0)) for talk in heirs if talk in known}
+            await self.give([(talk, heirs[talk], turn) for talk, turn in nexts.items()])
+            for talk in heirs:
+                await self.mark_stale(talk)
+        await self._ledger.forget_places(user_id)
+        await self._note_replaced()
+        return counts
+
+    async def kept_of(self, user_id: str) -> dict[str, int]:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.ForgetsUsers`."""
+        about, sessions, notes = await self._run_all(
+            "read what is kept of a user",
+            [
+                command("EXISTS", self._keys.user(user_id, "about")),
+                command("ZCARD", self._keys.user(user_id, "sessions")),
+                command("HLEN", self._keys.user(user_id, "notes")),
+            ],
+        )
+        talks = [one async for one, owner, _ in self.conversations() if owner == user_id]
+        marks = await self._ledger.places_of(user_id)
+        counts = {
+            "profiles": int(about),
+            "sessions": int(sessions),
+            "notes": int(notes),
+            "conversations": len(talks),
+            "marks": len(marks),
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    async def kept_text(self, name: str) -> str | None:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.KeepsTexts`."""
+        found = await self._run("read a text", command("HGET", self._keys.own("texts"), name))
+        return None if found is None else found.decode()
+
+    async def keep_text(self, name: str, text: str | None) -> None:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.KeepsTexts`."""
+        key = self._keys.own("texts")
+        if text is None:
+            await self._run("remove a text", command("HDEL", key, name))
+            await self._note_replaced()
+        else:
+            await self._run("keep a text", command("HSET", key, name, text))
+
+    def what_stays(self) -> Sequence[Stays]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsWhatStays`."""
+        return (
+            Stays(
+                "the files of Redis: its dump (RDB) and its append-only file",
+                "an append-only file is being written anew; a dump holds what was there until the "
+                "next one",
+                "Run BGSAVE, if the server keeps dumps, and prune copies of its files.",
+            ),
+            Stays(
+                "the version of the user's rows in Redis, whose key has the user's id",
+                "it tells other processes that the rows have changed",
+                "Delete the key {u:USER}:version when every process was started anew.",
+            ),
+        )
 
     # Erasing
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.errors import EngineError
-from bruno_memory_vec.indexers.protocols import Maintenance
+from bruno_memory_vec.indexers.protocols import Maintenance, Stays
 from bruno_memory_vec.indexers.query import EVERYONE, Candidates, LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, key_of, row_schema
 from bruno_memory_vec.indexers.text.analysis import Analyser
@@ -346,6 +346,18 @@ WHERE {asked} AND (seq, key) > {place} ORDER BY seq, key LIMIT {_PAGE}"""
             key, *_, length, terms, pairs = self._derived(row)
             found.append((key, length, terms, pairs, row["seq"]))
         return found
+
+    def what_stays(self) -> Sequence[Stays]:
+        """As of :class:`~bruno_memory_vec.indexers.protocols.TellsWhatStays`."""
+        return (
+            Stays(
+                "the files of PostgreSQL: dead tuples, its write-ahead log, replicas and backups",
+                "a deleted row's bytes stay in its page until a VACUUM and a later write, and in "
+                "the log until its segments are recycled",
+                "Run VACUUM (FULL) on the table, then CHECKPOINT, and prune archived logs and "
+                "backups.",
+            ),
+        )
 
     async def health(self) -> dict[str, Any]:
         text = f"""

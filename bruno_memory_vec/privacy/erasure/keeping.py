@@ -1,0 +1,278 @@
+"""What a store keeps of its erasures: one that is under way, the receipts, and the signing key.
+
+In a folder these are files of ``erasure/``, for their owner only; beside rows on a server the
+folder of the SQLite sessions has them, or Redis; a store in memory has them as long as it is open.
+The note of an erasure that is under way has the user's id, the counts that the receipt will have,
+and nothing else; it goes when the erasure has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from bruno_memory_vec.errors import EngineError
+from bruno_memory_vec.indexers.durable import sync_folder
+from bruno_memory_vec.indexers.private import make_private_folder
+from bruno_memory_vec.privacy.erasure.receipt import ErasureReceipt, receipt_of
+from bruno_memory_vec.sessions.protocol import KeepsTexts
+from bruno_memory_vec.store.files import replace_file
+from bruno_memory_vec.store.manifest import folder_of, unwritable
+from bruno_memory_vec.store.record import ERASURE
+from bruno_memory_vec.store.store import Store
+
+UNDER_WAY: Final = "under-way.json"
+RECEIPTS: Final = "receipts.jsonl"
+KEY: Final = "receipts.key"
+
+_KEY_BYTES = 32
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """An erasure that has begun and not ended.
+
+    Attributes:
+        id: of the receipt that it will have.
+        user_id: who is to be forgotten.
+        begun_at: when it was asked for, ISO 8601.
+        counts: how much there was.
+        resumed: how often it was broken off.
+    """
+
+    id: str
+    user_id: str
+    begun_at: str
+    counts: dict[str, int] = field(default_factory=dict)
+    resumed: int = 0
+
+
+class Kept(Protocol):
+    """Where small texts of a store are kept by their names."""
+
+    async def read(self, name: str) -> str | None:
+        """The text of a name; None for none.
+
+        Raises:
+            EngineError: it cannot be read.
+        """
+        ...
+
+    async def write(self, name: str, text: str | None) -> None:
+        """Keep a text in place of the last one; None removes it. It is on the disk then.
+
+        Raises:
+            EngineError: it cannot be written.
+        """
+        ...
+
+
+class Files:
+    """Texts as files of a folder, each for its owner only, written whole.
+
+    Args:
+        folder: made when the first text is kept.
+        check: raises where the folder is not the store's any more.
+    """
+
+    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
+        self.folder = folder
+        self._check = check
+
+    async def read(self, name: str) -> str | None:
+        """As of :class:`Kept`."""
+        return await asyncio.to_thread(self._read, name)
+
+    async def write(self, name: str, text: str | None) -> None:
+        """As of :class:`Kept`."""
+        self._check()
+        await asyncio.to_thread(self._write, name, text)
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8", errors="surrogatepass")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+    def _write(self, name: str, text: str | None) -> None:
+        try:
+            if text is None:
+                (self.folder / name).unlink(missing_ok=True)
+            else:
+                make_private_folder(self.folder)
+                replace_file(self.folder / name, text.encode("utf-8", "surrogatepass"))
+            if self.folder.is_dir():
+                sync_folder(self.folder)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+
+class OnServer:
+    """Texts that a server of sessions keeps.
+
+    Args:
+        sessions: the session store.
+    """
+
+    def __init__(self, sessions: KeepsTexts) -> None:
+        self._sessions = sessions
+
+    async def read(self, name: str) -> str | None:
+        """As of :class:`Kept`."""
+        return await self._sessions.kept_text(f"{ERASURE}/{name}")
+
+    async def write(self, name: str, text: str | None) -> None:
+        """As of :class:`Kept`."""
+        await self._sessions.keep_text(f"{ERASURE}/{name}", text)
+
+
+class InMemory:
+    """Texts of a store that is not kept.
+
+    Args:
+        texts: where they are.
+    """
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self._texts = texts
+
+    async def read(self, name: str) -> str | None:
+        """As of :class:`Kept`."""
+        return self._texts.get(name)
+
+    async def write(self, name: str, text: str | None) -> None:
+        """As of :class:`Kept`."""
+        if text is None:
+            self._texts.pop(name, None)
+        else:
+            self._texts[name] = text
+
+
+def kept(store: Store) -> Kept:
+    """Where a store keeps what is to be kept of its erasures."""
+    folder = folder_of(store.config.url)
+    if folder is None:
+        file = getattr(store.sessions, "file", None)
+        folder = file.parent if isinstance(file, Path) else None
+    if folder is not None:
+        return Files(folder / ERASURE, store.check)
+    if isinstance(store.sessions, KeepsTexts):
+        return OnServer(store.sessions)
+    return InMemory(store.texts)
+
+
+async def under_way(where: Kept) -> list[UnderWay]:
+    """The erasures that have begun and not ended, the oldest first.
+
+    Raises:
+        EngineError: it cannot be read, or is damaged.
+    """
+    text = await where.read(UNDER_WAY)
+    if text is None:
+        return []
+    return _parsed(UNDER_WAY, text, lambda found: [UnderWay(**one) for one in json.loads(found)])
+
+
+async def note(where: Kept, erasure: UnderWay) -> None:
+    """Note that an erasure is under way; one with the same id is replaced.
+
+    Raises:
+        EngineError: it cannot be written. Nothing was erased.
+    """
+    others = [one for one in await under_way(where) if one.id != erasure.id]
+    await _write_under_way(where, [*others, erasure])
+
+
+async def ended(where: Kept, erasure: UnderWay) -> None:
+    """Forget that an erasure is under way.
+
+    Raises:
+        EngineError: it cannot be written.
+    """
+    await _write_under_way(where, [one for one in await under_way(where) if one.id != erasure.id])
+
+
+async def _write_under_way(where: Kept, erasures: list[UnderWay]) -> None:
+    # ensure_ascii, so that a lone surrogate in an id can be written.
+    text = json.dumps([asdict(one) for one in erasures]) if erasures else None
+    await where.write(UNDER_WAY, text)
+
+
+async def receipts(where: Kept) -> list[ErasureReceipt]:
+    """The receipts of all erasures that have ended, the oldest first.
+
+    Raises:
+        EngineError: they cannot be read, or are damaged.
+    """
+    text = await where.read(RECEIPTS)
+    if text is None:
+        return []
+    return _parsed(RECEIPTS, text, lambda found: [receipt_of(one) for one in found.splitlines()])
+
+
+async def keep_receipt(where: Kept, receipt: ErasureReceipt) -> None:
+    """Keep a receipt; one that is kept already is not kept twice.
+
+    Raises:
+        EngineError: it cannot be written.
+    """
+    before = [one for one in await receipts(where) if one.id != receipt.id]
+    lines = [json.dumps(one.to_dict(), ensure_ascii=False) for one in (*before, receipt)]
+    await where.write(RECEIPTS, "".join(f"{line}\n" for line in lines))
+
+
+async def signing_key(where: Kept) -> bytes:
+    """The key that signs receipts, made at its first use.
+
+    Raises:
+        EngineError: it cannot be read or written, or is damaged.
+    """
+    known = await known_key(where)
+    if known is None:
+        known = secrets.token_bytes(_KEY_BYTES)
+        await where.write(KEY, f"{known.hex()}\n")
+    return known
+
+
+async def known_key(where: Kept) -> bytes | None:
+    """The key that signs receipts; None where none was signed yet.
+
+    Raises:
+        EngineError: it cannot be read, or is damaged.
+    """
+    text = await where.read(KEY)
+    return None if text is None else _parsed(KEY, text, _key)
+
+
+def _key(text: str) -> bytes:
+    key = bytes.fromhex(text.strip())
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"it has {len(key)} bytes, and not {_KEY_BYTES}")
+    return key
+
+
+def _parsed(name: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except Exception as error:  # whatever is there in place of it
+        raise EngineError(
+            "erasure",
+            f"read {name}",
+            str(error),
+            fix=f"It is damaged. Restore {ERASURE}/{name} from a backup, or delete it: then an "
+            "erasure has to be asked for again, and older receipts cannot be verified.",
+            cause=error,
+        ) from error
+
+
+def plain(erasure: UnderWay) -> dict[str, Any]:
+    """An erasure as plain values, for a log: without the user."""
+    return {"erasure": erasure.id, "begun_at": erasure.begun_at, "resumed": erasure.resumed}
