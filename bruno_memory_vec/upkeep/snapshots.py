@@ -34,9 +34,9 @@ from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.database import connect, kinds
 from bruno_memory_vec.store import manifest, moves
+from bruno_memory_vec.store.copies import note_copy
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.opening import keys_of
-from bruno_memory_vec.store.copies import note_copy
 from bruno_memory_vec.store.manifest import Manifest, unwritable
 from bruno_memory_vec.store.record import footprint, readable_size
 from bruno_memory_vec.store.store import Store, open_store
