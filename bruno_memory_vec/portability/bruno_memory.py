@@ -29,7 +29,8 @@ SCHEME = "bruno-memory:"
 #: Where messages go that name no conversation.
 CONVERSATION = "bruno-memory"
 
-_HEADER = b"SQLite format 3\0"
+#: What a SQLite file begins with.
+HEADER = b"SQLite format 3\0"
 _TABLES = {
     "messages",
     "memory_entries",
@@ -52,7 +53,7 @@ def is_sqlite(path: str | Path) -> bool:
     """Whether a file is a SQLite database, by its first bytes."""
     try:
         with open(path, "rb") as file:
-            return file.read(len(_HEADER)) == _HEADER
+            return file.read(len(HEADER)) == HEADER
     except OSError:
         return False
 

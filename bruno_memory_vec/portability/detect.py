@@ -1,30 +1,19 @@
-"""Opening a source and detecting its format."""
+"""The beginning of an input, and which reader it is for."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TextIO, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability.decoding import ByteStream, as_utf8
 from bruno_memory_vec.portability.json_stream import JsonStream
-
-Source = str | Path | TextIO | BinaryIO
 
 #: Far more than a message. Without a limit, a file without line ends would fill the memory.
 MAX_LINE_BYTES = 16 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
-
-
-class _Bytes(Protocol):
-    def readline(self, size: int = -1, /) -> bytes: ...
-
-    def read(self, size: int = -1, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +34,9 @@ class Line:
 class Lines:
     """The lines of the input that are not blank, with look-ahead."""
 
-    def __init__(self, stream: _Bytes) -> None:
-        self._stream = stream
+    def __init__(self, stream: ByteStream) -> None:
+        self._raw = stream
+        self._stream: ByteStream | None = None
         self._ahead: deque[Line] = deque()
         self._number = 0
         self._document: JsonStream | None = None
@@ -85,6 +75,27 @@ class Lines:
             self._document = JsonStream(lambda size: self._read(size, whole=True), self._begin())
         return self._document
 
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """The rest of the lines, blank ones too, each with its number and without its end.
+
+        Raises:
+            InvalidInputError: one is no UTF-8.
+        """
+        at = 1
+        for line in self:
+            for number in range(at, line.number):
+                yield number, ""
+            at = line.number + 1
+            try:
+                yield line.number, line.data.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise InvalidInputError(
+                    "source",
+                    f"line {line.number} is no text of UTF-8",
+                    fix="Save it as UTF-8.",
+                    cause=error,
+                ) from error
+
     @property
     def is_streaming(self) -> bool:
         """Whether reading it as one document has begun, so that no line is left."""
@@ -109,11 +120,8 @@ class Lines:
             return None
         self._number += 1
         whole = len(data) <= MAX_LINE_BYTES or data.endswith(b"\n")
-        if self._number == 1:
-            data = data.removeprefix(_BOM)
         if whole:
-            # A file that is nothing but a byte order mark is an empty line here, not the end.
-            return Line(self._number, data or b"\n")
+            return Line(self._number, data)
         return Line(self._number, data, f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
 
     def _skip_rest_of_line(self) -> None:
@@ -124,60 +132,13 @@ class Lines:
 
     def _read(self, size: int, *, whole: bool = False) -> bytes:
         try:
+            if self._stream is None:
+                self._stream = as_utf8(self._raw)
             return self._stream.read(size) if whole else self._stream.readline(size)
         except (OSError, ValueError) as error:
             raise InvalidInputError(
                 "source", f"cannot be read: {error}", fix="Check the file and its encoding (UTF-8)"
             ) from error
-
-
-def check_source(source: Source) -> None:
-    """Refuse a path that cannot be read, before anything is opened.
-
-    Raises:
-        InvalidInputError: no such file, or a folder.
-    """
-    if not isinstance(source, (str, Path)) or source == "-":
-        return
-    try:
-        path = Path(source)
-        if path.is_dir():
-            raise InvalidInputError("source", f"{source} is a folder", fix="Name a file in it")
-        if source == "" or not path.exists():
-            raise InvalidInputError("source", f"there is no file {source!s}", fix="Check the path")
-    except (OSError, ValueError) as error:
-        raise InvalidInputError("source", f"no usable path: {error}", fix="Name a file") from error
-
-
-def name_of(source: Source) -> str:
-    """Return a name for conversations that have none: the file's, without its suffix."""
-    name = source if isinstance(source, (str, Path)) else getattr(source, "name", None)
-    if not isinstance(name, (str, Path)) or name == "-" or str(name).startswith("<"):
-        return "stdin" if source == "-" or source is sys.stdin else "chat"
-    # A file name may hold bytes that are not UTF-8; a conversation id may not.
-    return Path(name).stem.encode("utf-8", "replace").decode() or "chat"
-
-
-@contextmanager
-def open_lines(source: Source) -> Iterator[Lines]:
-    """Open a source; only what was opened here is closed here.
-
-    Raises:
-        InvalidInputError: the file cannot be opened.
-    """
-    if source == "-":
-        source = getattr(sys.stdin, "buffer", sys.stdin)
-    if not isinstance(source, (str, Path)):
-        yield Lines(_as_bytes(source))
-        return
-    try:
-        stream = open(source, "rb")  # noqa: SIM115 - closed below, and errors inside are not ours
-    except OSError as error:
-        raise InvalidInputError(
-            "source", f"cannot be opened: {error}", fix="Check the file's permissions"
-        ) from error
-    with stream:
-        yield Lines(stream)
 
 
 def is_line_by_line(lines: Lines) -> bool:
@@ -198,54 +159,85 @@ def is_line_by_line(lines: Lines) -> bool:
     return not goes_on and isinstance(_value(head[1]), dict)
 
 
-def detect(lines: Lines) -> Literal["jsonl", "openai", "locomo"]:
-    """Detect the format without consuming anything from ``lines``, which is not empty.
+@dataclass(slots=True)
+class Head:
+    """The beginning of an input, as far as it takes to know what it is.
+
+    Attributes:
+        name: of the file, with its suffix, in lower case; "" of a stream.
+        inner: its path within the folder or archive that was given.
+        shape: "object" or "list", one JSON document; "lines", a JSON value a line; "text".
+        samples: the document that is an object; the first element of a list that is a list or an
+            object; the first lines' values. Nothing of a text.
+        text: the first lines as text.
+    """
+
+    name: str
+    inner: str
+    shape: Literal["object", "list", "lines", "text"]
+    samples: list[Any] = field(default_factory=list)
+    text: str = ""
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The samples that are objects."""
+        return [sample for sample in self.samples if isinstance(sample, dict)]
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The first sample that is an object; an empty one where none is."""
+        return next(iter(self.objects), {})
+
+    def has(self, *keys: str) -> bool:
+        """Whether the first object has all these keys."""
+        return all(key in self.first for key in keys)
+
+
+#: How many lines are looked at where the first two say nothing.
+_LINES_SHOWN = 20
+_TEXT_SHOWN = 64 * 1024
+
+
+def head_of(lines: Lines, name: str, inner: str, *, far: bool = False) -> Head:
+    """The head of an input that is not empty; nothing of it is consumed.
+
+    Args:
+        lines: the input.
+        name, inner: as of a :class:`Head`.
+        far: look at more lines than two. A log that is still written gives them late.
 
     Raises:
-        InvalidInputError: it is a JSON document of none of the formats.
+        InvalidInputError: it begins as a JSON document and is none.
     """
-    first = lines.head(1)[0]
+    shown = lines.head(_LINES_SHOWN if far else 2)
+    text = b"\n".join(line.data.rstrip(b"\r\n") for line in shown)[:_TEXT_SHOWN]
+    head = Head(name.lower(), inner, "text", [], text.decode("utf-8", "replace"))
     if is_line_by_line(lines):
-        values = [_value(line) for line in lines.head(2)]
-        sample = values[0] if isinstance(values[0], (dict, list)) else values[1]
-        return _shape(sample) or "jsonl"
-    begin = first.data.lstrip()[:1]
-    value = None if begin == b"[" else _value(first)
-    if value is not None:
-        return _shape(value) or "jsonl"
+        found = [_value(line) for line in shown]
+        head.shape = "lines"
+        head.samples = [value for value in found if isinstance(value, (dict, list))]
+        return head
+    begin = shown[0].data.lstrip()[:1]
+    value = None if begin == b"[" else _value(shown[0])
+    if isinstance(value, dict) and len(shown) == 1:
+        # One line: it may be the first one of lines, too.
+        head.shape, head.samples = "lines", [value]
+        return head
+    values = [_value(line) for line in shown]
+    if far and any(isinstance(one, dict) for one in values) and not isinstance(values[0], dict):
+        # Lines of which the first are broken.
+        head.shape, head.samples = "lines", [one for one in values if isinstance(one, dict)]
+        return head
     if begin not in (b"{", b"["):
-        return "jsonl"
+        return head
     document = lines.stream()
     if document.is_list():
-        shape = _shape_of_list(document.first_container())
+        head.shape = "list"
+        first = document.first_container()
+        head.samples = [] if first is None else [first]
     else:
-        shape = _shape(document.value())
-    if shape is None:
-        raise _unknown()
-    return shape
-
-
-def _shape(value: Any) -> Literal["openai", "locomo"] | None:
-    if isinstance(value, list):
-        return _shape_of_list(
-            next((item for item in value if isinstance(item, (dict, list))), None)
-        )
-    if not isinstance(value, dict):
-        return None
-    if "messages" in value or "mapping" in value:
-        return "openai"
-    return "locomo" if isinstance(value.get("conversation"), dict) else None
-
-
-def _shape_of_list(sample: Any) -> Literal["openai", "locomo"] | None:
-    """The shape of a list by the first of its elements that is a list or an object."""
-    if isinstance(sample, dict) and "role" in sample:
-        return "openai"
-    # A list of lists of messages is one level deeper; deeper than that is no chat.
-    inner = sample[0] if isinstance(sample, list) and sample else None
-    if isinstance(inner, dict):
-        return "openai" if "role" in inner else None
-    return _shape(sample) if isinstance(sample, dict) else None
+        head.shape, head.samples = "object", [document.value()]
+    return head
 
 
 def _value(line: Line) -> Any:
@@ -254,34 +246,3 @@ def _value(line: Line) -> Any:
         return None if line.too_long else json.loads(line.data)
     except (ValueError, RecursionError):
         return None
-
-
-def _unknown() -> InvalidInputError:
-    return InvalidInputError(
-        "source",
-        "a JSON document of no known format",
-        fix="Give a list of messages, an object with messages, a ChatGPT export or LoCoMo's file",
-    )
-
-
-def _as_bytes(source: TextIO | BinaryIO) -> _Bytes:
-    try:
-        is_text = isinstance(source.read(0), str)
-    except (AttributeError, OSError, ValueError) as error:
-        raise InvalidInputError(
-            "source", f"is no readable stream: {error}", fix='Give a path, "-" or an open file'
-        ) from error
-    return _Encoded(cast(TextIO, source)) if is_text else cast(_Bytes, source)
-
-
-class _Encoded:
-    """A text stream as bytes. Lone surrogates pass; they are refused later, with a line number."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def readline(self, size: int = -1, /) -> bytes:
-        return self._stream.readline(size).encode("utf-8", "surrogatepass")
-
-    def read(self, size: int = -1, /) -> bytes:
-        return self._stream.read(size).encode("utf-8", "surrogatepass")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -16,17 +15,14 @@ from uuid import UUID, uuid5
 from bruno_core.models.message import Message, MessageRole, MessageType
 from pydantic import ValidationError
 
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability.times import Days, NoTimeError, read_time
+
 #: Namespace of derived ids. If it changed, a second ingest would store every message without an id
 #: again.
 _NAMESPACE = UUID("5b1c2b0e-2f0f-5a39-8d6b-7f5f3c1d9a42")
 #: Stores write metadata with recursive encoders, which run out of stack near 1,000 levels.
 _MAX_DEPTH = 64
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
-    r"\s*(?:([Zz])|([+-])(\d\d):?([0-5]\d)?)?",
-    re.ASCII,
-)
 _JSON_NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text"}
 
 
@@ -94,13 +90,17 @@ class BadFieldError(Exception):
 
 @dataclass(slots=True)
 class Defaults:
-    """The caller's defaults, and the counters of one reading.
+    """The caller's defaults, and what one reading, of one file or of several, remembers.
 
     Attributes:
         conversation_id, user_id: the caller's, for messages that name none.
         source_name: what a conversation is called that has no name at all.
         place: the file that is read; see :class:`Turn`.
         left_out: what was left out on purpose, such as "reasoning", and how often.
+        replace_user: whether ``user_id`` counts more than a user that the data names.
+        days: how the file that is read writes days such as 3/4/2024.
+        inner: the path of the file that is read within the folder or archive that was given.
+        beside: a file by its path from the folder of the one that is read; None if there is none.
     """
 
     conversation_id: str | None
@@ -108,10 +108,17 @@ class Defaults:
     source_name: str
     place: str = ""
     left_out: Counter[str] = field(default_factory=Counter)
+    replace_user: bool = False
+    days: Days = field(default_factory=Days)
+    inner: str = ""
+    beside: Callable[[str], bytes | None] = field(default=lambda path: None)
     _now: datetime = field(
         default_factory=lambda: datetime.now(timezone.utc).replace(tzinfo=None), init=False
     )
     _undated: int = field(default=0, init=False)
+    _positions: dict[tuple[str | None, str], int] = field(default_factory=dict, init=False)
+    _last_times: dict[str, datetime] = field(default_factory=dict, init=False)
+    _account: str | None = field(default=None, init=False)
 
     def now(self) -> datetime:
         """Return the time of reading, a microsecond later at each call.
@@ -120,6 +127,57 @@ class Defaults:
         """
         self._undated += 1
         return self._now + timedelta(microseconds=self._undated)
+
+    def position(self, user_id: str | None, conversation_id: str) -> int:
+        """The next place in a conversation, from 0."""
+        place = self._positions.get((user_id, conversation_id), 0)
+        self._positions[user_id, conversation_id] = place + 1
+        return place
+
+    def time_of(
+        self, conversation_id: str, given: datetime | None, since: datetime | None = None
+    ) -> datetime:
+        """The time of a message: what the source gives, else just after the one before it.
+
+        Args:
+            conversation_id: its conversation.
+            given: what the source says.
+            since: when the conversation began, as far as the source says.
+        """
+        if given is None:
+            before = self._last_times.get(conversation_id, since)
+            if before is None:
+                return self.now()
+            given = before + timedelta(microseconds=1) if before.year < 9999 else before
+        self._last_times[conversation_id] = given
+        return given
+
+    def user(self, named: str | None, *, account: bool = False) -> str | None:
+        """Whose a message is.
+
+        Args:
+            named: the user that the data names.
+            account: it is the number of an account rather than a name. One account's data may be
+                given to the caller's ``user_id``; that of two is never put together.
+
+        Raises:
+            InvalidInputError: the data names another user than the caller.
+        """
+        if named is None or self.user_id is None or self.replace_user:
+            return named if self.user_id is None else self.user_id
+        if account:
+            self._account = self._account or named
+            if named == self._account:
+                return self.user_id
+        elif named == self.user_id:
+            return named
+        what = "is of more than one account" if account else f"names the user {_short(named)}"
+        raise InvalidInputError(
+            "user_id",
+            f"the source {what}, and {_short(self.user_id)} was to be its user",
+            fix="Leave the user out (--user), or have it replaced: replace_user=True "
+            "(--replace-user).",
+        )
 
 
 def make_turn(
@@ -138,8 +196,12 @@ def make_turn(
     parent_id: UUID | None = None,
     source_id: str | None = None,
     kind: Kind = "message",
+    since: datetime | None = None,
 ) -> Turn:
     """Build a turn from checked fields. ``position`` counts within the conversation, from 0.
+
+    ``since`` is when its conversation began, as far as the source says. A message without a time is
+    put a microsecond behind the one before it, or at that time.
 
     Raises:
         BadFieldError: the message model refuses a field.
@@ -151,7 +213,7 @@ def make_turn(
             role=role,
             content=text,
             message_type=message_type,
-            timestamp=timestamp or defaults.now(),
+            timestamp=defaults.time_of(conversation_id, timestamp, since),
             metadata=metadata or {},
             parent_id=parent_id,
             conversation_id=conversation_id,
@@ -256,36 +318,33 @@ def check_metadata(value: Any, where: str = "metadata") -> dict[str, Any]:
     return value
 
 
-def check_time(value: Any, where: str = "timestamp") -> datetime | None:
-    """Return ISO 8601 text or epoch seconds as naive UTC; None stays None.
-
-    A time without an offset is taken as UTC, and a date alone as its midnight. The text is parsed
-    here because Python 3.10's ``fromisoformat`` reads neither "Z" nor "+0200".
+def check_time(value: Any, where: str = "timestamp", days: Days | None = None) -> datetime | None:
+    """Return a time as naive UTC, in any way that :mod:`.times` reads; nothing gives None.
 
     Raises:
-        BadFieldError: it is neither, or outside the years 1 to 9999.
+        BadFieldError: it is no time, or outside the years 1 to 9999.
+        InvalidInputError: it is a date such as 3/4/2024, and nothing says what comes first.
+    """
+    try:
+        return read_time(value, days)
+    except NoTimeError as error:
+        got = "" if isinstance(value, (str, int, float)) else f", got {json_type(value)}"
+        if isinstance(value, bool):
+            got = ", got true or false"
+        raise BadFieldError(where, f"{error}{got}") from error
+
+
+def check_name(value: Any, where: str) -> str | None:
+    """Return the name or id of something: text, or an integer as text; None stays None.
+
+    Raises:
+        BadFieldError: it is something else, blank, or text that cannot be stored.
     """
     if value is None:
         return None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _from_epoch(value, where)
-    expected = "expected ISO 8601 (2025-10-03T18:50:00Z) or epoch seconds"
-    if not isinstance(value, str):
-        raise BadFieldError(where, f"{expected}, got {json_type(value)}")
-    match = _TIME.fullmatch(value.strip())
-    if match is None:
-        raise BadFieldError(where, f"{expected}, got {_short(value)}")
-    year, month, day, hour, minute, second, fraction, _, sign, off_h, off_m = match.groups("0")
-    try:
-        offset = timedelta(hours=int(off_h), minutes=int(off_m))
-        time = datetime(
-            int(year), int(month), int(day), int(hour), int(minute), int(second),
-            int(fraction.ljust(6, "0")[:6]),
-            timezone(-offset if sign == "-" else offset),
-        )  # fmt: skip
-        return time.astimezone(timezone.utc).replace(tzinfo=None)
-    except (ValueError, OverflowError) as error:
-        raise BadFieldError(where, f"{expected}, got {_short(value)} ({error})") from error
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return check_text(value, where)
 
 
 def check_uuid(value: Any, where: str) -> UUID | None:
@@ -329,17 +388,6 @@ def _unstorable(text: str) -> str | None:
         code = ord(text[error.start])
         return f"holds half a surrogate pair (\\u{code:04x}), which is not valid Unicode"
     return None
-
-
-def _from_epoch(value: float, where: str) -> datetime:
-    try:
-        # Not fromtimestamp, whose range is the platform's.
-        time = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=value)
-        return time.replace(tzinfo=None)
-    except (OverflowError, ValueError) as error:
-        hint = ", which looks like milliseconds" if 1e11 < abs(value) < 1e14 else ""
-        problem = f"expected epoch seconds, got a number out of range{hint}"
-        raise BadFieldError(where, problem) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

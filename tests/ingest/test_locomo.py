@@ -13,7 +13,7 @@ from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import BadLine, Turn, read
-from bruno_memory_vec.portability.locomo import parse_time
+from bruno_memory_vec.portability.readers.locomo import parse_time
 from bruno_memory_vec.portability.records import BadFieldError
 
 DATE = "1:56 pm on 8 May, 2023"

@@ -80,7 +80,7 @@ def test_a_chat_is_named_after_its_file(tmp_path: Path) -> None:
     first, again = list(read(path)), list(read(str(path)))
     assert isinstance(first[0], Turn)
     assert isinstance(again[0], Turn)
-    assert first[0].conversation_id == "holiday"
+    assert first[0].conversation_id == f"{tmp_path.name}/holiday"
     assert first[0].message.id == again[0].message.id
 
 
@@ -89,9 +89,11 @@ def test_parts() -> None:
     content = [{"type": "text", "text": "what is"}, image, {"type": "input_text", "text": "this?"}]
     (turn,) = turns([{"role": "user", "content": content}])
     assert turn.message.content == "what is\nthis?"
-    assert turn.message.metadata == {"parts_left_out": ["image_url"]}
-    (line,) = items([{"role": "user", "content": [image]}])
-    assert line == BadLine(None, "[0].content", "holds no text, only image_url")
+    assert turn.message.metadata == {"noted": ["image"]}
+    (turn,) = turns([{"role": "user", "content": [image]}])
+    assert (turn.message.content, turn.message.message_type) == ("[image]", MessageType.IMAGE)
+    (line,) = items([{"role": "user", "content": [{"type": "hologram"}]}])
+    assert line == BadLine(None, "[0].content", "holds no text, only hologram")
 
 
 def test_roles() -> None:
@@ -136,16 +138,16 @@ def test_time_and_id_of_a_message() -> None:
         ([HELLO, {"role": "user", "content": "\ud800"}], "[1].content"),
         ([HELLO, {"role": "user", "content": [7]}], "[1].content[0]"),
         ([HELLO, {"role": "user", "content": [{"type": "text"}]}], "[1].content[0].text"),
-        ([HELLO, {"role": "bot", "content": "x"}], "[1].role"),
+        ([HELLO, {"role": "poet", "content": "x"}], "[1].role"),
         ([HELLO, {"role": ["user"], "content": "x"}], "[1].role"),
         ([HELLO, 7], "[1].message"),
-        ([HELLO, {**REPLY, "conversation_id": "a"}], "[1].conversation_id"),
+        ([HELLO, {**REPLY, "conversation_id": [1]}], "[1].conversation_id"),
         ({"messages": [HELLO, {**REPLY, "metadata": 1}]}, "messages[1].metadata"),
         ({"messages": [HELLO, {**REPLY, "timestamp": "x"}]}, "messages[1].timestamp"),
         ({"messages": [HELLO, {"role": "assistant", "tool_calls": [1]}]}, "messages[1].tool_calls"),
         ({"messages": "hello"}, "messages"),
         ({"talk": []}, "messages"),
-        ({"messages": [], "id": 5}, "id"),
+        ({"messages": [], "id": 5.5}, "id"),
         ([{"messages": [HELLO]}, {"messages": [7]}], "[1].messages[0].message"),
         ([{"messages": [HELLO]}, 7], "[1].messages"),
     ],
@@ -187,11 +189,17 @@ def test_chatgpt_export(chosen: str) -> None:
         d=node("c", "assistant", "too cold", create_time=None, id=None),
     )
     got = turns([chat], format=chosen)
-    assert [turn.message.content for turn in got] == ["why is it flat?", "too cold"]
-    assert [turn.message.role for turn in got] == [MessageRole.USER, MessageRole.ASSISTANT]
-    assert {turn.conversation_id for turn in got} == {"c-1"}
+    assert [(turn.conversation_id, turn.message.content) for turn in got] == [
+        ("c-1", "why is it flat?"),
+        ("c-1", "too cold"),
+        ("c-1/branch-b", "first wording"),
+    ]
+    assert [turn.message.role for turn in got[:2]] == [MessageRole.USER, MessageRole.ASSISTANT]
     assert got[0].message.timestamp == datetime(1970, 1, 1, 0, 0, 10)
-    assert got[0].message.metadata == {"title": "Bread"}
+    assert got[0].message.metadata == {"title": "Bread", "noted": ["image"]}
+    # Without a time of its own it follows the message before it.
+    assert got[1].message.timestamp == datetime(1970, 1, 1, 0, 0, 10, 1)
+    assert [turn.timed for turn in got] == [True, False, True]
 
 
 @pytest.mark.parametrize(

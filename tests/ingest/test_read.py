@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.portability import BadLine, Turn, detect, read
+from bruno_memory_vec.portability import BadLine, Turn, opening, read
 
 GOOD = b'{"conversation_id": "c", "role": "user", "content": "ol\xc3\xa1"}\n'
 FORMATS = ["auto", "jsonl", "openai", "locomo"]
@@ -109,11 +109,11 @@ def test_a_broken_document_is_told_by_its_own_lines() -> None:
 
 
 def test_what_can_be_seen_at_once_raises_at_the_call(tmp_path: Path) -> None:
-    for source in (tmp_path, tmp_path / "absent", str(tmp_path / "absent"), "", "a\0b", "x" * 9999):
+    for source in (tmp_path / "absent", str(tmp_path / "absent"), "", "a\0b", "x" * 9999):
         with pytest.raises(InvalidInputError) as caught:
             read(source)
         assert caught.value.field == "source"
-    with pytest.raises(InvalidInputError, match="jsonl, openai, locomo"):
+    with pytest.raises(InvalidInputError, match="chatgpt, .*jsonl"):
         read("-", format="csv")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="user_id"):
         read("-", user_id=" ")
@@ -137,7 +137,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "a.jsonl"
     path.write_bytes(GOOD)
     # Not chmod: the administrator, as whom containers run tests, may read everything.
-    monkeypatch.setattr(detect, "open", refuse, raising=False)
+    monkeypatch.setattr(opening, "open", refuse, raising=False)
     with pytest.raises(InvalidInputError, match="permissions"):
         list(read(path))
 

@@ -19,7 +19,8 @@ from bruno_core.models.message import MessageRole
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import records
-from bruno_memory_vec.portability.json_stream import JsonStream
+from bruno_memory_vec.portability.detect import Head, Lines
+from bruno_memory_vec.portability.readers.reader import Reader
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
 _SESSION = re.compile(r"session_(\d{1,6})", re.ASCII)
@@ -30,12 +31,19 @@ _MONTHS = (
 ).split()
 
 
-def turns(document: JsonStream, defaults: Defaults) -> Iterator[Turn | BadLine]:
+def recognises(head: Head) -> bool:
+    """Samples with a ``conversation`` that has two speakers, or any object without messages."""
+    talk = head.first.get("conversation")
+    return isinstance(talk, dict) and "messages" not in head.first and "mapping" not in head.first
+
+
+def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
     """Yield the turns of every sample, by session and turn. One sample is in memory at a time.
 
     Raises:
         InvalidInputError: the document is broken, or neither a sample nor a list.
     """
+    document = lines.stream()
     if not document.is_list() and not isinstance(document.value(), dict):
         raise InvalidInputError(
             "source",
@@ -140,7 +148,7 @@ def _turn(
     return records.make_turn(
         defaults,
         conversation_id=conversation,
-        user_id=sample,
+        user_id=defaults.user(sample),
         position=position,
         role=roles[speaker],
         content=" ".join(part for part in (f"{speaker}:", text, image) if part),
@@ -149,3 +157,8 @@ def _turn(
         metadata={"dia_id": dia_id, "speaker": speaker},
         source_id=dia_id,
     )
+
+
+READER = Reader(
+    "locomo", "LoCoMo's locomo10.json", ("sample_id", "conversation", "qa"), recognises, turns
+)

@@ -1,0 +1,140 @@
+"""The readers of exports, one module a format, each of which knows its format by its content.
+
+A new one is a module with a :class:`~.reader.Reader`, and its place in the list below: the first
+that recognises an input reads it, so what is special stands before what is general.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability.detect import Head, Lines, head_of
+from bruno_memory_vec.portability.opening import what_it_is
+from bruno_memory_vec.portability.readers import chatgpt, jsonl, locomo, openai
+from bruno_memory_vec.portability.readers.reader import Reader
+
+__all__ = ["ALL", "Choice", "Reader", "choose", "refuse_other"]
+
+#: Those that are texts, and known by their first lines before these are read as JSON.
+TEXTS: tuple[Reader, ...] = ()
+#: Those of JSON.
+JSON: tuple[Reader, ...] = (
+    chatgpt.READER,
+    openai.READER,
+    locomo.READER,
+    jsonl.READER,
+)
+ALL: dict[str, Reader] = {reader.name: reader for reader in (*JSON, *TEXTS)}
+
+_NO_JSON = (".md", ".markdown", ".mbox")
+_MARKUP = ("<!doctype", "<html", "<?xml")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which reader an input is for.
+
+    Attributes:
+        reader: None where no reader knows it.
+        is_what: what it is then, in words, with the nearest reader.
+    """
+
+    reader: Reader | None
+    is_what: str = ""
+
+
+def choose(lines: Lines, name: str, inner: str) -> Choice:
+    """The reader of an input that is not empty; nothing of it is consumed.
+
+    Args:
+        lines: the input.
+        name: of the file, with its suffix; "" of a stream.
+        inner: its path within the folder or archive that was given.
+
+    Raises:
+        InvalidInputError: it begins as a JSON document and is none.
+    """
+    first = lines.head(1)[0]
+    binary = what_it_is(first.data[:512])
+    if binary is not None:
+        return Choice(None, f"is {binary}")
+    suffix = PurePath(name.lower()).suffix
+    begin = first.data.lstrip()[:1]
+    early = _text_head(lines, name, inner, 1)
+    for reader in TEXTS:
+        if (suffix in _NO_JSON or begin != b"{") and reader.recognises(early):
+            return Choice(reader)
+    head = head_of(lines, name, inner)
+    for far in (False, True):
+        if far:
+            if head.shape not in ("lines", "text"):
+                break
+            head = head_of(lines, name, inner, far=True)
+        found = next((reader for reader in JSON if reader.recognises(head)), None)
+        if found is not None:
+            return Choice(found)
+    if head.shape == "text":
+        return _of_text(head, lines, suffix)
+    return Choice(None, _unknown(head))
+
+
+def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
+    """Refuse an input of which another reader than the one that was named knows what it is.
+
+    Raises:
+        InvalidInputError: naming that reader.
+    """
+    if not lines.head(1) or chosen in TEXTS:
+        return
+    head = head_of(lines, name, inner)
+    if chosen.recognises(head) or head.shape == "text":
+        return
+    others = (reader for reader in JSON if reader is not chosen and reader.recognises(head))
+    other = next(others, None)
+    # The readers of lists of messages take each other's.
+    if other is not None and {chosen.name, other.name} != {"openai", "chatgpt"}:
+        raise InvalidInputError(
+            "format",
+            f"the input is no {chosen.name} but {other.title}",
+            fix=f"Read it as {other.name!r}, or let it be told by its content: 'auto'",
+        )
+
+
+def _text_head(lines: Lines, name: str, inner: str, count: int) -> Head:
+    shown = b"\n".join(line.data.rstrip(b"\r\n") for line in lines.head(count))
+    return Head(name.lower(), inner, "text", [], shown[: 2**16].decode("utf-8", "replace"))
+
+
+def _of_text(head: Head, lines: Lines, suffix: str) -> Choice:
+    """A text that is no JSON."""
+    begin = head.text.lstrip()[:200].lower()
+    if begin.startswith(_MARKUP) or suffix in (".html", ".htm", ".xml"):
+        return Choice(None, "is a page of HTML or XML; export it as JSON")
+    if suffix in (".json", ".jsonl", ".ndjson"):
+        return Choice(None, f"is no JSON in its first {len(lines.head(20))} lines")
+    if suffix in (".csv", ".tsv"):
+        return Choice(None, "is a table; write it as one JSON object a line (format jsonl)")
+    found = next((reader for reader in TEXTS if reader.recognises(head)), None)
+    if found is None:
+        return Choice(None, "is a text, and no chat that a reader knows")
+    return Choice(found)
+
+
+def _unknown(head: Head) -> str:
+    """What a JSON input is that no reader knows, in one sentence, with the nearest reader."""
+    kind = {"object": "a JSON object", "list": "a JSON list", "lines": "JSON lines"}[head.shape]
+    keys = list(head.first)
+    if not keys:
+        return f"is {kind} without objects, which is no known format"
+    shown = ", ".join(repr(key[:40]) for key in keys[:5]) + (", ..." if len(keys) > 5 else "")
+    near = max(JSON, key=lambda reader: len(set(reader.wants) & set(keys)))
+    common = set(near.wants) & set(keys)
+    if not common:
+        return f"is {kind} with the keys {shown}, which is no known format"
+    missing = ", ".join(key for key in near.wants if key not in common)
+    return (
+        f"is {kind} with the keys {shown}, which is no known format; the nearest is {near.name}, "
+        f"which has {missing}, too"
+    )
