@@ -63,7 +63,7 @@ def test_skip_bad_stores_the_rest(run: Run, lines: Run, tmp_path: Path) -> None:
 
 
 def test_many_bad_lines_are_counted(run: Run, lines: Run, tmp_path: Path) -> None:
-    file = lines(*["no json"] * 150)
+    file = lines(*[said("")] * 150)
     done = run("ingest", str(file), "--json", "--store", str(tmp_path / "s"), *HASH)
     assert done.json["error"]["details"]["bad"] == 150
     assert len(done.json["error"]["details"]["first_bad"]) == 100
@@ -126,7 +126,7 @@ def test_a_chat_document(run: Run, tmp_path: Path) -> None:
     file.write_text(json.dumps({"messages": [{"role": "user", "content": "hello"}]}))
     options = ["--store", str(tmp_path / "s")]
     assert run("ingest", str(file), "--format", "openai", *options, *HASH).code == 0
-    assert run("show", "chat", *options).code == 0
+    assert run("show", f"{tmp_path.name}/chat", *options).code == 0
 
 
 def test_an_empty_file(run: Run, lines: Run, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_file_that_changes_in_between(
 
     async def check_and_change(self: Any, memory: Any) -> Any:
         tally = await check(self, memory)
-        file.write_text("no json\n")
+        file.write_text(json.dumps(said("")) + "\n")
         return tally
 
     monkeypatch.setattr(intake.Intake, "check", check_and_change)
