@@ -113,7 +113,7 @@ def test_what_can_be_seen_at_once_raises_at_the_call(tmp_path: Path) -> None:
         with pytest.raises(InvalidInputError) as caught:
             read(source)
         assert caught.value.field == "source"
-    with pytest.raises(InvalidInputError, match="chatgpt, .*jsonl"):
+    with pytest.raises(InvalidInputError, match=r"chatgpt, .*jsonl"):
         read("-", format="csv")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="user_id"):
         read("-", user_id=" ")
