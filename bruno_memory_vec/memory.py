@@ -538,7 +538,7 @@ class VectorMemory(MemoryInterface):
         Raises: as :meth:`store_message`.
         """
         self._lazy.enter()
-        messages = to_store(messages)
+        messages = await to_store(messages)
         checks.identifier("conversation_id", conversation_id)
         source = _origin(origin)
         user = self._caller.acting_for(user_id)
@@ -609,7 +609,7 @@ class VectorMemory(MemoryInterface):
         source = _origin(origin) or "given"
         rows = await rows_of(
             "entries",
-            to_store(entries),
+            await to_store(entries),
             lambda entry: memory_row(entry, ttl, bounds, source),
             bounds,
         )

@@ -20,6 +20,7 @@ from bruno_core.utils.exceptions import BrunoError
 from bruno_memory_vec.conversations.window import last_messages, without_cut_results
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.events import Events
+from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.prompts.notes import HINT, Note, is_notes, notes_block, without_notes
@@ -27,6 +28,7 @@ from bruno_memory_vec.prompts.token_bound import Counter, counter, most_tokens
 from bruno_memory_vec.recall import RecallRequest, Retriever
 from bruno_memory_vec.recall.hits import Hit
 from bruno_memory_vec.rows.checks import local_moment
+from bruno_memory_vec.writing.commit import in_thread_if_many
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
@@ -102,7 +104,7 @@ def _told(hit: Hit) -> str:
     return hit.content if HINT in hit.content else hit.excerpt
 
 
-def to_store(messages: Any) -> Any:
+async def to_store(messages: Any) -> Any:
     """The messages that a memory stores: all but what it put into a context itself.
 
     A message of ours is left out, also where only its text is left of it; from one that somebody
@@ -111,9 +113,13 @@ def to_store(messages: Any) -> Any:
     """
     if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
         return messages
-    kept = [left for message in messages for left in _without_ours(message)]
-    if len(kept) < len(messages):
-        _log.debug("recalled_notes_not_stored", messages=len(messages) - len(kept))
+    given = list(messages)
+    kept = await in_thread_if_many(
+        len(given),
+        lambda: [left for message in yielding_gil(given) for left in _without_ours(message)],
+    )
+    if len(kept) < len(given):
+        _log.debug("recalled_notes_not_stored", messages=len(given) - len(kept))
     return kept
 
 

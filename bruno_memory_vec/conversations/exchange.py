@@ -44,7 +44,7 @@ async def store_messages_of(
     talk = place.conversation_id
     rows = await rows_of(
         "context.messages",
-        to_store(list(context.messages)),
+        await to_store(list(context.messages)),
         lambda message: message_row(message, user_id, talk, bounds),
         bounds,
     )

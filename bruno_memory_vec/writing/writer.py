@@ -712,7 +712,10 @@ class Writer:
         That are facts and titles, and of archived rows summaries. Returns whether there were
         summaries; then the rows have another ``seq``, and are not archived.
         """
-        changed = {key: row for key, row in stored.items() if row.content != latest[key]["content"]}
+        changed = await in_thread_if_many(
+            len(stored),
+            lambda: {k: row for k, row in stored.items() if row.content != latest[k]["content"]},
+        )
         if not changed:
             return False
         found = _stored_rows(latest, changed, self._schema)
@@ -1111,7 +1114,11 @@ class Writer:
             Whether a projection is behind.
         """
         replaced = np.array([row.seq for row in stored.values()], np.int64)
-        again = frozenset(row["seq"] for row in rows if key_of(row) in stored) if stored else _NONE
+        again = _NONE
+        if stored:
+            again = await in_thread_if_many(
+                len(rows), lambda: frozenset(row["seq"] for row in rows if key_of(row) in stored)
+            )
         change = Change(
             rows[-1]["seq"],
             table,

@@ -142,6 +142,9 @@ def storing_all() -> Iterator[None]:
     """As older versions stored what was recalled."""
     from bruno_memory_vec import memory as room
 
+    async def all_of(messages: list[Message]) -> list[Message]:
+        return messages
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "to_store", lambda messages: messages)
+        patch.setattr(room, "to_store", all_of)
         yield

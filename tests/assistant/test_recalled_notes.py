@@ -238,9 +238,13 @@ async def test_notes_of_an_older_version_are_not_recalled(monkeypatch: pytest.Mo
         "- [2024-05-06, user] What did the boiler cost?\n- [2024-05-06, user] The boiler cost 386."
     )
     async with open_memory("memory://", embedder="hash") as memory:
+
+        async def all_of(messages: list[Message]) -> list[Message]:
+            return messages
+
         # As that version did: it stored whatever it was given.
         with monkeypatch.context() as older:
-            older.setattr("bruno_memory_vec.memory.to_store", lambda messages: messages)
+            older.setattr("bruno_memory_vec.memory.to_store", all_of)
             for number in range(12):
                 await said(memory, old, f"old {number}", SYSTEM)
                 await said(memory, f"{old}\n{number} zebras", f"joined {number}")

@@ -336,7 +336,7 @@ class TypedView:
             async with self._turns.of(row["user_id"]):
                 while True:
                     row = await self._existing(memory_id, row["user_id"])
-                    kept = to_store([touched(change(to_memory(row)))])
+                    kept = await to_store([touched(change(to_memory(row)))])
                     if not kept:
                         raise InvalidInputError(
                             "content", "holds notes and nothing else", fix="Give a text."

@@ -169,10 +169,9 @@ class Learning:
                 if loss.messages:
                     self.wants(user_id, style=True)
             return
-        for row in change.rows:
-            if row["role"] == "user":
-                self._written[row["user_id"]] += 1
-        for user_id in {row["user_id"] for row in change.rows if row["role"] == "user"}:
+        said = Counter(row["user_id"] for row in change.rows if row["role"] == "user")
+        for user_id, messages in said.items():
+            self._written[user_id] += messages
             at, counted = self._counted.get(user_id, (0.0, 0))
             due = max(_MESSAGES_MORE, counted * _PART_MORE)
             if self._written[user_id] >= due and time.monotonic() - at >= _BETWEEN_COUNTS:

@@ -25,6 +25,7 @@ from bruno_memory_vec.sessions.protocol import (
     SharesChanges,
     WritesBehind,
 )
+from bruno_memory_vec.writing.commit import in_thread_if_many
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 from bruno_memory_vec.writing.reconcile import reconcile
 
@@ -80,7 +81,10 @@ class SessionsProjection:
         for conversation in change.conversations:
             await self._sessions.mark_stale(conversation)
         if change.last_seq is not None:
-            hot = _last_turns(change.rows, self._sessions.max_messages, change.again)
+            hot = await in_thread_if_many(
+                len(change.rows),
+                lambda: _last_turns(change.rows, self._sessions.max_messages, change.again),
+            )
             noted = {
                 row["conversation_id"]: row["user_id"]
                 for row in change.rows
