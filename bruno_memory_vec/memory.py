@@ -76,6 +76,8 @@ from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
+from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, asked_for
+from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
 from bruno_memory_vec.privacy.audit.entry import AUDITED, AuditEntry, Chain
 from bruno_memory_vec.privacy.audit.reading import (
     AuditFilter,
@@ -369,6 +371,7 @@ class VectorMemory(MemoryInterface):
         user_id: str | None = None,
         others: Others = "refuse",
         dry_run: bool = False,
+        anonymise: Anonymiser | bool = False,
         progress: Progress | None = None,
         **settings: Any,
     ) -> CopyReport:
@@ -384,6 +387,8 @@ class VectorMemory(MemoryInterface):
             others: of rows of the target that are not here: "refuse" the copy, "keep" or "remove"
                 them.
             dry_run: say what would be copied, and write nothing.
+            anonymise: replace names, addresses, numbers and dates (docs/anonymise.md), by a random
+                secret or as an :class:`Anonymiser` is set; into a new store.
             progress: called with the progress of long work.
             settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`, for the target.
 
@@ -392,11 +397,24 @@ class VectorMemory(MemoryInterface):
         if isinstance(target, VectorMemory):
             target._caller.whole("the target of a copy")
         mine = self._caller.user_id
+        whose = mine if user_id is None else self._caller.acting_for_named(user_id)
+        store = await self._lazy.get()
+        into = await target._lazy.get() if isinstance(target, VectorMemory) else target
+        if anonymise:
+            return await anonymised_copy(
+                store,
+                into,
+                asked_for(anonymise, others=others != "refuse", dry_run=dry_run),
+                embedder=embedder,
+                user_id=whose,
+                progress=progress,
+                **settings,
+            )
         return await copy_of(
-            await self._lazy.get(),
-            await target._lazy.get() if isinstance(target, VectorMemory) else target,
+            store,
+            into,
             embedder=embedder,
-            user_id=mine if user_id is None else self._caller.acting_for_named(user_id),
+            user_id=whose,
             others=others,
             dry_run=dry_run,
             progress=progress,

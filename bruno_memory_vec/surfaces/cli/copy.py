@@ -54,6 +54,18 @@ def copy(
         bool,
         typer.Option("--skip-bad", help="Of a bruno-memory file, leave out what cannot be stored."),
     ] = False,
+    anonymise: Annotated[
+        bool,
+        typer.Option(
+            "--anonymise", help="Replace names, addresses, numbers and dates; into a new store."
+        ),
+    ] = False,
+    mapping: Annotated[
+        Optional[str],
+        typer.Option(
+            "--mapping", metavar="FILE", help="With --anonymise: write there what became what."
+        ),
+    ] = None,
     sessions: Annotated[
         Optional[str],
         typer.Option(
@@ -94,6 +106,10 @@ def copy(
             "source_sessions": source_sessions,
             **({} if sessions is None else {"sessions": sessions}),
         }
+        if mapping is not None and not anonymise:
+            raise CliError("--mapping needs --anonymise", "Give both, or none", code=MISUSED)
+        if anonymise:
+            return await _anonymised(out, source, target, asked, mapping)
         return await _copy(out, source, target, asked)
 
     execute(json, work)
@@ -114,6 +130,39 @@ async def _copy(out: Out, source: str, target: str, asked: dict[str, Any]) -> in
                 "Make the vectors anew with the target's embedder: --embedder NAME. Or copy into a "
                 "new store, and nothing is embedded",
             ) from error
+    tell(out, report)
+    return 0 if report.ok else FAILED
+
+
+async def _anonymised(
+    out: Out, source: str, target: str, asked: dict[str, Any], mapping: str | None
+) -> int:
+    from bruno_memory_vec.portability.bruno_memory import SCHEME
+    from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
+    from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy_of
+    from bruno_memory_vec.surfaces.cli.opening import bars
+
+    unfit = {"--merge or --mirror": asked.pop("others") != "refuse"}
+    unfit |= {"--dry-run": asked.pop("dry_run"), "--skip-bad": asked.pop("skip_bad")}
+    for option, given in unfit.items():
+        if given:
+            raise CliError(
+                f"{option} does not go together with --anonymise", "Leave one out", code=MISUSED
+            )
+    if source.startswith(SCHEME):
+        raise CliError(
+            "--anonymise copies a store, not a bruno-memory file",
+            "Copy the file into a store first, then that one with --anonymise",
+            code=MISUSED,
+        )
+    anonymiser = Anonymiser()
+    if mapping is not None:
+        # Made now: what cannot be written is told before the copy is made.
+        anonymiser.write_mapping(mapping)
+    with bars(out) as progress:
+        report = await anonymised_copy_of(source, target, anonymiser, progress=progress, **asked)
+    if mapping is not None:
+        anonymiser.write_mapping(mapping, again=True)
     tell(out, report)
     return 0 if report.ok else FAILED
 

@@ -53,7 +53,7 @@ class CopyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields and ``ok`` as plain values that JSON can hold."""
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in CopyReport.__slots__}
         seconds = round(self.seconds, 3)
         return {**values, "problems": list(self.problems), "seconds": seconds, "ok": self.ok}
 

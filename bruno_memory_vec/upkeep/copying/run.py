@@ -127,7 +127,7 @@ async def copy_store(
     reading = pinned(MemoryConfig.build(url=str(source), sessions=source_sessions, read_only=True))
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(target), "read_only": dry_run}))
     _refuse_one_store(reading.url, writing.url)
-    async with _source(reading, embedder, writing, progress) as (store, made):
+    async with opened_source(reading, embedder, writing, progress) as (store, made):
         work = _Copy(store, embedder, user_id, others, dry_run, progress)
         return await work.into(writing, made)
 
@@ -511,7 +511,7 @@ async def _made(config: MemoryConfig) -> Made | None:
 
 
 @asynccontextmanager
-async def _source(
+async def opened_source(
     config: MemoryConfig, asked: Any, target: MemoryConfig, progress: Progress | None
 ) -> AsyncIterator[tuple[Store, Made | None]]:
     """The source, opened to read; of an engine that cannot, as its only writer."""
