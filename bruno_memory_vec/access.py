@@ -16,8 +16,8 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, Literal, get_args
 
@@ -273,6 +273,28 @@ class Caller:
         ):
             raise foreign_conversation(conversation_id, user)
         return Scope.user(user).within(conversation_id)
+
+    def with_spaces(self, scope: Scope, spaces: Any) -> Scope:
+        """The scope with the rows of some spaces.
+
+        Raises:
+            InvalidInputError: they are no names, or the scope is that of all users.
+            ForeignUserError: the view was not given one of them.
+        """
+        if spaces is None:
+            return scope
+        if scope.user_id is None:
+            raise InvalidInputError(
+                "spaces", "are given beside ALL_USERS, who have them", fix="Give one of the two."
+            )
+        users = [self.acting_for_named(space) for space in _names(spaces)]
+        return replace(scope, also=tuple(dict.fromkeys(u for u in users if u != scope.user_id)))
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InvalidInputError("spaces", f"is {shown(given)}", fix='Give ["name", "another"].')
+    return tuple(map(space_id, given))
 
 
 def about_talk(conversation_id: str) -> str:

@@ -670,6 +670,7 @@ class VectorMemory(MemoryInterface):
         exact: str | None = None,
         match_case: bool = False,
         strategy: RecallStrategy | None = None,
+        spaces: Sequence[str] | None = None,
     ) -> Hits:
         """The ``k`` messages and memories that answer ``query`` best, best first.
 
@@ -717,6 +718,8 @@ class VectorMemory(MemoryInterface):
                 the memory's profile says), "fulltext" (by words alone), "semantic" (by meaning
                 alone), "exact" (the query is the phrase; newest first), "temporal" (only rows of
                 the time that the query names). docs/retrieval.md says when to use which.
+            spaces: also the rows of these shared spaces, by name, in one ranking with the user's;
+                a view has to have been given them. ``Hit.user_id`` says whose each is.
 
         Raises:
             InvalidInputError: an argument is not usable; the error names it.
@@ -757,7 +760,9 @@ class VectorMemory(MemoryInterface):
             ranked_by = load_profile(strategies.PROFILES[by])
         request = RecallRequest(
             query=asked,
-            scope=await self._caller.search_scope(self._owners, user_id, conversation_id),
+            scope=self._caller.with_spaces(
+                await self._caller.search_scope(self._owners, user_id, conversation_id), spaces
+            ),
             where=where,
             k=checks.limit("k", k),
             profile=ranked_by,

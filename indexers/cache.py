@@ -28,7 +28,7 @@ from .allocator import give_back
 from .forwarding import ForwardingRowIndex
 from .protocols import RowIndex, UserVersions, Version, Versioned
 from .query import Candidates, RowFilter, Scope
-from .snapshot import LOADED, Gathered, HeldRows, Snapshot, split_archived, use_values
+from .snapshot import LOADED, Gathered, HeldRows, Snapshot, Together, split_archived, use_values
 from .user_files.files import UserFiles
 from .uses import USE_COLUMNS
 from .whole_store import WholeStore
@@ -118,6 +118,7 @@ class CachedIndex(ForwardingRowIndex):
         # all at once, since that copies the user's rows.
         self._gone: dict[str, list[NDArray[np.int64]]] = {}
         self._users: OrderedDict[str, HeldRows] = OrderedDict()
+        self._together = Together()
         self._bytes = 0
         self._background: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
@@ -198,12 +199,12 @@ class CachedIndex(ForwardingRowIndex):
             if self._files is not None and len(gone):
                 await to_its_end(asyncio.to_thread(self._files.forget_uses, gone))
             if len(gone):
-                await self._tell(None if scope.user_id is None else [scope.user_id])
-            if scope.user_id is None:
+                await self._tell(scope.users)
+            if scope.users is None:
                 self._large.clear()
-            else:
-                self._large.pop(scope.user_id, None)
-            for user in list(self._users) if scope.user_id is None else [scope.user_id]:
+            for user in scope.users or ():
+                self._large.pop(user, None)
+            for user in list(self._users) if scope.users is None else scope.users:
                 self._remove(user, gone)
         return gone
 
@@ -233,7 +234,7 @@ class CachedIndex(ForwardingRowIndex):
     ) -> None:
         """Void the files of those whose rows are about to be deleted."""
         if scope.user_id is not None:
-            users = [scope.user_id]
+            users = list(scope.users or ())
         elif seqs is None and not where.conditions():
             self._is_unfiled(None)
             await to_its_end(asyncio.to_thread(files.void_all))
@@ -257,7 +258,7 @@ class CachedIndex(ForwardingRowIndex):
     async def search(
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
-        rows = await self._rows_of(scope)
+        rows = None if scope.also else await self._rows_of(scope)
         if rows is None or not rows.has_all(where):
             try:
                 return await self.inner.search(vector, scope, where, limit)
@@ -285,7 +286,7 @@ class CachedIndex(ForwardingRowIndex):
     ) -> pa.Table:
         few_are_named = seqs is not None or turns is not None
         if few_are_named and order_by is None and limit is None:
-            rows = await self._rows_of(scope)
+            rows = None if scope.also else await self._rows_of(scope)
             if rows is not None and rows.has_all(where):
                 return rows.snapshot().read(scope, where, columns, seqs=seqs, turns=turns)
         return await self.inner.read(
@@ -295,11 +296,23 @@ class CachedIndex(ForwardingRowIndex):
     def holds(self, scope: Scope) -> bool:
         if scope.user_id is None:
             return self._whole.held is not None
-        return scope.user_id in self._users
+        return not scope.also and scope.user_id in self._users
 
     async def snapshot(self, scope: Scope, where: RowFilter = _ALL) -> Snapshot | None:
+        if scope.also:
+            return await self._several(scope, where)
         rows = await self._rows_of(scope)
         return rows.snapshot() if rows is not None and rows.has_all(where) else None
+
+    async def _several(self, scope: Scope, where: RowFilter) -> Snapshot | None:
+        """The rows of several users; None where one of them is not in memory."""
+        found: list[Snapshot] = []
+        for user in scope.users or ():
+            rows = await self._rows_of(Scope(user))
+            if rows is None or not rows.has_all(where):
+                return None
+            found.append(rows.snapshot())
+        return await asyncio.to_thread(self._together.of, found)
 
     async def health(self) -> dict[str, Any]:
         return {

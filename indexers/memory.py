@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .protocols import Stays
 from .query import EVERYONE, Candidates, RowFilter, Scope
 from .schema import KEY_COLUMNS, key_of, row_schema
-from .snapshot import LOADED, HeldRows, Snapshot
+from .snapshot import LOADED, HeldRows, Snapshot, Together
 from .uses import USE_COLUMNS
 
 # Preparing or searching more rows than this would block the event loop for too long.
@@ -52,6 +52,7 @@ class MemoryIndex:
     def __init__(self, dimension: int) -> None:
         self.schema = row_schema(dimension)
         self._users: dict[str, _Rows] = {}
+        self._together = Together()
         # Users whose rows a thread is changing.
         self._changing: set[str] = set()
 
@@ -196,10 +197,12 @@ class MemoryIndex:
         return max(newest, default=-1)
 
     def holds(self, scope: Scope) -> bool:
-        return scope.user_id in self._users
+        return not scope.also and scope.user_id in self._users
 
     async def snapshot(self, scope: Scope, where: RowFilter = _ALL) -> Snapshot | None:
         # Archived rows are in memory as well: there is nowhere else.
+        if scope.also:
+            return self._together.of([one for _, one in self._within(scope)])
         return self._of(scope.user_id) if scope.user_id in self._users else None
 
     def what_stays(self) -> Sequence[Stays]:
@@ -227,7 +230,7 @@ class MemoryIndex:
 
     def _within(self, scope: Scope) -> list[tuple[str, Snapshot]]:
         """The rows of the users of a scope."""
-        users = list(self._users) if scope.user_id is None else [scope.user_id]
+        users = list(self._users) if scope.users is None else scope.users
         return [(user, self._of(user)) for user in users if user in self._users]
 
 

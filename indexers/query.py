@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
@@ -40,18 +40,38 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose rows a call may see. Make one with :meth:`user` or :meth:`all_users`.
+    """Whose rows a call may see. Make one with :meth:`user`, :meth:`several` or :meth:`all_users`.
 
-    Engines apply it before ranking, so rows outside it do not count towards a limit.
+    Engines apply it before ranking, so rows outside it do not count towards a limit. Who reads only
+    ``user_id`` sees too little of a scope of several users, and never too much.
+
+    Attributes:
+        user_id: whose; the first of several; None for all users.
+        conversation_id: only this conversation; None for all.
+        also: the other users.
+        before_turn: only messages of turns before this one; None for all rows.
     """
 
     user_id: str | None
     conversation_id: str | None = None
+    also: tuple[str, ...] = ()
+    before_turn: int | None = None
 
     @classmethod
     def user(cls, user_id: str) -> Scope:
         """The rows of one user."""
         return cls(user_id)
+
+    @classmethod
+    def several(cls, users: Sequence[str]) -> Scope:
+        """The rows of these users, at least one."""
+        first, *others = dict.fromkeys(users)
+        return cls(first, also=tuple(others))
+
+    @property
+    def users(self) -> tuple[str, ...] | None:
+        """Whose rows; None for everybody's."""
+        return None if self.user_id is None else (self.user_id, *self.also)
 
     @classmethod
     def all_users(cls) -> Scope:
@@ -68,9 +88,11 @@ class Scope:
         """The conditions that the rows of the scope fulfil."""
         found = []
         if self.user_id is not None:
-            found.append(Condition("user_id", "in", (self.user_id,)))
+            found.append(Condition("user_id", "in", (self.user_id, *self.also)))
         if self.conversation_id is not None:
             found.append(Condition("conversation_id", "in", (self.conversation_id,)))
+        if self.before_turn is not None:
+            found.append(Condition("turn", "lt", self.before_turn))
         return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,8 @@ _LOOSE_TABLES = 16
 _WAITING_TABLES = 64
 # Bytes of a row besides its columns: the entries for its turn and id, and its numbers in arrays.
 _ROW_OVERHEAD = 300
+# Of so many groups of users the rows together are kept.
+_KEPT_TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -819,3 +821,31 @@ def _vectors(table: pa.Table) -> NDArray[np.float32]:
 
 def _as_column(vectors: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+
+
+class Together:
+    """The rows of several users as one snapshot, made of those of each.
+
+    The last ones that were made are kept while nothing changes. Their access counts are those of
+    the time when they were made.
+    """
+
+    def __init__(self) -> None:
+        self._made: list[tuple[tuple[Snapshot, ...], Snapshot]] = []
+
+    def of(self, parts: Sequence[Snapshot]) -> Snapshot | None:
+        """The rows of these snapshots; None of none. Any thread may call it."""
+        wanted = tuple(one for one in parts if len(one))
+        if len(wanted) <= 1:
+            return _as_mixed(wanted[0]) if wanted else None
+        for held, made in self._made:
+            if len(held) == len(wanted) and all(map(operator.is_, held, wanted)):
+                return made
+        tables = [one.taken(np.arange(len(one)), LOADED) for one in wanted]
+        made = HeldRows(pa.concat_tables(tables), mixed=True).snapshot()
+        self._made = [(wanted, made), *self._made][:_KEPT_TOGETHER]
+        return made
+
+
+def _as_mixed(one: Snapshot) -> Snapshot:
+    return replace(one, mixed=True)

@@ -22,7 +22,7 @@ from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, record, utc
 from bruno_memory_vec.rows.weight import HEAVY, in_thread_if, is_heavy
 
 # The columns that a hit of a message needs.
-_MESSAGE = (*MESSAGE_COLUMNS, "kind", "turn", "seq", *KEPT)
+_MESSAGE = (*MESSAGE_COLUMNS, "user_id", "kind", "turn", "seq", *KEPT)
 # As many records take half a millisecond.
 _MANY = 64
 _UNRANKED: Mapping[str, float] = {}
@@ -94,6 +94,7 @@ class Hit:
         origin: who it comes from, see ``ORIGINS`` in ``indexers.schema``.
         pinned: whether it is pinned.
         archived: whether it is archived.
+        user_id: whose row it is: of a recall over several users or spaces, which one's.
     """
 
     id: str
@@ -109,6 +110,7 @@ class Hit:
     origin: str = "user"
     pinned: bool = False
     archived: bool = False
+    user_id: str | None = None
 
     def __post_init__(self) -> None:
         if type(self.signals) is not Signals:
@@ -162,6 +164,7 @@ class Hit:
             "origin": self.origin,
             "pinned": self.pinned,
             "archived": self.archived,
+            "user_id": self.user_id,
         }
 
     def __repr__(self) -> str:
@@ -324,6 +327,7 @@ def make_hit(
         origin=row["origin"],
         pinned=row["pinned_at"] is not None,
         archived=row["archived_at"] is not None,
+        user_id=row["user_id"],
     )
 
 

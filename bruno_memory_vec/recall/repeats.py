@@ -176,8 +176,9 @@ def _ask_again(
     # Without a question mark only what has the very words is known to ask.
     plain = np.flatnonzero(short & (part == 0))
     if len(plain):
-        user = request.scope.user_id if snapshot.mixed else None
-        mine = {_key(user, role, asked) for role in (MEMORY, *snapshot.names["role"])}
+        users = (request.scope.users or (None,)) if snapshot.mixed else (None,)
+        roles = (MEMORY, *snapshot.names["role"])
+        mine = {_key(user, role, asked) for user in users for role in roles}
         again[plain] = [key in mine for key in text_keys(snapshot, rows[plain]).tolist()]
     some = np.flatnonzero(short & (part >= _ASKING))
     if len(some):

@@ -655,7 +655,8 @@ class LanceIndex:
         """
         if scope.user_id is None or "user_id" not in found.column_names or not found.num_rows:
             return found
-        if not pc.all(pc.equal(found.column("user_id"), scope.user_id)).as_py():
+        users = pa.array(scope.users, pa.string())
+        if not pc.all(pc.is_in(found.column("user_id"), users)).as_py():
             raise EngineError(
                 self.name,
                 "use its indexes",

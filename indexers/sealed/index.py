@@ -296,9 +296,12 @@ class SealedIndex(ForwardingRowIndex):
         own = Scope(
             None if user is None else self.keys.hashed("user_id", user),
             None if conversation is None else self.keys.hashed("conversation_id", conversation),
+            tuple(self.keys.hashed("user_id", one) for one in scope.also),
         )
         given: dict[str, Any] = {}
         left = []
+        if scope.before_turn is not None:
+            left.append(Condition("turn", "lt", scope.before_turn))
         for condition in where.conditions():
             name, op, value = condition
             if name == "kind" and op == "in" and "kinds" not in given:

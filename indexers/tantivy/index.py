@@ -376,7 +376,7 @@ class TantivyIndex:
     ) -> Candidates:
         with self._errors("search"):
             # In this order: what a commit in between makes searchable is found twice, not missed.
-            pending = self._changes.rows(scope.user_id)
+            pending = self._changes.rows(None if scope.also else scope.user_id)
             loaded = self._loaded
             searcher, weighed = loaded.searcher, self._weighed(query, scope, loaded, pending)
             held = self._held_columns(searcher)
@@ -441,7 +441,7 @@ class TantivyIndex:
     ) -> tuple[int, NDArray[np.int64]]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
         with self._errors("count words"):
-            pending = self._changes.rows(scope.user_id)
+            pending = self._changes.rows(None if scope.also else scope.user_id)
             loaded = self._loaded
             counted = self._query.document_frequencies(
                 words, scope, loaded.searcher, loaded.known(), pending
@@ -476,7 +476,7 @@ class TantivyIndex:
 
     def _weighed_now(self, query: LexicalQuery, scope: Scope) -> Weighed:
         # In this order, as in search().
-        pending = self._changes.rows(scope.user_id)
+        pending = self._changes.rows(None if scope.also else scope.user_id)
         return self._weighed(query, scope, self._loaded, pending)
 
     def _held_columns(self, searcher: tantivy.Searcher) -> Collection[str]:
