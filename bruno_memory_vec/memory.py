@@ -1605,6 +1605,7 @@ class VectorMemory(MemoryInterface):
 
     # Erasure
 
+    @acts("erase")
     async def forget_user(self, user_id: str, *, dry_run: bool = False) -> ErasureReceipt:
         """Erase everything of a user, in every file of the store, and look for what remains.
 
@@ -1640,6 +1641,7 @@ class VectorMemory(MemoryInterface):
     def _forgetting(self) -> tuple[Forgets, ...]:
         return (self._extraction.forget_user,)
 
+    @acts("read")
     async def remains(
         self, user_id: str, texts: Sequence[str] = (), *, stored: bool = True
     ) -> RemainsReport:
@@ -1661,6 +1663,7 @@ class VectorMemory(MemoryInterface):
         traces = await traces_of(store, user, known) if checks.flag("stored", stored) else None
         return await look_for_remains(store, traces or traces_in(user, known))
 
+    @acts("administer")
     async def erasure_receipts(self) -> list[ErasureReceipt]:
         """The receipts of all erasures in this store, the oldest first.
 
@@ -1670,6 +1673,7 @@ class VectorMemory(MemoryInterface):
         self._caller.whole("the list of erasures")
         return await keeping.receipts(keeping.kept(await self._lazy.get()))
 
+    @acts("read")
     async def verify_receipt(
         self, receipt: ErasureReceipt | Mapping[str, Any] | str | Path, user_id: str | None = None
     ) -> Verdict:
