@@ -128,6 +128,17 @@ class UpkeepRecord(Protocol):
         """
         ...
 
+    async def change(self, change: Callable[[Any], Any]) -> None:
+        """Change the last report, and each entry of what repairs have given up.
+
+        Args:
+            change: gives what is to be there in place of one of them; it may be the same.
+
+        Raises:
+            BackendUnavailable: it cannot be written.
+        """
+        ...
+
 
 class FolderRecord:
     """An :class:`UpkeepRecord` in a store's folder: ``maintenance.json``.
@@ -182,6 +193,36 @@ class FolderRecord:
             await asyncio.to_thread(write)
         except OSError as error:
             raise unwritable(self._folder, error) from error
+
+    async def change(self, change: Callable[[Any], Any]) -> None:
+        """As of :class:`UpkeepRecord`. What cannot be read is left as it is."""
+        try:
+            await asyncio.to_thread(self._change, change)
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+
+    def _change(self, change: Callable[[Any], Any]) -> None:
+        with _recording:
+            self._check()
+            record = _read(self._folder, self._keys)
+            changed = change(record)
+            if changed != record:
+                write_whole(self._folder / FILE, _said(changed, self._keys, indent=2))
+            path = self._folder / LOSSES
+            if not path.exists():
+                return
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = []
+            for line in lines:
+                try:
+                    entry = _loaded(line, self._keys)
+                except ValueError:
+                    kept.append(line)
+                    continue
+                now = change(entry)
+                kept.append(line if now == entry else _said(now, self._keys))
+            if kept != lines:
+                write_whole(path, "\n".join(kept))
 
     def _write(self, record: Mapping[str, Any]) -> None:
         with _recording:

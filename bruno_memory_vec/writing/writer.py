@@ -675,6 +675,7 @@ class Writer:
                         await projection.forget_user(user_id)
                 talks = set(found.column("conversation_id").to_pylist()) - {None}
                 done = await and_then(talks)
+                self._lease.forget_turns()
                 if self._erases is not None:
                     # Also where the rows were deleted before: their files may not be erased yet.
                     await self._erases.mark_erasable()

@@ -71,10 +71,19 @@ _STEPS: Final = (
     "names in the records of upkeep",
     "rows with their vectors, words, summaries, facts and files in users/",
     "sessions, profile, notes, hot messages and owned conversations",
+    "the user's key, with which everything of theirs was sealed",
     "the cache of vectors",
     "old versions, write-ahead log, index files, free pages, files that were set aside",
 )
-_CACHE = _STEPS[3]
+_KEY, _CACHE = _STEPS[3:5]
+
+
+_IN_TRAIL: Final = NotErased(
+    "the audit trail",
+    "it has the user's id, as it says who did what with whose rows, and an entry that was taken "
+    "out would break its chain; it has no content",
+    "Delete it when it need not be kept any longer; audit_ids='hashed' names nobody from now on.",
+)
 
 
 async def forget_user(
@@ -171,6 +180,8 @@ async def _run(
     done = await _erase(store, traces, conversations, also)
     await _in_copies(store, traces, done)
     found = await remains(store, traces)
+    if found.in_trail:
+        done.not_erased.append(_IN_TRAIL)
     salt = new_salt()
     receipt = ErasureReceipt(
         id=erasure.id,
@@ -290,6 +301,9 @@ async def _erase(
                 "Remove there what names the user.",
             )
         )
+    keys = keeping.keys_in(store)
+    if keys is not None and await asyncio.to_thread(keys.destroy, user_id):
+        done.erased.append(_KEY)
     # Passages of texts that were looked into are in the retriever's memory.
     timeout = store.config.embed_timeout
     store.retriever = Retriever(store.rows, store.lexical, store.embedder, writer, timeout)
@@ -304,7 +318,7 @@ async def _erase(
             NotErased("files that were set aside", left.kept, "Run maintain() when it has ended.")
         )
     await writer.erase()
-    done.erased.append(_STEPS[4])
+    done.erased.append(_STEPS[-1])
     done.not_erased += _what_stays(store)
     return done
 
@@ -442,7 +456,7 @@ async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Don
             raise StoreError("it is no store any more", fix="Delete it, or what was put there.")
         own = {"url", "urls", "sessions", "embedder", "read_only", "language", "embedding_cache"}
         settings = store.config.model_dump(exclude=own)
-        config = MemoryConfig(**settings, url=copy.place)
+        config = MemoryConfig(**settings, url=copy.place, key=store.config.key)
         other = await open_store(config, Unembedding(found.fingerprint))
         try:
             _, conversations = await _counts(other, traces.user_id)

@@ -18,10 +18,13 @@ from typing import Any, Final, Protocol, TypeVar
 
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.durable import sync_folder
+from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.private import make_private_folder
+from bruno_memory_vec.indexers.sealed.index import SealedIndex
 from bruno_memory_vec.privacy.erasure.receipt import ErasureReceipt, receipt_of
 from bruno_memory_vec.sessions.protocol import KeepsTexts
 from bruno_memory_vec.store.files import replace_file
+from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.manifest import folder_of, unwritable
 from bruno_memory_vec.store.record import ERASURE
 from bruno_memory_vec.store.store import Store
@@ -79,19 +82,31 @@ class Files:
     Args:
         folder: made when the first text is kept.
         check: raises where the folder is not the store's any more.
+        keys: seal the texts; None for a plain store.
     """
 
-    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        check: Callable[[], None] = lambda: None,
+        keys: Keyring | None = None,
+    ) -> None:
         self.folder = folder
+        self.keys = keys
         self._check = check
 
     async def read(self, name: str) -> str | None:
         """As of :class:`Kept`."""
-        return await asyncio.to_thread(self._read, name)
+        text = await asyncio.to_thread(self._read, name)
+        if text is None or self.keys is None:
+            return text
+        return _parsed(name, text, self.keys.open_text)
 
     async def write(self, name: str, text: str | None) -> None:
         """As of :class:`Kept`."""
         self._check()
+        if text is not None and self.keys is not None:
+            text = self.keys.seal_text(text)
         await asyncio.to_thread(self._write, name, text)
 
     def _read(self, name: str) -> str | None:
@@ -163,10 +178,17 @@ def kept(store: Store) -> Kept:
         file = getattr(store.sessions, "file", None)
         folder = file.parent if isinstance(file, Path) else None
     if folder is not None:
-        return Files(folder / ERASURE, store.check)
+        return Files(folder / ERASURE, store.check, keys_in(store))
     if isinstance(store.sessions, KeepsTexts):
         return OnServer(store.sessions)
     return InMemory(store.texts)
+
+
+def keys_in(store: Store) -> Keyring | None:
+    """The keys of an encrypted store; None of a plain one."""
+    sealing = capability(store.rows, SealedIndex)
+    keys = None if sealing is None else sealing.keys
+    return keys if isinstance(keys, Keyring) else None
 
 
 async def under_way(where: Kept) -> list[UnderWay]:
@@ -230,7 +252,7 @@ async def keep_receipt(where: Kept, receipt: ErasureReceipt) -> None:
 
 
 async def signing_key(where: Kept) -> bytes:
-    """The key that signs receipts, made at its first use.
+    """The key that signs receipts, made at its first use; of an encrypted store one of its keys.
 
     Raises:
         EngineError: it cannot be read or written, or is damaged.
@@ -248,6 +270,8 @@ async def known_key(where: Kept) -> bytes | None:
     Raises:
         EngineError: it cannot be read, or is damaged.
     """
+    if isinstance(where, Files) and where.keys is not None:
+        return where.keys.receipts_key
     text = await where.read(KEY)
     return None if text is None else _parsed(KEY, text, _key)
 

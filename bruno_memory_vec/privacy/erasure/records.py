@@ -5,16 +5,10 @@ What was lost or wrong stays there; whose it was, and where, goes.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any, Final
 
-from bruno_memory_vec.store.files import replace_file
-from bruno_memory_vec.store.manifest import folder_of, unwritable
-from bruno_memory_vec.store.record import FILE, LOSSES
 from bruno_memory_vec.store.store import Store
 
 #: Stands where something named the user.
@@ -44,13 +38,16 @@ async def withhold(store: Store, user_id: str, conversations: Collection[str]) -
         for name in [name for name, text in problems.items() if names(text)]:
             problems[name] = WITHHELD
             changed += 1
-    folder = folder_of(store.config.url)
-    if folder is not None:
-        store.check()
-        try:
-            changed += await asyncio.to_thread(_in_files, folder, user_id, names)
-        except OSError as error:
-            raise unwritable(folder, error) from error
+    if store.record is not None:
+
+        def change(entry: Any) -> Any:
+            nonlocal changed
+            entry, gone = _of_others(entry, user_id)
+            entry, named = without(entry, names)
+            changed += gone + named
+            return entry
+
+        await store.record.change(change)
     return changed
 
 
@@ -76,42 +73,6 @@ def without(value: Any, names: Callable[[str], bool]) -> tuple[Any, int]:
         told = {key: without(one, names) for key, one in value.items()}
         return {key: one for key, (one, _) in told.items()}, sum(n for _, n in told.values())
     return value, 0
-
-
-def _in_files(folder: Path, user_id: str, names: Callable[[str], bool]) -> int:
-    return _in_maintenance(folder / FILE, names) + _in_losses(folder / LOSSES, user_id, names)
-
-
-def _in_maintenance(path: Path, names: Callable[[str], bool]) -> int:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return 0
-    record, changed = without(record, names)
-    if changed:
-        replace_file(path, json.dumps(record, indent=2).encode())
-    return changed
-
-
-def _in_losses(path: Path, user_id: str, names: Callable[[str], bool]) -> int:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return 0
-    changed, kept = 0, []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            kept.append(line)
-            continue
-        entry, gone = _of_others(entry, user_id)
-        entry, named = without(entry, names)
-        changed += gone + named
-        kept.append(json.dumps(entry) if gone + named else line)
-    if changed:
-        replace_file(path, "".join(f"{line}\n" for line in kept).encode())
-    return changed
 
 
 def _of_others(value: Any, user_id: str) -> tuple[Any, int]:

@@ -18,13 +18,14 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bruno_memory_vec.errors import EngineError
+from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import Erases
 from bruno_memory_vec.indexers.query import EVERYONE, LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.privacy.erasure.keeping import UNDER_WAY
+from bruno_memory_vec.privacy.audit.trail import trail_folder
+from bruno_memory_vec.privacy.erasure.keeping import UNDER_WAY, keys_in
 from bruno_memory_vec.sessions.protocol import Enumerates, ForgetsUsers
 from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import ERASURE
@@ -81,6 +82,7 @@ class RemainsReport:
     Attributes:
         found: what there is of the user; empty is clean.
         others: how many places were found that are others' texts, and not the user's.
+        in_trail: whether the audit trail names the user, which is no remain: it is kept on purpose.
         files: how many files were read.
         bytes: how many bytes they have.
         engines: which engines were asked.
@@ -93,6 +95,7 @@ class RemainsReport:
     bytes: int
     engines: tuple[str, ...]
     looked_for: Mapping[str, int]
+    in_trail: bool = False
 
     @property
     def ok(self) -> bool:
@@ -109,6 +112,7 @@ class RemainsReport:
             "bytes": self.bytes,
             "engines": list(self.engines),
             "looked_for": dict(self.looked_for),
+            "in_trail": self.in_trail,
         }
 
     def __str__(self) -> str:
@@ -175,7 +179,15 @@ async def remains(store: Store, traces: Traces) -> RemainsReport:
     found: list[Remain] = []
     engines = await _ask_engines(store, traces, found)
     folders = await asyncio.to_thread(_folders, store)
-    hits, files, size = await asyncio.to_thread(_search, folders, traces)
+    trail = await asyncio.to_thread(_trail, store)
+    hits, files, size = await asyncio.to_thread(_search, folders, traces, trail)
+    in_trail = False
+    if trail is not None:
+        named, *more = await asyncio.to_thread(_search, [trail], traces)
+        in_trail = bool(named)
+        files, size = files + more[0], size + more[1]
+    keys = keys_in(store)
+    stored = traces.user_id if keys is None else keys.hashed("user_id", traces.user_id)
     for folder in folders:
         lexical = folder / "lexical"
         if (lexical / "meta.json").is_file():
@@ -184,7 +196,7 @@ async def remains(store: Store, traces: Traces) -> RemainsReport:
                 found.append(Remain("lexical: terms", "the user's id"))
         for table in sorted(folder.glob("**/rows.lance")):  # a few names
             engines.append(f"lance: versions of {table.parent.name}")
-            found += await _in_versions(table, traces)
+            found += await _in_versions(table, stored)
     theirs = await _others_have(store, traces, {needle for _, needle in hits})
     others = 0
     for (where, needle), what in hits.items():
@@ -203,6 +215,7 @@ async def remains(store: Store, traces: Traces) -> RemainsReport:
             "texts": len(traces.texts),
             "vectors": len(traces.vectors),
         },
+        in_trail=in_trail,
     )
 
 
@@ -258,15 +271,28 @@ def _cache_of(store: Store) -> Path | None:
     return cache.expanduser() if isinstance(cache, Path) else None
 
 
+def _trail(store: Store) -> Path | None:
+    """The folder of the audit trail; None where there is none."""
+    try:
+        folder = trail_folder(store.config)
+    except InvalidInputError:
+        return None
+    return folder if folder.is_dir() else None
+
+
 def _search(
-    folders: Sequence[Path], traces: Traces
+    folders: Sequence[Path], traces: Traces, without: Path | None = None
 ) -> tuple[dict[tuple[str, bytes], str], int, int]:
-    """Where each piece is, in files and their names; how many files and bytes were read."""
+    """Where each piece is, in files and their names; how many files and bytes were read.
+
+    Nothing below ``without`` is read.
+    """
     needles = _needles(traces)
     hits: dict[tuple[str, bytes], str] = {}
     files = size = 0
     for folder in folders:
-        for place, _, names in os.walk(folder):
+        for place, inside, names in os.walk(folder):
+            inside[:] = [name for name in inside if Path(place, name) != without]
             for name in names:
                 path = Path(place, name)
                 where = str(path.relative_to(folder))
@@ -366,7 +392,7 @@ def _term(one: Any) -> Any:
     return one[0] if isinstance(one, (tuple, list)) else one
 
 
-async def _in_versions(table: Path, traces: Traces) -> list[Remain]:
+async def _in_versions(table: Path, user_id: str) -> list[Remain]:
     """What any version of the rows has of a user, that LanceDB can still open."""
     import lancedb
 
@@ -379,7 +405,7 @@ async def _in_versions(table: Path, traces: Traces) -> list[Remain]:
         try:
             for version in await opened.list_versions():
                 await opened.checkout(version["version"])
-                if await opened.count_rows(f"user_id = {text(traces.user_id)}"):
+                if await opened.count_rows(f"user_id = {text(user_id)}"):
                     where = f"{table.parent.name}: version {version['version']}"
                     found.append(Remain(where, "rows of the user"))
         finally:

@@ -71,6 +71,8 @@ class Keyring:
         #: The key of the sessions, 32 bytes.
         self.sessions_key = derived(root, "sessions")
         self._records = derived(root, "records")
+        #: The key that signs receipts of erasures, 32 bytes.
+        self.receipts_key = derived(root, "receipts")
         self._wrapped: dict[tuple[str, int], bytes] = {}
         self._newest: dict[str, int] = {}
         self._destroyed: set[tuple[str, int]] = set()
