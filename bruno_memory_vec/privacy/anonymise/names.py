@@ -26,17 +26,17 @@ _PARTICLE: Final = r"(?:(?:van|von|der|den|de|da|di|del|della|dos|das|du|la|le|a
 _INITIAL: Final = r"(?:[A-Z]\.\s?)"
 _TITLE: Final = (
     r"(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Lady|Lord|Rev|Frau|Herr|Herrn|Señor|Señora|Sra|Sr|Doña|Don|Mme|Mlle|Monsieur|"
-    r"Madame|M|Signor|Signora|Sig|Dott|Senhor|Senhora|Dona|Meneer|Mevrouw|Dhr|Mevr|Pan|Pani|Sayın|Господин|Госпожа)\b\.?"
+    r"Madame|M|Signor|Signora|Sig|Dott|Senhor|Senhora|Dona|Meneer|Mevrouw|Dhr|Mevr|Pan|Pani|Sayın|Господин|Госпожа|señora?|señorita|madame|monsieur|signora?|senhora?|doña|don|pani?|Aunt|Auntie|Uncle|Cousin|Grandma|Grandpa|Granny|Nurse|Officer|Sergeant|Captain|Coach|Tante|Onkel|Oma|Opa|Tía|Tío|Zia|Zio)\b\.?"
 )
-_FULL: Final = rf"(?P<n>{_CAP}(?:\s{_INITIAL}?(?:{_PARTICLE}){{0,2}}{_CAP}){{0,3}})"
+_FULL: Final = rf"(?P<n>{_CAP}(?:[ \u00a0]{_INITIAL}?(?:{_PARTICLE}){{0,2}}{_CAP}){{0,3}})"
 #: Also without a capital, as people write in chats: one or two words.
-_LOOSE: Final = rf"(?P<n>{_WORD}(?:\s(?:{_PARTICLE}){{0,2}}{_CAP}){{0,3}})"
+_LOOSE: Final = rf"(?P<n>{_WORD}(?:[ \u00a0](?:{_PARTICLE}){{0,2}}{_CAP}){{0,3}})"
 _I: Final = r"(?i:"
 
 # What introduces a name; the name has a capital.
 _BEFORE: Final = (
     # the writer
-    r"\b(?i:i['’]?m|i am|this is|it['’]s|here is|call me|they call me|goes by|known as|named|called|signed|sincerely yours,)\s",
+    r"\b(?i:i['’]m|(?<![^\W_]\s)im|i am|this is|it['’]s|here is|call me|they call me|goes by|known as|named|called|signed|sincerely yours,)\s",
     r"\b(?i:ich bin(?:['’]?s)?,?|hier ist|hier spricht|hier schreibt|nenn(?:t|en sie)? mich)\s(?:(?:die|der)\s)?",
     r"\b(?i:soy|yo soy|habla|aquí|llámame|me dicen)\s",
     r"\b(?i:je suis|moi c['’]est|c['’]est|ici)\s",
@@ -70,6 +70,7 @@ _BEFORE: Final = (
     r"\b(?i:мо(?:я|й|ей|его|им|ю)\s(?:жен[аыуе]|муж(?:а|у|ем)?|сын(?:а|у|ом)?|доч(?:ь|ери)|мам[аыуе]|пап[аыуе]|брат(?:а|у|ом)?|сестр[аыуе]|друг(?:а|у|ом)?|подруг[аиуе]|коллег[аиуе]|начальник))\s",
     r"\b(?i:(?:karım|kocam|oğlum|kızım|annem|babam|kardeşim|arkadaşım|patronum))\s",
     r"\b(?i:sent|written|signed|reported|prepared|approved|submitted|posted|reviewed|referred) by\s",
+    r"\b(?i:told|tell|asked?|met|meet|invited?|married|dating|thank|remind|phoned|e-?mailed|texted|hugged|interviewed|befriended)\s",
     r"(?:\b(?:c/o|attn:?|cc:?|z\.\s?Hd\.|To:|From:|Von:|An:|De:|Para:|À:|Da:)\s)",
     rf"(?<!\w){_TITLE}\s(?:{_TITLE}\s)?",
     r"\b(?i:(?:contact|patient|client|customer|tenant|employee|passenger|guest|cardholder|account holder|beneficiary|applicant|name|full name|"
@@ -197,6 +198,10 @@ def known(text: str, names: Mapping[str, bool]) -> Iterator[Span]:
             if between not in (" ", "\u00a0") and not re.fullmatch(r"\s[A-Z]\.\s?", between):
                 break
             said = more.group()
+            pair = [word.group().lower() for word in words[at : at + 2]]
+            if at + 2 < len(words) and _PARTICLES.issuperset(pair):  # "van den"
+                at += 1
+                more, said = words[at], words[at].group()
             if (
                 said.lower() in _PARTICLES
                 and at + 1 < len(words)

@@ -71,7 +71,9 @@ _MAC: Final = re.compile(
 )
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6: Final = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{4,39}(?![\w:])")
-_VERSION: Final = re.compile(r"\b(?:version|release|v|build|firmware|section|chapter)\.?\s*$", re.I)
+_VERSION: Final = re.compile(
+    r"\b(?:version|release|v|build|firmware|section|chapter|upgrade)\b[^\n]{0,24}$", re.I
+)
 _COORDINATES: Final = re.compile(
     r"(?<![\w.])[-+]?\d{1,2}\.\d{4,}°?\s?[NSns]?\s?[,;/ ]\s?[-+]?\d{1,3}\.\d{4,}°?\s?[EWew]?(?![\w.]\d)"
 )
@@ -200,14 +202,15 @@ def phones(text: str, region: str | None) -> Iterator[Span]:
         for place in (None, region) if region else (None,):
             for match in package.PhoneNumberMatcher(text, place):
                 form = package.format_number(match.number, package.PhoneNumberFormat.E164)
-                yield Span(match.start, match.end, "phone", form)
+                if not _in_longer(text, match.start, match.end):
+                    yield Span(match.start, match.end, "phone", form)
     for found in _PHONE.finditer(text):
         start, end = found.span()
         said = found.group()
         said = said.rstrip(" .()/-\u00a0")
         end = start + len(said)
         digits = re.sub(r"\D", "", said)
-        if not _FEWEST_DIGITS <= len(digits) <= _MOST_DIGITS:
+        if not _FEWEST_DIGITS <= len(digits) <= _MOST_DIGITS or _in_longer(text, start, end):
             continue
         if any(form.fullmatch(said) for form in _PHONE_FORMS) or _PHONE_WORDS.search(
             text[max(0, start - 48) : start]
@@ -336,6 +339,11 @@ def _is_number(said: str) -> bool:
     if re.fullmatch(r"(?:19|20)\d\d(?:[-./]\d{1,2}){0,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", said):
         return False
     return digits >= 4 or (digits >= 2 and len(said) >= 6 and said.upper() == said)
+
+
+def _in_longer(text: str, start: int, end: int) -> bool:
+    """Whether a number is a part of one with more digits."""
+    return bool(re.match(r"[ -]?\d", text[end:]) or re.search(r"\d[ -]?$", text[:start]))
 
 
 def _spoken(said: str) -> str:

@@ -27,7 +27,7 @@ _FORMS: Final = (
         rf"(?:(?:{_CAP}|\d{{1,3}}(?:st|nd|rd|th))\s+){{1,3}}{_EN_TYPES}{_UNIT}{_US_TOWN}(?:,?\s*{_UK_CODE})?"
     ),
     re.compile(rf"(?:(?:,\s*)?{_CAP}\s)?{_UK_CODE}"),
-    re.compile(r"\bP\.?\s?O\.?\s?Box\s+\d+" + _US_TOWN, re.I),
+    re.compile(r"\b[Pp]\.?\s?[Oo]\.?\s?[Bb]ox\s+\d+" + _US_TOWN),
     # Hauptstraße 12, 10115 Berlin; Am Markt 3
     re.compile(
         rf"\b(?:(?:{_CAP}[ -]){{0,3}}(?:{_CAP}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring|ufer|damm|chaussee)|(?:Straße|Strasse|Str\.|Weg|Allee|Platz|Gasse|Ring|Ufer|Damm|"
