@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.copying.report import CopyReport
     from bruno_memory_vec.upkeep.copying.run import copy_store
     from bruno_memory_vec.upkeep.diagnosis import diagnose_store
+    from bruno_memory_vec.upkeep.encrypting.report import EncryptionReport
+    from bruno_memory_vec.upkeep.encrypting.run import decrypt_store, encrypt_store, rotate_key
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
     from bruno_memory_vec.upkeep.reembedding.run import reembed
@@ -63,6 +65,7 @@ _PLACES = {
     "ConversationTurn": "conversations.listing",
     "CopyReport": "upkeep.copying.report",
     "Embedder": "embedders.protocol",
+    "EncryptionReport": "upkeep.encrypting.report",
     "ErasureReceipt": "privacy.erasure.receipt",
     "Fingerprint": "embedders.protocol",
     "Hit": "recall.hits",
@@ -87,12 +90,15 @@ _PLACES = {
     "VectorMemory": "memory",
     "check_message": "rows.models",
     "copy_store": "upkeep.copying.run",
+    "decrypt_store": "upkeep.encrypting.run",
     "diagnose_store": "upkeep.diagnosis",
+    "encrypt_store": "upkeep.encrypting.run",
     "list_profiles": "recall.profiles",
     "load_profile": "recall.profiles",
     "open_memory": "memory",
     "reembed": "upkeep.reembedding.run",
     "repair_store": "upkeep.repair",
+    "rotate_key": "upkeep.encrypting.run",
     "snapshot_store": "upkeep.snapshots",
 }
 
@@ -108,6 +114,7 @@ __all__ = [
     "ConversationTurn",
     "CopyReport",
     "Embedder",
+    "EncryptionReport",
     "ErasureReceipt",
     "Fingerprint",
     "Hit",
@@ -133,12 +140,15 @@ __all__ = [
     "__version__",
     "check_message",
     "copy_store",
+    "decrypt_store",
     "diagnose_store",
+    "encrypt_store",
     "list_profiles",
     "load_profile",
     "open_memory",
     "reembed",
     "repair_store",
+    "rotate_key",
     "snapshot_store",
 ]
 

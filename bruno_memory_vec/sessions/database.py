@@ -14,7 +14,8 @@ def connect(path: str, key: bytes | None, **how: Any) -> sqlite3.Connection:
 
     Args:
         path: where the file is.
-        key: 32 bytes, for a file that SQLCipher encrypts: every page, and its log. None for none.
+        key: 32 bytes, for a file that SQLCipher encrypts: every page, and its log. None for none;
+            an empty one for SQLCipher without a key, which reads a plain file.
         how: as of :func:`sqlite3.connect`.
 
     Raises:
@@ -29,8 +30,9 @@ def connect(path: str, key: bytes | None, **how: Any) -> sqlite3.Connection:
         raise MissingDependencyError("sqlcipher3", "encryption", cause=error) from error
     database = dbapi2.connect(path, **how)
     try:
-        # A key of 32 bytes is used as it is. Nobody logs this statement.
-        database.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        if key:
+            # A key of 32 bytes is used as it is. Nobody logs this statement.
+            database.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
     except BaseException:
         database.close()
         raise

@@ -49,7 +49,7 @@ from bruno_memory_vec.store.keys.opening import keys_of
 from bruno_memory_vec.store.lease import LocalLease
 from bruno_memory_vec.store.lock import WriterLock, is_held_here
 from bruno_memory_vec.store.manifest import Manifest
-from bruno_memory_vec.store.moves import Watch, remove, tidy
+from bruno_memory_vec.store.moves import Watch, remove, tidy, tidy_form
 from bruno_memory_vec.store.new_ledger import note_new_ledger
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import USERS, FolderRecord
@@ -152,6 +152,7 @@ async def _open(
         opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
+            await _to_its_end(tidy_form, folder, found, keys)
         lexical = None
         if keys is None:
             lexical = await _opened(

@@ -19,11 +19,15 @@ from bruno_memory_vec.errors import BackendUnavailable, FingerprintError, Invali
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store.keys.keyring import KEYRING, KEYS
 from bruno_memory_vec.store.manifest import ROWS, Manifest, unwritable, write_whole
+from bruno_memory_vec.store.record import USERS, SealsText, reseal
 
 _log = get_logger(__name__)
 
 FILE = "reembed.json"
+#: The folder of the lexical index, which an encrypted store has not.
+LEXICAL = "lexical"
 _NUMBERED = re.compile(rf"{ROWS}-([1-9][0-9]*)")
 
 
@@ -112,6 +116,39 @@ def tidy(folder: Path, found: Manifest) -> None:
         forget(folder)
     for path in left_over(folder, found):
         remove(path)
+
+
+def tidy_form(folder: Path, found: Manifest, keys: SealsText | None) -> None:
+    """Remove what the store's other form has left: of a plain store if it is encrypted now.
+
+    The caller holds the writer's lock, and the rows that the manifest names are there.
+
+    Args:
+        folder: the store's.
+        found: its manifest.
+        keys: the keys of an encrypted store, which seal its records; None for a plain one.
+    """
+    other = manifest.SESSIONS if found.encrypted else manifest.SEALED_SESSIONS
+    left = [folder / f"{other}{ending}" for ending in ("", "-wal", "-shm", "-journal", ".checksum")]
+    left += folder.glob(f"{other}.damaged-*")
+    if found.encrypted:
+        left += [folder / LEXICAL, folder / USERS]
+    else:
+        left += [folder / KEYRING, folder / KEYS]
+    try:
+        present = [path for path in left if path.exists() or path.is_symlink()]
+        if present:
+            # The new store.json must be on the disk before what it does not name goes.
+            _settle_names(folder)
+        for path in present:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if keys is not None:
+        reseal(folder, None, keys)
 
 
 def remove(path: Path) -> None:

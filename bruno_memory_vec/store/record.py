@@ -265,6 +265,25 @@ def _loaded(text: str, keys: SealsText | None) -> Any:
     return json.loads(keys.open_text(str(found[_SEALED])))
 
 
+def reseal(folder: Path, before: SealsText | None, after: SealsText | None) -> None:
+    """Write the records anew as they are read from now on. What cannot be read stays as it is.
+
+    Raises:
+        BackendUnavailable: they cannot be written.
+    """
+    for name, indent in ((FILE, 2), (LOSSES, None)):
+        path = folder / name
+        try:
+            text = path.read_text(encoding="utf-8")
+            parts = [text] if name == FILE else text.splitlines()
+            if after is not None and all(_SEALED in json.loads(part) for part in parts):
+                continue
+            said = [_said(_loaded(part, before or after), after, indent) for part in parts]
+        except (OSError, ValueError, TypeError):
+            continue
+        write_whole(path, "\n".join(said))
+
+
 def _read(folder: Path, keys: SealsText | None = None) -> dict[str, Any]:
     """The record; empty where there is none, or it cannot be read."""
     try:

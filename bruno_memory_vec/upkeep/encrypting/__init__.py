@@ -1,0 +1,1 @@
+"""Encrypts a store in its place, decrypts it, and gives it another master key."""
