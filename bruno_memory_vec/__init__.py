@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.diagnosis import diagnose_store
     from bruno_memory_vec.upkeep.encrypting.report import EncryptionReport
     from bruno_memory_vec.upkeep.encrypting.run import decrypt_store, encrypt_store, rotate_key
+    from bruno_memory_vec.upkeep.intake.report import IngestReport
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
     from bruno_memory_vec.upkeep.reembedding.run import reembed
@@ -71,6 +72,7 @@ _PLACES = {
     "Hit": "recall.hits",
     "Hits": "recall.hits",
     "HybridMemory": "assistant.hybrid",
+    "IngestReport": "upkeep.intake.report",
     "MaintenanceReport": "upkeep.maintenance",
     "MemoryAssistant": "assistant.assistant",
     "MemoryConfig": "config",
@@ -120,6 +122,7 @@ __all__ = [
     "Hit",
     "Hits",
     "HybridMemory",
+    "IngestReport",
     "MaintenanceReport",
     "MemoryAssistant",
     "MemoryConfig",

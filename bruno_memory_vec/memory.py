@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -127,6 +127,10 @@ from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.copying.run import Others, copy_of
 from bruno_memory_vec.upkeep.health import health_of
+from bruno_memory_vec.upkeep.intake.reading import How
+from bruno_memory_vec.upkeep.intake.report import IngestReport
+from bruno_memory_vec.upkeep.intake.run import ingest_into
+from bruno_memory_vec.upkeep.intake.sources import Given, opened
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
 from bruno_memory_vec.upkeep.reembedding.run import reembed_store
@@ -141,6 +145,7 @@ if TYPE_CHECKING:
     from bruno_core.interfaces.llm import LLMInterface
 
     from bruno_memory_vec.embedders.protocol import Embedder
+    from bruno_memory_vec.portability.times import DayOrder
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.writing.projections import Progress, Projection
@@ -638,6 +643,67 @@ class VectorMemory(MemoryInterface):
                 await self._lazy.owners.whose(named, place, user)
                 row["conversation_id"] = place.conversation_id
         await writer.write(rows)
+
+    @acts("write")
+    async def ingest(
+        self,
+        source: Given | Sequence[Given],
+        *,
+        format: str = "auto",  # noqa: A002 - the word users know; the builtin is not needed here
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        replace_user: bool = False,
+        dates: DayOrder | None = None,
+        skip_bad: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+        batch: int = 2_000,
+    ) -> IngestReport:
+        """Take in exports of chats: all of them or nothing, and of what is there only the changes.
+
+        Everything is read and checked first. What the store has already is known again, also where
+        the export has grown in the middle, has lost messages, or was edited: an edited message is
+        replaced under its id, and one that is gone from the export stays. A message without a time
+        gets one of its neighbours, else of the file, which it keeps.
+
+        Args:
+            source: a file, a folder or an open stream; or several of them.
+            format: as of :func:`bruno_memory_vec.portability.read`, or "bruno-memory".
+            user_id: whose messages are that name no user; a view stores its own.
+            conversation_id: where messages go that name no conversation.
+            replace_user: ``user_id`` counts more than users that the source names.
+            dates: what comes first in dates such as 3/4/2024, where the source does not show it.
+            skip_bad: store the rest of a source in which something cannot be used.
+            dry_run: say what would be stored, and write nothing.
+            progress: called with the progress of each step.
+            batch: how many messages are stored as one commit.
+
+        Raises:
+            InvalidInputError: something cannot be used, or the source names another user than
+                ``user_id``, or is changed while it is read.
+            ForeignUserError: ``user_id`` is not the user of this view.
+            ReadOnlyError, EmbeddingError, EngineError: what was stored before is stored.
+        """
+        self._lazy.enter()
+        user = self._caller.acting_for(user_id)
+        if conversation_id is not None:
+            checks.identifier("conversation_id", conversation_id)
+        how = How(format, user, conversation_id, replace_user, dates)
+        if not dry_run:
+            self._compressing.begin(self._lazy)
+        with ExitStack() as stack:
+            # What can be read only once is kept first, which may take a while.
+            sources = await asyncio.to_thread(stack.enter_context, opened(source))
+            return await ingest_into(
+                self._lazy,
+                sources,
+                how,
+                skip_bad=skip_bad,
+                dry_run=dry_run,
+                progress=progress,
+                stored=self._extraction.stored,
+                batch=checks.limit("batch", batch, largest=100_000),
+            )
 
     # Reading
 

@@ -116,14 +116,14 @@ async def to_store(messages: Any) -> Any:
     given = list(messages)
     kept = await in_thread_if_many(
         len(given),
-        lambda: [left for message in yielding_gil(given) for left in _without_ours(message)],
+        lambda: [left for message in yielding_gil(given) for left in without_ours(message)],
     )
     if len(kept) < len(given):
         _log.debug("recalled_notes_not_stored", messages=len(given) - len(kept))
     return kept
 
 
-def _without_ours(message: Any) -> list[Any]:
+def without_ours(message: Any) -> list[Any]:
     """What is left of a message: it, as it is or shorter, or nothing."""
     if not isinstance(message, (Message, MemoryEntry)) or not isinstance(message.content, str):
         return [message]

@@ -45,6 +45,8 @@ class Turn:
         place: the file it is from, with its path inside of a folder or an archive; "" of a stream.
         kind: "message" for what somebody said; "memory" for what another memory holds about a user
             (mem0); "document" for a part of a text or a note.
+        file_name: what the file is called, where the conversation has no name but that, or that
+            and its number in the file; None where it has one of its own.
     """
 
     conversation_id: str
@@ -56,6 +58,7 @@ class Turn:
     source_id: str | None = None
     place: str = ""
     kind: Kind = "message"
+    file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,16 @@ def make_turn(
         source_id=source_id,
         place=defaults.place,
         kind=kind,
+        file_name=_file_name(defaults, conversation_id),
     )
+
+
+def _file_name(defaults: Defaults, conversation_id: str) -> str | None:
+    file = defaults.source_name
+    if defaults.conversation_id is not None or not conversation_id.startswith(file):
+        return None
+    number = conversation_id[len(file) :]
+    return file if not number or (number[0] == "/" and number[1:].isdecimal()) else None
 
 
 def parse_json(data: bytes) -> Any:

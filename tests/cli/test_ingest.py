@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bruno_memory_vec.surfaces.cli import ingest as ingest_command
-from bruno_memory_vec.surfaces.cli.intake import seekable
+from bruno_memory_vec.upkeep.intake.report import in_words
+from bruno_memory_vec.upkeep.intake.sources import opened
 
 Run = Callable[..., Any]
 HASH = ["--embedder", "hash"]
@@ -136,7 +136,7 @@ def test_an_empty_file(run: Run, lines: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("file", ["absent.jsonl", "."])
+@pytest.mark.parametrize("file", ["absent.jsonl", "no/folder"])
 def test_no_file(run: Run, tmp_path: Path, file: str) -> None:
     done = run("ingest", str(tmp_path / file), "--store", str(tmp_path / "s"), *HASH)
     assert done.code == 1
@@ -159,17 +159,16 @@ def test_memory_url_is_refused(run: Run, lines: Run) -> None:
 def test_a_file_that_changes_in_between(
     run: Run, lines: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bruno_memory_vec.surfaces.cli import intake
+    from bruno_memory_vec.upkeep.intake import run as running
 
     file = lines(said("one"), said("two"))
-    check = intake.Intake.check
+    check = running._Ingest._check
 
-    async def check_and_change(self: Any, memory: Any) -> Any:
-        tally = await check(self, memory)
+    async def check_and_change(self: Any) -> None:
+        await check(self)
         file.write_text(json.dumps(said("")) + "\n")
-        return tally
 
-    monkeypatch.setattr(intake.Intake, "check", check_and_change)
+    monkeypatch.setattr(running._Ingest, "_check", check_and_change)
     done = run("ingest", str(file), "--store", str(tmp_path / "s"), *HASH)
     assert done.code == 1
     assert "changed while it was read" in done.err
@@ -183,15 +182,14 @@ def test_a_pipe_is_spooled(tmp_path: Path) -> None:
     os.mkfifo(path)
     writer = threading.Thread(target=lambda: path.write_bytes(b"one\ntwo\n"))
     writer.start()
-    with seekable(str(path)) as source:
+    with opened(str(path)) as (source,):
         assert source.size == 8
         for _ in range(2):
-            source.stream.seek(0)
-            assert source.read() == b"one\ntwo\n"
+            assert source.again().read() == b"one\ntwo\n"
     writer.join()
 
 
 def test_described_does_not_steer_a_terminal() -> None:
     from bruno_memory_vec.portability import BadLine
 
-    assert "\x1b" not in ingest_command.described(BadLine(1, "role", "got \x1b[31m"))
+    assert "\x1b" not in in_words(BadLine(1, "role", "got \x1b[31m"))

@@ -1,9 +1,9 @@
-"""``ingest``: store the conversations of a file, all of them or none."""
+"""``ingest``: take exports of chats into a store, all of them or none."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -20,19 +20,25 @@ from bruno_memory_vec.surfaces.cli.options import (
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
+    from bruno_memory_vec import IngestReport
     from bruno_memory_vec.config import MemoryConfig
-    from bruno_memory_vec.portability import BadLine
-    from bruno_memory_vec.surfaces.cli.intake import Reading, Source, Tally
+    from bruno_memory_vec.upkeep.intake.reading import How
+    from bruno_memory_vec.upkeep.intake.report import BadLinesError
+    from bruno_memory_vec.upkeep.intake.sources import Source
 
 # Optional[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP045
 
 #: More bad lines than this are only counted: one wrong export can have a million.
 _SHOWN_BAD = 20
+_SHOWN_USERS = 5
 
 
 def ingest(
-    file: Annotated[str, typer.Argument(metavar="FILE", help='A file; "-" for standard input.')],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help='Files and folders; "-" for standard input.'),
+    ],
     format: Annotated[  # noqa: A002 - the option's name
         str,
         typer.Option(
@@ -40,14 +46,17 @@ def ingest(
             "-f",
             metavar="NAME",
             callback=file_format,
-            help="What the file is: auto, jsonl, openai, locomo, bruno-memory, or a format of "
-            "another package.",
+            help="What the files are: auto, or one of those of docs/importing.md.",
         ),
     ] = "auto",
     user: Annotated[
         Optional[str],
         typer.Option("--user", "-u", metavar="USER", help="Whose messages are that name no user."),
     ] = None,
+    replace_user: Annotated[
+        bool,
+        typer.Option("--replace-user", help="--user counts more than users that the files name."),
+    ] = False,
     conversation: Annotated[
         Optional[str],
         typer.Option(
@@ -57,8 +66,20 @@ def ingest(
             help="Where messages go that name no conversation.",
         ),
     ] = None,
+    dates: Annotated[
+        Optional[str],
+        typer.Option(
+            "--dates",
+            metavar="ORDER",
+            help="What comes first in dates such as 3/4/2024, where no date of the file shows it: "
+            "day-first or month-first.",
+        ),
+    ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Store the good lines of a file with bad ones.")
+        bool, typer.Option("--skip-bad", help="Store the good lines of files with bad ones.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be stored, and store nothing.")
     ] = False,
     batch: Annotated[
         int, typer.Option("--batch", min=1, max=100_000, help="How many messages at a time.")
@@ -68,154 +89,200 @@ def ingest(
     embedder: Embedder = None,
     json: Json = False,
 ) -> None:
-    """Store the conversations of a file.
+    """Store the conversations of files.
 
-    The whole file is checked first. If any line is bad, each is reported by its number and
-    nothing is stored, unless --skip-bad is given. Storing a file twice stores it once.
+    All of them are checked first. If any line is bad, each is reported by its number and nothing
+    is stored, unless --skip-bad is given. What is stored already is known again: only what is new
+    or was edited is stored, and what is gone from a file stays.
 
     The SQLite file of bruno-memory is read, too: its messages, memories, sessions and profiles.
     """
 
     def work(out: Out) -> Coroutine[Any, Any, int]:
         from bruno_memory_vec.portability.bruno_memory import is_sqlite
-        from bruno_memory_vec.surfaces.cli.intake import Reading, seekable
         from bruno_memory_vec.surfaces.cli.opening import configuration
+        from bruno_memory_vec.upkeep.intake.reading import How
+        from bruno_memory_vec.upkeep.intake.sources import opened
 
         config = configuration(store, embedder, sessions=sessions)
-        if config.url == "memory://":
+        if config.url == "memory://" and not dry_run:
             raise CliError("memory:// keeps nothing", "Name a folder with --store", code=MISUSED)
-        if format == BRUNO_MEMORY or (format == "auto" and file != "-" and is_sqlite(file)):
-            return _import(out, file, config, user, skip_bad)
+        alone = files[0] if len(files) == 1 else "-"
+        if format == BRUNO_MEMORY or (format == "auto" and alone != "-" and is_sqlite(alone)):
+            return _import(out, files, config, user, skip_bad, dry_run)
         # Outside the event loop, which would not let Ctrl-C end a wait for standard input.
-        source = stack.enter_context(seekable(file))
-        how = Reading(format, user, conversation, config.default_user)
-        return _ingest(out, file, source, how, config, skip_bad, batch)
+        sources = stack.enter_context(opened(files))
+        how = How(format, user, conversation, replace_user, dates or None, config.bounds)  # type: ignore[arg-type]
+        return _ingest(out, sources, how, config, skip_bad, dry_run, batch)
 
     with ExitStack() as stack:
         execute(json, work)
 
 
 async def _import(
-    out: Out, file: str, config: MemoryConfig, user: str | None, skip_bad: bool
+    out: Out,
+    files: Sequence[str],
+    config: MemoryConfig,
+    user: str | None,
+    skip_bad: bool,
+    dry_run: bool,
 ) -> int:
-    """Store what a file of bruno-memory holds."""
+    """Store what files of bruno-memory hold."""
     from bruno_memory_vec.surfaces.cli.copy import tell
     from bruno_memory_vec.surfaces.cli.opening import bars
     from bruno_memory_vec.upkeep.copying.incoming import import_bruno_memory
 
     settings = config.model_dump(exclude={"url", "read_only"})
-    with bars(out) as progress:
-        report = await import_bruno_memory(
-            file, config.url, unnamed=user, skip_bad=skip_bad, progress=progress, **settings
-        )
-    tell(out, report)
-    # What --skip-bad leaves out is told, and no failure.
-    return 0 if report.verified == report.rows else FAILED
+    whole = True
+    for file in files:
+        with bars(out) as progress:
+            report = await import_bruno_memory(
+                file,
+                config.url,
+                unnamed=user,
+                skip_bad=skip_bad,
+                dry_run=dry_run,
+                progress=progress,
+                **settings,
+            )
+        tell(out, report)
+        # What --skip-bad leaves out is told, and no failure.
+        whole = whole and (dry_run or report.verified == report.rows)
+    return 0 if whole else FAILED
 
 
 async def _ingest(
     out: Out,
-    file: str,
-    source: Source,
-    how: Reading,
+    sources: Sequence[Source],
+    how: How,
     config: MemoryConfig,
     skip_bad: bool,
+    dry_run: bool,
     batch: int,
 ) -> int:
     from bruno_memory_vec.config import masked
-    from bruno_memory_vec.memory import open_memory
+    from bruno_memory_vec.memory import VectorMemory
     from bruno_memory_vec.store import manifest
     from bruno_memory_vec.store.manifest import folder_of
-    from bruno_memory_vec.surfaces.cli.intake import Intake
     from bruno_memory_vec.surfaces.cli.opening import bars
+    from bruno_memory_vec.upkeep.intake.report import BadLinesError
 
     folder = folder_of(config.url)
     started = time.perf_counter()
     with bars(out) as progress:
-        intake = Intake(source, how, progress)
-        memory = None
+        settings = config.model_copy(update={"read_only": True}) if dry_run else config
+        memory = VectorMemory(config=settings, progress=progress)
         try:
-            # A store that is there is opened, and locked, before the file is read; a new one is
-            # made only when the file turns out to be good.
-            if folder is None or manifest.read(folder) is not None:
-                memory = await open_memory(config=config, progress=progress)
-            tally = await intake.check(memory)
-            if tally.bad and not skip_bad:
-                raise _refusal(tally, file)
-            if memory is None and tally.messages:
-                memory = await open_memory(config=config, progress=progress)
-            if memory is not None and tally.messages:
-                await intake.store(memory, tally, batch, skip_bad)
+            # A store that is there is opened, and locked, before the files are read; a new one is
+            # made only when the files turn out to be good.
+            if not dry_run and (folder is None or manifest.read(folder) is not None):
+                await memory.connect()
+            report = await memory.ingest(
+                sources,
+                format=how.format,
+                user_id=how.user_id,
+                conversation_id=how.conversation_id,
+                replace_user=how.replace_user,
+                dates=how.dates,
+                skip_bad=skip_bad,
+                dry_run=dry_run,
+                progress=progress,
+                batch=batch,
+            )
+        except BadLinesError as error:
+            raise _refusal(error) from error
         finally:
-            if memory is not None:
-                await memory.close()
-    used = config if memory is None else memory.config
-    _report(out, tally, masked(used.url), file, started)
-    return 0
+            await memory.close()
+    _report(out, report, masked(memory.config.url), started)
+    # Nothing but bad lines is no success, whatever was asked for.
+    return FAILED if report.bad and not report.messages and not report.memories else 0
 
 
-def _refusal(tally: Tally, file: str) -> CliError:
-    lines = [described(bad) for bad in tally.first_bad[:_SHOWN_BAD]]
-    if tally.bad > len(lines):
-        lines.append(f"... and {tally.bad - len(lines):,} more")
-    places = "1 place" if tally.bad == 1 else f"{tally.bad:,} places"
+def _refusal(error: BadLinesError) -> CliError:
+    from bruno_memory_vec.upkeep.intake.report import in_words, plain
+
+    lines = [in_words(bad) for bad in error.first_bad[:_SHOWN_BAD]]
+    if error.bad > len(lines):
+        lines.append(f"... and {error.bad - len(lines):,} more")
     return CliError(
-        f"{file} is bad in {places}, so nothing of it was stored",
+        error.summary,
         "Mend them, or store the rest with --skip-bad",
         listing=lines,
-        details={"bad": tally.bad, "first_bad": [plain(bad) for bad in tally.first_bad]},
+        details={"bad": error.bad, "first_bad": [plain(bad) for bad in error.first_bad]},
     )
 
 
-def described(bad: BadLine) -> str:
-    """A bad line in words."""
-    from bruno_memory_vec.prompts.hidden_characters import marked
-
-    where = "" if bad.where == "line" else f"{bad.where}: "
-    line = "" if bad.line is None else f"line {bad.line}: "
-    return marked(f"{line}{where}{bad.problem}")
-
-
-def plain(bad: BadLine) -> dict[str, Any]:
-    """A bad line for JSON."""
-    return {"line": bad.line, "where": bad.where, "problem": bad.problem}
-
-
-def _report(out: Out, tally: Tally, store: str, file: str, started: float) -> None:
-    from bruno_memory_vec.surfaces.cli.display import counted
+def _report(out: Out, report: IngestReport, store: str, started: float) -> None:
+    from bruno_memory_vec.upkeep.intake.report import in_words
 
     seconds = time.perf_counter() - started
-    rate = tally.messages / tally.storing_seconds if tally.storing_seconds else 0.0
+    stored = report.added + report.edited
+    rate = stored / report.storing_seconds if report.storing_seconds else 0.0
     if out.as_json:
-        out.result(
-            {
-                "file": file,
-                "store": store,
-                "messages": tally.messages,
-                "conversations": len(tally.conversations),
-                "users": len(set(tally.conversations.values())),
-                "bad": tally.bad,
-                "first_bad": [plain(bad) for bad in tally.first_bad],
-                "seconds": round(seconds, 3),
-                "messages_per_second": round(rate, 1),
-            }
+        told = report.to_dict()
+        told |= {
+            "file": report.sources[0] if len(report.sources) == 1 else None,
+            "store": store,
+            "users": len(report.users),
+            "user_names": list(report.users),
+            "seconds": round(seconds, 3),
+            "messages_per_second": round(rate, 1),
+        }
+        out.result(told)
+        return
+    for bad in report.first_bad[:_SHOWN_BAD]:
+        out.say(f"skipped {in_words(bad)}")
+    if report.bad > _SHOWN_BAD:
+        out.say(f"skipped {report.bad - _SHOWN_BAD:,} more")
+    for line in _lines(report, store, seconds, rate):
+        out.console.print(line)
+
+
+def _lines(report: IngestReport, store: str, seconds: float, rate: float) -> list[str]:
+    """What is told of an ingest, in lines that are short where names are."""
+    from bruno_memory_vec.prompts.hidden_characters import marked
+    from bruno_memory_vec.store.record import readable_size
+    from bruno_memory_vec.surfaces.cli.display import counted
+
+    lines = []
+    if report.messages or report.memories:
+        verb = "would store" if report.dry_run else "stored"
+        lines.append(
+            f"{verb} {counted(report.added, 'message')} of "
+            f"{counted(report.conversations, 'conversation')} and "
+            f"{counted(len(report.users), 'user')} in {marked(store)}"
         )
-        return
-    for bad in tally.first_bad[:_SHOWN_BAD]:
-        out.say(f"skipped {described(bad)}")
-    if tally.bad > _SHOWN_BAD:
-        out.say(f"skipped {tally.bad - _SHOWN_BAD:,} more")
-    console = out.console
-    if not tally.messages:
-        console.print(f"{file} holds no message: nothing was stored", soft_wrap=True)
-        return
-    users = len(set(tally.conversations.values()))
-    console.print(
-        f"stored {counted(tally.messages, 'message')} of "
-        f"{counted(len(tally.conversations), 'conversation')} and {counted(users, 'user')} "
-        f"in {store}",
-        soft_wrap=True,
-    )
-    console.print(f"{seconds:.1f} s in all, {rate:,.0f} messages/s while storing")
-    if tally.bad:
-        console.print(f"{counted(tally.bad, 'bad place')} skipped")
+        more = [
+            (report.unchanged, "were there already"),
+            (report.edited, "were edited and are replaced"),
+            (report.gone, "are gone from the export, and stay"),
+            (report.untimed, "have no time in the export"),
+        ]
+        lines += [f"  {count:,} {what}" for count, what in more if count]
+        if report.memories:
+            lines.append(f"  {counted(report.memories, 'memory')} about users")
+        shown = ", ".join(marked(user) for user in report.users[:_SHOWN_USERS])
+        others = len(report.users) - _SHOWN_USERS
+        lines.append(f"users: {shown}{f' and {others:,} more' if others > 0 else ''}")
+        if report.first is not None and report.last is not None:
+            lines.append(f"from {report.first:%Y-%m-%d %H:%M} to {report.last:%Y-%m-%d %H:%M} UTC")
+    else:
+        named = marked(", ".join(report.sources[:3]))
+        lines.append(f"{named} holds no message: nothing was stored")
+    if report.left_out:
+        parts = [f"{count:,} {marked(what)}" for what, count in report.left_out.items()]
+        lines.append(f"left out: {', '.join(parts)}")
+    lines += [
+        f"{marked(name)} is another chat than the one of that name: {marked(other)}"
+        for name, other in report.renamed.items()
+    ]
+    if report.bad:
+        lines.append(f"{counted(report.bad, 'bad place')} skipped")
+    if report.messages or report.memories:
+        if report.bytes_after is not None and not report.dry_run:
+            before = report.bytes_before or 0
+            lines.append(
+                f"{readable_size(report.bytes_after)} on disk, {readable_size(before)} before"
+            )
+        lines.append(f"{seconds:.1f} s in all, {rate:,.0f} messages/s while storing")
+    return lines

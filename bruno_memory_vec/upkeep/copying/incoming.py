@@ -166,7 +166,7 @@ class _Import:
         report = replace(report, present=present, copied=absent, embedded=absent)
         if dry_run:
             return report
-        await _save(store, sessions, users)
+        await save_people(store, sessions, users)
         verified, wrong = await self._pass(store, "verifying rows", content.rows, write=False)
         problems = [f"{wrong:,} rows are not in the store as they are in the file"] if wrong else []
         problems += [
@@ -273,9 +273,15 @@ async def _absent(store: Store, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not same(row)]
 
 
-async def _save(
+async def save_people(
     store: Store, sessions: Sequence[SessionContext], users: Sequence[UserContext]
 ) -> None:
+    """Save sessions and profiles that the store does not have.
+
+    Raises:
+        StoreError: a session is another user's there.
+        EngineError: they cannot be written.
+    """
     for session in sessions:
         stored = await store.sessions.session(session.session_id)
         if stored is not None and stored.user_id != session.user_id:

@@ -1,0 +1,292 @@
+"""An ingest: everything is read and checked, then compared with the store, then stored.
+
+No text is kept between the two readings, so an export may be larger than the memory. What the
+second one reads has to be what the first one has read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
+
+from bruno_memory_vec.portability import read
+from bruno_memory_vec.portability.records import BadLine
+from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
+from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.store.record import footprint
+from bruno_memory_vec.upkeep.copying.incoming import save_people
+from bruno_memory_vec.upkeep.intake.comparing import Comparing, Comparison
+from bruno_memory_vec.upkeep.intake.order import put_in_order
+from bruno_memory_vec.upkeep.intake.reading import (
+    ADDED,
+    EDITED,
+    SKIPPED,
+    UNCHANGED,
+    Chat,
+    How,
+    Reader,
+    file_moment,
+    row_of,
+    text_of,
+)
+from bruno_memory_vec.upkeep.intake.report import KEPT_BAD, BadLinesError, IngestReport
+from bruno_memory_vec.upkeep.intake.sources import Source
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.rows.models import Row
+    from bruno_memory_vec.store.store import LazyStore, Store
+    from bruno_memory_vec.writing.projections import Progress
+
+#: How many messages are stored as one commit.
+BATCH: Final = 2_000
+_READ_AT_ONCE = 500
+
+T = TypeVar("T")
+Stored = Callable[["Store", "Sequence[Row]"], Awaitable[None]]
+
+
+async def ingest_into(
+    lazy: LazyStore,
+    sources: Sequence[Source],
+    how: How,
+    *,
+    skip_bad: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    stored: Stored | None = None,
+    batch: int = BATCH,
+) -> IngestReport:
+    """Take exports into a store, which is opened, or made, only once they were found to be good.
+
+    Args:
+        lazy: the store.
+        sources: the exports, see :func:`.sources.opened`.
+        how: how to read them.
+        skip_bad: store the rest of an export in which something cannot be used.
+        dry_run: say what would be stored; write nothing, and make no store.
+        progress: called with the progress of each step.
+        stored: told of the rows of each conversation that were stored.
+        batch: how many messages are one commit.
+
+    Raises:
+        BadLinesError: something cannot be used, and ``skip_bad`` is not given. Nothing was stored.
+        InvalidInputError: a source as a whole cannot be used, or has changed while it was read.
+        ForeignUserError: a conversation has become another user's meanwhile.
+        ReadOnlyError, EmbeddingError, EngineError: what was stored before is stored.
+    """
+    started = time.perf_counter()
+    for source in sources:
+        read(source.again(), format=_reader_of(how))  # checks format and path
+    work = _Ingest(lazy, sources, how, progress, stored, batch)
+    report = await work.run(skip_bad=skip_bad, dry_run=dry_run)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+class _Ingest:
+    """One ingest."""
+
+    def __init__(
+        self,
+        lazy: LazyStore,
+        sources: Sequence[Source],
+        how: How,
+        progress: Progress | None,
+        stored: Stored | None,
+        batch: int,
+    ) -> None:
+        self._lazy = lazy
+        self._sources = sources
+        self._reader = Reader(sources, replace(how, bounds=lazy.config.bounds))
+        self._progress = progress
+        self._stored = stored
+        self._batch = batch
+        self._bad: list[BadLine] = []
+        self._bad_count = 0
+        self._what = ", ".join(source.name for source in sources[:3]) + (
+            f" and {len(sources) - 3} more" if len(sources) > 3 else ""
+        )
+
+    async def run(self, *, skip_bad: bool, dry_run: bool) -> IngestReport:
+        """Read, compare, store."""
+        await self._check()
+        self._refuse_bad(skip_bad)
+        chats = [chat for chat in self._reader.chats.values() if len(chat.given)]
+        report = IngestReport(tuple(source.name for source in self._sources), dry_run)
+        folder = folder_of(self._lazy.config.url)
+        before = None if folder is None else (await asyncio.to_thread(footprint, folder)).bytes
+        people = bool(self._reader.sessions or self._reader.users)
+        seconds = 0.0
+        found = Comparison()
+        if chats or people:
+            store = await self._opened(dry_run)
+            comparing = Comparing(store, self._lazy.config.default_user)
+            chats = await comparing.place(chats)
+            found = comparing.found
+            self._note(found)
+            self._refuse_bad(skip_bad)
+            await self._compare(comparing, chats)
+            report = self._counted(report, chats, found)
+            if store is not None and not dry_run:
+                begun = time.perf_counter()
+                await self._store(store, chats, report.added + report.edited)
+                await self._order(store, found)
+                await save_people(store, self._reader.sessions, self._reader.users)
+                seconds = time.perf_counter() - begun
+        after = None if folder is None else (await asyncio.to_thread(footprint, folder)).bytes
+        return replace(
+            report,
+            left_out=MappingProxyType(dict(self._reader.left_out)),
+            renamed=MappingProxyType(found.renamed),
+            bad=self._bad_count,
+            first_bad=tuple(self._bad),
+            bytes_before=before,
+            bytes_after=after,
+            storing_seconds=seconds,
+        )
+
+    async def _check(self) -> None:
+        items = self._reader.first()
+        while part := await asyncio.to_thread(_next, items, _READ_AT_ONCE):
+            for item in part:
+                if isinstance(item, BadLine):
+                    self._add_bad(item)
+            self._tell("checking bytes", *self._reader.progress)
+
+    def _add_bad(self, bad: BadLine) -> None:
+        self._bad_count += 1
+        if len(self._bad) < KEPT_BAD:
+            self._bad.append(bad)
+
+    def _note(self, found: Comparison) -> None:
+        for bad in found.bad:
+            self._add_bad(bad)
+        self._bad_count += found.bad_messages - len(found.bad)
+
+    def _refuse_bad(self, skip_bad: bool) -> None:
+        if self._bad_count and not skip_bad:
+            raise BadLinesError(self._what, self._bad_count, self._bad)
+
+    async def _opened(self, dry_run: bool) -> Store | None:
+        if not dry_run:
+            await self._lazy.writer()
+            return await self._lazy.get()
+        deployment = deployment_of(self._lazy.config.url)
+        if isinstance(deployment, TellsHowMade):
+            made = await deployment.made(self._lazy.config)
+            if made is None:
+                return None
+        return await self._lazy.get()
+
+    async def _compare(self, comparing: Comparing, chats: Sequence[Chat]) -> None:
+        wanted = await asyncio.to_thread(comparing.unsure, chats)
+        if wanted:
+            numbers = {id(chats[number]): number for number in wanted}
+            places = {number: set(here) for number, here in wanted.items()}
+            texts: dict[tuple[int, int], str] = {}
+            items = self._reader.again()
+            while part := await asyncio.to_thread(_next, items, _READ_AT_ONCE):
+                for said in part:
+                    number = numbers.get(id(said.chat))
+                    if number is not None and said.at in places[number]:
+                        texts[number, said.at] = text_of(said)
+            await comparing.learn_texts(chats, texts)
+        moments = [file_moment(chat, self._sources[chat.source]) for chat in chats]
+        await asyncio.to_thread(comparing.compare, chats, moments)
+
+    def _counted(
+        self, report: IngestReport, chats: Sequence[Chat], found: Comparison
+    ) -> IngestReport:
+        counts = [0, 0, 0, 0]
+        untimed = memories = 0
+        first, last = None, None
+        for chat in chats:
+            if chat.is_memory:
+                memories += len(chat.given) - chat.states.count(SKIPPED)
+                continue
+            for state in (ADDED, UNCHANGED, EDITED, SKIPPED):
+                counts[state] += chat.states.count(state)
+            untimed += chat.untimed
+            times = chat.given.times
+            if len(times):
+                low, high = min(times), max(times)
+                first = low if first is None else min(first, low)
+                last = high if last is None else max(last, high)
+        talks = {chat.target for chat in chats if not chat.is_memory}
+        return replace(
+            report,
+            users=tuple(dict.fromkeys(chat.owner for chat in chats)),
+            conversations=len(talks),
+            added=counts[ADDED],
+            unchanged=counts[UNCHANGED],
+            edited=counts[EDITED],
+            gone=sum(place.gone for target, place in found.places.items() if target[1] is not None),
+            memories=memories,
+            first=None if first is None else _moment(first),
+            last=None if last is None else _moment(last),
+            untimed=untimed,
+        )
+
+    async def _store(self, store: Store, chats: Sequence[Chat], total: int) -> None:
+        wanted = {
+            id(chat) for chat in chats if any(state in chat.states for state in (ADDED, EDITED))
+        }
+        if not wanted:
+            return
+        assert store.writer is not None
+        bounds, ttl = self._lazy.config.bounds, self._lazy.config.short_term_ttl
+        rows = (
+            row_of(said, bounds, ttl)
+            for said in self._reader.again()
+            if id(said.chat) in wanted and said.chat.states[said.at] in (ADDED, EDITED)
+        )
+        done = 0
+        while part := await asyncio.to_thread(_next, rows, self._batch):
+            await store.writer.write(part)
+            done += len(part)
+            await self._tell_stored(store, part)
+            self._tell("storing messages", min(done, total), total)
+
+    async def _tell_stored(self, store: Store, rows: Sequence[Row]) -> None:
+        if self._stored is None:
+            return
+        talks: dict[str, list[Row]] = {}
+        for row in rows:
+            if row["turn"] is not None:
+                talks.setdefault(row["conversation_id"], []).append(row)
+        for talk in talks.values():
+            await self._stored(store, talk)
+
+    async def _order(self, store: Store, found: Comparison) -> None:
+        for (user, talk), place in found.places.items():
+            # Summaries name the turns that they are made of.
+            if talk is not None and not place.in_order and not place.known.archived:
+                known = place.known
+                ids = [str(UUID(bytes=known.id(at))) for at in range(len(known))]
+                await put_in_order(store, user, talk, ids)
+
+    def _tell(self, work: str, done: int, total: int) -> None:
+        if self._progress is not None and total:
+            self._progress(work, done, total)
+
+
+def _reader_of(how: How) -> str:
+    return "auto" if how.format == "bruno-memory" else how.format
+
+
+def _next(items: Iterator[T], count: int) -> list[T]:
+    part = []
+    for item in items:
+        part.append(item)
+        if len(part) == count:
+            break
+    return part
+
+
+def _moment(micros: int) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(microseconds=micros)  # noqa: DTZ001 - naive UTC

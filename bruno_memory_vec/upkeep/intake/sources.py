@@ -1,0 +1,150 @@
+"""Sources that can be read several times: paths as they are, streams by going back in them."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TextIO, cast
+
+from bruno_memory_vec.errors import InvalidInputError
+
+# Of what can be read only once, so much is kept in memory; more of it on the disk.
+_IN_MEMORY = 16 * 2**20
+
+
+@dataclass(slots=True)
+class Source:
+    """An input that can be read several times.
+
+    Attributes:
+        name: what it is called.
+        path: where it is; None of a stream.
+        stream: the stream, which can go back; None of a path.
+        start: where in it this input begins.
+        size: its bytes, 0 where that is not known.
+        moment: when it was written, in microseconds; of a stream, when it was first read.
+    """
+
+    name: str
+    path: str | None
+    stream: _Rereadable | None = field(repr=False)
+    start: int
+    size: int
+    moment: int
+
+    def again(self) -> Any:
+        """What a reader takes, from the beginning."""
+        if self.stream is None:
+            return self.path
+        self.stream.seek(self.start)
+        return self.stream
+
+    def tell(self) -> int:
+        """How many bytes were read, as far as that is known."""
+        return 0 if self.stream is None else self.stream.tell() - self.start
+
+
+#: What :meth:`VectorMemory.ingest` takes, or several of it.
+Given = str | Path | TextIO | BinaryIO | Source
+
+
+class _Rereadable:
+    """A stream with the name that the chats in it are called by."""
+
+    def __init__(self, stream: IO[Any], name: str) -> None:
+        self._stream = stream
+        self.name = name
+
+    def read(self, size: int = -1, /) -> Any:
+        """As of a file."""
+        return self._stream.read(size)
+
+    def readline(self, size: int = -1, /) -> Any:
+        """As of a file."""
+        return self._stream.readline(size)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
+        """As of a file."""
+        return self._stream.seek(place, whence)
+
+    def tell(self) -> int:
+        """As of a file."""
+        return self._stream.tell()
+
+
+@contextmanager
+def opened(given: Given | Sequence[Given]) -> Iterator[list[Source]]:
+    """The sources, in order. What can be read only once is kept meanwhile.
+
+    Raises:
+        InvalidInputError: there is none, or one cannot be read.
+    """
+    alone = isinstance(given, (str, Path, Source)) or hasattr(given, "read")
+    several = [cast(Given, given)] if alone else list(cast("Sequence[Given]", given))
+    if not several:
+        raise InvalidInputError("source", "there is none", fix="Name a file.")
+    with ExitStack() as stack:
+        yield [_one(one, stack) for one in several]
+
+
+def _one(given: Given, stack: ExitStack) -> Source:
+    if isinstance(given, Source):
+        return given
+    now = time.time_ns() // 1000
+    try:
+        if isinstance(given, (str, Path)) and str(given) != "-":
+            path = Path(given)
+            about = path.stat()
+            if path.is_file() or path.is_dir():
+                moment = about.st_mtime_ns // 1000
+                return Source(str(given), str(given), None, 0, _size(path), min(moment, now))
+            with open(path, "rb") as pipe:
+                return _kept(pipe, path.name, now, stack)
+        stream = _stdin() if isinstance(given, (str, Path)) else given
+        named = getattr(stream, "name", None)
+        name = named if isinstance(named, str) and not named.startswith("<") else "stdin"
+        if stream is not _stdin() and hasattr(stream, "seekable") and stream.seekable():
+            start = stream.tell()
+            return Source(name, None, _Rereadable(stream, name), start, 0, now)
+        return _kept(stream, name, now, stack)
+    except FileNotFoundError as error:
+        raise InvalidInputError(
+            "source", f"there is no file {given!s}", fix="Check the path."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            "source", f"cannot be read: {error}", fix="Check the file's permissions.", cause=error
+        ) from error
+
+
+def _kept(stream: IO[Any], name: str, now: int, stack: ExitStack) -> Source:
+    first = stream.read(0)
+    if isinstance(first, str):
+        kept: IO[Any] = io.StringIO(stream.read())
+    else:
+        kept = stack.enter_context(_spooled())
+        shutil.copyfileobj(stream, kept, 2**20)
+    size = kept.tell() if kept.seekable() else 0
+    return Source(name, None, _Rereadable(kept, name), 0, size, now)
+
+
+def _spooled() -> Any:
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
+
+
+def _stdin() -> BinaryIO:
+    return cast(BinaryIO, getattr(sys.stdin, "buffer", sys.stdin))
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
