@@ -75,6 +75,8 @@ def _key(given: Any) -> Any:
         return SecretStr(given)
     if given is None or callable(given) or isinstance(given, (SecretBytes, SecretStr)):
         return given
+    if callable(getattr(given, "unwrapped", None)):
+        return given  # a MasterKey of ours, as a key file gives it
     raise ValueError("is no key: give 32 bytes, a passphrase, or a function that wraps and unwraps")
 
 

@@ -441,6 +441,12 @@ def _refuse_plain_places(config: MemoryConfig) -> None:
     """
     if master_of(config) is None:
         return
+    if config.audit and config.audit_ids != "hashed":
+        raise InvalidInputError(
+            "audit_ids",
+            "the trail would name users, and the store is encrypted",
+            fix='Give audit_ids="hashed" and an audit_key, or open it without a trail.',
+        )
     for name, what in (
         ("sessions", "sessions that are elsewhere"),
         ("embedding_cache", "its file"),

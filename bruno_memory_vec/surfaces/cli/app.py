@@ -16,6 +16,7 @@ from bruno_memory_vec.surfaces.cli import (
     copy,
     demo,
     doctor,
+    encryption,
     forget,
     ingest,
     maintain,
@@ -27,6 +28,7 @@ from bruno_memory_vec.surfaces.cli import (
     stats,
     timeline,
 )
+from bruno_memory_vec.surfaces.cli.keys import with_key_file
 
 if TYPE_CHECKING:
     from bruno_memory_vec.errors import InvalidInputError
@@ -91,8 +93,12 @@ for command in (
     audit.audit,
     copy.copy,
     reembed.reembed,
+    encryption.encrypt,
+    encryption.decrypt,
+    encryption.rotate_key,
 ):
-    app.command(epilog=_EPILOG.partition("\n\n")[0])(command)
+    name = command.__name__.replace("_", "-")
+    app.command(name, epilog=_EPILOG.partition("\n\n")[0])(with_key_file(command))
 
 
 def run() -> None:

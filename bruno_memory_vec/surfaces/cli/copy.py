@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -84,6 +85,15 @@ def copy(
             show_default=False,
         ),
     ] = None,
+    source_key_file: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--source-key-file",
+            metavar="FILE",
+            help="The key of an encrypted source, if it is not that of the target, --key-file.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Copy a store into another one of any kind: a folder, a Qdrant server, a plug-in's.
@@ -104,6 +114,7 @@ def copy(
             "dry_run": dry_run,
             "skip_bad": skip_bad,
             "source_sessions": source_sessions,
+            **_key_of(source_key_file),
             **({} if sessions is None else {"sessions": sessions}),
         }
         if mapping is not None and not anonymise:
@@ -113,6 +124,12 @@ def copy(
         return await _copy(out, source, target, asked)
 
     execute(json, work)
+
+
+def _key_of(source_key_file: Path | None) -> dict[str, Any]:
+    from bruno_memory_vec.store.keys.master import read_key_file
+
+    return {} if source_key_file is None else {"source_key": read_key_file(source_key_file)}
 
 
 async def _copy(out: Out, source: str, target: str, asked: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +75,7 @@ async def copy_store(
     dry_run: bool = False,
     skip_bad: bool = False,
     source_sessions: str | None = None,
+    source_key: Any = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> CopyReport:
@@ -97,6 +98,8 @@ async def copy_store(
         dry_run: say what would be copied; write nothing, and make no store.
         skip_bad: of a bruno-memory file, leave out what cannot be stored.
         source_sessions: where the source keeps its sessions; default: where such a store does.
+        source_key: the key of an encrypted source; default: that of the settings, which is the
+            target's, too.
         progress: called with the number of rows that are done.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`, for the target.
 
@@ -124,7 +127,7 @@ async def copy_store(
             progress=progress,
             **settings,
         )
-    reading = pinned(MemoryConfig.build(url=str(source), sessions=source_sessions, read_only=True))
+    reading = pinned(_reading(source, source_sessions, source_key, settings))
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(target), "read_only": dry_run}))
     _refuse_one_store(reading.url, writing.url)
     async with opened_source(reading, embedder, writing, progress) as (store, made):
@@ -168,6 +171,20 @@ async def copy_of(
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(target), "read_only": dry_run}))
     _refuse_one_store(store.config.url, writing.url)
     return await work.into(writing, await _made(store.config))
+
+
+def _reading(
+    source: str | Path, sessions: str | None, key: Any, settings: Mapping[str, Any]
+) -> MemoryConfig:
+    """How the source is opened: with a key only where it is encrypted."""
+    keys = {name: settings[name] for name in ("key", "key_file") if name in settings}
+    given = keys if key is None else {"key": key}
+    config = MemoryConfig.build(url=str(source), sessions=sessions, read_only=True, **given)
+    folder = folder_of(config.url)
+    found = None if folder is None else manifest.read(folder)
+    if key is None and (found is None or not found.encrypted):
+        return config.model_copy(update={"key": None, "key_file": None})
+    return config
 
 
 class _Copy:
