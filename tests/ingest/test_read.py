@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bruno_memory_vec.errors import InvalidInputError
-from bruno_memory_vec.portability import BadLine, Turn, opening, read
+from bruno_memory_vec.portability import BadLine, Turn, formats, opening, read
+from bruno_memory_vec.prompts.hidden_characters import marked
 
 GOOD = b'{"conversation_id": "c", "role": "user", "content": "ol\xc3\xa1"}\n'
-FORMATS = ["auto", "jsonl", "openai", "locomo"]
+FORMATS = formats()
 
 
 def consume(data: bytes, chosen: str = "auto") -> list[Turn | BadLine]:
@@ -158,7 +159,13 @@ def test_any_bytes(data: bytes, chosen: str) -> None:
 keys = st.sampled_from(
     "conversation_id role content timestamp metadata id messages mapping current_node parent "
     "message author parts type text tool_calls function conversation sample_id speaker_a speaker_b "
-    "session_1 session_1_date_time speaker dia_id".split()
+    "session_1 session_1_date_time speaker dia_id "
+    # Of the other formats.
+    "chat_messages sender uuid sessionId isMeta payload chunkedPrompt chunks header title time "
+    "products safeHtmlItem chats list name date ts data lc kwargs store chat_store class_name "
+    "conversations value message_tree_id message_id parent_id prompt replies haystack_sessions "
+    "question_id memory memories results output arguments chat history channel guild author "
+    "ID Timestamp Contents input block_type".split()
 )
 leaves = (
     st.none()
@@ -166,7 +173,13 @@ leaves = (
     | st.integers()
     | st.floats()
     | st.text(max_size=5)
-    | st.sampled_from(["user", "assistant", "text", "\ud800", "\0", "1:56 pm on 8 May, 9999"])
+    | st.sampled_from(
+        [
+            *("user", "assistant", "text", "\ud800", "\0", "1:56 pm on 8 May, 9999"),
+            *("human", "message", "function_call", "tool_result", "Gemini Apps", "3/4/2024"),
+            *("session_meta", "SimpleChatStore", "1700000000.000200", "response"),
+        ]
+    )
 )
 values = st.recursive(
     leaves,
@@ -184,6 +197,6 @@ def test_any_json_of_the_right_words(rows: list[Any], chosen: str) -> None:
         return
     for item in found:
         if isinstance(item, BadLine):
-            f"{item.where}: {item.problem}".encode()  # can be printed anywhere
+            marked(f"{item.where}: {item.problem}").encode()  # can be printed anywhere
         else:
             item.message.content.encode()

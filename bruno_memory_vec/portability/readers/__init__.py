@@ -12,19 +12,60 @@ from pathlib import PurePath
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability.detect import Head, Lines, head_of
 from bruno_memory_vec.portability.opening import what_it_is
-from bruno_memory_vec.portability.readers import chatgpt, jsonl, locomo, openai
+from bruno_memory_vec.portability.readers import (
+    chatgpt,
+    claude,
+    discord,
+    documents,
+    frameworks,
+    gemini,
+    items,
+    jsonl,
+    locomo,
+    mail,
+    memories,
+    open_webui,
+    openai,
+    session_logs,
+    sharegpt,
+    slack,
+    telegram,
+    whatsapp,
+)
 from bruno_memory_vec.portability.readers.reader import Reader
 
 __all__ = ["ALL", "Choice", "Reader", "choose", "refuse_other"]
 
-#: Those that are texts, and known by their first lines before these are read as JSON.
-TEXTS: tuple[Reader, ...] = ()
 #: Those of JSON.
 JSON: tuple[Reader, ...] = (
     chatgpt.READER,
+    claude.READER,
+    open_webui.READER,
+    gemini.TAKEOUT,
+    gemini.STUDIO,
+    session_logs.CLAUDE_CODE,
+    session_logs.CODEX,
+    telegram.READER,
+    discord.READER,
+    slack.READER,
+    frameworks.LANGCHAIN,
+    frameworks.LLAMAINDEX,
+    sharegpt.SHAREGPT,
+    sharegpt.OASST,
+    sharegpt.ULTRACHAT,
+    memories.LONGMEMEVAL,
+    memories.MEM0,
+    items.READER,
     openai.READER,
     locomo.READER,
     jsonl.READER,
+)
+#: Those of texts; the first two are known by their first line, before it is read as JSON.
+TEXTS: tuple[Reader, ...] = (
+    whatsapp.READER,
+    mail.READER,
+    documents.MARKDOWN,
+    documents.TEXT,
 )
 ALL: dict[str, Reader] = {reader.name: reader for reader in (*JSON, *TEXTS)}
 
@@ -62,10 +103,11 @@ def choose(lines: Lines, name: str, inner: str) -> Choice:
         return Choice(None, f"is {binary}")
     suffix = PurePath(name.lower()).suffix
     begin = first.data.lstrip()[:1]
-    early = _text_head(lines, name, inner, 1)
-    for reader in TEXTS:
-        if (suffix in _NO_JSON or begin != b"{") and reader.recognises(early):
-            return Choice(reader)
+    if suffix in _NO_JSON or begin != b"{":
+        early = _text_head(lines, name, inner)
+        for reader in TEXTS if suffix in _NO_JSON else TEXTS[:2]:
+            if reader.recognises(early):
+                return Choice(reader)
     head = head_of(lines, name, inner)
     for far in (False, True):
         if far:
@@ -102,9 +144,9 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
         )
 
 
-def _text_head(lines: Lines, name: str, inner: str, count: int) -> Head:
-    shown = b"\n".join(line.data.rstrip(b"\r\n") for line in lines.head(count))
-    return Head(name.lower(), inner, "text", [], shown[: 2**16].decode("utf-8", "replace"))
+def _text_head(lines: Lines, name: str, inner: str) -> Head:
+    shown = lines.head(1)[0].data[: 2**16].decode("utf-8", "replace")
+    return Head(name.lower(), inner, "text", [], shown)
 
 
 def _of_text(head: Head, lines: Lines, suffix: str) -> Choice:

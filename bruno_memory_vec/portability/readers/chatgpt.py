@@ -37,6 +37,7 @@ from bruno_memory_vec.portability.readers.reader import (
     object_of,
     objects,
     text_of,
+    word_of,
 )
 from bruno_memory_vec.portability.readers.talk import (
     Talk,
@@ -131,7 +132,7 @@ def _message(message: Any, talk: Talk) -> Iterator[Turn]:
     if about.get("is_visually_hidden_from_conversation"):
         talk.leave_out(HIDDEN)
         return
-    kind = content.get("content_type")
+    kind = word_of(content.get("content_type"))
     if kind in _CONTEXT:
         talk.leave_out(_CONTEXT[kind])
         return
@@ -165,7 +166,7 @@ def _message(message: Any, talk: Talk) -> Iterator[Turn]:
 
 
 def _content(content: dict[str, Any], talk: Talk) -> Content:
-    kind = content.get("content_type")
+    kind = word_of(content.get("content_type"))
     if kind in _REASONING:
         return Content(reasoning=1)
     if kind == "code" and isinstance(content.get("text"), str):

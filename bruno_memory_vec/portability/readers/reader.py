@@ -113,6 +113,11 @@ def text_of(value: Any) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
+def word_of(value: Any) -> str:
+    """Text as it is; "" for anything else, which is no word of a format."""
+    return value if isinstance(value, str) else ""
+
+
 def object_of(value: Any) -> dict[str, Any]:
     """An object, or an empty one."""
     return value if isinstance(value, dict) else {}

@@ -1,0 +1,202 @@
+"""Google's exports: Gemini in Takeout (``MyActivity.json``) and prompts of AI Studio.
+
+Takeout has no conversations: each entry is a prompt with its answer, the newest first. So the
+prompts of a day are a conversation, ``gemini/2024-05-01``, in the order of their times; other
+activities, and those of other products, are left out. AI Studio keeps a file a chat, without times
+in older ones; what the model thought is left out.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from bruno_core.models.message import MessageRole
+
+from bruno_memory_vec.portability import records
+from bruno_memory_vec.portability.detect import Head, Lines
+from bruno_memory_vec.portability.readers.content import Content, Piece, called, shortened
+from bruno_memory_vec.portability.readers.reader import (
+    Element,
+    Reader,
+    list_of,
+    object_of,
+    objects,
+    text_of,
+)
+from bruno_memory_vec.portability.readers.talk import (
+    Talk,
+    lenient_time,
+    role_in,
+    time_in,
+    titled,
+    told,
+)
+from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+
+OTHERS = "other activities"
+_PRODUCTS = ("gemini", "bard")
+# What Google puts before what was typed.
+_SAID = re.compile(
+    r"(?:Prompted(?: with:)?|Asked (?:Gemini|Bard):?|Asked|Said|Answered|Branched)\s+",
+    re.IGNORECASE,
+)
+_DID = re.compile(r"(?:Used|Created|Added|Gave feedback|Viewed|Visited|Opened|Selected)\b")
+_BREAK = re.compile(r"<(?:br|/p|/li|/h\d|/tr|/div|/pre)\b[^>]*>", re.IGNORECASE)
+_ITEM = re.compile(r"<li\b[^>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
+_GAPS = re.compile(r"\n{3,}")
+
+
+def recognises_takeout(head: Head) -> bool:
+    """Activities with a header, a title and a time."""
+    first = head.first
+    if not {"title", "time"} <= set(first) or "header" not in first:
+        return False
+    products = " ".join(map(str, [first["header"], *list_of(first.get("products"))])).lower()
+    return any(name in products for name in _PRODUCTS) or "safeHtmlItem" in first
+
+
+def takeout_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """Yield the prompts and answers by their times. All of them are in memory."""
+    found: list[tuple[datetime, dict[str, Any], Element]] = []
+    for one in objects(lines):
+        if isinstance(one, BadLine):
+            yield one
+            continue
+        entry, element = one
+        try:
+            time = time_in(entry, defaults, "time")
+            if time is None:
+                raise BadFieldError("time", "is missing")
+            found.append((time, entry, element))
+        except BadFieldError as error:
+            yield told(error, element.line, element.path)
+    # Equal times stay in the order of the file, which begins with the newest.
+    found.reverse()
+    found.sort(key=lambda one: one[0])
+    for time, entry, element in found:
+        try:
+            yield from _activity(entry, time, defaults)
+        except BadFieldError as error:
+            yield told(error, element.line, element.path)
+
+
+def _activity(entry: dict[str, Any], time: datetime, defaults: Defaults) -> Iterator[Turn]:
+    products = " ".join(map(str, [entry.get("header"), *list_of(entry.get("products"))])).lower()
+    title = entry.get("title")
+    known = any(name in products for name in _PRODUCTS)
+    if not known or not isinstance(title, str) or _DID.match(title):
+        defaults.left_out[OTHERS] += 1
+        return
+    talk = Talk(defaults, f"gemini/{time:%Y-%m-%d}", defaults.user(None))
+    prompt = _SAID.sub("", title, count=1) if _SAID.match(title) else title
+    notes = [text_of(object_of(one).get("name")) for one in list_of(entry.get("subtitles"))]
+    about = {"noted": [note for note in notes if note]} if any(notes) else {}
+    yield talk.say(MessageRole.USER, prompt, time=time, about=about, where="title")
+    answer = "\n".join(
+        plain(object_of(item).get("html")) for item in list_of(entry.get("safeHtmlItem"))
+    ).strip()
+    if answer:
+        after = time + timedelta(microseconds=1) if time.year < 9999 else time
+        yield talk.say(MessageRole.ASSISTANT, answer, time=after, where="safeHtmlItem")
+
+
+def plain(text: Any) -> str:
+    """The text of a piece of HTML."""
+    if not isinstance(text, str):
+        return ""
+    text = _ITEM.sub("- ", _BREAK.sub("\n", text))
+    text = html.unescape(_TAG.sub("", text)).replace("\u00a0", " ")
+    return _GAPS.sub("\n\n", text).strip()
+
+
+def recognises_studio(head: Head) -> bool:
+    """One object with a prompt in chunks."""
+    return isinstance(head.first.get("chunkedPrompt"), dict)
+
+
+def studio_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """Yield the turns of a chat of AI Studio."""
+    for found in objects(lines):
+        if isinstance(found, BadLine):
+            yield found
+            continue
+        value, element = found
+        base = text_of(value.get("id")) or defaults.conversation_id or defaults.source_name
+        name = base if element.ordinal is None else f"{base}/{element.ordinal}"
+        since = lenient_time(value.get("createTime"), defaults)
+        about = titled(value.get("title"))
+        talk = Talk(defaults, name, defaults.user(None), element.line, about, since)
+        system = value.get("systemInstruction")
+        parts = [system] if isinstance(system, str) else list_of(object_of(system).get("parts"))
+        told_before = "\n".join(text for part in parts if (text := _text(part)))
+        if not told_before and isinstance(object_of(system).get("text"), str):
+            told_before = object_of(system)["text"].strip()
+        if told_before:
+            yield talk.say(MessageRole.SYSTEM, told_before)
+        chunks = list_of(object_of(value["chunkedPrompt"]).get("chunks"))
+        for index, chunk in enumerate(chunks):
+            try:
+                if not isinstance(chunk, dict):
+                    got = records.json_type(chunk)
+                    raise BadFieldError("chunk", f"expected an object, got {got}")
+                yield from _chunk(chunk, talk)
+            except BadFieldError as error:
+                talk.skip()
+                path = element.within(f"chunkedPrompt.chunks[{index}]")
+                yield told(error, element.line, path)
+
+
+def _chunk(chunk: dict[str, Any], talk: Talk) -> Iterator[Turn]:
+    content = Content()
+    if chunk.get("isThought") or chunk.get("thought"):
+        content.reasoning = 1
+    else:
+        code = object_of(chunk.get("executableCode")).get("code")
+        if isinstance(code, str) and code.strip():
+            content.pieces.append(Piece("call", called("code", code), {"name": "code"}))
+        result = object_of(chunk.get("codeExecutionResult")).get("output")
+        if isinstance(result, str):
+            content.pieces.append(Piece("result", shortened(result), {"name": "code"}))
+        text = _text(chunk)
+        if text and not content.pieces:
+            content.pieces.append(Piece("text", text))
+        for key in chunk:
+            kind = _media(key)
+            if kind:
+                content.pieces.append(Piece("note", f"[{kind}]", {}, kind))
+    yield from talk.say_content(
+        role_in(chunk.get("role")), content, time=time_in(chunk, talk.defaults, "createTime")
+    )
+
+
+def _text(part: Any) -> str:
+    text = part if isinstance(part, str) else object_of(part).get("text")
+    return text if isinstance(text, str) and text.strip() else ""
+
+
+def _media(key: str) -> str:
+    for name, kind in (("Image", "image"), ("Video", "video"), ("Audio", "audio")):
+        if key in (f"drive{name}", f"inline{name}"):
+            return kind
+    return "file" if key in ("driveDocument", "inlineFile", "inlineData") else ""
+
+
+TAKEOUT = Reader(
+    "gemini",
+    "Gemini's activities of Google Takeout",
+    ("header", "title", "time", "products", "safeHtmlItem"),
+    recognises_takeout,
+    takeout_turns,
+)
+STUDIO = Reader(
+    "ai-studio",
+    "a chat of Google AI Studio",
+    ("chunkedPrompt", "runSettings", "systemInstruction"),
+    recognises_studio,
+    studio_turns,
+)

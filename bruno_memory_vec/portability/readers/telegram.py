@@ -1,0 +1,156 @@
+"""Telegram's export (``result.json``, made by Telegram Desktop as JSON): one chat, or all of them.
+
+A chat's conversation is ``telegram/ID``. In a chat with one person, who is not the one the chat is
+named after is the user; an export of everything says whose it is. Pictures, voice messages and
+files are noted; what Telegram itself reports (somebody joined, a call) is left out. Times are in
+UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bruno_memory_vec.portability import records
+from bruno_memory_vec.portability.detect import Head, Lines
+from bruno_memory_vec.portability.readers.content import Content, Piece
+from bruno_memory_vec.portability.readers.people import People, said
+from bruno_memory_vec.portability.readers.reader import (
+    Reader,
+    list_of,
+    object_of,
+    text_of,
+    whole_object,
+)
+from bruno_memory_vec.portability.readers.talk import Talk, time_in, told
+from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+
+SERVICE = "events of the messenger"
+_MEDIA = {
+    "voice_message": "audio",
+    "audio_file": "audio",
+    "video_message": "video",
+    "video_file": "video",
+    "animation": "video",
+    "sticker": "image",
+}
+
+
+def recognises(head: Head) -> bool:
+    """Messages with ``from`` and a date, in a chat or in a list of chats."""
+    first = head.first
+    if isinstance(object_of(first.get("chats")).get("list"), list):
+        return True
+    messages = [one for one in list_of(first.get("messages"))[:20] if isinstance(one, dict)]
+    return "name" in first and any(
+        "date" in one and ("from" in one or "actor" in one) and "role" not in one
+        for one in messages
+    )
+
+
+def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """Yield the turns of every chat. The export, one object, is in memory."""
+    value = whole_object(lines, "Telegram's export")
+    chats = object_of(value.get("chats")).get("list")
+    about = object_of(value.get("personal_information"))
+    own = about.get("user_id")
+    known = [own, f"user{own}"] if own is not None else []
+    if not isinstance(chats, list):
+        yield from _chat(value, "", known, defaults)
+        return
+    for index, chat in enumerate(chats):
+        yield from _chat(object_of(chat), f"chats.list[{index}].", known, defaults)
+
+
+def _chat(
+    chat: dict[str, Any], path: str, known: list[Any], defaults: Defaults
+) -> Iterator[Turn | BadLine]:
+    name = text_of(chat.get("name"))
+    number = text_of(chat.get("id")) or name or "chat"
+    messages = list_of(chat.get("messages"))
+    speakers = {
+        str(one[key])
+        for one in messages
+        if isinstance(one, dict)
+        for key in ("from", "from_id")
+        if one.get(key)
+    }
+    if not known and chat.get("type") in ("personal_chat", "bot_chat") and name is not None:
+        other = {
+            one.get("from_id")
+            for one in messages
+            if isinstance(one, dict) and one.get("from") == name
+        }
+        known = [
+            one["from_id"]
+            for one in messages
+            if isinstance(one, dict) and one.get("from_id") and one["from_id"] not in other
+        ]
+    people = People.among(defaults, speakers, known)
+    talk = Talk(
+        defaults,
+        f"telegram/{number}",
+        defaults.user(None),
+        None,
+        {"title": name} if name else {},
+    )
+    for index, message in enumerate(messages):
+        try:
+            if not isinstance(message, dict):
+                got = records.json_type(message)
+                raise BadFieldError("message", f"expected an object, got {got}")
+            yield from _message(message, talk, people)
+        except BadFieldError as error:
+            talk.skip()
+            yield told(error, None, f"{path}messages[{index}]")
+
+
+def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Turn]:
+    if message.get("type", "message") != "message":
+        talk.leave_out(SERVICE)
+        return
+    speaker = text_of(message.get("from")) or "Deleted account"
+    content = Content()
+    text = _text(message.get("text"))
+    if text.strip():
+        content.pieces.append(Piece("text", text))
+    kind = _MEDIA.get(str(message.get("media_type")), "")
+    if not kind:
+        kind = "image" if "photo" in message else "file" if "file" in message else ""
+    if kind:
+        name = text_of(message.get("file_name"))
+        content.pieces.append(Piece("note", f"[{kind}: {name}]" if name else f"[{kind}]", {}, kind))
+    key = "date_unixtime" if message.get("date_unixtime") else "date"
+    about = {}
+    if message.get("forwarded_from"):
+        about["forwarded_from"] = str(message["forwarded_from"])
+    if message.get("reply_to_message_id") is not None:
+        about["reply_to"] = str(message["reply_to_message_id"])
+    yield from said(
+        talk,
+        people.role(message.get("from_id"), message.get("from")),
+        speaker,
+        content,
+        time=time_in(message, talk.defaults, key),
+        source_id=text_of(message.get("id")),
+        about=about,
+    )
+
+
+def _text(value: Any) -> str:
+    """Text, or a list of texts and of objects with one."""
+    if isinstance(value, str):
+        return value
+    return "".join(
+        part if isinstance(part, str) else str(object_of(part).get("text", ""))
+        for part in list_of(value)
+    )
+
+
+READER = Reader(
+    "telegram",
+    "Telegram's export",
+    ("name", "type", "id", "messages", "chats"),
+    recognises,
+    turns,
+)

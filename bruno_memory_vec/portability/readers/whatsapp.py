@@ -1,0 +1,177 @@
+"""WhatsApp's export of a chat: a text, in the form of the phone it is from.
+
+::
+
+    [03/10/2025, 18:50:02] Ana: Where did we stay?        (iPhone)
+    03/10/2025, 18:50 - Ana: Where did we stay?           (Android)
+
+Its dates may begin with the day or the month. What the dates of the file show decides: a number
+over 12, or that only one way keeps the messages in their order; else the caller has to say it.
+Times have no offset, and are taken as UTC. What a line does not begin belongs to the message
+before it. What WhatsApp reports by itself is left out; a picture or file is noted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePath
+
+from bruno_memory_vec.portability import times
+from bruno_memory_vec.portability.detect import Head, Lines
+from bruno_memory_vec.portability.readers.content import Content, Piece
+from bruno_memory_vec.portability.readers.people import People, said
+from bruno_memory_vec.portability.readers.reader import Reader
+from bruno_memory_vec.portability.readers.talk import Talk
+from bruno_memory_vec.portability.readers.telegram import SERVICE
+from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+from bruno_memory_vec.portability.times import Days
+
+_DATE = r"(?P<date>\d{1,4}([./-])\d{1,2}\2\d{1,4})"
+_CLOCK = r"(?P<clock>\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s?[AaPp]\.?\s?[Mm]\.?)?)"
+_LINE = re.compile(
+    rf"(?:\[{_DATE},?\s+(?:klo\s+|at\s+)?{_CLOCK}\]\s|"
+    rf"{_DATE.replace('date', 'date2').replace(chr(92) + '2', chr(92) + '5')},?\s+(?:klo\s+|at\s+)?"
+    rf"{_CLOCK.replace('clock', 'clock2')}\s+[-–]\s)"
+    r"(?P<rest>.*)",
+    re.DOTALL,
+)
+_SAYS = re.compile(r"(?P<who>[^:\n]{1,80}?): (?P<text>.*)", re.DOTALL)
+#: Marks of direction, which the export puts before names and notes.
+_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff"))
+_MEDIA = re.compile(
+    r"<(?:attached|adjunto|anexo|angehängt|allegato|pièce jointe) ?: (?P<file>[^>]+)>|"
+    r"(?P<name>[\w().-]+\.\w{2,5}) \((?:file attached|archivo adjunto|Datei angehängt|"
+    r"arquivo anexado|file allegato|fichier joint)\)|"
+    r"<?(?:Media|Multimedia|Medien|Mídia|Média) (?:omitted|omitido|ausgeschlossen|oculta|omessi|"
+    r"omis)>?|"
+    r"(?P<what>image|audio|video|sticker|GIF|document|Contact card) omitted",
+    re.IGNORECASE,
+)
+_KINDS = {
+    "image": "image", "sticker": "image", "gif": "image", "audio": "audio", "video": "video",
+    "jpg": "image", "jpeg": "image", "png": "image", "webp": "image", "opus": "audio",
+    "m4a": "audio", "mp3": "audio", "mp4": "video", "mov": "video",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Message:
+    line: int
+    stamp: str
+    rest: str
+
+
+def recognises(head: Head) -> bool:
+    """A first line with a date, a time and what was said."""
+    first = head.text.lstrip("\ufeff\u200e\u200f \r\n").split("\n", 1)[0]
+    return _begins(first) is not None
+
+
+def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """Yield the turns of a chat. All of it is in memory, as its last dates say what the first are.
+
+    Raises:
+        InvalidInputError: nothing says whether its dates begin with the day or the month.
+    """
+    messages: list[_Message] = []
+    for number, text in lines.texts():
+        found = _begins(text.translate(_MARKS))
+        if found is not None:
+            messages.append(_Message(number, *found))
+        elif messages:
+            messages[-1].rest += f"\n{text.translate(_MARKS)}"
+    days = _days(messages, defaults.days)
+    speakers = {match["who"] for one in messages if (match := _SAYS.match(one.rest))}
+    name = _chat_name(defaults)
+    talk = Talk(defaults, name, defaults.user(None), None, {"title": name})
+    people = People.among(defaults, speakers)
+    for message in messages:
+        talk.line = message.line
+        match = _SAYS.match(message.rest)
+        if match is None:
+            talk.leave_out(SERVICE)
+            continue
+        try:
+            time = times.read_time(message.stamp, days)
+            who = match["who"].strip()
+            content = _content(match["text"].strip())
+            yield from said(talk, people.role(who), who, content, time=time, source_id=None)
+        except times.NoTimeError as error:
+            talk.skip()
+            yield BadLine(message.line, "time", str(error))
+        except BadFieldError as error:
+            talk.skip()
+            yield error.at(message.line)
+
+
+def _begins(text: str) -> tuple[str, str] | None:
+    """The time and the rest of a line that begins a message."""
+    match = _LINE.match(text.replace("\u202f", " ").replace("\u00a0", " ").translate(_MARKS))
+    if match is None:
+        return None
+    stamp = f"{match['date'] or match['date2']} {match['clock'] or match['clock2']}"
+    return stamp, match["rest"]
+
+
+def _days(messages: list[_Message], days: Days) -> Days:
+    """Whether the dates begin with the day or the month."""
+    if days.order is not None:
+        return days
+    pairs = []
+    for message in messages:
+        numbers = re.findall(r"\d+", message.stamp)[:3]
+        if len(numbers) < 3 or len(numbers[0]) == 4 or "." in message.stamp.split(" ")[0]:
+            return days  # the year comes first, or dots: nothing is open
+        pairs.append((int(numbers[0]), int(numbers[1]), int(numbers[2])))
+    if any(first > 12 for first, _, _ in pairs):
+        return Days("day-first")
+    if any(second > 12 for _, second, _ in pairs):
+        return Days("month-first")
+    by_day = _in_order([(year, second, first) for first, second, year in pairs])
+    by_month = _in_order([(year, first, second) for first, second, year in pairs])
+    if by_day != by_month:
+        return Days("day-first" if by_day else "month-first")
+    if pairs and all(first == second for first, second, _ in pairs):
+        return days
+    if pairs:
+        raise times.ambiguous(messages[0].stamp.split(" ")[0])
+    return days
+
+
+def _in_order(dates: list[tuple[int, int, int]]) -> bool:
+    return all(one <= other for one, other in pairwise(dates))
+
+
+def _content(text: str) -> Content:
+    content = Content()
+    match = _MEDIA.search(text)
+    if match is None:
+        if text:
+            content.pieces.append(Piece("text", text))
+        return content
+    rest = (text[: match.start()] + text[match.end() :]).strip()
+    if rest:
+        content.pieces.append(Piece("text", rest))
+    file = match["file"] or match["name"]
+    kind = _KINDS.get((match["what"] or "").lower(), "file")
+    if file:
+        kind = _KINDS.get(PurePath(file).suffix.lower().removeprefix("."), "file")
+    content.pieces.append(Piece("note", f"[{kind}: {file}]" if file else f"[{kind}]", {}, kind))
+    return content
+
+
+def _chat_name(defaults: Defaults) -> str:
+    """``WhatsApp Chat with Ben.txt`` is the chat with Ben; ``_chat.txt`` has its folder's name."""
+    if defaults.conversation_id is not None:
+        return defaults.conversation_id
+    parts = defaults.source_name.rsplit("/", 1)
+    name = parts[0] if parts[-1] in ("_chat", "chat") and len(parts) > 1 else parts[-1]
+    for begin in ("WhatsApp Chat with ", "WhatsApp Chat - ", "WhatsApp Chat mit "):
+        name = name.removeprefix(begin)
+    return f"whatsapp/{name}"
+
+
+READER = Reader("whatsapp", "WhatsApp's export of a chat", (), recognises, turns)
