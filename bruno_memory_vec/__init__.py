@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from bruno_memory_vec.recall.hits import Hit, Hits
     from bruno_memory_vec.recall.profiles import list_profiles, load_profile
     from bruno_memory_vec.rows.models import check_message
+    from bruno_memory_vec.upkeep.backup.making import backup_store
+    from bruno_memory_vec.upkeep.backup.pruning import prune_backup
+    from bruno_memory_vec.upkeep.backup.report import BackupCheck, BackupReport, PruneBackupReport
+    from bruno_memory_vec.upkeep.backup.restoring import restore_backup
+    from bruno_memory_vec.upkeep.backup.verifying import list_backup, verify_backup
     from bruno_memory_vec.upkeep.check import Check
     from bruno_memory_vec.upkeep.copying.report import CopyReport
     from bruno_memory_vec.upkeep.copying.run import copy_store
@@ -56,6 +61,9 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ALL_USERS": "memory",
+    "BackupCheck": "upkeep.backup.report",
+    "BackupReport": "upkeep.backup.report",
+    "PruneBackupReport": "upkeep.backup.report",
     "BuiltContext": "context.report",
     "Check": "upkeep.check",
     "CompressionPolicy": "compression_policy",
@@ -90,6 +98,11 @@ _PLACES = {
     "SnapshotReport": "upkeep.snapshots",
     "UserSummary": "conversations.listing",
     "VectorMemory": "memory",
+    "backup_store": "upkeep.backup.making",
+    "restore_backup": "upkeep.backup.restoring",
+    "verify_backup": "upkeep.backup.verifying",
+    "list_backup": "upkeep.backup.verifying",
+    "prune_backup": "upkeep.backup.pruning",
     "check_message": "rows.models",
     "copy_store": "upkeep.copying.run",
     "decrypt_store": "upkeep.encrypting.run",
@@ -106,6 +119,8 @@ _PLACES = {
 
 __all__ = [
     "ALL_USERS",
+    "BackupCheck",
+    "BackupReport",
     "BuiltContext",
     "Check",
     "CompressionPolicy",
@@ -130,6 +145,7 @@ __all__ = [
     "PriorityWeights",
     "Profile",
     "Progress",
+    "PruneBackupReport",
     "PrunePolicy",
     "PruneReport",
     "ReembedReport",
@@ -141,18 +157,23 @@ __all__ = [
     "UserSummary",
     "VectorMemory",
     "__version__",
+    "backup_store",
     "check_message",
     "copy_store",
     "decrypt_store",
     "diagnose_store",
     "encrypt_store",
+    "list_backup",
     "list_profiles",
     "load_profile",
     "open_memory",
+    "prune_backup",
     "reembed",
     "repair_store",
+    "restore_backup",
     "rotate_key",
     "snapshot_store",
+    "verify_backup",
 ]
 
 

@@ -124,6 +124,8 @@ from bruno_memory_vec.sessions.protocol import Listens
 from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
+from bruno_memory_vec.upkeep.backup.making import backup_of
+from bruno_memory_vec.upkeep.backup.report import BackupReport
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.copying.run import Others, copy_of
 from bruno_memory_vec.upkeep.health import health_of
@@ -513,6 +515,23 @@ class VectorMemory(MemoryInterface):
                 fix="Open the memory with audit=True.",
             )
         return trail_folder(self.config), chain_of(self.config)
+
+    @acts("administer")
+    async def backup(self, target: str | Path, progress: Progress | None = None) -> BackupReport:
+        """Add a point in time to a backup, while the store stays open and may be written.
+
+        The first point has everything, each later one what has changed since. The rows are those
+        of one moment; writes wait while the last few are read. A killed backup leaves the earlier
+        points whole.
+
+        Args:
+            target: a folder, or a file whose name ends with ``.backup``; made if there is none.
+            progress: called with the progress of long work.
+
+        Raises: as :func:`bruno_memory_vec.upkeep.backup.making.backup_store`.
+        """
+        self._caller.whole("a backup")
+        return await backup_of(await self._lazy.get(), target, progress=progress)
 
     # Writing
 

@@ -12,6 +12,7 @@ import typer
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.surfaces.cli import (
     audit,
+    backup,
     compress,
     copy,
     demo,
@@ -22,6 +23,7 @@ from bruno_memory_vec.surfaces.cli import (
     maintain,
     recall,
     reembed,
+    restore,
     running,
     show,
     snapshot,
@@ -89,6 +91,8 @@ for command in (
     maintain.maintain,
     forget.forget,
     snapshot.snapshot,
+    backup.backup,
+    restore.restore,
     compress.compress,
     audit.audit,
     copy.copy,

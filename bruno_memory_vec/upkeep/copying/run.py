@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,9 @@ from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
     from bruno_core.interfaces.embedding import EmbeddingInterface
+
+    from bruno_memory_vec.sessions.protocol import SessionStore
+    from bruno_memory_vec.writing.writer import Writer
 
 #: What is done with rows of the target that the source does not have.
 Others = Literal["refuse", "keep", "remove"]
@@ -187,12 +190,69 @@ def _reading(
     return config
 
 
+class CopySource(Protocol):
+    """What is copied: an open store, or what holds the rows of one, such as a backup's point."""
+
+    @property
+    def config(self) -> MemoryConfig:
+        """Its ``url`` is what reports and errors call it."""
+        ...
+
+    @property
+    def embedder(self) -> Embedder | Unembedding:
+        """Its fingerprint is that of the rows' vectors."""
+        ...
+
+    @property
+    def rows(self) -> RowIndex:
+        """The rows: read by ``seq``, and all after one."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore:
+        """Sessions, profiles, owners and notes."""
+        ...
+
+    @property
+    def writer(self) -> Writer | None:
+        """Who has counted uses that are not in the rows yet; None for nobody."""
+        ...
+
+
+async def copy_from(
+    source: CopySource,
+    target: MemoryConfig | Store,
+    made_like: Made,
+    *,
+    embedder: str | Embedder | EmbeddingInterface | None = None,
+    user_id: str | None = None,
+    others: Others = "refuse",
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> CopyReport:
+    """Copy what holds the rows of a store, into a store.
+
+    Args:
+        source: what is copied.
+        target: an open store, whose own embedder makes vectors that are another one's; or the
+            settings of one.
+        made_like: how a new store is to be made.
+        embedder, user_id, others, dry_run, progress: as for :func:`copy_store`.
+
+    Raises: as :func:`copy_store`.
+    """
+    work = _Copy(source, embedder, user_id, others, dry_run, progress)
+    if isinstance(target, Store):
+        return await work.embedding_into(target)
+    return await work.into(target, made_like)
+
+
 class _Copy:
     """One call: from an open source to the report."""
 
     def __init__(
         self,
-        source: Store,
+        source: CopySource,
         embedder: Any,
         user_id: str | None,
         others: Others,
@@ -261,6 +321,15 @@ class _Copy:
         finally:
             if embedder is not None:
                 await close_cache(embedder)
+
+    async def embedding_into(self, target: Store) -> CopyReport:
+        """Copy into a store that is open, whose own embedder makes vectors that are not its."""
+        if target.writer is None and not self._dry_run:
+            raise ReadOnlyError(
+                "the target was opened with read_only=True", fix="Open it without, to copy to it."
+            )
+        wanted = target.embedder.fingerprint
+        return await self._run(target, target.config.url, wanted, target.embedder)
 
     async def _open(self, config: MemoryConfig, embedder: Embedder, tells: bool) -> Store | None:
         try:
