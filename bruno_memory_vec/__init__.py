@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from bruno_memory_vec.knowledge.priorities.ranking import PrunePolicy, PruneReport, RowPriority
     from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory, open_memory
+    from bruno_memory_vec.privacy.erasure.receipt import ErasureReceipt
+    from bruno_memory_vec.privacy.erasure.remains import RemainsReport
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.recall.hits import Hit, Hits
     from bruno_memory_vec.recall.profiles import list_profiles, load_profile
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
     from bruno_memory_vec.upkeep.reembedding.run import reembed
     from bruno_memory_vec.upkeep.repair import RepairReport, repair_store
+    from bruno_memory_vec.upkeep.retention import RetentionReport
     from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_store
     from bruno_memory_vec.writing.projections import Progress
 
@@ -95,6 +98,7 @@ _PLACES = {
     "RemainsReport": "privacy.erasure.remains",
     "RepairReport": "upkeep.repair",
     "RestoreReport": "compression.report",
+    "RetentionReport": "upkeep.retention",
     "SnapshotReport": "upkeep.snapshots",
     "UserSummary": "conversations.listing",
     "VectorMemory": "memory",
@@ -152,6 +156,7 @@ __all__ = [
     "RemainsReport",
     "RepairReport",
     "RestoreReport",
+    "RetentionReport",
     "RowPriority",
     "SnapshotReport",
     "UserSummary",

@@ -41,6 +41,8 @@ from bruno_memory_vec.config_words import why
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.urls import HIDDEN, is_secret, masked
 from bruno_memory_vec.prompts.token_bound import CountsTokens, GivenCounter
+from bruno_memory_vec.retention_policy import FIELD as RETENTION
+from bruno_memory_vec.retention_policy import retention_of
 from bruno_memory_vec.rows.bounds import Bounds
 
 __all__ = ["MemoryConfig", "masked", "one_config"]
@@ -87,6 +89,13 @@ def _compression(given: Any) -> Any:
         return CompressionPolicy(**given)
     except InvalidInputError as error:
         raise ValueError(error.message) from error
+
+
+def _retention(given: Any) -> Any:
+    try:
+        return None if given is None else retention_of(given)
+    except InvalidInputError as error:
+        raise ValueError(error.message.removeprefix(f"{RETENTION}: ")) from error
 
 
 class MemoryConfig(BaseSettings):
@@ -192,6 +201,10 @@ class MemoryConfig(BaseSettings):
             stored before this was set are left to ``memory.facts.extract``.
         extract_pause: a model is asked so many seconds after the last turn of a conversation, or
             as soon as 20 turns wait.
+        retention_days: how many days rows are kept, by kind: one number for all, or such as
+            ``{"message": 365, "message.tool": 30, "memory.short_term": 7}``; the special kind goes
+            before the general one, and None in it keeps a kind for good. ``maintain()`` deletes
+            what is older, by ``created_at``; pinned rows are kept. None: everything is kept.
         extract_timeout: how long a model may take for one answer, in seconds.
     """
 
@@ -254,6 +267,7 @@ class MemoryConfig(BaseSettings):
     audit_file_mb: int = Field(default=16, ge=1, le=100_000)
     extract: Literal["off", "patterns", "llm"] = "off"
     extract_pause: float = Field(default=10.0, ge=0, le=86_400)
+    retention_days: Annotated[dict[str, float | None] | None, BeforeValidator(_retention)] = None
     extract_timeout: float = Field(default=60.0, gt=0, le=86_400)
 
     @model_validator(mode="before")

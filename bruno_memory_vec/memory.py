@@ -106,6 +106,7 @@ from bruno_memory_vec.recall.hits import Hit, Hits, records
 from bruno_memory_vec.recall.profiles import load_profile
 from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.recall.strategies import RecallStrategy
+from bruno_memory_vec.retention_policy import retention_of
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import (
     Row,
@@ -136,6 +137,8 @@ from bruno_memory_vec.upkeep.intake.sources import Given, opened
 from bruno_memory_vec.upkeep.maintenance import maintain_store
 from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
 from bruno_memory_vec.upkeep.reembedding.run import reembed_store
+from bruno_memory_vec.upkeep.retention import RetentionReport
+from bruno_memory_vec.upkeep.retention import apply_retention as retain
 from bruno_memory_vec.upkeep.snapshots import SnapshotReport, snapshot_of
 from bruno_memory_vec.writing.projections.events import EventsProjection
 from bruno_memory_vec.writing.projections.guarded import checked
@@ -1689,6 +1692,39 @@ class VectorMemory(MemoryInterface):
         return await (await self._conversations()).statistics(user)
 
     # Erasure
+
+    @acts("administer")
+    async def apply_retention(
+        self,
+        policy: Mapping[str, float | None] | float | None = None,
+        *,
+        dry_run: bool = False,
+        now: datetime | None = None,
+    ) -> RetentionReport:
+        """Delete the rows of all users that are older than a policy lets their kind be.
+
+        Pinned rows are kept; what was made of a deleted row goes with it. :meth:`maintain` does
+        the same where the setting ``retention_days`` is there.
+
+        Args:
+            policy: days by kind, as of the setting; None for the setting.
+            dry_run: say what would be deleted, and delete nothing.
+            now: the time that ages count from (naive is UTC). Default: the present.
+
+        Raises:
+            InvalidInputError: the policy is not usable, or there is none. Nothing was deleted.
+            ReadOnlyError: the memory is read-only, and this is no dry run.
+            EngineError: an engine failed.
+        """
+        self._caller.whole("retention")
+        chosen = self.config.retention_days if policy is None else retention_of(policy)
+        if chosen is None:
+            raise InvalidInputError(
+                "policy", "is missing, and there is no retention_days", fix="Give one of the two."
+            )
+        dry = checks.flag("dry_run", dry_run)
+        at = _moment_or_now("now", now)
+        return await retain(await self._lazy.get(), chosen, at, dry_run=dry)
 
     @acts("erase")
     async def forget_user(self, user_id: str, *, dry_run: bool = False) -> ErasureReceipt:

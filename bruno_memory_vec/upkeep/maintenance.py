@@ -25,6 +25,7 @@ from bruno_memory_vec.store.record import (
 )
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.leftovers import Leftovers, erase_leftovers
+from bruno_memory_vec.upkeep.retention import RetentionReport, apply_retention
 from bruno_memory_vec.upkeep.verification import verify
 from bruno_memory_vec.writing.projections import Problem, Progress
 
@@ -89,6 +90,7 @@ class MaintenanceReport:
         expired_removed: how many memories were removed because they have expired.
         sessions_ended: how many sessions were ended because nothing was said in them for long.
         summaries_removed: how many summaries were removed because what they are made of is gone.
+        too_old_removed: how many rows were removed because ``retention_days`` says so.
     """
 
     at: datetime
@@ -101,6 +103,7 @@ class MaintenanceReport:
     expired_removed: int = 0
     sessions_ended: int = 0
     summaries_removed: int = 0
+    too_old_removed: int = 0
 
     @property
     def ok(self) -> bool:
@@ -124,6 +127,8 @@ class MaintenanceReport:
         lines.extend(_changes(self.before, self.after))
         if self.expired_removed:
             lines.append(f"expired memories removed: {self.expired_removed:,}")
+        if self.too_old_removed:
+            lines.append(f"rows removed that were too old: {self.too_old_removed:,}")
         if self.sessions_ended:
             lines.append(f"expired sessions ended: {self.sessions_ended:,}")
         if self.summaries_removed:
@@ -151,7 +156,8 @@ async def maintain_store(
 ) -> MaintenanceReport:
     """Do all upkeep of an open store now, and verify it.
 
-    The steps: write the pending access counts, remove expired memories, remove summaries of what
+    The steps: write the pending access counts, remove expired memories, remove what
+    ``retention_days`` says is too old, remove summaries of what
     is not stored any more, end expired sessions, commit the lexical index, compact the rows with
     their indexes and old versions, verify. If a step fails, the others are still done. The failure
     is in the report, in ``health()`` and, through ``maintenance.json`` in the store's folder, in
@@ -179,9 +185,14 @@ async def maintain_store(
     told = Events() if events is None else events
     at = datetime.now(timezone.utc)
     before = await measure(store)
-    steps = _Steps(progress, _STEPS + writer.has_erasable)
+    retains = store.config.retention_days is not None
+    steps = _Steps(progress, _STEPS + writer.has_erasable + retains)
     await steps.run("count accesses", writer.flush_uses)
     expired = await steps.run("remove expired memories", writer.remove_expired)
+    too_old = 0
+    if retains:
+        retained = await steps.run("apply retention", lambda: _retain(store, at))
+        too_old = 0 if retained is None else retained.removed
     left_over = await steps.run("remove left summaries", writer.remove_left_over)
     ended = await steps.run("end expired sessions", lambda: end_expired(store))
     for session in ended or ():
@@ -206,6 +217,7 @@ async def maintain_store(
         expired_removed=expired or 0,
         sessions_ended=len(ended or ()),
         summaries_removed=left_over or 0,
+        too_old_removed=too_old,
     )
     report = await _keep(store, report)
     for name in [name for name in writer.problems if name.startswith(MAINTAIN_PROBLEM)]:
@@ -214,6 +226,10 @@ async def maintain_store(
         writer.problems[f"{MAINTAIN_PROBLEM}{problem.part}"] = f"{problem.found}. {problem.fix}"
         _log.error("maintenance_problem", part=problem.part, problem=problem.found)
     return report
+
+
+async def _retain(store: Store, at: datetime) -> RetentionReport:
+    return await apply_retention(store, store.config.retention_days or {}, at, dry_run=False)
 
 
 def _erasing(left: Leftovers | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ ROOMS = [
     "embedders",
     "config",
     "compression_policy",
+    "retention_policy",
     "config_sources",
     "config_words",
     "bruno_backends",
