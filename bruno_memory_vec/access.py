@@ -166,10 +166,10 @@ class Caller:
         if user_id is not None:
             identifier("user_id", user_id)
         if self.user_id is None:
-            return _about(self.me if user_id is None else user_id)
+            return note_user(self.me if user_id is None else user_id)
         if user_id is not None and user_id != self.user_id:
-            return _about(self._granted(user_id))
-        return _about(self.user_id)
+            return note_user(self._granted(user_id))
+        return note_user(self.user_id)
 
     def _granted(self, user_id: str) -> str:
         access = dict(self.spaces).get(user_id)
@@ -203,21 +203,21 @@ class Caller:
                 f"this memory serves the user {self.user_id!r} only, and {what} is about all users",
                 fix="Use the whole memory.",
             )
-        _about(EVERY_USER)
+        note_user(EVERY_USER)
 
     @property
     def scope(self) -> Scope:
         """The rows that the caller may see: in a view its user's rows, otherwise all."""
         if self.user_id is None:
-            _about(EVERY_USER)
+            note_user(EVERY_USER)
             return Scope.all_users()
-        _about(self.user_id)
+        note_user(self.user_id)
         return Scope.user(self.user_id)
 
     def may_see(self, owner: str | None) -> bool:
         """Whether something of this owner exists for the caller."""
         if self.user_id is None or self.user_id == owner:
-            _about(owner)
+            note_user(owner)
             return True
         return self.may_use(owner)
 
@@ -226,7 +226,7 @@ class Caller:
         access = dict(self.spaces).get(owner or "")
         granted = access is not None and current_action() in _SPACE_GRANTS[access]
         if granted:
-            _about(owner)
+            note_user(owner)
         return granted
 
     async def search_scope(
@@ -305,7 +305,7 @@ def about_talk(conversation_id: str) -> str:
     return conversation_id
 
 
-def _about(user: str | None) -> str | None:
+def note_user(user: str | None) -> str | None:
     """Note on the call under way whose rows it is about."""
     act = current_act()
     if act is not None and user is not None:

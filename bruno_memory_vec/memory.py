@@ -23,7 +23,7 @@ from bruno_core.models.context import ConversationContext, SessionContext, UserC
 from bruno_core.models.memory import MemoryEntry, MemoryQuery, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.access import ALL_USERS, Access, AllUsers, Caller, Role, about_talk
+from bruno_memory_vec.access import ALL_USERS, SPACE, Access, AllUsers, Caller, Role, about_talk
 from bruno_memory_vec.acts import Action, acts
 from bruno_memory_vec.compression.background import BackgroundCompression
 from bruno_memory_vec.compression.compressor import CompressionLocks, Compressor
@@ -33,11 +33,12 @@ from bruno_memory_vec.config import MemoryConfig, one_config
 from bruno_memory_vec.context import BuiltContext, Strategy
 from bruno_memory_vec.context.builder import ContextRequest, build
 from bruno_memory_vec.context.strategies import strategy_named
-from bruno_memory_vec.conversations import listing
+from bruno_memory_vec.conversations import listing, reach
 from bruno_memory_vec.conversations import timeline as timelines
 from bruno_memory_vec.conversations.context import ContextRecall, to_store
 from bruno_memory_vec.conversations.conversations import Conversations
 from bruno_memory_vec.conversations.following import Follower
+from bruno_memory_vec.conversations.groups import Groups
 from bruno_memory_vec.conversations.listing import (
     ConversationSummary,
     ConversationTurn,
@@ -591,6 +592,18 @@ class VectorMemory(MemoryInterface):
         writer = await self._lazy.writer()
         owners, bounds = self._lazy.owners, self.config.bounds
         place = await owners.place(conversation_id)
+        last = messages[-1] if messages else None
+        space = await reach.spoken(
+            self._handle,
+            place,
+            user,
+            messages,
+            lambda: {
+                one.user_id for one in self._context_recall.handed_out(place.conversation_id, last)
+            },
+        )
+        if space is not None:
+            messages, user = space.messages, space.user_id
         rows = await rows_of(
             "messages",
             messages,
@@ -600,7 +613,12 @@ class VectorMemory(MemoryInterface):
         if not rows:
             return
         store = self._lazy.open_store
-        handed = self._context_recall.handed_out(place.conversation_id, messages[-1])
+        # Nothing of a member's own rows is put into a context of several.
+        handed = (
+            self._context_recall.handed_out(place.conversation_id, messages[-1])
+            if space is None
+            else []
+        )
         asked_for_by = {context.user_id for context in handed}
         self._compressing.begin(self._lazy)
         try:
@@ -849,7 +867,7 @@ class VectorMemory(MemoryInterface):
         request = RecallRequest(
             query=asked,
             scope=self._caller.with_spaces(
-                await self._caller.search_scope(self._owners, user_id, conversation_id), spaces
+                await reach.search_scope(self._handle, user_id, conversation_id), spaces
             ),
             where=where,
             k=checks.limit("k", k),
@@ -869,6 +887,7 @@ class VectorMemory(MemoryInterface):
                 f"is blank, and {least} needs a question to compare rows with",
                 fix=f"Ask a question, or leave {least} out.",
             )
+        request = replace(request, scope=await reach.with_groups(self._handle, request.scope))
         store = await self._lazy.get()
         if holding is None and not asked.strip():
             page = timelines.timeline(store.rows, request.scope, where, "newest", limit=request.k)
@@ -929,12 +948,15 @@ class VectorMemory(MemoryInterface):
         fix = "Give the user_id of one user, or use for_user()."
         if user_id is None and self._caller.user_id is None:
             raise InvalidInputError("user_id", "is missing, and a context is one user's", fix=fix)
-        scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
+        scope = await reach.search_scope(self._handle, user_id, conversation_id)
         if scope.user_id is None:
             raise InvalidInputError("user_id", "is ALL_USERS, not one user", fix=fix)
+        # What is answered in a conversation of several, all of them read: nothing private is in it.
+        shared = scope.user_id.startswith(SPACE)
+        own = await reach.with_groups(self._handle, replace(scope, conversation_id=None))
         request = ContextRequest(
             question=question or Message(role=MessageRole.USER, content=text),
-            scope=replace(scope, conversation_id=None),
+            scope=replace(scope, conversation_id=None) if shared else own,
             conversation_id=scope.conversation_id,
             budget=checks.limit("budget", budget, largest=2**31),
             strategy=chosen,
@@ -944,7 +966,7 @@ class VectorMemory(MemoryInterface):
             until=None if until is None else checks.moment("until", until),
             stored=stored,
             include_archived=checks.flag("include_archived", include_archived),
-            about=partial(self.users.known_lines, scope.user_id),
+            about=None if shared else partial(self.users.known_lines, scope.user_id),
         )
         built = await build(await self._lazy.get(), request)
         self._events.context_updated(
@@ -966,8 +988,7 @@ class VectorMemory(MemoryInterface):
         if limit is not None:
             limit = checks.limit("limit", limit, largest=2**31)
         store = await self._lazy.get()
-        conversation_id = await self._find(conversation_id)
-        scope = self._caller.scope.within(conversation_id)
+        scope = await reach.scope_in(self._handle, conversation_id)
         where = RowFilter(kinds=(MESSAGE,))
         found = await store.rows.read(scope, where, COLUMNS, order_by="turn", limit=limit)
         return await read_all(found, to_message)
@@ -999,10 +1020,13 @@ class VectorMemory(MemoryInterface):
                 "another process stores",
                 fix="Follow in the process that writes, or share sessions in Redis.",
             )
-        conversation_id = await self._find(conversation_id)
-        follower = Follower(store, self._caller.scope, conversation_id)
+        scope = await reach.scope_in(self._handle, conversation_id)
+        assert scope.conversation_id is not None
+        follower = Follower(store, scope, scope.conversation_id)
         async with aclosing(follower.messages()) as messages:
             async for message in messages:
+                if not await reach.follows(self._handle, scope):
+                    return  # who has left hears no more
                 yield message
 
     @acts("read")
@@ -1088,11 +1112,14 @@ class VectorMemory(MemoryInterface):
         self, kind: str, field: str, id_: Any, user_id: str | None, conversation_id: str | None
     ) -> Row | None:
         ids = checks.uuids(field, [id_])
-        scope = Caller(self._caller.acting_for(user_id)).scope
         store = await self._lazy.get()
-        if conversation_id is not None:
-            checks.identifier("conversation_id", conversation_id)
-            scope = scope.within(await self._find(conversation_id))
+        if conversation_id is not None and user_id is None:
+            scope = await reach.scope_in(self._handle, conversation_id)
+        else:
+            scope = Caller(self._caller.acting_for(user_id)).scope
+            if conversation_id is not None:
+                checks.identifier("conversation_id", conversation_id)
+                scope = scope.within(await self._find(conversation_id))
         return await listing.newest_row(store.rows, scope, RowFilter(kinds=(kind,), ids=ids))
 
     # Listing
@@ -1142,8 +1169,7 @@ class VectorMemory(MemoryInterface):
         """
         checks.identifier("conversation_id", conversation_id)
         store = await self._lazy.get()
-        conversation_id = await self._find(conversation_id)
-        scope = self._caller.scope.within(conversation_id)
+        scope = await reach.scope_in(self._handle, conversation_id)
         found = await listing.list_conversations(store.rows, scope, 1, None)
         return found[0] if found else None
 
@@ -1155,7 +1181,7 @@ class VectorMemory(MemoryInterface):
         """
         checks.identifier("conversation_id", conversation_id)
         owner = await (await self._owners()).owner(conversation_id)
-        return owner if self._caller.may_see(owner) else None
+        return owner if await reach.sees(self._handle, owner) else None
 
     @acts("read")
     async def read_turns(
@@ -1182,10 +1208,10 @@ class VectorMemory(MemoryInterface):
             from_turn = checks.limit("from_turn", from_turn, largest=2**62, smallest=0)
         limit, newest_first = _page_size(limit), checks.flag("newest_first", newest_first)
         store = await self._lazy.get()
-        conversation_id = await self._find(conversation_id)
-        scope = self._caller.scope
+        scope = await reach.scope_in(self._handle, conversation_id)
+        talk = scope.conversation_id or conversation_id
         return await listing.read_turns(
-            store.rows, scope, conversation_id, from_turn, limit, newest_first=newest_first
+            store.rows, scope, talk, from_turn, limit, newest_first=newest_first
         )
 
     @acts("read")
@@ -1305,7 +1331,7 @@ class VectorMemory(MemoryInterface):
         )
         by = timelines.order(order, around)
         near = None if around is None else micros(checks.moment("around", around))
-        scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
+        scope = await reach.search_scope(self._handle, user_id, conversation_id)
         rows = (await self._lazy.get()).rows
         return await timelines.timeline(
             rows, scope, where, by, around=near, limit=_page_size(limit), after=after
@@ -1472,9 +1498,9 @@ class VectorMemory(MemoryInterface):
         checks.identifier("conversation_id", conversation_id)
         keep = checks.flag("keep_system_messages", keep_system_messages)
         writer = await self._lazy.writer()
-        conversation_id = await self._find(conversation_id)
         where = RowFilter(kinds=(MESSAGE,), roles=_NOT_SYSTEM if keep else ())
-        scope = self._caller.scope.within(conversation_id)
+        scope = await reach.scope_in(self._handle, conversation_id)
+        conversation_id = scope.conversation_id or conversation_id
         if await (await self._owners()).owned(conversation_id, scope.user_id):
             await writer.delete(scope, where)
             if not keep:
@@ -1500,10 +1526,10 @@ class VectorMemory(MemoryInterface):
             is_heavy(message_ids), lambda: checks.uuids("message_ids", message_ids)
         )
         writer = await self._lazy.writer()
-        scope = self._caller.scope
-        if conversation_id is not None:
-            checks.identifier("conversation_id", conversation_id)
-            scope = scope.within(await self._find(conversation_id))
+        if conversation_id is None:
+            scope = self._caller.scope
+        else:
+            scope = await reach.scope_in(self._handle, conversation_id)
         if not ids:
             return 0
         return await writer.delete(scope, RowFilter(kinds=(MESSAGE,), ids=ids))
@@ -1653,6 +1679,11 @@ class VectorMemory(MemoryInterface):
         if session_id is not None:
             checks.identifier("session_id", session_id)
         in_view = self._caller.user_id is not None
+        if session_id is not None:
+            shared = await reach.group_context(self._handle, user, session_id)
+            if shared is not None:
+                self._context_recall.remember(shared)
+                return shared
         conversations = await self._conversations()
         context = await conversations.context(user, session_id, in_view=in_view)
         self._learning.seen(context)
@@ -1753,6 +1784,8 @@ class VectorMemory(MemoryInterface):
         user = self._caller.acting_for_named(user_id)
         dry = checks.flag("dry_run", dry_run)
         store = await self._lazy.get()
+        if not dry:
+            await Groups(store).forget(user)
         receipt = await forget_in(store, user, dry_run=dry, also=self._forgetting)
         if not dry:
             self._shared.maintained = None  # it may have named the user
@@ -1794,7 +1827,7 @@ class VectorMemory(MemoryInterface):
         self._caller.whole("the list of erasures")
         return await keeping.receipts(keeping.kept(await self._lazy.get()))
 
-    @acts("read")
+    @acts("administer")
     async def verify_receipt(
         self, receipt: ErasureReceipt | Mapping[str, Any] | str | Path, user_id: str | None = None
     ) -> Verdict:
@@ -1837,7 +1870,7 @@ class VectorMemory(MemoryInterface):
         """
         limit = checks.limit("limit", limit)
         if not checks.question("query", query, blank=True).strip():
-            scope = await self._caller.search_scope(self._owners, user_id, conversation_id)
+            scope = await reach.search_scope(self._handle, user_id, conversation_id)
             return await listing.newest_messages((await self._lazy.get()).rows, scope, limit)
         hits = await self.recall(
             query, user_id=user_id, k=limit, conversation_id=conversation_id, kinds="message"

@@ -11,7 +11,9 @@ from typing import Any
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 
+from bruno_memory_vec.access import SPACE
 from bruno_memory_vec.context.report import Source
+from bruno_memory_vec.conversations.groups import AUTHOR
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.prompts.notes import HINT
 from bruno_memory_vec.prompts.quoting import quotable
@@ -56,6 +58,7 @@ class Found:
             which it was said.
         memories: of a line of the profile, ids of the memories that say it.
         values: what such a fact or line says, as it would be quoted.
+        author: who of several members spoke, where that is not in the text.
     """
 
     source: Source
@@ -74,6 +77,12 @@ class Found:
     turns: tuple[str, ...] = ()
     memories: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    author: str | None = None
+
+    @property
+    def who(self) -> str:
+        """Who spoke, as it is shown: the role, and of several members the name."""
+        return self.speaker if self.author is None else f"{self.speaker} {self.author}"
 
     @property
     def is_result(self) -> bool:
@@ -113,20 +122,28 @@ def of_row(row: Row, source: Source) -> Found:
         extra = tagged_json.loads(row["extra"]) if row["extra"] else {}
         turns = tuple(map(str, extra.get("related", ())))
         values = _values(tagged_json.loads(row["metadata"]))
+    message = to_message(row) if is_message else None
+    author = None if message is None else _author(row["user_id"], message.metadata)
+    text = row["content"]
+    if message is not None and author is not None and source == "recent":
+        # A message for a model has a role, and no name.
+        text, author = f"{author}: {text}", None
+        message = message.model_copy(update={"content": text})
     return Found(
         source=source,
         kind=row["kind"],
         id=row["id"],
-        text=row["content"],
+        text=text,
         speaker=row["role"]
         if is_message
         else (SUMMARY if row["category"] == SUMMARY else row["memory_type"]),
         conversation_id=row["conversation_id"],
         turn=row["turn"],
         at=utc(row["created_at"]),
-        message=to_message(row) if is_message else None,
+        message=message,
         turns=turns,
         values=values,
+        author=author,
     )
 
 
@@ -138,12 +155,15 @@ def of_hit(hit: Hit) -> Found:
     """
     source: Source = "recalled"
     message: Message | None = None
+    author: str | None = None
     turns: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     if hit.kind == MESSAGE:
         # Making the messages of all hits would take a sixth of the time of a context.
         if may_have(hit, _CALLS) and isinstance(hit.record, Message):
             message = hit.record
+        if may_have(hit, AUTHOR) and isinstance(hit.record, Message):
+            author = _author(hit.user_id, hit.record.metadata)
     elif isinstance(hit.record, MemoryEntry):
         metadata = hit.record.metadata
         if metadata.category == SUMMARY:
@@ -167,7 +187,16 @@ def of_hit(hit: Hit) -> Found:
         message=message,
         turns=turns,
         values=values,
+        author=author,
     )
+
+
+def _author(owner: str | None, metadata: Mapping[str, Any]) -> str | None:
+    """Who of the members of a space spoke; None in an ordinary conversation."""
+    if owner is None or not owner.startswith(SPACE):
+        return None
+    author = metadata.get(AUTHOR)
+    return author if isinstance(author, str) and author else None
 
 
 def _values(fields: Any) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ class Packing:
         at = None if found.at is None else min(max(found.at, _FIRST), _LAST).astimezone(self._zone)
         date = "" if at is None else f"{at:%Y-%m-%d}"
         group = (found.conversation_id, date) if section == "turns" else (None, "")
-        head = f"{speaker_label(found.speaker)}: "
+        head = f"{speaker_label(found.who)}: "
         if section != "turns" and date:
             head = f"{date} {head}"
         heading = 0

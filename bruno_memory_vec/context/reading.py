@@ -20,7 +20,7 @@ from bruno_memory_vec.rows.models import MESSAGE_COLUMNS, Row, from_table
 
 _SYSTEM = MessageRole.SYSTEM.value
 # What a row is shown by.
-_COLUMNS = (*MESSAGE_COLUMNS, "kind", "turn", "memory_type", "category", "origin", "seq")
+_COLUMNS = (*MESSAGE_COLUMNS, "user_id", "kind", "turn", "memory_type", "category", "origin", "seq")
 # As people chat.
 _WORDS = 20.0
 # More pinned rows, or summaries of one conversation, than a context has room for.

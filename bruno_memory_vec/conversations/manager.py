@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
-from bruno_memory_vec.acts import acts
+from bruno_memory_vec.access import SPACE
+from bruno_memory_vec.acts import acts, current_action
 from bruno_memory_vec.conversations import boundaries, branches, exchange, overview, searching
 from bruno_memory_vec.conversations.activity import (
     STATUSES,
@@ -25,6 +26,16 @@ from bruno_memory_vec.conversations.activity import (
 from bruno_memory_vec.conversations.boundaries import GAP, TOPIC, WINDOW, Segment
 from bruno_memory_vec.conversations.branches import Branch
 from bruno_memory_vec.conversations.conversations import Conversations
+from bruno_memory_vec.conversations.groups import (
+    Group,
+    Groups,
+    Member,
+    is_group,
+    joined,
+    left,
+    new_group,
+    new_space,
+)
 from bruno_memory_vec.conversations.listing import ConversationTurn, Page
 from bruno_memory_vec.conversations.overview import ConversationInfo, FoundConversation
 from bruno_memory_vec.conversations.summaries import CATEGORY, Summary, summary_of
@@ -36,7 +47,7 @@ from bruno_memory_vec.conversations.titles import (
     turns_to_show,
 )
 from bruno_memory_vec.conversations.turn_taking import TurnBreak, page_of_turns, turn_breaks
-from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.errors import InvalidInputError, NotFoundError, NotPermittedError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, micros
 from bruno_memory_vec.rows import checks
@@ -308,6 +319,126 @@ class ConversationManager:
             datetime.now(timezone.utc),
             spoken=stored is not None and stored >= aware(session.started_at),
         )
+
+    # Conversations of several members
+
+    @acts("write")
+    async def create(
+        self,
+        members: Sequence[str],
+        *,
+        user_id: str | None = None,
+        title: str | None = None,
+    ) -> Group:
+        """Begin a conversation of several members, each of whom may read and write it.
+
+        Its messages are nobody's private rows. Each says in ``metadata["author"]`` who spoke.
+        ``recall`` and built contexts of a member have it; ``get_context`` gives it where its id is
+        named.
+
+        Args:
+            members: the others.
+            user_id: who begins it, and may add and remove members and delete it. A view knows its
+                user.
+            title: of the conversation, 80 characters at most; None for its first words.
+
+        Raises:
+            InvalidInputError: an argument is not usable. Nothing was written.
+        """
+        owner, others = self._user(user_id), checks.strings("members", members)
+        for one in (owner, *others):
+            _person("members", one)
+        named = None if title is None else given_title(title)
+        await self._handle.writer()
+        known, store, space = await self._conversations(), await self._handle.store(), new_space()
+        session = await known.create_session(space, None)
+        talk = session.conversation_id
+        if named is not None:
+            await known.note_of(space, talk, title=named, title_by="given")
+        return await Groups(store).change(space, lambda _: new_group(talk, space, owner, others))
+
+    @acts("read")
+    async def members(self, conversation_id: str) -> Sequence[Member]:
+        """Who is and was in a conversation of several members.
+
+        Raises:
+            NotFoundError: there is no such conversation for this caller.
+            InvalidInputError: it is one user's.
+        """
+        return (await self._group(conversation_id)).members
+
+    @acts("read")
+    async def groups(self, user_id: str | None = None) -> Sequence[Group]:
+        """The conversations of several members that somebody is in.
+
+        Args:
+            user_id: who. A view knows its user.
+
+        Raises:
+            InvalidInputError: nobody is named.
+        """
+        found = Groups(await self._handle.store())
+        spaces = await found.current(self._user(user_id))
+        return [group for space in spaces if (group := await found.of(space)) is not None]
+
+    @acts("write")
+    async def add_member(self, conversation_id: str, user_id: str) -> Group:
+        """Let somebody into a conversation of several members. They see what was said before.
+
+        Raises:
+            NotFoundError: there is no such conversation for this caller.
+            NotPermittedError: the caller is a member who did not begin it.
+        """
+        _person("user_id", user_id)
+        await self._handle.writer()
+        group = await self._group(conversation_id, owner=True)
+        groups = Groups(await self._handle.store())
+        return await groups.change(group.space, lambda now: joined(now or group, user_id))
+
+    @acts("write")
+    async def remove_member(self, conversation_id: str, user_id: str) -> Group:
+        """Take somebody out of a conversation of several members, or leave it oneself.
+
+        They may still read the turns until now, and see none that comes.
+
+        Raises:
+            NotFoundError: there is no such conversation for this caller, or they are not in it.
+            NotPermittedError: the caller is another member who did not begin it.
+        """
+        checks.identifier("user_id", user_id)
+        await self._handle.writer()
+        own = user_id == self._handle.caller.me
+        group = await self._group(conversation_id, owner=not own)
+        member = group.member(user_id)
+        if member is None or not member.is_in:
+            raise NotFoundError(
+                f"{checks.shown(user_id)} is not in this conversation",
+                fix="Name one of members().",
+            )
+        store = await self._handle.store()
+        known = await store.sessions.conversation(group.conversation_id)
+        turn = 0 if known is None else known.next_turn
+        return await Groups(store).change(
+            group.space, lambda now: left(now or group, user_id, turn)
+        )
+
+    async def _group(self, key: str, *, owner: bool = False) -> Group:
+        _, space = await self._known(key)
+        group = await Groups(await self._handle.store()).of(space) if is_group(space) else None
+        if group is None:
+            raise InvalidInputError(
+                "conversation_id",
+                "names a conversation of one user, which has no members",
+                fix="Begin one of several with create().",
+            )
+        mine = self._handle.caller.user_id
+        member = None if mine is None else group.member(mine)
+        if owner and member is not None and not member.owner:
+            raise NotPermittedError(
+                "only who began a conversation adds and removes others",
+                fix="Ask them, or use the whole memory.",
+            )
+        return group
 
     # Lists and search
 
@@ -748,11 +879,28 @@ class ConversationManager:
         checks.identifier("conversation_id", key)
         talk = await self._handle.find(key)
         owner = await (await self._handle.owners()).owner(talk)
-        if owner is None or not self._handle.caller.may_see(owner):
+        caller = self._handle.caller
+        if owner is None or not (caller.may_see(owner) or await self._may_join(talk, owner)):
             raise _no_conversation(key)
         if not await exists(await self._handle.store(), owner, talk):
             raise _no_conversation(key)
         return talk, owner
+
+    async def _may_join(self, talk: str, owner: str) -> bool:
+        """Whether the caller is in the group that a conversation is of."""
+        mine = self._handle.caller.user_id
+        if mine is None or not is_group(owner):
+            return False
+        group = await Groups(await self._handle.store()).of(owner)
+        member = None if group is None else group.member(mine)
+        if member is None or not member.is_in:
+            return False
+        if current_action() == "delete" and not member.owner:
+            raise NotPermittedError(
+                "only who began a conversation of several members deletes it",
+                fix="Leave it with remove_member().",
+            )
+        return True
 
     async def _info(self, talk: str, owner: str) -> ConversationInfo:
         store: Store = await self._handle.store()
@@ -764,6 +912,14 @@ class ConversationManager:
     async def _conversations(self) -> Conversations:
         store = await self._handle.store()
         return Conversations(store, store.owners, self._handle.events)
+
+
+def _person(field: str, user_id: str) -> None:
+    checks.identifier(field, user_id)
+    if user_id.startswith(SPACE):
+        raise InvalidInputError(
+            field, f"names the space {checks.shown(user_id)}, no person", fix="Name users."
+        )
 
 
 def _no_conversation(key: str) -> NotFoundError:

@@ -178,6 +178,10 @@ class Owners:
             raise foreign_conversation(key, user_id)
         return Whose(user_id, named=True)
 
+    async def owner_at(self, place: Place) -> str | None:
+        """The owner of a place; None for one that has not begun."""
+        return await self._owner_at(place)
+
     async def _owner_at(self, place: Place) -> str | None:
         """The owner of a place. One that had none when it was looked up is not read again.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +101,9 @@ class Store:
     forgetting: LoopLock = field(default_factory=LoopLock)
     #: Held while a note of a conversation is read and saved anew (:func:`.notes.change_note`).
     notes_lock: LoopLock = field(default_factory=LoopLock)
+    #: What is known of groups, by its key (:mod:`.conversations.groups`), where only this process
+    #: changes them.
+    groups: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse to use a store whose folder, process or event loop is another one now.
