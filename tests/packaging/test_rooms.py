@@ -11,6 +11,7 @@ PACKAGE = "bruno_memory_vec"
 ROOMS = [
     "surfaces",
     "testing",
+    "adapters",
     "assistant",
     "memory",
     "privacy",
