@@ -592,15 +592,12 @@ class VectorMemory(MemoryInterface):
         writer = await self._lazy.writer()
         owners, bounds = self._lazy.owners, self.config.bounds
         place = await owners.place(conversation_id)
-        last = messages[-1] if messages else None
         space = await reach.spoken(
             self._handle,
             place,
             user,
             messages,
-            lambda: {
-                one.user_id for one in self._context_recall.handed_out(place.conversation_id, last)
-            },
+            lambda: self._context_recall.asked_by(place.conversation_id, messages[-1]),
         )
         if space is not None:
             messages, user = space.messages, space.user_id

@@ -174,6 +174,10 @@ class ContextRecall:
         """The contexts that were given out and now end with this message."""
         return self._live.waiting_for(conversation_id, message)
 
+    def asked_by(self, conversation_id: str, message: Message) -> set[str]:
+        """The users of the contexts that were given out and now end with this message."""
+        return {one.user_id for one in self.handed_out(conversation_id, message)}
+
     def waiting(
         self, handed_out: Iterable[HandedOut], user_id: str, message: Message
     ) -> list[ConversationContext]:

@@ -90,9 +90,9 @@ def new_space() -> str:
     return f"{GROUP}{uuid4()}"
 
 
-def by(message: Message, author: str) -> Message:
+def by(message: Any, author: str) -> Any:
     """A message as it is kept in a group: one of a person says who spoke, whatever it said."""
-    if message.role is not MessageRole.USER:
+    if not isinstance(message, Message) or message.role is not MessageRole.USER:
         return message
     return message.model_copy(update={"metadata": {**message.metadata, AUTHOR: author}})
 

@@ -382,21 +382,21 @@ class ConversationManager:
         return [group for space in spaces if (group := await found.of(space)) is not None]
 
     @acts("write")
-    async def add_member(self, conversation_id: str, user_id: str) -> Group:
+    async def add_member(self, conversation_id: str, member: str) -> Group:
         """Let somebody into a conversation of several members. They see what was said before.
 
         Raises:
             NotFoundError: there is no such conversation for this caller.
             NotPermittedError: the caller is a member who did not begin it.
         """
-        _person("user_id", user_id)
+        _person("member", member)
         await self._handle.writer()
         group = await self._group(conversation_id, owner=True)
         groups = Groups(await self._handle.store())
-        return await groups.change(group.space, lambda now: joined(now or group, user_id))
+        return await groups.change(group.space, lambda now: joined(now or group, member))
 
     @acts("write")
-    async def remove_member(self, conversation_id: str, user_id: str) -> Group:
+    async def remove_member(self, conversation_id: str, member: str) -> Group:
         """Take somebody out of a conversation of several members, or leave it oneself.
 
         They may still read the turns until now, and see none that comes.
@@ -405,22 +405,20 @@ class ConversationManager:
             NotFoundError: there is no such conversation for this caller, or they are not in it.
             NotPermittedError: the caller is another member who did not begin it.
         """
-        checks.identifier("user_id", user_id)
+        checks.identifier("member", member)
         await self._handle.writer()
-        own = user_id == self._handle.caller.me
+        own = member == self._handle.caller.me
         group = await self._group(conversation_id, owner=not own)
-        member = group.member(user_id)
-        if member is None or not member.is_in:
+        known = group.member(member)
+        if known is None or not known.is_in:
             raise NotFoundError(
-                f"{checks.shown(user_id)} is not in this conversation",
+                f"{checks.shown(member)} is not in this conversation",
                 fix="Name one of members().",
             )
         store = await self._handle.store()
-        known = await store.sessions.conversation(group.conversation_id)
-        turn = 0 if known is None else known.next_turn
-        return await Groups(store).change(
-            group.space, lambda now: left(now or group, user_id, turn)
-        )
+        talk = await store.sessions.conversation(group.conversation_id)
+        turn = 0 if talk is None else talk.next_turn
+        return await Groups(store).change(group.space, lambda now: left(now or group, member, turn))
 
     async def _group(self, key: str, *, owner: bool = False) -> Group:
         _, space = await self._known(key)

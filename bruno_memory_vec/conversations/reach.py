@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
-from bruno_core.models.message import Message
 
 from bruno_memory_vec.access import ALL_USERS, SPACE, AllUsers, note_user
 from bruno_memory_vec.acts import current_action
@@ -106,18 +105,18 @@ class Spoken(NamedTuple):
 
     Attributes:
         user_id: the space, whose rows they become.
-        messages: with who spoke.
+        messages: with who spoke; what is no list of messages as it was given, to be refused.
     """
 
     user_id: str
-    messages: list[Message]
+    messages: Any
 
 
 async def spoken(
     handle: Handle,
     place: Place,
     user: str | None,
-    messages: Sequence[Message],
+    messages: Any,
     asked_for_by: Callable[[], set[str]],
 ) -> Spoken | None:
     """What is stored, if the conversation is of a space or a group that the user may write to.
@@ -142,14 +141,15 @@ async def spoken(
         allowed = caller.may_use(owner) or await _member_now(handle, owner, user)
         if not allowed:
             return None
-    elif user is None:
+    elif user is None and messages:
         askers = sorted(asked_for_by() - {space})
         speaker = askers[0] if len(askers) == 1 else None
         if len(askers) > 1 or (speaker and not await _member_now(handle, owner, speaker)):
             return None
     note_user(space)
-    told = list(messages) if speaker is None else [by(one, speaker) for one in messages]
-    return Spoken(space, told)
+    if speaker is None or not isinstance(messages, list):
+        return Spoken(space, messages)
+    return Spoken(space, [by(one, speaker) for one in messages])
 
 
 async def group_context(
