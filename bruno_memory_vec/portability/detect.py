@@ -235,6 +235,10 @@ def head_of(lines: Lines, name: str, inner: str, *, far: bool = False) -> Head:
         head.shape = "list"
         first = document.first_container()
         head.samples = [] if first is None else [first]
+        if isinstance(first, dict) and "role" in first and "messages" not in first:
+            # Messages are small, and the first may be like those of any format.
+            head.samples = document.ahead(_LINES_SHOWN)
+            head.samples = [one for one in head.samples if isinstance(one, (dict, list))]
     else:
         head.shape, head.samples = "object", [document.value()]
     return head

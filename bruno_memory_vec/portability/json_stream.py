@@ -87,6 +87,20 @@ class JsonStream:
                 return found[0]
         return None
 
+    def ahead(self, count: int) -> list[Any]:
+        """The first elements of a list, up to so many; they are read again by items().
+
+        Raises:
+            InvalidInputError: the document is broken before that.
+        """
+        while len(self._ahead) < count:
+            with _one_document():
+                found = list(islice(self._elements, 1))
+            if not found:
+                break
+            self._ahead += found
+        return list(islice(self._ahead, count))
+
     def items(self) -> Iterator[Any]:
         """The elements of a list, each once.
 

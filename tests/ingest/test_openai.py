@@ -192,7 +192,7 @@ def test_chatgpt_export(chosen: str) -> None:
     assert [(turn.conversation_id, turn.message.content) for turn in got] == [
         ("c-1", "why is it flat?"),
         ("c-1", "too cold"),
-        ("c-1/branch-b", "first wording"),
+        ("c-1/branch-3e23e816", "first wording"),
     ]
     assert [turn.message.role for turn in got[:2]] == [MessageRole.USER, MessageRole.ASSISTANT]
     assert got[0].message.timestamp == datetime(1970, 1, 1, 0, 0, 10)

@@ -133,6 +133,9 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
     head = head_of(lines, name, inner)
     if chosen.recognises(head) or head.shape == "text":
         return
+    if head.shape == "lines":
+        # Logs begin with lines that say little.
+        head = head_of(lines, name, inner, far=True)
     others = (reader for reader in JSON if reader is not chosen and reader.recognises(head))
     other = next(others, None)
     # The readers of lists of messages take each other's.

@@ -6,6 +6,7 @@ what differs only: it begins where it forks off, so that nothing is there twice.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ class Branch:
 
     Attributes:
         name: "" of the one that is shown; else what tells it from the others, which stays as it is
-            when the branch grows: the beginning of the id of its first node.
+            when the branch grows: eight digits made of the id of its first node.
         after: the node that it forks off from; None of the one that is shown.
         nodes: oldest first.
     """
@@ -72,6 +73,11 @@ def branches(parents: Mapping[str, str | None], current: str | None, where: str)
             before.nodes.append(node)
             at[node] = before
         else:
-            at[node] = Branch(node[:8], parent if before is not None else None, [node])
+            at[node] = Branch(_digits(node), parent if before is not None else None, [node])
             found.append(at[node])
     return found
+
+
+def _digits(node: str) -> str:
+    # Not the id's own beginning, which ids that are made from the time have in common.
+    return hashlib.sha256(node.encode("utf-8", "replace")).hexdigest()[:8]

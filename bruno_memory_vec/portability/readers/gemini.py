@@ -29,6 +29,7 @@ from bruno_memory_vec.portability.readers.reader import (
 )
 from bruno_memory_vec.portability.readers.talk import (
     Talk,
+    before,
     lenient_time,
     role_in,
     time_in,
@@ -128,7 +129,8 @@ def studio_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         value, element = found
         base = text_of(value.get("id")) or defaults.conversation_id or defaults.source_name
         name = base if element.ordinal is None else f"{base}/{element.ordinal}"
-        since = lenient_time(value.get("createTime"), defaults)
+        chunks = list_of(object_of(value.get("chunkedPrompt")).get("chunks"))
+        since = lenient_time(value.get("createTime"), defaults) or before(chunks, defaults)
         about = titled(value.get("title"))
         talk = Talk(defaults, name, defaults.user(None), element.line, about, since)
         system = value.get("systemInstruction")
@@ -138,7 +140,6 @@ def studio_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
             told_before = object_of(system)["text"].strip()
         if told_before:
             yield talk.say(MessageRole.SYSTEM, told_before)
-        chunks = list_of(object_of(value["chunkedPrompt"]).get("chunks"))
         for index, chunk in enumerate(chunks):
             try:
                 if not isinstance(chunk, dict):

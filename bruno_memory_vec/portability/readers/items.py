@@ -57,18 +57,16 @@ TYPES = {
 
 def recognises(head: Head) -> bool:
     """Items by their type, and responses."""
-    sample = head.samples[0] if head.samples else None
-    if not isinstance(sample, dict):
-        return False
-    if sample.get("object") == "response" and isinstance(sample.get("output"), list):
+    first = head.first
+    if first.get("object") == "response" and isinstance(first.get("output"), list):
         return True
-    if not (
+    return any(
         word_of(sample.get("type")) in TYPES
-        and ({"role", "call_id", "summary", "id"} & set(sample))
-    ):
-        return False
-    # Slack, Telegram and Discord have messages of the type "message", too.
-    return sample["type"] != "message" or ("role" in sample and "content" in sample)
+        and bool({"role", "call_id", "summary"} & set(sample))
+        # Slack, Telegram and Discord have messages of the type "message", too.
+        and (sample["type"] != "message" or {"role", "content"} <= set(sample))
+        for sample in head.objects
+    )
 
 
 def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:

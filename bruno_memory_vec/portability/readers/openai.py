@@ -20,6 +20,7 @@ of them a line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from bruno_core.models.message import MessageRole, MessageType
@@ -34,6 +35,7 @@ from bruno_memory_vec.portability.readers.talk import (
     EMPTY,
     EMPTY_RESULTS,
     Talk,
+    before,
     lenient_time,
     role_in,
     time_in,
@@ -105,12 +107,12 @@ class Chat:
         user: str | None = None,
         ordinal: int | None = None,
         about: dict[str, Any] | None = None,
-        since: Any = None,
+        since: datetime | None = None,
     ) -> None:
         self._defaults = defaults
         self._user = user
         self._about = about or {}
-        self._since = lenient_time(since, defaults)
+        self._since = since
         if conversation is None:
             conversation = defaults.conversation_id or defaults.source_name
             if ordinal is not None:
@@ -172,7 +174,10 @@ def _chat(element: Element, defaults: Defaults) -> Iterator[Turn | BadLine]:
     try:
         if isinstance(value, list):
             yield from message_turns(
-                value, Chat(defaults, ordinal=element.ordinal), element.line, element.path
+                value,
+                Chat(defaults, ordinal=element.ordinal, since=before(value, defaults)),
+                element.line,
+                element.path,
             )
             return
         if not isinstance(value, dict):
@@ -190,7 +195,8 @@ def _chat(element: Element, defaults: Defaults) -> Iterator[Turn | BadLine]:
             name_in(value, USER_KEYS),
             element.ordinal,
             titled(value.get("title")),
-            value.get("created_at", value.get("create_time")),
+            lenient_time(value.get("created_at", value.get("create_time")), defaults)
+            or before(messages, defaults),
         )
     except BadFieldError as error:
         yield told(error, element.line, element.path)

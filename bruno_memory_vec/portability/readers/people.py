@@ -66,10 +66,6 @@ def said(
     line: int | None = None,
 ) -> Iterator[Turn]:
     """What somebody says, as a turn that begins with the name."""
-    for piece in content.pieces:
-        if piece.kind == "text":
-            piece.text = f"{speaker}: {piece.text}"
-            break
     yield from talk.say_content(
         role,
         content,
@@ -77,4 +73,5 @@ def said(
         source_id=source_id,
         about={"speaker": speaker, **(about or {})},
         line=line,
+        begin=f"{speaker}: ",
     )

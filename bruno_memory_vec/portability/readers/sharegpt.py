@@ -111,7 +111,7 @@ def oasst_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         value, element = found
         if isinstance(value.get("prompt"), dict):
             flat = [(message, element) for message in _of_tree(value["prompt"], None)]
-            yield from _tree(flat, str(value["message_tree_id"]), defaults)
+            yield from _tree(flat, str(value.get("message_tree_id")), defaults)
             continue
         if waiting and waiting[0][0].get("message_tree_id") != value.get("message_tree_id"):
             yield from _tree(waiting, str(waiting[0][0].get("message_tree_id")), defaults)

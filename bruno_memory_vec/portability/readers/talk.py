@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -95,12 +95,14 @@ class Talk:
         about: dict[str, Any] | None = None,
         line: int | None = None,
         where: str = "content",
+        begin: str = "",
     ) -> Iterator[Turn]:
         """A message with parts as turns: its text, its calls of tools and their results.
 
         Text that is not interrupted is one turn. A call is an ACTION message of the assistant, a
         result a message of the tool. Reasoning and empty results are left out. A picture, a sound
         or a file is noted in the metadata of the text beside it, and is a turn where there is none.
+        What is said first begins with ``begin``, such as a name.
 
         Raises:
             BadFieldError: it cannot be used.
@@ -120,7 +122,7 @@ class Talk:
                 self.leave_out(LONG_RESULTS)
             yield self.say(
                 MessageRole.TOOL if run.kind == "result" else run.role,
-                run.text,
+                run.text if count else f"{begin}{run.text}",
                 time=time,
                 source_id=name,
                 about={**extra, **run.about},
@@ -130,7 +132,8 @@ class Talk:
             )
             count += 1
         if not count and not any(piece.kind == "result" for piece in parts.pieces):
-            self.leave_out(EMPTY, int(not parts.reasoning))
+            empty = EMPTY_RESULTS if role is MessageRole.TOOL else EMPTY
+            self.leave_out(empty, int(not parts.reasoning))
 
 
 @dataclass(slots=True)
@@ -203,6 +206,16 @@ def lenient_time(value: Any, defaults: Defaults) -> datetime | None:
         return records.check_time(value, "time", defaults.days)
     except BadFieldError:
         return None
+
+
+def before(messages: list[Any], defaults: Defaults) -> datetime | None:
+    """A time just before the first message that has one, for those before that; None: none has."""
+    for count, message in enumerate(messages):
+        if isinstance(message, dict) and (key := times.first_of(message)) is not None:
+            found = lenient_time(message[key], defaults)
+            if found is not None and found.year > 1:
+                return found - timedelta(microseconds=count + 2)
+    return None
 
 
 def role_in(value: Any, where: str = "role") -> MessageRole:

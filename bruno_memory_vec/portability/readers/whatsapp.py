@@ -40,7 +40,8 @@ _LINE = re.compile(
 )
 _SAYS = re.compile(r"(?P<who>[^:\n]{1,80}?): (?P<text>.*)", re.DOTALL)
 #: Marks of direction, which the export puts before names and notes.
-_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff"))
+_DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff"
+_MARKS = dict.fromkeys(map(ord, _DIRECTIONS))
 _MEDIA = re.compile(
     r"<(?:attached|adjunto|anexo|angehängt|allegato|pièce jointe) ?: (?P<file>[^>]+)>|"
     r"(?P<name>[\w().-]+\.\w{2,5}) \((?:file attached|archivo adjunto|Datei angehängt|"
@@ -78,13 +79,17 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
     """
     messages: list[_Message] = []
     for number, text in lines.texts():
-        found = _begins(text.translate(_MARKS))
+        found = _begins(text)
         if found is not None:
             messages.append(_Message(number, *found))
         elif messages:
-            messages[-1].rest += f"\n{text.translate(_MARKS)}"
+            messages[-1].rest += f"\n{text}"
     days = _days(messages, defaults.days)
-    speakers = {match["who"] for one in messages if (match := _SAYS.match(one.rest))}
+    speakers = {
+        match["who"].translate(_MARKS).strip()
+        for one in messages
+        if (match := _SAYS.match(one.rest))
+    }
     name = _chat_name(defaults)
     talk = Talk(defaults, name, defaults.user(None), None, {"title": name})
     people = People.among(defaults, speakers)
@@ -96,8 +101,12 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
             continue
         try:
             time = times.read_time(message.stamp, days)
-            who = match["who"].strip()
-            content = _content(match["text"].strip())
+            who = match["who"].translate(_MARKS).strip()
+            content = _content(match["text"].translate(_MARKS).strip())
+            if match["text"].startswith("\u200e") and not content.notes:
+                # An iPhone writes what WhatsApp reports as if the other one had said it.
+                talk.leave_out(SERVICE)
+                continue
             yield from said(talk, people.role(who), who, content, time=time, source_id=None)
         except times.NoTimeError as error:
             talk.skip()
@@ -109,7 +118,7 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
 
 def _begins(text: str) -> tuple[str, str] | None:
     """The time and the rest of a line that begins a message."""
-    match = _LINE.match(text.replace("\u202f", " ").replace("\u00a0", " ").translate(_MARKS))
+    match = _LINE.match(text.replace("\u202f", " ").replace("\u00a0", " ").lstrip(_DIRECTIONS))
     if match is None:
         return None
     stamp = f"{match['date'] or match['date2']} {match['clock'] or match['clock2']}"
