@@ -253,12 +253,16 @@ def _lines(report: IngestReport, store: str, seconds: float, rate: float) -> lis
             f"{counted(len(report.users), 'user')} in {marked(store)}"
         )
         more = [
-            (report.unchanged, "were there already"),
-            (report.edited, "were edited and are replaced"),
-            (report.gone, "are gone from the export, and stay"),
-            (report.untimed, "have no time in the export"),
+            (report.unchanged, "was", "were", "there already"),
+            (report.edited, "was", "were", "edited, and replaced"),
+            (report.gone, "is", "are", "gone from the export, and kept"),
+            (report.untimed, "has", "have", "no time in the export"),
         ]
-        lines += [f"  {count:,} {what}" for count, what in more if count]
+        lines += [
+            f"  {count:,} {one if count == 1 else many} {what}"
+            for count, one, many, what in more
+            if count
+        ]
         if report.memories:
             lines.append(f"  {counted(report.memories, 'memory')} about users")
         shown = ", ".join(marked(user) for user in report.users[:_SHOWN_USERS])
