@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.diagnosis import diagnose_store
     from bruno_memory_vec.upkeep.encrypting.report import EncryptionReport
     from bruno_memory_vec.upkeep.encrypting.run import decrypt_store, encrypt_store, rotate_key
+    from bruno_memory_vec.upkeep.exporting.report import ExportReport
     from bruno_memory_vec.upkeep.intake.report import IngestReport
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
@@ -77,6 +78,7 @@ _PLACES = {
     "ConversationTurn": "conversations.listing",
     "CopyReport": "upkeep.copying.report",
     "Embedder": "embedders.protocol",
+    "ExportReport": "upkeep.exporting.report",
     "EncryptionReport": "upkeep.encrypting.report",
     "ErasureReceipt": "privacy.erasure.receipt",
     "Fingerprint": "embedders.protocol",
@@ -137,6 +139,7 @@ __all__ = [
     "Embedder",
     "EncryptionReport",
     "ErasureReceipt",
+    "ExportReport",
     "Fingerprint",
     "Hit",
     "Hits",

@@ -121,7 +121,7 @@ from bruno_memory_vec.rows.models import (
     to_message,
 )
 from bruno_memory_vec.rows.weight import in_thread_if, is_heavy
-from bruno_memory_vec.sessions.owners import Owners
+from bruno_memory_vec.sessions.owners import Owners, foreign_conversation
 from bruno_memory_vec.sessions.protocol import Listens
 from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.manifest import pinned
@@ -130,6 +130,9 @@ from bruno_memory_vec.upkeep.backup.making import backup_of
 from bruno_memory_vec.upkeep.backup.report import BackupReport
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.copying.run import Others, copy_of
+from bruno_memory_vec.upkeep.exporting.importing import import_export_into
+from bruno_memory_vec.upkeep.exporting.report import ExportReport
+from bruno_memory_vec.upkeep.exporting.run import ExportKind, export_of, wanted
 from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.intake.reading import How
 from bruno_memory_vec.upkeep.intake.report import IngestReport
@@ -152,6 +155,7 @@ if TYPE_CHECKING:
 
     from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.portability.times import DayOrder
+    from bruno_memory_vec.portability.writers import ExportFormat
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.writing.projections import Progress, Projection
@@ -519,6 +523,95 @@ class VectorMemory(MemoryInterface):
                 fix="Open the memory with audit=True.",
             )
         return trail_folder(self.config), chain_of(self.config)
+
+    @acts("export")
+    async def export(
+        self,
+        path: str | Path,
+        *,
+        format: ExportFormat | None = None,  # noqa: A002 - the word users know
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        kinds: ExportKind | Sequence[ExportKind] | None = None,
+        vectors: bool = False,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write what the store holds to a file: JSON lines, CSV, Parquet or Markdown.
+
+        JSON lines have everything, exactly: :meth:`import_export` takes them in again. The file is
+        written beside its place, for its owner only, and appears whole.
+
+        Args:
+            path: a file; or a new folder, for a Markdown file of each conversation.
+            format: "jsonl", "csv", "parquet" or "markdown"; None for that of the suffix.
+            user_id: whose; None for everybody's. A view exports its own user.
+            conversation_id: only this conversation.
+            since: only rows created at this time or later (naive is UTC).
+            until: only rows created before this time (naive is UTC).
+            kinds: of "message", "memory", "session" and "profile"; None for all, of a conversation
+                without profiles.
+            vectors: also the vectors, in JSON lines and Parquet.
+            overwrite: replace a file that is there.
+            progress: called with the progress of long work.
+
+        Raises:
+            InvalidInputError: an argument is not usable, or something is at ``path``.
+            ForeignUserError: the view or the conversation is another user's.
+            EngineError: the store cannot be read, or the file not be written.
+        """
+        user = self._caller.acting_for(user_id)
+        if conversation_id is not None:
+            owners = await self._owners()
+            conversation_id = await owners.find(
+                checks.identifier("conversation_id", conversation_id), self._caller.user_id
+            )
+            if user is not None and not await owners.owned(conversation_id, user):
+                raise foreign_conversation(conversation_id, user)
+        asked = wanted(user, conversation_id, since, until, kinds, vectors)
+        return await export_of(
+            await self._lazy.get(),
+            path,
+            asked,
+            format=format,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    @acts("write")
+    async def import_export(
+        self,
+        path: str | Path,
+        *,
+        user_id: str | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> CopyReport:
+        """Take in again what :meth:`export` wrote as JSON lines: every row as it was.
+
+        Ids, turns, times, metadata, tags, importance, pins and uses stay; sessions, profiles,
+        titles and owners come, too. What the store has already is left alone, and what differs
+        becomes what the file has. All of the file is checked first; every row is compared
+        afterwards.
+
+        Args:
+            path: the file, as it is or packed by gzip.
+            user_id: take in only this user. A view refuses a file with another user's rows.
+            dry_run: say what would be written, and write nothing.
+            progress: called with the progress of long work.
+
+        Raises: as :func:`bruno_memory_vec.upkeep.exporting.importing.import_export_into`.
+        """
+        return await import_export_into(
+            await self._lazy.get(),
+            path,
+            user_id=self._caller.acting_for(user_id),
+            only=self._caller.user_id,
+            dry_run=checks.flag("dry_run", dry_run),
+            progress=progress,
+        )
 
     @acts("administer")
     async def backup(self, target: str | Path, progress: Progress | None = None) -> BackupReport:
