@@ -77,6 +77,7 @@ from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
+from bruno_memory_vec.portability.exported import is_export_file
 from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, asked_for
 from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
 from bruno_memory_vec.privacy.audit.entry import AUDITED, AuditEntry, Chain
@@ -605,7 +606,7 @@ class VectorMemory(MemoryInterface):
         Raises: as :func:`bruno_memory_vec.upkeep.exporting.importing.import_export_into`.
         """
         return await import_export_into(
-            await self._lazy.get(),
+            self._lazy.get,
             path,
             user_id=self._caller.acting_for(user_id),
             only=self._caller.user_id,
@@ -819,6 +820,13 @@ class VectorMemory(MemoryInterface):
         if conversation_id is not None:
             checks.identifier("conversation_id", conversation_id)
         how = How(format, user, conversation_id, replace_user, dates)
+        file = source if format == "auto" and isinstance(source, (str, Path)) else None
+        if file is not None and await asyncio.to_thread(is_export_file, file):
+            raise InvalidInputError(
+                "source",
+                f"{file} is an export of this library, which comes back exactly",
+                fix="Take it in with memory.import_export(path).",
+            )
         if not dry_run:
             self._compressing.begin(self._lazy)
         with ExitStack() as stack:

@@ -20,10 +20,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,6 +91,7 @@ _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _stored_json = json.JSONEncoder(separators=(",", ":")).encode
 # Far below 2**63, as for what is stored.
 _MOST = 2**53
+_LONGEST_HEADER = 2**20
 
 
 def header_of(first_line: bytes | str) -> dict[str, Any] | None:
@@ -109,6 +113,17 @@ def header_of(first_line: bytes | str) -> dict[str, Any] | None:
 def is_export(first_line: bytes | str) -> bool:
     """Whether a file is an export of this library, by its first line."""
     return header_of(first_line) is not None
+
+
+def is_export_file(path: str | Path) -> bool:
+    """Whether a file is an export of this library, as it is or packed by gzip."""
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else open(path, "rb") as lines:
+            return is_export(lines.readline(_LONGEST_HEADER))
+    except (OSError, EOFError, zlib.error):
+        return False  # whoever reads it says why it cannot be read
 
 
 def check_version(header: Mapping[str, Any], name: str) -> None:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import MESSAGE
-from bruno_memory_vec.portability.exported import PROFILE, SESSION
-from bruno_memory_vec.portability.writers.tables import PROFILES, SESSIONS, person_values
+from bruno_memory_vec.portability.exported import PROFILE, stored_text
 from bruno_memory_vec.portability.writers.writer import About, Files, Folder
 from bruno_memory_vec.rows.models import Row, utc
 
@@ -63,15 +62,16 @@ class MarkdownWriter:
             self._line(*(f"> {line}".rstrip() for line in _lines(row["content"])), "")
 
     def person(self, kind: str, held: Mapping[str, Any]) -> None:
-        if kind not in (SESSION, PROFILE):
+        if kind != PROFILE or held["profile"] is None:
             return
-        columns = SESSIONS if kind == SESSION else PROFILES
-        section = (kind,)
-        if section != self._section:
-            self._open(section, f"{kind}s", f"{kind.title()}s")
-        values = zip(columns, person_values(kind, held), strict=True)
-        said = [f"{name}: {_text(str(value))}" for (name, _), value in values if value is not None]
-        self._line(f"- {'; '.join(said)}")
+        profile = held["profile"]
+        if self._section != (kind,):
+            self._open((kind,), "profiles", "Profiles")
+        self._line(f"- **{_text(held['user_id'])}**")
+        named = {} if profile.get("name") is None else {"name": profile["name"]}
+        for name, value in {**named, **profile["preferences"], **profile["profile"]}.items():
+            said = value if isinstance(value, str) else stored_text(value)
+            self._line(f"  - {_text(str(name))}: {_text(said)}")
 
     def finish(self) -> list[Path]:
         if self._folder is None:

@@ -96,10 +96,12 @@ def ingest(
     or was edited is stored, and what is gone from a file stays.
 
     The SQLite file of bruno-memory is read, too: its messages, memories, sessions and profiles.
+    What export has written as JSON lines comes back exactly.
     """
 
     def work(out: Out) -> Coroutine[Any, Any, int]:
         from bruno_memory_vec.portability.bruno_memory import is_sqlite
+        from bruno_memory_vec.portability.exported import is_export_file
         from bruno_memory_vec.surfaces.cli.opening import configuration
         from bruno_memory_vec.upkeep.intake.reading import How
         from bruno_memory_vec.upkeep.intake.sources import opened
@@ -110,6 +112,11 @@ def ingest(
         alone = files[0] if len(files) == 1 else "-"
         if format == BRUNO_MEMORY or (format == "auto" and alone != "-" and is_sqlite(alone)):
             return _import(out, files, config, user, skip_bad, dry_run)
+        if format == "auto" and alone != "-" and is_export_file(alone):
+            if conversation is not None or skip_bad:
+                option = "--skip-bad" if skip_bad else "--conversation"
+                raise CliError(f"{option} is not for an export", "Leave it out", code=MISUSED)
+            return _take_in(out, alone, config, user, dry_run)
         # Outside the event loop, which would not let Ctrl-C end a wait for standard input.
         sources = stack.enter_context(opened(files))
         how = How(format, user, conversation, replace_user, dates or None, config.bounds)  # type: ignore[arg-type]
@@ -117,6 +124,27 @@ def ingest(
 
     with ExitStack() as stack:
         execute(json, work)
+
+
+async def _take_in(
+    out: Out, file: str, config: MemoryConfig, user: str | None, dry_run: bool
+) -> int:
+    """Take in what ``export`` has written."""
+    from bruno_memory_vec.memory import VectorMemory
+    from bruno_memory_vec.surfaces.cli.copy import tell
+    from bruno_memory_vec.surfaces.cli.opening import bars
+
+    settings = config.model_copy(update={"read_only": True}) if dry_run else config
+    with bars(out) as progress:
+        memory = VectorMemory(config=settings, progress=progress)
+        try:
+            report = await memory.import_export(
+                file, user_id=user, dry_run=dry_run, progress=progress
+            )
+        finally:
+            await memory.close()
+    tell(out, report)
+    return 0 if report.ok or dry_run else FAILED
 
 
 async def _import(

@@ -10,7 +10,7 @@ import asyncio
 import gzip
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -69,7 +69,7 @@ _GZIP = b"\x1f\x8b"
 
 
 async def import_export_into(
-    store: Store,
+    opened: Callable[[], Awaitable[Store]],
     path: str | Path,
     *,
     user_id: str | None = None,
@@ -84,7 +84,7 @@ async def import_export_into(
     made them, and made anew otherwise.
 
     Args:
-        store: the open store.
+        opened: gives the open store; asked only for a file that was found to be good.
         path: the file; one that was packed by gzip is unpacked.
         user_id: take in only this user.
         only: refuse a file that has anything of another user.
@@ -106,7 +106,7 @@ async def import_export_into(
             await _refuse_doubled(source.rows, file)
             report = await copy_from(
                 source,
-                store,
+                await opened(),
                 Made(staged.fingerprint, staged.language),
                 user_id=user_id,
                 others="keep",
@@ -358,10 +358,9 @@ async def _refuse_doubled(rows: Any, file: Path) -> None:
 
 def _open(file: Path) -> BinaryIO:
     try:
-        opened = open(file, "rb")  # noqa: SIM115 - the caller closes it
-        begin = opened.read(len(_GZIP))
-        opened.seek(0)
-        return cast("BinaryIO", gzip.GzipFile(fileobj=opened)) if begin == _GZIP else opened
+        with open(file, "rb") as begin:
+            packed = begin.read(len(_GZIP)) == _GZIP
+        return cast("BinaryIO", gzip.open(file)) if packed else open(file, "rb")
     except OSError as error:
         raise _unreadable(file, error) from error
 
