@@ -98,7 +98,8 @@ class Retriever:
         # None where the lexical index does not say how it makes and weighs terms.
         self._held_words: HeldWords | None = None
         if self._text is not None:
-            self._held_words = HeldWords(self._text.analyser, None, self._failed)
+            tells = self._text if isinstance(self._text, SearchesPending) else None
+            self._held_words = HeldWords(self._text.analyser, tells, self._failed)
         elif pending is not None:
             self._held_words = HeldWords(pending.analyser, pending, self._failed)
         self._embedder = embedder

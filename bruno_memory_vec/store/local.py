@@ -33,6 +33,8 @@ from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versioned, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.indexers.sealed.index import SealedIndex
+from bruno_memory_vec.indexers.sealed.rows import DIMENSION
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.indexers.user_files.files import Store, UserFiles
 from bruno_memory_vec.indexers.user_files.files import remove as remove_user_files
@@ -408,8 +410,10 @@ async def _open_rows(
         path = folder / found.sessions
         await logged.replay(await _known_gone(path, folder / found.rows / LOG, config, session_key))
         files = None
-        if lock is not None and keys is None:
-            files = await _to_its_end(_user_files, folder, found, config, place, lock, analyser)
+        if lock is not None:
+            files = await _to_its_end(
+                _user_files, folder, found, config, place, lock, analyser, keys
+            )
         last_seq = -1
         if files is not None:
             last_seq = await logged.last_seq()
@@ -417,9 +421,15 @@ async def _open_rows(
     except BaseException:
         await rows.close()
         raise
-    return with_a_cache(
-        in_the_clear(logged, keys, dimension, analyser, config), config, files, last_seq
-    )
+    clear = in_the_clear(logged, keys, dimension, analyser, config)
+    sealing = capability(clear, SealedIndex)
+    try:
+        if sealing is not None:
+            await sealing.learn_lengths()
+    except BaseException:
+        await rows.close()
+        raise
+    return with_a_cache(clear, config, files, last_seq)
 
 
 def in_the_clear(
@@ -428,8 +438,6 @@ def in_the_clear(
     """Rows as they were before they were sealed; the same index where there are no keys."""
     if keys is None:
         return rows
-    from bruno_memory_vec.indexers.sealed.index import SealedIndex
-
     return SealedIndex(rows, keys, dimension, analyser, read_only=config.read_only)
 
 
@@ -466,6 +474,7 @@ def _user_files(
     place: Place,
     lock: WriterLock,
     analyser: Analyser,
+    keys: Keyring | None,
 ) -> UserFiles | None:
     """The files of users; None where they are not to be used, and then there are none any more."""
     if config.user_files and config.recall_cache_mb:
@@ -473,7 +482,9 @@ def _user_files(
         made_by = {"embedder": found.fingerprint.to_dict(), "rows": found.rows}
         state = partial(state_of_rows, rows)
         folders = (rows, table_of(rows) / "_versions")
-        store = Store(made_by, state, analyser, lock.holder, lock.before, place.check, folders)
+        store = Store(
+            made_by, state, analyser, lock.holder, lock.before, place.check, folders, keys
+        )
         return UserFiles(folder / USERS, store)
     try:
         # Nobody would void them.
@@ -560,13 +571,11 @@ def logged_behind(
     check: Callable[[], None],
 ) -> RowIndex:
     """An index of a folder without a log, as :func:`behind_a_log`; what seals stays in front."""
-    from bruno_memory_vec.indexers.sealed.index import SealedIndex
-    from bruno_memory_vec.indexers.sealed.rows import DIMENSION
-
-    sealing = isinstance(rows, SealedIndex)
-    engine = cast("VersionedRowIndex", rows.inner if isinstance(rows, SealedIndex) else rows)
-    logged = behind_a_log(engine, folder, DIMENSION if sealing else dimension, config, check)
-    return rows.in_front_of(logged) if isinstance(rows, SealedIndex) else logged
+    if not isinstance(rows, SealedIndex):
+        engine = cast("VersionedRowIndex", rows)
+        return behind_a_log(engine, folder, dimension, config, check)
+    engine = cast("VersionedRowIndex", rows.inner)
+    return rows.in_front_of(behind_a_log(engine, folder, DIMENSION, config, check))
 
 
 def with_a_cache(

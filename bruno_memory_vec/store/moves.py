@@ -21,7 +21,7 @@ from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
 from bruno_memory_vec.store.keys.keyring import KEYRING, KEYS
 from bruno_memory_vec.store.manifest import ROWS, Manifest, unwritable, write_whole
-from bruno_memory_vec.store.record import USERS, SealsText, reseal
+from bruno_memory_vec.store.record import SealsText, reseal
 
 _log = get_logger(__name__)
 
@@ -132,7 +132,7 @@ def tidy_form(folder: Path, found: Manifest, keys: SealsText | None) -> None:
     left = [folder / f"{other}{ending}" for ending in ("", "-wal", "-shm", "-journal", ".checksum")]
     left += folder.glob(f"{other}.damaged-*")
     if found.encrypted:
-        left += [folder / LEXICAL, folder / USERS]
+        left.append(folder / LEXICAL)
     else:
         left += [folder / KEYRING, folder / KEYS]
     try:

@@ -80,14 +80,18 @@ class SealedIndex(ForwardingRowIndex):
         self._read_only = read_only
         self._seen: int | None = None
         self._words = WordsOfAll(analyser, lambda seq: self.after(seq, LOADED))
+        # How many rows there are, and how many terms they have; None where it is not known.
+        self._lengths: tuple[int, int] | None = None
         #: The ``seq`` of each row that could not be opened.
         self.unopened: set[int] = set()
 
     def in_front_of(self, inner: RowIndex) -> SealedIndex:
         """The same in front of another index."""
-        return SealedIndex(
-            inner, self.keys, self._dimension, self._words.analyser, read_only=self._read_only
+        same = SealedIndex(
+            inner, self.keys, self._dimension, self.analyser, read_only=self._read_only
         )
+        same._lengths = self._lengths
+        return same
 
     def of_vectors(self, inner: RowIndex, dimension: int) -> SealedIndex:
         """The same in front of another index, of rows with vectors of another length."""
@@ -98,10 +102,16 @@ class SealedIndex(ForwardingRowIndex):
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         table = rows.select(LOADED)
         # In a thread: a new user's key is synced to the disk first.
-        ready = await asyncio.to_thread(sealed, table, self.keys)
+        ready = await asyncio.to_thread(self._sealed, table)
         if not all_new:
             self._words.drop()
         await self.inner.upsert(ready, all_new=all_new)
+        if all_new and self._lengths is not None:
+            held, terms = self._lengths
+            added = sum(ready.column("words").to_pylist())
+            self._lengths = held + ready.num_rows, terms + added
+        elif not all_new:
+            await self.learn_lengths()
 
     async def update(self, rows: pa.Table) -> None:
         seqs = rows.column("seq").to_pylist()
@@ -122,7 +132,7 @@ class SealedIndex(ForwardingRowIndex):
                 field = self.schema.field(name)
                 values = rows.column(name).take(places).cast(field.type)
                 table = table.set_column(at, field, values)
-            return changes_of(sealed(table, self.keys), changed)
+            return changes_of(sealed(table, self.keys, [0] * table.num_rows), changed)
 
         ready = await asyncio.to_thread(work)
         if not {*USE_COLUMNS, "checksum"}.issuperset(changed):
@@ -142,6 +152,8 @@ class SealedIndex(ForwardingRowIndex):
         gone = await self.inner.delete(asked.scope, asked.where, seqs=seqs)
         self._words.removed(gone)
         self.unopened.difference_update(gone.tolist())
+        if len(gone) and self._lengths is not None:
+            await self.learn_lengths()
         return gone
 
     # Reading
@@ -259,6 +271,20 @@ class SealedIndex(ForwardingRowIndex):
         """As of :class:`~..protocols.SearchesText`."""
         return self._words.analyser
 
+    def average_length(self, terms: Sequence[str]) -> float | None:
+        """How many terms a row of all users has on average; None where it is not known."""
+        if self._lengths is None or not self._lengths[0]:
+            return None
+        return self._lengths[1] / self._lengths[0] or None
+
+    async def learn_lengths(self) -> None:
+        """Read how many terms each row has: a small column, and nothing is opened."""
+        rows = total = 0
+        async for batch in self.inner.after(-1, ["words"]):
+            rows += batch.num_rows
+            total += int(batch.column("words").to_numpy(zero_copy_only=False).sum())
+        self._lengths = rows, total
+
     async def search_text(
         self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
@@ -290,6 +316,11 @@ class SealedIndex(ForwardingRowIndex):
         return near, words
 
     # Internals
+
+    def _sealed(self, rows: pa.Table) -> pa.Table:
+        terms = self.analyser.terms
+        counts = [len(terms(text)) for text in rows.column("content").to_pylist()]
+        return sealed(rows, self.keys, counts)
 
     def _asked(self, scope: Scope, where: RowFilter) -> _Asked:
         user, conversation = scope.user_id, scope.conversation_id

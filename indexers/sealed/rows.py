@@ -8,6 +8,7 @@ upkeep need know nothing of it. In the clear it has:
 ``kind``            message or memory
 ``id``, ``user_id``, ``conversation_id``  keyed hashes, the same for the same name
 ``turn``            a message's position in its conversation
+``words``           how many terms its text has, by which BM25 divides
 ``expires_at``, ``archived_at``, ``pinned_at``  whether there is one; the time itself is sealed
 ==================  ================================================================================
 
@@ -115,8 +116,14 @@ class Opened:
     unopened: tuple[int, ...] = ()
 
 
-def sealed(rows: pa.Table, keys: Keys) -> pa.Table:
-    """Rows with all columns and the vector as the engine has them."""
+def sealed(rows: pa.Table, keys: Keys, terms: Sequence[int]) -> pa.Table:
+    """Rows with all columns and the vector as the engine has them.
+
+    Args:
+        rows: the rows.
+        keys: the keys of the store.
+        terms: how many terms each row's text has.
+    """
     count = rows.num_rows
     users = rows.column("user_id").to_pylist()
     own = {user: keys.sealing(user) for user in dict.fromkeys(users)}
@@ -124,6 +131,7 @@ def sealed(rows: pa.Table, keys: Keys) -> pa.Table:
         "seq": rows.column("seq").to_pylist(),
         "kind": rows.column("kind").to_pylist(),
         "turn": rows.column("turn").to_pylist(),
+        "words": terms,
     }
     for name in HASHED:
         plain[name] = [

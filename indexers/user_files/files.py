@@ -22,8 +22,9 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,7 @@ class Store:
         holder_before: whose signature a writer that was killed has left; None where there is none.
         check: raises where the folder's path does not lead to this store any more.
         folders: with the rows; in a copy they are others.
+        seals: seals the files; None where they are plain.
     """
 
     made_by: Mapping[str, Any]
@@ -70,6 +72,30 @@ class Store:
     holder_before: Mapping[str, Any] | None
     check: Callable[[], None] = lambda: None
     folders: tuple[Path, ...] = ()
+    seals: SealsFiles | None = None
+
+
+class SealsFiles(Protocol):
+    """Seals files for the disk."""
+
+    #: What tells the store's keys from others'; it may be read by anybody.
+    name: str
+
+    def hashed(self, what: str, name: str) -> str:
+        """A name as a file may be called: a keyed hash."""
+        ...
+
+    def seal_file(self, user_id: str | None, data: bytes) -> bytes:
+        """Bytes sealed under a user's key; under one of the store for None."""
+        ...
+
+    def open_file(self, user_id: str | None, sealed: bytes) -> bytes:
+        """The bytes of :meth:`seal_file`.
+
+        Raises:
+            ValueError: they were sealed with another key, or have changed.
+        """
+        ...
 
 
 class UserFiles:
@@ -91,6 +117,9 @@ class UserFiles:
             "made_by": json.loads(json.dumps(dict(store.made_by))),
             "analyser": store.analyser.name,
         }
+        self._seals = store.seals
+        if store.seals is not None:
+            self._about["sealed"] = store.seals.name
         # Which files are there, and those that lack rows which were added to their user's.
         self._present: set[str] = set()
         self._behind: set[str] = set()
@@ -222,7 +251,7 @@ class UserFiles:
 
     def has(self, user_id: str) -> bool:
         """Whether a user has a file. Any thread may call it."""
-        return _name(user_id) in self._present
+        return self._name(user_id) in self._present
 
     def is_behind(self, user_id: str, through: int) -> bool:
         """Whether rows may have been added that a user's file lacks.
@@ -232,11 +261,11 @@ class UserFiles:
             through: up to which ``seq`` the file says that it lacks none.
         """
         unknown = self._through is None and through < self._opened
-        return unknown or _name(user_id) in self._behind
+        return unknown or self._name(user_id) in self._behind
 
     def is_current(self, user_id: str) -> bool:
         """Whether a user has a file that is known to lack nothing, without reading it."""
-        name = _name(user_id)
+        name = self._name(user_id)
         known = self._through is not None or name in self._saved
         return known and name in self._present and name not in self._behind
 
@@ -246,7 +275,7 @@ class UserFiles:
 
     def size(self, user_id: str) -> int:
         """The bytes of a user's file, 0 where there is none."""
-        name = _name(user_id)
+        name = self._name(user_id)
         if name not in self._present:
             return 0
         try:
@@ -260,14 +289,14 @@ class UserFiles:
         A file that is damaged, or another user's, is removed, and :attr:`problem` says so. Any
         thread may call it.
         """
-        name = _name(user_id)
+        name = self._name(user_id)
         if name not in self._present:
             return None
         path = self._folder / f"{name}{_SUFFIX}"
         try:
             self._store.check()
             with open(os.open(path, os.O_RDONLY | NO_LINK | _BINARY), "rb") as file:
-                rows, said = unpack(file, {**self._about, "user": user_id})
+                rows, said = unpack(self._opened_file(user_id, file), self._about_of(user_id))
             through = self._known_through(name, rows, said["through"])
         except (OSError, NotUsable, ValueError, KeyError, TypeError) as error:
             if name in self._present:  # else it was voided meanwhile
@@ -277,6 +306,22 @@ class UserFiles:
         self._set_uses(rows)
         self.read += 1
         return rows, through
+
+    def _about_of(self, user_id: str) -> dict[str, Any]:
+        return {**self._about, "user": user_id}
+
+    def _name(self, user_id: str) -> str:
+        return _name(user_id) if self._seals is None else self._seals.hashed("file", user_id)
+
+    def _sealed(
+        self, user_id: str | None, pieces: Iterable[bytes | memoryview]
+    ) -> Iterable[bytes | memoryview]:
+        """Pieces of a file as they are written."""
+        return pieces if self._seals is None else [self._seals.seal_file(user_id, b"".join(pieces))]
+
+    def _opened_file(self, user_id: str, file: BinaryIO) -> BinaryIO:
+        """A file as it was before it was sealed."""
+        return file if self._seals is None else BytesIO(self._seals.open_file(user_id, file.read()))
 
     def _known_through(self, name: str, rows: HeldRows, through: int) -> int:
         """Up to which ``seq`` a file lacks no row.
@@ -312,7 +357,7 @@ class UserFiles:
         Returns:
             Whether it may be: not while another thread is writing it, nor once files are given up.
         """
-        name = _name(user_id)
+        name = self._name(user_id)
         with self._lock:
             if name in self._writing or self._ended:
                 return False
@@ -331,7 +376,7 @@ class UserFiles:
         Returns:
             Whether it is there now: not if the rows have changed since, or it cannot be written.
         """
-        name = _name(user_id)
+        name = self._name(user_id)
         path = self._folder / f"{name}{_SUFFIX}"
         fresh = path.with_name(f"{name}{_FRESH}")
         done = False
@@ -347,8 +392,8 @@ class UserFiles:
                 lambda first, end: texts.slice(first, end - first).to_pylist(),
                 self._store.analyser,
             )
-            about = {**self._about, "user": user_id, "through": through}
-            _write(fresh, pack(parts, about))
+            pieces = pack(parts, {**self._about_of(user_id), "through": through})
+            _write(fresh, self._sealed(user_id, pieces))
             with self._lock:
                 if self._writing.get(name):
                     os.replace(fresh, path)
@@ -375,7 +420,7 @@ class UserFiles:
     def added(self, users: Iterable[str]) -> None:
         """Note that rows of these users were added."""
         with self._lock:
-            for name in map(_name, users):
+            for name in map(self._name, users):
                 if name in self._present or name in self._writing:
                     self._behind.add(name)
 
@@ -388,7 +433,7 @@ class UserFiles:
             BackendUnavailable: one cannot be removed, and would be taken for valid.
         """
         for user in users:
-            name = _name(user)
+            name = self._name(user)
             with self._lock:
                 writing = name in self._writing
                 if writing:
@@ -484,7 +529,7 @@ class UserFiles:
         head = json.dumps({"done": done, "crc": zlib.crc32(data)}).encode()
         try:
             self._store.check()
-            self._replace(self._folder / _USES, [head, b"\n", data])
+            self._replace(self._folder / _USES, self._sealed(None, [head, b"\n", data]))
         except OSError as error:
             self.problem = f"access counts could not be kept beside users' rows: {error}"
             return False
@@ -492,7 +537,10 @@ class UserFiles:
 
     def _read_uses(self) -> NDArray[Any]:
         try:
-            head, data = (self._folder / _USES).read_bytes().split(b"\n", 1)
+            kept = (self._folder / _USES).read_bytes()
+            if self._seals is not None:
+                kept = self._seals.open_file(None, kept)
+            head, data = kept.split(b"\n", 1)
         except FileNotFoundError:
             return np.empty(0, _USE)
         said = json.loads(head)
@@ -527,7 +575,9 @@ class UserFiles:
             # It is not used, and nothing is written to it.
             self._ended = self._begun = True
 
-    def _replace(self, path: Path, pieces: Iterable[bytes], *, sync: bool = False) -> None:
+    def _replace(
+        self, path: Path, pieces: Iterable[bytes | memoryview], *, sync: bool = False
+    ) -> None:
         fresh = path.with_name(f"{path.name}{_FRESH}")
         try:
             _write(fresh, pieces, sync=sync)

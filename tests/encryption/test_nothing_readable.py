@@ -146,7 +146,8 @@ async def test_every_column_that_the_engines_open(tmp_path: Path) -> None:
     telling = {
         name for name in held.column_names if len(set(map(repr, held.column(name).to_pylist()))) > 1
     }
-    assert telling == {"id", "kind", "user_id", "conversation_id", "turn", "content", "seq"}
+    plain = {"id", "kind", "user_id", "conversation_id", "turn", "content", "seq", "words"}
+    assert telling == plain
     with (
         sqlite3.connect(tmp_path / "store" / "sessions.sealed") as database,
         pytest.raises(sqlite3.DatabaseError),

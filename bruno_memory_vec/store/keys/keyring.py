@@ -27,7 +27,7 @@ from bruno_memory_vec.errors import BackendUnavailable, EncryptionError, WrongKe
 from bruno_memory_vec.indexers.durable import sync_folder
 from bruno_memory_vec.indexers.private import make_private_file
 from bruno_memory_vec.store.files import replace_file
-from bruno_memory_vec.store.keys.ciphers import KEY, cipher, derived, unwrap, wrap
+from bruno_memory_vec.store.keys.ciphers import KEY, NONCE, cipher, derived, unwrap, wrap
 from bruno_memory_vec.store.keys.master import MasterKey, as_bytes, as_text
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ KEYS = "keys.json"
 #: The file of the users' keys.
 KEYRING = "keyring.jsonl"
 _FORMAT, _VERSION = "bruno-memory-vec keys", 1
+_VERSION_BYTES = 4
 _HASH = 16  # bytes of a keyed hash: two names of 2**32 collide with a chance of 2**-65
 _RESTORE = "Restore it from a snapshot or a backup of the store."
 
@@ -63,7 +64,8 @@ class Keyring:
 
     def __init__(self, folder: Path, name: str, root: bytes, *, read_only: bool) -> None:
         self._folder = folder
-        self._name = name
+        #: What tells these keys from another store's. It is in the clear.
+        self.name = name
         self._root = root
         self._read_only = read_only
         self._naming = derived(root, "names")
@@ -134,7 +136,7 @@ class Keyring:
 
     def seal_text(self, text: str) -> str:
         """A text sealed under a key of the whole store, as ASCII."""
-        return as_text(wrap(self._records, text.encode(), self._name.encode()))
+        return as_text(wrap(self._records, text.encode(), self.name.encode()))
 
     def open_text(self, sealed: str) -> str:
         """The text of :meth:`seal_text`.
@@ -142,10 +144,47 @@ class Keyring:
         Raises:
             ValueError: it was sealed with another key, or has changed.
         """
-        found = unwrap(self._records, as_bytes(sealed), self._name.encode())
+        found = unwrap(self._records, as_bytes(sealed), self.name.encode())
         if found is None:
             raise ValueError("it was sealed with another key, or has changed")
         return found.decode()
+
+    # Files
+
+    def seal_file(self, user_id: str | None, data: bytes) -> bytes:
+        """Bytes sealed under a user's key; under one of the whole store for None."""
+        if user_id is None:
+            return wrap(self._records, data, self.name.encode())
+        key, nonce = self.sealing(user_id), os.urandom(NONCE)
+        said = f"file {self.hashed('user_id', user_id)} {key.version}".encode()
+        version = key.version.to_bytes(_VERSION_BYTES, "big")
+        return version + nonce + key.cipher.encrypt(nonce, data, said)
+
+    def open_file(self, user_id: str | None, sealed: bytes) -> bytes:
+        """The bytes of :meth:`seal_file`.
+
+        Raises:
+            ValueError: they were sealed with another key, or have changed.
+        """
+        if user_id is None:
+            found = unwrap(self._records, sealed, self.name.encode())
+            if found is None:
+                raise ValueError("it was sealed with another key, or has changed")
+            return found
+        from cryptography.exceptions import InvalidTag
+
+        user, version = (
+            self.hashed("user_id", user_id),
+            int.from_bytes(sealed[:_VERSION_BYTES], "big"),
+        )
+        key, begin = self.opening(user, version), _VERSION_BYTES + NONCE
+        if key is None:
+            raise ValueError("its key is destroyed")
+        said = f"file {user} {version}".encode()
+        try:
+            return key.cipher.decrypt(sealed[_VERSION_BYTES:begin], sealed[begin:], said)
+        except InvalidTag as error:
+            raise ValueError("it has changed") from error
 
     # Users' keys
 
@@ -237,12 +276,12 @@ class Keyring:
             EncryptionError: the key service does not answer.
         """
         with _written(self._folder):
-            _write_root(self._folder, self._name, self._root, key)
+            _write_root(self._folder, self.name, self._root, key)
 
     # Internals
 
     def _about(self, user: str, version: int) -> bytes:
-        return f"{self._name} {user} {version}".encode()
+        return f"{self.name} {user} {version}".encode()
 
     def _changed(self) -> bool:
         try:

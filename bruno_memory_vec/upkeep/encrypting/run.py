@@ -33,6 +33,7 @@ from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import CHECKSUM, LOG, row_schema
 from bruno_memory_vec.indexers.snapshot import LOADED
+from bruno_memory_vec.indexers.user_files.files import remove as remove_user_files
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest, moves
 from bruno_memory_vec.store.deployment import analyser_for
@@ -42,7 +43,7 @@ from bruno_memory_vec.store.keys.opening import keys_of
 from bruno_memory_vec.store.local import in_the_clear
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.manifest import Manifest
-from bruno_memory_vec.store.record import reseal
+from bruno_memory_vec.store.record import USERS, reseal
 from bruno_memory_vec.store.store import open_store
 from bruno_memory_vec.upkeep.encrypting.files import copy_sessions
 from bruno_memory_vec.upkeep.encrypting.report import EncryptionReport
@@ -363,3 +364,8 @@ def _finish(folder: Path, keys: Keyring, *, encrypt: bool) -> None:
     found = _manifest(folder)
     moves.tidy(folder, found)
     moves.tidy_form(folder, found, keys if encrypt else None)
+    try:
+        # Those of the other form would go when the store is opened to write.
+        remove_user_files(folder / USERS)
+    except OSError as error:
+        raise manifest.unwritable(folder, error) from error
