@@ -1,4 +1,8 @@
-"""The labelled texts: two halves, one for development, one held out."""
+"""The labelled texts: a half for development, by which the patterns were made, and a half held out.
+
+One text a line, of people who are all invented. What tells who somebody is stands as
+``[[kind|text]]``, a new line as ``\\n``; lines with ``#`` at their beginning are no texts.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = Path(__file__).with_name("labelled.txt")
+FILES = {"development": "development.txt", "held-out": "held_out.txt"}
 _MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
 
 
@@ -25,9 +29,8 @@ class Labelled:
 
 def read(half: str) -> list[Labelled]:
     """The texts of one half: "development" or "held-out"."""
-    lines = FILE.read_text("utf-8").splitlines()
-    lines = [line for line in lines if line and not line.startswith("#")]
-    chosen = lines[0::2] if half == "development" else lines[1::2]
+    text = Path(__file__).with_name(FILES[half]).read_text("utf-8")
+    chosen = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [_parse(line.replace(r"\n", "\n")) for line in chosen]
 
 

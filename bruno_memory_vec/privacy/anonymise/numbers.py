@@ -16,8 +16,10 @@ from typing import Any, Final
 
 from bruno_memory_vec.privacy.anonymise.span import Kind, Span
 
+# ASCII alone, so that it begins where another script ends; and the few other letters of Europe.
+_LOCAL: Final = r"[A-Za-z0-9_.+%\u00c0-\u024f-]"
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[^\W_](?:[\w-]{0,62})\.)+[^\W\d_]{2,24}(?![\w@])", re.UNICODE
+    rf"(?<!{_LOCAL}){_LOCAL}{{1,64}}@(?:[A-Za-z0-9\u00c0-\u024f][A-Za-z0-9\u00c0-\u024f-]{{0,62}}\.)+[A-Za-z]{{2,24}}(?![A-Za-z0-9_@])"
 )
 # "ana (at) example (dot) org", as people write who do not want it to be found.
 _EMAIL_SPOKEN: Final = re.compile(
@@ -25,11 +27,12 @@ _EMAIL_SPOKEN: Final = re.compile(
     re.IGNORECASE,
 )
 _URL: Final = re.compile(
-    r"\b(?:https?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb)(?:\+\w+)?://[^\s<>\"'`]+", re.I
+    r"(?<![A-Za-z0-9])(?:https?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb)(?:\+\w+)?://[^\s<>\"'`\u3000-\u9fff\uff00-\uffef]+",
+    re.I,
 )
 _BARE_URL: Final = re.compile(
     r"(?<![\w@./])(?:www\.)?(?:github|gitlab|twitter|x|instagram|facebook|linkedin|reddit|tiktok|"
-    r"youtube|medium|t|mastodon|threads|bsky|paypal|venmo)\.(?:com|me|social|app|net|org)/[^\s<>\"'`)]+",
+    r"youtube|medium|t|mastodon|threads|bsky|paypal|venmo)\.(?:com|me|social|app|net|org)/[^\s<>\"'`)\u3000-\u9fff\uff00-\uffef]+",
     re.I,
 )
 # Sites whose path begins with somebody's name.
@@ -52,39 +55,49 @@ _USER_IN_URL: Final = re.compile(
     re.I,
 )
 _UUID: Final = re.compile(
-    r"(?<![0-9a-fA-F-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9a-fA-F-])"
+    r"(?<![0-9a-fA-F-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9a-fA-F-])",
+    re.ASCII,
 )
 _SECRET: Final = re.compile(
     r"\b(?:sk-(?:[a-z]+-)?[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|"
     r"xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|glpat-[\w-]{16,}|"
-    r"hf_[A-Za-z0-9]{20,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|(?:pk|sk|rk)_(?:live|test)_\w{16,})"
+    r"hf_[A-Za-z0-9]{20,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}|(?:pk|sk|rk)_(?:live|test)_\w{16,})",
+    re.ASCII,
 )
 _PASSWORD: Final = re.compile(
     r"\b(?:password|passwort|passwd|pwd|contraseña|mot de passe|senha|wachtwoord|hasło|пароль|pin(?: code)?)"
     r"\s*(?:is|ist|es|est|é|:|=|lautet)\s*[\"'“`]?(?P<it>\S{4,64}?)[\"'”`]?(?=[.,;!?]?(?:\s|$))",
     re.I,
 )
-_IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?\b")
-_CARD: Final = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)")
-_MAC: Final = re.compile(
-    r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])"
+_IBAN: Final = re.compile(
+    r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?\b", re.ASCII
 )
-_IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
-_IPV6: Final = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{4,39}(?![\w:])")
+_CARD: Final = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
+_MAC: Final = re.compile(
+    r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])", re.ASCII
+)
+_IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)", re.ASCII)
+_IPV6: Final = re.compile(
+    r"(?<![\w:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)[0-9A-Fa-f:]{4,39}(?![\w:])", re.ASCII
+)
 _VERSION: Final = re.compile(
     r"\b(?:version|release|v|build|firmware|section|chapter|upgrade)\b[^\n]{0,24}$", re.I
 )
 _COORDINATES: Final = re.compile(
     r"(?<![\w.])[-+]?\d{1,2}\.\d{4,}°?\s?[NSns]?\s?[,;/ ]\s?[-+]?\d{1,3}\.\d{4,}°?\s?[EWew]?(?![\w.]\d)"
 )
-_US_SSN: Final = re.compile(r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
-_DNI: Final = re.compile(r"\b[XYZ]?\d{7,8}[- ]?[A-Z]\b")
+_US_SSN: Final = re.compile(
+    r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])", re.ASCII
+)
+_DNI: Final = re.compile(r"\b[XYZ]?\d{7,8}[- ]?[A-Z]\b", re.ASCII)
 _NIR: Final = re.compile(
-    r"(?<!\d)[12][ .]?\d{2}[ .]?\d{2}[ .]?\d[\dAB][ .]?\d{3}[ .]?\d{3}[ .]?\d{2}(?!\d)"
+    r"(?<!\d)[12][ .]?\d{2}[ .]?\d{2}[ .]?\d[\dAB][ .]?\d{3}[ .]?\d{3}[ .]?\d{2}(?!\d)", re.ASCII
 )
 _FISCALE: Final = re.compile(r"\b[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]\b", re.I)
-_NINO: Final = re.compile(r"\b(?![DFIQUV])[A-Z](?![DFIQUVO])[A-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b")
-_CPF: Final = re.compile(r"(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)")
+_NINO: Final = re.compile(
+    r"\b(?![DFIQUV])[A-Z](?![DFIQUVO])[A-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", re.ASCII
+)
+_CPF: Final = re.compile(r"(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)", re.ASCII)
 _ZH_ID: Final = re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])\d{5}[\dXx](?!\d)")
 _PESEL: Final = re.compile(r"(?<!\d)\d{11}(?!\d)")
 
@@ -138,7 +151,7 @@ _PHONE_WORDS: Final = re.compile(
     re.I,
 )
 _PHONE: Final = re.compile(
-    r"(?<![\w.,/+-])(?:\+|00)?\(?\d(?:[ \u00a0./()-]{0,2}\d){5,14}(?![\w]|[.,]\d|-\d)"
+    r"(?<![\w.,/+-])(?:\+|00)?\(?\d(?:[ \u00a0./()-]{0,2}\d){5,14}(?![\w]|[.,]\d|-\d)", re.ASCII
 )
 _PHONE_FORMS: Final = (
     re.compile(r"(?:\+|00)[1-9]\d[\d .()/\u00a0-]{5,}\d"),
