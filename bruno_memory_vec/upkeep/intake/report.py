@@ -117,7 +117,8 @@ def in_words(bad: BadLine) -> str:
 
     where = "" if bad.where == "line" else f"{bad.where}: "
     line = "" if bad.line is None else f"line {bad.line}: "
-    return marked(f"{line}{where}{bad.problem}")
+    place = f"{bad.place}: " if bad.place else ""
+    return marked(f"{place}{line}{where}{bad.problem}")
 
 
 def plain(bad: BadLine) -> dict[str, Any]:

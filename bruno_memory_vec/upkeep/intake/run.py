@@ -161,7 +161,9 @@ class _Ingest:
     def _add_bad(self, bad: BadLine) -> None:
         self._bad_count += 1
         if len(self._bad) < KEPT_BAD:
-            self._bad.append(bad)
+            # The only file there is need not be named at each of its lines.
+            alone = len(self._sources) == 1 and bad.place == self._sources[0].name
+            self._bad.append(replace(bad, place="") if alone else bad)
 
     def _note(self, found: Comparison) -> None:
         for bad in found.bad:
