@@ -1942,8 +1942,8 @@ class VectorMemory(MemoryInterface):
         given = receipt_of(receipt)
         if user_id is not None:
             user_id = checks.identifier("user_id", user_id)
-        key = await keeping.known_key(keeping.kept(await self._lazy.get()))
-        keys = {} if key is None else {key_name(key): key}
+        known = await keeping.known_keys(keeping.kept(await self._lazy.get()))
+        keys = {key_name(key): key for key in known}
         return await asyncio.to_thread(verify_with, given, keys, user_id)
 
     # What is known of users

@@ -26,6 +26,9 @@ USERS = "users"
 LOSSES = "losses.jsonl"
 #: The folder of what is kept of erasures, and of the copies that were made of the store.
 ERASURE = "erasure"
+UNDER_WAY, RECEIPTS, RECEIPTS_KEY = "under-way.json", "receipts.jsonl", "receipts.key"
+#: The files there that are sealed in an encrypted store.
+KEPT_OF_ERASURES = (UNDER_WAY, RECEIPTS, RECEIPTS_KEY)
 #: Keys of a line there: why the ledger began anew, and which rows were lost or deleted before, by
 #: their ``seq``.
 NEW_LEDGER, PERHAPS_LOST = "new_ledger", "perhaps_lost"
@@ -33,6 +36,7 @@ NEW_LEDGER, PERHAPS_LOST = "new_ledger", "perhaps_lost"
 MAINTAIN_PROBLEM = "maintain: "
 # The key of what is sealed, in the records of an encrypted store.
 _SEALED = "sealed"
+_BEGINS = f'{{"{_SEALED}":'
 #: The key in the record of the failures of background work.
 BACKGROUND = "background"
 # Held while the record is written, which background work and maintain() may do at the same time.
@@ -82,7 +86,13 @@ def readable_size(size: float) -> str:
 
 
 class SealsText(Protocol):
-    """Seals texts for the disk."""
+    """Seals texts for the disk.
+
+    Attributes:
+        receipts_key: the key that signs receipts of erasures, 32 bytes.
+    """
+
+    receipts_key: bytes
 
     def seal_text(self, text: str) -> str:
         """A text sealed, as ASCII."""
@@ -265,6 +275,22 @@ def _loaded(text: str, keys: SealsText | None) -> Any:
     return json.loads(keys.open_text(str(found[_SEALED])))
 
 
+def sealed_text(text: str, keys: SealsText | None) -> str:
+    """A text for the disk: sealed where there are keys."""
+    return text if keys is None else json.dumps({_SEALED: keys.seal_text(text)})
+
+
+def opened_text(text: str, keys: SealsText | None) -> str:
+    """What :func:`sealed_text` was given; a text that is not sealed is as it is.
+
+    Raises:
+        ValueError: it was sealed with another key, or has changed.
+    """
+    if keys is None or not text.startswith(_BEGINS):
+        return text
+    return keys.open_text(str(json.loads(text)[_SEALED]))
+
+
 def reseal(folder: Path, before: SealsText | None, after: SealsText | None) -> None:
     """Write the records anew as they are read from now on. What cannot be read stays as it is.
 
@@ -282,6 +308,19 @@ def reseal(folder: Path, before: SealsText | None, after: SealsText | None) -> N
         except (OSError, ValueError, TypeError):
             continue
         write_whole(path, "\n".join(said))
+    for name in KEPT_OF_ERASURES:
+        path = folder / ERASURE / name
+        try:
+            text = path.read_text(encoding="utf-8")
+            if after is not None and text.startswith(_BEGINS):
+                continue
+            text = opened_text(text, before or after)
+        except (OSError, ValueError, TypeError):
+            continue
+        if name == RECEIPTS_KEY and after is None and before is not None:
+            # The key that signed until now is one of those that are gone.
+            text = f"{text}{before.receipts_key.hex()}\n"
+        write_whole(path, sealed_text(text, after).rstrip("\n"))
 
 
 def _read(folder: Path, keys: SealsText | None = None) -> dict[str, Any]:

@@ -43,7 +43,11 @@ class ForgettingProjection(Protocol):
     """A projection that keeps something of users besides what is in their rows."""
 
     async def forget_user(self, user_id: str) -> None:
-        """Keep nothing of a user. Their rows are deleted, and no other row changes meanwhile."""
+        """Begin nothing more about a user, and return when what is under way has ended.
+
+        It is called before the user's rows are deleted, and once more after it. Rows may be
+        written meanwhile.
+        """
         ...
 
 

@@ -670,9 +670,6 @@ class Writer:
                     await self._remove(scope, every, _deletion_of(found, scope, every))
                 if self._uncertain:
                     await self._follow()
-                for projection in self._projections:
-                    if isinstance(projection, erasure.ForgettingProjection):
-                        await projection.forget_user(user_id)
                 talks = set(found.column("conversation_id").to_pylist()) - {None}
                 done = await and_then(talks)
                 self._lease.forget_turns()

@@ -56,6 +56,7 @@ from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.leftovers import erase_leftovers
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.writing.dependants.facts import FACTS
+from bruno_memory_vec.writing.erasure import ForgettingProjection
 
 _log = get_logger(__name__)
 
@@ -75,6 +76,8 @@ _STEPS: Final = (
     "the cache of vectors",
     "old versions, write-ahead log, index files, free pages, files that were set aside",
 )
+# Of a user who goes on writing, the rows that come after these are a new beginning.
+_PASSES: Final = 3
 _KEY, _CACHE = _STEPS[3:5]
 
 
@@ -285,13 +288,22 @@ async def _erase(
     heirs = await _heirs(store, user_id, conversations)
 
     async def sessions(talks: Collection[str]) -> bool:
-        for forgets in also:
-            await forgets(user_id)
         whole = await _forget_in_sessions(store.sessions, user_id, talks, heirs)
         store.owners.forget(user_id, {*talks, *conversations})
         return whole
 
-    _, whole = await writer.forget_user(user_id, sessions)
+    forgetting: list[Forgets] = [*also]
+    for projection in store.projections:
+        if isinstance(projection, ForgettingProjection):
+            forgetting.append(projection.forget_user)
+    whole = True
+    for _ in range(_PASSES):
+        await _let_end(forgetting, user_id)
+        _, whole = await writer.forget_user(user_id, sessions)
+        # What was learned of the user meanwhile may have been saved after all was gone.
+        await _let_end(forgetting, user_id)
+        if not await _is_left(store, user_id):
+            break
     done.erased += _STEPS[1:3]
     if not whole:
         done.not_erased.append(
@@ -321,6 +333,18 @@ async def _erase(
     done.erased.append(_STEPS[-1])
     done.not_erased += _what_stays(store)
     return done
+
+
+async def _let_end(forgetting: Iterable[Forgets], user_id: str) -> None:
+    for forgets in forgetting:
+        await forgets(user_id)
+
+
+async def _is_left(store: Store, user_id: str) -> bool:
+    if await store.rows.count(Scope.user(user_id), RowFilter()):
+        return True
+    sessions = store.sessions
+    return isinstance(sessions, ForgetsUsers) and bool(await sessions.kept_of(user_id))
 
 
 async def _heirs(store: Store, user_id: str, conversations: Collection[str]) -> dict[str, str]:
@@ -482,15 +506,15 @@ def _found_in(what: str, report: RemainsReport) -> NotErased:
 
 
 def _left_in(copy: KnownCopy) -> NotErased:
-    made = f"made {copy.at[:10]}"
+    made, place = f"made {copy.at[:10]}", masked(copy.place)
     if copy.kind == "backup":
         return NotErased(
-            f"the backup in {masked(copy.place)}, {made}",
-            "it is a copy of what was there then, and has no key of its own for each user",
-            "Make a new one, and delete it with those that are older.",
+            f"the backup in {place}, {made}",
+            "its points have what was there then",
+            f"Add a point and remove the older ones: bruno-memory-vec backup {place} --keep 1",
         )
     return NotErased(
-        f"the copy in {masked(copy.place)}, {made}",
+        f"the copy in {place}, {made}",
         "it is another store or a file",
         "Forget the user there, too, or delete it.",
     )

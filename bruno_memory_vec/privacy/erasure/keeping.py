@@ -13,8 +13,9 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.durable import sync_folder
@@ -26,12 +27,15 @@ from bruno_memory_vec.sessions.protocol import KeepsTexts
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.manifest import folder_of, unwritable
-from bruno_memory_vec.store.record import ERASURE
+from bruno_memory_vec.store.record import (
+    ERASURE,
+    RECEIPTS,
+    RECEIPTS_KEY,
+    UNDER_WAY,
+    opened_text,
+    sealed_text,
+)
 from bruno_memory_vec.store.store import Store
-
-UNDER_WAY: Final = "under-way.json"
-RECEIPTS: Final = "receipts.jsonl"
-KEY: Final = "receipts.key"
 
 _KEY_BYTES = 32
 T = TypeVar("T")
@@ -98,16 +102,13 @@ class Files:
     async def read(self, name: str) -> str | None:
         """As of :class:`Kept`."""
         text = await asyncio.to_thread(self._read, name)
-        if text is None or self.keys is None:
-            return text
-        return _parsed(name, text, self.keys.open_text)
+        return None if text is None else _parsed(name, text, partial(opened_text, keys=self.keys))
 
     async def write(self, name: str, text: str | None) -> None:
         """As of :class:`Kept`."""
         self._check()
-        if text is not None and self.keys is not None:
-            text = self.keys.seal_text(text)
-        await asyncio.to_thread(self._write, name, text)
+        sealed = None if text is None else sealed_text(text, self.keys)
+        await asyncio.to_thread(self._write, name, sealed)
 
     def _read(self, name: str) -> str | None:
         try:
@@ -257,30 +258,34 @@ async def signing_key(where: Kept) -> bytes:
     Raises:
         EngineError: it cannot be read or written, or is damaged.
     """
-    known = await known_key(where)
-    if known is None:
-        known = secrets.token_bytes(_KEY_BYTES)
-        await where.write(KEY, f"{known.hex()}\n")
+    if isinstance(where, Files) and where.keys is not None:
+        return where.keys.receipts_key
+    known = await known_keys(where)
+    if known:
+        return known[-1]
+    key = secrets.token_bytes(_KEY_BYTES)
+    await where.write(RECEIPTS_KEY, f"{key.hex()}\n")
+    return key
+
+
+async def known_keys(where: Kept) -> list[bytes]:
+    """The keys that have signed receipts, also before the store was encrypted or decrypted.
+
+    Raises:
+        EngineError: they cannot be read, or are damaged.
+    """
+    text = await where.read(RECEIPTS_KEY)
+    known = [] if text is None else _parsed(RECEIPTS_KEY, text, _keys)
+    if isinstance(where, Files) and where.keys is not None:
+        known.append(where.keys.receipts_key)
     return known
 
 
-async def known_key(where: Kept) -> bytes | None:
-    """The key that signs receipts; None where none was signed yet.
-
-    Raises:
-        EngineError: it cannot be read, or is damaged.
-    """
-    if isinstance(where, Files) and where.keys is not None:
-        return where.keys.receipts_key
-    text = await where.read(KEY)
-    return None if text is None else _parsed(KEY, text, _key)
-
-
-def _key(text: str) -> bytes:
-    key = bytes.fromhex(text.strip())
-    if len(key) != _KEY_BYTES:
-        raise ValueError(f"it has {len(key)} bytes, and not {_KEY_BYTES}")
-    return key
+def _keys(text: str) -> list[bytes]:
+    keys = [bytes.fromhex(line) for line in text.split()]
+    if not keys or any(len(key) != _KEY_BYTES for key in keys):
+        raise ValueError(f"it has no keys of {_KEY_BYTES} bytes")
+    return keys
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], T]) -> T:

@@ -34,6 +34,7 @@ from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE, SCHEMA_VERSION
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.store.copies import note_copy
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import folder_of, pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
@@ -126,7 +127,10 @@ async def backup_of(
             "target", f"{path} is inside the store", fix="Name a place beside it."
         )
     async with repository("target", path, write=True) as place:
-        return await _Backup(store, place, sealing, progress).run()
+        report = await _Backup(store, place, sealing, progress).run()
+    if folder is not None:
+        await asyncio.to_thread(note_copy, folder, "backup", path.absolute())
+    return report
 
 
 @asynccontextmanager
