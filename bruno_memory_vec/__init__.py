@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.knowledge.priorities.ranking import PrunePolicy, PruneReport, RowPriority
     from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory, open_memory
+    from bruno_memory_vec.portability.frames import to_arrow, to_pandas, to_polars
     from bruno_memory_vec.privacy.erasure.receipt import ErasureReceipt
     from bruno_memory_vec.privacy.erasure.remains import RemainsReport
     from bruno_memory_vec.rankers import Profile
@@ -106,6 +107,9 @@ _PLACES = {
     "VectorMemory": "memory",
     "backup_store": "upkeep.backup.making",
     "restore_backup": "upkeep.backup.restoring",
+    "to_arrow": "portability.frames",
+    "to_pandas": "portability.frames",
+    "to_polars": "portability.frames",
     "verify_backup": "upkeep.backup.verifying",
     "list_backup": "upkeep.backup.verifying",
     "prune_backup": "upkeep.backup.pruning",
@@ -181,6 +185,9 @@ __all__ = [
     "restore_backup",
     "rotate_key",
     "snapshot_store",
+    "to_arrow",
+    "to_pandas",
+    "to_polars",
     "verify_backup",
 ]
 

@@ -19,6 +19,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, MESSAGE
+from bruno_memory_vec.portability.frames import Frames
 from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.recall.copies import MORE, once
 from bruno_memory_vec.rows.models import (
@@ -36,7 +37,7 @@ T = TypeVar("T")
 _SAID = RowFilter(kinds=(MESSAGE,))
 
 
-class Page(list[T]):
+class Page(list[T], Frames):
     """One page of a longer list.
 
     Attributes:

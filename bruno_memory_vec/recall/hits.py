@@ -14,6 +14,7 @@ from bruno_core.models.message import Message
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.schema import COLUMNS, KEPT, MEMORY, MESSAGE
+from bruno_memory_vec.portability.frames import Frames
 from bruno_memory_vec.prompts.hidden_characters import one_line as _short
 from bruno_memory_vec.rankers import Evidence, Pool, Ranking
 from bruno_memory_vec.rankers.pool import NO_ROLE
@@ -192,7 +193,7 @@ _RECORD = _Record(vars(Hit)["record"])
 type.__setattr__(Hit, "record", _RECORD)
 
 
-class Hits(list[Hit]):
+class Hits(list[Hit], Frames):
     """Hits, best first: a list that shows itself as a table in a notebook.
 
     A part of it (``hits[:3]``) has the evidence of the whole recall.
