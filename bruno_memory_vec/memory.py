@@ -538,6 +538,7 @@ class VectorMemory(MemoryInterface):
         kinds: ExportKind | Sequence[ExportKind] | None = None,
         vectors: bool = False,
         overwrite: bool = False,
+        anonymise: Anonymiser | bool = False,
         progress: Progress | None = None,
     ) -> ExportReport:
         """Write what the store holds to a file: JSON lines, CSV, Parquet or Markdown.
@@ -556,6 +557,8 @@ class VectorMemory(MemoryInterface):
                 without profiles.
             vectors: also the vectors, in JSON lines and Parquet.
             overwrite: replace a file that is there.
+            anonymise: replace names, addresses, numbers and dates (docs/anonymise.md), by a random
+                secret or as an :class:`Anonymiser` is set.
             progress: called with the progress of long work.
 
         Raises:
@@ -572,14 +575,17 @@ class VectorMemory(MemoryInterface):
             if user is not None and not await owners.owned(conversation_id, user):
                 raise foreign_conversation(conversation_id, user)
         asked = wanted(user, conversation_id, since, until, kinds, vectors)
-        return await export_of(
+        change = asked_for(anonymise) if anonymise else None
+        report = await export_of(
             await self._lazy.get(),
             path,
             asked,
             format=format,
             overwrite=overwrite,
+            replaces=change,
             progress=progress,
         )
+        return report if change is None else replace(report, anonymised=change.report.to_dict())
 
     @acts("write")
     async def import_export(

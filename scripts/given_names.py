@@ -25,7 +25,8 @@ LOCALES = (
     "tw_GH zu_ZA az_AZ uz_UZ tr_TR"
 ).split()
 PLACES = frozenset(
-    "city cities country countries state states province provinces region regions town towns".split()
+    "city cities country countries state states province provinces region regions town "
+    "towns".split()
 )
 WIDTH = 100
 

@@ -1,4 +1,4 @@
-"""An anonymised copy: no name, address or id of the source is left in any of its files."""
+"""An anonymised copy or export: no name, address or id of the source is left in its files."""
 
 from __future__ import annotations
 
@@ -226,3 +226,57 @@ async def test_the_command_counts_and_keeps_the_mapping_for_its_owner(
     assert again.exit_code == 1
     assert "mapping" in again.output
     assert "Traceback" not in again.output
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet", "out"])
+async def test_nothing_personal_is_in_an_export(
+    source: VectorMemory, tmp_path: Path, name: str
+) -> None:
+    format_ = None if "." in name else "markdown"
+    place = tmp_path / "outside" / name
+    place.parent.mkdir()
+    report = await source.export(place, format=format_, anonymise=True)  # type: ignore[arg-type]
+    assert report.messages == 4
+    assert report.anonymised is not None
+    held = bytes_of(place.parent).lower() + repr(list(place.parent.rglob("*"))).encode()
+    for word in (*PERSONAL, source.one_id, str(tmp_path / "source")):  # type: ignore[attr-defined]
+        assert word.encode() not in held.replace(str(tmp_path).encode(), b""), word
+
+
+async def test_an_anonymised_export_comes_back_like_a_copy(
+    source: VectorMemory, tmp_path: Path
+) -> None:
+    anonymiser = Anonymiser(b"s" * 32)
+    await source.export(tmp_path / "out.jsonl", anonymise=anonymiser)
+    await anonymised(source, tmp_path / "copy", anonymise=Anonymiser(b"s" * 32))
+    async with open_memory(tmp_path / "back", embedder="hash") as back:
+        assert (await back.import_export(tmp_path / "out.jsonl")).ok
+        came = await back.list_conversations(ALL_USERS)
+        said = [one.content for one in await back.retrieve_messages(came[0].conversation_id)]
+        user = await back.get_user(anonymiser.user_id("oksana_77"))
+    async with open_memory(tmp_path / "copy", embedder="hash") as copy:
+        assert [one.conversation_id for one in await copy.list_conversations(ALL_USERS)] == [
+            one.conversation_id for one in came
+        ]
+        there = await copy.retrieve_messages(came[0].conversation_id)
+        assert [one.content for one in there] == said
+        assert (await copy.get_user(user.user_id)).profile == user.profile
+
+
+async def test_vectors_of_the_originals_are_not_exported(
+    source: VectorMemory, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="vectors"):
+        await source.export(tmp_path / "out.jsonl", anonymise=True, vectors=True)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+async def test_the_command_exports(source: VectorMemory, tmp_path: Path) -> None:
+    import asyncio
+
+    asked = ["export", str(tmp_path / "out.jsonl"), "--store", str(tmp_path / "source")]
+    asked += ["--anonymise", "--mapping", str(tmp_path / "mapping.json"), "--json"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, asked)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["anonymised"]["users"] == 2
+    assert "oksana" in json.loads((tmp_path / "mapping.json").read_text())["person"]

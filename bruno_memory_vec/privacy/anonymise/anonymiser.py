@@ -339,29 +339,19 @@ class Anonymiser:
         different = Counter({kind: len(those) for kind, those in self._mapping.items()})
         return self._tally.report(different, len(self._names))
 
-    def write_mapping(self, path: str | Path, *, again: bool = False) -> None:
+    def write_mapping(self, path: str | Path) -> None:
         """Write which original became what, as JSON, for its owner alone to read (mode 0600).
 
         Who has this file can undo the replacement. The file must not exist yet.
-
-        Args:
-            path: the file.
-            again: this wrote it before, and replaces it.
 
         Raises:
             InvalidInputError: there is something, or it cannot be written.
         """
         file = Path(path)
         try:
-            kept = os.O_TRUNC if again else os.O_CREAT | os.O_EXCL
-            handle = os.open(file, os.O_WRONLY | kept, 0o600)
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            raise InvalidInputError(
-                "mapping",
-                f"{file} cannot be made: {error.strerror}",
-                fix="Name a file that does not exist, in a folder that does.",
-                cause=error,
-            ) from error
+            raise _no_mapping(file, error.strerror or str(error)) from error
         with os.fdopen(handle, "w", encoding="utf-8") as out:
             json.dump(self._mapping, out, ensure_ascii=False, indent=1, sort_keys=True)
             out.write("\n")
@@ -626,6 +616,27 @@ def asked_for(anonymise: Anonymiser | bool, **unfit: bool) -> Anonymiser:
             fix="Give True, or an Anonymiser.",
         )
     return Anonymiser()
+
+
+def check_mapping(path: str | Path) -> None:
+    """Refuse a place where :meth:`Anonymiser.write_mapping` could not write.
+
+    Raises:
+        InvalidInputError: there is something, or no folder.
+    """
+    file = Path(path)
+    if os.path.lexists(file):
+        raise _no_mapping(file, "it is there already")
+    if not os.access(file.absolute().parent, os.W_OK):
+        raise _no_mapping(file, "its folder is not there, or cannot be written")
+
+
+def _no_mapping(file: Path, problem: str) -> InvalidInputError:
+    return InvalidInputError(
+        "mapping",
+        f"{file} cannot be made: {problem}",
+        fix="Name a file that does not exist, in a folder that does.",
+    )
 
 
 _TOKEN: Final = re.compile(r"(?<![\w@.-])[\w@.+-]*\w")

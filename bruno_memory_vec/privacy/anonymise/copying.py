@@ -40,7 +40,7 @@ from bruno_memory_vec.upkeep.copying.comparison import Outline, outline
 from bruno_memory_vec.upkeep.copying.moving import ROWS_AT_ONCE
 from bruno_memory_vec.upkeep.copying.people import People, begin, people_of
 from bruno_memory_vec.upkeep.copying.report import CopyReport
-from bruno_memory_vec.upkeep.copying.run import opened_source
+from bruno_memory_vec.upkeep.copying.run import opened_source, reading_of
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ async def anonymised_copy_of(
     embedder: str | Embedder | EmbeddingInterface | None = None,
     user_id: str | None = None,
     source_sessions: str | None = None,
+    source_key: Any = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> AnonymisedCopy:
@@ -84,12 +85,13 @@ async def anonymised_copy_of(
 
     Args:
         source: the store to copy, opened read-only where its engine can.
+        source_key: the key of an encrypted source; default: that of the settings.
         source_sessions: where it keeps its sessions; default: where such a store does.
         target, anonymiser, embedder, user_id, progress, settings: as there.
 
     Raises: as there, and NotAStoreError where the source is none.
     """
-    reading = pinned(MemoryConfig.build(url=str(source), sessions=source_sessions, read_only=True))
+    reading = pinned(reading_of(source, source_sessions, source_key, settings))
     writing = MemoryConfig.build(**{**settings, "url": str(target)})
     async with opened_source(reading, embedder, writing, progress) as (store, _):
         return await anonymised_copy(

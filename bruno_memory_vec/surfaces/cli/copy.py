@@ -11,6 +11,7 @@ from bruno_memory_vec.surfaces.cli.options import Json
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
+    from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
     from bruno_memory_vec.upkeep.copying.report import CopyReport
     from bruno_memory_vec.upkeep.copying.run import Others
 
@@ -117,10 +118,9 @@ def copy(
             **_key_of(source_key_file),
             **({} if sessions is None else {"sessions": sessions}),
         }
-        if mapping is not None and not anonymise:
-            raise CliError("--mapping needs --anonymise", "Give both, or none", code=MISUSED)
-        if anonymise:
-            return await _anonymised(out, source, target, asked, mapping)
+        anonymiser = replacing(anonymise, mapping)
+        if anonymiser is not None:
+            return await _anonymised(out, source, target, asked, anonymiser, mapping)
         return await _copy(out, source, target, asked)
 
     execute(json, work)
@@ -151,11 +151,28 @@ async def _copy(out: Out, source: str, target: str, asked: dict[str, Any]) -> in
     return 0 if report.ok else FAILED
 
 
+def replacing(anonymise: bool, mapping: str | None) -> Anonymiser | None:
+    """The anonymiser that ``--anonymise`` asks for, whose mapping can be written."""
+    if mapping is not None and not anonymise:
+        raise CliError("--mapping needs --anonymise", "Give both, or none", code=MISUSED)
+    if not anonymise:
+        return None
+    from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, check_mapping
+
+    if mapping is not None:
+        check_mapping(mapping)
+    return Anonymiser()
+
+
 async def _anonymised(
-    out: Out, source: str, target: str, asked: dict[str, Any], mapping: str | None
+    out: Out,
+    source: str,
+    target: str,
+    asked: dict[str, Any],
+    anonymiser: Anonymiser,
+    mapping: str | None,
 ) -> int:
     from bruno_memory_vec.portability.bruno_memory import SCHEME
-    from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
     from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy_of
     from bruno_memory_vec.surfaces.cli.opening import bars
 
@@ -172,14 +189,10 @@ async def _anonymised(
             "Copy the file into a store first, then that one with --anonymise",
             code=MISUSED,
         )
-    anonymiser = Anonymiser()
-    if mapping is not None:
-        # Made now: what cannot be written is told before the copy is made.
-        anonymiser.write_mapping(mapping)
     with bars(out) as progress:
         report = await anonymised_copy_of(source, target, anonymiser, progress=progress, **asked)
     if mapping is not None:
-        anonymiser.write_mapping(mapping, again=True)
+        anonymiser.write_mapping(mapping)
     tell(out, report)
     return 0 if report.ok else FAILED
 

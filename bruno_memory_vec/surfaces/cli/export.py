@@ -9,6 +9,7 @@ from typing import Annotated, List, Optional  # noqa: UP035
 
 import typer
 
+from bruno_memory_vec.surfaces.cli.copy import replacing
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User, moment
 from bruno_memory_vec.surfaces.cli.running import FAILED, NOTHING_FOUND, CliError, Out, execute
 
@@ -71,6 +72,16 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
+    anonymise: Annotated[
+        bool,
+        typer.Option("--anonymise", help="Replace names, addresses, numbers and dates."),
+    ] = False,
+    mapping: Annotated[
+        Optional[str],
+        typer.Option(
+            "--mapping", metavar="FILE", help="With --anonymise: write there what became what."
+        ),
+    ] = None,
     store: Store = None,
     sessions: Sessions = None,
     json: Json = False,
@@ -85,6 +96,7 @@ def export(
         from bruno_memory_vec.prompts.hidden_characters import marked
         from bruno_memory_vec.surfaces.cli.opening import bars, configuration, nobody, reading
 
+        anonymiser = replacing(anonymise, mapping)
         config = configuration(store, sessions=sessions)
         async with reading(config, out, embeds=False) as memory:
             if user is not None:
@@ -108,8 +120,11 @@ def export(
                     kinds=[one.value for one in kind] if kind else None,
                     vectors=vectors,
                     overwrite=overwrite,
+                    anonymise=anonymiser or False,
                     progress=progress,
                 )
+        if anonymiser is not None and mapping is not None:
+            anonymiser.write_mapping(mapping)
         if out.as_json:
             out.result(report.to_dict())
         else:

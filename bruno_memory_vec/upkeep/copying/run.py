@@ -130,7 +130,7 @@ async def copy_store(
             progress=progress,
             **settings,
         )
-    reading = pinned(_reading(source, source_sessions, source_key, settings))
+    reading = pinned(reading_of(source, source_sessions, source_key, settings))
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(target), "read_only": dry_run}))
     _refuse_one_store(reading.url, writing.url)
     async with opened_source(reading, embedder, writing, progress) as (store, made):
@@ -176,7 +176,7 @@ async def copy_of(
     return await work.into(writing, await _made(store.config))
 
 
-def _reading(
+def reading_of(
     source: str | Path, sessions: str | None, key: Any, settings: Mapping[str, Any]
 ) -> MemoryConfig:
     """How the source is opened: with a key only where it is encrypted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ class ExportReport:
         bytes: the size of the files.
         problems: what could not be exported, in words; empty is all.
         seconds: how long it took.
+        anonymised: what was replaced, in counts; None where nothing was to be.
     """
 
     path: str
@@ -39,6 +41,7 @@ class ExportReport:
     bytes: int
     problems: tuple[str, ...]
     seconds: float
+    anonymised: Mapping[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -60,5 +63,9 @@ class ExportReport:
             f"{self.sessions:,} sessions and {self.profiles:,} profiles of users",
             f"{self.path}: {self.format}{files}, {readable_size(self.bytes)}",
         ]
+        if self.anonymised is not None:
+            places = sorted(self.anonymised["places"].items(), key=lambda one: (-one[1], one[0]))
+            counts = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in places)
+            lines.append(f"replaced: {counts or 'nothing'}")
         lines.extend(f"PROBLEM: {problem}" for problem in self.problems)
         return "\n".join(lines)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
+from bruno_core.models.context import SessionContext, UserContext
 from numpy.typing import NDArray
 
 from bruno_memory_vec.errors import InvalidInputError
@@ -30,7 +31,8 @@ from bruno_memory_vec.portability.exported import (
 )
 from bruno_memory_vec.portability.writers import WRITERS, About, ExportFormat, Writer, format_of
 from bruno_memory_vec.rows import checks
-from bruno_memory_vec.rows.models import from_table
+from bruno_memory_vec.rows.models import Row, from_table
+from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.backup.making import language_of_open
 from bruno_memory_vec.upkeep.backup.people import Person, persons
@@ -45,6 +47,24 @@ KINDS: Final[tuple[str, ...]] = get_args(ExportKind)
 
 _ROWS_AT_ONCE = 2_000
 _PLACED = ("seq", "kind", "user_id", "conversation_id", "turn", "created_at")
+
+
+class Replaces(Protocol):
+    """What changes all that is exported, the same everywhere: an anonymiser.
+
+    It is told of everything before it changes anything.
+    """
+
+    def learn_row(self, row: Mapping[str, Any]) -> None: ...
+    def learn_user(self, user: UserContext) -> None: ...
+    def learn_title(self, title: str | None) -> None: ...
+    def row(self, row: Row) -> Row: ...
+    def user(self, user: UserContext) -> UserContext: ...
+    def session(self, session: SessionContext) -> SessionContext: ...
+    def note(self, note: ConversationNote) -> ConversationNote: ...
+    def user_id(self, user_id: str) -> str: ...
+    def conversation_id(self, conversation_id: str | None) -> str | None: ...
+    def moment(self, at: datetime, user_id: str) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,7 @@ async def export_of(
     *,
     format: ExportFormat | None = None,  # noqa: A002 - the word users know
     overwrite: bool = False,
+    replaces: Replaces | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write what is asked for of an open store to files.
@@ -112,6 +133,7 @@ async def export_of(
         asked: what to write.
         format: of the files; None for that of the path's suffix.
         overwrite: replace a file that is there.
+        replaces: changes all that is written.
         progress: called with the progress of long work.
 
     Raises:
@@ -126,7 +148,13 @@ async def export_of(
         raise InvalidInputError(
             "vectors", f"{chosen} has no place for vectors", fix="Choose jsonl or parquet."
         )
-    return await _Export(store, place, asked, chosen, kind, overwrite, progress).run()
+    if asked.vectors and replaces is not None:
+        raise InvalidInputError(
+            "vectors",
+            "are those of the texts before they were anonymised",
+            fix="Leave vectors out; or make an anonymised copy of the store, and export that.",
+        )
+    return await _Export(store, place, asked, chosen, kind, overwrite, replaces, progress).run()
 
 
 class _Export:
@@ -140,6 +168,7 @@ class _Export:
         chosen: str,
         kind: type[Writer],
         overwrite: Any,
+        replaces: Replaces | None,
         progress: Progress | None,
     ) -> None:
         self._store = store
@@ -148,6 +177,7 @@ class _Export:
         self._format = chosen
         self._kind = kind
         self._overwrite = checks.flag("overwrite", overwrite)
+        self._replaces = replaces
         self._progress = progress
         self._started = time.perf_counter()
         self._damaged: list[int] = []
@@ -163,6 +193,8 @@ class _Export:
             await store.writer.flush_uses()
         order, talks, users = await self._order()
         people = await self._people(talks, users)
+        if self._replaces is not None:
+            people = await self._replaced(self._replaces, order, people)
         titles = {
             note.conversation_id: note.title
             for person in people
@@ -171,11 +203,12 @@ class _Export:
         }
         about = About(
             datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            masked(store.config.url),
+            # Where it is tells whose it is.
+            masked(store.config.url) if self._replaces is None else "anonymised",
             asdict(store.embedder.fingerprint),
             asked.vectors,
             language_of_open(store),
-            _described(asked),
+            _described(asked, self._replaces),
             titles,
         )
         writer = await to_its_end(asyncio.to_thread(self._writer, about))
@@ -227,7 +260,9 @@ class _Export:
             return np.sort(seq), talks, users
         return seq[await asyncio.to_thread(_by_conversation, found, said)], talks, users
 
-    async def _read(self, order: NDArray[np.int64]) -> AsyncIterator[pa.Table]:
+    async def _read(
+        self, order: NDArray[np.int64], work: str = "exporting rows"
+    ) -> AsyncIterator[pa.Table]:
         asked = self._asked
         rows = unchecked(self._store.rows)
         columns = LOADED if asked.vectors else COLUMNS
@@ -239,7 +274,7 @@ class _Export:
             damaged += unlike
             yield sound
             if self._progress is not None:
-                self._progress("exporting rows", start + len(part), len(order))
+                self._progress(work, start + len(part), len(order))
         self._damaged = damaged
         if damaged:
             note_damaged(self._store.rows, damaged)
@@ -253,8 +288,23 @@ class _Export:
         rows = list(from_table(table))
         for row in rows:
             self._counts[row["kind"]] += 1
+        if self._replaces is not None:
+            rows = [self._replaces.row(row) for row in rows]
         if rows:
             writer.rows(rows, vectors)
+
+    async def _replaced(
+        self, change: Replaces, order: NDArray[np.int64], people: Sequence[Person]
+    ) -> list[Person]:
+        """Tell of everything once; then everybody as changed."""
+        for person in people:
+            if person.profile is not None:
+                change.learn_user(person.profile)
+            for note in person.notes:
+                change.learn_title(note.title)
+        async for table in self._read(order, "reading names"):
+            await asyncio.to_thread(_learn, change, table)
+        return [_changed(change, person) for person in people]
 
     async def _people(self, talks: set[str], users: list[str]) -> list[Person]:
         """What is kept of whom is asked for, besides rows."""
@@ -343,12 +393,42 @@ def _sound(found: pa.Table, order: NDArray[np.int64]) -> tuple[pa.Table, list[in
     return found.take(pa.array(kept, pa.int64())), [seqs[at] for at in np.flatnonzero(unlike)]
 
 
-def _described(asked: Wanted) -> dict[str, Any]:
+def _learn(change: Replaces, table: pa.Table) -> None:
+    for row in from_table(table):
+        change.learn_row(row)
+
+
+def _changed(change: Replaces, person: Person) -> Person:
+    user = person.user_id
+    return Person(
+        change.user_id(user),
+        [
+            (
+                change.conversation_id(talk) or "",
+                turn,
+                None if at is None else change.moment(at, user),
+            )
+            for talk, turn, at in person.conversations
+        ],
+        [(place, change.session(session)) for place, session in person.sessions],
+        None if person.profile is None else change.user(person.profile),
+        change.conversation_id(person.current),
+        [change.note(note) for note in person.notes],
+    )
+
+
+def _described(asked: Wanted, change: Replaces | None) -> dict[str, Any]:
+    user, talk = asked.scope.user_id, asked.scope.conversation_id
+    since, until = asked.where.since, asked.where.until
+    if change is not None:
+        user = None if user is None else change.user_id(user)
+        # Bounds of time are not moved, since they are nobody's; so they would tell by how much.
+        talk, since, until = change.conversation_id(talk), None, None
     held = {
-        "user_id": asked.scope.user_id,
-        "conversation_id": asked.scope.conversation_id,
-        "since": None if asked.where.since is None else asked.where.since.isoformat(),
-        "until": None if asked.where.until is None else asked.where.until.isoformat(),
+        "user_id": user,
+        "conversation_id": talk,
+        "since": None if since is None else since.isoformat(),
+        "until": None if until is None else until.isoformat(),
     }
     return {
         **{name: value for name, value in held.items() if value is not None},
