@@ -77,7 +77,6 @@ from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
-from bruno_memory_vec.portability.exported import is_export_file
 from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, asked_for
 from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
 from bruno_memory_vec.privacy.audit.entry import AUDITED, AuditEntry, Chain
@@ -801,7 +800,8 @@ class VectorMemory(MemoryInterface):
         Everything is read and checked first. What the store has already is known again, also where
         the export has grown in the middle, has lost messages, or was edited: an edited message is
         replaced under its id, and one that is gone from the export stays. A message without a time
-        gets one of its neighbours, else of the file, which it keeps.
+        gets one of its neighbours, else of the file, which it keeps. What :meth:`export` wrote as
+        JSON lines comes back as by :meth:`import_export`.
 
         Args:
             source: a file, a folder or an open stream; or several of them.
@@ -825,14 +825,8 @@ class VectorMemory(MemoryInterface):
         user = self._caller.acting_for(user_id)
         if conversation_id is not None:
             checks.identifier("conversation_id", conversation_id)
-        how = How(format, user, conversation_id, replace_user, dates)
-        file = source if format == "auto" and isinstance(source, (str, Path)) else None
-        if file is not None and await asyncio.to_thread(is_export_file, file):
-            raise InvalidInputError(
-                "source",
-                f"{file} is an export of this library, which comes back exactly",
-                fix="Take it in with memory.import_export(path).",
-            )
+        view = self._caller.user_id is not None
+        how = How(format, user, conversation_id, replace_user, dates, view)
         if not dry_run:
             self._compressing.begin(self._lazy)
         with ExitStack() as stack:

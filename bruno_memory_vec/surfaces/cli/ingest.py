@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
 
 import typer
 
@@ -22,6 +22,7 @@ from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out
 if TYPE_CHECKING:
     from bruno_memory_vec import IngestReport
     from bruno_memory_vec.config import MemoryConfig
+    from bruno_memory_vec.portability import DayOrder
     from bruno_memory_vec.upkeep.intake.reading import How
     from bruno_memory_vec.upkeep.intake.report import BadLinesError
     from bruno_memory_vec.upkeep.intake.sources import Source
@@ -119,7 +120,8 @@ def ingest(
             return _take_in(out, alone, config, user, dry_run)
         # Outside the event loop, which would not let Ctrl-C end a wait for standard input.
         sources = stack.enter_context(opened(files))
-        how = How(format, user, conversation, replace_user, dates or None, config.bounds)  # type: ignore[arg-type]
+        order = cast("DayOrder | None", dates)
+        how = How(format, user, conversation, replace_user, order)
         return _ingest(out, sources, how, config, skip_bad, dry_run, batch)
 
     with ExitStack() as stack:

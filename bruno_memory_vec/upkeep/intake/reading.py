@@ -54,6 +54,7 @@ class How:
         conversation_id: where messages go that name no conversation.
         replace_user: that user counts more than users that a source names.
         dates: what comes first in dates such as 3/4/2024.
+        is_view: the caller may see that user only.
         bounds: how much a message may be.
     """
 
@@ -62,6 +63,7 @@ class How:
     conversation_id: str | None = None
     replace_user: bool = False
     dates: DayOrder | None = None
+    is_view: bool = False
     bounds: Bounds = field(default_factory=Bounds)
 
 

@@ -25,7 +25,7 @@ class IngestReport:
         dry_run: nothing was written.
         users: whose conversations these are.
         conversations: how many.
-        added: how many messages the store did not have.
+        added: how many messages the store did not have; of an export of ours, of memories, too.
         unchanged: how many it had, as they are in the export.
         edited: how many had another text, role or time, which was replaced under the same id.
         gone: how many messages of these conversations are in the store, and not in the export any

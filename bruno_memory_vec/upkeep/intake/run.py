@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import read
 from bruno_memory_vec.portability.records import BadLine
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
@@ -23,6 +24,7 @@ from bruno_memory_vec.store.record import footprint
 from bruno_memory_vec.upkeep.copying.incoming import save_people
 from bruno_memory_vec.upkeep.intake.comparing import Comparing, Comparison
 from bruno_memory_vec.upkeep.intake.order import put_in_order
+from bruno_memory_vec.upkeep.intake.own import is_own, take_own
 from bruno_memory_vec.upkeep.intake.reading import (
     ADDED,
     EDITED,
@@ -101,8 +103,11 @@ class _Ingest:
         batch: int,
     ) -> None:
         self._lazy = lazy
-        self._sources = sources
-        self._reader = Reader(sources, replace(how, bounds=lazy.config.bounds))
+        self._named = tuple(source.name for source in sources)
+        self._own = [source for source in sources if is_own(source)]
+        self._sources = [source for source in sources if source not in self._own]
+        self._how = how
+        self._reader = Reader(self._sources, replace(how, bounds=lazy.config.bounds))
         self._progress = progress
         self._stored = stored
         self._batch = batch
@@ -117,13 +122,13 @@ class _Ingest:
         await self._check()
         self._refuse_bad(skip_bad)
         chats = [chat for chat in self._reader.chats.values() if len(chat.given)]
-        report = IngestReport(tuple(source.name for source in self._sources), dry_run)
+        report = IngestReport(self._named, dry_run)
         folder = folder_of(self._lazy.config.url)
         before = None if folder is None else (await asyncio.to_thread(footprint, folder)).bytes
         people = bool(self._reader.sessions or self._reader.users)
         seconds = 0.0
         found = Comparison()
-        if chats or people:
+        if chats or people or self._own:
             store = await self._opened(dry_run)
             comparing = Comparing(store, self._lazy.config.default_user)
             chats = await comparing.place(chats)
@@ -132,12 +137,17 @@ class _Ingest:
             self._refuse_bad(skip_bad)
             await self._compare(comparing, chats)
             report = self._counted(report, chats, found)
+            # What is wrong with exports of ours is told before anything is written.
+            alone = not chats and len(self._own) == 1 and not dry_run
+            own = report if alone else await self._take_own(store, report, dry_run=True)
             if store is not None and not dry_run:
                 begun = time.perf_counter()
                 await self._store(store, chats, report.added + report.edited)
                 await self._order(store, found)
                 await save_people(store, self._reader.sessions, self._reader.users)
+                own = await self._take_own(store, report, dry_run=False)
                 seconds = time.perf_counter() - begun
+            report = own
         after = None if folder is None else (await asyncio.to_thread(footprint, folder)).bytes
         return replace(
             report,
@@ -162,7 +172,7 @@ class _Ingest:
         self._bad_count += 1
         if len(self._bad) < KEPT_BAD:
             # The only file there is need not be named at each of its lines.
-            alone = len(self._sources) == 1 and bad.place == self._sources[0].name
+            alone = len(self._named) == 1 and bad.place == self._named[0]
             self._bad.append(replace(bad, place="") if alone else bad)
 
     def _note(self, found: Comparison) -> None:
@@ -232,6 +242,21 @@ class _Ingest:
             first=None if first is None else _moment(first),
             last=None if last is None else _moment(last),
             untimed=untimed,
+        )
+
+    async def _take_own(
+        self, store: Store | None, report: IngestReport, *, dry_run: bool
+    ) -> IngestReport:
+        if not self._own:
+            return report
+        if store is None:
+            raise InvalidInputError(
+                "dry_run",
+                "says nothing of an export of ours where there is no store to compare it with",
+                fix="Take it in, or name a store.",
+            )
+        return await take_own(
+            store, self._own, self._how, report, dry_run=dry_run, progress=self._progress
         )
 
     async def _store(self, store: Store, chats: Sequence[Chat], total: int) -> None:

@@ -1,0 +1,52 @@
+"""Exports of this library among what is ingested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bruno_core.models.memory import MemoryEntry, MemoryType
+
+from bruno_memory_vec import open_memory
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from tests.ingest.intake_support import contents, export, said, stored
+
+
+@pytest.fixture
+async def exported(tmp_path: Path) -> Path:
+    """An export of two messages and a memory."""
+    async with open_memory("memory://", embedder="hash") as memory:
+        rows = [said("Said first", timestamp="2025-01-01"), said("Said then")]
+        await memory.ingest(export(tmp_path / "trip.jsonl", rows))
+        await memory.store_memory(
+            MemoryEntry(content="Ana likes tea", user_id="ana", memory_type=MemoryType.FACT)
+        )
+        await memory.export(tmp_path / "out.jsonl")
+    return tmp_path / "out.jsonl"
+
+
+async def test_it_comes_back(exported: Path) -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        report = await memory.ingest(exported)
+        assert (report.added, report.memories, report.conversations) == (3, 1, 1)
+        assert report.users == ("ana",)
+        first, then = await stored(memory)
+        assert (first.timestamp.year, then.metadata) == (2025, {"time_inferred": True})
+        again = await memory.ingest(exported)
+        assert (again.added, again.unchanged) == (0, 3)
+
+
+async def test_with_other_files(exported: Path, tmp_path: Path) -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        report = await memory.ingest([exported, export(tmp_path / "b.jsonl", [said("B", "b")])])
+        assert (report.added, report.conversations) == (4, 2)
+        assert await contents(memory) == ["Said first", "Said then"]
+
+
+async def test_it_keeps_its_users(exported: Path) -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        with pytest.raises(InvalidInputError, match="rows are taken in as they are"):
+            await memory.ingest(exported, user_id="zoe", replace_user=True)
+        with pytest.raises(ForeignUserError, match="ana"):
+            await memory.for_user("zoe").ingest(exported)
+        assert not await contents(memory)
