@@ -1,9 +1,9 @@
 """What the audit trail costs: ``python -m benchmarks.auditing``.
 
-A folder's store of one user. A recall of a user whose rows are in memory, and a message stored, each
-without a trail, with one, and with one whose entries are chained with a key and whose ids are
-hashed. The ways take turns, so that what else the machine does falls on all of them. And how long a
-trail takes to be listed and verified.
+A folder's store of one user. A recall of a user whose rows are in memory, and a message stored,
+each without a trail, with one, and with one whose entries are chained with a key and whose ids are
+hashed. The ways take turns, so that what else the machine does falls on all of them. And how long
+a trail takes to be listed and verified.
 """
 
 from __future__ import annotations

@@ -51,14 +51,10 @@ class Acting(Protocol):
 
 
 class Trail(Protocol):
-    """What keeps acts (:mod:`.privacy.audit`)."""
+    """What keeps acts (:mod:`.store.trail`)."""
 
     def record(self, act: Act) -> None:
         """Keep an act that has ended."""
-        ...
-
-    def open(self, config: Any) -> None:
-        """Begin to keep acts, before a store is used; blocks."""
         ...
 
 

@@ -79,7 +79,6 @@ from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
 from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, asked_for
 from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
-from bruno_memory_vec.privacy.audit.entry import AUDITED, AuditEntry, Chain
 from bruno_memory_vec.privacy.audit.reading import (
     AuditFilter,
     AuditReport,
@@ -87,7 +86,6 @@ from bruno_memory_vec.privacy.audit.reading import (
     heads_in,
     verify_trails,
 )
-from bruno_memory_vec.privacy.audit.trail import AuditTrail, chain_of, trail_folder
 from bruno_memory_vec.privacy.erasure import keeping
 from bruno_memory_vec.privacy.erasure.forgetting import Forgets, finish_at_opening
 from bruno_memory_vec.privacy.erasure.forgetting import finish as finish_erasures
@@ -126,6 +124,8 @@ from bruno_memory_vec.sessions.protocol import Listens
 from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import LazyStore
+from bruno_memory_vec.store.trail.entry import AUDITED, AuditEntry, Chain
+from bruno_memory_vec.store.trail.trail import AuditTrail, chain_of, trail_folder
 from bruno_memory_vec.upkeep.backup.making import backup_of
 from bruno_memory_vec.upkeep.backup.report import BackupReport
 from bruno_memory_vec.upkeep.copying.report import CopyReport
@@ -218,10 +218,8 @@ class VectorMemory(MemoryInterface):
         if self._events:
             follow = checked("projections", (*follow, EventsProjection(self._events)))
         self._learning, self._kind_turns = Learning(), Turns()
-        trail = AuditTrail(config) if config.audit else None
-        followers = (self._learning,) if trail is None else (trail, self._learning)
-        self._lazy = LazyStore(config, chosen, progress, follow, followers)
-        self._lazy.trail = trail
+        self._lazy = LazyStore(config, chosen, progress, follow, (self._learning,))
+        self._lazy.trail = AuditTrail(config) if config.audit else None
         self._throttle = Throttle()
         self._llm = checked_llm(llm)
         self._context_recall = ContextRecall(config, self._profile, self._events)

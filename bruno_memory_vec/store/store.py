@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bruno_core.utils.exceptions import BrunoError
 
-from bruno_memory_vec.acts import Trail
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.cache import close_cache
 from bruno_memory_vec.embedders.protocol import Embedder, Fingerprint
@@ -46,6 +47,7 @@ from bruno_memory_vec.store.forgotten import close_if_forgotten
 from bruno_memory_vec.store.manifest import folder_of, pinned
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import UpkeepRecord
+from bruno_memory_vec.store.trail.trail import AuditTrail
 from bruno_memory_vec.writing.background import runs
 from bruno_memory_vec.writing.dependants.titles import MadeTitles
 from bruno_memory_vec.writing.known_ids import KnownIds
@@ -194,6 +196,7 @@ async def open_store(
     progress: Progress | None = None,
     projections: Sequence[Projection] = (),
     followers: Sequence[Follower] = (),
+    trail: AuditTrail | None = None,
 ) -> Store:
     """Open the store that ``config.url`` names, or make it; of several ``urls`` the first one that
     can be reached (:mod:`bruno_memory_vec.store.fallback`).
@@ -204,6 +207,8 @@ async def open_store(
         progress: called with the progress of long work.
         projections: further projections of the rows. A reader does not use them.
         followers: those of the memory itself, which are given the store.
+        trail: the audit trail of a memory. Where the settings want one and none is given, the
+            store has its own, which says which part of the library has opened it.
 
     Raises:
         StoreError: there is no store, it is locked, or was made by another embedder or version.
@@ -211,17 +216,36 @@ async def open_store(
         InvalidInputError: the URL or the language is not known.
     """
     config = pinned(config)
+    opener = None
+    if trail is None and config.audit:
+        # Found and not given, so that no function that opens a store is missing.
+        trail, opener = AuditTrail(config), _opener(sys._getframe(1))
     # Reading the fingerprint may load a model, so it is done in a thread.
     fingerprint = await fingerprint_of(embedder)
 
     async def open_one(one: MemoryConfig) -> Store:
-        return await _open_one(one, embedder, fingerprint, progress, projections, followers)
+        if trail is None:
+            return await _open_one(one, embedder, fingerprint, progress, projections, followers)
+        own = (*followers, trail)
+        store = await _open_one(one, embedder, fingerprint, progress, projections, own)
+        try:
+            await asyncio.to_thread(trail.open, one, opener)
+        except BaseException:
+            await store.close()
+            raise
+        return store
 
     if not config.urls:
         return await open_one(config)
     store, chosen = await first_that_opens(config, open_one)
     store.chosen = chosen
     return store
+
+
+def _opener(frame: FrameType) -> str:
+    """The room or folder of the module that a frame is of, such as "copying"."""
+    *_, folder, _module = ("", *str(frame.f_globals.get("__name__", "")).split("."))
+    return folder if folder not in ("upkeep", "privacy") else _module
 
 
 async def _open_one(
@@ -366,7 +390,7 @@ class LazyStore:
     projections: Sequence[Projection] = ()
     followers: Sequence[Follower] = ()
     opened: Callable[[LazyStore], None] | None = None
-    trail: Trail | None = None
+    trail: AuditTrail | None = None
     first: Callable[[Store], Awaitable[None]] | None = None
     _store: Store | None = None
     _visits: Visits = field(default_factory=Visits)
@@ -403,12 +427,13 @@ class LazyStore:
                 self.enter()
                 if self._store is None:
                     embedder = await self._resolve_embedder()
-                    store = await open_store(
+                    store = self._store = await open_store(
                         self.config,
                         embedder,
                         self.progress,
                         self.projections,
                         self.followers,
+                        self.trail,
                     )
                     if self.first is not None:
                         try:
@@ -417,8 +442,6 @@ class LazyStore:
                             await close_whole(store)
                             raise
                     self.config = store.config
-                    await self._open_trail(store)
-                    self._store = store
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)
                     )
@@ -427,15 +450,6 @@ class LazyStore:
         if checked:
             self._store.check()
         return self._store
-
-    async def _open_trail(self, store: Store) -> None:
-        if self.trail is None:
-            return
-        try:
-            await asyncio.to_thread(self.trail.open, store.config)
-        except BaseException:
-            await close_whole(store)
-            raise
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -363,7 +363,8 @@ async def _finish(
     """Open the copy, so that it is whole, and verify it."""
     await asyncio.to_thread(found.write, staging)
     settings = config.model_dump(exclude={"url", "sessions", "embedder", "read_only", "language"})
-    own = MemoryConfig(**settings, url=str(staging), key=config.key)
+    # The copy has no audit trail of its own: what is done to it here is the snapshot.
+    own = MemoryConfig(**settings, url=str(staging), key=config.key, audit=False)
     try:
         keys = await asyncio.to_thread(keys_of, staging, own, encrypted=found.encrypted)
         known_before = await asyncio.to_thread(_missed, staging / found.sessions, _key(keys))

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import VectorMemory, copy_store, open_memory
 from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError, InvalidInputError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
-from bruno_memory_vec.privacy.audit.entry import AuditEntry, Chain
 from bruno_memory_vec.privacy.audit.reading import AuditFilter, entries_in, verify_trails
+from bruno_memory_vec.store.trail.entry import AuditEntry, Chain
 from tests.durability.support import ROOT, environment, message
 
 KEY = "a secret of the auditors"
@@ -140,6 +140,28 @@ async def test_filters(memory: VectorMemory) -> None:
         await memory.audit(action="look")  # type: ignore[arg-type]
 
 
+async def test_what_opens_a_store_without_a_memory_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "store") as memory:
+        await memory.store_message(message("a boat"), "talk", user_id="ana")
+    monkeypatch.setenv("BRUNO_MEMORY_AUDIT", "1")
+    monkeypatch.setenv("BRUNO_MEMORY_AUDIT_FOLDER", str(tmp_path / "trails"))
+    await copy_store(str(tmp_path / "store"), str(tmp_path / "copy"))
+    found = entries_in(tmp_path / "trails", AuditFilter(), Chain(None), 100)
+    assert ("export", "copying", ("*",)) in {(one.action, one.call, one.users) for one in found}
+
+
+async def test_stores_may_share_a_folder_of_trails(tmp_path: Path) -> None:
+    where = {"embedder": "hash", "audit": True, "audit_folder": tmp_path}
+    async with open_memory("memory://", **where) as one, open_memory("memory://", **where) as two:
+        for number, memory in enumerate([one, two, one, two]):
+            await memory.store_message(message("a"), f"{number}", user_id=f"user {number}")
+        users = [entry.users[0] for entry in await one.audit(action="write")]
+        assert users == [f"user {number}" for number in (3, 2, 1, 0)]
+        assert set((await two.verify_audit()).entries) == {"trail-1", "trail-2"}
+
+
 # What is done to it
 
 
@@ -220,7 +242,7 @@ async def test_with_a_key_nobody_else_can_make_the_chain(tmp_path: Path) -> None
 async def test_the_chain_goes_on_in_the_next_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bruno_memory_vec.privacy.audit.trail._MIB", 1_000)
+    monkeypatch.setattr("bruno_memory_vec.store.trail.trail._MIB", 1_000)
     await grown(tmp_path, audit_file_mb=1)
     await grown(tmp_path, audit_file_mb=1)
     files = sorted((tmp_path / "store" / "audit").glob("*.jsonl"))

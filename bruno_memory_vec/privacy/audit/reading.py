@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bruno_memory_vec.errors import BackendUnavailable, InvalidInputError
-from bruno_memory_vec.privacy.audit.entry import NOTHING, AuditEntry, Chain, entry_of, parts_of
-from bruno_memory_vec.privacy.audit.files import (
+from bruno_memory_vec.store.trail.entry import NOTHING, AuditEntry, Chain, entry_of, parts_of
+from bruno_memory_vec.store.trail.files import (
     Head,
     files_of,
     has_head,

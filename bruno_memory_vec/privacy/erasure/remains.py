@@ -24,12 +24,12 @@ from bruno_memory_vec.indexers.protocols import Erases
 from bruno_memory_vec.indexers.query import EVERYONE, LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.logs import get_logger
-from bruno_memory_vec.privacy.audit.trail import trail_folder
 from bruno_memory_vec.privacy.erasure.keeping import keys_in
 from bruno_memory_vec.sessions.protocol import Enumerates, ForgetsUsers
 from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import ERASURE, UNDER_WAY
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.store.trail.trail import trail_folder
 
 _log = get_logger(__name__)
 

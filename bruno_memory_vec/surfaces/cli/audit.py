@@ -20,8 +20,8 @@ from bruno_memory_vec.surfaces.cli.running import (
 )
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.privacy.audit.entry import AuditEntry
     from bruno_memory_vec.privacy.audit.reading import AuditReport
+    from bruno_memory_vec.store.trail.entry import AuditEntry
 
 # Optional[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP045
@@ -78,10 +78,10 @@ def audit(
     """
 
     async def work(out: Out) -> int:
-        from bruno_memory_vec.privacy.audit.entry import AUDITED
-        from bruno_memory_vec.privacy.audit.files import trails_in
         from bruno_memory_vec.privacy.audit.reading import AuditFilter, entries_in, verify_trails
-        from bruno_memory_vec.privacy.audit.trail import chain_of, trail_folder
+        from bruno_memory_vec.store.trail.entry import AUDITED
+        from bruno_memory_vec.store.trail.files import trails_in
+        from bruno_memory_vec.store.trail.trail import chain_of, trail_folder
         from bruno_memory_vec.surfaces.cli.opening import configuration
 
         if action is not None and action not in AUDITED:

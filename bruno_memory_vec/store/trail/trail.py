@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any, Final
 from bruno_memory_vec.acts import Act, current_act
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
-from bruno_memory_vec.privacy.audit.entry import LIBRARY, Chain
-from bruno_memory_vec.privacy.audit.files import TrailFile
 from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.store.trail.entry import LIBRARY, Chain
+from bruno_memory_vec.store.trail.files import TrailFile
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
-    from bruno_memory_vec.store.store import Store
 
 #: The folder of the trails, in that of a store.
 FOLDER: Final = "audit"
 # Calls that were refused before the store was opened wait for that.
 _MOST_WAITING: Final = 1_000
 _MIB: Final = 2**20
+# Functions that give whole users out, by their module.
+_EXPORTS: Final = ("copying", "backup", "snapshots", "exporting", "anonymise")
 
 
 def trail_folder(config: MemoryConfig) -> Path:
@@ -75,9 +76,16 @@ class AuditTrail:
         self._file: TrailFile | None = None
         self._waiting: list[dict[str, object]] = []
         self._closed = False
+        # What a commit says that no method of a memory has made.
+        self._outside = {"call": "in the background", "caller": LIBRARY}
 
-    def open(self, config: MemoryConfig) -> None:
+    def open(self, config: MemoryConfig, opener: str | None = None) -> None:
         """Open the trail of this process, before the store is used.
+
+        Args:
+            config: the settings, with the URL that was chosen.
+            opener: the module of the library that opens the store for a function of its own, such
+                as a copy; None for a memory, whose methods note themselves.
 
         Raises:
             InvalidInputError: nothing says where it is.
@@ -85,6 +93,7 @@ class AuditTrail:
         """
         if self._file is not None:
             return
+        self._closed = False
         file = TrailFile(trail_folder(config), self._chain, self._largest)
         said: dict[str, object] = {
             "at": _now(),
@@ -92,12 +101,14 @@ class AuditTrail:
             "call": "open",
             "about": file.about,
         }
-        file.append([said, *self._waiting])
+        bodies = [said, *self._waiting]
+        if opener is not None:
+            self._outside = {"call": opener, "caller": LIBRARY}
+            action = "export" if opener in _EXPORTS else "administer"
+            bodies.append({"at": _now(), "act": action, **self._outside, "users": ["*"]})
+        file.append(bodies)
         self._waiting.clear()
         self._file = file
-
-    def opened(self, store: Store) -> None:
-        """As a follower of the store; it was opened before."""
 
     def record(self, act: Act) -> None:
         """Keep a call that has ended, unless its commits have been noted already."""
@@ -111,6 +122,9 @@ class AuditTrail:
             self._file.append([body])
         elif len(self._waiting) < _MOST_WAITING:
             self._waiting.append(body)
+
+    def opened(self, store: object) -> None:
+        """As a follower of the store: it is opened by itself, once that is open."""
 
     async def before(self, change: Change) -> None:
         """Note a commit that is about to be made.
@@ -143,8 +157,7 @@ class AuditTrail:
             return {
                 "at": _now(),
                 "act": action,
-                "call": "in the background",
-                "caller": LIBRARY,
+                **self._outside,
                 "users": self._named(users),
                 "talks": self._named(talks),
                 "counts": dict(counts),
@@ -202,7 +215,7 @@ class AuditTrail:
         return ()
 
     async def compare(self, facts: RowFacts, stood: Standing) -> Sequence[Problem]:
-        """It is verified by :func:`.verify.verify_trails`."""
+        """It is verified by :func:`.privacy.audit.reading.verify_trails`."""
         return ()
 
     async def health(self) -> dict[str, Any]:
