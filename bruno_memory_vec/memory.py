@@ -38,7 +38,6 @@ from bruno_memory_vec.conversations import timeline as timelines
 from bruno_memory_vec.conversations.context import ContextRecall, to_store
 from bruno_memory_vec.conversations.conversations import Conversations
 from bruno_memory_vec.conversations.following import Follower
-from bruno_memory_vec.conversations.groups import Groups
 from bruno_memory_vec.conversations.listing import (
     ConversationSummary,
     ConversationTurn,
@@ -1880,8 +1879,6 @@ class VectorMemory(MemoryInterface):
         user = self._caller.acting_for_named(user_id)
         dry = checks.flag("dry_run", dry_run)
         store = await self._lazy.get()
-        if not dry:
-            await Groups(store).forget(user)
         receipt = await forget_in(store, user, dry_run=dry, also=self._forgetting)
         if not dry:
             self._shared.maintained = None  # it may have named the user

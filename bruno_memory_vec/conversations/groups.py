@@ -24,7 +24,8 @@ from bruno_memory_vec.store.store import Store
 
 #: The user ids of groups' spaces begin so.
 GROUP: Final = f"{SPACE}group:"
-_OF_A_USER: Final = f"{SPACE}groups of:"
+#: Under this and a user's id it is saved in which groups the user is.
+OF_A_USER: Final = f"{SPACE}groups of:"
 #: Where a message of a group says who spoke.
 AUTHOR: Final = "author"
 _MEMBERS: Final = "bruno_memory_vec.members"
@@ -114,7 +115,7 @@ class Groups:
         """The spaces of the groups that somebody is in now."""
         if user_id.startswith(SPACE):
             return ()
-        named = (await self._saved(f"{_OF_A_USER}{user_id}")).get(_GROUPS, ())
+        named = (await self._saved(f"{OF_A_USER}{user_id}")).get(_GROUPS, ())
         found = []
         for space in named:
             group = await self.of(str(space))
@@ -138,7 +139,7 @@ class Groups:
 
     async def forget(self, user_id: str) -> None:
         """Take somebody out of all groups, as if they had never been there. Messages stay."""
-        named = (await self._saved(f"{_OF_A_USER}{user_id}")).get(_GROUPS, ())
+        named = (await self._saved(f"{OF_A_USER}{user_id}")).get(_GROUPS, ())
         for space in named:
 
             def without(saved: UserContext | None, space: str = str(space)) -> UserContext:
@@ -151,11 +152,11 @@ class Groups:
 
             await self._change(str(space), without)
         if named:
-            key = f"{_OF_A_USER}{user_id}"
+            key = f"{OF_A_USER}{user_id}"
             await self._change(key, lambda _: UserContext(user_id=key))
 
     async def _note(self, user_id: str, space: str, *, present: bool) -> None:
-        key = f"{_OF_A_USER}{user_id}"
+        key = f"{OF_A_USER}{user_id}"
         named = (await self._saved(key)).get(_GROUPS, ())
         # Who has left stays noted, so that forgetting finds the group.
         if space in named:

@@ -363,3 +363,23 @@ async def test_the_audit_trail_is_named(tmp_path: Path) -> None:
         receipt = await memory.forget_user(ANA)
         assert [one.what for one in receipt.not_erased] == ["the audit trail"]
         assert not receipt.check["found"]
+
+
+async def test_what_was_said_in_groups_and_spaces_goes(tmp_path: Path) -> None:
+    folder, words = tmp_path / "store", Said("a")
+    async with open_memory(str(folder), **SETTINGS) as memory:
+        ana, ben = memory.for_user(ANA, spaces={"team": "write"}), memory.for_user(BEN)
+        group = await ben.conversations.create([ANA], title="The boat")
+        talk = group.conversation_id
+        await ana.store_message(said(words.text()), talk)
+        await ben.store_message(said("ben in the group"), talk)
+        await ana.store_message(said(words.text()), "team talk", user_id="space:team")
+        assert (await memory.forget_user(ANA, dry_run=True)).counts["messages_in_spaces"] == 2
+        receipt = await memory.forget_user(ANA)
+        assert receipt.ok, receipt
+        assert (receipt.counts["messages_in_spaces"], receipt.counts["groups"]) == (2, 1)
+        left = await ben.retrieve_messages(talk)
+        assert [one.content for one in left] == ["ben in the group"]
+        assert [one.user_id for one in await ben.conversations.members(talk)] == [BEN]
+        assert (await memory.maintain()).ok
+    assert await found(folder, [*words.words, ANA.partition(".")[2]]) == {}

@@ -24,6 +24,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.config import MemoryConfig
+from bruno_memory_vec.conversations.groups import Groups
 from bruno_memory_vec.embedders.cache import CachedEmbedder, is_url
 from bruno_memory_vec.embedders.vector_file import VectorFile
 from bruno_memory_vec.embedders.vector_redis import VectorRedis
@@ -46,6 +47,7 @@ from bruno_memory_vec.privacy.erasure.receipt import (
 )
 from bruno_memory_vec.privacy.erasure.records import withhold
 from bruno_memory_vec.privacy.erasure.remains import RemainsReport, Traces, remains, traces_of
+from bruno_memory_vec.privacy.erasure.spaces import leave_spaces, said_in_spaces
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.rows.summaries import SUMMARY
 from bruno_memory_vec.sessions.protocol import ForgetsUsers, SessionStore
@@ -71,7 +73,7 @@ _COUNTED = ("kind", "origin", "category", "archived_at", "pinned_at", "conversat
 _STEPS: Final = (
     "names in the records of upkeep",
     "rows with their vectors, words, summaries, facts and files in users/",
-    "sessions, profile, notes, hot messages and owned conversations",
+    "sessions, profile, notes, hot messages, owned conversations, turns in spaces and groups",
     "the user's key, with which everything of theirs was sealed",
     "the cache of vectors",
     "old versions, write-ahead log, index files, free pages, files that were set aside",
@@ -258,6 +260,12 @@ async def _counts(store: Store, user_id: str) -> tuple[dict[str, int], set[str]]
     else:
         found = await sessions.sessions(user_id, active=None, limit=None, after=None)
         counts |= {"sessions": len(found), "notes": len(await sessions.notes(user_id))}
+    said = await said_in_spaces(store.rows, user_id, ())
+    if said.num_rows:
+        counts["messages_in_spaces"] = said.num_rows
+    groups = await Groups(store).current(user_id)
+    if groups:
+        counts["groups"] = len(groups)
     conversations = set(rows.column("conversation_id").to_pylist()) - {None}
     return counts, conversations
 
@@ -299,6 +307,7 @@ async def _erase(
     whole = True
     for _ in range(_PASSES):
         await _let_end(forgetting, user_id)
+        await leave_spaces(store, user_id)
         _, whole = await writer.forget_user(user_id, sessions)
         # What was learned of the user meanwhile may have been saved after all was gone.
         await _let_end(forgetting, user_id)
@@ -344,7 +353,9 @@ async def _is_left(store: Store, user_id: str) -> bool:
     if await store.rows.count(Scope.user(user_id), RowFilter()):
         return True
     sessions = store.sessions
-    return isinstance(sessions, ForgetsUsers) and bool(await sessions.kept_of(user_id))
+    if isinstance(sessions, ForgetsUsers) and await sessions.kept_of(user_id):
+        return True
+    return bool((await said_in_spaces(store.rows, user_id, ())).num_rows)
 
 
 async def _heirs(store: Store, user_id: str, conversations: Collection[str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from bruno_memory_vec.indexers.query import EVERYONE, LexicalQuery, RowFilter, S
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.privacy.erasure.keeping import keys_in
+from bruno_memory_vec.privacy.erasure.spaces import said_in_spaces
 from bruno_memory_vec.sessions.protocol import Enumerates, ForgetsUsers
 from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import ERASURE, UNDER_WAY
@@ -132,6 +133,8 @@ async def traces_of(store: Store, user_id: str, texts: Iterable[str] = ()) -> Tr
     """
     scope = Scope.user(user_id)
     newest = await store.rows.read(scope, RowFilter(), ("content", "vector"), limit=_READ_FOR_THEM)
+    elsewhere = await said_in_spaces(store.rows, user_id, ("content", "vector"))
+    newest = pa.concat_tables([newest, elsewhere.select(["content", "vector"])])
     contents = newest.column("content").to_pylist()
     pieces = dict.fromkeys(piece for text in texts if (piece := piece_of(text)))
     for text in sorted(contents, key=len, reverse=True):
@@ -225,6 +228,9 @@ async def _ask_engines(store: Store, traces: Traces, found: list[Remain]) -> lis
     count = await store.rows.count(scope, RowFilter())
     if count:
         found.append(Remain(store.rows.name, f"{count:,} rows of the user"))
+    said = await said_in_spaces(store.rows, user, ())
+    if said.num_rows:
+        found.append(Remain(store.rows.name, f"{said.num_rows:,} rows of spaces by the user"))
     erases = capability(store.rows, Erases)
     if erases is not None and erases.erasable_since is not None:
         found.append(Remain(store.rows.name, "rows that were deleted and are to be erased"))
