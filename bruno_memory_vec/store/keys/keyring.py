@@ -171,15 +171,23 @@ class Keyring:
             if found is None:
                 raise ValueError("it was sealed with another key, or has changed")
             return found
+        found = self.open_sealed(self.hashed("user_id", user_id), sealed)
+        if found is None:
+            raise ValueError("its key is destroyed")
+        return found
+
+    def open_sealed(self, user: str, sealed: bytes) -> bytes | None:
+        """As :meth:`open_file`, by the hash of the user's name; None where the key is destroyed.
+
+        Raises:
+            ValueError: they have changed.
+        """
         from cryptography.exceptions import InvalidTag
 
-        user, version = (
-            self.hashed("user_id", user_id),
-            int.from_bytes(sealed[:_VERSION_BYTES], "big"),
-        )
-        key, begin = self.opening(user, version), _VERSION_BYTES + NONCE
+        version, begin = int.from_bytes(sealed[:_VERSION_BYTES], "big"), _VERSION_BYTES + NONCE
+        key = self.opening(user, version)
         if key is None:
-            raise ValueError("its key is destroyed")
+            return None
         said = f"file {user} {version}".encode()
         try:
             return key.cipher.decrypt(sealed[_VERSION_BYTES:begin], sealed[begin:], said)

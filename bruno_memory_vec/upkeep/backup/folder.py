@@ -24,7 +24,7 @@ from bruno_memory_vec.upkeep.backup.repository import (
 
 #: The file with the head.
 HEAD = "backup.json"
-_LOCK = "backup.lock"
+_LOCK, _KEYS = "backup.lock", "keys"
 _FRESH = ".new"
 _BINARY: int = getattr(os, "O_BINARY", 0)
 
@@ -61,6 +61,10 @@ class FolderRepository:
     @property
     def path(self) -> str:
         return str(self._folder)
+
+    @property
+    def keys(self) -> Path | None:
+        return self._folder / _KEYS
 
     def head(self) -> bytes | None:
         try:
@@ -151,7 +155,7 @@ def _refuse_other(folder: Path) -> None:
         raise InvalidInputError(
             "target", f"{folder} is a store itself", fix="Name a folder beside it."
         )
-    others = names - {HEAD, f"{HEAD}{_FRESH}", _LOCK, *KINDS}
+    others = names - {HEAD, f"{HEAD}{_FRESH}", _LOCK, _KEYS, *KINDS}
     if others:
         raise InvalidInputError(
             "target",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from bruno_memory_vec.upkeep.backup.repository import checked, missing, name_of
 
@@ -24,6 +25,10 @@ class MemoryRepository:
     @property
     def path(self) -> str:
         return self._path
+
+    @property
+    def keys(self) -> Path | None:
+        return None
 
     def head(self) -> bytes | None:
         return self._head

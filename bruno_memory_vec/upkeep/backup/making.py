@@ -40,12 +40,13 @@ from bruno_memory_vec.store.manifest import folder_of, pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.backup.chunks import list_of, packed, rows_to_parts
 from bruno_memory_vec.upkeep.backup.contents import Contents, Integers
+from bruno_memory_vec.upkeep.backup.keys import UnderKeys, copy_keys, refuse_place, sealing_of
 from bruno_memory_vec.upkeep.backup.people import people_to_pieces, persons
 from bruno_memory_vec.upkeep.backup.places import path_of, repository
 from bruno_memory_vec.upkeep.backup.points import Held, Point, read_points
 from bruno_memory_vec.upkeep.backup.report import BackupReport
 from bruno_memory_vec.upkeep.backup.repository import CHUNKS, LISTS, PEOPLE, Repository
-from bruno_memory_vec.upkeep.backup.sealing import PLAIN, Sealing
+from bruno_memory_vec.upkeep.backup.sealing import Sealing
 from bruno_memory_vec.upkeep.copying.people import people_of
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
@@ -73,7 +74,7 @@ async def backup_store(
     *,
     embedder: str | Embedder | None = None,
     config: MemoryConfig | None = None,
-    sealing: Sealing = PLAIN,
+    sealing: Sealing | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> BackupReport:
@@ -84,7 +85,7 @@ async def backup_store(
         target: the backup, a folder or a file; it is made if there is none.
         embedder: that of the store, for a kind of store that cannot tell it.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
-        sealing: what every piece passes.
+        sealing: what every piece passes; None for the keys of an encrypted store, else nothing.
         progress: called with the progress of long work.
         settings: any other field of the config.
 
@@ -107,7 +108,7 @@ async def backup_of(
     store: Store,
     target: str | Path,
     *,
-    sealing: Sealing = PLAIN,
+    sealing: Sealing | None = None,
     progress: Progress | None = None,
 ) -> BackupReport:
     """Add a point to a backup, of an open store, which may be written meanwhile.
@@ -115,7 +116,7 @@ async def backup_of(
     Args:
         store: the open store.
         target: the backup, a folder or a file; it is made if there is none.
-        sealing: what every piece passes.
+        sealing: what every piece passes; None for the keys of an encrypted store, else nothing.
         progress: called with the progress of long work.
 
     Raises: as :func:`backup_store`.
@@ -127,6 +128,10 @@ async def backup_of(
             "target", f"{path} is inside the store", fix="Name a place beside it."
         )
     async with repository("target", path, write=True) as place:
+        if sealing is None:
+            sealing = sealing_of(store)
+        if isinstance(sealing, UnderKeys):
+            refuse_place(place)
         report = await _Backup(store, place, sealing, progress).run()
     if folder is not None:
         await asyncio.to_thread(note_copy, folder, "backup", path.absolute())
@@ -219,6 +224,9 @@ class _Backup:
             await self._store.writer.flush_uses()
         seq, checksum, kinds, at = await self._moment()
         point = await self._point(last, seq, checksum, kinds, at)
+        folder = folder_of(self._store.config.url)
+        if isinstance(self._sealing, UnderKeys) and folder is not None:
+            await to_its_end(asyncio.to_thread(copy_keys, folder, place))
         written = await to_its_end(asyncio.to_thread(points.with_point, place, point))
         if place.sweeps:
             await to_its_end(asyncio.to_thread(place.keep_only, points.pieces()))

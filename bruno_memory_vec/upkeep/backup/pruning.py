@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +25,12 @@ from bruno_memory_vec.upkeep.backup.chunks import (
     unpacked,
 )
 from bruno_memory_vec.upkeep.backup.contents import read_held_list
+from bruno_memory_vec.upkeep.backup.keys import opening
 from bruno_memory_vec.upkeep.backup.places import repository
 from bruno_memory_vec.upkeep.backup.points import Held, Point, ranges, read_points
 from bruno_memory_vec.upkeep.backup.report import PruneBackupReport
 from bruno_memory_vec.upkeep.backup.repository import CHUNKS, LISTS, POINTS, Repository
-from bruno_memory_vec.upkeep.backup.sealing import PLAIN, Sealing
+from bruno_memory_vec.upkeep.backup.sealing import Sealing
 from bruno_memory_vec.writing.projections import Progress
 
 # More points than anybody makes.
@@ -40,7 +42,8 @@ async def prune_backup(
     *,
     keep: int,
     dry_run: bool = False,
-    sealing: Sealing = PLAIN,
+    sealing: Sealing | None = None,
+    key: Any = None,
     progress: Progress | None = None,
 ) -> PruneBackupReport:
     """Remove all points but the newest, and everything that only they needed.
@@ -51,13 +54,16 @@ async def prune_backup(
         target: the backup.
         keep: how many points stay, at least 1.
         dry_run: say which would go; remove nothing.
-        sealing: what its pieces passed.
+        sealing: what its pieces passed; None for what the backup says.
+        key: the key of the encrypted store that was backed up; None for that of the environment.
         progress: called with the progress of long work.
 
     Raises:
         InvalidInputError: ``keep`` is not usable.
         NotAStoreError: there is no backup.
         StoreLockedError: a backup to it is under way.
+        StoreError: the backup's key is not given.
+        WrongKeyError: it is another one.
         EngineError: a piece is damaged, or the place cannot be written.
     """
     keep = checks.limit("keep", keep, largest=_MOST)
@@ -69,6 +75,8 @@ async def prune_backup(
         before = await asyncio.to_thread(place.size)
         removed, kept = points.points[:-keep], points.points[-keep:]
         rewritten = 0
+        if sealing is None:
+            sealing = await asyncio.to_thread(opening, place, points.last, key)
         if not dry_run and kept:
             work = _Pruning(place, sealing, progress)
             fresh = await to_its_end(asyncio.to_thread(work.without_others, kept))

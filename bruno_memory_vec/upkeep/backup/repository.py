@@ -33,6 +33,11 @@ class Repository(Protocol):
         """Whether :meth:`keep_only` costs little, so that each backup may call it."""
         ...
 
+    @property
+    def keys(self) -> Path | None:
+        """A folder for the keys of an encrypted store; None where none can be replaced."""
+        ...
+
     def head(self) -> bytes | None:
         """The head as it was written; None where there is none.
 

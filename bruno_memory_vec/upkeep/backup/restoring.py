@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.store.deployment import Made
 from bruno_memory_vec.store.manifest import pinned
+from bruno_memory_vec.upkeep.backup.keys import opening
 from bruno_memory_vec.upkeep.backup.places import repository
 from bruno_memory_vec.upkeep.backup.points import read_points
-from bruno_memory_vec.upkeep.backup.sealing import PLAIN, Sealing
+from bruno_memory_vec.upkeep.backup.sealing import Sealing
 from bruno_memory_vec.upkeep.backup.source import source_of
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.copying.run import Others, copy_from
@@ -33,7 +35,8 @@ async def restore_backup(
     user_id: str | None = None,
     others: Others = "refuse",
     dry_run: bool = False,
-    sealing: Sealing = PLAIN,
+    sealing: Sealing | None = None,
+    source_key: Any = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> CopyReport:
@@ -52,7 +55,9 @@ async def restore_backup(
         others: of rows of the store that the point does not have: "refuse" the restore, "keep" or
             "remove" them. With ``user_id`` only that user's count.
         dry_run: say what would be restored; write nothing, and make no store.
-        sealing: what the pieces of the backup passed.
+        sealing: what the pieces of the backup passed; None for what the backup says.
+        source_key: the key of the encrypted store that was backed up; None for ``key`` of the
+            settings, or that of the environment.
         progress: called with the progress of long work.
         settings: any other field of :class:`~bruno_memory_vec.MemoryConfig`, for the store.
 
@@ -60,7 +65,8 @@ async def restore_backup(
         NotAStoreError: there is no backup.
         NotFoundError: it has no such point.
         FingerprintError: the store's vectors are another embedder's, and ``embedder`` is not it.
-        StoreError: the store has other rows, or is locked; or the backup has another key.
+        StoreError: the store has other rows, or is locked; or the backup's key is not given.
+        WrongKeyError: the key is another one.
         ForeignUserError: a conversation is another user's in the store.
         EngineError: a piece of the point is missing or damaged, or an engine failed.
         InvalidInputError: an argument is not usable.
@@ -68,6 +74,9 @@ async def restore_backup(
     writing = pinned(MemoryConfig.build(**{**settings, "url": str(to), "read_only": dry_run}))
     async with repository("source", source) as place:
         point = read_points(place).at(at)
+        if sealing is None:
+            given = settings.get("key") if source_key is None else source_key
+            sealing = await asyncio.to_thread(opening, place, point, given)
         async with source_of(place, sealing, point) as held:
             report = await copy_from(
                 held,

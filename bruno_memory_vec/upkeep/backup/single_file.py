@@ -132,6 +132,10 @@ class FileRepository:
     def path(self) -> str:
         return str(self._path)
 
+    @property
+    def keys(self) -> Path | None:
+        return None
+
     def head(self) -> bytes | None:
         if self._head is None:
             return None

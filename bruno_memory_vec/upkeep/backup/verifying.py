@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,31 +14,41 @@ from bruno_memory_vec.indexers.checksum import changed
 from bruno_memory_vec.indexers.schema import CHECKSUM
 from bruno_memory_vec.upkeep.backup.chunks import rows_of_parts, unpacked
 from bruno_memory_vec.upkeep.backup.contents import read_held_list
+from bruno_memory_vec.upkeep.backup.keys import opening
 from bruno_memory_vec.upkeep.backup.people import read_people
 from bruno_memory_vec.upkeep.backup.places import repository
 from bruno_memory_vec.upkeep.backup.points import Held, Point, Points, read_points
 from bruno_memory_vec.upkeep.backup.report import BackupCheck
 from bruno_memory_vec.upkeep.backup.repository import PEOPLE, Repository, damaged
-from bruno_memory_vec.upkeep.backup.sealing import PLAIN, Sealing
+from bruno_memory_vec.upkeep.backup.sealing import Sealing
 from bruno_memory_vec.writing.projections import Progress
 
 
 async def verify_backup(
-    target: str | Path, *, sealing: Sealing = PLAIN, progress: Progress | None = None
+    target: str | Path,
+    *,
+    sealing: Sealing | None = None,
+    key: Any = None,
+    progress: Progress | None = None,
 ) -> BackupCheck:
     """Read everything of a backup, and compare it with its checksums.
 
     Args:
         target: the backup.
-        sealing: what its pieces passed.
+        sealing: what its pieces passed; None for what the backup says.
+        key: the key of the encrypted store that was backed up; None for that of the environment.
         progress: called with the progress of long work.
 
     Raises:
         NotAStoreError: there is no backup.
         BackendUnavailable: the place cannot be read.
-        StoreError: the backup has another key.
+        StoreError: the backup's key is not given.
+        WrongKeyError: it is another one.
     """
     async with repository("target", target) as place:
+        if sealing is None:
+            last = (await asyncio.to_thread(read_points, place)).last
+            sealing = await asyncio.to_thread(opening, place, last, key)
         return await _Verification(place, sealing, progress).run()
 
 
