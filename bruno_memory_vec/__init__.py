@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.exporting.report import ExportReport
     from bruno_memory_vec.upkeep.intake.report import IngestReport
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
+    from bruno_memory_vec.upkeep.migrations.report import MigrationReport
+    from bruno_memory_vec.upkeep.migrations.run import migrate
     from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
     from bruno_memory_vec.upkeep.reembedding.run import reembed
     from bruno_memory_vec.upkeep.repair import RepairReport, repair_store
@@ -90,6 +92,7 @@ _PLACES = {
     "MaintenanceReport": "upkeep.maintenance",
     "MemoryAssistant": "assistant.assistant",
     "MemoryConfig": "config",
+    "MigrationReport": "upkeep.migrations.report",
     "Page": "conversations.listing",
     "Profile": "rankers",
     "PriorityWeights": "knowledge.priorities.score",
@@ -120,6 +123,7 @@ _PLACES = {
     "encrypt_store": "upkeep.encrypting.run",
     "list_profiles": "recall.profiles",
     "load_profile": "recall.profiles",
+    "migrate": "upkeep.migrations.run",
     "open_memory": "memory",
     "reembed": "upkeep.reembedding.run",
     "repair_store": "upkeep.repair",
@@ -152,6 +156,7 @@ __all__ = [
     "MaintenanceReport",
     "MemoryAssistant",
     "MemoryConfig",
+    "MigrationReport",
     "Page",
     "PriorityWeights",
     "Profile",
@@ -178,6 +183,7 @@ __all__ = [
     "list_backup",
     "list_profiles",
     "load_profile",
+    "migrate",
     "open_memory",
     "prune_backup",
     "reembed",

@@ -32,7 +32,7 @@ from bruno_memory_vec.indexers.cache import RowsVersion
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versioned, VersionedRowIndex
-from bruno_memory_vec.indexers.schema import LOG, row_schema
+from bruno_memory_vec.indexers.schema import LOG, SCHEMA_VERSION, row_schema
 from bruno_memory_vec.indexers.sealed.index import SealedIndex
 from bruno_memory_vec.indexers.sealed.rows import DIMENSION
 from bruno_memory_vec.indexers.text.analysis import Analyser
@@ -41,7 +41,7 @@ from bruno_memory_vec.indexers.user_files.files import remove as remove_user_fil
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.sessions.protocol import SessionStore
-from bruno_memory_vec.store import deployment, manifest
+from bruno_memory_vec.store import deployment, manifest, migrating
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
@@ -84,6 +84,8 @@ class LocalFolder:
         language = language_of(config)
         folder = manifest.folder_of(config.url)
         assert folder is not None
+        if not config.read_only:
+            await _end_migration(folder)
         found = await asyncio.to_thread(manifest.read, folder)
         if found is not None:
             # A wrong key is told before anything else is looked at.
@@ -155,6 +157,7 @@ async def _open(
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
             await _to_its_end(tidy_form, folder, found, keys)
+            await _to_its_end(migrating.roll_back, folder)
         lexical = None
         if keys is None:
             lexical = await _opened(
@@ -191,6 +194,20 @@ async def _open(
     return Parts(
         rows, lexical, own, None if lock is None else LocalLease(own, lock, place), record, place
     )
+
+
+async def _end_migration(folder: Path) -> None:
+    """End a migration to this format that was killed in its last act."""
+    found = await asyncio.to_thread(migrating.unfinished, folder)
+    if found is None or found.to != SCHEMA_VERSION:
+        return
+    lock = await _locked(folder)
+    try:
+        again = await asyncio.to_thread(migrating.unfinished, folder)
+        if again is not None:
+            await _to_its_end(migrating.finish, folder, again)
+    finally:
+        lock.release()
 
 
 async def _sessions_elsewhere(

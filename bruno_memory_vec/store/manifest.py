@@ -33,9 +33,9 @@ LOCK = "writer.lock"
 HOLDER = "writer.json"
 #: The file with the name of the store where its sessions are, if they are elsewhere.
 NAME = "sessions.name"
-_FORMAT = "bruno-memory-vec"
+FORMAT = "bruno-memory-vec"
 # A version of this package that knows no encrypted stores says that it did not write this one.
-_SEALED_FORMAT = "bruno-memory-vec, encrypted"
+SEALED_FORMAT = "bruno-memory-vec, encrypted"
 IN_MEMORY = "memory://"
 ROWS = "rows"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -100,7 +100,7 @@ class Manifest:
         """
         text = json.dumps(
             {
-                "format": _SEALED_FORMAT if self.encrypted else _FORMAT,
+                "format": SEALED_FORMAT if self.encrypted else FORMAT,
                 "schema": self.schema,
                 "written_by": __version__,
                 "embedder": self.fingerprint.to_dict(),
@@ -253,11 +253,16 @@ def read(folder: Path) -> Manifest | None:
         raise BackendUnavailable(
             "folder", "open", str(error), fix=f"Check that {folder} may be read.", cause=error
         ) from error
-    if not isinstance(data, dict) or data.get("format") not in (_FORMAT, _SEALED_FORMAT):
+    if not isinstance(data, dict) or data.get("format") not in (FORMAT, SEALED_FORMAT):
         raise NotAStoreError(
-            f"{folder / FILE} was not written by {_FORMAT}", fix="Name a store, or a new folder."
+            f"{folder / FILE} was not written by {FORMAT}", fix="Name a store, or a new folder."
         )
     schema = data.get("schema")
+    if "migrating" in data:  # store/migrating.py
+        raise StoreVersionError(
+            f"a migration of {folder} was interrupted as it ended",
+            fix=f"End it with: bruno-memory-vec migrate {shlex.quote(str(folder))} --resume",
+        )
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise StoreVersionError(
             f"{folder / FILE} was changed by hand or damaged: its schema {schema!r} is no number",
@@ -268,14 +273,14 @@ def read(folder: Path) -> Manifest | None:
         raise StoreVersionError(
             f"{folder} has the format {schema}, newer than {SCHEMA_VERSION}, which this version "
             f"({__version__}) reads; it was written by {data.get('written_by')}",
-            fix="Upgrade with: pip install -U bruno-memory-vec",
+            fix=newer_version(data.get("written_by")),
         )
     if schema < SCHEMA_VERSION:
         raise StoreVersionError(
             f"{folder} has the format {schema}, older than {SCHEMA_VERSION}, which this version "
             f"({__version__}) reads; it was written by {data.get('written_by')}",
-            fix="Read it with the version that wrote it, and store its messages and memories "
-            "anew with this one, in another folder.",
+            fix="Bring it to this format with: bruno-memory-vec migrate "
+            f"{shlex.quote(str(folder))}",
         )
     language, rows = data.get("language"), data.get("rows", ROWS)
     try:
@@ -290,7 +295,7 @@ def read(folder: Path) -> Manifest | None:
             schema,
             rows,
             analysis if isinstance(analysis, str) else None,
-            data["format"] == _SEALED_FORMAT,
+            data["format"] == SEALED_FORMAT,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(
@@ -299,6 +304,19 @@ def read(folder: Path) -> Manifest | None:
             "touched.",
             cause=error,
         ) from error
+
+
+def newer_version(written_by: object) -> str:
+    """What to do about a store that a newer version has written."""
+    upgrade = "pip install -U bruno-memory-vec"
+    if not isinstance(written_by, str) or not re.fullmatch(r"[0-9][0-9A-Za-z.+-]*", written_by):
+        return f"Upgrade with: {upgrade}"
+    return f"It needs version {written_by} or newer. Upgrade with: {upgrade}"
+
+
+def is_name_of_rows(name: object) -> bool:
+    """Whether a folder of rows may have this name."""
+    return isinstance(name, str) and _ROWS_NAME.fullmatch(name) is not None
 
 
 def no_store(folder: Path) -> NotAStoreError:

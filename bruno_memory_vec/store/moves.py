@@ -81,11 +81,25 @@ def begin(folder: Path, found: Manifest, fingerprint: Fingerprint) -> Begun:
     return move
 
 
+def begun_name(folder: Path) -> str | None:
+    """The folder of a move that has begun, in a store of any format; None where there is none."""
+    try:
+        name = json.loads((folder / FILE).read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) and (folder / name).is_dir() else None
+
+
 def next_folder(folder: Path, found: Manifest) -> Path:
     """A folder for other rows, which does not exist yet."""
-    names = [found.rows, *(path.name for path in folder.glob(f"{ROWS}-*"))]
+    return folder / unused_name(folder, found.rows)
+
+
+def unused_name(folder: Path, *named: str) -> str:
+    """A name for a folder of rows that none in the store has, and none of these."""
+    names = [*named, *(path.name for path in folder.glob(f"{ROWS}-*"))]
     numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
-    return folder / f"{ROWS}-{max(numbers, default=1) + 1}"
+    return f"{ROWS}-{max(numbers, default=1) + 1}"
 
 
 def forget(folder: Path) -> None:

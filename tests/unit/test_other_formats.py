@@ -74,8 +74,8 @@ async def test_rows_of_an_older_format(folder: Path, schema: int, read_only: boo
     told = await refused(folder, read_only=read_only)
     assert f"format {schema}, older than {SCHEMA_VERSION}" in told
     assert "written by 0.0.9" in told
-    assert "store its messages and memories anew" in told
-    with pytest.raises(StoreVersionError, match="anew"):
+    assert f"bruno-memory-vec migrate {folder}" in told
+    with pytest.raises(StoreVersionError, match="bruno-memory-vec migrate"):
         await diagnose_store(str(folder), embedder="hash")
 
 

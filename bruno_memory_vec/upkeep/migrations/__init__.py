@@ -1,0 +1,1 @@
+"""Stores from one format to another, forward and back."""
