@@ -43,7 +43,7 @@ def edited(rows: list[dict[str, Any]], edits: list[tuple[int, str, str]]) -> lis
 
 
 @given(messages=MESSAGES, rounds=st.lists(EDITS, min_size=1, max_size=2), with_times=st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_store_follows_the_export(
     messages: list[tuple[str, str]], rounds: list[list[tuple[int, str, str]]], with_times: bool
 ) -> None:
