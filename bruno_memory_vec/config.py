@@ -470,7 +470,8 @@ def _shown(name: str, value: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return [_shown(name, one) for one in value]
-    secret = name == "key" or isinstance(value, SecretStr) or is_secret(name)
+    named = name != "key_file" and is_secret(name)
+    secret = name == "key" or isinstance(value, SecretStr) or named
     return HIDDEN if secret else masked(str(value))
 
 
