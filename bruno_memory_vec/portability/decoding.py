@@ -20,9 +20,13 @@ _CHUNK = 2**16
 class ByteStream(Protocol):
     """What is read of a source."""
 
-    def readline(self, size: int = -1, /) -> bytes: ...
+    def readline(self, size: int = -1, /) -> bytes:
+        """A line with its end, so many bytes at most; b"" at the end."""
+        ...
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes at most; b"" at the end."""
+        ...
 
 
 def as_utf8(stream: ByteStream) -> ByteStream:

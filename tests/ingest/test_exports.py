@@ -46,6 +46,7 @@ def branch(conversation: str, first: str) -> str:
 def test_chatgpt_branches_tools_and_voice() -> None:
     got, left = of("chatgpt.json")
     bread = "68c0ffee-0000-4000-8000-000000000001"
+
     swim = "68c0ffee-0000-4000-8000-000000000002"
     prompt = '{"prompt": "a loaf of bread, watercolour", "size": "1024x1024"}'
     assert said(got) == [
@@ -272,7 +273,7 @@ def test_messengers() -> None:
         ("discord/20", "user", "Ana: My starter smells of apples"),
         ("discord/20", "assistant", "Helper: That is fine"),
     ]
-    assert said(of("discord-package")[0]) == [("discord/20", "user", "My starter smells of apples")]
+    assert said(of("discord-package")[0]) == [("discord/21", "user", "My starter is a week old")]
 
 
 def test_whatsapp() -> None:
@@ -411,7 +412,8 @@ def test_everything_in_one_archive(tmp_path: Path) -> None:
     assert Counter(t.message.content for t in got) == Counter(t.message.content for t in alone)
     # A name that leads out of the archive leads nowhere, and is passed over.
     assert sorted(one.name for one in tmp_path.iterdir()) == ["all.zip"]
-    assert turns(path.open("rb"), conversation_id="c")
+    with path.open("rb") as stream:
+        assert turns(stream, conversation_id="c")
 
 
 def test_gzip_and_other_encodings(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_what_is_wrong_is_named_by_its_path(value: Any, where: str) -> None:
 
 
 def test_a_document_that_is_no_list_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="LoCoMo"):
+    with pytest.raises(InvalidInputError, match="is no locomo"):
         items("x")
 
 

@@ -158,7 +158,7 @@ def test_what_is_wrong_is_named_by_its_path(value: Any, where: str) -> None:
 
 @pytest.mark.parametrize("value", [5, "text", None])
 def test_a_document_that_is_no_chat_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidInputError, match="expected chats"):
+    with pytest.raises(InvalidInputError, match="is no openai but a text without JSON objects"):
         items(value)
 
 

@@ -128,14 +128,23 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
     Raises:
         InvalidInputError: naming that reader.
     """
-    if not lines.head(1) or chosen in TEXTS:
+    first = next(iter(lines.head(1)), None)
+    if first is None or chosen in TEXTS:
         return
     head = head_of(lines, name, inner)
-    if chosen.recognises(head) or head.shape == "text":
+    if chosen.recognises(head):
         return
-    if head.shape == "lines":
+    if head.shape in ("lines", "text"):
         # Logs begin with lines that say little.
         head = head_of(lines, name, inner, far=True)
+    if head.shape == "text":
+        if first.too_long:
+            return  # what it is cannot be seen
+        raise InvalidInputError(
+            "format",
+            f"the input is no {chosen.name} but a text without JSON objects",
+            fix="Let it be told by its content: 'auto'",
+        )
     others = (reader for reader in JSON if reader is not chosen and reader.recognises(head))
     other = next(others, None)
     # The readers of lists of messages take each other's.
