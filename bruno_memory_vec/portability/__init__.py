@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO, get_args
 
-from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.errors import BackendUnavailable, InvalidInputError
 from bruno_memory_vec.plugins import Plugins
 from bruno_memory_vec.portability import opening, readers
 from bruno_memory_vec.portability.bruno_memory import HEADER, BrunoMemoryFile
@@ -185,15 +185,23 @@ def _of_plugin(name: str, lines: Lines, defaults: Defaults) -> Iterator[Turn | B
 def _of_database(file: Opened, stream: Prefixed) -> Iterator[Turn | BadLine]:
     """The messages of bruno-memory's SQLite file, which is read from the disk."""
     if file.path is not None and not file.place.endswith(".gz"):
-        yield from _placed(BrunoMemoryFile.open(file.path), file.place)
+        yield from _placed(file.path, file.place)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bruno-memory.db")
         with path.open("wb") as copy:
             shutil.copyfileobj(stream, copy, 2**20)
-        yield from _placed(BrunoMemoryFile.open(path), file.place)
+        yield from _placed(path, file.place)
 
 
-def _placed(database: BrunoMemoryFile, place: str) -> Iterator[Turn | BadLine]:
-    for item in database.turns():
-        yield replace(item, place=place)
+def _placed(path: Path, place: str) -> Iterator[Turn | BadLine]:
+    try:
+        for item in BrunoMemoryFile.open(path).turns():
+            yield replace(item, place=place)
+    except BackendUnavailable as error:
+        raise InvalidInputError(
+            "source",
+            "the SQLite file is damaged, or is none",
+            fix="Check it with bruno-memory itself.",
+            cause=error,
+        ) from error
