@@ -30,9 +30,12 @@ _QUARTER, _FARTHEST = 15 * 60 * 1_000_000, 26 * 3_600 * 1_000_000
 _ALIKE = 0.5
 _WORDS_COMPARED = 400
 # The words of longer gaps are not compared with each other.
-_LONGEST_GAP = 50
-# More than that are not compared one by one: their order counts for less than the time it takes.
-_COMPARED_IN_ORDER = 4_000
+_LONGEST_GAP = 20
+# More pairs than that are not compared: the order of so many equal words counts for less than the
+# time it takes.
+_PAIRS_COMPARED = 1_000_000
+# What is said more often is not looked for at other times.
+_SAID_TOO_OFTEN = 50
 
 
 @dataclass(slots=True)
@@ -213,7 +216,8 @@ def _common(mine: Sequence[Hashable], theirs: Sequence[Hashable]) -> Iterable[tu
     while min(end, other_end) > low and mine[end - 1] == theirs[other_end - 1]:
         end, other_end = end - 1, other_end - 1
         yield end, other_end
-    if min(end, other_end) - low > _COMPARED_IN_ORDER:
+    counts = Counter(theirs[low:other_end])
+    if sum(counts[one] for one in mine[low:end]) > _PAIRS_COMPARED:
         return
     blocks = SequenceMatcher(None, mine[low:end], theirs[low:other_end], autojunk=False)
     for here, there, size in blocks.get_matching_blocks():
@@ -233,7 +237,8 @@ def _moved_in_time(
     for at in range(len(given)):
         if match[at] != NEW or not given.is_timed(at):
             continue
-        for there in places.get(given.digests[at], ()):
+        same = places.get(given.digests[at], ())
+        for there in same if len(same) <= _SAID_TOO_OFTEN else ():
             apart = given.times[at] - stored.times[there]
             if apart and abs(apart) <= _FARTHEST and apart % _QUARTER == 0:
                 pairs[apart].append((at, there))
@@ -304,4 +309,6 @@ def _gaps(
 
 def _alike(mine: Sequence[str], other: Sequence[str]) -> bool:
     compared = SequenceMatcher(None, mine, other, autojunk=False)
-    return compared.real_quick_ratio() >= _ALIKE and compared.ratio() >= _ALIKE
+    # Each is an upper bound of the next, and cheaper.
+    bounds = (compared.real_quick_ratio, compared.quick_ratio, compared.ratio)
+    return all(bound() >= _ALIKE for bound in bounds)

@@ -131,6 +131,7 @@ class Reader:
         self._how = how
         self._began = datetime.now(timezone.utc).replace(tzinfo=None)
         self._now = 0
+        self._refused = False
         self.chats: dict[tuple[Any, ...], Chat] = {}
         self.left_out: Counter[str] = Counter()
         self.sessions: list[SessionContext] = []
@@ -162,6 +163,7 @@ class Reader:
                 continue
             problem = self._checked(kept)
             if problem is not None:
+                self._refused = True
                 yield problem
                 continue
             chat = self._chat(number, kept, make=True)
@@ -186,7 +188,7 @@ class Reader:
             if isinstance(item, (BadLine, SessionContext, UserContext)):
                 continue
             kept = _stored_of(item)
-            if kept is None or self._checked(kept) is not None:
+            if kept is None or (self._refused and self._checked(kept) is not None):
                 continue
             chat = self._chat(number, kept, make=False)
             if chat is None:
