@@ -117,8 +117,8 @@ class Manifest:
                 f"{data.get('written_by')}",
                 fix="Upgrade with: pip install -U bruno-memory-vec"
                 if newer
-                else "Read it with the version that wrote it, and store its messages and memories "
-                "anew with this one, in another collection.",
+                else "With the version that wrote it copy it into a folder (bruno-memory-vec copy), "
+                "migrate that (bruno-memory-vec migrate), and copy it into another collection.",
             )
         try:
             return cls(

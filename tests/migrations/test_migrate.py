@@ -135,6 +135,21 @@ def test_a_store_of_this_format_stays_as_it_is(store_of: Unpack) -> None:
     assert files(folder) == before
 
 
+def test_words_of_another_analysis_are_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    asyncio.run(_open(folder))
+    path = folder / "store.json"
+    now = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**now, "analysis": "unicode-1/english"}), encoding="utf-8")
+    would = asyncio.run(migrate(str(folder), dry_run=True))
+    assert would.steps == (
+        f"the lexical index anew, by {now['analysis']} in place of unicode-1/english",
+    )
+    assert asyncio.run(migrate(str(folder))).steps == would.steps
+    assert json.loads(path.read_text(encoding="utf-8"))["analysis"] == now["analysis"]
+    assert not asyncio.run(migrate(str(folder))).steps
+
+
 def test_opening_names_the_command(store_of: Unpack) -> None:
     folder = store_of(4)
     with pytest.raises(StoreVersionError, match=f"bruno-memory-vec migrate {folder}"):

@@ -62,6 +62,7 @@ class MigrationReport:
         """A few lines for people."""
         if self.before == self.after:
             lines = [f"{self.store} has the format {self.after} already"]
+            lines.extend(f"  {step}" for step in self.steps)
         else:
             would = "would go" if self.dry_run else "went"
             lines = [f"{self.store} {would} from format {self.before} to {self.after}"]

@@ -9,11 +9,15 @@ the new one.
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +35,7 @@ from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions import damage
 from bruno_memory_vec.store import manifest, migrating, moves
-from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
+from bruno_memory_vec.store.deployment import TellsHowMade, analyser_for, deployment_of
 from bruno_memory_vec.store.lock import WriterLock
 from bruno_memory_vec.store.manifest import of_one
 from bruno_memory_vec.store.migrating import STAGING, Unfinished
@@ -43,7 +47,6 @@ from bruno_memory_vec.upkeep.migrations.formats import (
     FORMATS,
     NEWEST,
     in_format,
-    schema_of,
 )
 from bruno_memory_vec.upkeep.migrations.reading import Stored, rows_of, stored_in, write_rows
 from bruno_memory_vec.upkeep.migrations.report import MigrationReport
@@ -119,9 +122,12 @@ async def migrate(
         if resume or stored.format == after:
             if not notes and resume:
                 notes = ("nothing was interrupted",)
-            return MigrationReport(
-                str(folder), stored.format, stored.format, notes=(*notes, *_about(folder))
-            )
+            other = None if resume else await asyncio.to_thread(_other_analysis, stored)
+            if other is not None:
+                lock.release()
+                await _make_words_anew(config, stored, progress)
+            report = _unmoved(stored, other)
+            return _timed(report, begun, (*notes, *report.notes))
         work = _Migration(stored, after, allow_loss, progress)
         try:
             report = await work.run()
@@ -136,8 +142,6 @@ async def migrate(
 
 
 def _timed(report: MigrationReport, begun: float, notes: tuple[str, ...]) -> MigrationReport:
-    from dataclasses import replace
-
     return replace(report, seconds=time.monotonic() - begun, notes=notes)
 
 
@@ -170,6 +174,33 @@ def _about(folder: Path) -> tuple[str, ...]:
     return ()
 
 
+def _unmoved(stored: Stored, other: str | None) -> MigrationReport:
+    steps = () if other is None else (other,)
+    return MigrationReport(
+        str(stored.folder), stored.format, stored.format, steps, notes=_about(stored.folder)
+    )
+
+
+def _other_analysis(stored: Stored) -> str | None:
+    """What is to be done about terms that another version of the analysis has made, if any are."""
+    if stored.format != NEWEST or stored.encrypted or (stored.folder / manifest.NAME).exists():
+        return None
+    made, terms = stored.manifest.get("analysis"), analyser_for(_language(stored)).name
+    return None if made == terms else f"the lexical index anew, by {terms} in place of {made}"
+
+
+def _language(stored: Stored) -> str:
+    return str(stored.manifest.get("language") or "none")
+
+
+async def _make_words_anew(config: MemoryConfig, stored: Stored, progress: Progress | None) -> None:
+    """Open the store to write, which makes an index of another analysis anew from the rows."""
+    made_by = Fingerprint.from_dict(stored.manifest["embedder"])
+    own = config.model_copy(update={"read_only": False, "language": None})
+    store = await open_store(own, Unembedding(made_by), progress)
+    await store.close()
+
+
 async def _elsewhere(config: MemoryConfig, after: int) -> MigrationReport:
     """A store that is not in a folder: it is of this version's format, or is refused clearly."""
     shown = masked(config.url)
@@ -197,7 +228,8 @@ async def _dry(
         )
     stored = await asyncio.to_thread(stored_in, folder)
     if stored.format == after:
-        return MigrationReport(str(folder), after, after, notes=_about(folder), dry_run=True)
+        other = await asyncio.to_thread(_other_analysis, stored)
+        return replace(_unmoved(stored, other), dry_run=True)
     work = _Migration(stored, after, allow_loss=True, progress=progress)
     return _timed(await work.look(), begun, work.notes())
 
@@ -453,9 +485,7 @@ class _Migration:
         self._checked.append("the copy as a store: turns, owners, words, sessions, ledger")
 
     def _write_manifest(self) -> None:
-        from json import dumps
-
-        text = dumps(self._final(manifest.ROWS), indent=2)
+        text = json.dumps(self._final(manifest.ROWS), indent=2)
         manifest.write_whole(self._staging / manifest.FILE, text)
 
     def _final(self, rows: str) -> dict[str, Any]:
@@ -500,9 +530,6 @@ class _Migration:
 
     def _let_go_of_sessions(self) -> None:
         """Bring the log of the old sessions into their file, so that none of it is left over."""
-        import sqlite3
-        from contextlib import closing
-
         if not self._sessions.exists():
             return
         try:
@@ -549,6 +576,3 @@ def listing(folder: Path | None) -> list[dict[str, Any]]:
         }
         for one in FORMATS.values()
     ]
-
-
-__all__ = ["listing", "migrate", "schema_of"]
