@@ -53,6 +53,8 @@ from bruno_memory_vec.rows.summaries import SUMMARY
 from bruno_memory_vec.sessions.protocol import ForgetsUsers, SessionStore
 from bruno_memory_vec.store import copies, manifest
 from bruno_memory_vec.store.copies import KnownCopy
+from bruno_memory_vec.store.keys.keyring import IN_A_BACKUP, destroy_in, has_keys
+from bruno_memory_vec.store.keys.master import master_of
 from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.leftovers import erase_leftovers
@@ -472,7 +474,9 @@ async def _in_copies(store: Store, traces: Traces, done: _Done) -> None:
     """Erase the user in the snapshots that are known, and name what is to be pruned."""
     gone = []
     for copy in await _known(store):
-        if copy.kind != "snapshot":
+        if copy.kind == "backup" and await _by_key(store, copy, traces.user_id):
+            done.erased.append(f"the backup in {copy.place}, whose key of the user is destroyed")
+        elif copy.kind != "snapshot":
             done.not_erased.append(_left_in(copy))
         elif not await asyncio.to_thread(Path(copy.place).exists):
             gone.append(copy.place)
@@ -481,6 +485,18 @@ async def _in_copies(store: Store, traces: Traces, done: _Done) -> None:
     folder = folder_of(store.config.url)
     if gone and folder is not None:
         await asyncio.to_thread(copies.forget_copies, folder, gone)
+
+
+async def _by_key(store: Store, copy: KnownCopy, user_id: str) -> bool:
+    """Destroy the user's key in the backup of an encrypted store; False where that has none."""
+    key, keys = master_of(store.config), Path(copy.place) / IN_A_BACKUP
+    if key is None or not await asyncio.to_thread(has_keys, keys):
+        return False
+    try:
+        await asyncio.to_thread(destroy_in, keys, key, user_id)
+    except BrunoError:
+        return False  # it is named among what was not erased
+    return True
 
 
 async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Done) -> None:

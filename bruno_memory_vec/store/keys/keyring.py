@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 KEYS = "keys.json"
 #: The file of the users' keys.
 KEYRING = "keyring.jsonl"
+#: The folder with both in the backup of an encrypted store.
+IN_A_BACKUP = "keys"
 _FORMAT, _VERSION = "bruno-memory-vec keys", 1
 _VERSION_BYTES = 4
 _HASH = 16  # bytes of a keyed hash: two names of 2**32 collide with a chance of 2**-65

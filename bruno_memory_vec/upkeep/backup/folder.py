@@ -11,6 +11,7 @@ from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.durable import sync_folder
 from bruno_memory_vec.indexers.private import NO_LINK, make_private_folder
 from bruno_memory_vec.store.files import replace_file
+from bruno_memory_vec.store.keys.keyring import IN_A_BACKUP
 from bruno_memory_vec.store.lock import FileLock
 from bruno_memory_vec.store.manifest import FILE as STORE_FILE
 from bruno_memory_vec.upkeep.backup.repository import (
@@ -24,7 +25,7 @@ from bruno_memory_vec.upkeep.backup.repository import (
 
 #: The file with the head.
 HEAD = "backup.json"
-_LOCK, _KEYS = "backup.lock", "keys"
+_LOCK = "backup.lock"
 _FRESH = ".new"
 _BINARY: int = getattr(os, "O_BINARY", 0)
 
@@ -64,7 +65,7 @@ class FolderRepository:
 
     @property
     def keys(self) -> Path | None:
-        return self._folder / _KEYS
+        return self._folder / IN_A_BACKUP
 
     def head(self) -> bytes | None:
         try:
@@ -155,7 +156,7 @@ def _refuse_other(folder: Path) -> None:
         raise InvalidInputError(
             "target", f"{folder} is a store itself", fix="Name a folder beside it."
         )
-    others = names - {HEAD, f"{HEAD}{_FRESH}", _LOCK, _KEYS, *KINDS}
+    others = names - {HEAD, f"{HEAD}{_FRESH}", _LOCK, IN_A_BACKUP, *KINDS}
     if others:
         raise InvalidInputError(
             "target",
