@@ -25,6 +25,12 @@ def source(_made_for_backup: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["folder", "one.backup"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def each_place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Where a backup is to be: a folder, or one file."""
     return tmp_path / "there" / str(request.param)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where a backup is to be: a folder, for what does not ask the place."""
+    return tmp_path / "there" / "folder"

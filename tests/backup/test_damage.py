@@ -55,26 +55,26 @@ async def test_a_changed_byte_anywhere_in_the_file_is_found(source: str, tmp_pat
 
 
 async def test_a_point_that_is_whole_is_restored_beside_one_that_is_not(
-    source: str, place: Path, tmp_path: Path
+    source: str, each_place: Path, tmp_path: Path
 ) -> None:
     async with open_memory(source, embedder="hash") as memory:
         then = await state(memory)
-    await two_points(source, place)
-    check = await verify_backup(place)
+    await two_points(source, each_place)
+    check = await verify_backup(each_place)
     first, second = check.points
     chunk = ({held.chunk for held in second.chunks} - {held.chunk for held in first.chunks}).pop()
-    if not place.suffix:
-        flip(place / chunk, 20)
+    if not each_place.suffix:
+        flip(each_place / chunk, 20)
     else:
-        data = files_of(place)[0].read_bytes()
-        flip(place, data.index(chunk.encode()) + len(chunk) + 60)
-    check = await verify_backup(place)
+        data = files_of(each_place)[0].read_bytes()
+        flip(each_place, data.index(chunk.encode()) + len(chunk) + 60)
+    check = await verify_backup(each_place)
     assert list(check.broken) == [2]
-    said = f"{chunk} in {place} is not as it was written, which point 2 needs"
+    said = f"{chunk} in {each_place} is not as it was written, which point 2 needs"
     assert said in check.problems[0]
-    assert await restored(place, tmp_path / "r1", at=1) == then
+    assert await restored(each_place, tmp_path / "r1", at=1) == then
     with pytest.raises(EngineError, match="is not as it was written"):
-        await restore_backup(place, tmp_path / "r2")
+        await restore_backup(each_place, tmp_path / "r2")
 
 
 async def test_without_its_head_the_points_are_found(source: str, tmp_path: Path) -> None:

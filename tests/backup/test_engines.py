@@ -15,6 +15,7 @@ from tests.copying.support import assert_same, fill, store_of
 from tests.durability.support import message
 
 
+@pytest.mark.slow
 async def test_from_qdrant_into_a_folder_and_back(source: str, tmp_path: Path) -> None:
     qdrant, there = f"qdrant+local:{tmp_path / 'q'}", {"sessions": str(tmp_path / "s")}
     place = tmp_path / "b"

@@ -25,10 +25,12 @@ from tests.durability.support import message
 from tests.reembed.support import OLD
 
 
-async def test_each_point_is_the_store_as_it_was(source: str, place: Path, tmp_path: Path) -> None:
+async def test_each_point_is_the_store_as_it_was(
+    source: str, each_place: Path, tmp_path: Path
+) -> None:
     then = []
     async with open_memory(source, embedder="hash") as memory:
-        report = await memory.backup(place)
+        report = await memory.backup(each_place)
         assert (report.point.number, report.written, report.ok) == (1, 22, True)
         then.append(await state(memory))
         # New, stored again, deleted, pinned and used.
@@ -39,20 +41,20 @@ async def test_each_point_is_the_store_as_it_was(source: str, place: Path, tmp_p
         await memory.delete_memory(str((await memory.list_memories("ben"))[0].id))
         await memory.pin(first.id, user_id="ana")
         await memory.recall("harbour", user_id="ben", k=3)
-        report = await memory.backup(place)
+        report = await memory.backup(each_place)
         assert report.point.number == 2
         # One stored again and pinned, one new, and three that were used.
         assert (report.written, report.point.rows) == (5, 22)
         then.append(await state(memory))
         await memory.clear_history(talk, keep_system_messages=False)
-        report = await memory.backup(place)
+        report = await memory.backup(each_place)
         assert (report.written, report.point.added) == (0, 0)
         assert report.point.removed == 22 - report.point.rows
         then.append(await state(memory))
-        check = await verify_backup(place)
+        check = await verify_backup(each_place)
         assert check.ok, check
         for number, rows in enumerate(then, 1):
-            assert await restored(place, tmp_path / f"r{number}", at=number) == rows
+            assert await restored(each_place, tmp_path / f"r{number}", at=number) == rows
 
 
 async def test_sessions_and_all_else_are_restored(source: str, place: Path, tmp_path: Path) -> None:

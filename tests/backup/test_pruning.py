@@ -28,30 +28,30 @@ async def texts(place: Path) -> set[str]:
 
 
 async def test_what_was_deleted_goes_with_its_last_point(
-    source: str, place: Path, tmp_path: Path
+    source: str, each_place: Path, tmp_path: Path
 ) -> None:
     async with open_memory(source, embedder="hash") as memory:
         await memory.store_message(message("a secret"), "talk", user_id="ana")
-        await memory.backup(place)
+        await memory.backup(each_place)
         await memory.clear_history("talk")
-        await memory.backup(place)
+        await memory.backup(each_place)
         await memory.store_message(message("and on"), "talk", user_id="ana")
-        await memory.backup(place)
+        await memory.backup(each_place)
         then = await state(memory)
-    assert "a secret" in await texts(place)
-    report = await prune_backup(place, keep=2, dry_run=True)
+    assert "a secret" in await texts(each_place)
+    report = await prune_backup(each_place, keep=2, dry_run=True)
     assert [point.number for point in report.removed] == [1]
-    assert len(await list_backup(place)) == 3
-    report = await prune_backup(place, keep=2)
+    assert len(await list_backup(each_place)) == 3
+    report = await prune_backup(each_place, keep=2)
     assert report.rewritten >= 1
-    assert "a secret" not in await texts(place)
-    assert [point.number for point in await list_backup(place)] == [2, 3]
-    check = await verify_backup(place)
+    assert "a secret" not in await texts(each_place)
+    assert [point.number for point in await list_backup(each_place)] == [2, 3]
+    check = await verify_backup(each_place)
     assert check.ok, check
-    assert await restored(place, tmp_path / "r3") == then
-    assert await restored(place, tmp_path / "r2", at=2) == then[:-1]
+    assert await restored(each_place, tmp_path / "r3") == then
+    assert await restored(each_place, tmp_path / "r2", at=2) == then[:-1]
     async with open_memory(source, embedder="hash") as memory:
-        backed = await memory.backup(place)
+        backed = await memory.backup(each_place)
         assert (backed.point.number, backed.written) == (4, 0)
 
 

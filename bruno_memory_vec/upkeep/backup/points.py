@@ -17,10 +17,9 @@ from bruno_memory_vec.errors import (
     InvalidInputError,
     NotFoundError,
     StoreVersionError,
-    problem_and_fix,
 )
 from bruno_memory_vec.rows.checks import moment
-from bruno_memory_vec.upkeep.backup.repository import POINTS, Repository, damaged
+from bruno_memory_vec.upkeep.backup.repository import POINTS, Repository, damaged, plainly
 
 #: The version of what is written here.
 FORMAT = 1
@@ -309,7 +308,7 @@ def _without_head(repository: Repository, problem: str) -> Points:
 
 
 def _said(error: Exception) -> str:
-    return problem_and_fix(error)[0]
+    return plainly(error)
 
 
 def _head(held: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
-from bruno_memory_vec.errors import BackendUnavailable, EngineError, StoreLockedError
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    EngineError,
+    StoreLockedError,
+    problem_and_fix,
+)
 from bruno_memory_vec.store.lock import FileLock
 
 #: The kinds of pieces; a name is a kind, a slash and the SHA-256 of the piece.
@@ -129,6 +134,11 @@ def damaged(problem: str, cause: Exception | None = None) -> EngineError:
         "or put the file back from another copy of the backup.",
         cause=cause,
     )
+
+
+def plainly(error: Exception) -> str:
+    """What an error says, without what engine it names and what to do about it."""
+    return problem_and_fix(error)[0].removeprefix("backup failed to read: ")
 
 
 def missing(name: str, path: str) -> EngineError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bruno_memory_vec.errors import EngineError, problem_and_fix
+from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.checksum import changed
 from bruno_memory_vec.indexers.schema import CHECKSUM
 from bruno_memory_vec.upkeep.backup.chunks import rows_of_parts, unpacked
@@ -19,7 +19,7 @@ from bruno_memory_vec.upkeep.backup.people import read_people
 from bruno_memory_vec.upkeep.backup.places import repository
 from bruno_memory_vec.upkeep.backup.points import Held, Point, Points, read_points
 from bruno_memory_vec.upkeep.backup.report import BackupCheck
-from bruno_memory_vec.upkeep.backup.repository import PEOPLE, Repository, damaged
+from bruno_memory_vec.upkeep.backup.repository import PEOPLE, Repository, damaged, plainly
 from bruno_memory_vec.upkeep.backup.sealing import Sealing
 from bruno_memory_vec.writing.projections import Progress
 
@@ -88,7 +88,7 @@ class _Verification:
             try:
                 await self._check(name, chunks.get(name))
             except EngineError as error:
-                bad[name] = problem_and_fix(error)[0]
+                bad[name] = plainly(error)
             if self._progress is not None:
                 self._progress("verifying the backup", done + 1, len(every))
         broken = {
