@@ -137,13 +137,17 @@ class Caller:
             user,
         )
 
+    def may(self, action: Action) -> bool:
+        """Whether the role grants an action."""
+        return self.is_whole or action in GRANTS[self.role]
+
     def permit(self, action: Action, call: str = "") -> None:
         """Refuse what the role does not grant.
 
         Raises:
             NotPermittedError: it is not granted.
         """
-        if self.is_whole or action in GRANTS[self.role]:
+        if self.may(action):
             return
         if action == "administer":
             raise NotPermittedError(

@@ -1780,7 +1780,9 @@ class VectorMemory(MemoryInterface):
                 self._context_recall.remember(shared)
                 return shared
         conversations = await self._conversations()
-        context = await conversations.context(user, session_id, in_view=in_view)
+        context = await conversations.context(
+            user, session_id, in_view=in_view, keeps=self._caller.may("write")
+        )
         self._learning.seen(context)
         self._context_recall.remember(context)
         self._events.context_updated(

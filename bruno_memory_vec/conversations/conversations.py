@@ -60,7 +60,9 @@ class Conversations:
         #: After which time sessions are idle, and end.
         self.lifetimes = Lifetimes.of(store.config)
 
-    async def context(self, user_id: str, key: str | None, *, in_view: bool) -> ConversationContext:
+    async def context(
+        self, user_id: str, key: str | None, *, in_view: bool, keeps: bool = True
+    ) -> ConversationContext:
         """A user's context in a conversation, named by its id or by a session's.
 
         It binds nothing: a conversation that has not begun stays anybody's. Only a conversation
@@ -71,16 +73,19 @@ class Conversations:
             key: the id; None for the user's current conversation, or one that is made here where
                 there is none, or it is archived.
             in_view: whether another user's conversation or session is like one that does not exist.
+            keeps: whether a session that begins here, and which conversation is the user's current
+                one, is saved; not for who may only read.
 
         Raises:
             ForeignUserError: the conversation or session is another user's.
         """
-        limit, writable = self._store.config.max_messages, self._store.writer is not None
+        limit = self._store.config.max_messages
+        writable = keeps and self._store.writer is not None
         current = None if key else await self._sessions.current_conversation(user_id)
         if current is not None and await lies_archived(self._store, user_id, current):
             current = None
         conversation_id = key or current or str(uuid4())
-        behind = not writable and await self._lacks_logged()
+        behind = self._store.writer is None and await self._lacks_logged()
         made_here = conversation_id not in (key, current)
         record = await self._sessions.context(user_id, conversation_id, limit)
         if record.conversation is None and key is not None:
@@ -102,7 +107,7 @@ class Conversations:
             messages = await _messages(await self._last_turns(user_id, conversation_id))
         elif known is not None and known.user_id == user_id and known.stale:
             messages = await self._reread(user_id, conversation_id, record)
-        session = await self._going_on(record, messages)
+        session = await self._going_on(record, messages, keeps=keeps)
         if session is None:
             session = SessionContext(user_id=user_id, conversation_id=conversation_id)
             if writable and made_here:
@@ -127,7 +132,7 @@ class Conversations:
         return logged > await self._sessions.last_seq()
 
     async def _going_on(
-        self, record: ContextRecord, messages: Sequence[Message]
+        self, record: ContextRecord, messages: Sequence[Message], *, keeps: bool
     ) -> SessionContext | None:
         """The session that goes on; None for none. One that has expired is ended."""
         session, lifetimes = record.session, self.lifetimes
@@ -136,7 +141,7 @@ class Conversations:
             ended_at = lifetimes.expired_at(
                 aware(session.last_activity), datetime.now(timezone.utc)
             )
-            if ended_at is None or self._store.writer is None:
+            if ended_at is None or self._store.writer is None or not keeps:
                 return None if ended_at is not None else session
             await self._keep(self._expired(session, ended_at))
             talk, user = session.conversation_id, session.user_id

@@ -2,9 +2,10 @@
 
 A group conversation is owned by a space of its own, a user id that no person has. Its messages are
 rows of that space, so they are nobody's private rows, and each says in ``metadata["author"]`` who
-spoke. Who is a member is saved as a profile of the space, which SQLite and Redis both keep; in
-which groups somebody is, beside it, so that a recall need not look through all of them. The first
-one decides: the second one may be behind after a kill, and is compared with it.
+spoke. Who is a member is saved as a profile, which SQLite and Redis both keep; in which groups
+somebody is, as another one, so that a recall need not look through all of them. The first one
+decides: the second one may be behind after a kill, and is compared with it. No user and no space
+has these profiles, so nothing that is learned of anybody is saved there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from hashlib import sha256
 from typing import Any, Final
 from uuid import uuid4
 
@@ -19,13 +21,13 @@ from bruno_core.models.context import UserContext
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.access import SPACE
-from bruno_memory_vec.sessions.protocol import ChangesUsers
+from bruno_memory_vec.sessions.protocol import ChangesUsers, ForgetsUsers
 from bruno_memory_vec.store.store import Store
 
 #: The user ids of groups' spaces begin so.
 GROUP: Final = f"{SPACE}group:"
-#: Under this and a user's id it is saved in which groups the user is.
-OF_A_USER: Final = f"{SPACE}groups of:"
+_MEMBERS_OF: Final = f"{SPACE}members of:"
+_GROUPS_OF: Final = f"{SPACE}groups of:"
 #: Where a message of a group says who spoke.
 AUTHOR: Final = "author"
 _MEMBERS: Final = "bruno_memory_vec.members"
@@ -109,13 +111,13 @@ class Groups:
 
     async def of(self, space: str) -> Group | None:
         """The group that owns a space; None where there is none."""
-        return _group(space, await self._saved(space))
+        return _group(space, await self._saved(f"{_MEMBERS_OF}{space}"))
 
     async def current(self, user_id: str) -> tuple[str, ...]:
         """The spaces of the groups that somebody is in now."""
         if user_id.startswith(SPACE):
             return ()
-        named = (await self._saved(f"{OF_A_USER}{user_id}")).get(_GROUPS, ())
+        named = (await self._saved(_groups_of(user_id))).get(_GROUPS, ())
         found = []
         for space in named:
             group = await self.of(str(space))
@@ -127,11 +129,13 @@ class Groups:
     async def change(self, space: str, change: Callable[[Group | None], Group]) -> Group:
         """Change who is in a group, whoever else does so at the same time."""
 
+        key = f"{_MEMBERS_OF}{space}"
+
         def changed(saved: UserContext | None) -> UserContext:
             now = change(_group(space, {} if saved is None else saved.metadata))
-            return UserContext(user_id=space, metadata={_MEMBERS: _to_json(now)})
+            return UserContext(user_id=key, metadata={_MEMBERS: _to_json(now)})
 
-        after = _group(space, await self._change(space, changed))
+        after = _group(space, await self._change(key, changed))
         assert after is not None
         for member in after.members:
             await self._note(member.user_id, space, present=member.is_in)
@@ -139,24 +143,38 @@ class Groups:
 
     async def forget(self, user_id: str) -> None:
         """Take somebody out of all groups, as if they had never been there. Messages stay."""
-        named = (await self._saved(f"{OF_A_USER}{user_id}")).get(_GROUPS, ())
+        own = _groups_of(user_id)
+        named = (await self._saved(own)).get(_GROUPS, ())
         for space in named:
+            key = f"{_MEMBERS_OF}{space}"
 
-            def without(saved: UserContext | None, space: str = str(space)) -> UserContext:
+            def without(
+                saved: UserContext | None, space: str = str(space), key: str = key
+            ) -> UserContext:
                 group = _group(space, {} if saved is None else saved.metadata)
                 if group is None:
-                    return UserContext(user_id=space)
+                    return UserContext(user_id=key)
                 left = tuple(one for one in group.members if one.user_id != user_id)
                 now = replace(group, members=left)
-                return UserContext(user_id=space, metadata={_MEMBERS: _to_json(now)})
+                return UserContext(user_id=key, metadata={_MEMBERS: _to_json(now)})
 
-            await self._change(str(space), without)
-        if named:
-            key = f"{OF_A_USER}{user_id}"
-            await self._change(key, lambda _: UserContext(user_id=key))
+            await self._change(key, without)
+        for key in [own] if named else []:
+            await self._drop(key)
+        if is_group(user_id):
+            await self._drop(f"{_MEMBERS_OF}{user_id}")
+
+    async def _drop(self, key: str) -> None:
+        sessions = self._store.sessions
+        if isinstance(sessions, ForgetsUsers):
+            await sessions.forget_user(key, (), {})
+        else:
+            await sessions.save_user(UserContext(user_id=key))
+        if self._known is not None:
+            self._known.pop(key, None)
 
     async def _note(self, user_id: str, space: str, *, present: bool) -> None:
-        key = f"{OF_A_USER}{user_id}"
+        key = _groups_of(user_id)
         named = (await self._saved(key)).get(_GROUPS, ())
         # Who has left stays noted, so that forgetting finds the group.
         if space in named:
@@ -199,6 +217,11 @@ class Groups:
 
 
 _MOST_KNOWN: Final = 10_000
+
+
+def _groups_of(user_id: str) -> str:
+    # Hashed, so that of somebody who was forgotten no name stays in an old page of a file.
+    return f"{_GROUPS_OF}{sha256(user_id.encode()).hexdigest()[:32]}"
 
 
 def new_group(conversation_id: str, space: str, owner: str, others: Sequence[str]) -> Group:

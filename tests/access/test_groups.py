@@ -209,8 +209,31 @@ async def test_another_process_knows_the_members(redis_url: str, tmp_path: Path)
         assert {hit.user_id for hit in await memory.for_user("ben").recall("boat")} == {"ben"}
 
 
-async def test_who_is_forgotten_is_in_no_group(memory: VectorMemory) -> None:
+async def test_who_is_forgotten_is_in_no_group_and_has_said_nothing(tmp_path: Path) -> None:
+    async with open_memory(**at("folder", tmp_path)) as memory:
+        talk = await begun(memory)
+        receipt = await memory.forget_user("ben")
+        assert [one.user_id for one in await memory.conversations.members(talk)] == ["ana"]
+        assert await said(memory.for_user("ben"), talk) == []
+        assert await said(memory.for_user("ana"), talk) == [ALL[0], ALL[2]]
+        assert receipt.ok
+        remains = await memory.remains("ben", ["the boat shall be red"])
+        assert not remains.found, str(remains)
+
+
+async def test_what_is_learned_of_a_space_changes_no_member(memory: VectorMemory) -> None:
     talk = await begun(memory)
-    await memory.forget_user("ben")
-    assert [one.user_id for one in await memory.conversations.members(talk)] == ["ana"]
-    assert await said(memory.for_user("ben"), talk) == []
+    space = await memory.conversation_owner(talk)
+    assert space is not None
+    await memory.users.set_preference("tone", "dry", user_id=space)
+    await memory.users.forget(space)
+    assert [one.user_id for one in await memory.conversations.members(talk)] == ["ana", "ben"]
+
+
+async def test_a_copied_store_has_the_members(tmp_path: Path) -> None:
+    async with open_memory(**at("folder", tmp_path)) as memory:
+        talk = await begun(memory)
+        await memory.copy_to(tmp_path / "copy")
+    async with open_memory(str(tmp_path / "copy"), embedder="hash") as copied:
+        assert await said(copied.for_user("ben"), talk) == ALL
+        assert await said(copied.for_user("eve"), talk) == []

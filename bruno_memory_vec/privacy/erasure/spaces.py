@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bruno_memory_vec.access import SPACE
-from bruno_memory_vec.conversations.groups import AUTHOR, OF_A_USER, Groups
+from bruno_memory_vec.conversations.groups import AUTHOR, Groups
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.rows.metadata_pairs import pair
-from bruno_memory_vec.sessions.protocol import ForgetsUsers
 from bruno_memory_vec.store.store import Store
 
 _AT_ONCE: Final = 5_000
@@ -48,6 +47,3 @@ async def leave_spaces(store: Store, user_id: str) -> None:
         part = seqs[start : start + _AT_ONCE]
         await store.writer.delete(EVERYONE, RowFilter(), seqs=part)
     await Groups(store).forget(user_id)
-    if isinstance(store.sessions, ForgetsUsers):
-        await store.sessions.forget_user(f"{OF_A_USER}{user_id}", (), {})
-        store.groups.pop(f"{OF_A_USER}{user_id}", None)
