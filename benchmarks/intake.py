@@ -118,8 +118,21 @@ def measure(mib: int, embedder: str) -> dict[str, Any]:
         for name, file in (("first", plain), ("again", plain), ("changed", changed)):
             with Apart(Taking, str(Path(folder, "store")), embedder) as taking:
                 rounds[name] = taking.call("ingest", str(file))
+            show(name, rounds[name])
         size = plain.stat().st_size
     return {**describe(), "export_mib": round(size / 2**20, 1), "ingests": rounds}
+
+
+def show(name: str, taken: dict[str, Any]) -> None:
+    """Print the figures of one ingest."""
+    grown = taken["peak_mib"] - taken["resident_mib_before"]
+    print(
+        f"{name:8} {taken['messages']:8,} messages, "
+        f"{taken['messages_per_second']:7,} a second, "
+        f"{taken['added']:,} added, {taken['edited']:,} edited, "
+        f"peak {taken['peak_mib']} MiB, {grown} more than before",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -130,14 +143,6 @@ def main() -> None:
     parser.add_argument("--out", help="a file for the figures as JSON; - for standard output")
     arguments = parser.parse_args()
     report = measure(arguments.mib, arguments.embedder)
-    for name, taken in report["ingests"].items():
-        grown = taken["peak_mib"] - taken["resident_mib_before"]
-        print(
-            f"{name:8} {taken['messages']:8,} messages, "
-            f"{taken['messages_per_second']:7,} a second, "
-            f"{taken['added']:,} added, {taken['edited']:,} edited, "
-            f"peak {taken['peak_mib']} MiB, {grown} more than before"
-        )
     write_json(report, arguments.out)
 
 

@@ -56,6 +56,19 @@ async def test_growth_in_the_middle(memory: VectorMemory, file: Path, with_times
     assert shown == await contents(memory)
 
 
+async def test_growth_in_the_middle_of_many(memory: VectorMemory, file: Path) -> None:
+    talks = [f"talk {at}" for at in range(70)]
+    rows = [said(f"{word} of {talk}", talk) for talk in talks for word in ("one", "three")]
+    await memory.ingest(export(file, rows))
+    grown = [said(f"{word} of {talk}", talk) for talk in talks for word in ("one", "two", "three")]
+    report = await memory.ingest(export(file, grown))
+    assert (report.added, report.unchanged) == (70, 140)
+    for talk in talks[::23]:
+        assert await contents(memory, talk) == [
+            f"{one} of {talk}" for one in ("one", "two", "three")
+        ]
+
+
 @pytest.mark.parametrize("with_times", [True, False])
 async def test_what_is_lost_stays_and_is_told(
     memory: VectorMemory, file: Path, with_times: bool

@@ -1,10 +1,15 @@
-"""A conversation in the order of its export, where messages were added between others."""
+"""Conversations in the order of their export, where messages were added between others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from bruno_memory_vec.indexers.query import RowFilter, Scope
+import pyarrow as pa
+
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import Row
@@ -14,51 +19,133 @@ from bruno_memory_vec.writing.unchanged import RowsChanged
 _log = get_logger(__name__)
 
 _MESSAGES = RowFilter(kinds=(MESSAGE,))
+_COLUMNS = ("kind", "user_id", "conversation_id", "id", "turn", "seq")
 _TRIES = 5
+#: So many rows are moved by one commit.
+_AT_ONCE: Final = 2_000
+# So many conversations are read by themselves; of more, all rows of their users are looked at.
+_READ_ALONE = 32
+
+#: A conversation, by its owner and its id.
+Talk = tuple[str, str]
 
 
-async def put_in_order(store: Store, user: str, conversation: str, ids: Sequence[str]) -> int:
-    """Let messages share their turns so that they stand in the order of ``ids``.
+@dataclass(slots=True)
+class _Moving:
+    """The messages of some conversations that are in another place, as they are stored.
 
-    Messages that are not named keep their turns. Nothing is embedded. Where somebody else changes
-    the conversation all the time it is left as it is; the next ingest finds that.
+    Attributes:
+        turns: for each conversation and message, the turn that it gets.
+        seqs: the ``seq`` of each of them.
+    """
+
+    turns: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    seqs: list[int] = field(default_factory=list)
+
+
+async def put_in_order(store: Store, orders: Mapping[Talk, Sequence[str]]) -> int:
+    """Let the messages of conversations share their turns so that they stand in a given order.
+
+    Messages that are not named keep their turns. Nothing is embedded. A conversation that somebody
+    else changes all the time is left as it is; the next ingest finds that.
+
+    Args:
+        store: the open store.
+        orders: for each conversation the ids of its messages, in order.
 
     Returns:
-        How many were moved.
+        How many messages were moved.
 
     Raises:
-        EngineError: nothing was changed, or all of it, which the next write finds out.
+        EngineError: what was moved before is moved; of the last commit all or nothing.
     """
+    moved, waiting = 0, dict(orders)
     for _ in range(_TRIES):
-        try:
-            return await _put(store, user, conversation, ids)
-        except RowsChanged:
-            continue
-    _log.warning("conversation_not_in_order", conversation_id=conversation)
-    return 0
+        if not waiting:
+            break
+        done, changed = await _put(store, waiting)
+        moved, waiting = moved + done, changed
+    if waiting:
+        _log.warning("conversations_not_in_order", conversations=len(waiting))
+    return moved
 
 
-async def _put(store: Store, user: str, conversation: str, ids: Sequence[str]) -> int:
+async def _put(
+    store: Store, orders: Mapping[Talk, Sequence[str]]
+) -> tuple[int, dict[Talk, Sequence[str]]]:
+    """Move once; returns how many were moved, and the conversations that changed meanwhile."""
+    stored: dict[Talk, dict[str, tuple[int, int]]] = defaultdict(dict)
+    async for batch in _read(store, orders):
+        columns = [batch.column(name).to_pylist() for name in _COLUMNS]
+        for kind, user, talk, id_, turn, seq in zip(*columns, strict=True):
+            if kind == MESSAGE and turn is not None and (user, talk) in orders:
+                before = stored[user, talk].get(id_)
+                if before is None or before[1] < seq:
+                    stored[user, talk][id_] = (turn, seq)
+    moved, changed = 0, dict[Talk, Sequence[str]]()
+    group: list[Talk] = []
+    moving = _Moving()
+    for talk in [*orders, None]:
+        if talk is not None:
+            _add(talk, orders[talk], stored[talk], moving, group)
+        if group and (talk is None or len(moving.seqs) >= _AT_ONCE):
+            if await _move(store, group, moving):
+                moved += len(moving.seqs)
+            else:
+                changed.update((one, orders[one]) for one in group)
+            group, moving = [], _Moving()
+    return moved, changed
+
+
+def _add(
+    talk: Talk,
+    ids: Sequence[str],
+    stored: Mapping[str, tuple[int, int]],
+    moving: _Moving,
+    group: list[Talk],
+) -> None:
+    here = [id_ for id_ in ids if id_ in stored]
+    wanted = dict(zip(here, sorted(stored[id_][0] for id_ in here), strict=True))
+    apart = [id_ for id_ in here if wanted[id_] != stored[id_][0]]
+    for id_ in apart:
+        moving.turns[(*talk, id_)] = wanted[id_]
+        moving.seqs.append(stored[id_][1])
+    if apart:
+        group.append(talk)
+
+
+async def _move(store: Store, talks: Sequence[Talk], moving: _Moving) -> bool:
+    """Give messages their turns, as one commit; False where one was changed, so that none was."""
     assert store.writer is not None
-    scope = Scope.user(user).within(conversation)
-    found = await store.rows.read(scope, _MESSAGES, ("id", "turn", "seq"))
-    columns = [found.column(name).to_pylist() for name in ("id", "turn", "seq")]
-    turns = dict(zip(columns[0], columns[1], strict=True))
-    seqs = dict(zip(columns[0], columns[2], strict=True))
-    here = [id_ for id_ in ids if turns.get(id_) is not None]
-    wanted = dict(zip(here, sorted(turns[id_] for id_ in here), strict=True))
-    moved = [id_ for id_ in here if wanted[id_] != turns[id_]]
-    if not moved:
-        return 0
 
     def placed(row: Row) -> Row:
-        return {"turn": wanted[row["id"]]}
+        return {"turn": moving.turns[row["user_id"], row["conversation_id"], row["id"]]}
 
-    named = [seqs[id_] for id_ in moved]
-    await store.sessions.mark_stale(conversation)
+    scope = Scope.user(talks[0][0]) if len({user for user, _ in talks}) == 1 else EVERYONE
+    for _, talk in talks:
+        await store.sessions.mark_stale(talk)
     try:
-        await store.writer.rewrite(scope, _MESSAGES, placed, seqs=named, unchanged=named)
+        await store.writer.rewrite(
+            scope, _MESSAGES, placed, seqs=moving.seqs, unchanged=moving.seqs
+        )
+    except RowsChanged:
+        return False
     finally:
         # What was read in between has the order of before.
-        await store.sessions.mark_stale(conversation)
-    return len(moved)
+        for _, talk in talks:
+            await store.sessions.mark_stale(talk)
+    return True
+
+
+async def _read(
+    store: Store, orders: Mapping[Talk, Sequence[str]]
+) -> AsyncIterator[pa.RecordBatch | pa.Table]:
+    if len(orders) <= _READ_ALONE:
+        for user, talk in orders:
+            yield await store.rows.read(Scope.user(user).within(talk), _MESSAGES, _COLUMNS)
+        return
+    users = {user for user, _ in orders}
+    for scope in [Scope.user(user) for user in users] if len(users) <= _READ_ALONE else [EVERYONE]:
+        async for batch in store.rows.after(-1, _COLUMNS, scope):
+            if batch.num_rows:
+                yield batch

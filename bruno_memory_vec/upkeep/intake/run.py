@@ -290,12 +290,16 @@ class _Ingest:
             await self._stored(store, talk)
 
     async def _order(self, store: Store, found: Comparison) -> None:
+        orders = {}
         for (user, talk), place in found.places.items():
             # Summaries name the turns that they are made of.
             if talk is not None and not place.in_order and not place.known.archived:
                 known = place.known
-                ids = [str(UUID(bytes=known.id(at))) for at in range(len(known))]
-                await put_in_order(store, user, talk, ids)
+                orders[user, talk] = [str(UUID(bytes=known.id(at))) for at in range(len(known))]
+        if orders:
+            self._tell("putting conversations in order", 0, len(orders))
+            await put_in_order(store, orders)
+            self._tell("putting conversations in order", len(orders), len(orders))
 
     def _tell(self, work: str, done: int, total: int) -> None:
         if self._progress is not None and total:
