@@ -38,7 +38,34 @@ from bruno_memory_vec.rows.checks import identifier
 
 __all__ = ["READERS", "BadLine", "DayOrder", "Format", "Reader", "Turn", "formats", "read"]
 
-Format = Literal["auto", "jsonl", "openai", "locomo"]
+Format = Literal[
+    "auto",
+    "chatgpt",
+    "claude",
+    "open-webui",
+    "gemini",
+    "ai-studio",
+    "claude-code",
+    "codex",
+    "telegram",
+    "discord",
+    "slack",
+    "langchain",
+    "llamaindex",
+    "sharegpt",
+    "oasst",
+    "ultrachat",
+    "longmemeval",
+    "mem0",
+    "openai-items",
+    "openai",
+    "locomo",
+    "jsonl",
+    "whatsapp",
+    "mbox",
+    "markdown",
+    "text",
+]
 Source = str | Path | TextIO | BinaryIO
 #: The readers of other packages.
 READERS = Plugins("bruno_memory_vec.readers", field="format", what="reader")

@@ -42,14 +42,15 @@ _ISO = re.compile(
     re.ASCII,
 )
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[Tt]?(\d\d)(\d\d)(\d\d)?[Zz]?)?", re.ASCII)
+_HALF = r"(?:\s*([AaPp])\.?\s?[Mm]\.?)?"
 _YEAR_FIRST = re.compile(
-    r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:\s*\([A-Za-z]{3,9}\))?"
-    r"(?:,?\s+(\d{1,2}):(\d\d)(?::(\d\d))?)?",
+    r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})(?:\s*\([A-Za-z]{3,9}\))?"
+    rf"(?:,?\s+(\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?{_HALF})?",
     re.ASCII,
 )
 _SLASHED = re.compile(
     r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)"
-    r"(?:,?\s+(\d{1,2})[:.](\d\d)(?:[:.](\d\d))?\s*([AaPp])?\.?\s?(?:[Mm]\.?)?)?",
+    rf"(?:,?\s+(\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?{_HALF})?",
     re.ASCII,
 )
 _NUMBER = re.compile(r"-?\d{9,19}(?:\.\d+)?", re.ASCII)
@@ -171,7 +172,10 @@ def _read_text(text: str, days: Days) -> datetime | None:
         )  # fmt: skip
         return time.astimezone(timezone.utc).replace(tzinfo=None)
     if match := _YEAR_FIRST.fullmatch(text):
-        return _naive(*(int(part) for part in match.groups("0")))
+        year, month, day, hour, minute, second, _ = match.groups("0")
+        return _naive(
+            int(year), int(month), int(day), _hours(hour, match[7]), int(minute), int(second)
+        )
     match = _BASIC.fullmatch(text)
     if match and 1970 <= int(match[1]) <= 2100 and 1 <= int(match[2]) <= 12:
         return _naive(*(int(part) for part in match.groups("0")))
@@ -198,11 +202,14 @@ def slashed(match: re.Match[str], days: Days) -> datetime:
     else:
         shown = f"{first}{separator}{second}{separator}{year}"
         month, day = days.month_and_day(int(first), int(second), shown)
-    hours = int(hour or 0)
-    if half:
-        hours = hours % 12 + (12 if half in "Pp" else 0)
+    hours = _hours(hour or "0", half)
     whole = int(year) + (2000 if len(year) == 2 else 0)
     return _naive(whole, month, day, hours, int(minute or 0), int(seconds or 0))
+
+
+def _hours(hour: str, half: str | None) -> int:
+    hours = int(hour)
+    return hours % 12 + (12 if half in "Pp" else 0) if half else hours
 
 
 def _naive(

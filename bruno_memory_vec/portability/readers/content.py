@@ -83,6 +83,18 @@ _MEDIA = {
     "container_upload": "file",
     "resource": "file",
 }
+#: Of a part without a type: what a key of it says it is.
+_BY_KEY = {
+    "asset_pointer": "image_asset_pointer",
+    "functionCall": "function_call",
+    "function_call": "function_call",
+    "functionResponse": "function_call_output",
+    "function_response": "function_call_output",
+    "inlineData": "file",
+    "inline_data": "file",
+    "fileData": "file",
+    "file_data": "file",
+}
 #: Marks within a message that say nothing.
 _NOTHING = {"token_budget", "flag", "cache_point", "ping"}
 
@@ -188,11 +200,15 @@ def _read_part(part: Any, where: str, content: Content) -> None:
     kind = part.get("type", part.get("block_type", part.get("content_type")))
     if kind is None and isinstance(part.get("text"), str):
         kind = "text"
-    if kind is None and "asset_pointer" in part:
-        kind = "image_asset_pointer"
+    if kind is None:
+        kind = next((name for key, name in _BY_KEY.items() if key in part), None)
+    if part.get("thought") is True:
+        kind = "thought"  # as Gemini marks it
     kind = check_text(kind, f"{where}.type")
     if kind in _TEXTS:
         text = part.get(_TEXTS[kind])
+        if isinstance(text, dict):
+            text = text.get("value")  # as in threads of OpenAI's Assistants
         if not isinstance(text, str):
             raise BadFieldError(f"{where}.text", f"expected text, got {json_type(text)}")
         if text.strip():
@@ -217,7 +233,7 @@ def _read_part(part: Any, where: str, content: Content) -> None:
 
 
 def _call(part: dict[str, Any], kind: str) -> Piece:
-    function = part.get("function")
+    function = part.get("function", part.get("functionCall", part.get("function_call")))
     if isinstance(function, dict):
         part = {**part, **function}
     name = part.get("name", part.get("tool_name"))
@@ -237,6 +253,18 @@ def _call(part: dict[str, Any], kind: str) -> Piece:
     return Piece("call", called(name, arguments), about)
 
 
+_RESULT_KEYS = (
+    "content",
+    "output",
+    "stdout",
+    "result",
+    "outputs",
+    "functionResponse",
+    "function_response",
+    "response",
+)
+
+
 def result_text(part: Any) -> str:
     """The text of a tool's result, however it is nested; "" where there is none."""
     if isinstance(part, str):
@@ -254,7 +282,7 @@ def result_text(part: Any) -> str:
         return _note(part, kind).text
     if isinstance(part.get("title"), str) and isinstance(part.get("url"), str):
         return f"{part['title']} ({part['url']})"
-    for key in ("content", "output", "stdout", "result", "outputs"):
+    for key in _RESULT_KEYS:
         if part.get(key):
             return result_text(part[key])
     return ""

@@ -40,9 +40,9 @@ def recognises(head: Head) -> bool:
 def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
     """Yield every mail. One is in memory at a time."""
     threads: dict[str, str] = {}
-    for number, data in _mails(lines):
+    for number, size, data in _mails(lines):
         try:
-            if len(data) > MOST_BYTES:
+            if size > MOST_BYTES:
                 raise BadFieldError("mail", f"is larger than {MOST_BYTES // 2**20} MiB")
             mail = email.message_from_bytes(data, policy=email.policy.default)
             yield from _mail(mail, number, threads, defaults)
@@ -53,8 +53,8 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
             yield BadLine(number, "mail", f"cannot be read: {error}")
 
 
-def _mails(lines: Lines) -> Iterator[tuple[int, bytes]]:
-    """Each mail with its first line."""
+def _mails(lines: Lines) -> Iterator[tuple[int, int, bytes]]:
+    """Each mail with its first line and its size; one that is too large is empty."""
     parts: list[bytes] = []
     size, began, after = 0, 0, 0
     for line in lines:
@@ -63,18 +63,17 @@ def _mails(lines: Lines) -> Iterator[tuple[int, bytes]]:
         after = line.number
         if _BEGIN.match(line.data) and (gap or not began):
             if began:
-                yield began, b"".join(parts)
+                yield began, size, b"".join(parts)
             parts, size, began = [], 0, line.number
             continue
         data = _unquoted(line)
         size += len(data) + gap
         if size <= MOST_BYTES:
-            parts.append(b"\n" * gap)
-            parts.append(data)
-        elif len(parts) < 2**16 and sum(map(len, parts[-1:])) <= MOST_BYTES:
-            parts = [b"x" * (MOST_BYTES + 1)]
+            parts += (b"\n" * gap, data)
+        else:
+            parts = []  # told as too large
     if began:
-        yield began, b"".join(parts)
+        yield began, size, b"".join(parts)
 
 
 def _unquoted(line: Line) -> bytes:

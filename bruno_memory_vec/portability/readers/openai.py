@@ -56,7 +56,7 @@ def recognises(head: Head) -> bool:
     if isinstance(sample, list):
         sample = sample[0] if sample else None
         return isinstance(sample, dict) and "role" in sample
-    if "messages" in head.first:
+    if "messages" in head.first or _contents(head.first) is not None:
         return True
     # One message a line is the library's own format.
     return head.shape == "list" and "role" in head.first
@@ -73,7 +73,8 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         if document.is_list():
             first = document.first_container()
             # Told from a list of chats by its first object.
-            if isinstance(first, dict) and "messages" not in first and "mapping" not in first:
+            whole = {"messages", "mapping", "contents"}
+            if isinstance(first, dict) and not whole & set(first):
                 yield from message_turns(document.items(), Chat(defaults), None, "")
                 return
         elif not isinstance(document.value(), dict):
@@ -183,9 +184,11 @@ def _chat(element: Element, defaults: Defaults) -> Iterator[Turn | BadLine]:
         if not isinstance(value, dict):
             got = records.json_type(value)
             raise BadFieldError("messages", f"expected an object with messages, got {got}")
-        if "messages" not in value:
+        messages = _contents(value)
+        if "messages" in value:
+            messages = value["messages"]
+        elif messages is None:
             raise BadFieldError("messages", "is missing")
-        messages = value["messages"]
         if not isinstance(messages, list):
             got = records.json_type(messages)
             raise BadFieldError("messages", f"expected a list of messages, got {got}")
@@ -206,6 +209,14 @@ def _chat(element: Element, defaults: Defaults) -> Iterator[Turn | BadLine]:
     yield from message_turns(messages, chat, element.line, element.within("messages"))
 
 
+def _contents(value: dict[str, Any]) -> list[Any] | None:
+    """The messages of a request to Gemini's API."""
+    found = value.get("contents")
+    if isinstance(found, list) and found and isinstance(found[0], dict) and "parts" in found[0]:
+        return found
+    return None
+
+
 def _turns(message: dict[str, Any], talk: Talk) -> Iterator[Turn]:
     role = role_in(message.get("role"))
     about = dict(records.check_metadata(message.get("metadata")))
@@ -214,7 +225,8 @@ def _turns(message: dict[str, Any], talk: Talk) -> Iterator[Turn]:
     for key in ("name", "tool_call_id"):
         if message.get(key) is not None:
             about[key] = records.check_text(message[key], key)
-    content = read_content(message.get("content"))
+    # Gemini's API and Vercel's have `parts`.
+    content = read_content(message.get("content") or message.get("parts"))
     calls = _calls(message)
     time = time_in(message, talk.defaults)
     source_id = message["id"] if isinstance(message.get("id"), (str, int)) else None

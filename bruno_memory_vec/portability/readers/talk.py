@@ -10,6 +10,7 @@ from uuid import UUID
 
 from bruno_core.models.message import MessageRole, MessageType
 
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import records, roles, times
 from bruno_memory_vec.portability.readers.content import Content, Piece, read_content, type_of_note
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
@@ -201,10 +202,10 @@ def time_in(message: dict[str, Any], defaults: Defaults, key: str | None = None)
 
 
 def lenient_time(value: Any, defaults: Defaults) -> datetime | None:
-    """A time that is not needed: None where it is none."""
+    """A time that is not needed: None where it is none, or where it may be two."""
     try:
         return records.check_time(value, "time", defaults.days)
-    except BadFieldError:
+    except (BadFieldError, InvalidInputError):
         return None
 
 

@@ -42,7 +42,8 @@ def recognises(head: Head) -> bool:
     if isinstance(object_of(first.get("chats")).get("list"), list):
         return True
     messages = [one for one in list_of(first.get("messages"))[:20] if isinstance(one, dict)]
-    return "name" in first and any(
+    known = "name" in first or first.get("type") == "saved_messages"
+    return known and any(
         "date" in one and ("from" in one or "actor" in one) and "role" not in one
         for one in messages
     )
@@ -75,6 +76,8 @@ def _chat(
         for key in ("from", "from_id")
         if one.get(key)
     }
+    if not known and chat.get("type") == "saved_messages":
+        known = list(speakers)
     if not known and chat.get("type") in ("personal_chat", "bot_chat") and name is not None:
         other = {
             one.get("from_id")

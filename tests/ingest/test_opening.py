@@ -1,0 +1,136 @@
+"""Folders, archives and encodings that are meant to break things."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.portability import BadLine, Turn, opening, read
+from bruno_memory_vec.portability.decoding import Prefixed, as_utf8
+
+LINE = b'{"conversation_id": "c", "role": "user", "content": "ol\xc3\xa1"}\n'
+
+
+def zipped(**files: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("__", "/"), data)
+    return out.getvalue()
+
+
+def test_an_archive_within_an_archive_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "outer.zip"
+    path.write_bytes(zipped(a=LINE, inner=zipped(b=LINE)))
+    left: Counter[str] = Counter()
+    assert len(list(read(path, left_out=left))) == 1
+    assert left == {"files of no known format": 1}
+
+
+def test_a_damaged_archive_is_refused() -> None:
+    whole = zipped(a=LINE * 500)
+    with pytest.raises(InvalidInputError, match="damaged"):
+        list(read(io.BytesIO(whole[: len(whole) // 2])))
+    changed = bytearray(whole)
+    changed[60:70] = b"\xff" * 10
+    (told,) = [item for item in read(io.BytesIO(bytes(changed))) if isinstance(item, BadLine)]
+    assert "damaged" in told.problem
+    for broken in (gzip.compress(LINE * 99)[:-9], gzip.compress(LINE)[:12] + b"\xff" * 20):
+        with pytest.raises(InvalidInputError, match="damaged"):
+            list(read(io.BytesIO(broken)))
+
+
+def test_an_archive_with_a_password_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    data = bytearray(zipped(a=LINE))
+    # The flag of an encrypted entry, in its header and in the directory.
+    data[6] |= 1
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(InvalidInputError, match="is encrypted") as caught:
+        list(read(io.BytesIO(bytes(data))))
+    assert "password" in caught.value.fix
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "MOST_FILES", 3)
+    for number in range(4):
+        (tmp_path / f"{number}.jsonl").write_bytes(LINE)
+    for source in (tmp_path, io.BytesIO(zipped(a=LINE, b=LINE, c=LINE, d=LINE))):
+        with pytest.raises(InvalidInputError, match="more than 3 files"):
+            list(read(source))
+
+
+def test_all_that_an_archive_unpacks_to_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MOST_UNPACKED", 5_000)
+    got = list(read(io.BytesIO(zipped(a=LINE * 40, b=LINE * 40, c=LINE * 40))))
+    assert any(isinstance(item, BadLine) and "unpacks to" in item.problem for item in got)
+
+
+def test_what_is_hidden_or_linked_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "a.jsonl").write_bytes(LINE)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.jsonl").write_bytes(LINE)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert [item.place for item in read(tmp_path)] == [str(tmp_path / "in" / "b.jsonl")]
+    assert list(read(tmp_path / "loop" / ".git")) != []  # a folder that is named is read
+
+
+def test_an_empty_folder_or_archive_gives_nothing(tmp_path: Path) -> None:
+    assert list(read(tmp_path)) == []
+    assert list(read(io.BytesIO(zipped()))) == []
+    with pytest.raises(InvalidInputError, match="empty list"):
+        read([])
+
+
+def test_a_whatsapp_archive_is_called_by_its_chat(tmp_path: Path) -> None:
+    path = tmp_path / "WhatsApp Chat - Ben.zip"
+    path.write_bytes(zipped(**{"_chat.txt": b"[13/02/25, 18:50:01] Ana: hi\n"}))
+    (turn,) = read(path)
+    assert isinstance(turn, Turn)
+    assert turn.conversation_id == "whatsapp/Ben"
+
+
+def test_slack_in_an_archive_has_its_names(tmp_path: Path) -> None:
+    users = b'[{"id": "U1", "profile": {"display_name": "Ana"}}]'
+    day = b'[{"type": "message", "user": "U1", "text": "hi", "ts": "1740823260.000200"}]'
+    data = zipped(**{"users.json": users, "general__2025-03-01.json": day})
+    (turn,) = read(io.BytesIO(data))
+    assert isinstance(turn, Turn)
+    assert (turn.conversation_id, turn.message.content) == ("slack/general", "Ana: hi")
+
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200)
+
+
+@given(texts, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]), st.integers(1, 9))
+def test_any_text_comes_as_utf_8(text: str, encoding: str, size: int) -> None:
+    stream = as_utf8(io.BytesIO(text.encode(encoding)))
+    parts = []
+    while part := stream.read(size):
+        parts.append(part)
+    found = b"".join(parts).decode()
+    # A mark that is the text's own first character is one, too.
+    assert found == (text if encoding != "utf-8" else text.removeprefix("\ufeff"))
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.lists(st.integers(1, 20), max_size=30))
+def test_bytes_before_a_stream_change_nothing(begin: bytes, rest: bytes, sizes: list[int]) -> None:
+    whole, made = io.BytesIO(begin + rest), Prefixed(begin, io.BytesIO(rest))
+    for number, size in enumerate(sizes):
+        if number % 2:
+            assert made.readline(size) == whole.readline(size)
+        else:
+            # A stream may give fewer bytes than were asked for.
+            got = made.read(size)
+            assert got == whole.read(len(got))
+    assert made.readline() == whole.readline()
