@@ -182,3 +182,26 @@ async def test_a_repair_that_gives_rows_up(tmp_path: Path) -> None:
     checks = await diagnose_store(str(store), embedder="hash", key=KEY)
     assert [one for one in checks if one.state == "problem"] == []
     assert any(one.name == "losses" for one in checks)
+
+
+async def test_a_backup(tmp_path: Path) -> None:
+    memory = await opened(tmp_path / "store", key=KEY)
+    await fill(memory)
+
+    await memory.backup(tmp_path / "backup")
+
+    await memory.close()
+    assert found_in(tmp_path) == []
+
+
+async def test_an_export_is_readable_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    memory = await opened(tmp_path / "store", key=KEY)
+    await fill(memory)
+    (tmp_path / "out").mkdir()
+
+    await memory.export(tmp_path / "out" / "all.jsonl")
+
+    await memory.close()
+    assert found_in(tmp_path / "store") == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["all.jsonl"]
+    assert found_in(tmp_path / "out")
