@@ -366,7 +366,7 @@ async def _finish(
     left_out |= {name for name in MemoryConfig.model_fields if name.startswith("audit")}
     settings = config.model_dump(exclude=left_out)
     # The copy has no audit trail of its own: what is done to it here is the snapshot.
-    own = MemoryConfig(**settings, url=str(staging), key=config.key, audit=False)
+    own = MemoryConfig(**{**settings, "audit": False}, url=str(staging), key=config.key)
     try:
         keys = await asyncio.to_thread(keys_of, staging, own, encrypted=found.encrypted)
         known_before = await asyncio.to_thread(_missed, staging / found.sessions, _key(keys))
