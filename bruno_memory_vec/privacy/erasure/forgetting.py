@@ -506,8 +506,10 @@ async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Don
         if found is None:
             raise StoreError("it is no store any more", fix="Delete it, or what was put there.")
         own = {"url", "urls", "sessions", "embedder", "read_only", "language", "embedding_cache"}
+        # The call is in the store's own audit trail, and the snapshot gets none.
+        own |= {name for name in MemoryConfig.model_fields if name.startswith("audit")}
         settings = store.config.model_dump(exclude=own)
-        config = MemoryConfig(**settings, url=copy.place, key=store.config.key)
+        config = MemoryConfig(**settings, url=copy.place, key=store.config.key, audit=False)
         other = await open_store(config, Unembedding(found.fingerprint))
         try:
             _, conversations = await _counts(other, traces.user_id)
