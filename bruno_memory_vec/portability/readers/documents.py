@@ -131,14 +131,15 @@ def _chunks(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 def _cut(line: str) -> Iterator[str]:
     """A line, in pieces where it is too long: a paragraph may be one line."""
-    while len(line) > LONGEST:
-        at = max(line.rfind(". ", 0, LONGEST) + 1, line.rfind(" ", 0, LONGEST)) or LONGEST
-        sentence = line.rfind(". ", LONGEST // 2, LONGEST) + 1
-        at = sentence or at
-        yield line[:at].strip()
-        line = line[at:]
-    if line.strip():
-        yield line.rstrip()
+    begin = 0
+    while len(line) - begin > LONGEST:
+        last = begin + LONGEST
+        end = line.rfind(". ", begin + LONGEST // 2, last) + 1 or line.rfind(" ", begin + 1, last)
+        end = end if end > begin else last
+        yield line[begin:end].strip()
+        begin = end
+    if line[begin:].strip():
+        yield line[begin:].rstrip() if not begin else line[begin:].strip()
 
 
 def _front_matter(

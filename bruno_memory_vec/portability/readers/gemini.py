@@ -8,7 +8,6 @@ in older ones; what the model thought is left out.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from bruno_core.models.message import MessageRole
 from bruno_memory_vec.portability import records
 from bruno_memory_vec.portability.detect import Head, Lines
 from bruno_memory_vec.portability.readers.content import Content, Piece, called, shortened
+from bruno_memory_vec.portability.readers.markup import plain
 from bruno_memory_vec.portability.readers.reader import (
     Element,
     Reader,
@@ -26,6 +26,7 @@ from bruno_memory_vec.portability.readers.reader import (
     object_of,
     objects,
     text_of,
+    word_of,
 )
 from bruno_memory_vec.portability.readers.talk import (
     Talk,
@@ -46,10 +47,6 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _DID = re.compile(r"(?:Used|Created|Added|Gave feedback|Viewed|Visited|Opened|Selected)\b")
-_BREAK = re.compile(r"<(?:br|/p|/li|/h\d|/tr|/div|/pre)\b[^>]*>", re.IGNORECASE)
-_ITEM = re.compile(r"<li\b[^>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
-_GAPS = re.compile(r"\n{3,}")
 
 
 def recognises_takeout(head: Head) -> bool:
@@ -99,20 +96,11 @@ def _activity(entry: dict[str, Any], time: datetime, defaults: Defaults) -> Iter
     about = {"noted": [note for note in notes if note]} if any(notes) else {}
     yield talk.say(MessageRole.USER, prompt, time=time, about=about, where="title")
     answer = "\n".join(
-        plain(object_of(item).get("html")) for item in list_of(entry.get("safeHtmlItem"))
+        plain(word_of(object_of(item).get("html"))) for item in list_of(entry.get("safeHtmlItem"))
     ).strip()
     if answer:
         after = time + timedelta(microseconds=1) if time.year < 9999 else time
         yield talk.say(MessageRole.ASSISTANT, answer, time=after, where="safeHtmlItem")
-
-
-def plain(text: Any) -> str:
-    """The text of a piece of HTML."""
-    if not isinstance(text, str):
-        return ""
-    text = _ITEM.sub("- ", _BREAK.sub("\n", text))
-    text = html.unescape(_TAG.sub("", text)).replace("\u00a0", " ")
-    return _GAPS.sub("\n\n", text).strip()
 
 
 def recognises_studio(head: Head) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from bruno_core.models.message import MessageType
 
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import records, times
 from bruno_memory_vec.portability.detect import Head, Lines
 from bruno_memory_vec.portability.readers.reader import Reader
@@ -57,6 +58,8 @@ _OTHER_NAMES = {
 } | {key: "timestamp" for key in times.KEYS if key != "timestamp"}
 
 _LONGEST_SHOWN = 60
+# Of so many lines it is seen whether all of them have a key that is none.
+_FIRST_LINES, _FEWEST_LINES = 20, 3
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -69,7 +72,12 @@ def recognises(head: Head) -> bool:
 
 
 def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
-    """Yield a turn or a bad line for every line that is not blank."""
+    """Yield a turn or a bad line for every line that is not blank.
+
+    Raises:
+        InvalidInputError: all of the first lines have the same key that is none of this format.
+    """
+    _refuse_strange(lines)
     for line in lines:
         if line.too_long:
             yield BadLine(line.number, "line", line.too_long)
@@ -78,6 +86,28 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
             yield _turn(records.parse_json(line.data), line.number, defaults)
         except BadFieldError as error:
             yield error.at(line.number)
+
+
+def _refuse_strange(lines: Lines) -> None:
+    """Say once, and not line by line, what no line can be used for."""
+    common: set[str] | None = None
+    shown = lines.head(_FIRST_LINES)
+    for line in shown:
+        try:
+            row = None if line.too_long else records.parse_json(line.data)
+        except BadFieldError:
+            return
+        if not isinstance(row, dict):
+            return
+        strange = {key for key in renamed(row) if key not in _KEYS}
+        common = strange if common is None else common & strange
+    if common and len(shown) >= _FEWEST_LINES:
+        key = min(common)
+        raise InvalidInputError(
+            "source",
+            f"each line has the key {_shown(key)!r}, which {_unknown_key(key)}",
+            fix="docs/importing.md lists the keys and the other formats",
+        )
 
 
 def renamed(row: dict[str, Any]) -> dict[str, Any]:

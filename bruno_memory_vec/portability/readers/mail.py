@@ -18,7 +18,7 @@ from typing import Any
 
 from bruno_memory_vec.portability.detect import Head, Line, Lines
 from bruno_memory_vec.portability.readers.content import Content, Piece
-from bruno_memory_vec.portability.readers.gemini import plain
+from bruno_memory_vec.portability.readers.markup import plain
 from bruno_memory_vec.portability.readers.people import People, said
 from bruno_memory_vec.portability.readers.reader import Reader
 from bruno_memory_vec.portability.readers.talk import Talk
@@ -28,7 +28,6 @@ from bruno_memory_vec.portability.records import BadFieldError, BadLine, Default
 MOST_BYTES = 64 * 1024 * 1024
 _BEGIN = re.compile(rb"From \S+.*\d{4}")
 _QUOTED = re.compile(rb">+From ")
-_STYLE = re.compile(r"<(style|script|head)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 
 
 def recognises(head: Head) -> bool:
@@ -150,7 +149,7 @@ def _content(mail: Message | EmailMessage) -> Content:
             except LookupError:
                 texts[kind] = data.decode("utf-8", "replace")
     text = texts.get("text/plain", "").strip()
-    text = text or plain(_STYLE.sub("", texts.get("text/html", "")))
+    text = text or plain(texts.get("text/html", ""))
     if text:
         content.pieces.insert(0, Piece("text", text.replace("\r\n", "\n").replace("\0", "")))
     return content

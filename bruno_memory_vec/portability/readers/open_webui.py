@@ -15,6 +15,7 @@ from bruno_memory_vec.portability import records
 from bruno_memory_vec.portability.detect import Head, Lines
 from bruno_memory_vec.portability.readers.branches import branches
 from bruno_memory_vec.portability.readers.content import Content, Piece, read_content
+from bruno_memory_vec.portability.readers.markup import without
 from bruno_memory_vec.portability.readers.reader import (
     Element,
     Reader,
@@ -33,9 +34,8 @@ from bruno_memory_vec.portability.readers.talk import (
 )
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
-_REASONING = re.compile(
-    r"<details\b[^>]*\btype=[\"']reasoning[\"'][^>]*>.*?</details>|<think>.*?</think>", re.DOTALL
-)
+_DETAILS = re.compile(r"<details\b[^>]{0,200}\btype=[\"']reasoning[\"'][^>]{0,200}>")
+_THINK = re.compile(r"<think>")
 
 
 def recognises(head: Head) -> bool:
@@ -100,8 +100,9 @@ def _message(message: dict[str, Any], key: str, talk: Talk) -> Iterator[Turn]:
     role = role_in(message.get("role"))
     content: Content = read_content(message.get("content"))
     for piece in content.pieces:
-        piece.text, count = _REASONING.subn("", piece.text)
-        content.reasoning += count
+        for begins, ends in ((_DETAILS, "</details>"), (_THINK, "</think>")):
+            piece.text, count = without(piece.text, begins, ends)
+            content.reasoning += count
     content.pieces = [piece for piece in content.pieces if piece.text.strip()]
     for file in list_of(message.get("files")):
         kind = "image" if object_of(file).get("type") == "image" else "file"

@@ -37,9 +37,9 @@ _SAID = {
     "file_comment",
     "reply_broadcast",
 }
-_MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|([^>]*))?>")
-_LINK = re.compile(r"<([^>|]+)\|([^>]*)>")
-_PLAIN = re.compile(r"<((?:https?|mailto):[^>]*)>")
+_MENTION = re.compile(r"<@([A-Z0-9]{1,40})(?:\|([^>]{0,200}))?>")
+_LINK = re.compile(r"<([^<>|]{1,2000})\|([^<>]{0,2000})>")
+_PLAIN = re.compile(r"<((?:https?|mailto):[^<>]{0,2000})>")
 _STAMP = re.compile(r"\d{9,11}\.\d{1,6}")
 
 

@@ -43,8 +43,8 @@ _SAYS = re.compile(r"(?P<who>[^:\n]{1,80}?): (?P<text>.*)", re.DOTALL)
 _DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff"
 _MARKS = dict.fromkeys(map(ord, _DIRECTIONS))
 _MEDIA = re.compile(
-    r"<(?:attached|adjunto|anexo|angehängt|allegato|pièce jointe) ?: (?P<file>[^>]+)>|"
-    r"(?P<name>[\w().-]+\.\w{2,5}) \((?:file attached|archivo adjunto|Datei angehängt|"
+    r"<(?:attached|adjunto|anexo|angehängt|allegato|pièce jointe) ?: (?P<file>[^>]{1,300})>|"
+    r"(?P<name>\b[\w().-]{1,120}\.\w{2,5}) \((?:file attached|archivo adjunto|Datei angehängt|"
     r"arquivo anexado|file allegato|fichier joint)\)|"
     r"<?(?:Media|Multimedia|Medien|Mídia|Média) (?:omitted|omitido|ausgeschlossen|oculta|omessi|"
     r"omis)>?|"
