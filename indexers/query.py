@@ -78,6 +78,11 @@ class Scope:
         """Every row of the store. It must be named, so that nobody gets it by omission."""
         return cls(None)
 
+    @property
+    def whole(self) -> Scope:
+        """All rows of the scope's users, whatever it is narrowed to."""
+        return Scope(self.user_id, also=self.also)
+
     def within(self, conversation_id: str | None) -> Scope:
         """The same scope, narrowed to one conversation (None leaves it as it is)."""
         if conversation_id is None:

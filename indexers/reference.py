@@ -275,7 +275,7 @@ class ReferenceLexicalIndex:
 
     def _terms(self, scope: Scope) -> list[list[str]]:
         """The terms of each row of the scope's user."""
-        user = Scope(scope.user_id).conditions()
+        user = scope.whole.conditions()
         return [row["terms"] for row in self._rows.values() if matches(row, user)]
 
     async def last_seq(self) -> int:

@@ -29,7 +29,7 @@ from bruno_memory_vec.indexers.protocols import (
     TellsTerms,
     WeighsTerms,
 )
-from bruno_memory_vec.indexers.query import AskedTerms, Candidates, RowFilter, Scope
+from bruno_memory_vec.indexers.query import AskedTerms, Candidates, RowFilter
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.indexers.words.snapshot_words import SnapshotWords
@@ -258,7 +258,7 @@ class Retriever:
             read = ReadQuestion(vector, vector, lexical, question, known)
             proposed, total = await asyncio.gather(
                 propose(source, request, read, find_words),
-                self._rows.count(Scope(scope.user_id), RowFilter()),
+                self._rows.count(scope.whole, RowFilter()),
             )
             if proposed is None:
                 return Hits(), np.empty(0, np.int64)

@@ -320,7 +320,7 @@ class QdrantIndex:
         from qdrant_client.http import models
 
         params = None
-        own = filters.within(Scope(scope.user_id), RowFilter())
+        own = filters.within(scope.whole, RowFilter())
         if own is not None and self.server.version >= PER_USER_WEIGHTS:
             # Other users' rows hardly change the scores then, as in Tantivy.
             params = models.SearchParams(idf=models.IdfCorpusParams(corpus=own))

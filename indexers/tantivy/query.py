@@ -243,19 +243,23 @@ class QueryBuilder:
         searcher: tantivy.Searcher,
         known: RowCounts,
     ) -> tuple[int, dict[str, int]]:
-        """How many committed rows the scope's user has, and in how many of them each term stands.
+        """How many committed rows the scope's users have, and in how many of them each term stands.
 
         Of all users, a term's removed rows are counted until their segment is merged.
         """
-        if scope.user_id is None:
+        if scope.users is None:
             return searcher.num_docs, dict(frequency)
-        key = (scope.user_id, _ROWS)
-        if key not in known:
-            user = self._condition(Condition("user_id", "in", (scope.user_id,)))
-            found: Any = searcher.search(user, 1, count=True)
-            known[key] = found.count
-        total = known[key]
-        return total, self._of_user(frequency, scope.user_id, searcher, known)
+        total, having = 0, dict.fromkeys(frequency, 0)
+        for user_id in scope.users:
+            key = (user_id, _ROWS)
+            if key not in known:
+                user = self._condition(Condition("user_id", "in", (user_id,)))
+                found: Any = searcher.search(user, 1, count=True)
+                known[key] = found.count
+            total += known[key]
+            for term, n in self._of_user(frequency, user_id, searcher, known).items():
+                having[term] += n
+        return total, having
 
     def _of_user(
         self,
