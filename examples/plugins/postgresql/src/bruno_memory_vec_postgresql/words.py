@@ -127,11 +127,15 @@ def numbers(statement: Statement, rows: str, asked: Asked, scope: Scope) -> str:
     """A query for ``at, n``: in how many rows of the scope's user each term stands, in order."""
     hashes = statement.bind([hash_of_term(term) for term in asked.times], "int8[]")
     user = _user(statement, scope)
-    owner = "owner" if scope.user_id is None else statement.bind(_owner(scope), "int8")
+    owner = statement.bind(_owner(scope), "int8") if _is_of_one(scope) else "owner"
     return f"""
 SELECT at, count(seq) AS n FROM unnest({hashes}) WITH ORDINALITY AS asked (term, at)
 LEFT JOIN {rows} ON {user} AND terms && ARRAY[term # {owner}]
 GROUP BY at ORDER BY at"""
+
+
+def _is_of_one(scope: Scope) -> bool:
+    return scope.user_id is not None and not scope.also
 
 
 def _owner(scope: Scope) -> int:
@@ -140,8 +144,8 @@ def _owner(scope: Scope) -> int:
 
 
 def _user(statement: Statement, scope: Scope) -> str:
-    """The condition of the scope's user alone: its other rows count for the weights, too."""
-    return statement.within(Scope(scope.user_id), RowFilter())
+    """The condition of the scope's users alone: their other rows count for the weights, too."""
+    return statement.within(scope.whole, RowFilter())
 
 
 def _owners(statement: Statement, scope: Scope) -> str:
@@ -149,14 +153,15 @@ def _owners(statement: Statement, scope: Scope) -> str:
 
     Another user of the same hash, one in 2 ** 64, would move the weights a little.
     """
-    if scope.user_id is None:
+    if scope.users is None:
         return "TRUE"
-    return f"owner = {statement.bind(_owner(scope), 'int8')}"
+    owners = [statement.bind(hash_of(stored(user)), "int8") for user in scope.users]
+    return f"owner IN ({', '.join(owners)})"
 
 
 def _mixed(statement: Statement, scope: Scope, hashes: Sequence[int]) -> list[str]:
-    """Hashes as rows have them: of one user a value, of all users an expression of the row."""
-    if scope.user_id is None:
+    """Hashes as rows have them: of one user a value, of several an expression of the row."""
+    if not _is_of_one(scope):
         return [f"(owner # {statement.bind(one, 'int8')})" for one in hashes]
     owner = _owner(scope)
     return [statement.bind(one ^ owner, "int8") for one in hashes]
