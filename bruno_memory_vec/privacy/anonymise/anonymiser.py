@@ -27,6 +27,7 @@ from bruno_memory_vec.privacy.anonymise.names import (
     is_ordinary,
     known,
     not_names,
+    surnames_in,
     words_of,
 )
 from bruno_memory_vec.privacy.anonymise.numbers import numbers, phones
@@ -95,6 +96,9 @@ _HEX: Final = re.compile(r"\b(?:[0-9a-f]{32,128}|[0-9A-F]{32,128})\b")
 _FIRST_SECOND, _LAST_SECOND = 631_152_000, 4_102_444_800
 _SECONDS_A_DAY: Final = 86_400
 _SPEAKS_OFTEN: Final = 3
+_OFTEN_SMALL: Final = 3
+# No parts of addresses.
+_WRITTEN: Final = re.compile(r"(?<![\w@./:=-])[^\W\d_]{3,}(?![\w@/=-])")
 
 
 class Anonymiser:
@@ -159,6 +163,11 @@ class Anonymiser:
         # Words of names in lower case: whether each counts without a capital, too.
         self._names: dict[str, bool] = {}
         self._speakers: Counter[str] = Counter()
+        # How often words were seen small and with a capital, and behind a given name.
+        self._small: Counter[str] = Counter()
+        self._capital: Counter[str] = Counter()
+        self._behind: Counter[str] = Counter()
+        self._settled: tuple[dict[str, bool], set[str]] | None = None
         self._ids: dict[str, tuple[str, str]] = {}
         self._pseudonyms = Pseudonyms(secret or secrets.token_bytes(SECRET_BYTES), self._names)
         self._tally = Tally()
@@ -386,7 +395,7 @@ class Anonymiser:
             yield Span(one.start, one.end, "date", "")
         yield from places(text)
         yield from phones(text, self._region)
-        yield from introduced(text)
+        yield from self._introduced(text)
         yield from self._known(text)
         if self._finder is not None:
             yield from self._finder(text)
@@ -400,8 +409,25 @@ class Anonymiser:
                 yield one
 
     def _known(self, text: str) -> Iterator[Span]:
-        # A list, since what is found is learned meanwhile.
-        yield from list(known(text, self._names))
+        if self._settled is None:
+            names = {name: loose for name, loose in self._names.items() if not self._ordinary(name)}
+            surnames = {
+                name
+                for name, often in self._behind.items()
+                if often > 1 and not self._ordinary(name)
+            }
+            self._settled = names, surnames
+        return known(text, *self._settled, self._ordinary)
+
+    def _ordinary(self, word: str) -> bool:
+        """Whether a word is written small here so often that it is none of a person's name."""
+        small = self._small.get(word, 0)
+        return small >= _OFTEN_SMALL and small * 4 > self._capital.get(word, 0)
+
+    def _introduced(self, text: str) -> Iterator[Span]:
+        for span in introduced(text):
+            if self._names.get(span.original) or not self._ordinary(span.original):
+                yield span
 
     def _known_ids(self, text: str) -> Iterator[Span]:
         """The ids of users and conversations of the store, where they are no ordinary words."""
@@ -562,9 +588,14 @@ class Anonymiser:
 
     def learn_text(self, text: str) -> None:
         """Learn the names that a text introduces."""
-        for find in (introduced, self._known):
-            for span in find(text):
-                self._learn_name(text[span.start : span.end], sure=False)
+        self._settled = None
+        for span in introduced(text):
+            self._learn_name(text[span.start : span.end], sure=False)
+        for match in _WRITTEN.finditer(text):
+            said = match.group()
+            (self._small if said.islower() else self._capital)[said.lower()] += 1
+        for surname in surnames_in(text, self._names):
+            self._behind[surname] += 1
         for match in _TWO_NAMES.finditer(text):
             for part in (match.group(1), match.group(2)):
                 if part.lower() not in not_names() and part.lower() not in _IDS:
@@ -576,6 +607,7 @@ class Anonymiser:
                 continue
             loose = not is_ordinary(word) and (sure or word in given())
             self._names[word] = self._names.get(word, False) or loose
+        self._settled = None
 
     def _learn_value(self, value: Any, key: str) -> None:
         if isinstance(value, str):

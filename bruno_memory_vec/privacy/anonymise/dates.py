@@ -39,6 +39,9 @@ _ANY_MONTH: Final = (
 )
 _YEAR: Final = r"(?P<y>(?:19|20)\d\d)"
 
+_CENTURY: Final = re.compile(r"(?:19|20)\d\d")
+_TOKENS: Final = re.compile(r"[^\W\d_]+")
+
 _NUMERIC: Final = (
     re.compile(
         r"(?<![\d./-])(?P<y>(?:19|20)\d\d)(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})(?!\d|[./-]\d)"
@@ -102,17 +105,22 @@ def dates(text: str, written: datetime | None, *, day_first: bool) -> Iterator[D
             found = _numeric(match, day_first)
             if found is not None:
                 yield found
+    if not _MONTHS.keys().isdisjoint(_TOKENS.findall(text.lower())):
+        yield from _with_months(text, written)
+    for match in _IN_YEAR.finditer(text) if _CENTURY.search(text) else ():
+        yield Dated(*match.span("y"), date(int(match.group("y")), 7, 1), lambda day: str(day.year))
+
+
+def _with_months(text: str, written: datetime | None) -> Iterator[Dated]:
     for pattern in (_DAY_MONTH, _MONTH_DAY):
         for match in pattern.finditer(text):
             found = _named(match, written)
             if found is not None:
                 yield found
-    for match in _MONTH_YEAR.finditer(text):
+    for match in _MONTH_YEAR.finditer(text) if _CENTURY.search(text) else ():
         word = match.group("m")
         if word[0].isupper() or word not in {"may", "mar", "mars"}:
             yield _month(match)
-    for match in _IN_YEAR.finditer(text):
-        yield Dated(*match.span("y"), date(int(match.group("y")), 7, 1), lambda day: str(day.year))
 
 
 def _numeric(match: re.Match[str], day_first: bool) -> Dated | None:

@@ -8,7 +8,8 @@ a capital, too, is its surname.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final
@@ -92,6 +93,85 @@ _LOOSELY_BEFORE: Final = (
 )
 _INTRODUCED: Final = tuple(re.compile(before + _FULL) for before in _BEFORE)
 _INTRODUCED_LOOSELY: Final = tuple(re.compile(before + _LOOSE) for before in _LOOSELY_BEFORE)
+# One of these words is in each text that a pattern finds something in; looking is fast.
+_TOKENS: Final = re.compile(r"[^\W_]+")
+_TRIGGERS: Final = tuple(
+    frozenset(words.split())
+    for words in (
+        "m im this it its s here call goes known named called signed yours am",
+        "bin hier nenn nennt nennen",
+        "soy habla aquí llámame dicen",
+        "suis moi est ici",
+        "sono qui chiamami",
+        "sou",
+        "ik hier met",
+        "jestem tu",
+        "я это зовите",
+        "ben",
+        "är er",
+        "hi hello hey dear hiya good thanks thank welcome congratulations congrats sorry hallo "
+        "liebe lieber liebes moin servus danke guten hola querido querida estimado estimada "
+        "gracias buenos bonjour salut cher chère chere chèr merci ciao caro cara gentile grazie "
+        "buongiorno olá oi prezado prezada obrigado obrigada hoi beste dag hej cześć drogi droga "
+        "hei merhaba sevgili привет здравствуйте дорогой дорогая уважаемый уважаемая спасибо",
+        "wife husband partner fiance fiancé fiancee fiancée girlfriend boyfriend son daughter "
+        "mother father mom mum dad brother sister aunt uncle cousin niece nephew grandmother "
+        "grandfather grandma grandpa grandson granddaughter friend colleague coworker worker boss "
+        "manager neighbor neighbour roommate flatmate doctor dentist therapist lawyer teacher "
+        "landlord landlady sitter babysitter nanny assistant ex kid baby twins mate law "
+        "supervisor advisor coach",
+        "frau mann freund freundin sohn tochter mutter vater bruder schwester tante onkel oma opa "
+        "kollege kollegin kollegen chef chefin nachbar nachbarin nachbarn ärztin arzt partner "
+        "partnerin cousin cousine neffe nichte mitbewohner mitbewohnerin",
+        "esposa esposo mujer marido novia novio hija hijo madre padre hermana hermano tía tío "
+        "abuela abuelo prima primo amiga amigo jefe jefa compañera compañero vecina vecino "
+        "sobrina sobrino doctor doctora",
+        "femme mari copain copine fils fille mère père frère sœur soeur tante oncle ami amie "
+        "collègue patron patronne chef voisin voisine cousin cousine neveu nièce",
+        "moglie marito figlia figlio madre padre fratello sorella zia zio amica amico collega "
+        "capo cugina cugino fidanzata fidanzato nipote",
+        "meu minha",
+        "mijn zijn haar ons onze",
+        "mój moja moją moim mojego mojej",
+        "моя мой моей моего моим мою",
+        "karım kocam oğlum kızım annem babam kardeşim arkadaşım patronum",
+        "by",
+        "told tell ask asked met meet invite invited married dating thank remind phoned emailed "
+        "mailed texted hugged interviewed befriended",
+        "o attn cc hd to from von an de para à da",
+        "mr mrs ms miss mx dr prof sir lady lord rev frau herr herrn señor señora sra sr doña don "
+        "mme mlle monsieur madame m signor signora sig dott senhor senhora dona meneer mevrouw "
+        "dhr mevr pan pani sayın господин госпожа señorita aunt auntie uncle cousin grandma "
+        "grandpa granny nurse officer sergeant captain coach tante onkel oma opa tía tío zia zio",
+        "contact patient client customer tenant employee passenger guest cardholder holder "
+        "beneficiary applicant name kontakt kunde mieter mieterin gast nombre nom nome naam "
+        "cliente paciente titular",
+    )
+)
+_LOOSE_TRIGGERS: Final = tuple(
+    frozenset(words.split())
+    for words in (
+        "name s",
+        "heiße heisse name heißt",
+        "llamo nombre llama",
+        "appelle nom prénom",
+        "chiamo nome chiama",
+        "nome chamo chama",
+        "heet naam",
+        "nazywam imię",
+        "зовут имя",
+        "adım",
+        "heter hedder",
+    )
+)
+_HERE: Final = frozenset("here speaking hier aquí ici".split())
+_MY: Final = frozenset(["my"])
+_CLOSINGS: Final = frozenset(
+    "regards wishes thanks best cheers thank sincerely yours love xoxo care soon you grüße grüßen grüsse grüssen "
+    "gruß lg vg mfg bald saludo saludos abrazo abrazos beso besos atentamente cordialement vous toi bises amicalement "
+    "saluti saluto presto abraço abraços atenciosamente cumprimentos groet groeten groetjes pozdrawiam hälsningar "
+    "hälsning уважением saygılarımla".split()
+)
 _CAREFUL: Final = 12  # of _BEFORE, from the first: what may as well say what somebody is
 # "Ana here", "Ana wrote:", "Ana: text"
 _AFTER: Final = (
@@ -147,88 +227,183 @@ _SLAVIC_ENDS: Final = (
     "а у ом е ы и ой ою ю я ем ей ым ого ому".split(),
 )
 _SLAVIC_BASES: Final = frozenset("aаяйь")
+_INITIAL_BETWEEN: Final = re.compile(r"\s[A-Z]\.\s?")
+_MOST_SURNAMES: Final = 2
+# Before a name they make a place of it, and behind it, something that was named after somebody.
+_PLACES: Final = frozenset(
+    "san santa santo st saint sankt são north south east west new port fort mount lake los las cape big".split()
+)
+_INSTITUTIONS: Final = frozenset(
+    "university college school hospital institute airport street road avenue lane drive square park station bridge river lake "
+    "beach island museum hotel restaurant cathedral church center centre foundation award prize county valley mountain "
+    "disease syndrome theorem algorithm effect equation test method index inc ltd llc gmbh corp company group bank".split()
+)
+_CHINESE: Final = 3  # of _EASTERN, from the first
+_HAN_SURNAMES: Final = frozenset(
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方"
+    "白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁"
+    "劉陳楊黃趙吳孫馬羅鄭謝許韓馮鄧蕭蔣蔡葉蘇魏呂盧鍾譚陸賈韋鄒邱尹閻龍賀顧龔嚴莊聶魯嶽關蘭寧"
+)
+_HAN_SURNAMES_OF_TWO: Final = frozenset(
+    "欧阳 上官 司马 诸葛 东方 皇甫 尉迟 公孙 慕容 司徒 夏侯 令狐 歐陽 司馬 諸葛 東方".split()
+)
+_NOT_EASTERN: Final = frozenset(
+    "皆 客 お客 母 父 兄 姉 奥 娘 息子 患者 お母 お父 お姉 お兄 皆様 お客様 何様 王様 神 팀장 사장 부장 선생 고객 회원 여러분".split()
+)
 #: What joins the names of two people.
 _BESIDE: Final = frozenset("and und y et e i en och og и ve".split())
 
 
 def introduced(text: str) -> Iterator[Span]:
     """The names that a text itself says are names, in no particular order; they may overlap."""
+    words = frozenset(_TOKENS.findall(text.lower()))
     for number, pattern in enumerate(_INTRODUCED):
-        for match in pattern.finditer(text):
-            careful = number < _CAREFUL
-            yield from _checked(match, careful=careful)
-    for pattern in _INTRODUCED_LOOSELY:
-        for match in pattern.finditer(text):
-            yield from _checked(match, careful=False)
-    for pattern in (*_AFTER, _IS_MINE, _CLOSING, _DASHED):
-        for match in pattern.finditer(text):
-            yield from _checked(match, careful=pattern is _DASHED)
-    speakers = list(_SPEAKER.finditer(text))
-    for match in speakers if len(speakers) > 1 else ():  # one alone is a heading as often
-        yield from _checked(match, careful=True)
-    if not text.isascii():
-        for pattern in _EASTERN:
+        if not _TRIGGERS[number].isdisjoint(words):
             for match in pattern.finditer(text):
-                yield Span(*match.span("n"), "person", match.group("n"))
+                yield from _checked(match, careful=number < _CAREFUL)
+    for number, pattern in enumerate(_INTRODUCED_LOOSELY):
+        if not _LOOSE_TRIGGERS[number].isdisjoint(words):
+            for match in pattern.finditer(text):
+                yield from _checked(match, careful=False)
+    for triggers, pattern in ((_HERE, _AFTER[0]), (_MY, _IS_MINE), (_CLOSINGS, _CLOSING)):
+        if not triggers.isdisjoint(words):
+            for match in pattern.finditer(text):
+                yield from _checked(match, careful=False)
+    if ":" in text:
+        for match in _AFTER[1].finditer(text):
+            yield from _checked(match, careful=False)
+        yield from _speakers(text)
+    for match in _DASHED.finditer(text):
+        # "- Potatoes" ends a list as often.
+        if match.group("n").split()[0].lower() in given():
+            yield from _checked(match, careful=True)
+    if not text.isascii():
+        yield from _eastern(text)
 
 
-def known(text: str, names: Mapping[str, bool]) -> Iterator[Span]:
+def known(
+    text: str,
+    names: Mapping[str, bool],
+    surnames: Collection[str] = (),
+    ordinary: Callable[[str], bool] = lambda word: False,
+) -> Iterator[Span]:
     """The names of a text that are known, or common given names, with their surnames.
 
     Args:
         text: where to look.
         names: names in lower case, one word each or a phrase of a script without spaces; whether
             each counts without a capital as well.
+        surnames: more, that count only with a capital, and behind which no surname follows.
+        ordinary: whether a word in lower case is mostly another word where the text comes from.
     """
     words = list(_WORDS.finditer(text))
     at = 0
     while at < len(words):
         word = words[at]
-        end = _end_of_known(word.group(), names)
-        if end is None:
+        low = word.group().lower()
+        end = None if ordinary(low) else _end_of_known(word.group(), names)
+        if end is None or (at and _names_place(text, words, at)):
+            if low in surnames and word.group()[0].isupper() and not ordinary(low):
+                yield Span(*word.span(), "person", low)
             at += 1
             continue
-        start, stop = word.start(), word.start() + end
-        yield Span(start, stop, "person", word.group()[:end].lower())
+        yield Span(word.start(), word.start() + end, "person", word.group()[:end].lower())
         at += 1
-        # Surnames behind it, and who is named beside it.
-        while at < len(words) and stop == words[at - 1].end():
-            more = words[at]
-            between = text[words[at - 1].end() : more.start()]
-            if between not in (" ", "\u00a0") and not re.fullmatch(r"\s[A-Z]\.\s?", between):
-                break
-            said = more.group()
-            pair = [word.group().lower() for word in words[at : at + 2]]
-            if at + 2 < len(words) and _PARTICLES.issuperset(pair):  # "van den"
-                at += 1
-                more, said = words[at], words[at].group()
-            if (
-                said.lower() in _PARTICLES
-                and at + 1 < len(words)
-                and words[at + 1].group()[0].isupper()
-            ):
-                following = words[at + 1]
-                if (
-                    following.group().lower() in not_names()
-                    or text[more.end() : following.start()] != " "
-                ):
-                    break
-                yield Span(following.start(), following.end(), "person", following.group().lower())
-                stop = following.end()
-                at += 2
-                continue
-            if not _like_surname(said):
-                break
-            bare = said
-            yield Span(more.start(), more.start() + len(bare), "person", bare.lower())
-            stop = more.end()
-            at += 1
+        if end == len(word.group()) and not _is_heading(text, word.start()):
+            yield from _behind(text, words, at, ordinary)
     for name in names:
-        if not name.isascii() and _without_spaces(name):
+        if not name.isascii() and len(name) > 1 and _without_spaces(name):
             start = text.find(name)
             while start >= 0:
                 yield Span(start, start + len(name), "person", name)
                 start = text.find(name, start + len(name))
+
+
+def surnames_in(text: str, names: Mapping[str, bool]) -> Iterator[str]:
+    """The words that stand behind known names as surnames do, in lower case."""
+    words = list(_WORDS.finditer(text))
+    for at, word in enumerate(words):
+        end = _end_of_known(word.group(), names)
+        if end == len(word.group()) and not _is_heading(text, word.start()):
+            for span in _behind(text, words, at + 1, lambda low: False):
+                yield text[span.start : span.end].lower()
+
+
+def _behind(
+    text: str, words: Sequence[re.Match[str]], at: int, ordinary: Callable[[str], bool]
+) -> Iterator[Span]:
+    """Surnames behind a given name, two at most; and who is named beside it."""
+    found = 0
+    while at < len(words) and found < _MOST_SURNAMES:
+        more = words[at]
+        between = text[words[at - 1].end() : more.start()]
+        if between not in (" ", "\u00a0") and not _INITIAL_BETWEEN.fullmatch(between):
+            return
+        low = more.group().lower()
+        if low in _BESIDE and not found:
+            at += 1
+            if at < len(words) and _fits(words[at], ordinary) and text[more.end()] == " ":
+                other = words[at]
+                if not _names_place(text, words, at):
+                    yield Span(*other.span(), "person", other.group().lower())
+            return
+        if low in _PARTICLES:
+            at += 1
+            if not (at < len(words) and text[more.end() : words[at].start()] == " "):
+                return
+            continue
+        if not _fits(more, ordinary):
+            return
+        if at + 1 < len(words) and words[at + 1].group().lower() in _INSTITUTIONS:
+            return
+        yield Span(*more.span(), "person", low)
+        found += 1
+        at += 1
+
+
+def _fits(word: re.Match[str], ordinary: Callable[[str], bool]) -> bool:
+    return _like_surname(word.group()) and not ordinary(word.group().lower())
+
+
+def _names_place(text: str, words: Sequence[re.Match[str]], at: int) -> bool:
+    """Whether a name is a part of that of a place: San Francisco, James Street."""
+    word = words[at]
+    if at and words[at - 1].group().lower() in _PLACES and text[words[at - 1].end()] in " .":
+        return words[at - 1].group()[0].isupper()
+    if at + 1 < len(words) and text[word.end() : words[at + 1].start()] == " ":
+        return words[at + 1].group()[0].isupper() and words[at + 1].group().lower() in _INSTITUTIONS
+    return False
+
+
+def _is_heading(text: str, at: int) -> bool:
+    """Whether most words of a line begin with a capital, so that one tells nothing."""
+    line = text[text.rfind("\n", 0, at) + 1 : (text.find("\n", at) + 1 or len(text) + 1) - 1]
+    if line.rstrip().endswith((".", "!", "?", ",", "。")):
+        return False
+    long = [word for word in _WORDS.findall(line[:200]) if len(word) > 3]
+    return len(long) > 3 and sum(word[0].isupper() for word in long) > 0.6 * len(long)
+
+
+def _speakers(text: str) -> Iterator[Span]:
+    """Who speaks in a dialogue: who has several lines, or a given name. Others are headings."""
+    found = list(_SPEAKER.finditer(text))
+    often = Counter(match.group("n") for match in found)
+    for match in found if len(found) > 1 else ():
+        named = match.group("n")
+        if often[named] > 1 or named.split()[0].lower() in given():
+            yield from _checked(match, careful=True)
+
+
+def _eastern(text: str) -> Iterator[Span]:
+    for number, pattern in enumerate(_EASTERN):
+        for match in pattern.finditer(text):
+            said = match.group("n")
+            chinese = number < _CHINESE
+            if chinese and said[0] not in _HAN_SURNAMES and said[:2] not in _HAN_SURNAMES_OF_TWO:
+                continue
+            if said in _NOT_EASTERN:
+                continue
+            yield Span(*match.span("n"), "person", said)
 
 
 def words_of(name: str) -> list[str]:
@@ -317,7 +492,7 @@ def _end_of_known(said: str, names: Mapping[str, bool]) -> int | None:
     low = said.lower()
     if low in names and (capital or names[low]):
         return len(said)
-    if capital and low in given() and not (said.isupper() and len(said) < 4):
+    if capital and low in given() and not said.isupper():
         return len(said)
     if "-" in low and capital:
         first = low.split("-")[0]

@@ -26,6 +26,7 @@ _EMAIL_SPOKEN: Final = re.compile(
     r"\b[\w.+-]{2,64}\s?[\[(]\s?at\s?[\])]\s?[\w-]+(?:\s?(?:\.|[\[(]\s?dot\s?[\])])\s?[\w-]+)+",
     re.IGNORECASE,
 )
+_SPOKEN_AT: Final = re.compile(r"[\[(]\s?at\s?[\])]", re.IGNORECASE)
 _URL: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:https?|ftp|ssh|git|postgres(?:ql)?|mysql|redis|mongodb)(?:\+\w+)?://[^\s<>\"'`\u3000-\u9fff\uff00-\uffef]+",
     re.I,
@@ -69,10 +70,16 @@ _PASSWORD: Final = re.compile(
     r"\s*(?:is|ist|es|est|é|:|=|lautet)\s*[\"'“`]?(?P<it>\S{4,64}?)[\"'”`]?(?=[.,;!?]?(?:\s|$))",
     re.I,
 )
+_BEHIND_COLON: Final = re.compile(r"[:=]\s*[\"'“`]?$")
 _IBAN: Final = re.compile(
     r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?\b", re.ASCII
 )
 _CARD: Final = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
+# The first digits of Visa, Mastercard, American Express, Discover, JCB, Diners Club and UnionPay.
+_ISSUED: Final = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}|"
+    r"(?:6011|64[4-9]\d|65\d\d)\d{12,15}|35\d{14}|3(?:0[0-5]|[689]\d)\d{11}|62\d{14,17}"
+)
 _MAC: Final = re.compile(
     r"(?<![0-9A-Fa-f:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])", re.ASCII
 )
@@ -120,7 +127,7 @@ _ACCOUNT_WORDS: Final = (
     r"member(?:ship)?|mitglieds\w*|order|bestell\w*|auftrags\w*|pedido|commande|ordine|encomenda|"
     r"invoice|rechnungs\w*|factura|facture|fattura|fatura|booking|buchungs\w*|reserva(?:tion|ción)?|réservation|"
     r"prenotazione|confirmation|tracking|sendungs\w*|shipment|case|ticket|vorgangs\w*|policy|policen\w*|"
-    r"versicherungs\w*|contract|vertrags\w*|contrato|contrat|employee|personal(?:nummer)|student|matrikel\w*|patient\w*|licen[cs]e plate|"
+    r"versicherungs\w*|contract|vertrags\w*|contrato|contrat|employee|personal(?:nummer)|student|matrikel\w*|patient (?:id|no|nr|number)|licen[cs]e plate|"
     r"kennzeichen|loyalty|miles|frequent flyer|serial|imei|zamówieni\w+|заказ\w*|счет\w*|订单号?|账号|帐号|注文番号|user id|userid"
 )
 
@@ -161,6 +168,10 @@ _PHONE_FORMS: Final = (
     re.compile(r"1[3-9]\d{9}"),
     re.compile(r"0\d{2,3}-\d{3,4}-\d{4}"),
 )
+# From one number to another, two years, or a number with decimals.
+_NO_PHONE: Final = re.compile(
+    r"^(?:19|20)\d\d-(?:19|20)?\d\d$|^\d{1,3}-\d{1,3}$|\d\.\d+ ?\(|^\d+\.\d{1,2}$", re.ASCII
+)
 _FEWEST_DIGITS, _MOST_DIGITS = 6, 15
 
 
@@ -172,33 +183,49 @@ def numbers(text: str, region: str | None) -> Iterator[Span]:
     for match in _SECRET.finditer(text):
         yield Span(*match.span(), "secret", match.group())
     for match in _PASSWORD.finditer(text):
+        # "The pin is posted": what has only small letters is a word, but behind a colon.
+        word = match.group("it").islower() and match.group("it").isalpha()
+        if word and not _BEHIND_COLON.search(text[: match.start("it")]):
+            continue
         yield Span(*match.span("it"), "secret", match.group("it"))
-    for match in _URL.finditer(text):
-        yield from _url(match)
-    for match in _EMAIL.finditer(text):
-        yield Span(*match.span(), "email", match.group().lower())
-    for match in _EMAIL_SPOKEN.finditer(text):
-        yield Span(*match.span(), "email", _spoken(match.group()))
-    for match in _BARE_URL.finditer(text):
-        yield from _url(match)
+    if "://" in text:
+        for match in _URL.finditer(text):
+            yield from _url(match)
+    if "@" in text:
+        for match in _EMAIL.finditer(text):
+            yield Span(*match.span(), "email", match.group().lower())
+    if _SPOKEN_AT.search(text):
+        for match in _EMAIL_SPOKEN.finditer(text):
+            yield Span(*match.span(), "email", _spoken(match.group()))
+    if "/" in text or "\\" in text:
+        for match in _BARE_URL.finditer(text):
+            yield from _url(match)
+        for match in _PATH.finditer(text):
+            if match.group("it").lower() not in _NOT_PEOPLE:
+                yield Span(*match.span("it"), "handle", match.group("it").lower())
+    if any(map(str.isdigit, text)) or ":" in text:
+        yield from _with_digits(text)
+    if "@" in text:
+        for match in _HANDLE.finditer(text):
+            if match.group("it").lower() not in _NOT_HANDLES:
+                yield Span(*match.span("it"), "handle", match.group("it").lower())
+
+
+def _with_digits(text: str) -> Iterator[Span]:
     for match in _UUID.finditer(text):
         yield Span(*match.span(), "uuid", match.group().lower())
     yield from _checked(text)
-    for pattern, kind in ((_NATIONAL, "national_id"), (_ACCOUNT, "account")):
+    found: tuple[tuple[re.Pattern[str], Kind], ...]
+    found = ((_NATIONAL, "national_id"), (_ACCOUNT, "account"))
+    for pattern, kind in found:
         for match in pattern.finditer(text):
             if _is_number(match.group("it")):
-                yield _plain(match, kind)  # type: ignore[arg-type]  # one of the two above
+                yield _plain(match, kind)
     for match in _HASHED_ORDER.finditer(text):
         yield _plain(match, "account")
     yield from _net(text)
     for match in _COORDINATES.finditer(text):
         yield Span(*match.span(), "coordinates", match.group())
-    for match in _PATH.finditer(text):
-        if match.group("it").lower() not in _NOT_PEOPLE:
-            yield Span(*match.span("it"), "handle", match.group("it").lower())
-    for match in _HANDLE.finditer(text):
-        if match.group("it").lower() not in _NOT_HANDLES:
-            yield Span(*match.span("it"), "handle", match.group("it").lower())
 
 
 def phones(text: str, region: str | None) -> Iterator[Span]:
@@ -225,8 +252,8 @@ def phones(text: str, region: str | None) -> Iterator[Span]:
         digits = re.sub(r"\D", "", said)
         if not _FEWEST_DIGITS <= len(digits) <= _MOST_DIGITS or _in_longer(text, start, end):
             continue
-        if any(form.fullmatch(said) for form in _PHONE_FORMS) or _PHONE_WORDS.search(
-            text[max(0, start - 48) : start]
+        if any(form.fullmatch(said) for form in _PHONE_FORMS) or (
+            not _NO_PHONE.search(said) and _PHONE_WORDS.search(text[max(0, start - 48) : start])
         ):
             yield Span(start, end, "phone", _e164(said, digits, region))
 
@@ -257,7 +284,7 @@ def _checked(text: str) -> Iterator[Span]:
             end -= 1
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())
-        if luhn(digits) and digits[0] in "23456" and len(set(digits)) > 1:
+        if luhn(digits) and _ISSUED.fullmatch(digits):
             yield Span(*match.span(), "card", digits)
     for pattern, holds in _NATIONAL_FORMS:
         for match in pattern.finditer(text):
@@ -351,6 +378,8 @@ def _is_number(said: str) -> bool:
     # "order 66 pizzas", "case 3", "account 2024-05-01": too short, or a date.
     if re.fullmatch(r"(?:19|20)\d\d(?:[-./]\d{1,2}){0,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", said):
         return False
+    if re.fullmatch(r"\d+\.\d+|\d{1,3}-\d{1,3}|(?:19|20)\d\d-(?:19|20)?\d\d", said):
+        return False  # a number, or from one to another
     return digits >= 4 or (digits >= 2 and len(said) >= 6 and said.upper() == said)
 
 

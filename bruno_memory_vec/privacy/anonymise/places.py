@@ -17,7 +17,7 @@ _EN_TYPES: Final = (
 )
 _UNIT: Final = r"(?:,?\s*(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|#)\.?\s?[\w-]{1,6})?"
 _US_TOWN: Final = rf"(?:,\s*{_TOWN_WORD}(?:\s{_TOWN_WORD}){{0,2}})?(?:,?\s+[A-Z]{{2}}\b)?(?:,?\s+\d{{5}}(?:-\d{{4}})?\b)?"
-_UK_CODE: Final = r"\b[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"
+_UK_CODE: Final = r"\b[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}\b"
 _TOWN: Final = rf"(?:(?:,|\s+in|\n)?\s*(?:[A-Z]{{1,2}}-)?(?:\d{{4,5}}(?:-\d{{3}})?|\d\d-\d{{3}}|\d{{3}} \d\d)(?:\s?[A-Z]{{2}}\b)?,?\s+{_TOWN_WORD}(?:[ -]{_TOWN_WORD}){{0,2}}|,\s*{_TOWN_WORD}(?:\s{_TOWN_WORD})?)?"
 
 _FORMS: Final = (
@@ -30,7 +30,7 @@ _FORMS: Final = (
     re.compile(r"\b[Pp]\.?\s?[Oo]\.?\s?[Bb]ox\s+\d+" + _US_TOWN),
     # Hauptstraße 12, 10115 Berlin; Am Markt 3
     re.compile(
-        rf"\b(?:(?:{_CAP}[ -]){{0,3}}(?:{_CAP}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring|ufer|damm|chaussee)|(?:Straße|Strasse|Str\.|Weg|Allee|Platz|Gasse|Ring|Ufer|Damm|"
+        rf"\b(?:(?:{_CAP}[ -]){{0,3}}(?:{_CAP}(?:straße|strasse|str\.|weg|allee|platz|gasse|ufer|damm|chaussee)|(?:Straße|Strasse|Str\.|Weg|Allee|Platz|Gasse|Ring|Ufer|Damm|"
         rf"Chaussee))|(?:Am|An der|Auf dem|Im|Zum|Zur)\s{_CAP})\s{_NUMBER}{_TOWN}"
     ),
     # Keizersgracht 123, 1015 CJ Amsterdam; Storgatan 5, 111 23 Stockholm
@@ -44,14 +44,14 @@ _FORMS: Final = (
     ),
     # Calle Mayor 5, 28013 Madrid; Via Roma 10, 00184 Roma; Rua Augusta, 100; ul. Długa 5
     re.compile(
-        rf"\b(?:[Cc]alle|[Cc]/|[Aa]venida|[Aa]vda\.?|[Pp]aseo|[Pp]laza|[Cc]arrer|[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso|[Rr]ua|"
+        rf"\b(?:[Cc]alle|[Cc]/|[Aa]venida|[Aa]vda\.?|[Pp]aseo|[Pp]laza|[Cc]arrer|Via|[Vv]iale|[Pp]iazza|[Cc]orso|[Rr]ua|"
         rf"[Aa]v\.|[Tt]ravessa|[Ll]argo|ul\.|ulica|ulicy|al\.|улица|ул\.|проспект|пр\.)\s"
         rf"(?:(?:de|del|de la|de los|las|los|la|el|da|do|das|dos|della|dei|delle|dello|{_CAP})\s?){{1,5}},?\s?"
         rf"(?:n[º°.]\s?|nº\s?|д\.\s?)?{_NUMBER}{_TOWN}"
     ),
     # 北京市朝阳区建国路88号; 東京都渋谷区神南1-2-3
     re.compile(
-        r"[\u4e00-\u9fff]{2,8}?[省市区县][\u4e00-\u9fff\d]{1,20}?(?:[路街道巷弄]\d+号(?:\d+[室楼层号栋])*)"
+        r"(?:[\u4e00-\u9fff]{2,3}[省市]){0,2}[\u4e00-\u9fff]{2,3}[区县市][\u4e00-\u9fff\d]{1,12}?(?:[路街道巷弄]\d+号(?:\d+[室楼层号栋])*)"
     ),
     re.compile(
         r"[\u4e00-\u9fff]{2,4}[都道府県][\u4e00-\u9fff]{1,8}[市区町村][\u3040-\u30ff\u4e00-\u9fff]{0,10}\d{1,3}(?:[-−丁目番地号]+\d{0,3}){0,3}"
