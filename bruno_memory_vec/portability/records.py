@@ -22,7 +22,7 @@ from bruno_memory_vec.portability.times import Days, NoTimeError, read_time
 #: again.
 _NAMESPACE = UUID("5b1c2b0e-2f0f-5a39-8d6b-7f5f3c1d9a42")
 #: Stores write metadata with recursive encoders, which run out of stack near 1,000 levels.
-_MAX_DEPTH = 64
+MAX_DEPTH = 64
 _JSON_NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text"}
 
 
@@ -306,6 +306,13 @@ def why_not_stored(text: str) -> str | None:
     return _unstorable(text)
 
 
+def storable(text: str) -> str:
+    """A text without NUL characters, and with marks in place of halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
 def check_metadata(value: Any, where: str = "metadata") -> dict[str, Any]:
     """Return ``value`` if it is an object that can be stored; None gives an empty one.
 
@@ -319,8 +326,8 @@ def check_metadata(value: Any, where: str = "metadata") -> dict[str, Any]:
     pending: list[tuple[Any, int]] = [(value, 1)]
     while pending:
         item, depth = pending.pop()
-        if depth > _MAX_DEPTH:
-            raise BadFieldError(where, f"nested more than {_MAX_DEPTH} levels deep")
+        if depth > MAX_DEPTH:
+            raise BadFieldError(where, f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(item, str) and (problem := _unstorable(item)):
             raise BadFieldError(where, problem)
         if isinstance(item, dict):

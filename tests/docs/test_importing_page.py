@@ -35,6 +35,6 @@ def test_the_example_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_its_bounds_and_names_are_those_of_the_code() -> None:
     assert f"{MOST_RATIO} times its\nsize and {SLACK // 2**20} MiB" in PAGE
-    assert f"{LONGEST_RESULT:,} characters" in PAGE
+    assert f"Of each {LONGEST_RESULT:,} characters" in PAGE
     for key in ("created_at", "create_time", "date", "time", "ts"):
         assert key in times.KEYS

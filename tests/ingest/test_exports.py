@@ -506,3 +506,64 @@ def test_a_format_that_it_is_not_names_the_one_that_it_is() -> None:
     assert "'chatgpt'" in caught.value.fix
     with pytest.raises(InvalidInputError, match="no jsonl but"):
         list(read(EXPORTS / "claude-code.jsonl", format="jsonl"))
+
+
+def test_what_cannot_be_stored_is_taken_out_of_the_output_of_programs() -> None:
+    event = {
+        "type": "user",
+        "sessionId": "s",
+        "timestamp": "2025-11-02T10:00:00Z",
+        "message": {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "t", "content": "a\0b\ud800" + "c" * 9_000}
+            ],
+        },
+    }
+    left: Counter[str] = Counter()
+    (turn,) = turns(io.BytesIO(json.dumps(event).encode()), left)
+    assert turn.message.content.startswith("ab?ccc")
+    assert turn.message.content.endswith("[... 1,004 characters more]")
+    assert left == {
+        "characters that cannot be stored": 1,
+        "long calls and results of tools, cut": 1,
+    }
+
+
+def test_a_sound_without_words_is_noted() -> None:
+    message = {
+        "author": {"role": "user"},
+        "create_time": 1.0,
+        "content": {
+            "content_type": "multimodal_text",
+            "parts": [
+                {"content_type": "audio_transcription", "text": ""},
+                {"content_type": "audio_asset_pointer", "asset_pointer": "sediment://x"},
+            ],
+        },
+    }
+    chat = {"id": "c", "current_node": "a", "mapping": {"a": {"parent": None, "message": message}}}
+    (turn,) = turns(io.BytesIO(json.dumps([chat]).encode()))
+    assert (turn.message.content, turn.message.message_type) == ("[audio]", MessageType.AUDIO)
+
+
+def test_what_is_nested_without_end_is_a_bad_line() -> None:
+    deep: Any = "x"
+    for _ in range(50):
+        deep = [deep]
+    deeper: Any = deep
+    for _ in range(800):
+        deeper = [deeper]
+    call = {"name": "f", "args": {"a": [[deeper]]}, "id": "1"}
+    message = {"type": "ai", "data": {"content": "", "tool_calls": [call], "type": "ai"}}
+    (told,) = read(io.BytesIO(json.dumps([message]).encode()))
+    assert isinstance(told, BadLine)
+    assert "levels deep" in told.problem
+    block = {"type": "tool_result", "tool_use_id": "t", "content": deeper}
+    event = {"type": "user", "sessionId": "s", "message": {"role": "user", "content": [block]}}
+    assert turns(io.BytesIO(json.dumps(event).encode())) == []
+    # The results of tools are texts, however they are nested.
+    block = {"type": "tool_result", "tool_use_id": "t", "content": deep}
+    event = {"type": "user", "sessionId": "s", "message": {"role": "user", "content": [block]}}
+    (turn,) = turns(io.BytesIO(json.dumps(event).encode()))
+    assert turn.message.content == "x"

@@ -183,7 +183,9 @@ def _content(content: dict[str, Any], talk: Talk) -> Content:
         return Content([Piece("text", text)] if text.strip() else [])
     known = [part for part in parts if isinstance(part, (str, dict))]
     spoken = any(
-        isinstance(part, dict) and part.get("content_type") == "audio_transcription"
+        isinstance(part, dict)
+        and part.get("content_type") == "audio_transcription"
+        and text_of(part.get("text")) is not None
         for part in known
     )
     found = read_content([part for part in known if part != ""], "content.parts")

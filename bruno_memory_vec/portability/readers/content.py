@@ -9,15 +9,14 @@ files, of which a note is kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bruno_core.models.message import MessageType
 
-from bruno_memory_vec.portability.records import BadFieldError, check_text, json_type
+from bruno_memory_vec.portability.records import MAX_DEPTH, BadFieldError, check_text, json_type
 
-#: Of the result of a tool, such as a file that it has read, only so much is kept.
+#: Of a call of a tool and of its result, such as a file that it has read, only so much is kept.
 LONGEST_RESULT = 8_000
 
 #: By the type of a part: the key of its text.
@@ -177,7 +176,7 @@ def called(name: str, arguments: Any) -> str:
 
 
 def shortened(text: str) -> str:
-    """The result of a tool, as much of it as is kept."""
+    """The call or the result of a tool, as much of it as is kept."""
     if len(text) <= LONGEST_RESULT:
         return text
     left = len(text) - LONGEST_RESULT
@@ -210,6 +209,9 @@ def _read_part(part: Any, where: str, content: Content) -> None:
         if isinstance(text, dict):
             text = text.get("value")  # as in threads of OpenAI's Assistants
         if not isinstance(text, str):
+            if kind != "text":
+                content.others.append(kind)
+                return
             raise BadFieldError(f"{where}.text", f"expected text, got {json_type(text)}")
         if text.strip():
             content.pieces.append(Piece("text", text))
@@ -250,7 +252,7 @@ def _call(part: dict[str, Any], kind: str) -> Piece:
     about: dict[str, Any] = {"name": name}
     if isinstance(call_id, str):
         about["tool_call_id"] = call_id
-    return Piece("call", called(name, arguments), about)
+    return Piece("call", shortened(called(name, arguments)), about)
 
 
 _RESULT_KEYS = (
@@ -265,14 +267,17 @@ _RESULT_KEYS = (
 )
 
 
-def result_text(part: Any) -> str:
+def result_text(part: Any, depth: int = 0) -> str:
     """The text of a tool's result, however it is nested; "" where there is none."""
     if isinstance(part, str):
         return part
     if isinstance(part, (int, float, bool)):
         return json.dumps(part)
+    if depth > MAX_DEPTH:
+        return ""
     if isinstance(part, list):
-        return "\n".join(text for text in map(result_text, part) if text.strip())
+        texts = [result_text(one, depth + 1) for one in part]
+        return "\n".join(text for text in texts if text.strip())
     if not isinstance(part, dict):
         return ""
     if isinstance(part.get("text"), str):
@@ -284,7 +289,7 @@ def result_text(part: Any) -> str:
         return f"{part['title']} ({part['url']})"
     for key in _RESULT_KEYS:
         if part.get(key):
-            return result_text(part[key])
+            return result_text(part[key], depth + 1)
     return ""
 
 
@@ -300,15 +305,3 @@ def _note(part: dict[str, Any], kind: str) -> Piece:
         if isinstance(part.get(key), str) and part[key].strip():
             return Piece("text", part[key])
     return Piece("note", shown, {}, what)
-
-
-def all_text(value: Any) -> Iterator[str]:
-    """Every text of a nested value, in its order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from all_text(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from all_text(item)

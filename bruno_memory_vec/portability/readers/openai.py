@@ -135,6 +135,7 @@ class Chat:
             line,
             self._about,
             self._since if conversation == self._conversation else None,
+            strict=True,
         )
 
 

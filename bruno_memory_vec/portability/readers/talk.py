@@ -18,7 +18,8 @@ from bruno_memory_vec.portability.records import BadFieldError, BadLine, Default
 REASONING = "reasoning"
 EMPTY_RESULTS = "empty tool results"
 EMPTY = "empty messages"
-LONG_RESULTS = "tool results, cut"
+LONG = "long calls and results of tools, cut"
+UNSTORABLE = "characters that cannot be stored"
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Talk:
         line: the line of the input it is on; None in a document.
         about: what each of its messages has in its metadata, such as the title.
         since: when it began, as far as the source says.
+        strict: whether a text with characters that cannot be stored is bad. Else they are taken
+            out: output of programs has them, and an export is not refused for that.
     """
 
     defaults: Defaults
@@ -40,6 +43,7 @@ class Talk:
     line: int | None = None
     about: dict[str, Any] = field(default_factory=dict)
     since: datetime | None = None
+    strict: bool = False
 
     def say(
         self,
@@ -60,6 +64,9 @@ class Talk:
             BadFieldError: it cannot be stored.
         """
         position = self.defaults.position(self.user, self.conversation)
+        extra: Any = {**self.about, **(about or {})}
+        if not self.strict:
+            text, extra = self._storable(text), self._storable(extra)
         return records.make_turn(
             self.defaults,
             conversation_id=self.conversation,
@@ -69,13 +76,29 @@ class Talk:
             content=records.check_text(text, where),
             timestamp=time,
             line=self.line if line is None else line,
-            metadata=records.check_metadata({**self.about, **(about or {})}),
+            metadata=records.check_metadata(extra),
             message_id=uuid_of(source_id),
             message_type=kind,
             source_id=source_id,
             kind=holds,
             since=self.since,
         )
+
+    def _storable(self, value: Any, depth: int = 0) -> Any:
+        """A value without characters that cannot be stored; what is too deep is told later."""
+        if isinstance(value, str):
+            clean = records.storable(value)
+            self.leave_out(UNSTORABLE, int(clean != value))
+            return clean
+        if depth > records.MAX_DEPTH:
+            return value
+        if isinstance(value, list):
+            return [self._storable(one, depth + 1) for one in value]
+        if isinstance(value, dict):
+            return {
+                self._storable(key): self._storable(one, depth + 1) for key, one in value.items()
+            }
+        return value
 
     def skip(self) -> None:
         """A message that is not used: what comes after it keeps its position."""
@@ -119,8 +142,8 @@ class Talk:
             if run.kind == "result" and not run.text.strip():
                 self.leave_out(EMPTY_RESULTS)
                 continue
-            if run.kind == "result" and run.text.endswith("characters more]"):
-                self.leave_out(LONG_RESULTS)
+            if run.kind in ("call", "result") and run.text.endswith("characters more]"):
+                self.leave_out(LONG)
             yield self.say(
                 MessageRole.TOOL if run.kind == "result" else run.role,
                 run.text if count else f"{begin}{run.text}",
