@@ -14,6 +14,8 @@ FOLDERS = ("bruno_memory_vec", "indexers", "rankers")
 # Their methods are those of a protocol, whose docstrings they keep.
 ENGINES = {"LanceIndex", "TantivyIndex", "TantivyReader", "ReferenceIndex", "ReferenceLexicalIndex"}
 ENGINES |= {"SQLiteSessionStore", "ForwardingRowIndex", "CachedIndex", "WriteAheadLogIndex"}
+ENGINES |= {"FolderRepository", "FileRepository", "MemoryRepository", "JsonlWriter", "CsvWriter"}
+ENGINES |= {"ParquetWriter", "MarkdownWriter"}
 ENGINES |= {"CheckedIndex", "MemoryIndex", "SQLiteLedger", "QdrantIndex", "RedisSessionStore"}
 
 
