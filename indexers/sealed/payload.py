@@ -35,7 +35,7 @@ _NO_TEXT = -1
 _PADDED_TO = 64
 # The texts of one array have 32-bit offsets.
 _MOST_BYTES = 2**30
-_BETWEEN_YIELDS = 256
+_BETWEEN_YIELDS = 512
 
 
 def _dtype(kind: pa.DataType) -> str:
@@ -132,13 +132,14 @@ def _decoded(rows: Sequence[bytes], fields: pa.Schema, dimension: int) -> pa.Tab
             arrays.append(_numbers(heads[field.name], field.type))
         else:
             at = _VARIABLE.index(field.name)
-            until = ends[:, at]
-            starts = until - np.maximum(lengths[:, at], 0)
-            texts = [
-                row[a:b] for row, a, b in zip(rows, starts.tolist(), until.tolist(), strict=True)
-            ]
+            of_each = np.maximum(lengths[:, at], 0)
+            texts: list[bytes] = []
+            if of_each.any():  # most columns of most rows hold nothing
+                until = ends[:, at]
+                places = zip(rows, (until - of_each).tolist(), until.tolist(), strict=True)
+                texts = [row[a:b] for row, a, b in places]
             if field.name in _LISTS:
-                said = [json.loads(text) if text else [] for text in texts]
+                said = [json.loads(text) if text else [] for text in texts] or [[]] * len(rows)
                 arrays.append(pa.array(said, field.type))
             else:
                 arrays.append(_texts(texts, lengths[:, at], field.type))
@@ -157,14 +158,14 @@ def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 def _texts(texts: list[bytes], lengths: NDArray[np.int32], kind: pa.DataType) -> pa.Array:
     missing = lengths < 0
     nulls = int(missing.sum())
-    offsets = np.zeros(len(texts) + 1, np.int32)
+    offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(np.maximum(lengths, 0), out=offsets[1:])
     valid = None
     if nulls:
         valid = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes())
     return pa.Array.from_buffers(
         kind,
-        len(texts),
+        len(lengths),
         [valid, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(texts))],
         null_count=nulls,
     )

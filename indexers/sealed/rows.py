@@ -64,7 +64,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FORMAT = 1
 _PREFIX = struct.Struct("<BI")
 _NONCE, _TAG = 12, 16
-_BETWEEN_YIELDS = 256
+_BETWEEN_YIELDS = 512
 
 
 class Sealing(Protocol):
