@@ -65,9 +65,11 @@ def align(stored: Outline, given: Outline) -> Aligned:
         match[here], taken[there] = there, 1
 
     _by_id(stored, given, match, take)
-    _by_what_was_said(stored, given, match, taken, take)
+    _by_what_was_said(stored, given, match, taken, take, doubtful=False)
     if _is_left(stored, given, match, taken):
         _in_order(stored, given, match, taken, take)
+        _by_what_was_said(stored, given, match, taken, take, doubtful=True)
+        _in_any_order(stored, given, match, taken, take)
     if _is_left(stored, given, match, taken):
         _moved_in_time(stored, given, match, taken, take)
         _at_the_same_time(stored, given, match, taken, take)
@@ -161,18 +163,34 @@ def _may_be(stored: Outline, given: Outline, here: int, there: int) -> bool:
 
 
 def _by_what_was_said(
-    stored: Outline, given: Outline, match: list[int], taken: bytearray, take: Take
+    stored: Outline,
+    given: Outline,
+    match: list[int],
+    taken: bytearray,
+    take: Take,
+    *,
+    doubtful: bool,
 ) -> None:
+    """Messages with the same role, text and time.
+
+    Args:
+        doubtful: also where the two have them in different numbers, so that what stands around them
+            says better which is which.
+    """
     places: dict[tuple[int, int], deque[int]] = defaultdict(deque)
     for at in range(len(stored)):
         if not taken[at]:
             places[stored.digests[at], stored.times[at]].append(at)
+    here: dict[tuple[int, int], list[int]] = defaultdict(list)
     for at in range(len(given)):
-        if match[at] != NEW or given.times[at] == NO_TIME:
-            continue
-        waiting = places.get((given.digests[at], given.times[at]))
-        if waiting and _may_be(stored, given, at, waiting[0]):
-            take(at, waiting.popleft())
+        if match[at] == NEW and given.times[at] != NO_TIME:
+            here[given.digests[at], given.times[at]].append(at)
+    for said, mine in here.items():
+        waiting = places.get(said)
+        if waiting and (doubtful or len(waiting) == len(mine)):
+            for at in mine:
+                if waiting and _may_be(stored, given, at, waiting[0]):
+                    take(at, waiting.popleft())
 
 
 def _untimed(stored: Outline, given: Outline, here: int, there: int) -> bool:
@@ -183,7 +201,7 @@ def _untimed(stored: Outline, given: Outline, here: int, there: int) -> bool:
 def _in_order(
     stored: Outline, given: Outline, match: list[int], taken: bytearray, take: Take
 ) -> None:
-    """Messages with the same words, one of the two without a time, in the order of both."""
+    """Messages with the same role and text, at no other time, in the order of both."""
     mine: list[Hashable] = [
         (there,) if there >= 0 else given.digests[at] for at, there in enumerate(match)
     ]
@@ -191,10 +209,16 @@ def _in_order(
         (at,) if taken[at] else stored.digests[at] for at in range(len(stored))
     ]
     for here, there in _common(mine, theirs):
-        free = match[here] == NEW and not taken[there]
-        if free and _untimed(stored, given, here, there) and _may_be(stored, given, here, there):
+        free = match[here] == NEW and not taken[there] and _may_be(stored, given, here, there)
+        at_one_time = given.times[here] == stored.times[there]
+        if free and (at_one_time or _untimed(stored, given, here, there)):
             take(here, there)
-    # Those that stand in another order now.
+
+
+def _in_any_order(
+    stored: Outline, given: Outline, match: list[int], taken: bytearray, take: Take
+) -> None:
+    """Messages with the same role and text, one of the two without a time, that were moved."""
     places: dict[int, deque[int]] = defaultdict(deque)
     for there in range(len(stored)):
         if not taken[there]:
