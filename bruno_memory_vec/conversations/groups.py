@@ -117,7 +117,7 @@ class Groups:
         """The spaces of the groups that somebody is in now."""
         if user_id.startswith(SPACE):
             return ()
-        named = (await self._saved(_groups_of(user_id))).get(_GROUPS, ())
+        named = (await self._saved(groups_of(user_id))).get(_GROUPS, ())
         found = []
         for space in named:
             group = await self.of(str(space))
@@ -143,7 +143,7 @@ class Groups:
 
     async def forget(self, user_id: str) -> None:
         """Take somebody out of all groups, as if they had never been there. Messages stay."""
-        own = _groups_of(user_id)
+        own = groups_of(user_id)
         named = (await self._saved(own)).get(_GROUPS, ())
         for space in named:
             key = f"{_MEMBERS_OF}{space}"
@@ -174,7 +174,7 @@ class Groups:
             self._known.pop(key, None)
 
     async def _note(self, user_id: str, space: str, *, present: bool) -> None:
-        key = _groups_of(user_id)
+        key = groups_of(user_id)
         named = (await self._saved(key)).get(_GROUPS, ())
         # Who has left stays noted, so that forgetting finds the group.
         if space in named:
@@ -219,9 +219,21 @@ class Groups:
 _MOST_KNOWN: Final = 10_000
 
 
-def _groups_of(user_id: str) -> str:
+def groups_of(user_id: str) -> str:
+    """The user id under which it is saved in which groups somebody is."""
     # Hashed, so that of somebody who was forgotten no name stays in an old page of a file.
     return f"{_GROUPS_OF}{sha256(user_id.encode()).hexdigest()[:32]}"
+
+
+def without_member(saved: Mapping[str, Any], user_id: str) -> dict[str, Any] | None:
+    """What is saved of a group's members, without one; None where they are not among these."""
+    held = saved.get(_MEMBERS)
+    if not isinstance(held, Mapping):
+        return None
+    left = [one for one in held["members"] if one["user_id"] != user_id]
+    if len(left) == len(held["members"]):
+        return None
+    return {**saved, _MEMBERS: {**held, "members": left}}
 
 
 def new_group(conversation_id: str, space: str, owner: str, others: Sequence[str]) -> Group:

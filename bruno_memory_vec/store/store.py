@@ -427,7 +427,7 @@ class LazyStore:
                 self.enter()
                 if self._store is None:
                     embedder = await self._resolve_embedder()
-                    store = self._store = await open_store(
+                    store = await open_store(
                         self.config,
                         embedder,
                         self.progress,
@@ -441,6 +441,8 @@ class LazyStore:
                         except BaseException:
                             await close_whole(store)
                             raise
+                    # Only now: other calls get it without waiting for the lock.
+                    self._store = store
                     self.config = store.config
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)

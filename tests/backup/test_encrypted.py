@@ -56,11 +56,11 @@ async def test_a_destroyed_key_erases_its_user_from_all_points(tmp_path: Path) -
         await fill(memory)
         await memory.backup(place)
         receipt = await memory.forget_user("ana")
-        assert f"the backup in {place}, whose key of the user is destroyed" in receipt.erased
+        assert f"the backup in {place}" in receipt.erased
         for _ in range(2):
             check = await verify_backup(place, key=KEY)
             assert check.ok, check
-            assert check.erased == 11
+            assert (check.rows, check.erased) == (11, 0)  # they are not even there
             await memory.backup(place)
     rows = await restored(place, tmp_path / "r", at=1, source_key=KEY)
     assert {row["user_id"] for row, _ in rows} == {"ben"}

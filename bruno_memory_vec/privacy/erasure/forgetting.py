@@ -53,10 +53,10 @@ from bruno_memory_vec.rows.summaries import SUMMARY
 from bruno_memory_vec.sessions.protocol import ForgetsUsers, SessionStore
 from bruno_memory_vec.store import copies, manifest
 from bruno_memory_vec.store.copies import KnownCopy
-from bruno_memory_vec.store.keys.keyring import IN_A_BACKUP, destroy_in, has_keys
 from bruno_memory_vec.store.keys.master import master_of
 from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.store import Store, close_whole, open_store
+from bruno_memory_vec.upkeep.backup.forgetting import forget_in_backup
 from bruno_memory_vec.upkeep.leftovers import erase_leftovers
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.writing.dependants.facts import FACTS
@@ -207,6 +207,9 @@ async def _run(
     receipt = signed(receipt, await keeping.signing_key(where))
     await keeping.keep_receipt(where, receipt)
     await keeping.ended(where, erasure)
+    if isinstance(where, keeping.OnServer):
+        # The note had the user's id.
+        await store.sessions.erase(deleted=False)
     _log.info("user_forgotten", ok=receipt.ok, **keeping.plain(erasure))
     return receipt
 
@@ -216,9 +219,10 @@ async def _dry_run(store: Store, user_id: str) -> ErasureReceipt:
     counts, _ = await _counts(store, user_id)
     not_erased = [*_what_stays(store)]
     for copy in await _known(store):
-        if copy.kind == "snapshot":
-            there = await asyncio.to_thread(Path(copy.place).is_dir)
-            counts["snapshots"] = counts.get("snapshots", 0) + there
+        if copy.kind in ("snapshot", "backup"):
+            there = await asyncio.to_thread(Path(copy.place).exists)
+            name = f"{copy.kind}s"
+            counts[name] = counts.get(name, 0) + there
         else:
             not_erased.append(_left_in(copy))
     return hashed(
@@ -474,29 +478,17 @@ async def _in_copies(store: Store, traces: Traces, done: _Done) -> None:
     """Erase the user in the snapshots that are known, and name what is to be pruned."""
     gone = []
     for copy in await _known(store):
-        if copy.kind == "backup" and await _by_key(store, copy, traces.user_id):
-            done.erased.append(f"the backup in {copy.place}, whose key of the user is destroyed")
-        elif copy.kind != "snapshot":
+        if copy.kind not in ("snapshot", "backup"):
             done.not_erased.append(_left_in(copy))
         elif not await asyncio.to_thread(Path(copy.place).exists):
             gone.append(copy.place)
+        elif copy.kind == "backup":
+            await _in_backup(store, copy, traces.user_id, done)
         else:
             await _in_snapshot(store, copy, traces, done)
     folder = folder_of(store.config.url)
     if gone and folder is not None:
         await asyncio.to_thread(copies.forget_copies, folder, gone)
-
-
-async def _by_key(store: Store, copy: KnownCopy, user_id: str) -> bool:
-    """Destroy the user's key in the backup of an encrypted store; False where that has none."""
-    key, keys = master_of(store.config), Path(copy.place) / IN_A_BACKUP
-    if key is None or not await asyncio.to_thread(has_keys, keys):
-        return False
-    try:
-        await asyncio.to_thread(destroy_in, keys, key, user_id)
-    except BrunoError:
-        return False  # it is named among what was not erased
-    return True
 
 
 async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Done) -> None:
@@ -529,21 +521,29 @@ async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Don
     done.not_erased += [_found_in(what, report)] if not report.ok else []
 
 
+async def _in_backup(store: Store, copy: KnownCopy, user_id: str, done: _Done) -> None:
+    what = f"the backup in {copy.place}"
+    try:
+        key = await asyncio.to_thread(master_of, store.config)
+        await forget_in_backup(copy.place, user_id, key)
+    except BrunoError as error:
+        problem, fix = problem_and_fix(error)
+        done.not_erased.append(
+            NotErased(what, problem, f"{fix} Or prune it, so that no point has it.".strip())
+        )
+        return
+    done.counts["backups"] = done.counts.get("backups", 0) + 1
+    done.erased.append(what)
+
+
 def _found_in(what: str, report: RemainsReport) -> NotErased:
     where = ", ".join(sorted({one.where for one in report.found}))
     return NotErased(what, f"something of the user was found there: {where}", "Delete it.")
 
 
 def _left_in(copy: KnownCopy) -> NotErased:
-    made, place = f"made {copy.at[:10]}", masked(copy.place)
-    if copy.kind == "backup":
-        return NotErased(
-            f"the backup in {place}, {made}",
-            "its points have what was there then",
-            f"Add a point and remove the older ones: bruno-memory-vec backup {place} --keep 1",
-        )
     return NotErased(
-        f"the copy in {place}, {made}",
+        f"the copy in {masked(copy.place)}, made {copy.at[:10]}",
         "it is another store or a file",
         "Forget the user there, too, or delete it.",
     )

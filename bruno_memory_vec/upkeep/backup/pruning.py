@@ -78,7 +78,7 @@ async def prune_backup(
         if sealing is None:
             sealing = await asyncio.to_thread(opening, place, points.last, key)
         if not dry_run and kept:
-            work = _Pruning(place, sealing, progress)
+            work = Pruning(place, sealing, progress)
             fresh = await to_its_end(asyncio.to_thread(work.without_others, kept))
             if [point.name for point in fresh] != [point.name for point in points.points]:
                 points.points = fresh
@@ -97,7 +97,7 @@ async def prune_backup(
         )
 
 
-class _Pruning:
+class Pruning:
     """One call; its methods block."""
 
     def __init__(self, place: Repository, sealing: Sealing, progress: Progress | None) -> None:
