@@ -176,7 +176,7 @@ def _read_file(file: Opened, chosen: str, defaults: Defaults) -> Iterator[Turn |
         if chosen in readers.ALL:
             reader = readers.ALL[chosen]
             if file.several:
-                found = readers.choose(lines, name, file.inner).reader
+                found = readers.choose(lines, name, file.inner, several=True).reader
                 if found is not reader:
                     defaults.left_out[UNKNOWN_FILES] += 1
                     return
@@ -185,7 +185,7 @@ def _read_file(file: Opened, chosen: str, defaults: Defaults) -> Iterator[Turn |
         elif chosen != "auto":
             yield from _of_plugin(chosen, lines, defaults)
         else:
-            choice = readers.choose(lines, name, file.inner)
+            choice = readers.choose(lines, name, file.inner, several=file.several)
             if choice.reader is None and file.several:
                 defaults.left_out[UNKNOWN_FILES] += 1
                 return

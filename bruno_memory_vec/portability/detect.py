@@ -79,13 +79,17 @@ class Lines:
         """The rest of the lines, blank ones too, each with its number and without its end.
 
         Raises:
-            InvalidInputError: one is no UTF-8.
+            InvalidInputError: one is no UTF-8, or too long.
         """
         at = 1
         for line in self:
             for number in range(at, line.number):
                 yield number, ""
             at = line.number + 1
+            if line.too_long:
+                raise InvalidInputError(
+                    "source", f"line {line.number} {line.too_long}", fix="Break it into lines."
+                )
             try:
                 yield line.number, line.data.decode("utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:

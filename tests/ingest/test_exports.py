@@ -358,6 +358,25 @@ def test_documents() -> None:
     assert sum(turn.message.content.count("word") for turn in parts) == 2_000
 
 
+def test_texts_that_look_like_json_or_like_nothing(tmp_path: Path) -> None:
+    (tmp_path / "links.txt").write_text("[a link](https://example.org)\nand more\n")
+    (tmp_path / "braces.txt").write_text("{{greeting}}, Ana\n")
+    (tmp_path / "LICENSE").write_text("You may do as you like.\n")
+    (tmp_path / "server.log").write_text("2025-01-01 started\n")
+    left: Counter[str] = Counter()
+    got = turns(tmp_path, left)
+    assert [turn.message.content for turn in got] == [
+        "{{greeting}}, Ana",
+        "[a link](https://example.org)\nand more",
+    ]
+    # Of a folder only what is called a text is one; a file that is named is read.
+    assert left == {"files of no known format": 2}
+    assert len(turns(tmp_path / "LICENSE")) == 1
+    chat = tmp_path / "chat.txt"
+    chat.write_text('[{"role": "user", "content": "JSON by another name"}]')
+    assert turns(chat)[0].message.content == "JSON by another name"
+
+
 def test_what_others_call_our_fields() -> None:
     got, _ = of("jsonl-others.jsonl")
     assert [(t.conversation_id, t.user_id, t.message.role.value) for t in got] == [

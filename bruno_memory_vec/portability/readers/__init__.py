@@ -6,6 +6,7 @@ that recognises an input reads it, so what is special stands before what is gene
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -70,6 +71,9 @@ TEXTS: tuple[Reader, ...] = (
 ALL: dict[str, Reader] = {reader.name: reader for reader in (*JSON, *TEXTS)}
 
 _NO_JSON = (".md", ".markdown", ".mbox")
+_TEXT = (".txt", ".text", ".rst", ".org")
+#: How JSON of chats begins, which texts do not: "[link](...)" and "{{template}}" are none.
+_JSON_BEGIN = re.compile(r"""\s*(?:\{\s*(?:"|$)|\[\s*(?:[\[{"]|$))""")
 _MARKUP = ("<!doctype", "<html", "<?xml")
 
 
@@ -86,13 +90,14 @@ class Choice:
     is_what: str = ""
 
 
-def choose(lines: Lines, name: str, inner: str) -> Choice:
+def choose(lines: Lines, name: str, inner: str, *, several: bool = False) -> Choice:
     """The reader of an input that is not empty; nothing of it is consumed.
 
     Args:
         lines: the input.
         name: of the file, with its suffix; "" of a stream.
         inner: its path within the folder or archive that was given.
+        several: it is one of several, of which only those are texts whose names say so.
 
     Raises:
         InvalidInputError: it begins as a JSON document and is none.
@@ -103,9 +108,10 @@ def choose(lines: Lines, name: str, inner: str) -> Choice:
         return Choice(None, f"is {binary}")
     suffix = PurePath(name.lower()).suffix
     begin = first.data.lstrip()[:1]
-    if suffix in _NO_JSON or begin != b"{":
-        early = _text_head(lines, name, inner)
-        for reader in TEXTS if suffix in _NO_JSON else TEXTS[:2]:
+    early = _text_head(lines, name, inner)
+    whole = suffix in _NO_JSON or (suffix in _TEXT and _JSON_BEGIN.match(early.text) is None)
+    if whole or begin != b"{":
+        for reader in TEXTS if whole else TEXTS[:2]:
             if reader.recognises(early):
                 return Choice(reader)
     head = head_of(lines, name, inner)
@@ -118,7 +124,7 @@ def choose(lines: Lines, name: str, inner: str) -> Choice:
         if found is not None:
             return Choice(found)
     if head.shape == "text":
-        return _of_text(head, lines, suffix)
+        return _of_text(head, suffix, several)
     return Choice(None, _unknown(head))
 
 
@@ -161,7 +167,7 @@ def _text_head(lines: Lines, name: str, inner: str) -> Head:
     return Head(name.lower(), inner, "text", [], shown)
 
 
-def _of_text(head: Head, lines: Lines, suffix: str) -> Choice:
+def _of_text(head: Head, suffix: str, several: bool) -> Choice:
     """A text that is no JSON."""
     begin = head.text.lstrip()[:200].lower()
     if begin.startswith(_MARKUP) or suffix in (".html", ".htm", ".xml"):
@@ -171,7 +177,7 @@ def _of_text(head: Head, lines: Lines, suffix: str) -> Choice:
     if suffix in (".csv", ".tsv"):
         return Choice(None, "is a table; write it as one JSON object a line (format jsonl)")
     found = next((reader for reader in TEXTS if reader.recognises(head)), None)
-    if found is None:
+    if found is None or (several and found is documents.TEXT and suffix not in _TEXT):
         return Choice(None, "is a text, and no chat that a reader knows")
     return Choice(found)
 
