@@ -140,6 +140,53 @@ def test_a_second_pass_with_the_mapping_of_the_first_is_not_possible(tmp_path: P
         one.write_mapping(tmp_path / "mapping.json")
 
 
+def test_words_that_are_mostly_written_small_are_no_names() -> None:
+    one = Anonymiser(SECRET)
+    told = "Emma Product Review"
+    for text in (told, told, *["the product needs a review"] * 4):
+        one.learn_text(text)
+    assert one.text("Product Review of the product").startswith("Product Review")
+    assert not one.text("Emma came").startswith("Emma")
+
+
+def test_a_name_that_somebody_has_given_is_one_however_often_it_is_a_word() -> None:
+    one = Anonymiser(SECRET, names=["Rose Harbour"])
+    for text in ["a rose by the harbour"] * 5:
+        one.learn_text(text)
+    said = one.text("Rose Harbour smelled a rose")
+    assert "Rose" not in said
+    assert "Harbour" not in said
+    assert said.endswith("smelled a rose")
+
+
+def test_a_surname_alone_is_known_from_where_it_stood_behind_a_name() -> None:
+    one = Anonymiser(SECRET)
+    for text in ("I met Emma Kowalczyk.", "Emma Kowalczyk called.", "Kowalczyk again!"):
+        one.learn_text(text)
+    assert "Kowalczyk" not in one.text("Ask Kowalczyk. Where is Kowalczyk?")
+
+
+def test_places_that_are_named_after_people_stay() -> None:
+    for text in ("We flew to San Francisco.", "The Thomas Bridge is closed", "at Elena Hospital"):
+        assert Anonymiser(SECRET).text(text) == text
+
+
+def test_headings_of_a_list_are_no_speakers() -> None:
+    text = "Ingredients: flour\nSteps: mix\nNotes: none"
+    assert Anonymiser(SECRET).text(text) == text
+    talk = "Xanthe: hi\nZorblat: hello\nXanthe: bye\nZorblat: bye"
+    assert "Xanthe" not in Anonymiser(SECRET).text(talk)
+
+
+def test_chinese_names_before_titles_and_beside_other_scripts() -> None:
+    one = Anonymiser(SECRET)
+    said = one.text("尊敬的冯先生，请联系Emma是我的同事。今天方便吗？")
+    assert "冯" not in said
+    assert "Emma" not in said
+    assert said.startswith("尊敬的")
+    assert "今天方便吗" in said
+
+
 def test_kinds_can_be_kept() -> None:
     text = "Mail a@example.com from 203.0.113.7"
     assert [kind for kind, _ in found(text, keep=["email"])] == ["ip"]

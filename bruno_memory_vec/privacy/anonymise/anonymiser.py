@@ -162,6 +162,8 @@ class Anonymiser:
             self._finder = presidio(presidio_model, presidio_language)
         # Words of names in lower case: whether each counts without a capital, too.
         self._names: dict[str, bool] = {}
+        # Those that somebody has given as names: of profiles, ids, senders.
+        self._sure: set[str] = set()
         self._speakers: Counter[str] = Counter()
         # How often words were seen small and with a capital, and behind a given name.
         self._small: Counter[str] = Counter()
@@ -414,13 +416,16 @@ class Anonymiser:
             surnames = {
                 name
                 for name, often in self._behind.items()
-                if often > 1 and not self._ordinary(name)
+                # A word that stands elsewhere much oftener stood behind a name by chance.
+                if often > 1 and often * 4 >= self._capital[name] and not self._ordinary(name)
             }
             self._settled = names, surnames
         return known(text, *self._settled, self._ordinary)
 
     def _ordinary(self, word: str) -> bool:
         """Whether a word is written small here so often that it is none of a person's name."""
+        if word in self._sure:
+            return False
         small = self._small.get(word, 0)
         return small >= _OFTEN_SMALL and small * 4 > self._capital.get(word, 0)
 
@@ -605,6 +610,8 @@ class Anonymiser:
         for word in words_of(name):
             if word in not_names() or len(word) < 2 or any(map(str.isdigit, word)):
                 continue
+            if sure:
+                self._sure.add(word)
             loose = not is_ordinary(word) and (sure or word in given())
             self._names[word] = self._names.get(word, False) or loose
         self._settled = None

@@ -20,7 +20,8 @@ _PARTICLES: Final = frozenset(
     "van von der den de da di del della dos das du la le el al bin ibn ter ten zu af mac mc y e".split()
 )
 # One word of a name. Its inside may have capitals, as McGregor; apostrophes only before a capital.
-_WORD: Final = r"[^\W\d_]+(?:['’][^\W\d_a-zß-öø-ÿ][^\W\d_]+|-[^\W\d_]+)*"
+_LETTER: Final = r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"
+_WORD: Final = rf"{_LETTER}+(?:['’](?![a-zß-öø-ÿ]){_LETTER}{{2,}}|-{_LETTER}+)*"
 _WORDS: Final = re.compile(_WORD)
 _CAP: Final = r"(?=[^\W\d_a-zß-öø-ÿа-яёα-ωά-ώ\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3])" + _WORD
 _PARTICLE: Final = r"(?:(?:van|von|der|den|de|da|di|del|della|dos|das|du|la|le|al|bin|ibn|ter|zu|af)\s|[ODdLl]['’])"
@@ -210,7 +211,7 @@ _EASTERN: Final = (
     re.compile(
         rf"(?:我(?:的)?(?:妻子|丈夫|老公|老婆|儿子|女儿|朋友|同事|老板|妈妈|爸爸|哥哥|弟弟|姐姐|妹妹|医生))(?P<n>[{_HAN}]{{2,3}}?)(?=[，。、！？,.!?\s]|是|在|今|明|昨|的|说|和|要|想|喜|会|也|对|住|$)"
     ),
-    re.compile(rf"(?P<n>[{_HAN}]{{1,2}})(?=(?:先生|女士|小姐|老师|医生|经理)(?![{_HAN}]?们))"),
+    re.compile(rf"(?P<n>[{_HAN}]{{1,3}})(?=(?:先生|女士|小姐|老师|医生|经理)(?![{_HAN}]?们))"),
     re.compile(
         rf"(?:私の名前は|名前は|わたしは|私は|僕は|こちらは)(?P<n>[{_HAN}{_KANA}]{{2,8}}?)(?=です|と申します|といいます|と言います)"
     ),
@@ -238,7 +239,7 @@ _INSTITUTIONS: Final = frozenset(
     "beach island museum hotel restaurant cathedral church center centre foundation award prize county valley mountain "
     "disease syndrome theorem algorithm effect equation test method index inc ltd llc gmbh corp company group bank".split()
 )
-_CHINESE: Final = 3  # of _EASTERN, from the first
+_TITLED: Final = 2  # of _EASTERN: a Chinese name before a title
 _HAN_SURNAMES: Final = frozenset(
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方"
     "白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁"
@@ -248,7 +249,10 @@ _HAN_SURNAMES_OF_TWO: Final = frozenset(
     "欧阳 上官 司马 诸葛 东方 皇甫 尉迟 公孙 慕容 司徒 夏侯 令狐 歐陽 司馬 諸葛 東方".split()
 )
 _NOT_EASTERN: Final = frozenset(
-    "皆 客 お客 母 父 兄 姉 奥 娘 息子 患者 お母 お父 お姉 お兄 皆様 お客様 何様 王様 神 팀장 사장 부장 선생 고객 회원 여러분".split()
+    "方便 包括 向的 安好 丁香 于是 高兴 马上 时间 关于 常常 温暖 平时 成功 全部 马云 高度 高中 高级 金融 金额 石头 时候 时常 成为 成都 成员 "
+    "经常 任何 任务 安全 安排 安静 方法 方式 方面 毛病 白天 白色 黄色 黄金 钱包 钱的 牛奶 牛肉 毕业 陈述 周末 周一 周二 周三 周四 周五 周六 周日 周围 "
+    "江南 江苏 何时 何地 何人 何事 余额 于此 常见 常用 万一 万元 万分 龙虎 鲁莽 段落 施工 管理 谢谢 曾经 应该 严重 严格 温度 康复 文件 文化 项目 "
+    "卫生 明天 明年 向你 向他 向我 和我 和你 和他 客户 皆 客 お客 母 父 兄 姉 奥 娘 息子 患者 お母 お父 お姉 お兄 皆様 お客様 何様 王様 神 팀장 사장 부장 선생 고객 회원 여러분".split()
 )
 #: What joins the names of two people.
 _BESIDE: Final = frozenset("and und y et e i en och og и ve".split())
@@ -397,13 +401,20 @@ def _speakers(text: str) -> Iterator[Span]:
 def _eastern(text: str) -> Iterator[Span]:
     for number, pattern in enumerate(_EASTERN):
         for match in pattern.finditer(text):
-            said = match.group("n")
-            chinese = number < _CHINESE
-            if chinese and said[0] not in _HAN_SURNAMES and said[:2] not in _HAN_SURNAMES_OF_TWO:
+            start, said = match.start("n"), match.group("n")
+            if number == _TITLED:
+                # The words before it end where a surname begins.
+                while said and not _is_chinese_name(said):
+                    start, said = start + 1, said[1:]
+            elif number < _TITLED and not _is_chinese_name(said):
                 continue
-            if said in _NOT_EASTERN:
-                continue
-            yield Span(*match.span("n"), "person", said)
+            if said and said not in _NOT_EASTERN:
+                yield Span(start, start + len(said), "person", said)
+
+
+def _is_chinese_name(said: str) -> bool:
+    two = said[:2] in _HAN_SURNAMES_OF_TWO
+    return (said[0] in _HAN_SURNAMES or two) and said not in _NOT_EASTERN
 
 
 def words_of(name: str) -> list[str]:
@@ -496,7 +507,7 @@ def _end_of_known(said: str, names: Mapping[str, bool]) -> int | None:
         return len(said)
     if "-" in low and capital:
         first = low.split("-")[0]
-        if first in given() or first in names:
+        if len(first) > 2 and (first in given() or first in names):
             return len(said)
     if not capital or len(low) < 4:
         return None
