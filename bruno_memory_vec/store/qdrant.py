@@ -117,8 +117,9 @@ class Manifest:
                 f"{data.get('written_by')}",
                 fix="Upgrade with: pip install -U bruno-memory-vec"
                 if newer
-                else "With the version that wrote it copy it into a folder (bruno-memory-vec copy), "
-                "migrate that (bruno-memory-vec migrate), and copy it into another collection.",
+                else "Copy it into a folder with the version that wrote it "
+                "(bruno-memory-vec copy), migrate that (bruno-memory-vec migrate), and copy it "
+                "into another collection.",
             )
         try:
             return cls(
