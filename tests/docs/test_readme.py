@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +29,8 @@ BELOW_A_LOOP = re.compile(r"\n( *)    print\(.*\)\n((?:\1# .*\n)+)")
 FRAGMENT_NEEDS = "from types import SimpleNamespace\nllm = SimpleNamespace()\n"
 
 
+Run = Callable[[Path, Path], tuple[int, str, str]]
+
 # Pages about a package that the suite does not install; a step of .ci/run of its own runs these.
 PACKAGES = {"docs/buddy.md": "buddy"}
 
@@ -35,8 +39,45 @@ def is_script(block: str) -> bool:
     return "asyncio.run(" in block
 
 
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs a script in a folder; its exit code, and what it prints and says of failures.
+
+    Each script is a process of its own. They are forked from one that has imported everything,
+    which takes longer than most examples.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("child_examples.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    ) as parent:
+
+        def script_in(script: Path, folder: Path) -> tuple[int, str, str]:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            out, err = (
+                folder.with_name(f"{folder.name}.out"),
+                folder.with_name(f"{folder.name}.err"),
+            )
+            for path in (out, err):
+                path.unlink(missing_ok=True)
+            order = {
+                "script": str(script), "folder": str(folder), "out": str(out), "err": str(err)
+            }  # fmt: skip
+            parent.stdin.write(json.dumps(order) + "\n")
+            parent.stdin.flush()
+            code = int(parent.stdout.readline())
+            return code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+
+        yield script_in
+        assert parent.stdin is not None
+        parent.stdin.close()
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path) -> None:
+def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path, run: Run) -> None:
     if page in PACKAGES and find_spec(PACKAGES[page]) is None:
         pytest.skip(f"{PACKAGES[page]} is not installed")
     for number, (name, block) in enumerate(PAGES[page]):
@@ -45,26 +86,18 @@ def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path
         script.write_text(
             block if name or is_script(block) else FRAGMENT_NEEDS + block, encoding="utf-8"
         )
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", str(script)],
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(ROOT), "PATH": ""},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"example {number}: {done.stderr}"
+        code, said, failed = run(script, tmp_path)
+        assert code == 0, f"example {number}: {failed}"
         if (page, number) == ("README.md", 0):
-            assert "120 euros" in done.stdout
-            assert "neighbours" in done.stdout
+            assert "120 euros" in said
+            assert "neighbours" in said
         for printed in PRINTED.findall(block):
             for line in re.split(r", then: |\.\.\.", printed):
-                assert line.strip() in done.stdout, f"example {number} does not print {line}"
+                assert line.strip() in said, f"example {number} does not print {line}"
         for _, below in BELOW_A_LOOP.findall(block):
             lines = [one.strip()[2:] for one in below.splitlines() if not one.endswith(":")]
-            said = "\n".join(lines) + "\n"
-            assert said in done.stdout, f"example {number} does not print {said}"
+            loop = "\n".join(lines) + "\n"
+            assert loop in said, f"example {number} does not print {loop}"
 
 
 def test_every_public_method_is_on_a_page() -> None:
