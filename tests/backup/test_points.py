@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bruno_memory_vec import backup_store, list_backup, open_memory, restore_backup, verify_backup
+from bruno_memory_vec import (
+    ALL_USERS,
+    backup_store,
+    list_backup,
+    open_memory,
+    restore_backup,
+    verify_backup,
+)
 from bruno_memory_vec.errors import (
     FingerprintError,
     InvalidInputError,
@@ -16,13 +23,15 @@ from bruno_memory_vec.errors import (
     NotFoundError,
     StoreError,
     StoreLockedError,
+    StoreVersionError,
 )
 from bruno_memory_vec.upkeep.backup import making
+from bruno_memory_vec.upkeep.backup import source as restoring_source
 from bruno_memory_vec.upkeep.backup.places import repository
 from tests.backup.support import files_of, restored, state
 from tests.copying.support import assert_same, store_of
 from tests.durability.support import message
-from tests.reembed.support import OLD
+from tests.reembed.support import EVERYTHING, OLD
 
 
 async def test_each_point_is_the_store_as_it_was(
@@ -63,6 +72,19 @@ async def test_sessions_and_all_else_are_restored(source: str, place: Path, tmp_
         await restore_backup(place, tmp_path / "r")
         async with open_memory(tmp_path / "r", embedder="hash") as other:
             await assert_same(memory, other)
+
+
+async def test_an_empty_store(place: Path, tmp_path: Path) -> None:
+    async with open_memory("memory://", embedder="hash") as memory:
+        report = await memory.backup(place)
+        assert (report.point.rows, report.ok) == (0, True)
+        await memory.store_message(message("x"), "talk", user_id="ana")
+        await memory.backup(place)
+        await memory.clear_history("talk")
+        await memory.backup(place)
+    assert (await verify_backup(place)).ok
+    for number, rows in ((1, 0), (2, 1), (3, 0)):
+        assert len(await restored(place, tmp_path / f"r{number}", at=number)) == rows
 
 
 async def test_a_point_is_found_by_its_time(source: str, place: Path, tmp_path: Path) -> None:
@@ -219,6 +241,36 @@ async def test_two_at_once_are_refused(source: str, place: Path) -> None:
 async def test_files_are_for_their_owner_only(source: str, place: Path) -> None:
     await backup_store(source, place)
     assert {path.stat().st_mode & 0o777 for path in files_of(place)} == {0o600}
+
+
+async def test_a_point_of_another_schema_is_refused(
+    source: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backup_store(source, place)
+    monkeypatch.setattr(restoring_source, "SCHEMA_VERSION", 99)
+    with pytest.raises(StoreVersionError, match=r"have the schema \d+, and this version has 99"):
+        await restore_backup(place, tmp_path / "r")
+    assert not files_of(tmp_path / "r")
+
+
+async def test_what_a_sparse_chunk_has_of_a_damaged_row_stays(
+    source: str, place: Path, tmp_path: Path
+) -> None:
+    """Most of the chunk is deleted, so it is to be read again; one row of it cannot be."""
+    import pyarrow as pa
+
+    async with open_memory(source, embedder="hash") as memory:
+        await memory.backup(place)
+        store = await store_of(memory)
+        for session in await memory.list_sessions(user_id=ALL_USERS):
+            await memory.clear_history(session.conversation_id, keep_system_messages=False)
+        then = await state(memory)
+        assert len(then) == 2
+        seq = (await store.rows.read(*EVERYTHING, ("seq",))).column("seq").to_pylist()[0]
+        await store.rows.update(pa.table({"seq": [seq], "importance": [0.125]}))
+        report = await memory.backup(place)
+        assert (report.point.rows, report.written, report.ok) == (2, 1, True)
+    assert await restored(place, tmp_path / "r") == then
 
 
 async def test_a_damaged_row_is_told_and_kept_from_before(

@@ -82,6 +82,8 @@ class Contents:
 
     def held(self, rows: Integers) -> tuple[Held, ...]:
         """The chunks in which these rows are, each with what is dead in it."""
+        if not len(rows):
+            return ()
         found = []
         order = np.lexsort((self.place[rows], self.chunk[rows]))
         rows = rows[order]

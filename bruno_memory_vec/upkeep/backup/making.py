@@ -36,7 +36,7 @@ from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store.copies import note_copy
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
-from bruno_memory_vec.store.manifest import folder_of, pinned
+from bruno_memory_vec.store.manifest import folder_of, of_one
 from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.backup.chunks import list_of, packed, rows_to_parts
 from bruno_memory_vec.upkeep.backup.contents import Contents, Integers
@@ -97,7 +97,7 @@ async def backup_store(
         EngineError: the store cannot be read, or the backup not be written.
     """
     named = {} if url is None else {"url": str(url)}
-    reading = pinned(one_config(config, {**named, **settings}))
+    reading = of_one(one_config(config, {**named, **settings}), "a backup")
     reading = reading.model_copy(update={"read_only": True})
     path_of("target", target)
     async with opened_to_read(reading, embedder, progress) as store:
@@ -349,8 +349,15 @@ class _Backup:
             await to_its_end(asyncio.to_thread(place.write, PEOPLE, piece)) for piece in pieces
         ]
         self._tell("backing up sessions", 1, 1)
+        kept = Contents()
+        if last is not None and last.fingerprint == store.embedder.fingerprint:
+            kept = await asyncio.to_thread(Contents.read, place, self._sealing, last.chunks)
         found = self._known.find(seq, checksum)
-        there = found >= 0
+        chunks = await asyncio.to_thread(self._known.held, found[found >= 0])
+        # What the store cannot give any more, the point before may have.
+        older = np.where(found < 0, kept.find(seq, checksum), -1)
+        chunks += kept.held(older[older >= 0])
+        there = (found >= 0) | (older >= 0)
         problems = [one.found for one in ledger_problems(await store.sessions.ledger.read())]
         if not there.all():
             gone = seq[~there].tolist()
@@ -359,17 +366,8 @@ class _Backup:
                 f"{len(gone):,} rows are damaged in the store and are not in this point, such as "
                 f"seq {named}: run bruno-memory-vec doctor"
             )
-        chunks = await asyncio.to_thread(self._known.held, found[there])
         now = _both(seq[there], checksum[there])
-        if last is None:
-            before = now[:0]
-        elif last.fingerprint == store.embedder.fingerprint:
-            kept = await asyncio.to_thread(Contents.read, place, self._sealing, last.chunks)
-            before = _both(kept.seq, kept.checksum)
-        else:
-            before = np.empty(last.rows, now.dtype)
-            before[:] = (-1, 0)
-        shared = len(np.intersect1d(now, before))
+        shared = len(np.intersect1d(now, _both(kept.seq, kept.checksum)))
         return Point(
             number=1 if last is None else last.number + 1,
             # A clock that was set back makes no point that is older than the one before.
@@ -384,7 +382,7 @@ class _Backup:
             messages=kinds.messages(seq[there]),
             users=len(kinds.users()),
             added=len(now) - shared,
-            removed=len(before) - shared,
+            removed=(0 if last is None else last.rows) - shared,
             chunks=chunks,
             people=tuple(names),
             problems=tuple(problems),

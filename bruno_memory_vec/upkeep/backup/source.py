@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bruno_memory_vec.config import MemoryConfig
-from bruno_memory_vec.errors import ReadOnlyError
+from bruno_memory_vec.errors import ReadOnlyError, StoreVersionError
 from bruno_memory_vec.indexers.query import EVERYONE, Candidates, RowFilter, Scope
-from bruno_memory_vec.indexers.schema import row_schema
+from bruno_memory_vec.indexers.schema import SCHEMA_VERSION, row_schema
 from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
 from bruno_memory_vec.upkeep.backup.chunks import rows_of_parts, unpacked
 from bruno_memory_vec.upkeep.backup.contents import Contents
@@ -63,8 +63,15 @@ async def source_of(
 
     Raises:
         EngineError: a piece of it is missing or damaged.
+        StoreVersionError: its rows are of another version's schema.
         StoreError: the key is another one.
     """
+    if point.schema != SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"the rows of point {point.number} of {repository.path} have the schema "
+            f"{point.schema}, and this version has {SCHEMA_VERSION}",
+            fix="Restore it with the version of bruno-memory-vec that made it, and migrate that.",
+        )
     contents = await asyncio.to_thread(Contents.read, repository, sealing, point.chunks)
     people, erased = await read_people(repository, sealing, point.people)
     rows = PointRows(repository, sealing, contents, point.fingerprint.dimension)
