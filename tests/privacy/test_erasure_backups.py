@@ -14,7 +14,9 @@ from tests.durability.on_disk import found
 from tests.privacy.test_erasure import ANA, BEN, SETTINGS, Said, fill, said
 
 
-@pytest.mark.parametrize("name", ["backup", "one.backup", "sealed"])
+@pytest.mark.parametrize(
+    "name", ["backup", pytest.param("one.backup", marks=pytest.mark.slow), "sealed"]
+)
 async def test_it_goes_from_every_point(tmp_path: Path, name: str) -> None:
     if name == "sealed":
         pytest.importorskip("sqlcipher3")
