@@ -266,6 +266,7 @@ async def test_what_a_sparse_chunk_has_of_a_damaged_row_stays(
             await memory.clear_history(session.conversation_id, keep_system_messages=False)
         then = await state(memory)
         assert len(then) == 2
+        await memory.backup(place)
         seq = (await store.rows.read(*EVERYTHING, ("seq",))).column("seq").to_pylist()[0]
         await store.rows.update(pa.table({"seq": [seq], "importance": [0.125]}))
         report = await memory.backup(place)
