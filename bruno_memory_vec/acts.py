@@ -54,7 +54,7 @@ class Trail(Protocol):
     """What keeps acts (:mod:`.store.trail`)."""
 
     def record(self, act: Act) -> None:
-        """Keep an act that has ended."""
+        """Keep an act that has ended, or one that gives out rows as they come and begins."""
         ...
 
 
@@ -174,8 +174,10 @@ def acts(action: Action) -> Callable[[F], F]:
                 act = _begun(self, action, name)
                 given = method(self, *args, **kwargs)
                 try:
-                    with _recorded(act):
+                    with _within(act):
                         act.caller.permit(action, name)
+                    # It may go on for days, so its beginning is noted, too.
+                    _record(act)
                     while True:
                         with _within(act):
                             try:
@@ -242,6 +244,10 @@ def _begun(self: Called, action: Action, name: str) -> Act:
 
 def _end(act: Act) -> None:
     act.ended = True
+    _record(act)
+
+
+def _record(act: Act) -> None:
     trail = act.shared.trail
     if trail is not None and act.within is None and act.action != "open":
         trail.record(act)
@@ -259,9 +265,6 @@ def _within(act: Act) -> Any:
         yield
     finally:
         _ACT.reset(token)
-
-
-_recorded = _within
 
 
 def counted(result: Any) -> Mapping[str, int]:

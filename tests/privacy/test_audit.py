@@ -79,6 +79,24 @@ async def test_a_deletion_is_noted(memory: VectorMemory) -> None:
     assert (noted.users, noted.counts) == (("ana",), {"message": 1})
 
 
+async def test_a_follower_is_noted_when_it_begins(memory: VectorMemory) -> None:
+    following = memory.for_user("ana").follow("talk")
+    waiting = asyncio.ensure_future(following.__anext__())
+    for _ in range(200):
+        # It hears of what is stored once it listens, which is a moment after it is noted.
+        await memory.store_message(message("a boat"), "talk", user_id="ana")
+        await asyncio.sleep(0.01)
+        if waiting.done():
+            break
+    assert waiting.done()
+    await following.aclose()
+    ended = [one for one in await memory.audit(action="read") if one.call == "follow"]
+    assert [(one.outcome, one.counts) for one in ended] == [
+        ("done", {"message": 1}),
+        ("begun", {}),
+    ]
+
+
 async def test_what_is_refused_is_noted(memory: VectorMemory) -> None:
     with pytest.raises(ForeignUserError):
         await memory.for_user("ana").recall("boat", user_id="ben")

@@ -111,13 +111,17 @@ class AuditTrail:
         self._file = file
 
     def record(self, act: Act) -> None:
-        """Keep a call that has ended, unless its commits have been noted already."""
+        """Keep a call, unless its commits have been noted already."""
         if self._closed or (act.noted and act.error is None):
             return
         outcome = "done" if act.error is None else "refused" if act.refused else "failed"
+        if not act.ended:
+            outcome = "begun"
         body = self._body(act, act.action, act.users, act.talks, act.counts)
         if outcome != "done":
-            body |= {"outcome": outcome, "error": act.error}
+            body["outcome"] = outcome
+        if act.error is not None:
+            body["error"] = act.error
         if self._file is not None:
             self._file.append([body])
         elif len(self._waiting) < _MOST_WAITING:
