@@ -26,10 +26,12 @@ from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.resolve import resolve_embedder
 from bruno_memory_vec.embedders.run import embed_texts
 from bruno_memory_vec.errors import InvalidInputError, ReadOnlyError, StoreError
-from bruno_memory_vec.indexers.checked import unchecked
+from bruno_memory_vec.indexers.checked import readable, unchecked
+from bruno_memory_vec.indexers.checksum import changed
 from bruno_memory_vec.indexers.durable import sync_folder
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS, row_schema
+from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
 from bruno_memory_vec.privacy.anonymise.report import AnonymiseReport
@@ -221,8 +223,13 @@ class _Copy:
         )
         copied = await self._move(rows, target)
         await self._carry(people, target)
-        count = await target.rows.count(EVERYONE, RowFilter())
-        missing = copied - count
+        sound, damaged = await self._verify(target)
+        missing = copied - sound - damaged
+        problems = []
+        if missing:
+            problems.append(f"{missing:,} rows are missing in the target")
+        if damaged:
+            problems.append(f"{damaged:,} rows of the target are not as they were stored")
         by_user: dict[str, Counter[str]] = {}
         for (user, kind), number in sorted(rows.users.items()):
             by_user.setdefault(self._anonymiser.user_id(user), Counter())[kind] += number
@@ -234,11 +241,11 @@ class _Copy:
             {user: dict(kinds) for user, kinds in by_user.items()},
             copied=copied,
             embedded=copied,
-            verified=count,
+            verified=sound,
             conversations=len(people.conversations),
             sessions=len(people.sessions),
             users=people.profiles,
-            problems=(f"{missing:,} rows are missing in the target",) if missing else (),
+            problems=tuple(problems),
             seconds=time.perf_counter() - self._started,
             replaced=self._anonymiser.report,
         )
@@ -269,6 +276,15 @@ class _Copy:
             copied += len(made)
             self._tell("copying rows", done, len(rows))
         return copied
+
+    async def _verify(self, target: Store) -> tuple[int, int]:
+        """Read every row again: how many fit their checksums, and how many do not."""
+        rows = damaged = 0
+        async for batch in unchecked(target.rows).after(-1, LOADED, EVERYONE):
+            table = readable(pa.Table.from_batches([batch]))
+            damaged += int((await asyncio.to_thread(changed, table)).sum())
+            rows += table.num_rows
+        return rows - damaged, damaged
 
     async def _carry(self, people: People, target: Store) -> None:
         """Sessions, profiles, current conversations and notes."""
