@@ -59,6 +59,12 @@ def turns(lines, defaults):
         yield Turn("tabs", defaults.user_id, Message(role=role, content=text), line.number)
 '''
 
+READER_OBJECT = """
+from bruno_memory_vec.portability import Reader
+
+READER = Reader("objects", "lines with tabs", (), lambda head: "\\t" in head.text, turns)
+"""
+
 COMMAND = '''
 import typer
 
@@ -99,6 +105,16 @@ def test_a_reader_of_another_format(install: Install, tmp_path: Path) -> None:
         ("ana", "Where is the boat?"),
         ("ana", "In the harbour."),
     ]
+
+
+def test_a_reader_may_be_an_object(install: Install, tmp_path: Path) -> None:
+    file = tmp_path / "talk.tabs"
+    file.write_text("user\tWhere is the boat?\n", encoding="utf-8")
+    install(READER + READER_OBJECT, {"bruno_memory_vec.readers": "objects = plugin:READER"})
+    (turn,) = read(file, format="objects")
+    assert isinstance(turn, Turn)
+    # Its message has no time of its own, and is marked.
+    assert (turn.message.content, turn.timed) == ("Where is the boat?", False)
 
 
 def test_a_command(install: Install) -> None:

@@ -53,6 +53,10 @@ def test_nothing_in_nothing_out(data: bytes, chosen: str) -> None:
     assert consume(data, chosen) == []
 
 
+def test_an_export_of_nothing_is_no_error() -> None:
+    assert consume(b"[]") == consume(b" [\n]\n") == []
+
+
 @pytest.mark.parametrize(
     "data",
     [

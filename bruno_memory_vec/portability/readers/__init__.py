@@ -123,6 +123,8 @@ def choose(lines: Lines, name: str, inner: str, *, several: bool = False) -> Cho
         found = next((reader for reader in JSON if reader.recognises(head)), None)
         if found is not None:
             return Choice(found)
+    if head.shape == "list" and not lines.stream().ahead(1):
+        return Choice(openai.READER)  # an empty list is an export of nothing
     if head.shape == "text":
         return _of_text(head, suffix, several)
     return Choice(None, _unknown(head))
