@@ -25,13 +25,15 @@ from numpy.typing import NDArray
 
 from .aio import to_its_end
 from .allocator import give_back
-from .forwarding import ForwardingRowIndex
-from .protocols import RowIndex, UserVersions, Version, Versioned
+from .forwarding import ForwardingRowIndex, capability
+from .protocols import KeepsTerms, RowIndex, UserVersions, Version, Versioned
 from .query import Candidates, RowFilter, Scope
 from .snapshot import LOADED, Gathered, HeldRows, Snapshot, Together, split_archived, use_values
 from .user_files.files import UserFiles
 from .uses import USE_COLUMNS
 from .whole_store import WholeStore
+from .words.index import WordIndex
+from .words.terms import TERMS
 
 #: Users with more rows than this are not cached.
 MOST_ROWS = 150_000
@@ -100,6 +102,7 @@ class CachedIndex(ForwardingRowIndex):
     ) -> None:
         super().__init__(inner)
         self._files = files
+        self._keeps_terms = capability(inner, KeepsTerms)
         self._last_seq = last_seq
         # Users whose rows were read from the engine, and are to be written.
         self._unfiled: dict[str, None] = {}
@@ -509,7 +512,9 @@ class CachedIndex(ForwardingRowIndex):
             rows = await asyncio.to_thread(gathered.rows)
         else:
             limit = ROWS_AT_ONCE
-            table = await self.inner.read(scope, RowFilter(), LOADED, limit=limit + 1)
+            # The words of rows come with them, where the index has them.
+            columns = LOADED if self._keeps_terms is None else (*LOADED, TERMS)
+            table = await self.inner.read(scope, RowFilter(), columns, limit=limit + 1)
             if table.num_rows > limit:
                 self._load_later(user)
                 return None
@@ -808,7 +813,19 @@ def _rows_by_user(rows: pa.Table) -> dict[str, int]:
 
 def _held(table: pa.Table) -> HeldRows:
     left, archived_until = split_archived(table)
-    return HeldRows(left, archived_until=archived_until)
+    if TERMS not in left.column_names:
+        return HeldRows(left, archived_until=archived_until)
+    seq = left.column("seq").to_numpy()
+    if (np.diff(seq) <= 0).any():
+        # The words are in the order of the rows.
+        left = left.take(pa.array(np.argsort(seq, kind="stable")))
+    terms, left = left.column(TERMS), left.drop_columns([TERMS])
+    words = None
+    if not terms.null_count:
+        numbers = [part.flatten().to_numpy() for part in terms.chunks]
+        lengths = pc.list_value_length(terms).to_numpy()
+        words = WordIndex.of_terms(np.concatenate([np.empty(0, np.int64), *numbers]), lengths)
+    return HeldRows(left, archived_until=archived_until, words=words)
 
 
 class RowsVersion:

@@ -6,10 +6,10 @@ for every search. An engine implements all members of its protocol.
 
 What only some engines can do is a capability, a Protocol of its own: :class:`Versioned`,
 :class:`Flushes`, :class:`Compacts`, :class:`Erases`, :class:`ChecksIndexes`, :class:`HoldsRows`,
-:class:`KeepsUserFiles`, :class:`SearchesText`, :class:`Refreshes`, :class:`DropsRemoved`,
-:class:`BeginsAnew`, :class:`TellsWhatStays`. An engine has a capability if it has its methods. Look
-for one with :func:`~.forwarding.capability`, which looks through wrappers; never compare an
-engine's name.
+:class:`KeepsUserFiles`, :class:`KeepsTerms`, :class:`SearchesText`, :class:`Refreshes`,
+:class:`DropsRemoved`, :class:`BeginsAnew`, :class:`TellsWhatStays`. An engine has a capability if
+it has its methods. Look for one with :func:`~.forwarding.capability`, which looks through wrappers;
+never compare an engine's name.
 """
 
 from __future__ import annotations
@@ -299,6 +299,20 @@ class KeepsUserFiles(Protocol):
         Args:
             for_good: write no more of them.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsTerms(Protocol):
+    """Keeps the terms of rows beside their texts, so that reading whole rows gives their words.
+
+    Its ``read`` gives the column :data:`.words.terms.TERMS`, too: lists of numbers, null where they
+    are of another analysis.
+    """
+
+    @property
+    def terms_analysis(self) -> str:
+        """The name of the analyser that made them."""
         ...
 
 

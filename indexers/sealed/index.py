@@ -22,6 +22,7 @@ from ..schema import COLUMNS, row_schema
 from ..snapshot import LOADED
 from ..text.analysis import Analyser
 from ..uses import USE_COLUMNS
+from ..words.terms import TERMS, term_numbers, terms_of
 from .payload import vectors_of
 from .rows import PLAIN, READ, Keys, changes_of, opened, sealed, unopened_rows
 from .words import WordsOfAll
@@ -79,6 +80,8 @@ class SealedIndex(ForwardingRowIndex):
         self._dimension = dimension
         self._read_only = read_only
         self._seen: int | None = None
+        # The number of the analysis by which terms are kept beside the texts.
+        (self._analysis,) = term_numbers([analyser.name]).tolist()
         self._words = WordsOfAll(analyser, lambda seq: self.after(seq, LOADED))
         # How many rows there are, and how many terms they have; None where it is not known.
         self._lengths: tuple[int, int] | None = None
@@ -121,7 +124,8 @@ class SealedIndex(ForwardingRowIndex):
         changed = [name for name in rows.column_names if name != "seq"]
 
         def work() -> pa.Table:
-            found = opened(held, LOADED, self.keys, self._dimension)
+            columns = (*LOADED, TERMS)
+            found = opened(held, columns, self.keys, self._dimension, self._analysis)
             table = found.rows
             given = rows.column("seq").to_numpy()
             order = np.argsort(given, kind="stable")
@@ -132,7 +136,7 @@ class SealedIndex(ForwardingRowIndex):
                 field = self.schema.field(name)
                 values = rows.column(name).take(places).cast(field.type)
                 table = table.set_column(at, field, values)
-            return changes_of(sealed(table, self.keys, [0] * table.num_rows), changed)
+            return changes_of(sealed(table, self.keys, self._analysis), changed)
 
         ready = await asyncio.to_thread(work)
         if not {*USE_COLUMNS, "checksum"}.issuperset(changed):
@@ -285,6 +289,11 @@ class SealedIndex(ForwardingRowIndex):
             total += int(batch.column("words").to_numpy(zero_copy_only=False).sum())
         self._lengths = rows, total
 
+    @property
+    def terms_analysis(self) -> str:
+        """As of :class:`~..protocols.KeepsTerms`."""
+        return self.analyser.name
+
     async def search_text(
         self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
@@ -318,9 +327,11 @@ class SealedIndex(ForwardingRowIndex):
     # Internals
 
     def _sealed(self, rows: pa.Table) -> pa.Table:
-        terms = self.analyser.terms
-        counts = [len(terms(text)) for text in rows.column("content").to_pylist()]
-        return sealed(rows, self.keys, counts)
+        numbers, lengths = terms_of(rows.column("content").to_pylist(), self.analyser)
+        offsets = np.zeros(len(lengths) + 1, np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        terms = pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers))
+        return sealed(rows.append_column(TERMS, terms), self.keys, self._analysis)
 
     def _asked(self, scope: Scope, where: RowFilter) -> _Asked:
         user, conversation = scope.user_id, scope.conversation_id
@@ -360,7 +371,7 @@ class SealedIndex(ForwardingRowIndex):
         columns: Sequence[str],
         left: Iterable[Condition],
     ) -> pa.Table:
-        found = opened(table, needed, self.keys, self._dimension)
+        found = opened(table, needed, self.keys, self._dimension, self._analysis)
         rows = found.rows
         for condition in left:
             if rows.num_rows:

@@ -29,11 +29,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..aio import yielding_gil
 from ..schema import COLUMNS, row_schema
-from .payload import decoded, encoded
+from ..words.terms import TERMS
+from .payload import decoded, encoded, fields_of
 
 #: The length of the vectors in the engine, which are all zero.
 DIMENSION = 1
@@ -116,13 +118,13 @@ class Opened:
     unopened: tuple[int, ...] = ()
 
 
-def sealed(rows: pa.Table, keys: Keys, terms: Sequence[int]) -> pa.Table:
-    """Rows with all columns and the vector as the engine has them.
+def sealed(rows: pa.Table, keys: Keys, analysis: int) -> pa.Table:
+    """Rows with all columns, the vector and their terms as the engine has them.
 
     Args:
-        rows: the rows.
+        rows: the rows, with :data:`TERMS`.
         keys: the keys of the store.
-        terms: how many terms each row's text has.
+        analysis: a number of what made the terms.
     """
     count = rows.num_rows
     users = rows.column("user_id").to_pylist()
@@ -131,7 +133,7 @@ def sealed(rows: pa.Table, keys: Keys, terms: Sequence[int]) -> pa.Table:
         "seq": rows.column("seq").to_pylist(),
         "kind": rows.column("kind").to_pylist(),
         "turn": rows.column("turn").to_pylist(),
-        "words": terms,
+        "words": pc.fill_null(pc.list_value_length(rows.column(TERMS)), 0).to_pylist(),
     }
     for name in HASHED:
         plain[name] = [
@@ -142,7 +144,7 @@ def sealed(rows: pa.Table, keys: Keys, terms: Sequence[int]) -> pa.Table:
         there = rows.column(name).is_valid().to_pylist()
         plain[name] = [_SOME_TIME if one else None for one in there]
     about = _about(plain, count)
-    payloads = encoded(rows)
+    payloads = encoded(rows, analysis)
     contents = []
     for i, payload in enumerate(yielding_gil(payloads, _BETWEEN_YIELDS)):
         key, nonce = own[users[i]], os.urandom(_NONCE)
@@ -161,8 +163,10 @@ def changes_of(table: pa.Table, changed: Sequence[str]) -> pa.Table:
     return table.select(["seq", "content", *marked])
 
 
-def opened(table: pa.Table, columns: Sequence[str], keys: Keys, dimension: int) -> Opened:
-    """Columns of sealed rows (:data:`READ`).
+def opened(
+    table: pa.Table, columns: Sequence[str], keys: Keys, dimension: int, analysis: int
+) -> Opened:
+    """Columns of sealed rows (:data:`READ`); :data:`TERMS` are null where of another analysis.
 
     Rows that cannot be opened, because their key is destroyed or a byte has changed, are left out.
     """
@@ -196,7 +200,9 @@ def opened(table: pa.Table, columns: Sequence[str], keys: Keys, dimension: int) 
         else:
             found.append(payload)
             at.append(i)
-    return Opened(decoded(found, columns, dimension), np.array(at, np.int64), tuple(unopened))
+    return Opened(
+        decoded(found, columns, dimension, analysis), np.array(at, np.int64), tuple(unopened)
+    )
 
 
 def unopened_rows(table: pa.Table, columns: Sequence[str], dimension: int) -> pa.Table:
@@ -205,14 +211,13 @@ def unopened_rows(table: pa.Table, columns: Sequence[str], dimension: int) -> pa
     They have their ``seq``, kind and turn, and the hashes of their names; so whoever looks for
     damage finds them, and they can be removed.
     """
-    schema = row_schema(dimension)
     count = table.num_rows
     said: dict[str, Any] = {
         name: table.column(name).to_pylist() for name in (*PLAIN, *HASHED, *MARKED)
     }
     said["checksum"] = [-1] * count
     said["vector"] = [[0.0] * dimension] * count
-    fields = pa.schema([schema.field(name) for name in columns])
+    fields = fields_of(columns, dimension)
     return pa.Table.from_arrays([_column(one, said, count) for one in fields], schema=fields)
 
 

@@ -138,6 +138,11 @@ class WordIndex:
         """The index of some rows. A row takes some 25 microseconds; any thread may make it."""
         return _index(*terms_of(texts, analyser))
 
+    @classmethod
+    def of_terms(cls, terms: NDArray[np.int64], lengths: NDArray[np.int32]) -> WordIndex:
+        """The index of rows whose terms are known, as :func:`~.terms.terms_of` gives them."""
+        return _index(terms, lengths)
+
     def __len__(self) -> int:
         return len(self._folded.lengths) + len(self._added.starts) - 1
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ..aio import yielding_gil
 from ..text.analysis import Analyser
 
+#: A column of rows with their terms, as numbers; only of an index that keeps them.
+TERMS = "terms"
 # Of how many terms the numbers are kept: about 10 MB.
 _KNOWN = 2**16
 
