@@ -311,6 +311,23 @@ def test_import_from_buddys_redis(db: BrunoMemoryDb, tmp_path: Path) -> None:
         assert db.import_from(other).unchanged == 3
 
 
+@pytest.mark.parametrize("kind", ["v1", "v2"])
+def test_import_from_buddys_postgresql(kind: str, tmp_path: Path, postgres_server: Any) -> None:
+    pytest.importorskip("psycopg")
+    from buddy.memory.db.postgres import PgMemoryDb
+    from buddy.memory.v2.db.postgres import PostgresMemoryDb
+
+    url = postgres_server.url.replace("postgresql://", "postgresql+psycopg://") + "/postgres"
+    theirs: Any = PgMemoryDb if kind == "v1" else PostgresMemoryDb
+    other = _filled(theirs(f"moving_{kind}", db_url=url), RowV1 if kind == "v1" else MemoryRow)
+    with BrunoMemoryDb(tmp_path / "a", embedder="hash") as db:
+        assert db.import_from(other).stored == 3
+        assert db.import_from(other).unchanged == 3
+        assert {one.user_id for one in db.read_memories()} == {"ana", "ben", None}
+    other.Session.remove()
+    other.db_engine.dispose()
+
+
 def test_what_is_no_database_is_refused(db: BrunoMemoryDb) -> None:
     for wrong in (db, "b.db", object()):
         with pytest.raises(InvalidInputError, match="other"):
