@@ -273,6 +273,26 @@ async def test_the_chain_goes_on_in_the_next_file(
         assert not (await memory.verify_audit()).ok
 
 
+async def test_a_kill_before_the_first_entry_of_a_file_is_no_loss(tmp_path: Path) -> None:
+    await grown(tmp_path)
+    path, _ = lines(tmp_path)
+    (path.parent / "trail-1.000002.jsonl").touch(mode=0o600)
+    await grown(tmp_path)
+    async with opened(tmp_path / "store") as memory:
+        assert (await memory.verify_audit()).ok
+        told = await memory.audit(action="trail")
+        assert all(set(one.about) == {"opened_by"} for one in told)
+
+
+async def test_a_last_entry_that_was_changed_beyond_reading_is_told(tmp_path: Path) -> None:
+    await grown(tmp_path)
+    path, held = lines(tmp_path)
+    path.write_bytes(b"".join(held[:-1]) + b"{nothing}\n")
+    async with opened(tmp_path / "store") as memory:
+        assert (await last(memory, action="trail")).about["end_damaged"] is True
+        assert not (await memory.verify_audit()).ok
+
+
 # Its processes
 
 _KILLED = """
@@ -323,6 +343,8 @@ async def test_what_cannot_be_noted_is_not_done(tmp_path: Path) -> None:
         handle, trail._file._data = trail._file._data, -1
         with pytest.raises(BackendUnavailable, match="audit"):
             await memory.store_message(message("a boat"), "talk", user_id="ana")
+        with pytest.raises(BackendUnavailable, match="audit"):
+            await memory.recall("boat", user_id="ana")
         trail._file._data = handle
         assert not await memory.retrieve_messages("talk")
 

@@ -88,16 +88,21 @@ class TrailFile:
         self._head_file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, FILE)
         told = read_head(self._folder, self.name)
         files = files_of(self._folder, self.name)
-        last, torn = Head(), 0
-        if files:
-            last, torn = _end_of(files[-1], self._chain)
-            if torn:
+        last, torn = None, 0
+        for path in reversed(files):
+            found, left = _end_of(path)
+            if left and path == files[-1]:
                 # Kept beside: it was never whole, and the next line must not join it.
-                _set_aside(files[-1], torn)
+                _set_aside(path, left)
+                torn = left
+            if path.stat().st_size:
+                last = found
+                break
+            # A kill may have come between a new file and its first entry.
         self._number = _number_of(files[-1]) if files else 0
         self._size = files[-1].stat().st_size if files else 0
         # Where entries are missing, the chain goes on from what the head knows, so the gap stays.
-        self.head = told if told.number > last.number else last
+        self.head = told if last is None or told.number > last.number else last
         if files:
             self._data = os.open(files[-1], os.O_WRONLY | os.O_APPEND | NO_LINK)
         else:
@@ -105,7 +110,9 @@ class TrailFile:
         about: dict[str, object] = {"opened_by": self._process}
         if torn:
             about["torn_bytes"] = torn
-        if told.number > last.number:
+        if last is None and told.number:
+            about["end_damaged"] = True
+        elif last is not None and told.number > last.number:
             about["lost_entries"] = told.number - last.number
         #: What the trail says when it is opened.
         self.about = about
@@ -201,8 +208,8 @@ def _set_aside(path: Path, torn: int) -> None:
         os.fsync(file.fileno())
 
 
-def _end_of(path: Path, chain: Chain) -> tuple[Head, int]:
-    """The last whole entry of a file, and how many bytes stand behind it."""
+def _end_of(path: Path) -> tuple[Head | None, int]:
+    """The last line of a file, and how many bytes stand behind it; None where it is no entry."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         reach = 1 << 16
@@ -218,7 +225,7 @@ def _end_of(path: Path, chain: Chain) -> tuple[Head, int]:
     found = parts_of(data[before:end]) if end else None
     if found is None:
         # The head, if there is one, knows where the chain was.
-        return Head(), len(data) - end
+        return None, len(data) - end
     return Head(found[1]["n"], found[1]["hash"]), len(data) - end
 
 
