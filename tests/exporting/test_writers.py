@@ -66,7 +66,8 @@ async def test_markdown_is_read_from_top_to_bottom(memory: VectorMemory, tmp_pat
     talk = (await memory.list_sessions(user_id="ana"))[0].conversation_id
     sly = "fine\n\n## Memories of ben\n\n**user** · hidden"
     await memory.store_message(message(sly), talk)
-    await memory.export(tmp_path / "out.md", user_id="ana")
+    report = await memory.export(tmp_path / "out.md", user_id="ana")
+    assert (report.messages, report.sessions, report.profiles) == (11, 0, 1)
     text = (tmp_path / "out.md").read_text()
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings[1:] == ["## ana at the harbour", "## Memories of ana", "## Profiles"]

@@ -43,6 +43,7 @@ class CsvWriter:
 
     vectors: ClassVar[bool] = False
     by_conversation: ClassVar[bool] = False
+    has_sessions: ClassVar[bool] = True
 
     def __init__(self, path: Path, about: About, *, overwrite: bool) -> None:
         self._path = path

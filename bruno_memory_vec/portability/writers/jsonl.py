@@ -19,6 +19,7 @@ class JsonlWriter:
 
     vectors: ClassVar[bool] = True
     by_conversation: ClassVar[bool] = False
+    has_sessions: ClassVar[bool] = True
 
     def __init__(self, path: Path, about: About, *, overwrite: bool) -> None:
         self._files = Files(overwrite=overwrite)

@@ -32,6 +32,7 @@ class MarkdownWriter:
 
     vectors: ClassVar[bool] = False
     by_conversation: ClassVar[bool] = True
+    has_sessions: ClassVar[bool] = False
 
     def __init__(self, path: Path, about: About, *, overwrite: bool) -> None:
         self._about = about

@@ -28,6 +28,7 @@ class ParquetWriter:
 
     vectors: ClassVar[bool] = True
     by_conversation: ClassVar[bool] = False
+    has_sessions: ClassVar[bool] = True
 
     def __init__(self, path: Path, about: About, *, overwrite: bool) -> None:
         self._path = path

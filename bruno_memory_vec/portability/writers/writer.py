@@ -54,6 +54,8 @@ class Writer(Protocol):
     vectors: ClassVar[bool]
     #: Whether it is given conversation after conversation, not rows as they were written.
     by_conversation: ClassVar[bool]
+    #: Whether it writes sessions.
+    has_sessions: ClassVar[bool]
 
     def __init__(self, path: Path, about: About, *, overwrite: bool) -> None: ...
 

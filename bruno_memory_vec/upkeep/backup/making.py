@@ -66,6 +66,8 @@ _BETWEEN_TRIES = 0.2
 # a backup that is made every hour does not end as thousands of pieces.
 _SMALL, _MANY_SMALL = 512, 64
 _NAMED = 3
+_IDENTITY = ("seq", CHECKSUM)
+_OUTLINED = (*_IDENTITY, "kind", "user_id")
 
 
 async def backup_store(
@@ -255,7 +257,7 @@ class _Backup:
             await self._keep(seq[missing], checksum[missing])
             if writer is not None and writer.writes_alone:
                 continue
-            again = await self._outline()
+            again = await self._outline(_IDENTITY)
             # What is there still, and as it was, was there at one moment; what came is later.
             stayed = len(np.setdiff1d(_both(seq, checksum), _both(*again[:2]))) == 0
             if stayed and not len(self._missing(seq, checksum)):
@@ -270,27 +272,33 @@ class _Backup:
         # Few rows are left: nothing is written until they are read.
         async with writer.exclusive:
             began = time.perf_counter()
-            seq, checksum, kinds = await self._outline()
+            # Whose the others are is known from the last outline.
+            seq, checksum, _ = await self._outline(_IDENTITY)
             missing = self._missing(seq, checksum)
             tables = [table async for table in self._read(seq[missing], checksum[missing])]
             at = datetime.now(timezone.utc)
             self._waited = time.perf_counter() - began
+        for table in tables:
+            kinds.add(table)
         for chunk in _chunks(tables):
             await self._write(chunk)
         if len(self._missing(seq, checksum)):
             raise StoreError("rows of the store cannot be read", fix="Run: bruno-memory-vec doctor")
         return seq, checksum, kinds, at
 
-    async def _outline(self) -> tuple[Integers, Integers, _Kinds]:
-        """The ``seq`` and checksum of each row, ascending, with its kind and user."""
+    async def _outline(
+        self, columns: tuple[str, ...] = _OUTLINED
+    ) -> tuple[Integers, Integers, _Kinds]:
+        """The ``seq`` and checksum of each row, ascending; with :data:`_OUTLINED` kind and user."""
         seqs, checksums, kinds = [np.empty(0, np.int64)], [np.empty(0, np.int64)], _Kinds()
-        async for batch in self._rows.after(-1, ("seq", CHECKSUM, "kind", "user_id"), EVERYONE):
+        async for batch in self._rows.after(-1, columns, EVERYONE):
             if not batch.num_rows:
                 continue
             table = readable(pa.Table.from_batches([batch]))
             seqs.append(table.column("seq").to_numpy())
             checksums.append(table.column(CHECKSUM).to_numpy())
-            kinds.add(table)
+            if columns == _OUTLINED:
+                kinds.add(table)
         seq, first = np.unique(np.concatenate(seqs), return_index=True)
         return seq, np.concatenate(checksums)[first], kinds
 

@@ -351,6 +351,8 @@ class _Export:
                     NOTE,
                     {"user_id": user, "conversation_id": note["conversation_id"], "note": note},
                 )
+        if not self._kind.has_sessions:
+            return
         for _, user, session in sorted(placed, key=lambda one: one[0]):
             self._counts[SESSION] += 1
             yield SESSION, {"user_id": user, "session": session}
