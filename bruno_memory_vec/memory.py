@@ -828,7 +828,8 @@ class VectorMemory(MemoryInterface):
             self._compressing.begin(self._lazy)
         with ExitStack() as stack:
             # What can be read only once is kept first, which may take a while.
-            sources = await asyncio.to_thread(stack.enter_context, opened(source))
+            plain = self.config.key is None and self.config.key_file is None
+            sources = await asyncio.to_thread(stack.enter_context, opened(source, on_disk=plain))
             return await ingest_into(
                 self._lazy,
                 sources,

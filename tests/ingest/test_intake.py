@@ -308,3 +308,15 @@ async def test_sizes_on_disk(tmp_path: Path, file: Path) -> None:
     assert report.bytes_after is not None
     assert report.bytes_after > report.bytes_before > 0
     assert json.loads(json.dumps(report.to_dict()))["added"] == 5
+
+
+async def test_an_encrypted_store(tmp_path: Path, file: Path) -> None:
+    pytest.importorskip("sqlcipher3", reason="needs the extra 'encryption'")
+    settings = {"embedder": "hash", "key": b"k" * 32}
+    async with open_memory(str(tmp_path / "store"), **settings) as memory:
+        await memory.ingest(file)
+        report = await memory.ingest(export(file, map(said, [*WORDS[:2], "Keys?", *WORDS[2:]])))
+        assert (report.added, report.unchanged) == (1, 5)
+        assert (await contents(memory))[2] == "Keys?"
+    held = b"".join(one.read_bytes() for one in (tmp_path / "store").rglob("*") if one.is_file())
+    assert b"guesthouse" not in held

@@ -119,7 +119,8 @@ def ingest(
                 raise CliError(f"{option} is not for an export", "Leave it out", code=MISUSED)
             return _take_in(out, alone, config, user, dry_run)
         # Outside the event loop, which would not let Ctrl-C end a wait for standard input.
-        sources = stack.enter_context(opened(files))
+        plain = config.key is None and config.key_file is None
+        sources = stack.enter_context(opened(files, on_disk=plain))
         order = cast("DayOrder | None", dates)
         how = How(format, user, conversation, replace_user, order)
         return _ingest(out, sources, how, config, skip_bad, dry_run, batch)

@@ -81,8 +81,13 @@ class _Rereadable:
 
 
 @contextmanager
-def opened(given: Given | Sequence[Given]) -> Iterator[list[Source]]:
+def opened(given: Given | Sequence[Given], *, on_disk: bool = True) -> Iterator[list[Source]]:
     """The sources, in order. What can be read only once is kept meanwhile.
+
+    Args:
+        given: the sources.
+        on_disk: whether much of that may be in a temporary file; else all of it is in memory, as
+            befits what goes into an encrypted store.
 
     Raises:
         InvalidInputError: there is none, or one cannot be read.
@@ -92,10 +97,10 @@ def opened(given: Given | Sequence[Given]) -> Iterator[list[Source]]:
     if not several:
         raise InvalidInputError("source", "there is none", fix="Name a file.")
     with ExitStack() as stack:
-        yield [_one(one, stack) for one in several]
+        yield [_one(one, stack, on_disk) for one in several]
 
 
-def _one(given: Given, stack: ExitStack) -> Source:
+def _one(given: Given, stack: ExitStack, on_disk: bool) -> Source:
     if isinstance(given, Source):
         return given
     now = time.time_ns() // 1000
@@ -107,14 +112,14 @@ def _one(given: Given, stack: ExitStack) -> Source:
                 moment = about.st_mtime_ns // 1000
                 return Source(str(given), str(given), None, 0, _size(path), min(moment, now))
             with open(path, "rb") as pipe:
-                return _kept(pipe, path.name, now, stack)
+                return _kept(pipe, path.name, now, stack, on_disk)
         stream = _stdin() if isinstance(given, (str, Path)) else given
         named = getattr(stream, "name", None)
         name = named if isinstance(named, str) and not named.startswith("<") else "stdin"
         if stream is not _stdin() and hasattr(stream, "seekable") and stream.seekable():
             start = stream.tell()
             return Source(name, None, _Rereadable(stream, name), start, 0, now)
-        return _kept(stream, name, now, stack)
+        return _kept(stream, name, now, stack, on_disk)
     except FileNotFoundError as error:
         raise InvalidInputError(
             "source", f"there is no file {given!s}", fix="Check the path."
@@ -125,12 +130,12 @@ def _one(given: Given, stack: ExitStack) -> Source:
         ) from error
 
 
-def _kept(stream: IO[Any], name: str, now: int, stack: ExitStack) -> Source:
+def _kept(stream: IO[Any], name: str, now: int, stack: ExitStack, on_disk: bool) -> Source:
     first = stream.read(0)
     if isinstance(first, str):
         kept: IO[Any] = io.StringIO(stream.read())
     else:
-        kept = stack.enter_context(_spooled())
+        kept = stack.enter_context(_spooled()) if on_disk else io.BytesIO()
         shutil.copyfileobj(stream, kept, 2**20)
     size = kept.tell() if kept.seekable() else 0
     return Source(name, None, _Rereadable(kept, name), 0, size, now)
