@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import stat
@@ -17,9 +18,10 @@ from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.embedders.cache import CachedEmbedder
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, ReadOnlyError
+from bruno_memory_vec.errors import EngineError, ForeignUserError, InvalidInputError, ReadOnlyError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import COLUMNS
+from bruno_memory_vec.privacy.erasure import forgetting
 from bruno_memory_vec.privacy.erasure.receipt import hashed, signed
 from bruno_memory_vec.testing import HashEmbedder
 from tests.durability.on_disk import found
@@ -383,3 +385,65 @@ async def test_what_was_said_in_groups_and_spaces_goes(tmp_path: Path) -> None:
         assert [one.user_id for one in await ben.conversations.members(talk)] == [BEN]
         assert (await memory.maintain()).ok
     assert await found(folder, [*words.words, ANA.partition(".")[2]]) == {}
+
+
+async def test_what_was_broken_off_is_ended_by_the_next_call(
+    store: tuple[Path, Said, Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, *_ = store
+    inner = forgetting.remains
+
+    async def fails(*_: Any) -> Any:
+        raise EngineError("lancedb", "look", "the disk is away", fix="Bring it back.")
+
+    async with open_memory(str(folder), **SETTINGS) as memory:
+        monkeypatch.setattr(forgetting, "remains", fails)
+        with pytest.raises(EngineError, match="the disk is away"):
+            await memory.forget_user(ANA)
+        assert (folder / "erasure" / "under-way.json").exists()
+        monkeypatch.setattr(forgetting, "remains", inner)
+        assert (await memory.maintain()).ok
+        assert not (folder / "erasure" / "under-way.json").exists()
+        (receipt,) = await memory.erasure_receipts()
+        assert (receipt.ok, receipt.resumed, receipt.counts["messages"]) == (True, 1, 13)
+
+
+async def test_readers_and_writers_beside_it(store: tuple[Path, Said, Said]) -> None:
+    folder, ana, _ = store
+    async with (
+        open_memory(str(folder), **SETTINGS) as memory,
+        open_memory(str(folder), **SETTINGS, read_only=True) as reader,
+    ):
+        assert await reader.recall(ana.words[0], user_id=ANA)
+        stop = asyncio.Event()
+
+        async def write() -> int:
+            count = 0
+            while not stop.is_set():
+                await memory.store_message(said(f"ben {count}"), "more of ben", user_id=BEN)
+                await reader.recall("ben", user_id=BEN)
+                count += 1
+            return count
+
+        writing = asyncio.create_task(write())
+        receipt = await memory.forget_user(ANA)
+        stop.set()
+        count = await writing
+        assert receipt.ok, receipt
+        assert not await reader.recall(ana.words[0], user_id=ANA)
+        assert not await reader.retrieve_messages("talk of ana")
+        assert len(await memory.retrieve_messages("more of ben")) == count
+    assert await found(folder, ana.words) == {}
+
+
+async def test_odd_names(tmp_path: Path) -> None:
+    names = ["o'hara", 'a "b" %_', "ünï/../cødé", "日本", "a.b+c@example.org", "x", "b*[a-z]?"]
+    async with open_memory(str(tmp_path / "store"), **SETTINGS) as memory:
+        for name in names:
+            await memory.store_message(said(f"it is {name} here"), f"of {name}", user_id=name)
+        for number, name in enumerate(names):
+            receipt = await memory.forget_user(name)
+            assert receipt.ok, (name, receipt)
+            assert receipt.counts["messages"] == 1, name
+            assert receipt.is_of(name)
+            assert len(await memory.list_users()) == len(names) - number - 1

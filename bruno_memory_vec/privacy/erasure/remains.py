@@ -42,7 +42,9 @@ _PIECE = re.compile(r"[A-Za-z0-9 ,.;:!?()-]{16,64}")
 _LETTERS = re.compile(r"\w[\w ]{7,31}\w")
 # A shorter id may be in any file by chance; then only texts are searched for it, at their bounds.
 _SHORT_ID = 8
-_TEXT_FILES = (".json", ".jsonl", ".sqlite", ".sqlite-wal", ".log", ".key", ".txt")
+_TEXT_FILES = (".json", ".jsonl", ".txt")
+# These have numbers, too, between their texts, in which a very short one is by chance.
+_MIXED_FILES, _VERY_SHORT_ID = (".sqlite", ".sqlite-wal", ".log"), 4
 _AT_ONCE = 2**23
 VECTOR: Final = "a vector"
 _LOCKED: Final = {"writer.lock", ".tantivy-writer.lock", ".tantivy-meta.lock"}
@@ -351,7 +353,8 @@ def _search_file(
 ) -> int | None:
     """Note what a file holds; returns how many bytes it has, None where it is gone."""
     overlap = max(len(needle.data) for needle in needles) + 1
-    texts = path.name.endswith(_TEXT_FILES)
+    long_enough = any(len(needle.data) >= _VERY_SHORT_ID for needle in needles if needle.whole)
+    texts = path.name.endswith(_TEXT_FILES) or (long_enough and path.name.endswith(_MIXED_FILES))
     left = {needle: what for needle, what in needles.items() if needle.whole is None or texts}
     size, before = 0, b""
     try:
