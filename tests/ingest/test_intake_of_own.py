@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
@@ -10,6 +14,8 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_memory_vec import open_memory
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
 from tests.ingest.intake_support import contents, export, said, stored
+
+BRUNO_MEMORY = Path(__file__).parent / "bruno_memory" / "bruno-memory-0.1.5.sqlite.gz"
 
 
 @pytest.fixture
@@ -50,3 +56,20 @@ async def test_it_keeps_its_users(exported: Path) -> None:
         with pytest.raises(ForeignUserError, match="ana"):
             await memory.for_user("zoe").ingest(exported)
         assert not await contents(memory)
+
+
+async def test_a_large_file_of_bruno_memory(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    path.write_bytes(gzip.decompress(BRUNO_MEMORY.read_bytes()))
+    with closing(sqlite3.connect(path)) as database, database:
+        columns = [row[1] for row in database.execute("PRAGMA table_info(messages)")]
+        row = database.execute("SELECT * FROM messages WHERE conversation_id = 'trip'").fetchone()
+        marks = ", ".join("?" for _ in columns)
+        for _ in range(1_100):
+            new = dict(zip(columns, row, strict=True)) | {"id": str(uuid4())}
+            database.execute(f"INSERT INTO messages VALUES ({marks})", list(new.values()))
+    async with open_memory("memory://", embedder="hash") as memory:
+        report = await memory.ingest(path)
+        assert (report.added, report.memories) == (1_107, 6)
+        assert (await memory.ingest(path)).unchanged == 1_107
+        assert await memory.list_sessions(user_id="ana")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeAlias
@@ -144,7 +144,7 @@ class Reader:
         reading = self._sources[self._now].tell() if self._now < len(self._sources) else 0
         return before + reading, sum(source.size for source in self._sources)
 
-    def first(self) -> Iterator[Said | BadLine]:
+    def first(self) -> Generator[Said | BadLine, None, None]:
         """Read everything, and fill :attr:`chats`.
 
         Raises:
@@ -177,7 +177,7 @@ class Reader:
         for chat in self.chats.values():
             _tell_apart(chat.given)
 
-    def again(self) -> Iterator[Said]:
+    def again(self) -> Generator[Said, None, None]:
         """Read everything once more: the same messages as :meth:`first` gave, in the same order.
 
         Raises:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Sequence,
+)
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -161,12 +170,24 @@ class _Ingest:
         )
 
     async def _check(self) -> None:
-        items = self._reader.first()
-        while part := await asyncio.to_thread(_next, items, _READ_AT_ONCE):
-            for item in part:
-                if isinstance(item, BadLine):
-                    self._add_bad(item)
-            self._tell("checking bytes", *self._reader.progress)
+        async with aclosing(self._parts(self._reader.first(), _READ_AT_ONCE)) as parts:
+            async for part in parts:
+                for item in part:
+                    if isinstance(item, BadLine):
+                        self._add_bad(item)
+                self._tell("checking bytes", *self._reader.progress)
+
+    async def _parts(
+        self, items: Generator[T, None, None], count: int
+    ) -> AsyncGenerator[list[T], None]:
+        """What is read, in parts. All of it in one thread, as SQLite wants it."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "bruno-memory-ingest") as thread:
+            try:
+                while part := await loop.run_in_executor(thread, _next, items, count):
+                    yield part
+            finally:
+                await loop.run_in_executor(thread, items.close)
 
     def _add_bad(self, bad: BadLine) -> None:
         self._bad_count += 1
@@ -201,12 +222,12 @@ class _Ingest:
             numbers = {id(chats[number]): number for number in wanted}
             places = {number: set(here) for number, here in wanted.items()}
             texts: dict[tuple[int, int], str] = {}
-            items = self._reader.again()
-            while part := await asyncio.to_thread(_next, items, _READ_AT_ONCE):
-                for said in part:
-                    number = numbers.get(id(said.chat))
-                    if number is not None and said.at in places[number]:
-                        texts[number, said.at] = text_of(said)
+            async with aclosing(self._parts(self._reader.again(), _READ_AT_ONCE)) as parts:
+                async for part in parts:
+                    for said in part:
+                        number = numbers.get(id(said.chat))
+                        if number is not None and said.at in places[number]:
+                            texts[number, said.at] = text_of(said)
             await comparing.learn_texts(chats, texts)
         moments = [file_moment(chat, self._sources[chat.source]) for chat in chats]
         await asyncio.to_thread(comparing.compare, chats, moments)
@@ -273,11 +294,12 @@ class _Ingest:
             if id(said.chat) in wanted and said.chat.states[said.at] in (ADDED, EDITED)
         )
         done = 0
-        while part := await asyncio.to_thread(_next, rows, self._batch):
-            await store.writer.write(part)
-            done += len(part)
-            await self._tell_stored(store, part)
-            self._tell("storing messages", min(done, total), total)
+        async with aclosing(self._parts(rows, self._batch)) as parts:
+            async for part in parts:
+                await store.writer.write(part)
+                done += len(part)
+                await self._tell_stored(store, part)
+                self._tell("storing messages", min(done, total), total)
 
     async def _tell_stored(self, store: Store, rows: Sequence[Row]) -> None:
         if self._stored is None:
