@@ -34,6 +34,7 @@ from bruno_memory_vec.sessions.protocol import (
     Conversation,
     ConversationNote,
     Enumerates,
+    ForgetsUsers,
     HotTurn,
     SessionStore,
 )
@@ -452,6 +453,35 @@ class SessionStoreConformance:
         await store.begin_session(SessionContext(user_id="zoë:x", conversation_id="d"))
         found = [one async for one in store.conversations()]
         assert sorted(found) == [("a", "ana", 2), ("b", "ana", 2), ("d", "zoë:x", 0)]
+
+    async def test_a_user_is_forgotten(self, store: SessionStore) -> None:
+        if not isinstance(store, ForgetsUsers):
+            return
+        for user, talk in (("ana", "a"), ("ben", "b"), ("ana", "shared")):
+            await store.apply(said(0, 1, talk=talk, user=user), 1, added=[0, 1])
+            session = SessionContext(user_id=user, conversation_id=talk)
+            await store.save_session(session)
+            await store.save_user(UserContext(user_id=user, name=user))
+            await store.set_current_conversation(user, talk)
+            await store.save_note(ConversationNote(talk, user, LONG_AGO, f"of {user}"))
+        await store.ledger.settle(lost=[1])
+        kept = await store.kept_of("ben")
+        before = await store.kept_of("ana")
+        assert (before["profiles"], before["sessions"], before["notes"]) == (1, 2, 2)
+        assert before["conversations"] == 2
+        assert await store.forget_user("ana", ["a", "shared"], {"shared": "ben"})
+        assert await store.kept_of("ana") == {}
+        assert await store.user("ana") is None
+        assert await store.current_conversation("ana") is None
+        assert await store.sessions("ana", active=None, limit=None, after=None) == []
+        assert await store.notes("ana") == []
+        assert await store.conversation("a") is None
+        # What another user has rows in goes on as theirs, and no turn is given twice.
+        shared = await self.known(store, "shared")
+        assert (shared.user_id, shared.next_turn >= 2, shared.stale != 0) == ("ben", True, True)
+        assert all(one.user_id != "ana" for one in (await store.ledger.read()).lost)
+        assert await store.kept_of("ben") == {**kept, "conversations": 2}
+        assert not any((await store.forget_user("nobody", [], {})).values())
 
     # The ledger
 
