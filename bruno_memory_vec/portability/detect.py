@@ -171,8 +171,8 @@ class Head:
         name: of the file, with its suffix, in lower case; "" of a stream.
         inner: its path within the folder or archive that was given.
         shape: "object" or "list", one JSON document; "lines", a JSON value a line; "text".
-        samples: the document that is an object; the first element of a list that is a list or an
-            object; the first lines' values. Nothing of a text.
+        samples: the document that is an object, or its beginning; the first element of a list that
+            is a list or an object; the first lines' values. Nothing of a text.
         text: the first lines as text.
     """
 
@@ -244,7 +244,7 @@ def head_of(lines: Lines, name: str, inner: str, *, far: bool = False) -> Head:
             head.samples = document.ahead(_LINES_SHOWN)
             head.samples = [one for one in head.samples if isinstance(one, (dict, list))]
     else:
-        head.shape, head.samples = "object", [document.value()]
+        head.shape, head.samples = "object", [document.outline()]
     return head
 
 

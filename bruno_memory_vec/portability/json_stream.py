@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability.records import BadFieldError, reading_json, strict_decoder
@@ -29,7 +29,25 @@ _NUMBER = "0123456789+-.eE"
 # An error further than this from the end of what was read is none of a text that goes on, but for a
 # string without an end.
 _LONGEST_WORD = 64
+#: Of an object so much is looked at to know what it is.
+OUTLINE = 2**20
+# Objects within it are taken apart so far: the chats of an export stand in a list at this depth.
+_DEPTH = 2
 _OPEN_STRING = "Unterminated string"
+
+
+class Part(NamedTuple):
+    """A part of an object.
+
+    Attributes:
+        path: the keys that lead to it; of an element of a list, to the list.
+        value: what is there. Of an object or a list that is taken apart, an empty one.
+        is_element: whether it is an element of a list.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    is_element: bool
 
 
 class JsonStream:
@@ -53,6 +71,8 @@ class JsonStream:
         self._ahead: deque[Any] = deque()
         self._elements = self._each()
         self._is_list: bool | None = None
+        self._parts = self._each_part()
+        self._seen: list[Part] = []
         self._whole: list[Any] = []
 
     def is_list(self) -> bool:
@@ -122,8 +142,43 @@ class JsonStream:
             return list(self.items())
         if not self._whole:
             with _one_document():
-                self._whole.append(self._read_whole())
+                # What was looked at part by part is not in the text any more.
+                self._seen += self._parts if self._seen else ()
+                self._whole.append(_assembled(self._seen) if self._seen else self._read_whole())
+            self._seen = []
         return self._whole[0]
+
+    def outline(self) -> dict[str, Any]:
+        """An object as far as its first MiB: all of it, or its beginning. It is read again later.
+
+        Raises:
+            InvalidInputError: the document is broken within that.
+        """
+        if self._whole:
+            return dict(self._whole[0])
+        with _one_document():
+            while self._fed < OUTLINE or not self._seen:
+                # One at a time: a part may be a chat of many MiB.
+                found = list(islice(self._parts, 1))
+                self._seen += found
+                if not found:
+                    break
+        return _assembled(self._seen)
+
+    def parts(self) -> Iterator[Part]:
+        """The parts of an object, each once: members, and elements of lists within it.
+
+        Objects are taken apart to the depth of two, and lists that stand there.
+
+        Raises:
+            InvalidInputError: the document is broken; the parts before that were given.
+        """
+        seen, self._seen = self._seen, []
+        while seen:
+            yield from seen[:1]
+            del seen[:1]
+        with _one_document():
+            yield from self._parts
 
     def _read_whole(self) -> Any:
         # In one go: parts of it are of no use.
@@ -137,17 +192,63 @@ class JsonStream:
 
     def _each(self) -> Iterator[Any]:
         self._next_sign()
+        yield from self._list()
+        self._end()
+
+    def _each_part(self) -> Iterator[Part]:
+        self._next_sign()
+        yield from self._object(())
+        self._end()
+
+    def _object(self, path: tuple[str, ...]) -> Iterator[Part]:
+        """The parts of the object that begins here."""
+        self._at += 1
+        yield Part(path, {}, False)
+        keys: set[str] = set()
+        if self._next_sign() == "}":
+            self._at += 1
+            return
+        while True:
+            if self._next_sign() != '"':
+                wanted = "Expecting property name enclosed in double quotes"
+                raise self._not_json(wanted, self._at)
+            key = self._element()
+            if key in keys:
+                raise BadFieldError(
+                    "line", f"the key {ascii(key)[:60]} is there twice in one object"
+                )
+            keys.add(key)
+            if self._next_sign() != ":":
+                raise self._not_json("Expecting ':' delimiter", self._at)
+            self._at += 1
+            sign, here = self._next_sign(), (*path, key)
+            if sign == "[":
+                yield Part(here, [], False)
+                for element in self._list():
+                    yield Part(here, element, True)
+            elif sign == "{" and len(here) < _DEPTH:
+                yield from self._object(here)
+            else:
+                yield Part(here, self._element(), False)
+            sign = self._next_sign()
+            if sign == "}":
+                self._at += 1
+                return
+            if sign != ",":
+                raise self._not_json("Expecting ',' delimiter", self._at)
+            self._at += 1
+
+    def _list(self) -> Iterator[Any]:
+        """The elements of the list that begins here."""
         self._at += 1
         if self._next_sign() == "]":
             self._at += 1
-            self._end()
             return
         while True:
             yield self._element()
             sign = self._next_sign()
             if sign == "]":
                 self._at += 1
-                self._end()
                 return
             if sign != ",":
                 raise self._not_json("Expecting ',' delimiter", self._at)
@@ -224,6 +325,22 @@ class JsonStream:
         line = self._line + lines
         place = f"line {line} " if line > 1 else ""
         return BadFieldError("line", f"not JSON: {problem} at {place}column {column}")
+
+
+def _assembled(parts: list[Part]) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    for path, value, is_element in parts:
+        if not path:
+            continue
+        holder: Any = root
+        for key in path[:-1]:
+            holder = holder[key]
+        if is_element:
+            holder[path[-1]].append(value)
+        else:
+            # Parts may be assembled again: what they hold is not changed.
+            holder[path[-1]] = list(value) if value == [] else dict(value) if value == {} else value
+    return root
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability import BadLine, Turn, read
@@ -232,3 +234,74 @@ def test_a_file_that_is_cut_gives_what_is_before_the_cut_and_then_the_place() ->
         got.extend(read(io.BytesIO(data), format="openai"))
     assert len(got) == 4_999
     assert not any(isinstance(item, BadLine) for item in got)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), values, max_size=5), st.integers(1, 40), st.booleans())
+def test_an_object_in_parts_is_the_object(value: dict[str, Any], size: int, indented: bool) -> None:
+    data = json.dumps(value, indent=1 if indented else None).encode()
+    assert _in_parts(data, size, 0).outline() == value
+    looked_at = _in_parts(data, size, 3)
+    looked_at.outline()
+    assert looked_at.value() == value
+    again = _in_parts(data, size, 0)
+    again.outline()
+    paths = [part.path for part in again.parts() if not part.is_element]
+    assert len(paths) == len(set(paths))
+    assert [path[0] for path in paths if len(path) == 1] == list(value)
+
+
+def test_of_a_large_object_the_beginning_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OUTLINE", 100)
+    whole = {"name": "x", "list": [{"n": n} for n in range(5_000)], "end": {"a": {"b": [1]}}}
+    stream = _in_parts(json.dumps(whole).encode(), 16, 0)
+    outline = stream.outline()
+    assert list(outline) == ["name", "list"]
+    assert 0 < len(outline["list"]) < 100
+    assert outline["list"] == [{"n": n} for n in range(len(outline["list"]))]
+    assert stream.value() == whole == stream.value()
+    assert stream.outline() == whole
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 2}}', '{"a" 1}', '{"a": 1,}', '{"a": [1,]}']
+)
+def test_a_fault_in_an_object_is_told(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="not one usable JSON document"):
+        _in_parts(text.encode(), 2, 0).outline()
+
+
+def test_of_an_export_of_everything_one_chat_is_in_memory() -> None:
+    def written() -> Iterator[bytes]:
+        yield b'{"personal_information": {"user_id": 1}, "contacts": {"list": []}, '
+        yield b'"chats": {"about": "all", "list": ['
+        for number in range(100):
+            said = [
+                {"id": n, "type": "message", "date": "2025-06-01T12:00:00", "from": "Ana",
+                 "from_id": "user1", "text": f"{number}.{n} {_LONG}"}
+                for n in range(20)
+            ]  # fmt: skip
+            chat = {"id": number, "type": "private_group", "name": "All", "messages": said}
+            yield (b"," if number else b"") + json.dumps(chat).encode()
+        yield b"]}}"
+
+    class Written(_Written):
+        def _each(self, kind: str) -> Iterator[bytes]:
+            yield from written()
+
+    file = Written("telegram")
+    tracemalloc.start()
+    try:
+        count = sum(isinstance(item, Turn) for item in read(io.BufferedReader(file)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 2_000
+    assert file.size > 20 * _MIB
+    assert peak < 40 * _MIB, f"{peak / _MIB:.1f} MiB for {file.size / _MIB:.1f} MiB"

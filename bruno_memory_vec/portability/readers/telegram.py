@@ -25,6 +25,8 @@ from bruno_memory_vec.portability.readers.reader import (
 from bruno_memory_vec.portability.readers.talk import Talk, time_in, told
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
+# Where the chats of an export of everything are.
+_CHATS = (("chats", "list"), ("left_chats", "list"))
 SERVICE = "events of the messenger"
 _MEDIA = {
     "voice_message": "audio",
@@ -41,6 +43,8 @@ def recognises(head: Head) -> bool:
     first = head.first
     if isinstance(object_of(first.get("chats")).get("list"), list):
         return True
+    if "personal_information" in first and "contacts" in first:
+        return True
     messages = [one for one in list_of(first.get("messages"))[:20] if isinstance(one, dict)]
     known = "name" in first or first.get("type") == "saved_messages"
     return known and any(
@@ -50,17 +54,19 @@ def recognises(head: Head) -> bool:
 
 
 def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
-    """Yield the turns of every chat. The export, one object, is in memory."""
-    value = whole_object(lines, "Telegram's export")
-    chats = object_of(value.get("chats")).get("list")
-    about = object_of(value.get("personal_information"))
-    own = about.get("user_id")
-    known = [own, f"user{own}"] if own is not None else []
-    if not isinstance(chats, list):
-        yield from _chat(value, "", known, defaults)
+    """Yield the turns of every chat. One chat is in memory at a time."""
+    document = lines.stream()
+    if document.is_list() or "messages" in document.outline():
+        yield from _chat(whole_object(lines, "Telegram's export"), "", [], defaults)
         return
-    for index, chat in enumerate(chats):
-        yield from _chat(object_of(chat), f"chats.list[{index}].", known, defaults)
+    known: list[Any] = []
+    counts = dict.fromkeys(_CHATS, 0)
+    for path, value, is_element in document.parts():
+        if path == ("personal_information", "user_id"):
+            known = [value, f"user{value}"]
+        elif is_element and path in counts:
+            yield from _chat(object_of(value), f"{path[0]}.list[{counts[path]}].", known, defaults)
+            counts[path] += 1
 
 
 def _chat(
