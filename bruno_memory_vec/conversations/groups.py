@@ -26,7 +26,8 @@ from bruno_memory_vec.store.store import Store
 
 #: The user ids of groups' spaces begin so.
 GROUP: Final = f"{SPACE}group:"
-_MEMBERS_OF: Final = f"{SPACE}members of:"
+#: In the profile of a user id that begins so it is noted who is in a group.
+MEMBERS_OF: Final = f"{SPACE}members of:"
 _GROUPS_OF: Final = f"{SPACE}groups of:"
 #: Where a message of a group says who spoke.
 AUTHOR: Final = "author"
@@ -111,7 +112,7 @@ class Groups:
 
     async def of(self, space: str) -> Group | None:
         """The group that owns a space; None where there is none."""
-        return _group(space, await self._saved(f"{_MEMBERS_OF}{space}"))
+        return _group(space, await self._saved(f"{MEMBERS_OF}{space}"))
 
     async def current(self, user_id: str) -> tuple[str, ...]:
         """The spaces of the groups that somebody is in now."""
@@ -129,7 +130,7 @@ class Groups:
     async def change(self, space: str, change: Callable[[Group | None], Group]) -> Group:
         """Change who is in a group, whoever else does so at the same time."""
 
-        key = f"{_MEMBERS_OF}{space}"
+        key = f"{MEMBERS_OF}{space}"
 
         def changed(saved: UserContext | None) -> UserContext:
             now = change(_group(space, {} if saved is None else saved.metadata))
@@ -146,7 +147,7 @@ class Groups:
         own = groups_of(user_id)
         named = (await self._saved(own)).get(_GROUPS, ())
         for space in named:
-            key = f"{_MEMBERS_OF}{space}"
+            key = f"{MEMBERS_OF}{space}"
 
             def without(
                 saved: UserContext | None, space: str = str(space), key: str = key
@@ -162,7 +163,7 @@ class Groups:
         for key in [own] if named else []:
             await self._drop(key)
         if is_group(user_id):
-            await self._drop(f"{_MEMBERS_OF}{user_id}")
+            await self._drop(f"{MEMBERS_OF}{user_id}")
 
     async def _drop(self, key: str) -> None:
         sessions = self._store.sessions

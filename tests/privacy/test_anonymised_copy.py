@@ -280,3 +280,23 @@ async def test_the_command_exports(source: VectorMemory, tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["anonymised"]["users"] == 2
     assert "oksana" in json.loads((tmp_path / "mapping.json").read_text())["person"]
+
+
+async def test_groups_and_shared_spaces_are_whole_in_the_copy(tmp_path: Path) -> None:
+    anonymiser = Anonymiser(b"s" * 32)
+    async with open_memory(tmp_path / "source", embedder="hash") as memory:
+        oksana = memory.for_user("oksana", spaces={"boats": "write"})
+        group = await oksana.conversations.create(members=["fergus"])
+        said = Message(role=MessageRole.USER, content="the boat leaks")
+        await oksana.store_message(said, group.conversation_id)
+        await anonymised(memory, tmp_path / "copy", anonymise=anonymiser)
+    async with open_memory(tmp_path / "copy", embedder="hash") as copy:
+        fergus = copy.for_user(anonymiser.user_id("fergus"))
+        talk = anonymiser.conversation_id(group.conversation_id)
+        (kept,) = await fergus.retrieve_messages(talk)
+        assert kept.content == "the boat leaks"
+        assert kept.metadata["author"] == anonymiser.user_id("oksana")
+        assert await copy.for_user("somebody").retrieve_messages(talk) == []
+    held = bytes_of(tmp_path / "copy").lower()
+    assert b"oksana" not in held
+    assert b"fergus" not in held

@@ -17,6 +17,8 @@ from uuid import UUID
 
 from bruno_core.models.context import SessionContext, UserContext
 
+from bruno_memory_vec.access import SPACE
+from bruno_memory_vec.conversations.groups import GROUP, MEMBERS_OF, groups_of
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.privacy.anonymise.dates import dates, moved
@@ -84,6 +86,9 @@ _USER_KEYS: Final = frozenset("user_id user userid uid owner_id author_id sender
 _CONVERSATION_KEYS: Final = frozenset(
     "conversation_id conversation thread_id session_id chat_id channel_id".split()
 )
+_OF_USERS: Final = re.compile(r"(?:^|_)(?:user|owner|author|member|creator|sender)(?:_?id)?$")
+# Of adapters: they are in every store of one kind.
+_NOBODYS_IDS: Final = frozenset(["buddy:nobody", "buddy:tables"])
 _HASH_KEYS: Final = frozenset(
     "digest hash checksum sha1 sha256 md5 fingerprint content_hash signature etag".split()
 )
@@ -164,6 +169,8 @@ class Anonymiser:
         self._names: dict[str, bool] = {}
         # Those that somebody has given as names: of profiles, ids, senders.
         self._sure: set[str] = set()
+        # By the id under which it is noted in which groups somebody is, who.
+        self._in_groups: dict[str, str] = {}
         self._speakers: Counter[str] = Counter()
         # How often words were seen small and with a capital, and behind a given name.
         self._small: Counter[str] = Counter()
@@ -199,7 +206,8 @@ class Anonymiser:
         self._learn_user_id(user.user_id)
         if user.name:
             self._learn_name(user.name, sure=True)
-        for part in (user.preferences, user.profile):
+        kept = {key: value for key, value in user.metadata.items() if "learned" not in key}
+        for part in (user.preferences, user.profile, kept):
             self._learn_value(part, "")
 
     def learn_title(self, title: str | None) -> None:
@@ -221,7 +229,7 @@ class Anonymiser:
             return text
         parts: list[str] = []
         end = 0
-        days = self._pseudonyms.weeks(user_id)
+        days = self._days(user_id)
         for start, stop, kind, said in self._found(text, written, days):
             parts += (text[end:start], said)
             end = stop
@@ -234,7 +242,7 @@ class Anonymiser:
 
     def row(self, row: Row) -> Row:
         """A row, with times in microseconds, anonymised. Its vector has to be made anew."""
-        user, days = row["user_id"], self._pseudonyms.weeks(row["user_id"])
+        user, days = row["user_id"], self._days(row["user_id"])
         written = utc(row["created_at"])
         before = sum(self._tally.places.values())
         content = self.text(row["content"], user, written)
@@ -326,7 +334,18 @@ class Anonymiser:
         return self._moved(at, user_id)
 
     def user_id(self, user_id: str) -> str:
-        """What stands for a user's id."""
+        """What stands for a user's id. That of a shared space or a group stays one of these."""
+        if user_id.startswith(MEMBERS_OF):
+            return MEMBERS_OF + self.user_id(user_id.removeprefix(MEMBERS_OF))
+        member = self._in_groups.get(user_id)
+        if member is not None:
+            return groups_of(self.user_id(member))
+        if user_id.startswith(GROUP):
+            return GROUP + self.id(user_id.removeprefix(GROUP))
+        if user_id.startswith(SPACE):
+            return SPACE + self._id("space", user_id)
+        if user_id in _NOBODYS_IDS:
+            return user_id
         self._tally.users.add(user_id)
         return self._id("user", user_id)
 
@@ -448,7 +467,7 @@ class Anonymiser:
     def _instead(self, span: Span, original: str) -> str:
         kind = span.kind
         if span.original.startswith("id:"):
-            made = self._id("user", original)
+            made = self.user_id(original)
         elif span.original.startswith("hash:"):
             made = self._pseudonyms.of("hash", span.original)[: len(original)]
         elif kind == "person":
@@ -525,7 +544,7 @@ class Anonymiser:
         if isinstance(value, datetime):
             return self._moved(value, user_id)
         if isinstance(value, date):
-            return moved(value, self._pseudonyms.weeks(user_id))
+            return moved(value, self._days(user_id))
         if isinstance(value, bool):
             return value
         if isinstance(value, (int, float)):
@@ -538,8 +557,12 @@ class Anonymiser:
     def _text_value(self, text: str, key: str, user_id: str, written: datetime | None) -> str:
         if not text.strip():
             return text
-        if key in _USER_KEYS:
-            return self._id("user", text)
+        if key in _USER_KEYS or text.startswith(SPACE):
+            return self.user_id(text)
+        if text in self._ids and (_OF_USERS.search(key) or self._ids[text][0] == "conversation"):
+            if self._ids[text][0] == "conversation":
+                return self.conversation_id(text) or text
+            return self.user_id(text)
         if key in _CONVERSATION_KEYS:
             return self.conversation_id(text) or text
         if key in _HASH_KEYS:
@@ -567,16 +590,23 @@ class Anonymiser:
             return value
         for unit in (1, 1_000, 1_000_000):
             if _FIRST_SECOND * unit <= value <= _LAST_SECOND * unit:
-                return value - self._pseudonyms.weeks(user_id) * _SECONDS_A_DAY * unit
+                return value - self._days(user_id) * _SECONDS_A_DAY * unit
         return value
 
+    def _days(self, user_id: str) -> int:
+        """By how many days this user's dates move; of what is noted of a group, the group's."""
+        return self._pseudonyms.weeks(user_id.removeprefix(MEMBERS_OF))
+
     def _moved(self, at: datetime, user_id: str) -> datetime:
-        days = self._pseudonyms.weeks(user_id)
+        days = self._days(user_id)
         with suppress(OverflowError):
             return at - timedelta(days=days)
         return datetime.min.replace(tzinfo=at.tzinfo)
 
     def _learn_user_id(self, user_id: str) -> None:
+        self._in_groups.setdefault(groups_of(user_id), user_id)
+        if user_id.startswith(SPACE) or user_id in _NOBODYS_IDS:
+            return
         if user_id in self._ids:
             return
         alone = user_id.isalpha()
@@ -617,7 +647,9 @@ class Anonymiser:
         self._settled = None
 
     def _learn_value(self, value: Any, key: str) -> None:
-        if isinstance(value, str):
+        if isinstance(value, str) and key in _USER_KEYS:
+            self._learn_user_id(value)
+        elif isinstance(value, str):
             low = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower()
             if _KEYED.get(low) == "person" and _like_name(value):
                 self._learn_name(value, sure=True)

@@ -89,6 +89,8 @@ class Pseudonyms:
             return str(UUID(bytes=seed[:16], version=4))
         if kind == "user":
             return f"user-{seed[:6].hex()}"
+        if kind == "space":
+            return f"space-{seed[:6].hex()}"
         if kind == "conversation":
             return f"conversation-{seed[:8].hex()}"
         if kind == "session":
