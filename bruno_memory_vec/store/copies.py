@@ -52,7 +52,7 @@ def note_copy(folder: Path, kind: Kind, place: str | Path) -> None:
         kind: what the copy is.
         place: where it is; of a URL its secrets are left out.
     """
-    where = str(place) if isinstance(place, Path) else masked(place)
+    where = os.path.normpath(place) if isinstance(place, Path) else masked(place)
     line = json.dumps(asdict(KnownCopy(kind, where, datetime.now(timezone.utc).isoformat())))
     path = folder / ERASURE / COPIES
     try:

@@ -92,9 +92,13 @@ async def test_receipts_are_verified_after_the_store_is_encrypted_and_decrypted(
     async with open_memory(folder, **SETTINGS) as memory:
         await fill(memory, BEN, Said("b"), "talk of ben")
         plain = await memory.forget_user(ANA)
+        await memory.snapshot(tmp_path / "plain snapshot")
+        await memory.backup(tmp_path / "plain backup")
     await encrypt_store(folder, key=key)
     async with open_memory(folder, **SETTINGS, key=key) as memory:
         sealed = await memory.forget_user("somebody")
+        assert sealed.ok, sealed
+        assert (sealed.counts["snapshots"], sealed.counts["backups"]) == (1, 1)
         assert await memory.verify_receipt(plain, ANA)
         assert await memory.verify_receipt(sealed, "somebody")
     for name in ("receipts.jsonl", "receipts.key"):

@@ -500,8 +500,11 @@ async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Don
         own = {"url", "urls", "sessions", "embedder", "read_only", "language", "embedding_cache"}
         # The call is in the store's own audit trail, and the snapshot gets none.
         own |= {name for name in MemoryConfig.model_fields if name.startswith("audit")}
+        # One that was made before the store was encrypted has no key.
+        own |= set() if found.encrypted else {"key_file"}
         settings = store.config.model_dump(exclude=own)
-        config = MemoryConfig(**settings, url=copy.place, key=store.config.key, audit=False)
+        key = store.config.key if found.encrypted else None
+        config = MemoryConfig(**settings, url=copy.place, key=key, audit=False)
         other = await open_store(config, Unembedding(found.fingerprint))
         try:
             _, conversations = await _counts(other, traces.user_id)

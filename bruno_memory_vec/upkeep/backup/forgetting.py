@@ -22,7 +22,7 @@ from bruno_memory_vec.conversations.groups import AUTHOR, groups_of, without_mem
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.rows.metadata_pairs import pair
-from bruno_memory_vec.store.keys.keyring import destroy_in
+from bruno_memory_vec.store.keys.keyring import destroy_in, has_keys
 from bruno_memory_vec.store.keys.master import as_master
 from bruno_memory_vec.upkeep.backup.chunks import rows_of_parts, unpacked
 from bruno_memory_vec.upkeep.backup.keys import opening
@@ -77,7 +77,7 @@ async def forget_in_backup(target: str | Path, user_id: str, key: Any = None) ->
             points.points = await to_its_end(asyncio.to_thread(pruning.without_others, changed))
             await to_its_end(asyncio.to_thread(points.write, place))
             await to_its_end(asyncio.to_thread(place.keep_only, points.pieces()))
-        if place.keys is not None and key is not None:
+        if place.keys is not None and key is not None and has_keys(place.keys):
             master = as_master(key)
             count += await to_its_end(asyncio.to_thread(destroy_in, place.keys, master, user_id))
         return count
