@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.knowledge.priorities.score import PriorityWeights
     from bruno_memory_vec.memory import ALL_USERS, VectorMemory, open_memory
     from bruno_memory_vec.portability.frames import to_arrow, to_pandas, to_polars
+    from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
     from bruno_memory_vec.privacy.erasure.receipt import ErasureReceipt
     from bruno_memory_vec.privacy.erasure.remains import RemainsReport
     from bruno_memory_vec.rankers import Profile
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "ALL_USERS": "memory",
+    "Anonymiser": "privacy.anonymise.anonymiser",
     "BackupCheck": "upkeep.backup.report",
     "BackupReport": "upkeep.backup.report",
     "PruneBackupReport": "upkeep.backup.report",
@@ -133,6 +135,7 @@ _PLACES = {
 
 __all__ = [
     "ALL_USERS",
+    "Anonymiser",
     "BackupCheck",
     "BackupReport",
     "BuiltContext",
