@@ -207,6 +207,15 @@ async def test_two_new_chats_of_one_file_name(memory: VectorMemory, tmp_path: Pa
     assert (report.added, report.conversations) == (4, 2)
 
 
+async def test_a_chat_that_was_called_without_its_folder(
+    memory: VectorMemory, tmp_path: Path
+) -> None:
+    file = chat(tmp_path / "x" / "chat.json", "Hello", "Hi, what is it?", "My bike is broken")
+    await memory.ingest(file, user_id="ana", conversation_id="chat")
+    report = await memory.ingest(file, user_id="ana")
+    assert (report.added, report.unchanged, report.conversations) == (0, 3, 1)
+
+
 async def test_chats_without_names_are_known_by_what_was_said(
     memory: VectorMemory, tmp_path: Path
 ) -> None:

@@ -279,16 +279,20 @@ class Comparing:
         if chat.file_name in self._looked_up:
             return
         self._looked_up.add(chat.file_name)
-        # Those of this name and a number, also of chats that the file had once.
-        for pattern in ("{} ({})", "{}/{}"):
-            first = 1
-            while True:
-                part = [pattern.format(chat.file_name, first + at) for at in range(_AT_ONCE)]
-                found = await self._owners(part)
-                several.update((name, (owner, name)) for name, owner in found.items())
-                if not found:
-                    break
-                first += _AT_ONCE
+        # Those of this name and a number, also of chats that the file had once; and without the
+        # folder, as earlier versions called them.
+        for base in dict.fromkeys([chat.file_name, chat.file_name.rpartition("/")[2]]):
+            found = await self._owners([base])
+            several.update((name, (owner, name)) for name, owner in found.items())
+            for pattern in ("{} ({})", "{}/{}"):
+                first = 1
+                while True:
+                    part = [pattern.format(base, first + at) for at in range(_AT_ONCE)]
+                    found = await self._owners(part)
+                    several.update((name, (owner, name)) for name, owner in found.items())
+                    if not found:
+                        break
+                    first += _AT_ONCE
 
     def _index_namesakes(self) -> None:
         """By the message, the namesakes that have it."""
