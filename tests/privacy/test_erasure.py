@@ -251,11 +251,14 @@ async def test_names_in_records_and_what_lies_about(store: tuple[Path, Said, Sai
     aside.mkdir(parents=True)
     (aside / "old.lance").write_text(ana.words[0])
     (folder / "sessions.sqlite.damaged-1").write_text(ana.words[1])
+    # What a killed process was writing.
+    (folder / "maintenance.json.new").write_text(f"{ANA} {ana.words[2]}")
     async with open_memory(str(folder), **SETTINGS) as memory:
         receipt = await memory.forget_user(ANA)
         assert receipt.ok, receipt
         assert receipt.counts["set_aside_files"] == 2
         assert receipt.counts["record_entries"] >= 4
+        assert not (folder / "maintenance.json.new").exists()
     kept = (folder / "losses.jsonl").read_text()
     assert ANA not in kept
     assert "talk of ana" not in kept

@@ -45,7 +45,7 @@ from bruno_memory_vec.privacy.erasure.receipt import (
     new_salt,
     signed,
 )
-from bruno_memory_vec.privacy.erasure.records import withhold
+from bruno_memory_vec.privacy.erasure.records import sweep, withhold
 from bruno_memory_vec.privacy.erasure.remains import RemainsReport, Traces, remains, traces_of
 from bruno_memory_vec.privacy.erasure.spaces import leave_spaces, said_in_spaces
 from bruno_memory_vec.recall import Retriever
@@ -54,7 +54,7 @@ from bruno_memory_vec.sessions.protocol import ForgetsUsers, SessionStore
 from bruno_memory_vec.store import copies, manifest
 from bruno_memory_vec.store.copies import KnownCopy
 from bruno_memory_vec.store.keys.master import master_of
-from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.store.manifest import folder_of, unwritable
 from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.backup.forgetting import forget_in_backup
 from bruno_memory_vec.upkeep.leftovers import erase_leftovers
@@ -338,6 +338,12 @@ async def _erase(
         done.erased.append(_CACHE)
     await writer.settle()
     left = await erase_leftovers(store, keep_set_aside=False)
+    folder = folder_of(store.config.url)
+    if folder is not None:
+        try:
+            await asyncio.to_thread(sweep, folder)
+        except OSError as error:
+            raise unwritable(folder, error) from error
     if left.removed:
         done.counts["set_aside_files"] = len(left.removed)
     if left.kept is not None:

@@ -5,10 +5,13 @@ What was lost or wrong stays there; whose it was, and where, goes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, Final
 
+from bruno_memory_vec.store.manifest import HOLDER
 from bruno_memory_vec.store.store import Store
 
 #: Stands where something named the user.
@@ -49,6 +52,29 @@ async def withhold(store: Store, user_id: str, conversations: Collection[str]) -
 
         await store.record.change(change)
     return changed
+
+
+def sweep(folder: Path) -> int:
+    """Remove what a killed process has half written beside files of a store that is open to write.
+
+    That are files whose names end with ``.new`` and that are older than this opening; what is being
+    written now is younger.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    try:
+        opened = (folder / HOLDER).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+    swept = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            if name.endswith(".new") and path.stat().st_mtime_ns < opened:
+                path.unlink(missing_ok=True)
+                swept += 1
+    return swept
 
 
 def naming(user_id: str, conversations: Collection[str]) -> Callable[[str], bool]:
