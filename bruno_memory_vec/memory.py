@@ -617,7 +617,9 @@ class VectorMemory(MemoryInterface):
         )
 
     @acts("administer")
-    async def backup(self, target: str | Path, progress: Progress | None = None) -> BackupReport:
+    async def backup(
+        self, target: str | Path, progress: Progress | None = None, *, full: bool = False
+    ) -> BackupReport:
         """Add a point in time to a backup, while the store stays open and may be written.
 
         The first point has everything, each later one what has changed since. The rows are those
@@ -627,11 +629,12 @@ class VectorMemory(MemoryInterface):
         Args:
             target: a folder, or a file whose name ends with ``.backup``; made if there is none.
             progress: called with the progress of long work.
+            full: read every row anew, which mends a backup that was damaged.
 
         Raises: as :func:`bruno_memory_vec.upkeep.backup.making.backup_store`.
         """
         self._caller.whole("a backup")
-        return await backup_of(await self._lazy.get(), target, progress=progress)
+        return await backup_of(await self._lazy.get(), target, full=full, progress=progress)
 
     # Writing
 

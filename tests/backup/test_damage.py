@@ -97,3 +97,35 @@ async def test_a_copy_of_a_backup_is_one(source: str, place: Path, tmp_path: Pat
     (shutil.copyfile if place.suffix else shutil.copytree)(place, copy)
     assert (await verify_backup(copy)).ok
     assert len(await restored(copy, tmp_path / "r")) == 23
+
+
+@pytest.mark.parametrize("kind", ["chunks", "lists"])
+async def test_what_is_missing_is_read_from_the_store_again(
+    source: str, place: Path, tmp_path: Path, kind: str
+) -> None:
+    async with open_memory(source, embedder="hash") as memory:
+        await memory.backup(place)
+        for path in files_of(place / kind):
+            path.unlink()
+        report = await memory.backup(place)
+        assert (report.written, report.point.rows, report.ok) == (22, 22, True)
+        assert await restored(place, tmp_path / "r") == await state(memory)
+
+
+async def test_a_full_backup_mends(source: str, each_place: Path, tmp_path: Path) -> None:
+    async with open_memory(source, embedder="hash") as memory:
+        await memory.backup(each_place)
+        (held,) = (await verify_backup(each_place)).points[0].chunks
+        if each_place.suffix:
+            data = files_of(each_place)[0].read_bytes()
+            flip(each_place, data.index(held.chunk.encode()) + len(held.chunk) + 60)
+        else:
+            flip(each_place / held.chunk, 20)
+        assert not (await verify_backup(each_place)).ok
+        await memory.backup(each_place)
+        assert list((await verify_backup(each_place)).broken) == [1, 2]
+        report = await memory.backup(each_place, full=True)
+        assert report.written == 22
+        check = await verify_backup(each_place)
+        assert not check.broken
+        assert await restored(each_place, tmp_path / "r") == await state(memory)

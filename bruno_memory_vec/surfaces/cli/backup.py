@@ -43,6 +43,12 @@ def backup(
             help="How many points stay. Without --prune: after a backup that has succeeded.",
         ),
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Read every row anew, where --verify has found damage, to mend it."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --prune: say what would go; remove nothing.")
     ] = False,
@@ -74,7 +80,7 @@ def backup(
         if prune:
             assert keep is not None
             return await _prune(out, target, keep, dry_run)
-        return await _backup(out, target, store, sessions, embedder, keep)
+        return await _backup(out, target, store, sessions, embedder, keep, full)
 
     execute(json, work)
 
@@ -86,6 +92,7 @@ async def _backup(
     sessions: str | None,
     embedder: str | None,
     keep: int | None,
+    full: bool,
 ) -> int:
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.backup.making import backup_store
@@ -94,7 +101,7 @@ async def _backup(
     config = configuration(store, embedder, sessions=sessions)
     await existing(config)
     with bars(out) as progress:
-        report = await backup_store(target=target, config=config, progress=progress)
+        report = await backup_store(target=target, config=config, full=full, progress=progress)
         pruned = None if keep is None else await prune_backup(target, keep=keep, progress=progress)
     _tell(out, report, pruned)
     return 0 if report.ok else FAILED

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bruno_memory_vec.errors import StoreError
+from bruno_memory_vec.errors import EngineError, StoreError
 from bruno_memory_vec.upkeep.backup.chunks import read_list
 from bruno_memory_vec.upkeep.backup.points import Held, ranges
 from bruno_memory_vec.upkeep.backup.repository import Repository, damaged
@@ -37,8 +37,21 @@ class Contents:
     place: Integers = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
-    def read(cls, repository: Repository, sealing: Sealing, chunks: Iterable[Held]) -> Contents:
+    def read(
+        cls,
+        repository: Repository,
+        sealing: Sealing,
+        chunks: Iterable[Held],
+        *,
+        only_whole: bool = False,
+    ) -> Contents:
         """Of chunks as a point has them; rows that are dead there are not among them.
+
+        Args:
+            repository: where they are.
+            sealing: what they passed.
+            chunks: which.
+            only_whole: leave out chunks that are missing, or whose lists are missing or damaged.
 
         Raises:
             EngineError: a list is damaged.
@@ -47,7 +60,14 @@ class Contents:
         found = cls()
         parts: list[tuple[Integers, Integers, Integers, Integers]] = []
         for held in chunks:
-            seq, checksum = read_held_list(repository, sealing, held)
+            if only_whole and not repository.has(held.chunk):
+                continue
+            try:
+                seq, checksum = read_held_list(repository, sealing, held)
+            except EngineError:
+                if not only_whole:
+                    raise
+                continue
             alive = np.ones(held.rows, bool)
             for start, end in held.dead:
                 alive[start:end] = False

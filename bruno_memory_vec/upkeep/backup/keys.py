@@ -124,7 +124,7 @@ def opening(place: Repository, point: Point | None, key: Any) -> Sealing:
     if master is None:
         raise StoreError(
             f"the backup in {place.path} is of an encrypted store, and no key was given",
-            fix="Give its key: key=..., or --key-file FILE.",
+            fix="Give its key, or --key-file FILE.",
         )
     return UnderKeys(Keyring.open(place.keys, master, read_only=True))
 

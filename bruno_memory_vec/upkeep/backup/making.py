@@ -34,6 +34,7 @@ from bruno_memory_vec.indexers.schema import CHECKSUM, MESSAGE, SCHEMA_VERSION
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.rows import checks
 from bruno_memory_vec.store.copies import note_copy
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import folder_of, of_one
@@ -77,6 +78,7 @@ async def backup_store(
     embedder: str | Embedder | None = None,
     config: MemoryConfig | None = None,
     sealing: Sealing | None = None,
+    full: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> BackupReport:
@@ -88,6 +90,8 @@ async def backup_store(
         embedder: that of the store, for a kind of store that cannot tell it.
         config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
         sealing: what every piece passes; None for the keys of an encrypted store, else nothing.
+        full: read every row from the store, also those that the point before has; so damaged
+            pieces of the backup are made anew.
         progress: called with the progress of long work.
         settings: any other field of the config.
 
@@ -103,7 +107,7 @@ async def backup_store(
     reading = reading.model_copy(update={"read_only": True})
     path_of("target", target)
     async with opened_to_read(reading, embedder, progress) as store:
-        return await backup_of(store, target, sealing=sealing, progress=progress)
+        return await backup_of(store, target, sealing=sealing, full=full, progress=progress)
 
 
 async def backup_of(
@@ -111,6 +115,7 @@ async def backup_of(
     target: str | Path,
     *,
     sealing: Sealing | None = None,
+    full: bool = False,
     progress: Progress | None = None,
 ) -> BackupReport:
     """Add a point to a backup, of an open store, which may be written meanwhile.
@@ -119,6 +124,8 @@ async def backup_of(
         store: the open store.
         target: the backup, a folder or a file; it is made if there is none.
         sealing: what every piece passes; None for the keys of an encrypted store, else nothing.
+        full: read every row from the store, also those that the point before has; so damaged
+            pieces of the backup are made anew.
         progress: called with the progress of long work.
 
     Raises: as :func:`backup_store`.
@@ -134,7 +141,7 @@ async def backup_of(
             sealing = sealing_of(store)
         if isinstance(sealing, UnderKeys):
             refuse_place(place)
-        report = await _Backup(store, place, sealing, progress).run()
+        report = await _Backup(store, place, sealing, full, progress).run()
     if folder is not None:
         await asyncio.to_thread(note_copy, folder, "backup", path.absolute())
     return report
@@ -190,12 +197,18 @@ class _Backup:
     """One call: from an open store to the report."""
 
     def __init__(
-        self, store: Store, place: Repository, sealing: Sealing, progress: Progress | None
+        self,
+        store: Store,
+        place: Repository,
+        sealing: Sealing,
+        full: bool,
+        progress: Progress | None,
     ) -> None:
         self._store = store
         self._rows = unchecked(store.rows)
         self._place = place
         self._sealing = sealing
+        self._full = checks.flag("full", full)
         self._progress = progress
         self._started = time.perf_counter()
         self._known = Contents()
@@ -219,8 +232,9 @@ class _Backup:
                 fix="Name another place for this store's backup.",
             )
         if last is not None and last.fingerprint == self._store.embedder.fingerprint:
+            chunks = [] if self._full else _kept(last.chunks)
             self._known = await asyncio.to_thread(
-                Contents.read, place, self._sealing, _kept(last.chunks)
+                Contents.read, place, self._sealing, chunks, only_whole=True
             )
         if self._store.writer is not None:
             await self._store.writer.flush_uses()
@@ -359,7 +373,9 @@ class _Backup:
         self._tell("backing up sessions", 1, 1)
         kept = Contents()
         if last is not None and last.fingerprint == store.embedder.fingerprint:
-            kept = await asyncio.to_thread(Contents.read, place, self._sealing, last.chunks)
+            kept = await asyncio.to_thread(
+                Contents.read, place, self._sealing, last.chunks, only_whole=True
+            )
         found = self._known.find(seq, checksum)
         chunks = await asyncio.to_thread(self._known.held, found[found >= 0])
         # What the store cannot give any more, the point before may have.
@@ -376,6 +392,7 @@ class _Backup:
             )
         now = _both(seq[there], checksum[there])
         shared = len(np.intersect1d(now, _both(kept.seq, kept.checksum)))
+        before = 0 if last is None else max(last.rows, shared)
         return Point(
             number=1 if last is None else last.number + 1,
             # A clock that was set back makes no point that is older than the one before.
@@ -390,7 +407,7 @@ class _Backup:
             messages=kinds.messages(seq[there]),
             users=len(kinds.users()),
             added=len(now) - shared,
-            removed=(0 if last is None else last.rows) - shared,
+            removed=before - shared,
             chunks=chunks,
             people=tuple(names),
             problems=tuple(problems),
