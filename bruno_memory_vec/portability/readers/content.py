@@ -95,7 +95,7 @@ _BY_KEY = {
     "file_data": "file",
 }
 #: Marks within a message that say nothing.
-_NOTHING = {"token_budget", "flag", "cache_point", "ping"}
+_NOTHING = {"token_budget", "flag", "cache_point", "ping", "step-start"}
 
 Kind = Literal["text", "call", "result", "note"]
 
