@@ -32,7 +32,7 @@ from .snapshot import LOADED, Gathered, HeldRows, Snapshot, Together, split_arch
 from .user_files.files import UserFiles
 from .uses import USE_COLUMNS
 from .whole_store import WholeStore
-from .words.index import WordIndex
+from .words.kept import without_terms
 from .words.terms import TERMS
 
 #: Users with more rows than this are not cached.
@@ -813,19 +813,8 @@ def _rows_by_user(rows: pa.Table) -> dict[str, int]:
 
 def _held(table: pa.Table) -> HeldRows:
     left, archived_until = split_archived(table)
-    if TERMS not in left.column_names:
-        return HeldRows(left, archived_until=archived_until)
-    seq = left.column("seq").to_numpy()
-    if (np.diff(seq) <= 0).any():
-        # The words are in the order of the rows.
-        left = left.take(pa.array(np.argsort(seq, kind="stable")))
-    terms, left = left.column(TERMS), left.drop_columns([TERMS])
-    words = None
-    if not terms.null_count:
-        numbers = [part.flatten().to_numpy() for part in terms.chunks]
-        lengths = pc.list_value_length(terms).to_numpy()
-        words = WordIndex.of_terms(np.concatenate([np.empty(0, np.int64), *numbers]), lengths)
-    return HeldRows(left, archived_until=archived_until, words=words)
+    rows, words = without_terms(left)
+    return HeldRows(rows, archived_until=archived_until, words=words)
 
 
 class RowsVersion:

@@ -21,11 +21,10 @@ from ..query import EVER, EVERYONE, Candidates, Condition, LexicalQuery, RowFilt
 from ..schema import COLUMNS, row_schema
 from ..snapshot import LOADED
 from ..text.analysis import Analyser
-from ..uses import USE_COLUMNS
 from ..words.terms import TERMS, term_numbers, terms_of
+from .opened import OpenedRows
 from .payload import vectors_of
 from .rows import PLAIN, READ, Keys, changes_of, opened, sealed, unopened_rows
-from .words import WordsOfAll
 
 # Opening more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 100
@@ -82,7 +81,7 @@ class SealedIndex(ForwardingRowIndex):
         self._seen: int | None = None
         # The number of the analysis by which terms are kept beside the texts.
         (self._analysis,) = term_numbers([analyser.name]).tolist()
-        self._words = WordsOfAll(analyser, lambda seq: self.after(seq, LOADED))
+        self._opened_rows = OpenedRows(analyser, self._read_all, lambda: self.average_length(()))
         # How many rows there are, and how many terms they have; None where it is not known.
         self._lengths: tuple[int, int] | None = None
         #: The ``seq`` of each row that could not be opened.
@@ -98,7 +97,7 @@ class SealedIndex(ForwardingRowIndex):
 
     def of_vectors(self, inner: RowIndex, dimension: int) -> SealedIndex:
         """The same in front of another index, of rows with vectors of another length."""
-        return SealedIndex(inner, self.keys, dimension, self._words.analyser)
+        return SealedIndex(inner, self.keys, dimension, self._opened_rows.analyser)
 
     # Changes
 
@@ -106,9 +105,8 @@ class SealedIndex(ForwardingRowIndex):
         table = rows.select(LOADED)
         # In a thread: a new user's key is synced to the disk first.
         ready = await asyncio.to_thread(self._sealed, table)
-        if not all_new:
-            self._words.drop()
         await self.inner.upsert(ready, all_new=all_new)
+        self._opened_rows.drop()
         if all_new and self._lengths is not None:
             held, terms = self._lengths
             added = sum(ready.column("words").to_pylist())
@@ -136,13 +134,18 @@ class SealedIndex(ForwardingRowIndex):
                 field = self.schema.field(name)
                 values = rows.column(name).take(places).cast(field.type)
                 table = table.set_column(at, field, values)
-            return changes_of(sealed(table, self.keys, self._analysis), changed)
+            if "content" in changed:
+                ready = self._sealed(table.drop_columns([TERMS]))
+            else:
+                ready = sealed(table, self.keys, self._analysis)
+            return changes_of(ready, changed)
 
         ready = await asyncio.to_thread(work)
-        if not {*USE_COLUMNS, "checksum"}.issuperset(changed):
-            self._words.drop()
         if ready.num_rows:
             await self.inner.update(ready)
+        self._opened_rows.drop()
+        if "content" in changed:
+            await self.learn_lengths()
 
     async def delete(
         self, scope: Scope, where: RowFilter, *, seqs: Sequence[int] | None = None
@@ -154,7 +157,8 @@ class SealedIndex(ForwardingRowIndex):
             if not seqs:
                 return np.empty(0, np.int64)
         gone = await self.inner.delete(asked.scope, asked.where, seqs=seqs)
-        self._words.removed(gone)
+        if len(gone):
+            self._opened_rows.drop()
         self.unopened.difference_update(gone.tolist())
         if len(gone) and self._lengths is not None:
             await self.learn_lengths()
@@ -265,7 +269,7 @@ class SealedIndex(ForwardingRowIndex):
         }
 
     async def close(self) -> None:
-        await self._words.close()
+        self._opened_rows.drop()
         await self.inner.close()
 
     # Words
@@ -273,7 +277,7 @@ class SealedIndex(ForwardingRowIndex):
     @property
     def analyser(self) -> Analyser:
         """As of :class:`~..protocols.SearchesText`."""
-        return self._words.analyser
+        return self._opened_rows.analyser
 
     def average_length(self, terms: Sequence[str]) -> float | None:
         """How many terms a row of all users has on average; None where it is not known."""
@@ -298,13 +302,8 @@ class SealedIndex(ForwardingRowIndex):
         self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
         """As of :class:`~..protocols.SearchesText`."""
-        if self._read_only:
-            versioned = capability(self.inner, Versioned)
-            version = None if versioned is None else await versioned.version()
-            if version is None or version != self._seen:
-                self._words.drop()
-            self._seen = version
-        return await self._words.search(query, scope, where, limit)
+        await self._look_for_changes()
+        return await self._opened_rows.search_text(query, scope, where, limit)
 
     async def search_both(
         self,
@@ -318,13 +317,29 @@ class SealedIndex(ForwardingRowIndex):
     ) -> tuple[Candidates, Candidates]:
         """As of :class:`~..protocols.SearchesText`."""
         near = words = Candidates.empty()
+        await self._look_for_changes()
+        snapshot = await self._opened_rows.of(scope)
+        if snapshot is None:
+            return near, words
         if nearest:
-            near = await self.search(vector, scope, where, nearest)
+            near = await asyncio.to_thread(snapshot.search, vector, scope, where, nearest)
         if text:
-            words = await self.search_text(query, scope, where, text)
+            words = await self._opened_rows.search_text(query, scope, where, text)
         return near, words
 
+    async def _look_for_changes(self) -> None:
+        """For a reader: forget opened rows where another process has changed some."""
+        if self._read_only:
+            versioned = capability(self.inner, Versioned)
+            version = None if versioned is None else await versioned.version()
+            if version is None or version != self._seen:
+                self._opened_rows.drop()
+            self._seen = version
+
     # Internals
+
+    async def _read_all(self, scope: Scope, columns: tuple[str, ...]) -> pa.Table:
+        return await self.read(scope, _ALL, columns)
 
     def _sealed(self, rows: pa.Table) -> pa.Table:
         numbers, lengths = terms_of(rows.column("content").to_pylist(), self.analyser)

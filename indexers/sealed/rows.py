@@ -160,6 +160,7 @@ def sealed(rows: pa.Table, keys: Keys, analysis: int) -> pa.Table:
 def changes_of(table: pa.Table, changed: Sequence[str]) -> pa.Table:
     """Of sealed rows what an update of some columns changes in the engine."""
     marked = [name for name in (*MARKED, "turn") if name in changed]
+    marked += ["words"] if "content" in changed else []
     return table.select(["seq", "content", *marked])
 
 

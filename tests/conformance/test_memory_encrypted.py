@@ -10,7 +10,6 @@ from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.testing import (
     FindingConformance,
     ListingConformance,
-    MemoryConformance,
     RecallConformance,
 )
 
@@ -25,11 +24,6 @@ class _Encrypted:
         return await open_memory(folder, embedder="hash", key=KEY, **settings)
 
 
-class TestEncrypted(_Encrypted, MemoryConformance):
-    pass
-
-
-@pytest.mark.slow
 class TestEncryptedListing(_Encrypted, ListingConformance):
     pass
 

@@ -133,7 +133,7 @@ _WHERE = {
 @pytest.mark.parametrize(
     "where",
     [
-        pytest.param(one, marks=() if "switch" in one or "sessions" in one else pytest.mark.slow)
+        pytest.param(one, marks=() if one == "after the switch" else pytest.mark.slow)
         for one in _WHERE
     ],
 )
