@@ -57,6 +57,21 @@ _SPACE_GRANTS: Final[Mapping[str, frozenset[Action]]] = {
 SPACE: Final = "space:"
 
 
+#: Where a message in a space says who of its members spoke.
+AUTHOR: Final = "author"
+
+
+def author_of(owner: str | None, metadata: Mapping[str, Any]) -> str | None:
+    """Who spoke, of a message in a space; None in an ordinary conversation, and where none is said.
+
+    Args:
+        owner: whose row it is.
+        metadata: of the message.
+    """
+    author = metadata.get(AUTHOR) if owner is not None and owner.startswith(SPACE) else None
+    return author if isinstance(author, str) and author else None
+
+
 def space_id(name: str) -> str:
     """The user id of a space, given its name or that id."""
     named = identifier("spaces", name)

@@ -11,9 +11,8 @@ from typing import Any
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.access import SPACE
+from bruno_memory_vec.access import AUTHOR, author_of
 from bruno_memory_vec.context.report import Source
-from bruno_memory_vec.conversations.groups import AUTHOR
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.prompts.notes import HINT
 from bruno_memory_vec.prompts.quoting import quotable
@@ -123,7 +122,7 @@ def of_row(row: Row, source: Source) -> Found:
         turns = tuple(map(str, extra.get("related", ())))
         values = _values(tagged_json.loads(row["metadata"]))
     message = to_message(row) if is_message else None
-    author = None if message is None else _author(row["user_id"], message.metadata)
+    author = None if message is None else author_of(row["user_id"], message.metadata)
     text = row["content"]
     if message is not None and author is not None and source == "recent":
         # A message for a model has a role, and no name.
@@ -163,7 +162,7 @@ def of_hit(hit: Hit) -> Found:
         if may_have(hit, _CALLS) and isinstance(hit.record, Message):
             message = hit.record
         if may_have(hit, AUTHOR) and isinstance(hit.record, Message):
-            author = _author(hit.user_id, hit.record.metadata)
+            author = author_of(hit.user_id, hit.record.metadata)
     elif isinstance(hit.record, MemoryEntry):
         metadata = hit.record.metadata
         if metadata.category == SUMMARY:
@@ -189,14 +188,6 @@ def of_hit(hit: Hit) -> Found:
         values=values,
         author=author,
     )
-
-
-def _author(owner: str | None, metadata: Mapping[str, Any]) -> str | None:
-    """Who of the members of a space spoke; None in an ordinary conversation."""
-    if owner is None or not owner.startswith(SPACE):
-        return None
-    author = metadata.get(AUTHOR)
-    return author if isinstance(author, str) and author else None
 
 
 def _values(fields: Any) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from uuid import uuid4
 from bruno_core.models.context import UserContext
 from bruno_core.models.message import Message, MessageRole
 
-from bruno_memory_vec.access import SPACE
+from bruno_memory_vec.access import AUTHOR, SPACE
 from bruno_memory_vec.sessions.protocol import ChangesUsers, ForgetsUsers
 from bruno_memory_vec.store.store import Store
 
@@ -29,8 +29,6 @@ GROUP: Final = f"{SPACE}group:"
 #: In the profile of a user id that begins so it is noted who is in a group.
 MEMBERS_OF: Final = f"{SPACE}members of:"
 _GROUPS_OF: Final = f"{SPACE}groups of:"
-#: Where a message of a group says who spoke.
-AUTHOR: Final = "author"
 _MEMBERS: Final = "bruno_memory_vec.members"
 _GROUPS: Final = "bruno_memory_vec.groups"
 

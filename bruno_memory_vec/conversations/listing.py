@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from bruno_core.models.memory import MemoryEntry
 from bruno_core.models.message import Message, MessageRole
 
+from bruno_memory_vec.access import author_of
 from bruno_memory_vec.conversations.titles import first_words
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
@@ -113,8 +114,16 @@ class ConversationTurn:
     user_id: str
     message: Message
 
+    @property
+    def author(self) -> str | None:
+        """Who of several members spoke; None in a conversation of one user."""
+        return author_of(self.user_id, self.message.metadata)
+
     def __str__(self) -> str:
-        return f"{self.turn}  {self.message.role.value}: {one_line(self.message.content)}"
+        who = self.message.role.value
+        if self.author is not None:
+            who = f"{who} {one_line(self.author)}"
+        return f"{self.turn}  {who}: {one_line(self.message.content)}"
 
 
 async def list_users(rows: RowIndex) -> list[UserSummary]:

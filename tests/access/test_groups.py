@@ -72,6 +72,9 @@ async def test_who_spoke_is_kept_and_not_believed(memory: VectorMemory) -> None:
     await memory.for_user("ana").store_message(forged, talk)
     told = [one.metadata.get("author") for one in await memory.retrieve_messages(talk)][::-1]
     assert told == ["ana", "ben", None, "ana"]
+    turns = await memory.for_user("ben").read_turns(talk)
+    assert [one.author for one in turns] == told
+    assert str(turns[1]) == "1  user ben: the boat shall be red"
 
 
 async def test_a_built_context_says_who_spoke_and_has_nothing_private(memory: VectorMemory) -> None:

@@ -11,8 +11,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bruno_memory_vec.access import SPACE
-from bruno_memory_vec.conversations.groups import AUTHOR, Groups
+from bruno_memory_vec.access import AUTHOR, SPACE
+from bruno_memory_vec.conversations.groups import Groups
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.rows.metadata_pairs import pair

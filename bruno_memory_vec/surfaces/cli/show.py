@@ -100,8 +100,6 @@ def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: in
     from rich.table import Table
     from rich.text import Text
 
-    from bruno_memory_vec.access import SPACE
-    from bruno_memory_vec.conversations.groups import AUTHOR
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES, counted
 
@@ -121,8 +119,7 @@ def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: in
         if date != day:
             grid.add_row("", "", Text(date, style="dim"))
             day = date
-        author = message.metadata.get(AUTHOR) if turn.user_id.startswith(SPACE) else None
-        spoke = role if author is None else f"{role} {marked(str(author))}"
+        spoke = role if turn.author is None else f"{role} {marked(turn.author)}"
         who = Text(spoke, style=ROLE_STYLES.get(role, ""))
         said = Text(f"{clock}  ", style="dim").append(marked(message.content), style="not dim")
         grid.add_row(f"#{turn.turn}", who, said)
