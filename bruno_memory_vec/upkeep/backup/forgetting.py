@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bruno_memory_vec.access import SPACE
-from bruno_memory_vec.conversations.groups import AUTHOR, groups_of, without_member
+from bruno_memory_vec.access import AUTHOR, SPACE
+from bruno_memory_vec.conversations.groups import groups_of, without_member
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.rows.metadata_pairs import pair
