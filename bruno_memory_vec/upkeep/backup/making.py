@@ -35,7 +35,7 @@ from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows import checks
-from bruno_memory_vec.store.copies import note_copy
+from bruno_memory_vec.store.copies import known_copies, note_copy
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import folder_of, of_one
 from bruno_memory_vec.store.store import Store, close_whole, open_store
@@ -143,8 +143,14 @@ async def backup_of(
             refuse_place(place)
         report = await _Backup(store, place, sealing, full, progress).run()
     if folder is not None:
-        await asyncio.to_thread(note_copy, folder, "backup", path.absolute())
+        await asyncio.to_thread(_note, folder, path)
     return report
+
+
+def _note(folder: Path, path: Path) -> None:
+    """Let the store know of its backup, for erasures; once, however many points it gets."""
+    if not any(copy.place == str(path) for copy in known_copies(folder)):
+        note_copy(folder, "backup", path)
 
 
 @asynccontextmanager
