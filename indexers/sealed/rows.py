@@ -72,19 +72,31 @@ _BETWEEN_YIELDS = 512
 class Sealing(Protocol):
     """AES-256-GCM under one key."""
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes: ...
+    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """The data sealed, and a tag of it and of what it is bound to."""
+        ...
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes:
+        """What :meth:`encrypt` was given.
+
+        Raises:
+            cryptography.exceptions.InvalidTag: another key, or a byte has changed.
+        """
+        ...
 
 
 class OneKey(Protocol):
     """A user's key, and which of the user's keys it is."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Its number among the user's keys."""
+        ...
 
     @property
-    def cipher(self) -> Sealing: ...
+    def cipher(self) -> Sealing:
+        """AES-256-GCM under it."""
+        ...
 
 
 class Keys(Protocol):

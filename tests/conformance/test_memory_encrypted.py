@@ -34,11 +34,6 @@ class TestEncryptedRecall(_Encrypted, RecallConformance):
 
 
 @pytest.mark.slow
-class TestEncryptedFinding(_Encrypted, FindingConformance):
-    pass
-
-
-@pytest.mark.slow
 class TestEncryptedFindingOfNothingHeld(_Encrypted, FindingConformance):
     """No rows are held in memory, so each is opened anew."""
 

@@ -17,6 +17,7 @@ ENGINES |= {"SQLiteSessionStore", "ForwardingRowIndex", "CachedIndex", "WriteAhe
 ENGINES |= {"FolderRepository", "FileRepository", "MemoryRepository", "JsonlWriter", "CsvWriter"}
 ENGINES |= {"ParquetWriter", "MarkdownWriter"}
 ENGINES |= {"CheckedIndex", "MemoryIndex", "SQLiteLedger", "QdrantIndex", "RedisSessionStore"}
+ENGINES |= {"SealedIndex"}
 
 
 def modules() -> Iterator[Path]:

@@ -122,7 +122,6 @@ def after(work):
 asyncio.run({what}_store(sys.argv[1], key=bytes(range(32))))
 """
 _WHERE = {
-    "before any row": "run._Conversion._copy = die",
     "after the rows": "run._Conversion._compare = die",
     "after the sessions": "run.reseal = run.Manifest.write = die",
     "after the switch": "run.Manifest.write = after(run.Manifest.write)",
@@ -155,7 +154,7 @@ async def test_killed_while_it_is_encrypted(plain: Path, where: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["after the sessions", "after the switch"])
+@pytest.mark.parametrize("where", ["after the switch"])
 async def test_killed_while_it_is_decrypted(plain: Path, where: str) -> None:
     await encrypt_store(plain, key=KEY)
     before = await of(plain, key=KEY)
