@@ -147,11 +147,7 @@ def _print(out: Out, found: list[AuditEntry]) -> None:
         return
     # Two lines each, so that sixty columns are enough.
     for one in found:
-        many = ", ".join(
-            counted(count, kind) for kind, count in one.counts.items() if kind != "other"
-        )
-        others = one.counts.get("other", 0)
-        many = ", ".join(part for part in (many, f"{others:,} others" if others else "") if part)
+        many = ", ".join(counted(count, kind) for kind, count in one.counts.items())
         ended = "" if one.error is None else f"  {one.outcome}: {one.error}"
         first = f"{one.at:%Y-%m-%d %H:%M:%S}  {one.action:<10} {one.call}{ended}"
         out.console.print(Text(first, style="" if one.error is None else "red"))
