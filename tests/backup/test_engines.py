@@ -73,6 +73,7 @@ class Boxes:
         return bytes(byte ^ 0x5A for byte in sealed[1 + sealed[0] :])
 
 
+@pytest.mark.slow
 async def test_a_destroyed_key_erases_its_user_from_every_point(
     source: str, place: Path, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ async def test_many_small_chunks_become_few(
         assert len(await restored(place, tmp_path / "r2", at=2)) == 24
 
 
+@pytest.mark.slow
 async def test_another_embedder_is_all_anew(source: str, place: Path, tmp_path: Path) -> None:
     async with open_memory(source, embedder="hash") as memory:
         await memory.backup(place)
@@ -190,6 +191,7 @@ async def test_back_into_the_store_itself(source: str, place: Path) -> None:
         assert {row["id"] for row, _ in await state(memory)} == ids
 
 
+@pytest.mark.slow
 async def test_only_one_user(source: str, place: Path, tmp_path: Path) -> None:
     await backup_store(source, place)
     rows = await restored(place, tmp_path / "r", user_id="ben")

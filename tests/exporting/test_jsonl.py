@@ -61,6 +61,7 @@ def rows_in(path: Path) -> list[dict[str, Any]]:
     return [line for line in lines_of(path) if line.get("kind") in ("message", "memory")]
 
 
+@pytest.mark.slow
 async def test_into_another_kind_of_store_with_another_embedder(
     memory: VectorMemory, tmp_path: Path
 ) -> None:
