@@ -86,10 +86,10 @@ class LocalFolder:
         assert folder is not None
         if not config.read_only:
             await _end_migration(folder)
-        found = await asyncio.to_thread(manifest.read, folder)
+        found, keys = await asyncio.to_thread(manifest.read, folder), None
         if found is not None:
             # A wrong key is told before anything else is looked at.
-            await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
+            keys = await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
             found.check(made_by, folder)
         elif config.read_only:
             raise manifest.no_store(folder)
@@ -99,7 +99,7 @@ class LocalFolder:
         try:
             if lock is not None:
                 place.keep(lock.path)
-            return await _open(config, made_by, folder, lock, place, language)
+            return await _open(config, made_by, folder, lock, place, language, keys)
         except BaseException:
             place.close()
             if lock is not None:
@@ -121,6 +121,7 @@ async def _open(
     lock: WriterLock | None,
     place: Place,
     language: str | None,
+    keys: Keyring | None,
 ) -> Parts:
     # Read again under the lock, because another process may have just made the store.
     found = await asyncio.to_thread(manifest.read, folder)
@@ -141,7 +142,12 @@ async def _open(
         )
         await _to_its_end(found.write, folder)
     else:
-        keys = await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
+        if (keys is not None) != found.encrypted:
+            # Another process has just made, encrypted or decrypted it.
+            keys = await asyncio.to_thread(keys_of, folder, config, encrypted=found.encrypted)
+        if keys is not None and not config.read_only:
+            # Under the lock nobody else adds keys.
+            keys = await _to_its_end(keys.to_write)
         found.check(made_by, folder)
     # Another language, or terms as an older version of this package made them.
     other_terms = analyser.name != found.analysis

@@ -174,3 +174,16 @@ def test_a_key_is_not_printed() -> None:
 
     assert "passphrase'" not in said.replace("kind='passphrase'", "")
     assert repr(KEY)[2:-1] not in said
+
+
+def test_who_only_reads_leaves_half_a_line_to_who_writes_it(tmp_path: Path) -> None:
+    Keyring.create(tmp_path, as_master(KEY)).sealing("ana")
+    with (tmp_path / KEYRING).open("ab") as file:
+        file.write(b'{"user": "0123')
+    before = (tmp_path / KEYRING).read_bytes()
+
+    reader = Keyring.open(tmp_path, as_master(KEY), read_only=True)
+
+    assert (tmp_path / KEYRING).read_bytes() == before
+    assert reader.to_write().sealing("ben").version == 1
+    assert b"0123" not in (tmp_path / KEYRING).read_bytes()

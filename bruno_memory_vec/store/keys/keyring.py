@@ -116,6 +116,16 @@ class Keyring:
         ring._read()
         return ring
 
+    def to_write(self) -> Keyring:
+        """The same, as it is now, to add keys. The caller holds the store's lock.
+
+        Raises:
+            BackendUnavailable: it cannot be read.
+        """
+        same = Keyring(self._folder, self.name, self._root, read_only=False)
+        same._read()
+        return same
+
     # Names
 
     def hashed(self, what: str, name: str) -> str:

@@ -21,14 +21,14 @@ GIVE_KEY = (
 
 
 def keys_of(folder: Path, config: MemoryConfig, *, encrypted: bool) -> Keyring | None:
-    """The keys of a store that is there; None of a plain one.
+    """The keys of a store that is there, to be read; None of a plain one.
 
     Raises:
         EncryptionError: it is encrypted and no key is given, or plain and one is.
         WrongKeyError: the key is another one.
     """
     key = needed_key(folder, config, encrypted=encrypted)
-    return None if key is None else Keyring.open(folder, key, read_only=config.read_only)
+    return None if key is None else Keyring.open(folder, key, read_only=True)
 
 
 def needed_key(folder: Path, config: MemoryConfig, *, encrypted: bool) -> MasterKey | None:
