@@ -127,10 +127,10 @@ def test_ctrl_c_waiting_for_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, spawn: Run) -> None:
+def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, run: Run) -> None:
     rows = (
         {"conversation_id": f"c{n // 20}", "role": "user", "content": f"number {n}", "user_id": "a"}
-        for n in range(30_000)
+        for n in range(12_000)
     )
     store = tmp_path / "s"
     options = ["--store", str(store), "--embedder", "hash"]
@@ -146,7 +146,7 @@ def test_ctrl_c_while_storing(tmp_path: Path, lines: Run, spawn: Run) -> None:
         assert process.returncode == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
-    assert spawn("doctor", *options).code == 0
+    assert run("doctor", *options).code == 0
 
 
 def test_a_second_writer(store: list[str], run: Run, lines: Run) -> None:
