@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable
 from itertools import permutations
@@ -140,6 +141,16 @@ def test_a_store_of_this_format_stays_as_it_is(store_of: Unpack) -> None:
     assert not report.changed
     assert not report.steps
     assert files(folder) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are other ones there")
+@pytest.mark.parametrize("to", [5, 6])
+def test_what_is_made_is_for_the_owner_only(store_of: Unpack, to: int) -> None:
+    folder = store_of(4)
+    go(folder, to)
+    made = [path for path in folder.rglob("*") if path.name not in ("store.json", "writer.lock")]
+    assert made
+    assert not [path for path in made if path.stat().st_mode & 0o077]
 
 
 def test_words_of_another_analysis_are_made_anew(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.embedders.protocol import Fingerprint
 from bruno_memory_vec.errors import BackendUnavailable, InvalidInputError, StoreError
 from bruno_memory_vec.indexers.aio import to_its_end
-from bruno_memory_vec.indexers.private import make_private_folder
+from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
@@ -304,6 +304,7 @@ class _Migration:
         await self._compare(digest, asked)
         if self._after == NEWEST:
             await self._open_copy(asked)
+        await _in_thread(tighten, self._staging)
         await _in_thread(moves.settle, self._staging, set())
         await _in_thread(self._switch)
         return self._report(dry_run=False)
