@@ -40,7 +40,7 @@ coverage: $(VENV)/.test  ## the suite again, with the lines that it runs, and th
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE) $(SUITE)
 
 test-slow: $(VENV)/.test  ## what `make test` leaves out: whole runs of the benchmarks
-	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m slow $(if $(strip $(PYTEST_ARGS)),$(PYTEST_ARGS),-n $(WORKERS) --dist loadfile)
 
 # Two arenas: glibc makes one for each of many threads, and keeps what is freed in them, so that memory
 # would seem to leak in the soak.
