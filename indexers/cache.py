@@ -66,6 +66,8 @@ _FEW_BEHIND = 32
 # Seconds before the files of users who were read from the engine are written, and the share of the
 # time that this may take.
 _BEFORE_FILING, _FILING_SHARE = 0.5, 0.1
+# Where more rows are named, nobody's rows are read into memory for that.
+_FEW_NAMED = 500
 # Of more users than this, who has no file is not remembered but looked up.
 _MOST_UNFILED = 10_000
 # Seconds that closing may take for it.
@@ -287,8 +289,12 @@ class CachedIndex(ForwardingRowIndex):
         order_by: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        few_are_named = seqs is not None or turns is not None
-        if few_are_named and order_by is None and limit is None:
+        named = len(seqs or ()) + sum(map(len, (turns or {}).values()))
+        are_named = seqs is not None or turns is not None
+        if are_named and order_by is None and limit is None:
+            if named > _FEW_NAMED and not self.holds(scope):
+                # Work on many rows, which changes them next: what was read for it would be dropped.
+                return await self.inner.read(scope, where, columns, seqs=seqs, turns=turns)
             rows = None if scope.also else await self._rows_of(scope)
             if rows is not None and rows.has_all(where):
                 return rows.snapshot().read(scope, where, columns, seqs=seqs, turns=turns)

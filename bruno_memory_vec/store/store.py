@@ -6,7 +6,7 @@ import asyncio
 import sys
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -467,6 +467,11 @@ class LazyStore:
     def owners(self) -> Owners:
         """The owners of conversations in the open store."""
         return self.open_store.owners
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Around work that writes much, see :meth:`Writer.at_work`; nothing if it is not open."""
+        writer = None if self._store is None else self._store.writer
+        return nullcontext() if writer is None else writer.at_work()
 
     async def writer(self) -> Writer:
         """The writer of the open store.

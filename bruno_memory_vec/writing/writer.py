@@ -200,6 +200,8 @@ class Writer:
         self._changing: set[asyncio.Future[Any]] = set()
         self._background = Background()
         self._written_at = 0.0
+        # How much work goes on that writes again and again; see at_work.
+        self._works = 0
         # A flush is a commit, after which upkeep may be due.
         self._flushing = Flushing(self._background, self._flush_rows, self._look_after)
         self._closed = False
@@ -359,6 +361,19 @@ class Writer:
             if not runs(self._draining):
                 self._draining = asyncio.create_task(self._drain(), name="bruno-memory-writer")
             await request.done
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Around work that writes much, and reads in between: the store is not at rest inside it.
+
+        So nothing is prepared for recalls, which the next commit would drop.
+        """
+        self._works += 1
+        try:
+            yield
+        finally:
+            self._works -= 1
+            self._written_at = time.monotonic()
 
     async def write_copies(self, table: pa.Table) -> None:
         """Store rows of another store as one commit: with their vectors, turns, times and uses.
@@ -1310,7 +1325,7 @@ class Writer:
 
     async def _tidy(self) -> None:
         """Compact while nothing is written; less is enough for that than during writes."""
-        if time.monotonic() - self._written_at < _REST:
+        if self._works or time.monotonic() - self._written_at < _REST:
             self._background.start_later(_REST, _TIDY, self._tidy)
         elif self._is_due(at_rest=True):
             self._background.start(_COMPACT, self._compact)
@@ -1323,7 +1338,7 @@ class Writer:
         if keeps is not None:
             await keeps.write_user_files(
                 at_rest=True,
-                goes_on=lambda: not self._closed and self._written_at == began,
+                goes_on=lambda: not (self._closed or self._works) and self._written_at == began,
             )
 
     async def _flush_and_compact(self) -> None:

@@ -125,6 +125,17 @@ class TestCachedLance(RowIndexConformance):
         assert len(await empty.search(self.vector("hotel"), ANA, ANY, 9)) == 2
         assert empty.holds(ANA)
 
+    async def test_who_names_many_rows_has_no_user_read(
+        self, index: CachedIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are mostly changed next, so what was read for it would be dropped again."""
+        monkeypatch.setattr(cached, "_FEW_NAMED", 2)
+        many = await index.read(ANA, ANY, ["seq"], seqs=[0, 1, 2])
+        assert sorted(many.column("seq").to_pylist()) == [0, 1, 2]
+        assert not index.holds(ANA)
+        await index.read(ANA, ANY, ["seq"], seqs=[0, 1])
+        assert index.holds(ANA)
+
     async def test_who_asked_longest_ago_makes_room(self, empty: CachedIndex) -> None:
         users = [f"user {n}" for n in range(40)]
         await empty.upsert(

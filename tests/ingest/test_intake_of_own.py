@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from bruno_core.models.memory import MemoryEntry, MemoryType
 
-from bruno_memory_vec import open_memory
+from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
 from tests.ingest.intake_support import contents, export, said, stored
 
@@ -73,3 +73,13 @@ async def test_a_large_file_of_bruno_memory(tmp_path: Path) -> None:
         assert (report.added, report.memories) == (1_107, 6)
         assert (await memory.ingest(path)).unchanged == 1_107
         assert await memory.list_sessions(user_id="ana")
+
+
+async def test_a_dry_run_where_there_is_no_store(exported: Path, tmp_path: Path) -> None:
+    """It tells what the real one does, and makes no store."""
+    place = tmp_path / "store"
+    memory = VectorMemory(place, embedder="hash")  # which is opened by its first use
+    report = await memory.ingest(exported, dry_run=True)
+    await memory.close()
+    assert (report.added, report.memories, report.users) == (3, 1, ("ana",))
+    assert not place.exists()

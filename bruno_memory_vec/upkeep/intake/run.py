@@ -17,19 +17,20 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
-from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.indexers.allocator import give_back
 from bruno_memory_vec.portability import read
 from bruno_memory_vec.portability.records import BadLine
 from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
-from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of
 from bruno_memory_vec.store.record import footprint
+from bruno_memory_vec.store.store import LazyStore
 from bruno_memory_vec.upkeep.copying.incoming import save_people
 from bruno_memory_vec.upkeep.intake.comparing import Comparing, Comparison
 from bruno_memory_vec.upkeep.intake.order import put_in_order
@@ -51,7 +52,7 @@ from bruno_memory_vec.upkeep.intake.sources import Source
 
 if TYPE_CHECKING:
     from bruno_memory_vec.rows.models import Row
-    from bruno_memory_vec.store.store import LazyStore, Store
+    from bruno_memory_vec.store.store import Store
     from bruno_memory_vec.writing.projections import Progress
 
 #: How many messages are stored as one commit.
@@ -128,6 +129,11 @@ class _Ingest:
 
     async def run(self, *, skip_bad: bool, dry_run: bool) -> IngestReport:
         """Read, compare, store."""
+        with ExitStack() as work:
+            work.enter_context(self._lazy.at_work())
+            return await self._run(work, skip_bad=skip_bad, dry_run=dry_run)
+
+    async def _run(self, work: ExitStack, *, skip_bad: bool, dry_run: bool) -> IngestReport:
         await self._check()
         self._refuse_bad(skip_bad)
         chats = [chat for chat in self._reader.chats.values() if len(chat.given)]
@@ -139,6 +145,7 @@ class _Ingest:
         found = Comparison()
         if chats or people or self._own:
             store = await self._opened(dry_run)
+            work.enter_context(self._lazy.at_work())
             comparing = Comparing(store, self._lazy.config.default_user)
             chats = await comparing.place(chats)
             found = comparing.found
@@ -231,6 +238,7 @@ class _Ingest:
             await comparing.learn_texts(chats, texts)
         moments = [file_moment(chat, self._sources[chat.source]) for chat in chats]
         await asyncio.to_thread(comparing.compare, chats, moments)
+        await asyncio.to_thread(give_back)
 
     def _counted(
         self, report: IngestReport, chats: Sequence[Chat], found: Comparison
@@ -270,15 +278,18 @@ class _Ingest:
     ) -> IngestReport:
         if not self._own:
             return report
-        if store is None:
-            raise InvalidInputError(
-                "dry_run",
-                "says nothing of an export of ours where there is no store to compare it with",
-                fix="Take it in, or name a store.",
+        async with AsyncExitStack() as stack:
+            if store is None:
+                # None is there, so it is compared with one that is empty.
+                config = self._lazy.config.model_copy(
+                    update={"url": IN_MEMORY, "key": None, "key_file": None}
+                )
+                empty = LazyStore(config, self._lazy.embedder)
+                stack.push_async_callback(empty.close)
+                store = await empty.get()
+            return await take_own(
+                store, self._own, self._how, report, dry_run=dry_run, progress=self._progress
             )
-        return await take_own(
-            store, self._own, self._how, report, dry_run=dry_run, progress=self._progress
-        )
 
     async def _store(self, store: Store, chats: Sequence[Chat], total: int) -> None:
         wanted = {
@@ -300,6 +311,8 @@ class _Ingest:
                 done += len(part)
                 await self._tell_stored(store, part)
                 self._tell("storing messages", min(done, total), total)
+                # The next batch is in other memory than this one, unless it goes back.
+                await asyncio.to_thread(give_back)
 
     async def _tell_stored(self, store: Store, rows: Sequence[Row]) -> None:
         if self._stored is None:
@@ -320,7 +333,7 @@ class _Ingest:
                 orders[user, talk] = [str(UUID(bytes=known.id(at))) for at in range(len(known))]
         if orders:
             self._tell("putting conversations in order", 0, len(orders))
-            await put_in_order(store, orders)
+            await put_in_order(store, orders, self._stored)
             self._tell("putting conversations in order", len(orders), len(orders))
 
     def _tell(self, work: str, done: int, total: int) -> None:
