@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from bruno_memory_vec.acts import EVERY_USER, Action, current_act, current_action
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, NotPermittedError
@@ -335,12 +335,11 @@ def note_user(user: str | None) -> str | None:
 def _role(given: Any, default: Role) -> Role:
     if given is None:
         return default
-    if given not in GRANTS:
+    if not isinstance(given, str) or given not in GRANTS:
         raise InvalidInputError(
             "role", f"is {shown(given)}", fix="Give one of " + ", ".join(map(repr, GRANTS)) + "."
         )
-    chosen: Role = given
-    return chosen
+    return cast(Role, given)
 
 
 def _spaces(given: Any) -> tuple[tuple[str, Access], ...]:
@@ -349,7 +348,7 @@ def _spaces(given: Any) -> tuple[tuple[str, Access], ...]:
             "spaces", f"is {shown(given)}", fix='Give {"name": "read"} or {"name": "write"}.'
         )
     for access in given.values():
-        if access not in _SPACE_GRANTS:
+        if not isinstance(access, str) or access not in _SPACE_GRANTS:
             raise InvalidInputError(
                 "spaces", f"grants {shown(access)}", fix='Grant "read" or "write".'
             )

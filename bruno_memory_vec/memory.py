@@ -412,7 +412,7 @@ class VectorMemory(MemoryInterface):
         whose = mine if user_id is None else self._caller.acting_for_named(user_id)
         store = await self._lazy.get()
         into = await target._lazy.get() if isinstance(target, VectorMemory) else target
-        if anonymise:
+        if anonymise is not False:
             return await anonymised_copy(
                 store,
                 into,
@@ -467,7 +467,7 @@ class VectorMemory(MemoryInterface):
         where = AuditFilter(
             user=self._caller.acting_for(user_id),
             caller=caller,
-            action=None if action is None else checks.names("action", action, AUDITED)[0],
+            action=None if action is None else checks.name("action", action, AUDITED),
             since=None if since is None else checks.moment("since", since),
             until=None if until is None else checks.moment("until", until),
             strict=self._caller.user_id is not None,
@@ -571,7 +571,7 @@ class VectorMemory(MemoryInterface):
             if user is not None and not await owners.owned(conversation_id, user):
                 raise foreign_conversation(conversation_id, user)
         asked = wanted(user, conversation_id, since, until, kinds, vectors)
-        change = asked_for(anonymise) if anonymise else None
+        change = None if anonymise is False else asked_for(anonymise)
         report = await export_of(
             await self._lazy.get(),
             path,
@@ -826,6 +826,7 @@ class VectorMemory(MemoryInterface):
         if conversation_id is not None:
             checks.identifier("conversation_id", conversation_id)
         view = self._caller.user_id is not None
+        dry_run = checks.flag("dry_run", dry_run)
         how = How(format, user, conversation_id, replace_user, dates, view)
         if not dry_run:
             self._compressing.begin(self._lazy)
@@ -1911,7 +1912,7 @@ class VectorMemory(MemoryInterface):
             EngineError: an engine cannot be asked, or a file not be read.
         """
         user = self._caller.acting_for_named(user_id)
-        known = [checks.question("texts", text) for text in texts]
+        known = checks.questions("texts", texts)
         store = await self._lazy.get()
         traces = await traces_of(store, user, known) if checks.flag("stored", stored) else None
         return await look_for_remains(store, traces or traces_in(user, known))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -62,9 +61,10 @@ def _days(days: Any, whose: str) -> float | None:
         return None
     if isinstance(days, bool) or not isinstance(days, (int, float)):
         raise _refused(f"{whose}is a {type(days).__name__}".strip(), "Give a number of days.")
-    if not math.isfinite(days) or not SHORTEST <= days <= LONGEST:
+    if not SHORTEST <= days <= LONGEST:  # not for NaN either
+        shown = f"{days:g}" if isinstance(days, float) or abs(days) < 10**15 else "out of range"
         raise _refused(
-            f"{whose} is {days:g}".strip(),
+            f"{whose} is {shown}".strip(),
             f"Give {SHORTEST:g} to {LONGEST:,.0f} days, or None to keep that kind for good.",
         )
     return float(days)

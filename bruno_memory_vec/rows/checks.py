@@ -243,6 +243,15 @@ def names(field: str, values: Any, known: Sequence[str]) -> tuple[str, ...]:
     return chosen
 
 
+def name(field: str, value: Any, known: Sequence[str]) -> str:
+    """One of a few known names."""
+    if not isinstance(value, str) or value not in known:
+        raise InvalidInputError(
+            field, f"{shown(value)} is not known", fix=f"Choose from {', '.join(known)}."
+        )
+    return value
+
+
 def uuids(field: str, values: Any) -> tuple[str, ...]:
     """Ids of rows, one or many, each a UUID or its text, in the form in which rows have them."""
     found = []
@@ -266,6 +275,11 @@ def question(field: str, value: Any, *, blank: bool = False) -> str:
     if not blank and not value.strip():
         raise InvalidInputError(field, "is empty", fix="Ask with at least one visible character.")
     return value
+
+
+def questions(field: str, values: Any) -> list[str]:
+    """Texts to look for, one or many."""
+    return [question(field, value) for value in _several(values)]
 
 
 def strings(field: str, values: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,7 +66,20 @@ def path_of(field: str, target: str | Path) -> Path:
             f"{masked(str(target))} is no path",
             fix="Name a folder or a file; put that on another machine with the means you have.",
         )
-    return Path(target).expanduser().absolute()
+    path = Path(target).expanduser().absolute()
+    try:
+        path.stat()
+    except ValueError as error:
+        raise InvalidInputError(
+            field, "has characters that no path has", fix="Name a folder or a file."
+        ) from error
+    except OSError as error:
+        # Others are of what is not there, which may be made, or may not be read, which is told.
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise InvalidInputError(
+                field, f"is no path: {error.strerror}", fix="Name a folder or a file."
+            ) from error
+    return path
 
 
 def _opened(field: str, path: Path, write: bool) -> Repository:

@@ -8,13 +8,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO, cast
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.rows.checks import shown
 
 # Of what can be read only once, so much is kept in memory; more of it on the disk.
 _IN_MEMORY = 16 * 2**20
@@ -93,11 +94,23 @@ def opened(given: Given | Sequence[Given], *, on_disk: bool = True) -> Iterator[
         InvalidInputError: there is none, or one cannot be read.
     """
     alone = isinstance(given, (str, Path, Source)) or hasattr(given, "read")
-    several = [cast(Given, given)] if alone else list(cast("Sequence[Given]", given))
+    several = [cast(Given, given)] if alone else _several(given)
     if not several:
         raise InvalidInputError("source", "there is none", fix="Name a file.")
     with ExitStack() as stack:
         yield [_one(one, stack, on_disk) for one in several]
+
+
+def _several(given: Any) -> list[Given]:
+    listed = (
+        list(given) if isinstance(given, Iterable) and not isinstance(given, bytes) else [given]
+    )
+    for one in listed:
+        if not isinstance(one, (str, Path, Source)) and not hasattr(one, "read"):
+            raise InvalidInputError(
+                "source", f"{shown(one)} is no file", fix="Give a path or an open stream."
+            )
+    return listed
 
 
 def _one(given: Given, stack: ExitStack, on_disk: bool) -> Source:
