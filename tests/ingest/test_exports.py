@@ -103,7 +103,7 @@ def test_claude_ai() -> None:
     ]
     assert {turn.user_id for turn in got} == {"acc00000-0000-4000-8000-000000000001"}
     assert got[0].message.metadata == {"title": "Trains to Faro", "files": ["timetable.txt"]}
-    assert left == {"reasoning": 1, "empty tool results": 1}
+    assert left == {"reasoning": 1, "empty tool results": 1, "texts of attached files": 1}
     # The number of an account is no name: the caller's counts.
     assert {turn.user_id for turn in of("claude.json", user_id="ana")[0]} == {"ana"}
 

@@ -14,6 +14,7 @@ is the conversation; each other branch is one named ``ID/branch-XXXXXXXX``, with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from bruno_memory_vec.portability.readers.content import (
     Content,
     Piece,
     called,
+    file_notes,
     read_content,
     result_text,
     shortened,
@@ -50,6 +52,7 @@ from bruno_memory_vec.portability.readers.talk import (
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
 HIDDEN = "messages hidden by the site"
+_MARK = re.compile("\ue200([^\ue200\ue201]{0,10000})\ue201")
 _REASONING = {"thoughts", "reasoning_recap"}
 # What the site keeps about itself.
 _CONTEXT = {
@@ -138,6 +141,9 @@ def _message(message: Any, talk: Talk) -> Iterator[Turn]:
         return
     role = role_in(author.get("role"), "author.role")
     parts = _content(content, talk)
+    for piece in parts.pieces:
+        piece.text = _unmarked(piece.text, about)
+    parts.pieces = [piece for piece in parts.pieces if piece.text.strip()]
     if role is MessageRole.SYSTEM and not parts.text.strip():
         return  # the empty one at the root
     recipient = message.get("recipient")
@@ -156,12 +162,15 @@ def _message(message: Any, talk: Talk) -> Iterator[Turn]:
             # A picture that the tool has made: the assistant shows it.
             role = MessageRole.ASSISTANT
             parts.pieces = [Piece("note", f"[{notes[0].what}{_prompt_of(content)}]", {}, "image")]
+    files = _files(about)
+    if not parts.pieces and role is MessageRole.USER:
+        parts.pieces = [*file_notes(files.get("files", []))]
     yield from talk.say_content(
         role,
         parts,
         time=time_in(message, talk.defaults),
         source_id=message["id"] if isinstance(message.get("id"), str) else None,
-        about=_files(about),
+        about=files,
     )
 
 
@@ -194,6 +203,26 @@ def _content(content: dict[str, Any], talk: Talk) -> Content:
         found.pieces = [piece for piece in found.pieces if piece.what not in ("audio", "video")]
         talk.leave_out("sounds whose words are there", int(bool(found.pieces)))
     return found
+
+
+def _unmarked(text: str, about: dict[str, Any]) -> str:
+    """A text whose marks of sources, which the site shows in its own way, are in words, or gone."""
+    if "\ue200" not in text:
+        return text
+    shown = {}
+    for reference in list_of(about.get("content_references")):
+        mark, words = (object_of(reference).get(key) for key in ("matched_text", "alt"))
+        if isinstance(mark, str) and isinstance(words, str):
+            shown[mark] = words
+
+    def in_words(match: re.Match[str]) -> str:
+        if match[0] in shown:
+            return shown[match[0]]
+        kind, _, rest = match[1].partition("\ue202")
+        found = re.search(r'"[^"]*", *"([^"]*)"', rest) if kind == "entity" else None
+        return found[1] if found else ""
+
+    return _MARK.sub(in_words, text)
 
 
 def _prompt_of(content: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 Each message has its text and its content, a list of blocks: text, calls of tools and their results,
 thinking, which is left out. What was extracted from attached files stays out, too, and their names
-are noted. Other branches, where ``parent_message_uuid`` shows them, are conversations of their own.
+are noted; a long text that was pasted is an attachment without a name, and is read. Other branches,
+where ``parent_message_uuid`` shows them, are conversations of their own.
 A chat belongs to its account, unless the caller names the user.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from bruno_memory_vec.portability import records
 from bruno_memory_vec.portability.detect import Head, Lines
 from bruno_memory_vec.portability.readers.branches import branches
-from bruno_memory_vec.portability.readers.content import read_content
+from bruno_memory_vec.portability.readers.content import Piece, file_notes, read_content
 from bruno_memory_vec.portability.readers.reader import (
     Element,
     Reader,
@@ -32,6 +33,8 @@ from bruno_memory_vec.portability.readers.talk import (
     told,
 )
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+
+EXTRACTED = "texts of attached files"
 
 
 def recognises(head: Head) -> bool:
@@ -103,14 +106,24 @@ def _message(message: dict[str, Any], talk: Talk, about: dict[str, Any]) -> Iter
     content = read_content(message.get("content"))
     if not content.pieces and isinstance(message.get("text"), str):
         content.pieces = read_content(message["text"]).pieces
+    for file in list_of(message.get("attachments")):
+        text = text_of(object_of(file).get("extracted_content"))
+        if text is not None and text_of(object_of(file).get("file_name")) is None:
+            # What was pasted, and was too long for the site's field, is a file without a name.
+            content.pieces.append(Piece("text", text))
+        else:
+            talk.leave_out(EXTRACTED, int(text is not None))
     names = [
         file["file_name"]
         for key in ("attachments", "files", "files_v2")
         for file in list_of(message.get(key))
         if isinstance(file, dict) and isinstance(file.get("file_name"), str)
     ]
+    names = [name for name in dict.fromkeys(names) if name.strip()]
     if names:
-        about = {**about, "files": list(dict.fromkeys(names))}
+        about = {**about, "files": names}
+    if not content.pieces and not content.reasoning:
+        content.pieces = file_notes(names)
     yield from talk.say_content(
         role,
         content,

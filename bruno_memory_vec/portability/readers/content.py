@@ -183,6 +183,11 @@ def shortened(text: str) -> str:
     return f"{text[:LONGEST_RESULT].rstrip()}\n[... {left:,} characters more]"
 
 
+def file_notes(names: list[str]) -> list[Piece]:
+    """Notes of files that a message names beside its content."""
+    return [Piece("note", f"[file: {name}]", {}, "file") for name in names]
+
+
 def type_of_note(notes: list[Piece]) -> MessageType:
     """The type of a message that is nothing but a picture, a sound or a file."""
     kinds = {"image": MessageType.IMAGE, "audio": MessageType.AUDIO}

@@ -78,11 +78,15 @@ def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Tu
     text = message.get("content")
     if isinstance(text, str) and text.strip():
         content.pieces.append(Piece("text", text))
-    for embed in list_of(message.get("embeds")):
-        words = [text_of(object_of(embed).get(key)) for key in ("title", "description")]
-        if not content.pieces and any(words):
-            content.pieces.append(Piece("text", "\n".join(word for word in words if word)))
-    for file in [*list_of(message.get("attachments")), *list_of(message.get("stickers"))]:
+    # What a link leads to is shown below the text, too; without a text the embeds are all there is.
+    if not content.pieces:
+        shown_in = [_embedded(object_of(embed)) for embed in list_of(message.get("embeds"))]
+        content.pieces += [Piece("text", words) for words in shown_in if words]
+    forwarded = object_of(message.get("forwardedMessage"))
+    if (words := text_of(forwarded.get("content"))) is not None:
+        content.pieces.append(Piece("text", words))
+    files = [*list_of(message.get("attachments")), *list_of(forwarded.get("attachments"))]
+    for file in [*files, *list_of(message.get("stickers"))]:
         called = text_of(object_of(file).get("fileName")) or text_of(object_of(file).get("name"))
         content.pieces.append(
             Piece("note", f"[file: {called}]" if called else "[file]", {}, "file")
@@ -100,6 +104,14 @@ def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Tu
         source_id=text_of(message.get("id")),
         about=about,
     )
+
+
+def _embedded(embed: dict[str, Any]) -> str:
+    words = [text_of(embed.get(key)) for key in ("title", "description")]
+    for field in list_of(embed.get("fields")):
+        pair = [text_of(object_of(field).get(key)) for key in ("name", "value")]
+        words.append(": ".join(word for word in pair if word))
+    return "\n".join(word for word in words if word)
 
 
 def _package(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:

@@ -1,8 +1,8 @@
 """A mailbox (mbox): each mail is a message, and a thread of mails a conversation.
 
 The thread is found by the first of ``References``, else by ``In-Reply-To``, else it begins. The
-text is that of the plain part, else of the HTML part; attachments are noted. Whose address or name
-the caller's ``user_id`` is has the role "user".
+text is that of the plain parts, else of the HTML parts; what is attached, also a mail that was
+passed on, is noted. Whose address or name the caller's ``user_id`` is has the role "user".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bruno_memory_vec.portability.readers.markup import plain
 from bruno_memory_vec.portability.readers.people import People, said
 from bruno_memory_vec.portability.readers.reader import Reader
 from bruno_memory_vec.portability.readers.talk import Talk
-from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+from bruno_memory_vec.portability.records import MAX_DEPTH, BadFieldError, BadLine, Defaults, Turn
 
 #: A larger mail is told and passed over; what it has is attachments.
 MOST_BYTES = 64 * 1024 * 1024
@@ -104,6 +104,8 @@ def _mail(
             if piece.kind == "text":
                 piece.text = f"{subject}\n\n{piece.text}"
                 break
+        else:
+            content.pieces.insert(0, Piece("text", subject))
     talk = Talk(defaults, f"mail/{root.strip('<>')}"[:1000], defaults.user(None), number)
     yield from said(
         talk,
@@ -130,29 +132,54 @@ def _time(mail: Message) -> Any:
 
 def _content(mail: Message | EmailMessage) -> Content:
     content = Content()
-    texts: dict[str, str] = {}
-    for part in mail.walk():
-        if part.is_multipart():
-            continue
-        kind = part.get_content_type()
-        file = part.get_filename()
-        if file or kind not in ("text/plain", "text/html"):
-            what = next((w for w in ("image", "audio", "video") if kind.startswith(w)), "file")
-            shown = f"[{what}: {file}]" if file else f"[{what}]"
-            content.pieces.append(Piece("note", shown, {}, what))
-        elif kind not in texts:
-            payload = part.get_payload(decode=True)
-            data = payload if isinstance(payload, bytes) else b""
-            charset = part.get_content_charset() or "utf-8"
-            try:
-                texts[kind] = data.decode(charset, "replace")
-            except LookupError:
-                texts[kind] = data.decode("utf-8", "replace")
-    text = texts.get("text/plain", "").strip()
-    text = text or plain(texts.get("text/html", ""))
+    texts: list[str] = []
+    _parts(mail, texts, content, 0)
+    text = "\n\n".join(one for one in texts if one)
     if text:
         content.pieces.insert(0, Piece("text", text.replace("\r\n", "\n").replace("\0", "")))
     return content
+
+
+def _parts(part: Message, texts: list[str], content: Content, depth: int) -> None:
+    """Add the texts of a part in their order, and notes of what is attached."""
+    kind = part.get_content_type()
+    file = part.get_filename()
+    inner = _inner(part)
+    if inner and kind != "message/rfc822" and depth < MAX_DEPTH:
+        said = inner
+        if kind == "multipart/alternative":
+            # The plain one; else the last, which is the fullest. Of the others what is attached.
+            plain_one = [one for one in inner if one.get_content_type() == "text/plain"][:1]
+            fuller = [one for one in inner if one.get_content_maintype() in ("text", "multipart")]
+            said = [one for one in plain_one if _text(one)] or fuller[-1:]
+        for one in inner:
+            _parts(one, texts if one in said else [], content, depth + 1)
+    elif kind in ("text/plain", "text/html") and not (file or _is_attached(part)):
+        texts.append(_text(part))
+    else:
+        if kind == "message/rfc822" and inner and not file:
+            file = str(inner[0].get("Subject") or "").strip()  # a mail that was passed on
+        what = next((w for w in ("image", "audio", "video") if kind.startswith(w)), "file")
+        content.pieces.append(Piece("note", f"[{what}: {file}]" if file else f"[{what}]", {}, what))
+
+
+def _inner(part: Message) -> list[Message]:
+    payload: Any = part.get_payload() if part.is_multipart() else None
+    return [one for one in payload if isinstance(one, Message)] if payload else []
+
+
+def _is_attached(part: Message) -> bool:
+    return part.get_content_disposition() == "attachment"
+
+
+def _text(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    try:
+        text = data.decode(part.get_content_charset() or "utf-8", "replace")
+    except LookupError:
+        text = data.decode("utf-8", "replace")
+    return (plain(text) if part.get_content_type() == "text/html" else text).strip()
 
 
 READER = Reader("mbox", "a mailbox", (), recognises, turns)

@@ -1,7 +1,7 @@
 """Session logs of coding agents: Claude Code's and Codex's, JSON lines with an event each.
 
 Claude Code: ``~/.claude/projects/PROJECT/SESSION.jsonl``. The session is the conversation; what a
-sub-agent said (``isSidechain``) is one named ``SESSION/agent``. Codex:
+sub-agent said (``isSidechain``) is one named ``SESSION/agent-ID``. Codex:
 ``~/.codex/sessions/.../rollout-*.jsonl``, of new versions (``session_meta`` and ``response_item``)
 and of old ones (items as lines). Of both, what the program puts in by itself (instructions,
 context of the environment, reminders, events of the screen) is left out, and so is reasoning.
@@ -58,7 +58,9 @@ def claude_code_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLi
             continue
         session = text_of(event.get("sessionId", event.get("session_id"))) or defaults.source_name
         if event.get("isSidechain"):
-            session = f"{session}/agent"
+            # Several may be at work at once; older versions do not say which it is.
+            agent = text_of(event.get("agentId"))
+            session = f"{session}/agent-{agent}" if agent else f"{session}/agent"
         about = {"project": event["cwd"]} if isinstance(event.get("cwd"), str) else {}
         talk = Talk(defaults, session, defaults.user(None), element.line, about)
         try:
@@ -106,6 +108,7 @@ def recognises_codex(head: Head) -> bool:
 def codex_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
     """Yield the turns of a session of Codex."""
     talk = Talk(defaults, defaults.conversation_id or defaults.source_name, defaults.user(None))
+    named = False
     for found in objects(lines):
         if isinstance(found, BadLine):
             yield found
@@ -114,7 +117,11 @@ def codex_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         kind, payload = event.get("type"), object_of(event.get("payload"))
         talk.line = element.line
         if kind == "session_meta" or ("type" not in event and "instructions" in event):
-            talk.conversation = text_of((payload or event).get("id")) or talk.conversation
+            # A session that goes on from another has that one's beginning in it, with its name.
+            name = text_of((payload or event).get("id"))
+            if named or name is None:
+                continue
+            talk.conversation, named = name, True
             if isinstance(payload.get("cwd"), str):
                 talk.about = {"project": payload["cwd"]}
             continue

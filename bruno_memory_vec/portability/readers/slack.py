@@ -26,7 +26,7 @@ from bruno_memory_vec.portability.readers.reader import (
 )
 from bruno_memory_vec.portability.readers.talk import Talk, time_in, told
 from bruno_memory_vec.portability.readers.telegram import SERVICE
-from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+from bruno_memory_vec.portability.records import MAX_DEPTH, BadFieldError, BadLine, Defaults, Turn
 
 # Subtypes that are messages of people, and not events.
 _SAID = {
@@ -40,6 +40,8 @@ _SAID = {
 _MENTION = re.compile(r"<@([A-Z0-9]{1,40})(?:\|([^>]{0,200}))?>")
 _LINK = re.compile(r"<([^<>|]{1,2000})\|([^<>]{0,2000})>")
 _PLAIN = re.compile(r"<((?:https?|mailto):[^<>]{0,2000})>")
+# Elements of these follow each other within a line.
+_IN_A_LINE = {"rich_text_section", "rich_text_quote", "rich_text_preformatted"}
 _STAMP = re.compile(r"\d{9,11}\.\d{1,6}")
 
 
@@ -116,6 +118,12 @@ def _message(
     text = message.get("text")
     if isinstance(text, str) and text.strip():
         content.pieces.append(Piece("text", _plain(text, names)))
+    else:
+        # What programs post is in blocks or attachments, often with no other text.
+        shown = [*list_of(message.get("blocks")), *list_of(message.get("attachments"))]
+        words = "\n".join(filter(None, (_block(one, names) for one in shown)))
+        if words.strip():
+            content.pieces.append(Piece("text", words))
     for file in list_of(message.get("files")):
         name = text_of(object_of(file).get("name"))
         mime = str(object_of(file).get("mimetype", ""))
@@ -131,6 +139,32 @@ def _message(
         source_id=text_of(message.get("client_msg_id")) or text_of(message.get("ts")),
         about={"thread": thread} if isinstance(thread, str) else {},
     )
+
+
+def _block(block: Any, names: dict[str, str], depth: int = 0) -> str:
+    """The text of a block, of an element of one, or of an attachment."""
+    if isinstance(block, str):
+        return _plain(block, names)
+    if not isinstance(block, dict) or depth > MAX_DEPTH:
+        return ""
+    kind = word_of(block.get("type"))
+    if kind == "user":
+        member = text_of(block.get("user_id")) or ""
+        return f"@{names.get(member, member)}"
+    if kind in ("emoji", "channel", "usergroup", "broadcast"):
+        named = (block.get(key) for key in ("name", "channel_id", "usergroup_id", "range"))
+        word = next(filter(None, map(text_of, named)), "")
+        return f":{word}:" if kind == "emoji" else word
+    if kind == "link":
+        return text_of(block.get("text")) or text_of(block.get("url")) or ""
+    joint = "" if kind in _IN_A_LINE else "\n"
+    parts: list[str] = []
+    for key in ("pretext", "title", "text", "value", "fields", "elements", "blocks"):
+        found = block.get(key)
+        for one in found if isinstance(found, list) else [found]:
+            if word := _block(one, names, depth + 1):
+                parts.append(word)
+    return joint.join(parts) or _plain(text_of(block.get("fallback")) or "", names)
 
 
 def _plain(text: str, names: dict[str, str]) -> str:

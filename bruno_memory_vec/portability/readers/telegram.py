@@ -121,8 +121,9 @@ def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Tu
     speaker = text_of(message.get("from")) or "Deleted account"
     content = Content()
     text = _text(message.get("text"))
-    if text.strip():
-        content.pieces.append(Piece("text", text))
+    for words in (text, _poll(message), _place(message), _contact(message)):
+        if words.strip():
+            content.pieces.append(Piece("text", words))
     kind = _MEDIA.get(str(message.get("media_type")), "")
     if not kind:
         kind = "image" if "photo" in message else "file" if "file" in message else ""
@@ -144,6 +145,27 @@ def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Tu
         source_id=text_of(message.get("id")),
         about=about,
     )
+
+
+def _poll(message: dict[str, Any]) -> str:
+    poll = object_of(message.get("poll"))
+    answers = [_text(object_of(one).get("text")) for one in list_of(poll.get("answers"))]
+    lines = [_text(poll.get("question")), *(f"- {one}" for one in answers if one)]
+    return "\n".join(line for line in lines if line)
+
+
+def _place(message: dict[str, Any]) -> str:
+    at = object_of(message.get("location_information"))
+    words = [text_of(message.get(key)) for key in ("place_name", "address")]
+    if "latitude" in at and "longitude" in at:
+        words.append(f"({at['latitude']}, {at['longitude']})")
+    return " ".join(word for word in words if word)
+
+
+def _contact(message: dict[str, Any]) -> str:
+    card = object_of(message.get("contact_information"))
+    words = [text_of(card.get(key)) for key in ("first_name", "last_name", "phone_number")]
+    return " ".join(word for word in words if word)
 
 
 def _text(value: Any) -> str:

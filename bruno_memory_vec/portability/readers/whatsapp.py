@@ -43,16 +43,27 @@ _SAYS = re.compile(r"(?P<who>[^:\n]{1,80}?): (?P<text>.*)", re.DOTALL)
 _DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff"
 _MARKS = dict.fromkeys(map(ord, _DIRECTIONS))
 _MEDIA = re.compile(
-    r"<(?:attached|adjunto|anexo|angehängt|allegato|pièce jointe) ?: (?P<file>[^>]{1,300})>|"
+    r"<(?:attached|adjunto|anexo|angehängt|Anhang|bijlage|allegato|pièce jointe) ?: "
+    r"(?P<file>[^>]{1,300})>|"
     r"(?P<name>\b[\w().-]{1,120}\.\w{2,5}) \((?:file attached|archivo adjunto|Datei angehängt|"
     r"arquivo anexado|file allegato|fichier joint)\)|"
-    r"<?(?:Media|Multimedia|Medien|Mídia|Média) (?:omitted|omitido|ausgeschlossen|oculta|omessi|"
-    r"omis)>?|"
-    r"(?P<what>image|audio|video|sticker|GIF|document|Contact card) omitted",
+    r"<(?:Media|Multimedia|Medien|Mídia|Arquivo de mídia|Médias?) (?:omitted|omitido|"
+    r"ausgeschlossen|oculta|oculto|omessi|omis|weggelaten)>|"
+    r"<Без медиафайлов>|<Medya dahil edilmedi>|"
+    r"(?P<what>\b(?:image|Bild|imagen|imagem|immagine|afbeelding|audio|áudio|video|vídeo|vidéo|"
+    r"sticker|figurinha|GIF|document|Dokument|documento|Contact card|Kontaktkarte|"
+    r"Tarjeta de contacto|Fiche contact|contactkaart)) (?:omitted|weggelassen|omitid[oa]|"
+    r"ocultad[oa]|omess[oa]|escluso|esclusa|absente?|omise?|retiré|weggelaten)\b",
     re.IGNORECASE,
 )
+#: What stands behind a text that was changed: <This message was edited>, in any language.
+_EDITED = re.compile(r"(?<=\S) ?\u200e<[^<>:\n]{5,60}>\s*$| <This message was edited>\s*$")
+#: An iPhone's mark stands before polls and places, too, which somebody has sent.
+_SENT = re.compile(r"https?://|\n\u200e")
 _KINDS = {
-    "image": "image", "sticker": "image", "gif": "image", "audio": "audio", "video": "video",
+    "image": "image", "bild": "image", "imagen": "image", "imagem": "image", "immagine": "image",
+    "afbeelding": "image", "sticker": "image", "figurinha": "image", "gif": "image",
+    "audio": "audio", "áudio": "audio", "video": "video", "vídeo": "video", "vidéo": "video",
     "jpg": "image", "jpeg": "image", "png": "image", "webp": "image", "opus": "audio",
     "m4a": "audio", "mp3": "audio", "mp4": "video", "mov": "video",
 }  # fmt: skip
@@ -102,8 +113,10 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         try:
             time = times.read_time(message.stamp, days)
             who = match["who"].translate(_MARKS).strip()
-            content = _content(match["text"].translate(_MARKS).strip())
-            if match["text"].startswith("\u200e") and not content.notes:
+            text = _EDITED.sub("", match["text"]).translate(_MARKS).strip()
+            content = _content(text)
+            reported = match["text"].startswith("\u200e") and _SENT.search(match["text"]) is None
+            if reported and not content.notes:
                 # An iPhone writes what WhatsApp reports as if the other one had said it.
                 talk.leave_out(SERVICE)
                 continue

@@ -1,0 +1,293 @@
+"""Shapes that real exports have beside the usual ones: nothing of them is lost or made up."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bruno_memory_vec.portability import Turn, read
+
+
+def said(folder: Path, name: str, content: Any) -> list[tuple[str, str]]:
+    """By conversation what was said, of a file of a text, a JSON value or JSON lines."""
+    if isinstance(content, list) and name.endswith(".jsonl"):
+        content = "\n".join(map(json.dumps, content))
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name).write_bytes(text.encode())
+    return told(folder / name)
+
+
+def told(source: Path, left_out: Counter[str] | None = None) -> list[tuple[str, str]]:
+    got = list(read(source, left_out=left_out))
+    turns = [turn for turn in got if isinstance(turn, Turn)]
+    assert len(turns) == len(got), got
+    return [(turn.conversation_id, turn.message.content) for turn in turns]
+
+
+def test_what_was_pasted_or_attached_without_a_word(tmp_path: Path) -> None:
+    def message(number: int, **more: Any) -> dict[str, Any]:
+        at = f"2025-01-01T10:00:0{number}Z"
+        return {"uuid": f"m{number}", "text": "", "sender": "human", "created_at": at, **more}
+
+    pasted = {"file_name": "", "extracted_content": "a long text about zebras"}
+    attached = {"file_name": "a.pdf", "extracted_content": "of the file"}
+    (tmp_path / "chats.json").write_text(
+        json.dumps(
+            [
+                {
+                    "uuid": "c",
+                    "chat_messages": [
+                        message(1, attachments=[pasted]),
+                        message(2, attachments=[attached]),
+                        message(3, files=[{"file_name": "b.png"}]),
+                    ],
+                }
+            ]
+        )
+    )
+    left: Counter[str] = Counter()
+    assert told(tmp_path / "chats.json", left) == [
+        ("c", "a long text about zebras"),
+        ("c", "[file: a.pdf]"),
+        ("c", "[file: b.png]"),
+    ]
+    assert left == {"texts of attached files": 1}
+
+
+def chatgpt(*messages: dict[str, Any]) -> list[Any]:
+    nodes = {
+        str(number): {
+            "id": str(number),
+            "parent": str(number - 1) if number else None,
+            "message": {"id": str(number), "create_time": 1_700_000_000 + number, **message},
+        }
+        for number, message in enumerate(messages)
+    }
+    return [{"id": "c", "mapping": nodes, "current_node": str(len(messages) - 1)}]
+
+
+def test_chatgpt_files_alone_and_marks_of_sources(tmp_path: Path) -> None:
+    mark = "\ue200cite\ue202turn0search1\ue201"
+    chat = chatgpt(
+        {
+            "author": {"role": "user"},
+            "content": {"content_type": "text", "parts": [""]},
+            "metadata": {"attachments": [{"name": "trip.pdf"}]},
+        },
+        {
+            "author": {"role": "assistant"},
+            "content": {
+                "content_type": "text",
+                "parts": [
+                    f'In \ue200entity\ue202["city","Porto","in Portugal"]\ue201 it rains{mark}.'
+                    " So \ue200cite\ue202turn1\ue201 stay."
+                ],
+            },
+            "metadata": {"content_references": [{"matched_text": mark, "alt": " ([met](u))"}]},
+        },
+    )
+    assert said(tmp_path, "conversations.json", chat) == [
+        ("c", "[file: trip.pdf]"),
+        ("c", "In Porto it rains ([met](u)). So  stay."),
+    ]
+
+
+def test_whatsapp_in_other_languages(tmp_path: Path) -> None:
+    text = (
+        "\u200e[03.10.25, 18:50:02] Ana: \u200eNachrichten sind Ende-zu-Ende-verschlüsselt.\n"
+        "[03.10.25, 18:50:03] Ana: Hallo\nzweite Zeile\n\nvierte: Zeile\n"
+        "\u200e[03.10.25, 18:50:09] Ben: \u200eBild weggelassen\n"
+        "[03.10.25, 18:51:09] Ben: ok \u200e<Diese Nachricht wurde bearbeitet.>\n"
+        "\u200e[03.10.25, 18:51:10] Ben: da \u200e<Anhang: 1.jpg>\n"
+        "\u200e[13.10.25, 18:51:09] Ben: \u200eUMFRAGE:\nWo?\n\u200eOPTION: hier (1 Stimme)\n"
+    )
+    assert [words for _, words in said(tmp_path, "_chat.txt", text)] == [
+        "Ana: Hallo\nzweite Zeile\n\nvierte: Zeile",
+        "Ben: [image]",
+        "Ben: ok",
+        "Ben: da",
+        "Ben: UMFRAGE:\nWo?\nOPTION: hier (1 Stimme)",
+    ]
+
+
+def test_telegram_polls_places_and_contacts(tmp_path: Path) -> None:
+    def message(number: int, **more: Any) -> dict[str, Any]:
+        when = {"date": "2025-10-03T18:50:00", "date_unixtime": str(1_759_510_200 + number)}
+        return {"id": number, "type": "message", "from": "Ben", "from_id": "u2", **when, **more}
+
+    poll = {"question": "Where to?", "answers": [{"text": "Lisbon"}, {"text": "Porto"}]}
+    place = {"latitude": 38.7, "longitude": -9.1}
+    chat = {
+        "name": "Ben",
+        "type": "personal_chat",
+        "id": 42,
+        "messages": [
+            message(1, text="", poll=poll),
+            message(2, text="", location_information=place, place_name="The café"),
+            message(3, text="", contact_information={"first_name": "Tom", "phone_number": "+1"}),
+        ],
+    }
+    assert [words for _, words in said(tmp_path, "result.json", chat)] == [
+        "Ben: Where to?\n- Lisbon\n- Porto",
+        "Ben: The café (38.7, -9.1)",
+        "Ben: Tom +1",
+    ]
+
+
+def test_slack_blocks_and_attachments_alone(tmp_path: Path) -> None:
+    section = {
+        "type": "rich_text_section",
+        "elements": [{"type": "text", "text": "ask "}, {"type": "user", "user_id": "U2"}],
+    }
+    messages = [
+        {
+            "subtype": "bot_message",
+            "username": "jira",
+            "attachments": [{"title": "Ticket 7", "text": "opened", "fallback": "Ticket"}],
+        },
+        {"user": "U2", "blocks": [{"type": "rich_text", "elements": [section]}]},
+        {"username": "ci", "subtype": "bot_message", "attachments": [{"fallback": "it is red"}]},
+    ]
+    export = [
+        {"type": "message", "text": "", "ts": f"175951020{number}.000100", **message}
+        for number, message in enumerate(messages)
+    ]
+    assert [words for _, words in said(tmp_path, "day.json", export)] == [
+        "jira: Ticket 7\nopened",
+        "U2: ask @U2",
+        "ci: it is red",
+    ]
+
+
+def test_discord_embeds_alone_and_what_was_passed_on(tmp_path: Path) -> None:
+    def message(number: int, **more: Any) -> dict[str, Any]:
+        author = {"id": "6", "name": "bot", "isBot": True}
+        when = f"2025-10-03T18:5{number}:00+02:00"
+        return {"id": str(number), "timestamp": when, "content": "", "author": author, **more}
+
+    embeds = [{"title": "A", "fields": [{"name": "Score", "value": "7"}]}, {"title": "B"}]
+    export = {
+        "guild": {},
+        "channel": {"id": "2"},
+        "messages": [message(1, embeds=embeds), message(2, forwardedMessage={"content": "words"})],
+    }
+    assert [words for _, words in said(tmp_path, "channel.json", export)] == [
+        "bot: A\nScore: 7\nB",
+        "bot: words",
+    ]
+
+
+MAIL = """From 1@xxx Fri Oct 03 18:50:00 +0000 2025
+From: ana@example.com
+Subject: Photos
+Message-ID: <1@x>
+Date: Fri, 3 Oct 2025 20:50:00 +0200
+Content-Type: multipart/mixed; boundary="b"
+
+--b
+Content-Type: multipart/alternative; boundary="c"
+
+--c
+Content-Type: text/plain
+
+first
+--c
+Content-Type: multipart/mixed; boundary="d"
+
+--d
+Content-Type: text/html
+
+<p>first</p>
+--d
+Content-Type: application/pdf; name="trip.pdf"
+
+AAAA
+--d--
+--c--
+--b
+Content-Type: image/jpeg; name="x.jpg"
+
+AAAA
+--b
+Content-Type: text/plain
+
+second
+--b--
+
+From 2@xxx Fri Oct 03 18:51:00 +0000 2025
+From: ben@example.com
+Subject: Only a subject
+Message-ID: <2@x>
+Date: Fri, 3 Oct 2025 20:51:00 +0200
+
+
+From 3@xxx Fri Oct 03 18:52:00 +0000 2025
+From: ben@example.com
+Message-ID: <3@x>
+Date: Fri, 3 Oct 2025 20:52:00 +0200
+Content-Type: multipart/mixed; boundary="b"
+
+--b
+Content-Type: text/html
+
+<p>see below</p>
+--b
+Content-Type: message/rfc822
+
+From: tom@example.com
+Subject: Bread
+Content-Type: text/plain
+
+not ben's words
+--b--
+"""
+
+
+def test_mails_of_several_texts_of_a_subject_and_passed_on(tmp_path: Path) -> None:
+    assert [words for _, words in said(tmp_path, "all.mbox", MAIL)] == [
+        "ana@example.com: Photos\n\nfirst\n\nsecond",
+        "ben@example.com: Only a subject",
+        "ben@example.com: see below",
+    ]
+    notes = [
+        turn.message.metadata.get("noted")
+        for turn in read(tmp_path / "all.mbox")
+        if isinstance(turn, Turn)
+    ]
+    assert notes == [["file: trip.pdf", "image: x.jpg"], None, ["file: Bread"]]
+
+
+def test_agents_at_work_at_once_are_apart(tmp_path: Path) -> None:
+    log = [
+        {
+            "sessionId": "s",
+            "type": "user",
+            "isSidechain": bool(agent),
+            "agentId": agent,
+            "uuid": str(number),
+            "timestamp": f"2025-10-03T18:50:0{number}Z",
+            "message": {"role": "user", "content": f"said {number}"},
+        }
+        for number, agent in enumerate((None, "a", "b", "a"))
+    ]
+    assert said(tmp_path, "log.jsonl", log) == [
+        ("s", "said 0"),
+        ("s/agent-a", "said 1"),
+        ("s/agent-b", "said 2"),
+        ("s/agent-a", "said 3"),
+    ]
+
+
+def test_a_session_of_codex_that_goes_on_from_another_has_its_own_name(tmp_path: Path) -> None:
+    words = [{"type": "input_text", "text": "do it"}]
+    log = [
+        {"type": "session_meta", "payload": {"id": "new", "forked_from_id": "old"}},
+        {"type": "session_meta", "payload": {"id": "old"}},
+        {
+            "type": "response_item",
+            "payload": {"type": "message", "role": "user", "content": words},
+        },
+    ]
+    assert said(tmp_path, "rollout.jsonl", log) == [("new", "do it")]
