@@ -159,7 +159,7 @@ def _read(
             if not file.several or error.field != "source":
                 raise
             problem = str(error).removeprefix("source: ").removesuffix(f". {error.fix}")
-            yield BadLine(None, "file", problem, file.place)
+            yield BadLine(None, "file", problem.removeprefix(f"{file.place} "), file.place)
 
 
 def _read_file(file: Opened, chosen: str, defaults: Defaults) -> Iterator[Turn | BadLine]:

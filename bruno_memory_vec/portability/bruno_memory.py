@@ -51,6 +51,8 @@ T = TypeVar("T")
 
 def is_sqlite(path: str | Path) -> bool:
     """Whether a file is a SQLite database, by its first bytes."""
+    if not Path(path).is_file():  # what is read of a pipe is gone
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(len(HEADER)) == HEADER

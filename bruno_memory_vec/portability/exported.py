@@ -117,6 +117,8 @@ def is_export(first_line: bytes | str) -> bool:
 
 def is_export_file(path: str | Path) -> bool:
     """Whether a file is an export of this library, as it is or packed by gzip."""
+    if not Path(path).is_file():  # what is read of a pipe is gone
+        return False
     try:
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"

@@ -165,9 +165,7 @@ def _opened(path: Path) -> Iterator[ByteStream]:
     try:
         stream = open(path, "rb")  # noqa: SIM115 - closed below, and errors inside are not ours
     except OSError as error:
-        raise InvalidInputError(
-            "source", f"cannot be opened: {error}", fix="Check the file's permissions"
-        ) from error
+        raise _unopened(error) from error
     with stream:
         begin = stream.read(4)
         if begin.startswith(_GZIP):
@@ -190,7 +188,8 @@ def _beside(path: Path, relative: str) -> bytes | None:
 
 def _of_folder(folder: Path) -> Iterator[Opened]:
     count = 0
-    for where, folders, names in os.walk(folder):
+    refused: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=refused.append):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in _PASSED_OVER)
         for name in sorted(names):
             path = Path(where, name)
@@ -202,10 +201,41 @@ def _of_folder(folder: Path) -> Iterator[Opened]:
                 raise _too_many(str(folder))
             inner = path.relative_to(folder).as_posix()
             if _is_zip(path):
-                with path.open("rb") as stream:
-                    yield from _of_zip(stream, str(path), name_of(path))
+                yield from _of_archive(path, inner)
             else:
                 yield _of_path(path, str(path), inner, several=True)
+    # Not in between: a folder is entered after what is yielded of the one around it.
+    for error in refused:
+        path = Path(error.filename)
+        if path == folder:
+            raise _unopened(error) from error
+        yield _unusable(path, path.relative_to(folder).as_posix(), _unopened(error))
+
+
+def _of_archive(path: Path, inner: str) -> Iterator[Opened]:
+    """The files of an archive in a folder; where it is damaged, one that cannot be opened."""
+    try:
+        with path.open("rb") as stream:
+            yield from _of_zip(stream, str(path), name_of(path))
+    except OSError as error:
+        yield _unusable(path, inner, _unopened(error))
+    except InvalidInputError as error:
+        yield _unusable(path, inner, error)
+
+
+def _unusable(path: Path, inner: str, error: InvalidInputError) -> Opened:
+    """Something of a folder that can only be told."""
+
+    def opened() -> AbstractContextManager[ByteStream]:
+        raise error
+
+    return Opened(str(path), name_of(path), inner, True, path, opened, lambda _: None)
+
+
+def _unopened(error: OSError) -> InvalidInputError:
+    return InvalidInputError(
+        "source", f"cannot be opened: {error}", fix="Check the file's permissions", cause=error
+    )
 
 
 def _is_zip(path: Path) -> bool:

@@ -216,6 +216,17 @@ def _object_store(scheme: str) -> InvalidInputError:
     )
 
 
+async def is_there(config: MemoryConfig) -> bool:
+    """Whether there is a store; True of a deployment that does not tell.
+
+    Raises: as :meth:`TellsHowMade.made`.
+    """
+    deployment = deployment_of(config.url)
+    if not isinstance(deployment, TellsHowMade):
+        return True
+    return await deployment.made(config) is not None
+
+
 def language_of(config: MemoryConfig) -> str | None:
     """The language in the settings: None if not set, "none" for no stemming.
 

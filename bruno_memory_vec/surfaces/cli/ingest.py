@@ -134,10 +134,16 @@ async def _take_in(
 ) -> int:
     """Take in what ``export`` has written."""
     from bruno_memory_vec.memory import VectorMemory
+    from bruno_memory_vec.store.deployment import is_there
+    from bruno_memory_vec.store.manifest import IN_MEMORY
     from bruno_memory_vec.surfaces.cli.copy import tell
     from bruno_memory_vec.surfaces.cli.opening import bars
 
     settings = config.model_copy(update={"read_only": True}) if dry_run else config
+    if dry_run and not await is_there(config):
+        # It is compared with a store that is empty.
+        plain = {"url": IN_MEMORY, "key": None, "key_file": None}
+        settings = config.model_copy(update=plain)
     with bars(out) as progress:
         memory = VectorMemory(config=settings, progress=progress)
         try:

@@ -27,7 +27,7 @@ from uuid import UUID
 from bruno_memory_vec.indexers.allocator import give_back
 from bruno_memory_vec.portability import read
 from bruno_memory_vec.portability.records import BadLine
-from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
+from bruno_memory_vec.store.deployment import is_there
 from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of
 from bruno_memory_vec.store.record import footprint
 from bruno_memory_vec.store.store import LazyStore
@@ -216,12 +216,7 @@ class _Ingest:
         if not dry_run:
             await self._lazy.writer()
             return await self._lazy.get()
-        deployment = deployment_of(self._lazy.config.url)
-        if isinstance(deployment, TellsHowMade):
-            made = await deployment.made(self._lazy.config)
-            if made is None:
-                return None
-        return await self._lazy.get()
+        return await self._lazy.get() if await is_there(self._lazy.config) else None
 
     async def _compare(self, comparing: Comparing, chats: Sequence[Chat]) -> None:
         wanted = await asyncio.to_thread(comparing.unsure, chats)
@@ -281,9 +276,8 @@ class _Ingest:
         async with AsyncExitStack() as stack:
             if store is None:
                 # None is there, so it is compared with one that is empty.
-                config = self._lazy.config.model_copy(
-                    update={"url": IN_MEMORY, "key": None, "key_file": None}
-                )
+                plain = {"url": IN_MEMORY, "key": None, "key_file": None, "read_only": False}
+                config = self._lazy.config.model_copy(update=plain)
                 empty = LazyStore(config, self._lazy.embedder)
                 stack.push_async_callback(empty.close)
                 store = await empty.get()
