@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import logging
 import os
+import pickle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,3 +190,67 @@ def test_who_only_reads_leaves_half_a_line_to_who_writes_it(tmp_path: Path) -> N
     assert (tmp_path / KEYRING).read_bytes() == before
     assert reader.to_write().sealing("ben").version == 1
     assert b"0123" not in (tmp_path / KEYRING).read_bytes()
+
+
+def test_a_service_that_does_not_unwrap_what_it_wraps_makes_no_store(tmp_path: Path) -> None:
+    for loses in (lambda what, data: bytes(40), lambda what, data: data):
+        with pytest.raises(EncryptionError, match="does not unwrap what it wraps"):
+            Keyring.create(tmp_path, as_master(loses))
+    assert not (tmp_path / KEYS).exists()
+
+
+def test_a_passphrase_is_the_same_from_every_keyboard(tmp_path: Path) -> None:
+    Keyring.create(tmp_path, as_master("caf\u00e9 au lait"))
+
+    Keyring.open(tmp_path, as_master("cafe\u0301 au lait"))
+
+
+@pytest.mark.parametrize("blank", [" " * 20, "\ud800 of a character"])
+def test_what_is_no_passphrase_is_refused(blank: str) -> None:
+    with pytest.raises(InvalidInputError, match="passphrase"):
+        as_master(blank)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"\xef\xbb\xbf" + KEY.hex().encode() + b"\r\n",
+        b"0x" + KEY.hex().encode(),
+        base64.urlsafe_b64encode(KEY),
+    ],
+    ids=["marked", "0x", "url-safe"],
+)
+def test_a_key_in_a_file_is_read_as_editors_and_tools_write_it(
+    tmp_path: Path, written: bytes
+) -> None:
+    (tmp_path / "key").write_bytes(written)
+
+    assert read_key_file(tmp_path / "key") == as_master(KEY)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"], ids=["none", "lf", "crlf"])
+def test_a_passphrase_that_fills_a_key_is_a_passphrase(tmp_path: Path, end: bytes) -> None:
+    said = "x" * (32 - len(end))
+    (tmp_path / "key").write_bytes(said.encode() + end)
+
+    assert read_key_file(tmp_path / "key") == as_master(said)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+def test_a_key_file_that_everybody_may_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(KEY)
+    path.chmod(0o644)
+
+    with caplog.at_level(logging.WARNING):
+        read_key_file(path)
+
+    assert "chmod 600" in caplog.text
+    assert KEY.hex() not in caplog.text
+
+
+def test_a_key_is_not_pickled() -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(as_master(KEY))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
+import stat
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from pydantic import SecretBytes, SecretStr
 
@@ -26,6 +29,9 @@ _SALT = 16
 _LEAST_PASSPHRASE = 8
 _LARGEST_FILE = 4096
 
+_LOG = logging.getLogger(__name__)
+_told: set[Path] = set()  # key files of which it was said that everybody may read them
+
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
@@ -40,16 +46,27 @@ class MasterKey:
     _passphrase: str = field(default="", repr=False)
     _service: Wraps | None = field(default=None, repr=False)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not pickled: give the other process its key_file")
+
     def wrapped(self, secret: bytes, about: bytes) -> dict[str, Any]:
         """A secret wrapped by this key, as JSON keeps it.
 
         Raises:
-            EncryptionError: the key management service does not wrap it.
+            EncryptionError: the key management service does not wrap it, or does not unwrap what
+                it has wrapped.
             MissingDependencyError: ``cryptography`` is not installed.
         """
         if self._service is not None:
             found: dict[str, Any] = {"kind": self.kind}
             sealed = self._asked("wrap", secret)
+            # Asked now, while nothing is lost by it: later the store could not be opened.
+            if secret in sealed or self._asked("unwrap", sealed) != secret:
+                raise EncryptionError(
+                    "the key service does not unwrap what it wraps, or wraps nothing",
+                    fix='Let key("unwrap", key("wrap", data)) return data, and key("wrap", data) '
+                    "hide it.",
+                )
         elif self.kind == "passphrase":
             salt = os.urandom(_SALT)
             found = {"kind": self.kind, "scrypt": {**_SCRYPT, "salt": as_text(salt)}}
@@ -135,8 +152,12 @@ def as_master(key: Any) -> MasterKey:
             raise _no_key(f"has {len(key)} bytes, and not {KEY}")
         return MasterKey("key", _key=bytes(key))
     if isinstance(key, str):
-        if len(key) < _LEAST_PASSPHRASE:
+        # One keyboard types "é" as one character, another as two.
+        key = unicodedata.normalize("NFC", key)
+        if len(key.strip()) < _LEAST_PASSPHRASE:
             raise _no_key(f"is a passphrase of fewer than {_LEAST_PASSPHRASE} characters")
+        if not _is_text(key):
+            raise _no_key("is a passphrase with half of a character (a surrogate)")
         return MasterKey("passphrase", _passphrase=key)
     if callable(key):
         return MasterKey("service", _service=key)
@@ -146,12 +167,16 @@ def as_master(key: Any) -> MasterKey:
 def read_key_file(path: Path) -> MasterKey:
     """The key in a file: 32 bytes, these in hexadecimal or base64, or a passphrase in one line.
 
+    What can be read as a line of text is one, also where it has 32 bytes; the mark that editors
+    put before UTF-8 and the end of the line do not count.
+
     Raises:
         InvalidInputError: there is no such file, or it holds no key.
     """
     try:
         with path.expanduser().open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
+            mode = os.fstat(file.fileno()).st_mode
     except (OSError, RuntimeError) as error:
         raise InvalidInputError(
             "key_file",
@@ -159,26 +184,54 @@ def read_key_file(path: Path) -> MasterKey:
             fix="Name a file that holds the key.",
             cause=error,
         ) from error
-    if len(data) == KEY:
+    open_to_all = os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH)
+    if open_to_all and path not in _told:
+        _told.add(path)
+        _LOG.warning("the key file %s may be read or changed by everybody: chmod 600", path)
+    text = _line_of(data)
+    if len(data) == KEY and not text:
         return MasterKey("key", _key=data)
-    try:
-        text = data.decode("utf-8").strip("\r\n")
-    except UnicodeDecodeError:
-        text = ""
-    if len(data) > _LARGEST_FILE or "\n" in text or len(text) < _LEAST_PASSPHRASE:
+    if len(data) > _LARGEST_FILE or len(text.strip()) < _LEAST_PASSPHRASE:
         raise InvalidInputError(
             "key_file",
             f"{path} holds no key",
             fix="Write 32 bytes into it (head -c 32 /dev/urandom), or a passphrase in one line.",
         )
-    for read in (bytes.fromhex, lambda said: base64.b64decode(said, validate=True)):
+    plain = text.strip()
+    reading: tuple[Callable[[], bytes], ...] = (
+        lambda: bytes.fromhex(plain.removeprefix("0x")),
+        lambda: base64.b64decode(plain, validate=True),
+        lambda: base64.b64decode(plain.translate(_URL_SAFE), validate=True),
+    )
+    for read in reading:
         try:
-            key = read(text.strip())
+            key = read()
         except (ValueError, binascii.Error):
             continue
         if len(key) == KEY:
             return MasterKey("key", _key=key)
-    return MasterKey("passphrase", _passphrase=text)
+    return as_master(text)
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def _line_of(data: bytes) -> str:
+    """The text of a file of one line; "" where it is none."""
+    try:
+        text = data.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError:
+        return ""
+    controls = any(unicodedata.category(one) == "Cc" and one != "\t" for one in text)
+    return "" if controls else text
+
+
+def _is_text(said: str) -> bool:
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_key(problem: str) -> InvalidInputError:
