@@ -329,3 +329,16 @@ async def test_an_encrypted_store(tmp_path: Path, file: Path) -> None:
         assert (await contents(memory))[2] == "Keys?"
     held = b"".join(one.read_bytes() for one in (tmp_path / "store").rglob("*") if one.is_file())
     assert b"guesthouse" not in held
+
+
+@pytest.mark.parametrize("with_times", [True, False])
+async def test_what_is_said_next_is_no_edit(
+    memory: VectorMemory, file: Path, with_times: bool
+) -> None:
+    """Messages may come in one by one, each in a file of its own, alike and in one minute."""
+    texts = [f"Reading {at} of the meter in the cellar" for at in range(4)]
+    time = {"timestamp": "2025-03-01T10:00:00Z"} if with_times else {}
+    for text in texts:
+        report = await memory.ingest(export(file, [said(text, **time)]))
+        assert (report.added, report.edited) == (1, 0)
+    assert sorted(await contents(memory)) == texts

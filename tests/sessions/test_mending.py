@@ -177,9 +177,9 @@ async def test_a_process_that_others_may_have_given_up_writes_nothing(
         sessions: Any = store.sessions
         inner = store.writer._store  # type: ignore[union-attr]
 
-        async def late(*arguments: Any) -> Any:
+        async def late(*arguments: Any, **named: Any) -> Any:
             sessions._changes._beat_at -= 10  # as after a pause of the whole process
-            return await inner(*arguments)
+            return await inner(*arguments, **named)
 
         store.writer._store = late  # type: ignore[union-attr]
         with pytest.raises(BackendUnavailable, match="others may be mending"):

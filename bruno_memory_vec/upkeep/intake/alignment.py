@@ -4,7 +4,8 @@ An export is made again and again, and between two of them a conversation grows,
 loses messages, and has some edited. So a message is known again by the id that its source gives it;
 else by role, text and time; where there is no time, by role and text, in the order of both; what is
 left then is an edit where time and role are the same, or where it stands between the same messages
-and its text is like the old one. Nothing depends on the number of a line.
+and its text is like the old one. Where no message is known, none is an edit: what comes may be what
+was said next, and an edit replaces what is stored. Nothing depends on the number of a line.
 
 Pure functions over :class:`~.outline.Outline`.
 """
@@ -72,6 +73,7 @@ def align(stored: Outline, given: Outline) -> Aligned:
         _in_any_order(stored, given, match, taken, take)
     if _is_left(stored, given, match, taken):
         _moved_in_time(stored, given, match, taken, take)
+    if any(taken) and _is_left(stored, given, match, taken):
         _at_the_same_time(stored, given, match, taken, take)
     return Aligned(match, _gaps(stored, given, match, taken))
 
@@ -300,7 +302,7 @@ def _is_left(stored: Outline, given: Outline, match: list[int], taken: bytearray
 def _gaps(
     stored: Outline, given: Outline, match: list[int], taken: bytearray
 ) -> list[tuple[list[int], list[int]]]:
-    if not _is_left(stored, given, match, taken):
+    if not any(taken) or not _is_left(stored, given, match, taken):
         return []
     # The place in the export of the message that each one of the store follows.
     place = {there: here for here, there in enumerate(match) if there >= 0}
