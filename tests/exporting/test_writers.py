@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bruno_core.models.memory import MemoryEntry, MemoryType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bruno_memory_vec import VectorMemory
+from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import BackendUnavailable, InvalidInputError
 from bruno_memory_vec.portability.writers import CsvWriter
 from bruno_memory_vec.portability.writers.csv import guarded, unguarded
+from bruno_memory_vec.upkeep.exporting.run import _Export
 from tests.backup.support import files_of, state
 from tests.durability.support import message
 
@@ -128,3 +131,44 @@ async def test_an_export_that_fails_leaves_nothing(
     with pytest.raises(BackendUnavailable):
         await memory.export(tmp_path / "out.csv")
     assert not files_of(tmp_path)
+
+
+async def test_what_is_no_file_and_what_is_in_the_store_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as memory:
+        with pytest.raises(InvalidInputError, match="is no file"):
+            await memory.export(tmp_path / "pipe.jsonl", overwrite=True)
+        with pytest.raises(InvalidInputError, match="inside the store"):
+            await memory.export(tmp_path / "store" / "store.json", format="jsonl", overwrite=True)
+    assert (tmp_path / "pipe.jsonl").is_fifo()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+async def test_an_export_that_takes_the_place_of_another_leaves_nobody_else_beside_it(
+    memory: VectorMemory, tmp_path: Path, suffix: str
+) -> None:
+    await memory.export(tmp_path / f"out.{suffix}")
+    report = await memory.export(
+        tmp_path / f"out.{suffix}", user_id="ana", kinds="message", overwrite=True
+    )
+    assert (report.files, files_of(tmp_path)) == (1, [tmp_path / f"out.{suffix}"])
+
+
+async def test_a_row_that_is_stored_again_meanwhile_is_in_the_export_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = MemoryEntry(content="tea", user_id="ana", memory_type=MemoryType.FACT)
+    async with open_memory("memory://", embedder="hash") as memory:
+        await memory.store_memories(
+            [note, MemoryEntry(content="coffee", user_id="ana", memory_type=MemoryType.FACT)]
+        )
+        order = _Export._order
+
+        async def then_stored_again(self: _Export) -> Any:
+            found = await order(self)
+            await memory.store_memory(note.model_copy(update={"content": "green tea"}))
+            return found
+
+        monkeypatch.setattr(_Export, "_order", then_stored_again)
+        await memory.export(tmp_path / "out.csv")
+    assert [row["content"] for row in table(tmp_path / "out.csv")] == ["green tea", "coffee"]

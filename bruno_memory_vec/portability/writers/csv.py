@@ -65,7 +65,7 @@ class CsvWriter:
         _write(self._others[kind], [[_cell("", value) for value in person_values(kind, held)]])
 
     def finish(self) -> list[Path]:
-        return self._files.finish()
+        return self._files.finish([beside(self._path, f"{kind}s") for kind in (SESSION, PROFILE)])
 
     def discard(self) -> None:
         self._files.discard()

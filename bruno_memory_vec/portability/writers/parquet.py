@@ -65,7 +65,7 @@ class ParquetWriter:
             pq.write_table(
                 table, self._files.open(beside(self._path, f"{kind}s")), compression="zstd"
             )
-        return self._files.finish()
+        return self._files.finish([beside(self._path, f"{kind}s") for kind in (SESSION, PROFILE)])
 
     def discard(self) -> None:
         self._files.discard()

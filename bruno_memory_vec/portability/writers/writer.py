@@ -105,8 +105,12 @@ class Files:
         self._written.append((path, beside, file))
         return file
 
-    def finish(self) -> list[Path]:
+    def finish(self, stale: Sequence[Path] = ()) -> list[Path]:
         """Sync all files and give them their names; the first one that was opened comes last.
+
+        Args:
+            stale: where files of an earlier export may be that belong to the one that is replaced.
+                Those that were not written anew go.
 
         Raises:
             BackendUnavailable: one cannot be written.
@@ -117,6 +121,10 @@ class Files:
                 os.fsync(file.fileno())
                 file.close()
                 refuse_taken(path, overwrite=self._overwrite)
+            written = {path for path, _, _ in self._written}
+            for path in stale if self._overwrite else ():
+                if path not in written and path.is_file():
+                    path.unlink()
             for path, beside, _ in reversed(self._written):
                 os.replace(beside, path)
         except OSError as error:
@@ -197,6 +205,9 @@ def refuse_taken(path: Path, *, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise InvalidInputError("path", f"{path} is a folder", fix="Name a file.")
+    if path.exists() and not path.is_file():
+        # A device or a pipe would be a plain file afterwards.
+        raise InvalidInputError("path", f"{path} is no file", fix="Name another place.")
     if not overwrite and (path.exists() or path.is_symlink()):
         raise InvalidInputError(
             "path", f"{path} is there already", fix="Name another file, or say overwrite."

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from bruno_core.models.context import SessionContext, UserContext
 from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ from bruno_memory_vec.portability.writers import WRITERS, About, ExportFormat, W
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import Row, from_table
 from bruno_memory_vec.sessions.protocol import ConversationNote
+from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.backup.making import language_of_open
 from bruno_memory_vec.upkeep.backup.people import Person, persons
@@ -46,7 +48,8 @@ ExportKind = Literal["message", "memory", "session", "profile"]
 KINDS: Final[tuple[str, ...]] = get_args(ExportKind)
 
 _ROWS_AT_ONCE = 2_000
-_PLACED = ("seq", "kind", "user_id", "conversation_id", "turn", "created_at")
+_NAMED = ("seq", "id", "kind", "conversation_id")
+_PLACED = ("seq", "id", "kind", "user_id", "conversation_id", "turn", "created_at")
 
 
 class Replaces(Protocol):
@@ -171,6 +174,11 @@ async def export_of(
         EngineError: the store cannot be read, or a file not be written.
     """
     place = path_of("path", path)
+    folder = folder_of(store.config.url)
+    if folder is not None and folder.resolve() in (place.resolve(), *place.resolve().parents):
+        raise InvalidInputError(
+            "path", f"{place} is inside the store", fix="Name a place beside it."
+        )
     chosen = await asyncio.to_thread(format_of, place, format)
     kind = WRITERS[chosen]
     if asked.vectors and not kind.vectors:
@@ -210,6 +218,8 @@ class _Export:
         self._progress = progress
         self._started = time.perf_counter()
         self._damaged: list[int] = []
+        # What each row that is wanted is called, by its seq.
+        self._placed: pa.Table | None = None
         self._counts = dict.fromkeys(KINDS, 0)
 
     async def run(self) -> ExportReport:
@@ -275,6 +285,7 @@ class _Export:
         if not {MESSAGE, MEMORY} & set(asked.kinds):
             return np.empty(0, np.int64), set(), []
         found = await self._store.rows.read(asked.scope, asked.where, _PLACED)
+        self._placed = found.select(_NAMED)
         said = [kind == MESSAGE for kind in found.column("kind").to_pylist()]
         talks = {
             talk
@@ -299,7 +310,10 @@ class _Export:
         for start in range(0, len(order), _ROWS_AT_ONCE):
             part = order[start : start + _ROWS_AT_ONCE]
             found = await rows.read(asked.scope, asked.where, columns, seqs=part.tolist())
-            sound, unlike = await asyncio.to_thread(_sound, found, part)
+            place = {seq: at for at, seq in enumerate(part.tolist())}
+            if found.num_rows < len(part):
+                found = pa.concat_tables([found, await self._stored_again(found, place, columns)])
+            sound, unlike = await asyncio.to_thread(_sound, found, place)
             damaged += unlike
             yield sound
             if self._progress is not None:
@@ -307,6 +321,26 @@ class _Export:
         self._damaged = damaged
         if damaged:
             note_damaged(self._store.rows, damaged)
+
+    async def _stored_again(
+        self, found: pa.Table, place: dict[int, int], columns: Sequence[str]
+    ) -> pa.Table:
+        """Rows that got another ``seq`` since the order was made; ``place`` learns where they go.
+
+        Those that were deleted meanwhile are not among them.
+        """
+        assert self._placed is not None
+        there = set(found.column("seq").to_pylist())
+        gone = pa.array([seq for seq in place if seq not in there], pa.int64())
+        lost = self._placed.filter(pc.is_in(self._placed.column("seq"), value_set=gone))
+        old = {_called(row): place[row["seq"]] for row in lost.to_pylist()}
+        where = replace(self._asked.where, ids=tuple({name for name, _ in old}))
+        again = await unchecked(self._store.rows).read(self._asked.scope, where, columns)
+        called = [_called(row) for row in again.select(_NAMED).to_pylist()]
+        kept = [at for at, name in enumerate(called) if name in old]
+        seqs = again.column("seq").to_pylist()
+        place.update({seqs[at]: old[called[at]] for at in kept})
+        return again.take(pa.array(kept, pa.int64()))
 
     def _write(self, writer: Writer, table: pa.Table) -> None:
         vectors = None
@@ -414,9 +448,13 @@ def _by_conversation(found: pa.Table, said: Sequence[bool]) -> NDArray[np.int64]
     return np.array(sorted(range(len(said)), key=place), np.int64)
 
 
-def _sound(found: pa.Table, order: NDArray[np.int64]) -> tuple[pa.Table, list[int]]:
-    """Rows in the order that ``order`` has of their ``seq``; and which are damaged, left out."""
-    place = {seq: at for at, seq in enumerate(order.tolist())}
+def _called(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What a row is called that keeps this name when it is stored again."""
+    return row["id"], row["conversation_id"] if row["kind"] == MESSAGE else None
+
+
+def _sound(found: pa.Table, place: Mapping[int, int]) -> tuple[pa.Table, list[int]]:
+    """Rows in the order in which ``place`` has their ``seq``; and which are damaged, left out."""
     seqs = found.column("seq").to_pylist()
     unlike = changed(found)
     kept = [at for at in range(len(seqs)) if not unlike[at]]
