@@ -78,7 +78,7 @@ class Act:
         action: what it does.
         call: the method's name.
         caller: whose call it is.
-        shared: the store.
+        shared: the store; one without a trail once the call has returned.
         users: whose rows or profiles it is about; :data:`EVERY_USER` for all.
         talks: the conversations that it is about, where it names any.
         counts: by kind of row, how many were given out or changed.
@@ -242,9 +242,18 @@ def _begun(self: Called, action: Action, name: str) -> Act:
     return Act(action, name, handle.caller, handle.lazy, outer)
 
 
+class _NoStore:
+    trail = None
+
+
 def _end(act: Act) -> None:
     act.ended = True
-    _record(act)
+    try:
+        _record(act)
+    finally:
+        # Work in the background has the act for as long as it goes on, and must not keep open a
+        # store that everybody else has forgotten.
+        act.shared = _NoStore
 
 
 def _record(act: Act) -> None:
