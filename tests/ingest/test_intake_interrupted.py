@@ -31,6 +31,7 @@ async def main():
 asyncio.run(main())
 """
 
+SIGNALS = [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 TALKS = [f"talk {number}" for number in range(4)]
 
 

@@ -1,4 +1,4 @@
-"""What is kept of messages while an export is compared with a store: 41 bytes each, no text."""
+"""What is kept of messages while an export is compared with a store: some bytes each, no text."""
 
 from __future__ import annotations
 
