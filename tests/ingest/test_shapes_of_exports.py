@@ -291,3 +291,36 @@ def test_a_session_of_codex_that_goes_on_from_another_has_its_own_name(tmp_path:
         },
     ]
     assert said(tmp_path, "rollout.jsonl", log) == [("new", "do it")]
+
+
+def test_whatsapp_with_the_half_of_the_day_before_the_clock(tmp_path: Path) -> None:
+    chinese = "2025/10/3 上午12:05 - Ana: 你好\n2025/10/3 下午6:50 - Ben: 好\n"
+    korean = "2025년 10월 3일 오후 6:50, Ana : 안녕\n"
+    iphone = "[2025. 10. 3. 오전 6:50:02] Ana: 안녕\n"
+    for text, hours in ((chinese, [0, 18]), (korean, [18]), (iphone, [6])):
+        (tmp_path / "_chat.txt").write_text(text, "utf-8")
+        got = [turn for turn in read(tmp_path / "_chat.txt") if isinstance(turn, Turn)]
+        assert [turn.message.timestamp.hour for turn in got] == hours
+        assert {turn.message.metadata["speaker"] for turn in got} <= {"Ana", "Ben"}
+
+
+def test_whatsapp_a_group_with_a_colon_in_its_name_says_nothing(tmp_path: Path) -> None:
+    text = (
+        "10/13/2025, 6:50 PM - Ana: a: b\n"
+        '10/13/2025, 6:51 PM - Ana changed the group name from "a" to "b: c"\n'
+    )
+    assert [words for _, words in said(tmp_path, "_chat.txt", text)] == ["Ana: a: b"]
+
+
+def test_an_assistant_that_refuses_speaks_or_says_nothing(tmp_path: Path) -> None:
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": None, "refusal": "I cannot"},
+        {"role": "assistant", "content": None, "audio": {"id": "a", "transcript": "spoken"}},
+        {"role": "assistant", "content": None},
+    ]
+    assert [words for _, words in said(tmp_path, "chat.json", {"messages": messages})] == [
+        "hi",
+        "I cannot",
+        "spoken",
+    ]

@@ -227,7 +227,7 @@ def _turns(message: dict[str, Any], talk: Talk) -> Iterator[Turn]:
         if message.get(key) is not None:
             about[key] = records.check_text(message[key], key)
     # Gemini's API and Vercel's have `parts`.
-    content = read_content(message.get("content") or message.get("parts"))
+    content = read_content(message.get("content") or message.get("parts") or _instead(message))
     calls = _calls(message)
     time = time_in(message, talk.defaults)
     source_id = message["id"] if isinstance(message.get("id"), (str, int)) else None
@@ -256,13 +256,21 @@ def _turns(message: dict[str, Any], talk: Talk) -> Iterator[Turn]:
     yield from talk.say_content(role, content, time=time, source_id=named, about=about)
 
 
+def _instead(message: dict[str, Any]) -> str | None:
+    """What an assistant says that has no content: why it refuses, or the words of a sound."""
+    audio = message.get("audio")
+    said = message.get("refusal") or (audio.get("transcript") if isinstance(audio, dict) else None)
+    return said if isinstance(said, str) else None
+
+
 def _nothing(message: dict[str, Any], role: MessageRole, content: Content, talk: Talk) -> None:
     """A message without a word: of a tool or an assistant it says nothing, else it is bad."""
     if content.others:
         shown = ", ".join(sorted(set(content.others)))
         raise BadFieldError("content", f"holds no text, only {shown}")
     value = message.get("content")
-    if role in _TOOL_ROLES or (role is not MessageRole.USER and value in ("", [])):
+    silent = "content" in message and value in ("", [], None)
+    if role in _TOOL_ROLES or (role is not MessageRole.USER and silent):
         talk.leave_out(EMPTY_RESULTS if role in _TOOL_ROLES else EMPTY)
         talk.skip()
         return

@@ -38,6 +38,13 @@ _LINE = re.compile(
     r"(?P<rest>.*)",
     re.DOTALL,
 )
+# 2025/10/3 下午6:50 - Ana: ..., and in Korean 2025년 10월 3일 오후 6:50, Ana : ...
+_EAST_ASIAN = re.compile(
+    r"^(?P<begin>\[?)(?P<year>\d{4})(?:/|[년.] ?)(?P<month>\d{1,2})(?:/|[월.] ?)(?P<day>\d{1,2})"
+    r"(?:일|\.)?,? (?P<half>凌晨|清晨|早上|上午|中午|下午|晚上|午前|午後|오전|오후) ?"
+    r"(?P<clock>\d{1,2}:\d\d(?::\d\d)?)(?P<end>\]|,| -)"
+)
+_LATE = {"下午", "晚上", "午後", "오후"}
 _SAYS = re.compile(r"(?P<who>[^:\n]{1,80}?): (?P<text>.*)", re.DOTALL)
 #: Marks of direction, which the export puts before names and notes.
 _DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff"
@@ -107,7 +114,8 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
     for message in messages:
         talk.line = message.line
         match = _SAYS.match(message.rest)
-        if match is None:
+        if match is None or match["who"].count('"') % 2:
+            # Nobody's name: a name of a group with a colon, which was changed.
             talk.leave_out(SERVICE)
             continue
         try:
@@ -131,11 +139,21 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
 
 def _begins(text: str) -> tuple[str, str] | None:
     """The time and the rest of a line that begins a message."""
-    match = _LINE.match(text.replace("\u202f", " ").replace("\u00a0", " ").lstrip(_DIRECTIONS))
+    text = text.replace("\u202f", " ").replace("\u00a0", " ").lstrip(_DIRECTIONS)
+    match = _LINE.match(_EAST_ASIAN.sub(_as_elsewhere, text, count=1))
     if match is None:
         return None
     stamp = f"{match['date'] or match['date2']} {match['clock'] or match['clock2']}"
     return stamp, match["rest"]
+
+
+def _as_elsewhere(match: re.Match[str]) -> str:
+    """A line that has the half of the day before its clock, as other phones write it."""
+    hour, half = int(match["clock"].split(":")[0]), match["half"]
+    late = half in _LATE or (half == "中午" and hour != 11)
+    day = f"{match['year']}/{match['month']}/{match['day']}"
+    end = " -" if match["end"] == "," else match["end"]
+    return f"{match['begin']}{day} {match['clock']} {'PM' if late else 'AM'}{end}"
 
 
 def _days(messages: list[_Message], days: Days) -> Days:
