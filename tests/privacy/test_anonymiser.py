@@ -225,3 +225,12 @@ def test_no_pattern_takes_long_on_a_hostile_text() -> None:
         "+1-" * 5_000,
     ):
         Anonymiser(SECRET).text(text)  # the time limit of each test is the bound
+
+
+def test_dates_with_a_year_of_two_digits() -> None:
+    text = "born 12.5.84, on 3/4/24, am 03.04.24, with 3.10.12, v1.2.99, 10.0.0.84 and 99.99.24"
+    changed = Anonymiser(SECRET, keep=["ip"]).text(text)
+    for gone in ("12.5.84", "3/4/24", "03.04.24"):
+        assert gone not in changed
+    for kept in ("3.10.12", "v1.2.99", "10.0.0.84", "99.99.24"):
+        assert kept in changed

@@ -42,6 +42,8 @@ _YEAR: Final = r"(?P<y>(?:19|20)\d\d)"
 _CENTURY: Final = re.compile(r"(?:19|20)\d\d")
 _TOKENS: Final = re.compile(r"[^\W\d_]+")
 
+# Of a year of two digits: from this one on it is of the last century.
+_SINCE: Final = 40
 _NUMERIC: Final = (
     re.compile(
         r"(?<![\d./-])(?P<y>(?:19|20)\d\d)(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})(?!\d|[./-]\d)"
@@ -49,6 +51,12 @@ _NUMERIC: Final = (
     re.compile(
         r"(?<![\d./-])(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>(?:19|20)\d\d)(?!\d|[./-]\d)"
     ),
+    # A year of two digits: 3/4/24, 12.05.84. With dots 3.10.12 is a version more often than a date.
+    re.compile(r"(?<![\w./-])(?P<a>\d{1,2})(?P<s>/)(?P<b>\d{1,2})/(?P<y>\d\d)(?!\w|[./-]\d)"),
+    re.compile(
+        r"(?<![\w./-])(?P<a>\d{1,2})(?P<s>\.)(?P<b>\d{1,2})\.(?P<y>3[2-9]|[4-9]\d)(?!\w|[./-]\d)"
+    ),
+    re.compile(r"(?<![\w./-])(?P<a>\d\d)(?P<s>\.)(?P<b>\d\d)\.(?P<y>[0-2]\d|3[01])(?!\w|[./-]\d)"),
     re.compile(
         r"(?P<y>(?:19|20)\d\d)\s?(?P<s>年|년)\s?(?P<m>\d{1,2})\s?[月월]\s?(?P<d>\d{1,2})\s?[日号일]"
     ),
@@ -133,7 +141,9 @@ def _numeric(match: re.Match[str], day_first: bool) -> Dated | None:
     else:
         european, (month, day) = False, (int(parts["m"]), int(parts["d"]))
         widths = (len(parts["m"]), len(parts["d"]))
-    at = _date(int(parts["y"]), month, day)
+    year = int(parts["y"])
+    short = len(parts["y"]) == 2
+    at = _date(year + (0 if not short else 2000 if year < _SINCE else 1900), month, day)
     if at is None:
         return None
 
@@ -147,7 +157,8 @@ def _numeric(match: re.Match[str], day_first: bool) -> Dated | None:
         pad = 2 if widths == (2, 2) else pad
         month_text, day_text = str(to.month).zfill(pad), str(to.day).zfill(pad)
         said, start = match.group(), match.start()
-        values = {"y": str(to.year), "m": month_text, "d": day_text}
+        named = str(to.year)[-2:] if short else str(to.year)
+        values = {"y": named, "m": month_text, "d": day_text}
         if "a" in parts:
             values |= {
                 "a": day_text if european else month_text,
