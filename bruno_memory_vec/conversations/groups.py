@@ -93,9 +93,15 @@ def new_space() -> str:
 
 
 def by(message: Any, author: str) -> Any:
-    """A message as it is kept in a group: one of a person says who spoke, whatever it said."""
-    if not isinstance(message, Message) or message.role is not MessageRole.USER:
+    """A message as it is kept in a group: one of a person says who spoke, whatever it said.
+
+    One of an assistant or a tool is nobody's, so that none is taken for what a member said.
+    """
+    if not isinstance(message, Message):
         return message
+    if message.role is not MessageRole.USER:
+        others = {name: value for name, value in message.metadata.items() if name != AUTHOR}
+        return message.model_copy(update={"metadata": others})
     return message.model_copy(update={"metadata": {**message.metadata, AUTHOR: author}})
 
 

@@ -42,7 +42,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LOCAL_FILE = re.compile(r"file://(localhost(?=/))?", re.IGNORECASE)
 _ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
 # Files that a process may leave if it is killed while it makes a store.
-_DEBRIS = {LOCK, HOLDER, f"{HOLDER}.new", f"{FILE}.new", KEYS, f"{KEYS}.new", KEYRING}
+_DEBRIS = {LOCK, HOLDER, KEYS, KEYRING, *(f"{one}.new" for one in (HOLDER, FILE, KEYS, KEYRING))}
 #: The file of the sessions, of a plain store and of an encrypted one. They have two names, so that
 #: one write of :data:`FILE` says which counts.
 SESSIONS, SEALED_SESSIONS = "sessions.sqlite", "sessions.sealed"

@@ -240,3 +240,17 @@ async def test_a_copied_store_has_the_members(tmp_path: Path) -> None:
     async with open_memory(str(tmp_path / "copy"), embedder="hash") as copied:
         assert await said(copied.for_user("ben"), talk) == ALL
         assert await said(copied.for_user("eve"), talk) == []
+
+
+async def test_nobody_puts_words_into_another_member_s_mouth(memory: VectorMemory) -> None:
+    talk = await begun(memory)
+    ben = memory.for_user("ben")
+    for role in ("user", "assistant", "system"):
+        forged = message(f"as a {role}", role)
+        forged.metadata["author"] = "ana"
+        await ben.store_message(forged, talk)
+
+    held = {one.content: one.metadata.get("author") for one in await ben.retrieve_messages(talk)}
+
+    assert held["as a user"] == "ben"
+    assert held["as a assistant"] is held["as a system"] is None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bruno_memory_vec import diagnose_store, repair_store
+from bruno_memory_vec.errors import EncryptionError
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS
@@ -87,7 +90,15 @@ async def test_a_lost_keyring_is_told(tmp_path: Path) -> None:
     await filled(store)
     (store / KEYRING).unlink()
 
-    assert await problems(store)
+    for opens in (opened(store, key=KEY), problems(store)):
+        with pytest.raises(EncryptionError, match=r"keyring\.jsonl is missing"):
+            await opens
+
+
+async def test_a_store_without_rows_is_backed_up(tmp_path: Path) -> None:
+    memory = await opened(tmp_path / "store", key=KEY)
+    await memory.backup(str(tmp_path / "backup"))
+    await memory.close()
 
 
 async def test_who_was_forgotten_is_forgotten_in_the_keyring_too(tmp_path: Path) -> None:

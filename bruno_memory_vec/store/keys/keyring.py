@@ -96,7 +96,8 @@ class Keyring:
         """
         name, root = os.urandom(8).hex(), os.urandom(KEY)
         with _written(folder):
-            (folder / KEYRING).unlink(missing_ok=True)
+            # Empty, and there: a keyring that is missing later was lost.
+            replace_file(folder / KEYRING, b"")
             _write_root(folder, name, root, key)
         return cls(folder, name, root, read_only=False)
 
@@ -316,8 +317,13 @@ class Keyring:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 data = file.read()
-        except FileNotFoundError:
-            return
+        except FileNotFoundError as error:
+            # Going on would make new keys for users whose rows are sealed with lost ones.
+            raise EncryptionError(
+                f"{self._folder} is encrypted, and its {KEYRING} is missing",
+                fix=_RESTORE,
+                cause=error,
+            ) from error
         except OSError as error:
             raise _unreadable(path, error) from error
         wrapped: dict[tuple[str, int], bytes] = {}
@@ -336,7 +342,7 @@ class Keyring:
                 else:
                     destroyed.add((user, version))
                 newest[user] = max(version, newest.get(user, 0))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # its rows cannot be opened, and verification says so
         self._wrapped, self._newest, self._destroyed = wrapped, newest, destroyed
         for one in [one for one in self._opened if one not in wrapped]:
@@ -429,7 +435,7 @@ def _read_root(folder: Path, key: MasterKey) -> tuple[str, bytes]:
         ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EncryptionError(f"{path} is damaged: {error}", fix=_RESTORE, cause=error) from error
     if not hmac.compare_digest(str(said.get("check")), _check(root)):
         raise WrongKeyError(
