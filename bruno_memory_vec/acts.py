@@ -243,7 +243,10 @@ def _begun(self: Called, action: Action, name: str) -> Act:
 
 
 class _NoStore:
-    trail = None
+    trail: Trail | None = None
+
+
+_NO_STORE = _NoStore()
 
 
 def _end(act: Act) -> None:
@@ -253,7 +256,7 @@ def _end(act: Act) -> None:
     finally:
         # Work in the background has the act for as long as it goes on, and must not keep open a
         # store that everybody else has forgotten.
-        act.shared = _NoStore
+        act.shared = _NO_STORE
 
 
 def _record(act: Act) -> None:
