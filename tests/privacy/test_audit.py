@@ -241,6 +241,32 @@ async def test_a_cut_tail_is_told_by_the_next_opening(tmp_path: Path) -> None:
     assert list((tmp_path / "store" / "audit").glob("*.torn"))
 
 
+@pytest.mark.parametrize(
+    "left", [None, b'{"count": 1e999, "hash": "x"}', b"[" * 100_000], ids=["none", "odd", "deep"]
+)
+async def test_a_head_that_was_lost_is_told_after_the_next_opening(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    folder = tmp_path / "store"
+    async with opened(folder) as memory:
+        await memory.store_message(message("a boat"), "talk", user_id="ana")
+    head = folder / "audit" / "trail-1.head"
+    head.unlink() if left is None else head.write_bytes(left)
+
+    async with opened(folder) as memory:
+        report = await memory.verify_audit()
+
+    assert [one.found.partition(":")[0] for one in report.problems] == ["the head was missing here"]
+
+
+async def test_a_line_that_no_reader_can_take_is_told(tmp_path: Path) -> None:
+    async with opened(tmp_path / "store") as memory:
+        path, held = lines(tmp_path)
+        path.write_bytes(b"".join([*held, b"[" * 100_000 + b"\n"]))
+
+        assert "is no entry" in str(await memory.verify_audit())
+
+
 async def test_a_head_that_was_handed_out_finds_what_its_writer_forged(tmp_path: Path) -> None:
     head = await grown(tmp_path)
     for path in (tmp_path / "store" / "audit").iterdir():

@@ -257,6 +257,9 @@ class _Verified:
             self._wrong(number, "it does not follow the one before: changed, removed or inserted")
         if self._chain.hash(before, said) != made:
             self._wrong(number, "it was changed: its hash is another one")
+        about = read.get("about")
+        if isinstance(about, dict) and about.get("head_missing"):
+            self._wrong(number, "the head was missing here: what stood before may be cut off")
         kept = self._kept
         if kept is not None and number == kept.number:
             self._met_kept = True
@@ -279,7 +282,7 @@ def _heads(given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Head]:
             str(trail): Head(int(head["count"]), str(head["hash"]))
             for trail, head in ({} if given is None else given).items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(
             "heads", "are not as audit_head() gives them out", fix="Give these.", cause=error
         ) from error

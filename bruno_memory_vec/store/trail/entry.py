@@ -156,7 +156,7 @@ def parts_of(line: bytes) -> tuple[bytes, dict[str, Any]] | None:
         if not isinstance(read, dict) or not isinstance(read["n"], int):
             return None
         before, made = read["prev"], read["hash"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return None
     if text[-_TAIL:] != f',"prev":"{before}","hash":"{made}"}}'.encode():
         return None

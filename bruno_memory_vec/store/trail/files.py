@@ -87,6 +87,9 @@ class TrailFile:
         path = self._folder / f"{self.name}.head"
         self._head_file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, FILE)
         told = read_head(self._folder, self.name)
+        headed = has_head(self._folder, self.name)
+        # It is written in place, so what is longer would stay behind it.
+        os.ftruncate(self._head_file, min(os.fstat(self._head_file).st_size, _HEAD_BYTES))
         files = files_of(self._folder, self.name)
         last, torn = None, 0
         for path in reversed(files):
@@ -114,6 +117,9 @@ class TrailFile:
             about["end_damaged"] = True
         elif last is not None and told.number > last.number:
             about["lost_entries"] = told.number - last.number
+        elif last is not None and last.number > 1 and not headed:
+            # It was written with the first entry. Without it nobody knows what stood at the end.
+            about["head_missing"] = True
         #: What the trail says when it is opened.
         self.about = about
 
@@ -234,7 +240,7 @@ def read_head(folder: Path, trail: str) -> Head:
     try:
         read = json.loads((folder / f"{trail}.head").read_bytes() or b"{}")
         return Head(int(read["count"]), str(read["hash"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Head()
 
 
