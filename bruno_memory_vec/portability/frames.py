@@ -88,6 +88,8 @@ def to_arrow(items: Iterable[Any]) -> pa.Table:
     Raises:
         InvalidInputError: an item is nothing of this kind.
     """
+    if not isinstance(items, Iterable):
+        raise _no_row(items)
     listed = list(items)
     columns: dict[str, pa.DataType | None] = dict(_empty_columns(items))
     rows = []
@@ -154,6 +156,14 @@ class Frames:
         return to_polars(self)
 
 
+def _no_row(item: Any) -> InvalidInputError:
+    return InvalidInputError(
+        "items",
+        f"a {type(item).__name__} is no row of a table",
+        fix="Give hits, messages, memories, turns or summaries.",
+    )
+
+
 def _empty_columns(items: Any) -> Mapping[str, pa.DataType]:
     """The columns of a list that has no item to tell them."""
     return _HIT if type(items).__name__ == "Hits" else _NOTHING
@@ -175,11 +185,7 @@ def _described(item: Any) -> tuple[Mapping[str, pa.DataType | None], Mapping[str
     if is_dataclass(item) and not isinstance(item, type):
         found = {one.name: _plain(getattr(item, one.name)) for one in fields(item)}
         return dict.fromkeys(found), found
-    raise InvalidInputError(
-        "items",
-        f"a {type(item).__name__} is no row of a table",
-        fix="Give hits, messages, memories, turns or summaries.",
-    )
+    raise _no_row(item)
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -69,3 +70,9 @@ def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatc
     make = to_pandas if package == "pandas" else to_polars
     with pytest.raises(MissingDependencyError, match=rf"bruno-memory-vec\[{package}\]"):
         make([])
+
+
+@pytest.mark.parametrize("nothing", [None, 5, [object()]])
+def test_what_is_no_list_of_rows_is_refused(nothing: Any) -> None:
+    with pytest.raises(InvalidInputError, match="is no row of a table"):
+        to_arrow(nothing)
