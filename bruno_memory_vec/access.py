@@ -55,6 +55,9 @@ _SPACE_GRANTS: Final[Mapping[str, frozenset[Action]]] = {
 }
 #: User ids that begin so are the library's own: of spaces, which no user has.
 SPACE: Final = "space:"
+# Names of spaces that begin so are those of conversations of several members, and of who is in them
+# (conversations/groups.py): whoever names a space does not get into one of these.
+_OF_GROUPS: Final = tuple(f"{SPACE}{name}" for name in ("group:", "groups of:", "members of:"))
 
 
 #: Where a message in a space says who of its members spoke.
@@ -352,7 +355,15 @@ def _spaces(given: Any) -> tuple[tuple[str, Access], ...]:
             raise InvalidInputError(
                 "spaces", f"grants {shown(access)}", fix='Grant "read" or "write".'
             )
-    return tuple(sorted((space_id(name), access) for name, access in given.items()))
+    granted = tuple(sorted((space_id(name), access) for name, access in given.items()))
+    for space, _ in granted:
+        if space.startswith(_OF_GROUPS) or not space.removeprefix(SPACE).strip():
+            raise InvalidInputError(
+                "spaces",
+                f"names {shown(space)}, which is none to be given",
+                fix="Give another name; members are added with conversations.add_member().",
+            )
+    return granted
 
 
 def _word(field: str, given: Any) -> str:

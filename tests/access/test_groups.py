@@ -254,3 +254,13 @@ async def test_nobody_puts_words_into_another_member_s_mouth(memory: VectorMemor
 
     assert held["as a user"] == "ben"
     assert held["as a assistant"] is held["as a system"] is None
+
+
+@pytest.mark.parametrize("name", ["{0}", "members of:{0}", "space:members of:{0}", "groups of:x"])
+async def test_a_space_s_name_leads_into_no_group(memory: VectorMemory, name: str) -> None:
+    talk = await begun(memory)
+    held = await memory.get_conversation(talk)
+    assert held is not None
+
+    with pytest.raises(InvalidInputError, match="spaces"):
+        memory.for_user("eve", spaces={name.format(held.user_id): "write"})
