@@ -60,9 +60,9 @@ def _days(days: Any, whose: str) -> float | None:
     if days is None:
         return None
     if isinstance(days, bool) or not isinstance(days, (int, float)):
-        raise _refused(f"{whose}is a {type(days).__name__}".strip(), "Give a number of days.")
+        raise _refused(f"{whose} is a {type(days).__name__}".strip(), "Give a number of days.")
     if not SHORTEST <= days <= LONGEST:  # not for NaN either
-        shown = f"{days:g}" if isinstance(days, float) or abs(days) < 10**15 else "out of range"
+        shown = f"{days:,}" if isinstance(days, float) or abs(days) < 10**15 else "out of range"
         raise _refused(
             f"{whose} is {shown}".strip(),
             f"Give {SHORTEST:g} to {LONGEST:,.0f} days, or None to keep that kind for good.",

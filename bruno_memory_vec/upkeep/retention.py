@@ -106,10 +106,11 @@ class RetentionReport:
         verb = "would be deleted" if self.dry_run else "deleted"
         many = self.rows if self.dry_run else self.removed
         lines = [
-            f"{many:,} rows {verb}, of {self.users:,} users in {self.conversations:,} conversations"
+            f"{_many(many, 'row')} {verb}, of {_many(self.users, 'user')} in "
+            f"{_many(self.conversations, 'conversation')}"
         ]
         for kind in self.kinds:
-            about = f"{kind.kind} ({kind.days:g} days): {kind.rows:,} rows"
+            about = f"{kind.kind} ({kind.days:g} days): {_many(kind.rows, 'row')}"
             if kind.oldest is not None and kind.newest is not None:
                 about += f", {kind.oldest:%Y-%m-%d} to {kind.newest:%Y-%m-%d}"
             if kind.pinned:
@@ -215,3 +216,7 @@ def _too_old(kind: str, before: datetime) -> RowFilter:
     if general == MESSAGE:
         return RowFilter(kinds=(MESSAGE,), roles=(special,), until=before)
     return RowFilter(kinds=(MEMORY,), memory_types=(special,), until=before)
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

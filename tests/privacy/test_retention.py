@@ -15,6 +15,7 @@ from bruno_core.models.message import Message
 
 from bruno_memory_vec import MemoryConfig, VectorMemory, open_memory
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, ReadOnlyError
+from bruno_memory_vec.retention_policy import retention_of
 from tests.cli.support import Done, run_here
 from tests.durability.on_disk import found
 
@@ -177,3 +178,9 @@ async def test_the_command(tmp_path: Path, run: Callable[..., Done]) -> None:
     assert missing.code == 2
     done = await call("retention", "--store", folder, "--days", "message=30", "--json")
     assert json.loads(done.out)["removed"] == 4
+
+
+def test_a_refusal_is_a_sentence() -> None:
+    for given, said in ({"message": "30"}, "of 'message' is a str"), (10**9, "is 1,000,000,000"):
+        with pytest.raises(InvalidInputError, match=said):
+            retention_of(given)
