@@ -33,7 +33,7 @@ from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versioned, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, SCHEMA_VERSION, row_schema
-from bruno_memory_vec.indexers.sealed.index import SealedIndex
+from bruno_memory_vec.indexers.sealed.index import SealedIndex, SealedTextIndex
 from bruno_memory_vec.indexers.sealed.rows import DIMENSION
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.indexers.user_files.files import Store, UserFiles
@@ -41,7 +41,7 @@ from bruno_memory_vec.indexers.user_files.files import remove as remove_user_fil
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.sessions.protocol import SessionStore
-from bruno_memory_vec.store import deployment, manifest, migrating
+from bruno_memory_vec.store import deployment, manifest, migrating, moves
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
@@ -138,7 +138,11 @@ async def _open(
         key = await asyncio.to_thread(master_of, config)
         keys = None if key is None else await _to_its_end(Keyring.create, folder, key)
         found = Manifest(
-            made_by, analyser.language, analysis=analyser.name, encrypted=key is not None
+            made_by,
+            analyser.language,
+            analysis=analyser.name,
+            encrypted=key is not None,
+            keyed=keys.name if keys is not None and config.keyed_index else None,
         )
         await _to_its_end(found.write, folder)
     else:
@@ -149,6 +153,8 @@ async def _open(
             # Under the lock nobody else adds keys.
             keys = await _to_its_end(keys.to_write)
         found.check(made_by, folder)
+    if keys is not None and not config.read_only:
+        found = await _to_its_end(_switched, folder, found, keys, config)
     # Another language, or terms as an older version of this package made them.
     other_terms = analyser.name != found.analysis
     opened: list[Any] = []
@@ -165,14 +171,15 @@ async def _open(
             await _to_its_end(tidy_form, folder, found, keys)
             await _to_its_end(migrating.roll_back, folder)
         lexical = None
-        if keys is None:
+        if keys is None or found.keyed == keys.name:
             lexical = await _opened(
                 _open_lexical,
-                folder / "lexical",
+                folder / moves.LEXICAL,
                 analyser,
                 config.read_only,
                 other_terms,
                 place.check,
+                keys,
             )
             opened.append(lexical)
         if other_terms and not config.read_only:
@@ -444,7 +451,7 @@ async def _open_rows(
     except BaseException:
         await rows.close()
         raise
-    clear = in_the_clear(logged, keys, dimension, analyser, config)
+    clear = in_the_clear(logged, keys, dimension, analyser, config, keyed=is_keyed(found, keys))
     sealing = capability(clear, SealedIndex)
     try:
         if sealing is not None:
@@ -456,12 +463,50 @@ async def _open_rows(
 
 
 def in_the_clear(
-    rows: RowIndex, keys: Keyring | None, dimension: int, analyser: Analyser, config: MemoryConfig
+    rows: RowIndex,
+    keys: Keyring | None,
+    dimension: int,
+    analyser: Analyser,
+    config: MemoryConfig,
+    *,
+    keyed: bool = False,
 ) -> RowIndex:
-    """Rows as they were before they were sealed; the same index where there are no keys."""
+    """Rows as they were before they were sealed; the same index where there are no keys.
+
+    With ``keyed`` a keyed index finds words, and the rows do not search them.
+    """
     if keys is None:
         return rows
-    return SealedIndex(rows, keys, dimension, analyser, read_only=config.read_only)
+    kind = SealedIndex if keyed else SealedTextIndex
+    return kind(rows, keys, dimension, analyser, read_only=config.read_only)
+
+
+def is_keyed(found: Manifest, keys: Keyring | None) -> bool:
+    """Whether a store has a keyed index, of its keys."""
+    return keys is not None and found.keyed == keys.name
+
+
+def _switched(folder: Path, found: Manifest, keys: Keyring, config: MemoryConfig) -> Manifest:
+    """The manifest with the keyed index that the settings want; it is written if it changes.
+
+    An index that is to be made begins empty: whatever is in its place may be of other keys.
+    """
+    has = is_keyed(found, keys)
+    wanted = has if config.keyed_index is None else config.keyed_index
+    if wanted == has and has == (found.keyed is not None):
+        return found
+    try:
+        if wanted:
+            path = folder / moves.LEXICAL
+            if path.is_symlink() or path.exists():
+                from bruno_memory_vec.indexers.tantivy.files import clear
+
+                clear(path)
+        after = replace(found, keyed=keys.name if wanted else None)
+        after.write(folder)
+    except OSError as error:
+        raise manifest.unwritable(folder, error) from error
+    return after
 
 
 def _refuse_plain_places(config: MemoryConfig) -> None:
@@ -619,13 +664,23 @@ def _open_lexical(
     read_only: bool,
     anew: bool,
     check: Callable[[], None],
+    keys: Keyring | None,
 ) -> LexicalIndex:
     """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any.
+
+    With ``keys`` it is a keyed one.
 
     Where the folder cannot be used, the index is in memory: it is derived, and never in the way.
     """
     from bruno_memory_vec.indexers.tantivy.files import clear
     from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
+
+    def make(path: Path) -> TantivyIndex:
+        if keys is None:
+            return TantivyReader(path, analyser) if read_only else TantivyIndex(path, analyser)
+        from bruno_memory_vec.indexers.tantivy.keyed import KeyedTantivyIndex, KeyedTantivyReader
+
+        return (KeyedTantivyReader if read_only else KeyedTantivyIndex)(path, analyser, keys)
 
     try:
         if read_only:
@@ -633,12 +688,12 @@ def _open_lexical(
                 return TantivyIndex(None, analyser)
             # Tantivy makes a lock file even to read. Where it cannot, Retriever indexes the rows in
             # memory; where the index is damaged, too, since a reader may not mend it.
-            return TantivyReader(folder, analyser)
+            return make(folder)
         _remove_links(folder)
         if anew or not folder.is_dir():
             clear(folder)
         try:
-            index = TantivyIndex(folder, analyser)
+            index = make(folder)
         except IndexDamaged as error:
             _log.warning("lexical_index_rebuilt", reason=str(error))
             reason = str(error)
@@ -646,7 +701,7 @@ def _open_lexical(
             index.watch = check
             return index
         clear(folder)
-        index = TantivyIndex(folder, analyser)
+        index = make(folder)
         index.watch = check
     except (EngineError, OSError) as error:
         _log.warning("lexical_index_in_memory", reason=str(error))

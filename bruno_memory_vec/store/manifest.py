@@ -60,6 +60,8 @@ class Manifest:
         analysis: what made the terms of its lexical index (``Analyser.name``), None for what is not
             known. An index of another one is rebuilt when the store is opened to write.
         encrypted: whether its rows and sessions are sealed, under the keys beside them.
+        keyed: the name of the keys of its keyed index; None where it has none. Of other keys than
+            the store's it does not count.
     """
 
     fingerprint: Fingerprint
@@ -68,6 +70,7 @@ class Manifest:
     rows: str = ROWS
     analysis: str | None = None
     encrypted: bool = False
+    keyed: str | None = None
 
     @property
     def sessions(self) -> str:
@@ -107,6 +110,7 @@ class Manifest:
                 "language": self.language,
                 "analysis": self.analysis,
                 "rows": self.rows,
+                **({"keyed": self.keyed} if self.encrypted and self.keyed else {}),
             },
             indent=2,
         )
@@ -296,6 +300,7 @@ def read(folder: Path) -> Manifest | None:
             rows,
             analysis if isinstance(analysis, str) else None,
             data["format"] == SEALED_FORMAT,
+            keyed if isinstance(keyed := data.get("keyed"), str) else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(

@@ -26,7 +26,7 @@ from bruno_memory_vec.store.record import SealsText, reseal
 _log = get_logger(__name__)
 
 FILE = "reembed.json"
-#: The folder of the lexical index, which an encrypted store has not.
+#: The folder of the lexical index, which an encrypted store has only with ``keyed_index``.
 LEXICAL = "lexical"
 _NUMBERED = re.compile(rf"{ROWS}-([1-9][0-9]*)")
 
@@ -146,7 +146,8 @@ def tidy_form(folder: Path, found: Manifest, keys: SealsText | None) -> None:
     left = [folder / f"{other}{ending}" for ending in ("", "-wal", "-shm", "-journal", ".checksum")]
     left += folder.glob(f"{other}.damaged-*")
     if found.encrypted:
-        left.append(folder / LEXICAL)
+        if found.keyed is None:
+            left.append(folder / LEXICAL)
     else:
         left += [folder / KEYRING, folder / KEYS]
     try:

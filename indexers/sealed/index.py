@@ -89,7 +89,7 @@ class SealedIndex(ForwardingRowIndex):
 
     def in_front_of(self, inner: RowIndex) -> SealedIndex:
         """The same in front of another index."""
-        same = SealedIndex(
+        same = type(self)(
             inner, self.keys, self._dimension, self.analyser, read_only=self._read_only
         )
         same._lengths = self._lengths
@@ -97,7 +97,7 @@ class SealedIndex(ForwardingRowIndex):
 
     def of_vectors(self, inner: RowIndex, dimension: int) -> SealedIndex:
         """The same in front of another index, of rows with vectors of another length."""
-        return SealedIndex(inner, self.keys, dimension, self._opened_rows.analyser)
+        return type(self)(inner, self.keys, dimension, self._opened_rows.analyser)
 
     # Changes
 
@@ -298,44 +298,6 @@ class SealedIndex(ForwardingRowIndex):
         """As of :class:`~..protocols.KeepsTerms`."""
         return self.analyser.name
 
-    async def search_text(
-        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
-        """As of :class:`~..protocols.SearchesText`."""
-        await self._look_for_changes()
-        return await self._opened_rows.search_text(query, scope, where, limit)
-
-    async def search_both(
-        self,
-        vector: NDArray[np.float32],
-        query: LexicalQuery,
-        scope: Scope,
-        where: RowFilter,
-        *,
-        nearest: int,
-        text: int,
-    ) -> tuple[Candidates, Candidates]:
-        """As of :class:`~..protocols.SearchesText`."""
-        near = words = Candidates.empty()
-        await self._look_for_changes()
-        snapshot = await self._opened_rows.of(scope)
-        if snapshot is None:
-            return near, words
-        if nearest:
-            near = await asyncio.to_thread(snapshot.search, vector, scope, where, nearest)
-        if text:
-            words = await self._opened_rows.search_text(query, scope, where, text)
-        return near, words
-
-    async def _look_for_changes(self) -> None:
-        """For a reader: forget opened rows where another process has changed some."""
-        if self._read_only:
-            versioned = capability(self.inner, Versioned)
-            version = None if versioned is None else await versioned.version()
-            if version is None or version != self._seen:
-                self._opened_rows.drop()
-            self._seen = version
-
     # Internals
 
     async def _read_all(self, scope: Scope, columns: tuple[str, ...]) -> pa.Table:
@@ -401,3 +363,45 @@ class SealedIndex(ForwardingRowIndex):
 
     async def _worked(self, rows: int, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if rows > _ROWS_ON_THE_LOOP else work()
+
+
+class SealedTextIndex(SealedIndex):
+    """A :class:`SealedIndex` that searches text, too: for each question in the opened rows."""
+
+    async def search_text(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        """As of :class:`~..protocols.SearchesText`."""
+        await self._look_for_changes()
+        return await self._opened_rows.search_text(query, scope, where, limit)
+
+    async def search_both(
+        self,
+        vector: NDArray[np.float32],
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        *,
+        nearest: int,
+        text: int,
+    ) -> tuple[Candidates, Candidates]:
+        """As of :class:`~..protocols.SearchesText`."""
+        near = words = Candidates.empty()
+        await self._look_for_changes()
+        snapshot = await self._opened_rows.of(scope)
+        if snapshot is None:
+            return near, words
+        if nearest:
+            near = await asyncio.to_thread(snapshot.search, vector, scope, where, nearest)
+        if text:
+            words = await self._opened_rows.search_text(query, scope, where, text)
+        return near, words
+
+    async def _look_for_changes(self) -> None:
+        """For a reader: forget opened rows where another process has changed some."""
+        if self._read_only:
+            versioned = capability(self.inner, Versioned)
+            version = None if versioned is None else await versioned.version()
+            if version is None or version != self._seen:
+                self._opened_rows.drop()
+            self._seen = version
