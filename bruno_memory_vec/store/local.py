@@ -34,7 +34,7 @@ from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versioned, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, SCHEMA_VERSION, row_schema
 from bruno_memory_vec.indexers.sealed.index import SealedIndex, SealedTextIndex
-from bruno_memory_vec.indexers.sealed.rows import DIMENSION
+from bruno_memory_vec.indexers.sealed.rotation import Rotation
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.indexers.user_files.files import Store, UserFiles
 from bruno_memory_vec.indexers.user_files.files import remove as remove_user_files
@@ -45,6 +45,7 @@ from bruno_memory_vec.store import deployment, manifest, migrating, moves
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
+from bruno_memory_vec.store.keyed_index import switched
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.master import master_of
 from bruno_memory_vec.store.keys.opening import keys_of
@@ -142,7 +143,7 @@ async def _open(
             analyser.language,
             analysis=analyser.name,
             encrypted=key is not None,
-            keyed=keys.name if keys is not None and config.keyed_index else None,
+            keyed=keys is not None and bool(config.keyed_index),
         )
         await _to_its_end(found.write, folder)
     else:
@@ -153,8 +154,6 @@ async def _open(
             # Under the lock nobody else adds keys.
             keys = await _to_its_end(keys.to_write)
         found.check(made_by, folder)
-    if keys is not None and not config.read_only:
-        found = await _to_its_end(_switched, folder, found, keys, config)
     # Another language, or terms as an older version of this package made them.
     other_terms = analyser.name != found.analysis
     opened: list[Any] = []
@@ -166,12 +165,23 @@ async def _open(
             folder, found, made_by.dimension, config, place, lock, analyser, keys
         )
         opened.append(rows)
+        if keys is not None and not config.read_only:
+            after = await switched(rows, folder, found, keys, config.keyed_index)
+            if after != found:
+                opened.clear()
+                await rows.close()
+                place.forget(table_of(folder / found.rows))
+                found = after
+                rows = await _open_rows(
+                    folder, found, made_by.dimension, config, place, lock, analyser, keys
+                )
+                opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
             await _to_its_end(tidy_form, folder, found, keys)
             await _to_its_end(migrating.roll_back, folder)
         lexical = None
-        if keys is None or found.keyed == keys.name:
+        if keys is None or found.keyed:
             lexical = await _opened(
                 _open_lexical,
                 folder / moves.LEXICAL,
@@ -411,7 +421,7 @@ async def _open_rows(
             found.stored_dimension,
             read_only=config.read_only,
             fsync=config.fsync,
-            approximate=config.approximate_search and keys is None,
+            approximate=config.approximate_search and (keys is None or found.keyed),
         )
     except EngineError:
         # Raises FingerprintError if another process has just moved the store.
@@ -451,7 +461,7 @@ async def _open_rows(
     except BaseException:
         await rows.close()
         raise
-    clear = in_the_clear(logged, keys, dimension, analyser, config, keyed=is_keyed(found, keys))
+    clear = in_the_clear(logged, keys, dimension, analyser, config, keyed=found.keyed)
     sealing = capability(clear, SealedIndex)
     try:
         if sealing is not None:
@@ -473,40 +483,16 @@ def in_the_clear(
 ) -> RowIndex:
     """Rows as they were before they were sealed; the same index where there are no keys.
 
-    With ``keyed`` a keyed index finds words, and the rows do not search them.
+    With ``keyed`` the engine has codes of the vectors, and another index finds the words.
     """
     if keys is None:
         return rows
-    kind = SealedIndex if keyed else SealedTextIndex
-    return kind(rows, keys, dimension, analyser, read_only=config.read_only)
-
-
-def is_keyed(found: Manifest, keys: Keyring | None) -> bool:
-    """Whether a store has a keyed index, of its keys."""
-    return keys is not None and found.keyed == keys.name
-
-
-def _switched(folder: Path, found: Manifest, keys: Keyring, config: MemoryConfig) -> Manifest:
-    """The manifest with the keyed index that the settings want; it is written if it changes.
-
-    An index that is to be made begins empty: whatever is in its place may be of other keys.
-    """
-    has = is_keyed(found, keys)
-    wanted = has if config.keyed_index is None else config.keyed_index
-    if wanted == has and has == (found.keyed is not None):
-        return found
-    try:
-        if wanted:
-            path = folder / moves.LEXICAL
-            if path.is_symlink() or path.exists():
-                from bruno_memory_vec.indexers.tantivy.files import clear
-
-                clear(path)
-        after = replace(found, keyed=keys.name if wanted else None)
-        after.write(folder)
-    except OSError as error:
-        raise manifest.unwritable(folder, error) from error
-    return after
+    if not keyed:
+        return SealedTextIndex(rows, keys, dimension, analyser, read_only=config.read_only)
+    rotation = Rotation(keys.rotation_key, dimension)
+    return SealedIndex(
+        rows, keys, dimension, analyser, read_only=config.read_only, rotation=rotation
+    )
 
 
 def _refuse_plain_places(config: MemoryConfig) -> None:
@@ -643,7 +629,7 @@ def logged_behind(
         engine = cast("VersionedRowIndex", rows)
         return behind_a_log(engine, folder, dimension, config, check)
     engine = cast("VersionedRowIndex", rows.inner)
-    return rows.in_front_of(behind_a_log(engine, folder, DIMENSION, config, check))
+    return rows.in_front_of(behind_a_log(engine, folder, rows.stored_dimension, config, check))
 
 
 def with_a_cache(

@@ -146,7 +146,7 @@ def tidy_form(folder: Path, found: Manifest, keys: SealsText | None) -> None:
     left = [folder / f"{other}{ending}" for ending in ("", "-wal", "-shm", "-journal", ".checksum")]
     left += folder.glob(f"{other}.damaged-*")
     if found.encrypted:
-        if found.keyed is None:
+        if not found.keyed:
             left.append(folder / LEXICAL)
     else:
         left += [folder / KEYRING, folder / KEYS]

@@ -136,7 +136,7 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
                 checks.extend(await _whole(folder, found, rows, config, keys, repair))
                 checks.append(await guarded("indexes", lambda: _indexes(rows), repair))
                 checks.append(await guarded("owners", lambda: _owners(rows, seen), RESTORE))
-                if keys is None or found.keyed == keys.name:
+                if keys is None or found.keyed:
                     checks.append(
                         await guarded(
                             "lexical",

@@ -278,7 +278,7 @@ def _copy(source: Path, staging: Path, config: MemoryConfig) -> Manifest:
                     _link_tree(part, staging / found.rows / _TABLE / part.name)
             elif entry.name not in (ASIDE, LOG):
                 shutil.copytree(entry, staging / found.rows / entry.name)
-        if keys is None or found.keyed == keys.name:
+        if keys is None or found.keyed:
             _copy_lexical(source / _LEXICAL, staging / _LEXICAL)
     except FileNotFoundError as error:
         gone = EngineError("folder", "copy", str(error), fix="Try again.", cause=error)

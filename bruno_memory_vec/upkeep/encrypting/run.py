@@ -241,7 +241,7 @@ class _Conversion:
         self._encrypt = encrypt
         # Opening it to write makes its index again, where one is wanted.
         self._after = replace(
-            found, rows=moves.next_folder(folder, found).name, encrypted=encrypt, keyed=None
+            found, rows=moves.next_folder(folder, found).name, encrypted=encrypt, keyed=False
         )
 
     async def run(self, progress: Progress | None) -> int:
