@@ -362,7 +362,7 @@ async def _finish(
 ) -> SnapshotReport:
     """Open the copy, so that it is whole, and verify it."""
     await asyncio.to_thread(found.write, staging)
-    left_out = {"url", "sessions", "embedder", "read_only", "language"}
+    left_out = {"url", "sessions", "embedder", "read_only", "language", "keyed_index"}
     left_out |= {name for name in MemoryConfig.model_fields if name.startswith("audit")}
     settings = config.model_dump(exclude=left_out)
     # The copy has no audit trail of its own: what is done to it here is the snapshot.

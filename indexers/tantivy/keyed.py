@@ -134,6 +134,7 @@ class KeyedTantivyIndex(TantivyIndex):
         return made
 
     def add(self, rows: pa.Table) -> None:
+        """As of :class:`TantivyIndex`."""
         # Here, and not at the commit: who is forgotten in between gets no new key.
         for user in rows.column("user_id").unique().to_pylist():
             self._keys.sealing(user)
