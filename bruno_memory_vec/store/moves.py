@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
-from bruno_memory_vec.errors import BackendUnavailable, FingerprintError, InvalidInputError
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    FingerprintError,
+    InvalidInputError,
+    StoreError,
+)
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
@@ -221,6 +226,7 @@ class Watch:
     def __init__(self, folder: Path, found: Manifest) -> None:
         self._folder = folder
         self._rows = found.rows
+        self._form = found.encrypted, found.keyed
         self._seen: tuple[int, int, int] | None = None
 
     def __call__(self) -> None:
@@ -228,6 +234,7 @@ class Watch:
 
         Raises:
             FingerprintError: another process has moved the store to another embedder.
+            StoreError: another process has given it another form.
         """
         try:
             status = (self._folder / manifest.FILE).stat()
@@ -237,6 +244,12 @@ class Watch:
         if seen == self._seen:
             return
         now = manifest.read(self._folder)
+        if now is not None and (now.encrypted, now.keyed) != self._form:
+            raise StoreError(
+                f"the store in {self._folder} was encrypted or decrypted, or its keyed index "
+                "was switched, after it was opened here",
+                fix="Open it again.",
+            )
         if now is not None and now.rows != self._rows:
             raise FingerprintError(
                 f"the store in {self._folder} was re-embedded by {now.fingerprint} after it was "

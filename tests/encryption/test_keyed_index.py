@@ -19,7 +19,7 @@ from bruno_memory_vec import (
     open_memory,
     reembed,
 )
-from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.errors import InvalidInputError, StoreError
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
@@ -27,6 +27,7 @@ from bruno_memory_vec.indexers.sealed.index import SealedIndex
 from bruno_memory_vec.indexers.sealed.rotation import Rotation
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.master import as_master
+from bruno_memory_vec.store.manifest import Manifest
 from tests.durability.support import sessions_written, words_committed
 from tests.encryption.support import (
     KEY,
@@ -215,6 +216,44 @@ async def test_a_reader_beside_the_writer(tmp_path: Path) -> None:
     await memory.close()
 
     assert any(WORDS[2] in hit.content for hit in hits)
+
+
+async def test_a_reader_is_told_of_the_switch(tmp_path: Path) -> None:
+    memory = await opened(tmp_path / "store", key=KEY)
+    await fill(memory)
+    await memory.close()
+    async with open_memory(
+        tmp_path / "store", embedder="hash", key=KEY, read_only=True, recall_cache_mb=0
+    ) as reader:
+        assert await reader.recall(WORDS[2], user_id=ALL_USERS, k=3)
+        await (await opened(tmp_path / "store", key=KEY, keyed_index=True)).close()
+
+        with pytest.raises(StoreError, match="keyed index was switched"):
+            await reader.recall(WORDS[1], user_id=ALL_USERS, k=3)
+
+
+async def test_a_killed_switch_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    memory = await opened(store, key=KEY)
+    await fill(memory)
+    await memory.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(Manifest, "write", _killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            await opened(store, key=KEY, keyed_index=True)
+    assert len(list(store.glob("rows*"))) == 2
+
+    again = await opened(store, key=KEY)
+
+    assert len(list(store.glob("rows*"))) == 1
+    assert await again.recall(WORDS[1], user_id=ALL_USERS, k=3)
+    await again.close()
+
+
+def _killed(*_: object) -> None:
+    raise RuntimeError("killed")
 
 
 def test_it_needs_a_key(tmp_path: Path) -> None:
