@@ -26,6 +26,7 @@ from bruno_core.models.message import Message, MessageRole
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import keyed_index
 from benchmarks.environment import describe, quiet_logs, write_json
 from bruno_memory_vec import VectorMemory, open_memory
 
@@ -50,11 +51,18 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of openings and first recalls")
     parser.add_argument("--writes", type=int, default=100, help="single messages, of each form")
     parser.add_argument("--embedder", default="static")
+    parser.add_argument(
+        "--keyed", action="store_true", help="what a keyed index saves (benchmarks/keyed_index.py)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
     arguments = parser.parse_args()
     quiet_logs()
-    figures = asyncio.run(_run(arguments))
-    _show(figures)
+    if arguments.keyed:
+        figures = asyncio.run(keyed_index.figures_of(arguments, _sentence))
+        keyed_index.show(figures)
+    else:
+        figures = asyncio.run(_run(arguments))
+        _show(figures)
     write_json({**describe(), **vars(arguments), "figures": figures}, arguments.json)
     return 0
 

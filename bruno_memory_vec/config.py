@@ -138,6 +138,11 @@ class MemoryConfig(BaseSettings):
             (docs/security.md).
         key_file: a file with the key: 32 bytes, these in hexadecimal or base64, or a passphrase in
             one line. ``key`` goes before it.
+        keyed_index: keep an index of an encrypted store on the disk, of hashed terms and rotated
+            vectors, so that searches over all users, and of users too large for memory, need not
+            open every row. What it gives away is in docs/security.md. Another value than the
+            store's makes or removes it at the next opening to write. None: as the store has it, and
+            a new one has none.
         embed_timeout: how long an embedder may take, in seconds, plus half a second for each text.
             A longer call fails with an EmbeddingError, and later writes go on.
         embedding_cache: a folder that caches the vectors of slow embedders, for all stores that
@@ -223,6 +228,7 @@ class MemoryConfig(BaseSettings):
         SecretBytes | SecretStr | Callable[[str, bytes], bytes] | None, PlainValidator(_key)
     ] = Field(default=None, exclude=True, repr=False)
     key_file: Annotated[Path, BeforeValidator(_named)] | None = None
+    keyed_index: bool | None = None
     embed_timeout: float = Field(default=120.0, gt=0, le=86_400)
     embedding_cache: Annotated[Path | str, BeforeValidator(_named)] | None = None
     embedding_cache_mb: int = Field(default=512, ge=1, le=1_000_000)
@@ -308,6 +314,17 @@ class MemoryConfig(BaseSettings):
                 "audit_ids",
                 "is 'given', so that the audit trail of an encrypted store would name its users",
                 fix='Give audit_ids="hashed" and an audit_key.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keyed_by_a_key(self) -> MemoryConfig:
+        if self.keyed_index and self.key is None and self.key_file is None:
+            raise InvalidInputError(
+                "keyed_index",
+                "is on, and no key is given: it is for encrypted stores",
+                fix="Give key=... or key_file=..., or leave keyed_index out: a plain store has its "
+                "indexes anyway.",
             )
         return self
 

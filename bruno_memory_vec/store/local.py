@@ -33,18 +33,19 @@ from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.private import make_private_folder, tighten
 from bruno_memory_vec.indexers.protocols import LexicalIndex, RowIndex, Versioned, VersionedRowIndex
 from bruno_memory_vec.indexers.schema import LOG, SCHEMA_VERSION, row_schema
-from bruno_memory_vec.indexers.sealed.index import SealedIndex
-from bruno_memory_vec.indexers.sealed.rows import DIMENSION
+from bruno_memory_vec.indexers.sealed.index import SealedIndex, SealedTextIndex
+from bruno_memory_vec.indexers.sealed.rotation import Rotation
 from bruno_memory_vec.indexers.text.analysis import Analyser
 from bruno_memory_vec.indexers.user_files.files import Store, UserFiles
 from bruno_memory_vec.indexers.user_files.files import remove as remove_user_files
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.sessions.protocol import SessionStore
-from bruno_memory_vec.store import deployment, manifest, migrating
+from bruno_memory_vec.store import deployment, manifest, migrating, moves
 from bruno_memory_vec.store.deployment import Made, Parts, analyser_for, close_all, language_of
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.forgotten import all_closed
+from bruno_memory_vec.store.keyed_index import switched
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.master import master_of
 from bruno_memory_vec.store.keys.opening import keys_of
@@ -138,7 +139,11 @@ async def _open(
         key = await asyncio.to_thread(master_of, config)
         keys = None if key is None else await _to_its_end(Keyring.create, folder, key)
         found = Manifest(
-            made_by, analyser.language, analysis=analyser.name, encrypted=key is not None
+            made_by,
+            analyser.language,
+            analysis=analyser.name,
+            encrypted=key is not None,
+            keyed=keys is not None and bool(config.keyed_index),
         )
         await _to_its_end(found.write, folder)
     else:
@@ -160,19 +165,31 @@ async def _open(
             folder, found, made_by.dimension, config, place, lock, analyser, keys
         )
         opened.append(rows)
+        if keys is not None and not config.read_only:
+            after = await switched(rows, folder, found, keys, config.keyed_index)
+            if after != found:
+                opened.clear()
+                await rows.close()
+                place.forget(table_of(folder / found.rows))
+                found = after
+                rows = await _open_rows(
+                    folder, found, made_by.dimension, config, place, lock, analyser, keys
+                )
+                opened.append(rows)
         if not config.read_only:
             await _to_its_end(tidy, folder, found)
             await _to_its_end(tidy_form, folder, found, keys)
             await _to_its_end(migrating.roll_back, folder)
         lexical = None
-        if keys is None:
+        if keys is None or found.keyed:
             lexical = await _opened(
                 _open_lexical,
-                folder / "lexical",
+                folder / moves.LEXICAL,
                 analyser,
                 config.read_only,
                 other_terms,
                 place.check,
+                keys,
             )
             opened.append(lexical)
         if other_terms and not config.read_only:
@@ -404,7 +421,7 @@ async def _open_rows(
             found.stored_dimension,
             read_only=config.read_only,
             fsync=config.fsync,
-            approximate=config.approximate_search and keys is None,
+            approximate=config.approximate_search and (keys is None or found.keyed),
         )
     except EngineError:
         # Raises FingerprintError if another process has just moved the store.
@@ -444,7 +461,7 @@ async def _open_rows(
     except BaseException:
         await rows.close()
         raise
-    clear = in_the_clear(logged, keys, dimension, analyser, config)
+    clear = in_the_clear(logged, keys, dimension, analyser, config, keyed=found.keyed)
     sealing = capability(clear, SealedIndex)
     try:
         if sealing is not None:
@@ -456,12 +473,26 @@ async def _open_rows(
 
 
 def in_the_clear(
-    rows: RowIndex, keys: Keyring | None, dimension: int, analyser: Analyser, config: MemoryConfig
+    rows: RowIndex,
+    keys: Keyring | None,
+    dimension: int,
+    analyser: Analyser,
+    config: MemoryConfig,
+    *,
+    keyed: bool = False,
 ) -> RowIndex:
-    """Rows as they were before they were sealed; the same index where there are no keys."""
+    """Rows as they were before they were sealed; the same index where there are no keys.
+
+    With ``keyed`` the engine has codes of the vectors, and another index finds the words.
+    """
     if keys is None:
         return rows
-    return SealedIndex(rows, keys, dimension, analyser, read_only=config.read_only)
+    if not keyed:
+        return SealedTextIndex(rows, keys, dimension, analyser, read_only=config.read_only)
+    rotation = Rotation(keys.rotation_key, dimension)
+    return SealedIndex(
+        rows, keys, dimension, analyser, read_only=config.read_only, rotation=rotation
+    )
 
 
 def _refuse_plain_places(config: MemoryConfig) -> None:
@@ -598,7 +629,7 @@ def logged_behind(
         engine = cast("VersionedRowIndex", rows)
         return behind_a_log(engine, folder, dimension, config, check)
     engine = cast("VersionedRowIndex", rows.inner)
-    return rows.in_front_of(behind_a_log(engine, folder, DIMENSION, config, check))
+    return rows.in_front_of(behind_a_log(engine, folder, rows.stored_dimension, config, check))
 
 
 def with_a_cache(
@@ -619,13 +650,23 @@ def _open_lexical(
     read_only: bool,
     anew: bool,
     check: Callable[[], None],
+    keys: Keyring | None,
 ) -> LexicalIndex:
     """Open the lexical index; an empty one replaces a damaged one, or with ``anew`` any.
+
+    With ``keys`` it is a keyed one.
 
     Where the folder cannot be used, the index is in memory: it is derived, and never in the way.
     """
     from bruno_memory_vec.indexers.tantivy.files import clear
     from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
+
+    def make(path: Path) -> TantivyIndex:
+        if keys is None:
+            return TantivyReader(path, analyser) if read_only else TantivyIndex(path, analyser)
+        from bruno_memory_vec.indexers.tantivy.keyed import KeyedTantivyIndex, KeyedTantivyReader
+
+        return (KeyedTantivyReader if read_only else KeyedTantivyIndex)(path, analyser, keys)
 
     try:
         if read_only:
@@ -633,12 +674,12 @@ def _open_lexical(
                 return TantivyIndex(None, analyser)
             # Tantivy makes a lock file even to read. Where it cannot, Retriever indexes the rows in
             # memory; where the index is damaged, too, since a reader may not mend it.
-            return TantivyReader(folder, analyser)
+            return make(folder)
         _remove_links(folder)
         if anew or not folder.is_dir():
             clear(folder)
         try:
-            index = TantivyIndex(folder, analyser)
+            index = make(folder)
         except IndexDamaged as error:
             _log.warning("lexical_index_rebuilt", reason=str(error))
             reason = str(error)
@@ -646,7 +687,7 @@ def _open_lexical(
             index.watch = check
             return index
         clear(folder)
-        index = TantivyIndex(folder, analyser)
+        index = make(folder)
         index.watch = check
     except (EngineError, OSError) as error:
         _log.warning("lexical_index_in_memory", reason=str(error))

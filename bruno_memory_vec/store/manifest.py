@@ -60,6 +60,8 @@ class Manifest:
         analysis: what made the terms of its lexical index (``Analyser.name``), None for what is not
             known. An index of another one is rebuilt when the store is opened to write.
         encrypted: whether its rows and sessions are sealed, under the keys beside them.
+        keyed: whether an encrypted store has a keyed index: of hashed words, and of codes of the
+            vectors in the engine.
     """
 
     fingerprint: Fingerprint
@@ -68,6 +70,7 @@ class Manifest:
     rows: str = ROWS
     analysis: str | None = None
     encrypted: bool = False
+    keyed: bool = False
 
     @property
     def sessions(self) -> str:
@@ -76,8 +79,9 @@ class Manifest:
 
     @property
     def stored_dimension(self) -> int:
-        """How many values a vector has in the engine; those of sealed rows are sealed."""
-        return SEALED_DIMENSION if self.encrypted else self.fingerprint.dimension
+        """How many values a vector has in the engine; those of sealed rows are sealed, or codes."""
+        sealed = self.encrypted and not self.keyed
+        return SEALED_DIMENSION if sealed else self.fingerprint.dimension
 
     def check(self, fingerprint: Fingerprint, folder: Path) -> None:
         """Refuse another embedder than the store was made with.
@@ -107,6 +111,7 @@ class Manifest:
                 "language": self.language,
                 "analysis": self.analysis,
                 "rows": self.rows,
+                **({"keyed": True} if self.keyed else {}),
             },
             indent=2,
         )
@@ -296,6 +301,7 @@ def read(folder: Path) -> Manifest | None:
             rows,
             analysis if isinstance(analysis, str) else None,
             data["format"] == SEALED_FORMAT,
+            data.get("keyed") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
         raise NotAStoreError(

@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bruno_memory_vec.embedders.protocol import Fingerprint
-from bruno_memory_vec.errors import BackendUnavailable, FingerprintError, InvalidInputError
+from bruno_memory_vec.errors import (
+    BackendUnavailable,
+    FingerprintError,
+    InvalidInputError,
+    StoreError,
+)
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
@@ -26,7 +31,7 @@ from bruno_memory_vec.store.record import SealsText, reseal
 _log = get_logger(__name__)
 
 FILE = "reembed.json"
-#: The folder of the lexical index, which an encrypted store has not.
+#: The folder of the lexical index, which an encrypted store has only with ``keyed_index``.
 LEXICAL = "lexical"
 _NUMBERED = re.compile(rf"{ROWS}-([1-9][0-9]*)")
 
@@ -146,7 +151,8 @@ def tidy_form(folder: Path, found: Manifest, keys: SealsText | None) -> None:
     left = [folder / f"{other}{ending}" for ending in ("", "-wal", "-shm", "-journal", ".checksum")]
     left += folder.glob(f"{other}.damaged-*")
     if found.encrypted:
-        left.append(folder / LEXICAL)
+        if not found.keyed:
+            left.append(folder / LEXICAL)
     else:
         left += [folder / KEYRING, folder / KEYS]
     try:
@@ -220,6 +226,7 @@ class Watch:
     def __init__(self, folder: Path, found: Manifest) -> None:
         self._folder = folder
         self._rows = found.rows
+        self._form = found.encrypted, found.keyed
         self._seen: tuple[int, int, int] | None = None
 
     def __call__(self) -> None:
@@ -227,6 +234,7 @@ class Watch:
 
         Raises:
             FingerprintError: another process has moved the store to another embedder.
+            StoreError: another process has given it another form.
         """
         try:
             status = (self._folder / manifest.FILE).stat()
@@ -236,6 +244,12 @@ class Watch:
         if seen == self._seen:
             return
         now = manifest.read(self._folder)
+        if now is not None and (now.encrypted, now.keyed) != self._form:
+            raise StoreError(
+                f"the store in {self._folder} was encrypted or decrypted, or its keyed index "
+                "was switched, after it was opened here",
+                fix="Open it again.",
+            )
         if now is not None and now.rows != self._rows:
             raise FingerprintError(
                 f"the store in {self._folder} was re-embedded by {now.fingerprint} after it was "

@@ -136,10 +136,12 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
                 checks.extend(await _whole(folder, found, rows, config, keys, repair))
                 checks.append(await guarded("indexes", lambda: _indexes(rows), repair))
                 checks.append(await guarded("owners", lambda: _owners(rows, seen), RESTORE))
-                if keys is None:
+                if keys is None or found.keyed:
                     checks.append(
                         await guarded(
-                            "lexical", lambda: _lexical(folder, found, rows, repair), repair
+                            "lexical",
+                            lambda: _lexical(folder, found, rows, keys, repair),
+                            repair,
                         )
                     )
     checks.append(
@@ -358,9 +360,12 @@ def _given_up(folder: Path, keys: Keyring | None) -> list[Check]:
     return checks
 
 
-async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Check:
+async def _lexical(
+    folder: Path, found: Manifest, rows: Any, keys: Keyring | None, repair: str
+) -> Check:
     from bruno_memory_vec.indexers.query import RowFilter, Scope
     from bruno_memory_vec.indexers.tantivy.index import TantivyReader
+    from bruno_memory_vec.indexers.tantivy.keyed import KeyedTantivyReader
     from bruno_memory_vec.indexers.text.analysis import analyser
 
     terms = analyser(found.language)
@@ -373,7 +378,10 @@ async def _lexical(folder: Path, found: Manifest, rows: Any, repair: str) -> Che
         )
 
     def opened() -> TantivyReader:
-        return TantivyReader(folder / "lexical", terms)
+        path = folder / "lexical"
+        if keys is not None:
+            return KeyedTantivyReader(path, terms, keys)
+        return TantivyReader(path, terms)
 
     index = await asyncio.to_thread(opened)
     try:

@@ -11,7 +11,6 @@ from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.sealed.index import SealedIndex
-from bruno_memory_vec.indexers.sealed.rows import DIMENSION as SEALED_DIMENSION
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import leftovers, manifest, moves
 from bruno_memory_vec.store.manifest import Manifest, folder_of
@@ -77,9 +76,8 @@ async def _erase_in_copy(store: Store, folder: Path, found: Manifest) -> None:
     try:
         path, dimension = str(folder / begun.rows), begun.fingerprint.dimension
         sealing = capability(store.rows, SealedIndex)
-        copy = await LanceIndex.open(
-            path, dimension if sealing is None else SEALED_DIMENSION, fsync=store.config.fsync
-        )
+        width = dimension if sealing is None else sealing.stored(dimension)
+        copy = await LanceIndex.open(path, width, fsync=store.config.fsync)
         try:
             moved = copy if sealing is None else sealing.of_vectors(copy, dimension)
             await Move(store.rows, moved, store.embedder, None).forget_deleted()

@@ -278,7 +278,7 @@ def _copy(source: Path, staging: Path, config: MemoryConfig) -> Manifest:
                     _link_tree(part, staging / found.rows / _TABLE / part.name)
             elif entry.name not in (ASIDE, LOG):
                 shutil.copytree(entry, staging / found.rows / entry.name)
-        if keys is None:
+        if keys is None or found.keyed:
             _copy_lexical(source / _LEXICAL, staging / _LEXICAL)
     except FileNotFoundError as error:
         gone = EngineError("folder", "copy", str(error), fix="Try again.", cause=error)
@@ -362,7 +362,7 @@ async def _finish(
 ) -> SnapshotReport:
     """Open the copy, so that it is whole, and verify it."""
     await asyncio.to_thread(found.write, staging)
-    left_out = {"url", "sessions", "embedder", "read_only", "language"}
+    left_out = {"url", "sessions", "embedder", "read_only", "language", "keyed_index"}
     left_out |= {name for name in MemoryConfig.model_fields if name.startswith("audit")}
     settings = config.model_dump(exclude=left_out)
     # The copy has no audit trail of its own: what is done to it here is the snapshot.

@@ -24,13 +24,17 @@ from ..text.analysis import Analyser
 from ..words.terms import TERMS, term_numbers, terms_of
 from .opened import OpenedRows
 from .payload import vectors_of
-from .rows import PLAIN, READ, Keys, changes_of, opened, sealed, unopened_rows
+from .rotation import Rotation
+from .rows import DIMENSION, PLAIN, READ, Keys, changes_of, opened, recoded, sealed, unopened_rows
 
 # Opening more rows than this would block the event loop for too long.
 _ROWS_ON_THE_LOOP = 100
 # So many rows are opened at a time, where only some of them are kept.
 _OPENED_AT_ONCE = 8192
 _WHOLE = frozenset(COLUMNS)
+# Beside twice as many rows as are asked for, so many are proposed by codes; where too few of them
+# fulfil the filter, so many times as many.
+_PROPOSED_MORE, _REACH_MORE = 50, 4
 _END = datetime(9999, 12, 31, tzinfo=timezone.utc)
 _ALL = RowFilter()
 
@@ -62,6 +66,8 @@ class SealedIndex(ForwardingRowIndex):
         dimension: of the vectors.
         analyser: makes the terms of rows and of questions.
         read_only: another process may change the rows.
+        rotation: by which the engine has codes of the vectors, for a search that opens only what
+            they propose; None where it has none.
     """
 
     def __init__(
@@ -72,11 +78,13 @@ class SealedIndex(ForwardingRowIndex):
         analyser: Analyser,
         *,
         read_only: bool = False,
+        rotation: Rotation | None = None,
     ) -> None:
         super().__init__(inner)
         self.keys = keys
         self.schema = row_schema(dimension)
         self._dimension = dimension
+        self._rotation = rotation
         self._read_only = read_only
         self._seen: int | None = None
         # The number of the analysis by which terms are kept beside the texts.
@@ -86,18 +94,37 @@ class SealedIndex(ForwardingRowIndex):
         self._lengths: tuple[int, int] | None = None
         #: The ``seq`` of each row that could not be opened.
         self.unopened: set[int] = set()
+        #: How many rows were opened until now.
+        self.opened_rows = 0
+
+    @property
+    def stored_dimension(self) -> int:
+        """How many values a vector has in the engine."""
+        return self.stored(self._dimension)
+
+    def stored(self, dimension: int) -> int:
+        """How many it would have, of vectors of this dimension."""
+        return DIMENSION if self._rotation is None else dimension
 
     def in_front_of(self, inner: RowIndex) -> SealedIndex:
         """The same in front of another index."""
-        same = SealedIndex(
-            inner, self.keys, self._dimension, self.analyser, read_only=self._read_only
+        same = type(self)(
+            inner,
+            self.keys,
+            self._dimension,
+            self.analyser,
+            read_only=self._read_only,
+            rotation=self._rotation,
         )
         same._lengths = self._lengths
         return same
 
     def of_vectors(self, inner: RowIndex, dimension: int) -> SealedIndex:
         """The same in front of another index, of rows with vectors of another length."""
-        return SealedIndex(inner, self.keys, dimension, self._opened_rows.analyser)
+        rotation = self._rotation
+        if rotation is not None:
+            rotation = rotation.of(dimension)
+        return type(self)(inner, self.keys, dimension, self.analyser, rotation=rotation)
 
     # Changes
 
@@ -137,7 +164,7 @@ class SealedIndex(ForwardingRowIndex):
             if "content" in changed:
                 ready = self._sealed(table.drop_columns([TERMS]))
             else:
-                ready = sealed(table, self.keys, self._analysis)
+                ready = sealed(table, self.keys, self._analysis, self._rotation)
             return changes_of(ready, changed)
 
         ready = await asyncio.to_thread(work)
@@ -223,7 +250,10 @@ class SealedIndex(ForwardingRowIndex):
         self, vector: NDArray[np.float32], scope: Scope, where: RowFilter, limit: int
     ) -> Candidates:
         columns = ["seq", "conversation_id", "turn", "vector"]
-        found = await self.read(scope, where, columns)
+        if self._rotation is None:
+            found = await self.read(scope, where, columns)
+        else:
+            found = await self._proposed(self._rotation, vector, scope, where, limit, columns)
 
         def work() -> Candidates:
             if not found.num_rows:
@@ -238,6 +268,28 @@ class SealedIndex(ForwardingRowIndex):
             )
 
         return await self._worked(found.num_rows, work)
+
+    async def _proposed(
+        self,
+        rotation: Rotation,
+        vector: NDArray[np.float32],
+        scope: Scope,
+        where: RowFilter,
+        limit: int,
+        columns: list[str],
+    ) -> pa.Table:
+        """The rows that may be the nearest, by the engine's codes; of all only these are opened."""
+        asked = self._asked(scope, where)
+        rotated = await asyncio.to_thread(rotation.rotated, vector)
+        enough = 2 * limit + _PROPOSED_MORE
+        reach = enough
+        while True:
+            near = await self.inner.search(rotated, asked.scope, asked.where, reach)
+            found = await self.read(scope, where, columns, seqs=near.seq.tolist())
+            # What is sealed may not fulfil the filter.
+            if len(near) < reach or not asked.left or found.num_rows >= limit:
+                return found
+            reach *= _REACH_MORE
 
     async def count(self, scope: Scope, where: RowFilter) -> int:
         asked = self._asked(scope, where)
@@ -266,6 +318,7 @@ class SealedIndex(ForwardingRowIndex):
             **await self.inner.health(),
             "encrypted": True,
             "unopened": sorted(self.unopened),
+            "opened": self.opened_rows,
         }
 
     async def close(self) -> None:
@@ -298,43 +351,11 @@ class SealedIndex(ForwardingRowIndex):
         """As of :class:`~..protocols.KeepsTerms`."""
         return self.analyser.name
 
-    async def search_text(
-        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
-    ) -> Candidates:
-        """As of :class:`~..protocols.SearchesText`."""
-        await self._look_for_changes()
-        return await self._opened_rows.search_text(query, scope, where, limit)
+    # Another form
 
-    async def search_both(
-        self,
-        vector: NDArray[np.float32],
-        query: LexicalQuery,
-        scope: Scope,
-        where: RowFilter,
-        *,
-        nearest: int,
-        text: int,
-    ) -> tuple[Candidates, Candidates]:
-        """As of :class:`~..protocols.SearchesText`."""
-        near = words = Candidates.empty()
-        await self._look_for_changes()
-        snapshot = await self._opened_rows.of(scope)
-        if snapshot is None:
-            return near, words
-        if nearest:
-            near = await asyncio.to_thread(snapshot.search, vector, scope, where, nearest)
-        if text:
-            words = await self._opened_rows.search_text(query, scope, where, text)
-        return near, words
-
-    async def _look_for_changes(self) -> None:
-        """For a reader: forget opened rows where another process has changed some."""
-        if self._read_only:
-            versioned = capability(self.inner, Versioned)
-            version = None if versioned is None else await versioned.version()
-            if version is None or version != self._seen:
-                self._opened_rows.drop()
-            self._seen = version
+    def recoded(self, rows: pa.Table, rotation: Rotation | None) -> pa.Table:
+        """The engine's rows for one that has the codes of a rotation, or none."""
+        return recoded(rows, self.keys, self._analysis, self._dimension, rotation)
 
     # Internals
 
@@ -346,7 +367,7 @@ class SealedIndex(ForwardingRowIndex):
         offsets = np.zeros(len(lengths) + 1, np.int32)
         np.cumsum(lengths, out=offsets[1:])
         terms = pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers))
-        return sealed(rows.append_column(TERMS, terms), self.keys, self._analysis)
+        return sealed(rows.append_column(TERMS, terms), self.keys, self._analysis, self._rotation)
 
     def _asked(self, scope: Scope, where: RowFilter) -> _Asked:
         user, conversation = scope.user_id, scope.conversation_id
@@ -388,6 +409,7 @@ class SealedIndex(ForwardingRowIndex):
     ) -> pa.Table:
         found = opened(table, needed, self.keys, self._dimension, self._analysis)
         rows = found.rows
+        self.opened_rows += table.num_rows
         for condition in left:
             if rows.num_rows:
                 rows = rows.filter(pa.array(fulfilled(rows.column(condition.column), condition)))
@@ -401,3 +423,45 @@ class SealedIndex(ForwardingRowIndex):
 
     async def _worked(self, rows: int, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work) if rows > _ROWS_ON_THE_LOOP else work()
+
+
+class SealedTextIndex(SealedIndex):
+    """A :class:`SealedIndex` that searches text, too: for each question in the opened rows."""
+
+    async def search_text(
+        self, query: LexicalQuery, scope: Scope, where: RowFilter, limit: int
+    ) -> Candidates:
+        """As of :class:`~..protocols.SearchesText`."""
+        await self._look_for_changes()
+        return await self._opened_rows.search_text(query, scope, where, limit)
+
+    async def search_both(
+        self,
+        vector: NDArray[np.float32],
+        query: LexicalQuery,
+        scope: Scope,
+        where: RowFilter,
+        *,
+        nearest: int,
+        text: int,
+    ) -> tuple[Candidates, Candidates]:
+        """As of :class:`~..protocols.SearchesText`."""
+        near = words = Candidates.empty()
+        await self._look_for_changes()
+        snapshot = await self._opened_rows.of(scope)
+        if snapshot is None:
+            return near, words
+        if nearest:
+            near = await asyncio.to_thread(snapshot.search, vector, scope, where, nearest)
+        if text:
+            words = await self._opened_rows.search_text(query, scope, where, text)
+        return near, words
+
+    async def _look_for_changes(self) -> None:
+        """For a reader: forget opened rows where another process has changed some."""
+        if self._read_only:
+            versioned = capability(self.inner, Versioned)
+            version = None if versioned is None else await versioned.version()
+            if version is None or version != self._seen:
+                self._opened_rows.drop()
+            self._seen = version

@@ -35,9 +35,10 @@ from numpy.typing import NDArray
 from ..aio import yielding_gil
 from ..schema import COLUMNS, row_schema
 from ..words.terms import TERMS
-from .payload import decoded, encoded, fields_of
+from .payload import decoded, encoded, fields_of, vectors_of
+from .rotation import Rotation
 
-#: The length of the vectors in the engine, which are all zero.
+#: The length of the vectors in the engine, which are all zero, where there is no keyed index.
 DIMENSION = 1
 #: The columns of a sealed row that opening it reads.
 READ = (
@@ -130,13 +131,14 @@ class Opened:
     unopened: tuple[int, ...] = ()
 
 
-def sealed(rows: pa.Table, keys: Keys, analysis: int) -> pa.Table:
+def sealed(rows: pa.Table, keys: Keys, analysis: int, rotation: Rotation | None = None) -> pa.Table:
     """Rows with all columns, the vector and their terms as the engine has them.
 
     Args:
         rows: the rows, with :data:`TERMS`.
         keys: the keys of the store.
         analysis: a number of what made the terms.
+        rotation: of the vectors that the engine has, too; None where it has none.
     """
     count = rows.num_rows
     users = rows.column("user_id").to_pylist()
@@ -164,15 +166,43 @@ def sealed(rows: pa.Table, keys: Keys, analysis: int) -> pa.Table:
         body = key.cipher.encrypt(nonce, payload, prefix + about[i])
         contents.append(binascii.b2a_base64(prefix + nonce + body, newline=False))
     columns = {**plain, "content": pa.array(contents, pa.binary()).cast(pa.string())}
-    return pa.Table.from_arrays(
-        [_column(field, columns, count) for field in _ENGINE], schema=_ENGINE
-    )
+    schema = _ENGINE
+    if rotation is not None:
+        schema = row_schema(rotation.dimension)
+        columns["vector"] = rotation.column(vectors_of(rows.column("vector")))
+    return pa.Table.from_arrays([_column(field, columns, count) for field in schema], schema=schema)
+
+
+def recoded(
+    rows: pa.Table, keys: Keys, analysis: int, dimension: int, rotation: Rotation | None
+) -> pa.Table:
+    """Sealed rows with all columns, with the codes of a rotation, or with none, and else the same.
+
+    Args:
+        rows: the rows.
+        keys: the keys of the store.
+        analysis: a number of what makes terms.
+        dimension: of the vectors.
+        rotation: of the vectors that the engine is to have; None for none.
+    """
+    schema = row_schema(DIMENSION if rotation is None else dimension)
+    if rotation is None:
+        column = pa.array([[0.0] * DIMENSION] * rows.num_rows, schema.field("vector").type)
+    else:
+        found = opened(rows, ["vector"], keys, dimension, analysis)
+        vectors = np.zeros((rows.num_rows, dimension), np.float32)
+        vectors[found.at] = vectors_of(found.rows.column("vector"))
+        column = rotation.column(vectors)
+    others = [rows.column(name) for name in COLUMNS]
+    return pa.Table.from_arrays([*others, column], schema=schema)
 
 
 def changes_of(table: pa.Table, changed: Sequence[str]) -> pa.Table:
     """Of sealed rows what an update of some columns changes in the engine."""
     marked = [name for name in (*MARKED, "turn") if name in changed]
     marked += ["words"] if "content" in changed else []
+    if "vector" in changed and table.schema.field("vector").type.list_size != DIMENSION:
+        marked.append("vector")
     return table.select(["seq", "content", *marked])
 
 

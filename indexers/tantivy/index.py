@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..aio import LoopLock
 from ..errors import BackendUnavailable, EngineError, IndexDamaged
 from ..forks import spare_in_children
-from ..query import AskedTerms, Candidates, LexicalQuery, RowFilter, Scope
+from ..query import AskedTerms, Candidates, Condition, LexicalQuery, RowFilter, Scope
 from ..text.analysis import Analyser
 from . import files
 from .documents import MISSING, documents
@@ -102,8 +102,8 @@ class TantivyIndex:
         self._tantivy = tantivy
         self._analyser = analyser
         self._path = None if path is None else str(path)
-        self._schema = build_schema(tantivy)
-        self._query = QueryBuilder(tantivy, self._schema, analyser)
+        self._query = self._build(tantivy)
+        self._schema = self._query.schema
         self._writer: tantivy.IndexWriter | None = None
         self._closed = False
         self._changes = PendingChanges(analyser)
@@ -132,6 +132,19 @@ class TantivyIndex:
         # What BM25 took of the rows that were asked last.
         self._former: Lengths | None = None
 
+    def _build(self, tantivy: Any) -> QueryBuilder:
+        """What knows the fields, and makes queries of them."""
+        return QueryBuilder(tantivy, build_schema(tantivy), self._analyser)
+
+    @property
+    def _tokenizer(self) -> tantivy.TextAnalyzer:
+        """Splits what :meth:`_documents` has made of texts."""
+        return self._analyser.tokenizer
+
+    def _documents(self, rows: pa.Table) -> Iterator[str]:
+        """Each row in JSON, as it is indexed."""
+        return documents(rows, self._analyser.prepare)
+
     def _open(self) -> tantivy.Index:
         """The index of the folder, compared with its checksums, and a writer of it."""
         with self._errors("open"):
@@ -153,7 +166,7 @@ class TantivyIndex:
                     raise self._damaged("open", "it has other fields", None)
             else:
                 index = self._tantivy.Index(self._schema, self._path)
-            index.register_tokenizer(TOKENIZER, self._analyser.tokenizer)
+            index.register_tokenizer(TOKENIZER, self._tokenizer)
             index.config_reader("manual")
             if not self._read_only:
                 self._writer = index.writer(heap_size=_HEAP_BYTES, num_threads=1)
@@ -290,7 +303,7 @@ class TantivyIndex:
             self._writer = None
 
     def _add_documents(self, writer: tantivy.IndexWriter, rows: pa.Table) -> None:
-        for document in documents(rows, self._analyser.prepare):
+        for document in self._documents(rows):
             writer.add_json(document)
 
     # Removed rows: they are marked, and their words stay in their segment as long as it has others
@@ -381,9 +394,14 @@ class TantivyIndex:
             searcher, weighed = loaded.searcher, self._weighed(query, scope, loaded, pending)
             held = self._held_columns(searcher)
             whole = self._query.whole(weighed, scope, where, held=held)
+            left = tuple(
+                asked
+                for asked in self._query.unindexed(scope, where)
+                if asked.op != "alive" or asked.column not in RARE or asked.column in held
+            )
             if pending is None:
-                return self._committed(searcher, whole, limit, turns)
-            found = self._without_removed(searcher, whole, limit, turns, pending)
+                return self._committed(searcher, whole, limit, turns, left)
+            found = self._without_removed(searcher, whole, limit, turns, pending, left)
             if not pending.total or not weighed.own:
                 return found
             told = self._lengths_of(loaded, list(weighed.having)) or self._former
@@ -393,9 +411,14 @@ class TantivyIndex:
             return found.joined(more.without(found.seq, limit), limit)
 
     def _committed(
-        self, searcher: tantivy.Searcher, whole: tantivy.Query | None, limit: int, turns: bool
+        self,
+        searcher: tantivy.Searcher,
+        whole: tantivy.Query | None,
+        limit: int,
+        turns: bool,
+        left: Sequence[Condition],
     ) -> Candidates:
-        """The best committed rows of a query."""
+        """The best committed rows of a query that fulfil what is left of its conditions."""
         if whole is None or searcher.num_docs == 0:
             return Candidates.empty()
         hits = searcher.search(whole, min(limit, searcher.num_docs), count=False).hits
@@ -424,11 +447,12 @@ class TantivyIndex:
         limit: int,
         turns: bool,
         pending: PendingRows,
+        left: Sequence[Condition],
     ) -> Candidates:
         """The best committed rows that no pending change removes or replaces."""
         reach = limit
         while True:
-            found = self._committed(searcher, whole, reach, turns)
+            found = self._committed(searcher, whole, reach, turns, left)
             if not pending.removed:
                 return found
             gone = [seq for seq in found.seq.tolist() if seq in pending.removed]

@@ -84,7 +84,7 @@ class QueryBuilder:
 
     def __init__(self, module: Any, schema: Any, analyser: Analyser) -> None:
         self._tantivy = module
-        self._schema = schema
+        self._schema = self.schema = schema
         self._terms = QuestionTerms(analyser)
         self._last: tuple[LexicalQuery, Scope, RowCounts, PendingRows | None, Weighed] | None = None
 
@@ -106,7 +106,12 @@ class QueryBuilder:
         if not words:
             return None
         make, occur = self._tantivy.Query, self._tantivy.Occur
-        own = [(occur.Must, self._condition(asked)) for asked in scope.conditions()]
+        left = self.unindexed(scope, where)
+        own = [
+            (occur.Must, self._condition(asked))
+            for asked in scope.conditions()
+            if asked not in left
+        ]
         if own:
             words = [make.boolean_query([(occur.Must, word), *own]) for word in words]
         anyone: tantivy.Query = make.boolean_query([(occur.Should, word) for word in words])
@@ -115,6 +120,7 @@ class QueryBuilder:
             for asked in where.conditions()
             # Left out where it can be: it reads a field of every row that has a word of the query.
             if asked.op != "alive" or asked.column not in RARE or asked.column in held
+            if asked not in left
         ]
         if filters:
             anyone = make.boolean_query([(occur.Must, anyone), *filters])
@@ -130,11 +136,13 @@ class QueryBuilder:
         parts: list[tantivy.Query] = []
         for term, weight in weighed.weights.items():
             if term in everyone:
-                part = make.term_query(self._schema, "content", term, "freq")
+                part = self._having(term, "freq")
                 parts.append(make.boost_query(part, weight / everyone[term]))
         for pair, weight in weighed.pairs.items():
             if pair[0] in everyone and pair[1] in everyone:
-                phrase = make.phrase_query(self._schema, "content", list(pair))
+                phrase = make.phrase_query(
+                    self._schema, "content", [self._as_indexed(term) for term in pair]
+                )
                 ratio = weight / sum(everyone[term] for term in pair)
                 parts.append(make.boost_query(phrase, ratio))
         return parts
@@ -183,7 +191,7 @@ class QueryBuilder:
         terms = self._terms.of(query)
         each = list(dict.fromkeys(terms))
         waiting = dict.fromkeys(each, 0) if pending is None else pending.having(each)
-        committed = {term: searcher.doc_freq("content", term) for term in each}
+        committed = {term: self._frequency(searcher, term) for term in each}
         few = len(each) <= MOST_TERMS
         if not few:
             every = {term: committed[term] + waiting[term] for term in each}
@@ -226,7 +234,7 @@ class QueryBuilder:
     ) -> tuple[int, list[int]]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
         terms = [self._terms.of_word(word) for word in words]
-        every = {term: searcher.doc_freq("content", term) for each in terms for term in each}
+        every = {term: self._frequency(searcher, term) for each in terms for term in each}
         total, having = self._counted(every, scope, searcher, known)
         if pending is not None:
             total += pending.total
@@ -283,7 +291,7 @@ class QueryBuilder:
             key = (user_id, term)
             if n and key not in known:
                 user = user or self._condition(Condition("user_id", "in", (user_id,)))
-                having = make.term_query(self._schema, "content", term, "basic")
+                having = self._having(term, "basic")
                 both = make.boolean_query([(must, having), (must, user)])
                 found: Any = searcher.search(both, 1, count=True)
                 known[key] = found.count
@@ -293,15 +301,34 @@ class QueryBuilder:
     def lengths(self, searcher: tantivy.Searcher, terms: Sequence[str]) -> Lengths | None:
         """What BM25 divides and counts by; None where no row has any of ``terms``: Tantivy tells it
         only where it explains a score."""
-        counts = {term: searcher.doc_freq("content", term) for term in terms}
+        counts = {term: self._frequency(searcher, term) for term in terms}
         rarest = min((term for term in counts if counts[term]), key=counts.__getitem__, default="")
         if not rarest:
             return None
-        having = self._tantivy.Query.term_query(self._schema, "content", rarest, "freq")
+        having = self._having(rarest, "freq")
         hits = searcher.search(having, 1, count=False).hits
         if not hits:
             return None
         return _lengths(having.explain(searcher, hits[0][1]).to_json())
+
+    def _as_indexed(self, term: str) -> str:
+        """A term as the index has it."""
+        return term
+
+    def _frequency(self, searcher: tantivy.Searcher, term: str) -> int:
+        """In how many committed rows a term stands."""
+        return searcher.doc_freq("content", self._as_indexed(term))
+
+    def _having(self, term: str, option: str) -> tantivy.Query:
+        """The rows with a term."""
+        found: tantivy.Query = self._tantivy.Query.term_query(
+            self._schema, "content", self._as_indexed(term), option
+        )
+        return found
+
+    def unindexed(self, scope: Scope, where: RowFilter) -> tuple[Condition, ...]:
+        """The conditions that :meth:`whole` leaves out, as the index has not what they are of."""
+        return ()
 
     def _condition(self, asked: Condition) -> tantivy.Query:
         """A condition as a query that adds nothing to a score."""

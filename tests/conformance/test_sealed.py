@@ -10,7 +10,7 @@ from bruno_memory_vec.indexers.memory import MemoryIndex
 from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.reference import ReferenceIndex
 from bruno_memory_vec.indexers.schema import COLUMNS, LOG, row_schema
-from bruno_memory_vec.indexers.sealed.index import SealedIndex
+from bruno_memory_vec.indexers.sealed.index import SealedIndex, SealedTextIndex
 from bruno_memory_vec.indexers.sealed.rows import DIMENSION
 from bruno_memory_vec.indexers.text.analysis import analyser
 from bruno_memory_vec.store.keys.keyring import Keyring, has_keys
@@ -79,6 +79,6 @@ class TestSealedBehindALog(RowIndexConformance):
 class TestSealedText(SearchesTextConformance):
     """It finds words, too, in an index of all rows in memory."""
 
-    async def make_index(self) -> SealedIndex:
+    async def make_index(self) -> SealedTextIndex:
         keys = Keyring.create(self.folder, as_master(KEY))
-        return SealedIndex(MemoryIndex(DIMENSION), keys, self.dimension, analyser("english"))
+        return SealedTextIndex(MemoryIndex(DIMENSION), keys, self.dimension, analyser("english"))

@@ -10,6 +10,9 @@ import pytest
 from bruno_memory_vec.errors import BackendUnavailable, EngineError, IndexDamaged
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter
 from bruno_memory_vec.indexers.tantivy.index import TantivyIndex, TantivyReader
+from bruno_memory_vec.indexers.tantivy.keyed import KeyedTantivyIndex
+from bruno_memory_vec.store.keys.keyring import Keyring, has_keys
+from bruno_memory_vec.store.keys.master import as_master
 from bruno_memory_vec.testing import LexicalIndexConformance
 from bruno_memory_vec.testing.engine_suite import ANA, ANY
 from bruno_memory_vec.testing.rows import START, message
@@ -71,3 +74,14 @@ class TestTantivyInMemory(LexicalIndexConformance):
 
     async def make_index(self) -> TantivyIndex:
         return TantivyIndex(None, self.analyser)
+
+
+class TestKeyed(LexicalIndexConformance):
+    """Of an encrypted store: terms and ids are hashed, all else is sealed."""
+
+    async def make_index(self) -> KeyedTantivyIndex:
+        make = Keyring.open if has_keys(self.folder) else Keyring.create
+        (self.folder / "index").mkdir(exist_ok=True)
+        return KeyedTantivyIndex(
+            self.folder / "index", self.analyser, make(self.folder, as_master(bytes(range(32))))
+        )

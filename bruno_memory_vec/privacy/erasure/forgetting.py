@@ -504,6 +504,7 @@ async def _in_snapshot(store: Store, copy: KnownCopy, traces: Traces, done: _Don
         if found is None:
             raise StoreError("it is no store any more", fix="Delete it, or what was put there.")
         own = {"url", "urls", "sessions", "embedder", "read_only", "language", "embedding_cache"}
+        own.add("keyed_index")  # it stays as it was made
         # The call is in the store's own audit trail, and the snapshot gets none.
         own |= {name for name in MemoryConfig.model_fields if name.startswith("audit")}
         # One that was made before the store was encrypted has no key.

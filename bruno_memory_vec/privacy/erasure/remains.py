@@ -197,7 +197,7 @@ async def remains(store: Store, traces: Traces) -> RemainsReport:
         lexical = folder / "lexical"
         if (lexical / "meta.json").is_file():
             engines.append("tantivy: terms")
-            if await asyncio.to_thread(_has_term, lexical, traces.user_id):
+            if await asyncio.to_thread(_has_term, lexical, stored):
                 found.append(Remain("lexical: terms", "the user's id"))
         for table in sorted(folder.glob("**/rows.lance")):  # a few names
             engines.append(f"lance: versions of {table.parent.name}")

@@ -77,6 +77,10 @@ class Keyring:
         self._records = derived(root, "records")
         #: The key that signs receipts of erasures, 32 bytes.
         self.receipts_key = derived(root, "receipts")
+        #: The key of the terms in a keyed index, 32 bytes.
+        self.terms_key = derived(root, "terms")
+        #: From it follows the rotation of the vectors in a keyed index, 32 bytes.
+        self.rotation_key = derived(root, "rotation")
         self._wrapped: dict[tuple[str, int], bytes] = {}
         self._newest: dict[str, int] = {}
         self._destroyed: set[tuple[str, int]] = set()
@@ -215,12 +219,10 @@ class Keyring:
         Raises:
             BackendUnavailable: the keyring cannot be written.
         """
+        held = self.held(user_id)
+        if held is not None:
+            return held
         user = self.hashed("user_id", user_id)
-        version = self._newest.get(user, 0)
-        if version and (user, version) not in self._destroyed:
-            found = self.opening(user, version)
-            if found is not None:
-                return found
         with self._changing:
             version = self._newest.get(user, 0)
             if not version or (user, version) in self._destroyed:
@@ -232,6 +234,14 @@ class Keyring:
         if found is None:
             raise EncryptionError("a user's key in the keyring is damaged", fix=_RESTORE)
         return found
+
+    def held(self, user_id: str) -> UserKey | None:
+        """As :meth:`sealing`; None where the user has no key, or it is destroyed."""
+        user = self.hashed("user_id", user_id)
+        version = self._newest.get(user, 0)
+        if not version or (user, version) in self._destroyed:
+            return None
+        return self.opening(user, version)
 
     def opening(self, user: str, version: int) -> UserKey | None:
         """A user's key by the hash of the name; None where it is destroyed, damaged or unknown."""

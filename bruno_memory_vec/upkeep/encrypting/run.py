@@ -239,7 +239,10 @@ class _Conversion:
         self._keys = keys
         self._config = config
         self._encrypt = encrypt
-        self._after = replace(found, rows=moves.next_folder(folder, found).name, encrypted=encrypt)
+        # Opening it to write makes its index again, where one is wanted.
+        self._after = replace(
+            found, rows=moves.next_folder(folder, found).name, encrypted=encrypt, keyed=False
+        )
 
     async def run(self, progress: Progress | None) -> int:
         """Make the other form, compare it, and switch; returns how many rows it has."""
@@ -363,8 +366,11 @@ def _finish(folder: Path, keys: Keyring, *, encrypt: bool) -> None:
     """Remove what the other form has left; the switch is made."""
     found = _manifest(folder)
     moves.tidy(folder, found)
+    lexical = folder / moves.LEXICAL
     moves.tidy_form(folder, found, keys if encrypt else None)
     try:
+        if lexical.is_dir():
+            shutil.rmtree(lexical)
         # Those of the other form would go when the store is opened to write.
         remove_user_files(folder / USERS)
     except OSError as error:

@@ -32,7 +32,6 @@ from bruno_memory_vec.indexers.protocols import Erases, RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import SCHEMA_VERSION
 from bruno_memory_vec.indexers.sealed.index import SealedIndex
-from bruno_memory_vec.indexers.sealed.rows import DIMENSION as SEALED_DIMENSION
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.store import manifest
@@ -248,7 +247,7 @@ class _Reembedding:
         config, sealing = self._store.config, capability(self._store.rows, SealedIndex)
         copy = await LanceIndex.open(
             path,
-            fingerprint.dimension if sealing is None else SEALED_DIMENSION,
+            fingerprint.dimension if sealing is None else sealing.stored(fingerprint.dimension),
             fsync=config.fsync,
             approximate=config.approximate_search and sealing is None,
         )
