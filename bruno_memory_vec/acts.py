@@ -197,6 +197,8 @@ def acts(action: Action) -> Callable[[F], F]:
 
             @functools.wraps(method)
             async def wrapped(self: Called, *args: Any, **kwargs: Any) -> Any:
+                if _is_part_of(_ACT.get(), self, action):
+                    return await method(self, *args, **kwargs)
                 act = _begun(self, action, name)
                 token = _ACT.set(act)
                 try:
@@ -231,6 +233,15 @@ def declared(method: Any) -> Action | None:
         method = method.fget
     found: Action | None = getattr(method, "__acts__", None)
     return found
+
+
+def _is_part_of(outer: Act | None, self: Called, action: Action) -> bool:
+    """Whether a call does no more than the call under way, of the same caller, which is noted."""
+    if outer is None or outer.action != action or outer.ended:
+        return False
+    handle = self._handle
+    same = outer.caller is handle.caller and outer.shared is handle.lazy
+    return same and not outer.outermost.ended
 
 
 def _begun(self: Called, action: Action, name: str) -> Act:

@@ -221,6 +221,7 @@ class VectorMemory(MemoryInterface):
         self._lazy.trail = AuditTrail(config) if config.audit else None
         self._throttle = Throttle()
         self._llm = checked_llm(llm)
+        self._last_handle: Handle | None = None
         self._context_recall = ContextRecall(config, self._profile, self._events)
         self._extraction = BackgroundExtraction(self._lazy, llm)
         self._shared = _Shared()
@@ -2057,9 +2058,12 @@ class VectorMemory(MemoryInterface):
     @property
     def _handle(self) -> Handle:
         """What the managers work with; a view's has its caller."""
-        return Handle(
-            self._lazy, self._caller, self._profile, self._throttle, self._llm, self._events
-        )
+        # Every call asks for it, and a view begins with that of the memory it is made of.
+        if self._last_handle is None or self._last_handle.caller is not self._caller:
+            self._last_handle = Handle(
+                self._lazy, self._caller, self._profile, self._throttle, self._llm, self._events
+            )
+        return self._last_handle
 
     async def _owners(self) -> Owners:
         return (await self._lazy.get()).owners

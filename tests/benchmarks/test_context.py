@@ -17,6 +17,8 @@ from benchmarks.retrieval.datasets.base import Question, Turn
 from bruno_memory_vec.prompts.quoting import quotable
 from tests.benchmarks.conftest import Write, question, turn
 
+pytestmark = pytest.mark.slow
+
 WORDS = COUNTS["words"]
 
 

@@ -24,6 +24,8 @@ from bruno_memory_vec.embedders.sentence_transformers import SentenceTransformer
 from bruno_memory_vec.errors import InvalidInputError
 from tests.benchmarks.fixed import Fixed
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., int]
 
 

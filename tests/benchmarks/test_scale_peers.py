@@ -23,6 +23,8 @@ from benchmarks.scale.peers.process import Ask, PeerProcess
 from benchmarks.scale.peers.table import as_markdown
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError
 
+pytestmark = pytest.mark.slow
+
 # What each peer imports, and the extra that brings it.
 NEEDS: dict[str, tuple[Sequence[str], str]] = {
     "ours": ((), ""),

@@ -19,6 +19,8 @@ from benchmarks.turn.systems import LIMIT, OURS, systems
 from benchmarks.turn.tables import markdown
 from benchmarks.turn.targets import judge, ratios
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:

@@ -16,6 +16,8 @@ import pytest
 
 from bruno_memory_vec import __version__
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 # In seconds: far beyond what a busy machine needs.

@@ -76,6 +76,7 @@ def run() -> Iterator[Run]:
         parent.stdin.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run_from_top_to_bottom_in_one_folder(page: str, tmp_path: Path, run: Run) -> None:
     if page in PACKAGES and find_spec(PACKAGES[page]) is None:

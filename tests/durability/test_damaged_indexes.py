@@ -18,6 +18,8 @@ from bruno_memory_vec.indexers.lance.index_checksums import FILE
 from tests.amounts import amount
 from tests.durability.support import message, rows_of
 
+pytestmark = pytest.mark.slow
+
 USERS, EACH = ("ana", "ben", "eva"), 12
 
 

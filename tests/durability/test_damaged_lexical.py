@@ -15,6 +15,8 @@ from bruno_memory_vec.writing.projections import lexical
 from tests.durability.support import message, rows_of
 from tests.durability.test_damaged_indexes import DAMAGES
 
+pytestmark = pytest.mark.slow
+
 WORDS = [f"word{number}x" for number in range(24)]
 
 

@@ -26,6 +26,8 @@ from bruno_memory_vec.testing import HashEmbedder
 from bruno_memory_vec.upkeep.repair import repair_store
 from tests.durability.on_disk import found, unnamed
 
+pytestmark = pytest.mark.slow
+
 
 class Words:
     """Words that are nowhere else, each used once (``on_disk.WORD``)."""

@@ -22,6 +22,8 @@ from bruno_memory_vec import VectorMemory, open_memory
 from tests.durability.heartbeat import Heartbeat, longest_silence
 from tests.durability.support import message
 
+pytestmark = pytest.mark.slow
+
 
 def slowness() -> float:
     """How much slower Python runs on this machine; at least 1.

@@ -28,6 +28,8 @@ from bruno_memory_vec.indexers.lance.write_ahead_log_index import WriteAheadLogI
 from tests.durability.child_writer import word
 from tests.durability.support import ROOT, environment, message, rows_of, turns_of
 
+pytestmark = pytest.mark.slow
+
 _HEAD = """
 import asyncio, sys
 from bruno_core.models.message import Message, MessageRole

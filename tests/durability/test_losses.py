@@ -23,6 +23,8 @@ from bruno_memory_vec.indexers.lance.index import LanceIndex
 from tests.durability.support import message, rows_of, sessions_written
 from tests.torture.faults import doctor, said, states
 
+pytestmark = pytest.mark.slow
+
 FLUSHED = [f"flushed {number}" for number in range(6)]
 LOGGED = [f"logged {number}" for number in range(4)]
 USER = "default"

@@ -17,6 +17,8 @@ from bruno_memory_vec.errors import NotAStoreError, ReadOnlyError, StoreLockedEr
 from tests.durability.child_writer import word
 from tests.durability.support import Child, message, rows_of, turns_of
 
+pytestmark = pytest.mark.slow
+
 # A second is what a user is promised. Of several times the shortest is held to it: a busy machine
 # makes some of them longer, and a fault makes each of them longer.
 _SOON = float(os.environ.get("BRUNO_SOON", "1.0")) + 2.0

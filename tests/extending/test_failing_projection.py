@@ -15,6 +15,8 @@ from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 
+pytestmark = pytest.mark.slow
+
 
 class Failing:
     """Fails in the methods that it is told."""

@@ -18,7 +18,10 @@ from bruno_memory_vec.errors import BackendUnavailable
 from tests.amounts import amount
 from tests.durability.support import ROOT, environment, message
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights and links are other ones there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="rights and links are other ones there"),
+]
 
 # With the widest umask: whatever is not given its rights by us is open to everybody.
 _USE = """

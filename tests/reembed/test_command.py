@@ -20,6 +20,8 @@ from tests.cli.support import Done, as_found, run_here
 from tests.durability.support import ROOT
 from tests.reembed.support import NEW, Failing, messages, named, row_folders
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "bruno_memory_vec"]
 
 

@@ -16,6 +16,8 @@ from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.testing import MemoryConformance
 from tests.extending.postgresql.stores import open_index
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(bruno_memory_vec.__file__).parent.parent
 COUNT = 12
 

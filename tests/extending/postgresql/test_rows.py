@@ -15,6 +15,8 @@ from bruno_memory_vec.testing.engine_suite import ANY, EngineSuite
 from bruno_memory_vec.testing.rows import message
 from tests.extending.postgresql.stores import empty, open_index
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from bruno_memory_vec_postgresql.index import PostgreSQLIndex
 
