@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json as jsons
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Json, Store, moment
+from bruno_memory_vec.surfaces.cli.options import (
+    Json,
+    Since,
+    Store,
+    Until,
+)
 from bruno_memory_vec.surfaces.cli.running import (
     MISUSED,
     NOTHING_FOUND,
@@ -43,14 +47,8 @@ def audit(
             help="Only read, write, delete, export, erase, administer, or trail.",
         ),
     ] = None,
-    since: Annotated[
-        Optional[datetime],
-        typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
-    ] = None,
-    until: Annotated[
-        Optional[datetime],
-        typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
     verify: Annotated[
         bool, typer.Option("--verify", help="Say whether it is as it was written.")

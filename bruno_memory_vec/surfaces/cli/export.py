@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, List, Optional  # noqa: UP035
@@ -10,7 +9,14 @@ from typing import Annotated, List, Optional  # noqa: UP035
 import typer
 
 from bruno_memory_vec.surfaces.cli.copy import replacing
-from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User, moment
+from bruno_memory_vec.surfaces.cli.options import (
+    Json,
+    Sessions,
+    Since,
+    Store,
+    Until,
+    User,
+)
 from bruno_memory_vec.surfaces.cli.running import FAILED, NOTHING_FOUND, CliError, Out, execute
 
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
@@ -58,14 +64,8 @@ def export(
         Optional[List[ExportedKind]],
         typer.Option("--kind", help="Only these; may be given several times."),
     ] = None,
-    since: Annotated[
-        Optional[datetime],
-        typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
-    ] = None,
-    until: Annotated[
-        Optional[datetime],
-        typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     vectors: Annotated[
         bool, typer.Option("--vectors", help="Also the vectors, in jsonl and parquet.")
     ] = False,

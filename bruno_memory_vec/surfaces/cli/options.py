@@ -125,6 +125,14 @@ Sessions = Annotated[
 User = Annotated[
     Optional[str], typer.Option("--user", "-u", metavar="USER", help="Only this user's.")
 ]
+Since = Annotated[
+    Optional[datetime],
+    typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
+]
+Until = Annotated[
+    Optional[datetime],
+    typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Embedder = Annotated[
     Optional[str],

@@ -15,8 +15,10 @@ from bruno_memory_vec.surfaces.cli.options import (
     Profile,
     Role,
     Sessions,
+    Since,
     Store,
     Strategy,
+    Until,
     User,
     metadata,
     moment,
@@ -58,14 +60,8 @@ def recall(
             help="Only what has this in its metadata; given several times, all of them.",
         ),
     ] = None,
-    since: Annotated[
-        Optional[datetime],
-        typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
-    ] = None,
-    until: Annotated[
-        Optional[datetime],
-        typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     as_of: Annotated[
         Optional[datetime],
         typer.Option(

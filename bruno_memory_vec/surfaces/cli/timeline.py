@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Json, Kind, Order, Sessions, Store, User, moment
+from bruno_memory_vec.surfaces.cli.options import (
+    Json,
+    Kind,
+    Order,
+    Sessions,
+    Since,
+    Store,
+    Until,
+    User,
+    moment,
+)
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, Out, execute
 
 if TYPE_CHECKING:
@@ -29,14 +39,8 @@ def timeline(
     kind: Annotated[
         Optional[List[Kind]], typer.Option("--kind", help="Only messages, or only memories.")
     ] = None,
-    since: Annotated[
-        Optional[datetime],
-        typer.Option("--since", parser=moment, metavar="TIME", help="Only from this time on."),
-    ] = None,
-    until: Annotated[
-        Optional[datetime],
-        typer.Option("--until", parser=moment, metavar="TIME", help="Only before this time."),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     around: Annotated[
         Optional[datetime],
         typer.Option("--around", parser=moment, metavar="TIME", help="Nearest to this time first."),
