@@ -15,8 +15,9 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from itertools import groupby
 from operator import itemgetter
@@ -690,7 +691,6 @@ class SQLiteSessionStore:
             found = await self._written_and_read(statement, values)
             if found is not None:
                 return found
-        await self._revive()
         return list(await self._connection.execute_fetchall(statement, values))
 
     async def _written_and_read(self, statement: str, values: Any) -> list[Any] | None:
@@ -708,18 +708,6 @@ class SQLiteSessionStore:
             if self._unwritten is None:
                 raise
             return None
-
-    async def _revive(self) -> None:
-        """Connect again if aiosqlite's thread has ended.
-
-        It ends when it has an answer for a caller whose event loop is closed. Every later call
-        would wait forever.
-        """
-        if not thread_of(self._connection).is_alive() and not self._closed:
-            self.watch()
-            connection = await connect(self._path, self._read_only, self._key)
-            await self._settle(connection)
-            self._connection = connection
 
     async def _change(
         self, operation: str, statement: str, values: tuple[Any, ...], **changed: Collection[str]
@@ -741,7 +729,6 @@ class SQLiteSessionStore:
         async with self._writing:
             with errors(operation, self._path):
                 self.watch()
-                await self._revive()
                 count = len(self._waiting)
                 try:
                     if not count:
@@ -870,6 +857,38 @@ _MOVE_AWAY = (
 )
 
 
+class Connection(aiosqlite.Connection):
+    """aiosqlite's, whose thread goes on where an answer comes too late.
+
+    A caller's event loop may be closed when its answer is there, as where a program calls
+    ``asyncio.run`` several times. aiosqlite's thread would end with the error of that loop, and
+    every call that waits, or comes later, would wait forever.
+    """
+
+    async def _execute(
+        self, fn: Callable[..., T], *args: Any, **kwargs: Any
+    ) -> T:  # what all its calls go through
+        if not self._running or not self._connection:
+            raise ValueError("Connection closed")
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((_Answer(answer), partial(fn, *args, **kwargs)))  # type: ignore[arg-type]
+        return await answer
+
+
+class _Answer:
+    """What the thread takes for a caller's future and its event loop."""
+
+    def __init__(self, answer: asyncio.Future[Any]) -> None:
+        self._answer = answer
+
+    def get_loop(self) -> _Answer:
+        return self
+
+    def call_soon_threadsafe(self, tell: Callable[..., None], _: _Answer, result: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
+            self._answer.get_loop().call_soon_threadsafe(tell, self._answer, result)
+
+
 def thread_of(connection: aiosqlite.Connection) -> Any:
     """The thread in which a connection's calls run."""
     # Older versions of aiosqlite are a thread themselves.
@@ -904,7 +923,7 @@ def _make_private(path: Path) -> None:
 async def _start(path: str, key: bytes | None) -> aiosqlite.Connection:
     uri = path.startswith("file:")
     # Not by aiosqlite's own function, which names sqlite3; its class takes any connector.
-    connection = aiosqlite.Connection(lambda: files.connect(path, key, uri=uri), _LINES_AT_ONCE)
+    connection = Connection(lambda: files.connect(path, key, uri=uri), _LINES_AT_ONCE)
     spare_in_children(connection)
     # Without daemon, the interpreter would wait for aiosqlite's thread at exit if close() was
     # forgotten.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from bruno_core.models.context import SessionContext
@@ -14,7 +16,7 @@ from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError
 from bruno_memory_vec.memory import open_memory
 from bruno_memory_vec.sessions.owners import Owners
 from bruno_memory_vec.sessions.protocol import Conversation, Named
-from bruno_memory_vec.sessions.sqlite import SQLiteSessionStore
+from bruno_memory_vec.sessions.sqlite import Connection, SQLiteSessionStore
 
 _CALLS, _TALKS = 200, 40
 
@@ -30,13 +32,13 @@ async def test_many_new_conversations_are_few_visits(
     visits: list[str] = []
     async with await open_memory(tmp_path / "m", embedder="hash") as memory:
         await memory.store_message(_say("first"), "known", user_id="ana")
-        real = SQLiteSessionStore._revive
+        real = Connection._execute
 
-        async def counting(self: SQLiteSessionStore) -> None:
+        async def counting(self: Connection, *args: Any, **kwargs: Any) -> Any:
             visits.append("")
-            await real(self)
+            return await real(self, *args, **kwargs)
 
-        monkeypatch.setattr(SQLiteSessionStore, "_revive", counting)
+        monkeypatch.setattr(Connection, "_execute", counting)
         await asyncio.gather(
             *(
                 memory.store_message(_say(f"text {i}"), f"t{i % _TALKS}", user_id=f"u{i % _TALKS}")
@@ -126,6 +128,34 @@ def test_a_later_event_loop_looks_up_for_itself(tmp_path: Path) -> None:
         return found
 
     assert asyncio.run(go_on(*asyncio.run(begin()))) is None
+
+
+def test_an_answer_that_comes_after_its_event_loop_stops_nobody(tmp_path: Path) -> None:
+    """The thread is still reading for the closed loop when the next one asks."""
+    reading, may_end = Event(), Event()
+
+    def read() -> None:
+        reading.set()
+        may_end.wait()
+
+    async def begin() -> SQLiteSessionStore:
+        sessions = await SQLiteSessionStore.open(tmp_path / "s.sqlite", 4)
+        await sessions.restore([("t", "ana", 1)], 0)
+        task = asyncio.create_task(sessions._connection._execute(read))
+        await asyncio.to_thread(reading.wait)
+        assert not task.done()
+        return sessions
+
+    async def go_on(sessions: SQLiteSessionStore) -> dict[str, Named]:
+        asks = asyncio.create_task(sessions.named(["t"]))
+        await asyncio.sleep(0)
+        may_end.set()
+        found = await asyncio.wait_for(asks, 30)
+        await sessions.close()
+        return found
+
+    found = asyncio.run(go_on(asyncio.run(begin())))
+    assert found == {"t": Named(Conversation("ana", 1, 1))}
 
 
 async def test_what_ids_name(tmp_path: Path) -> None:
