@@ -28,6 +28,7 @@ from bruno_memory_vec.surfaces.cli import (
     restore,
     retention,
     running,
+    serve,
     show,
     snapshot,
     stats,
@@ -106,6 +107,7 @@ for command in (
     encryption.encrypt,
     encryption.decrypt,
     encryption.rotate_key,
+    serve.serve,
 ):
     name = command.__name__.replace("_", "-")
     app.command(name, epilog=_EPILOG.partition("\n\n")[0])(with_key_file(command))
