@@ -8,25 +8,19 @@ name the user in the query, ``?user_id=ana``, and then get a view of that user.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import HTTPBearer
 
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.memory import VectorMemory
+from bruno_memory_vec.surfaces.http.guard import COOKIE, token_text
+from bruno_memory_vec.surfaces.http.problems import ForeignUserRefused, NotAuthenticatedError
 from bruno_memory_vec.surfaces.http.settings import ServerSettings
-from bruno_memory_vec.surfaces.http.tokens import SPACE, Token, Tokens
+from bruno_memory_vec.surfaces.http.tokens import SPACE, Token
 
-#: The cookie in which a browser keeps a token; the pages set it after a login.
-COOKIE: Final = "bruno_memory_token"
-
-
-class NotAuthenticatedError(Exception):
-    """The server has tokens, and the call has none that counts.
-
-    Args:
-        problem: what is wrong.
-    """
+__all__ = ["COOKIE", "Called", "Caller", "Whole", "caller_memory", "token_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +60,14 @@ def token_of(request: Request) -> Token | None:
     Raises:
         NotAuthenticatedError: there is none that counts.
     """
-    tokens: Tokens | None = request.app.state.tokens
-    if tokens is None:
+    if request.app.state.tokens is None:
         return None
-    header = request.headers.get("authorization")
-    if header is not None:
-        scheme, _, text = header.partition(" ")
-        if scheme.lower() != "bearer":
-            raise NotAuthenticatedError("the Authorization header is no bearer token")
-    else:
-        text = request.cookies.get(COOKIE, "")
-    if not text.strip():
-        raise NotAuthenticatedError("the call has no token")
-    token = tokens.check(text.strip())
+    token: Token | None = request.state.token
     if token is None:
-        raise NotAuthenticatedError("the token is not known, or it has expired")
+        given = token_text(request) is not None or "authorization" in request.headers
+        raise NotAuthenticatedError(
+            "the token is not known, or has expired" if given else "the call has no token"
+        )
     return token
 
 
@@ -96,7 +83,7 @@ def caller_memory(
 
     Raises:
         NotAuthenticatedError: it has no token that counts.
-        ForeignUserError: it names another user than its token's.
+        ForeignUserRefused: it names another user than its token's.
         InvalidInputError: what it names is no user.
     """
     token = token_of(request) if token is None else token
@@ -118,15 +105,20 @@ def caller_memory(
     if user_id is not None and user_id != token.user_id:
         granted = user_id.startswith(SPACE) and user_id.removeprefix(SPACE) in token.spaces
         if not granted:
-            raise ForeignUserError(
-                "user_id: the token serves one user, who is not the one named",
-                fix="Leave user_id out, or use an administrator's token.",
-            )
+            raise ForeignUserRefused
     return Called(view, token, user_id or token.user_id, False)
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="A token that `bruno-memory-vec token` has made. It says whose the calls are.",
+)
 
 
 def _called(
     request: Request,
+    _: Annotated[Any, Security(_bearer)],
     user_id: Annotated[
         str | None,
         Query(
@@ -139,5 +131,18 @@ def _called(
     return caller_memory(request, user_id)
 
 
+def _whole(request: Request, _: Annotated[Any, Security(_bearer)]) -> VectorMemory:
+    """The memory for what is about the whole store: an administrator's view, or the memory itself.
+
+    Any other caller gets its own view, which refuses that.
+    """
+    if token_of(request) is None:
+        memory: VectorMemory = request.app.state.memory
+        return memory
+    return caller_memory(request).memory
+
+
 #: What an operation declares to get its memory.
 Caller = Annotated[Called, Depends(_called)]
+#: The same, for what is about the whole store.
+Whole = Annotated[VectorMemory, Depends(_whole)]

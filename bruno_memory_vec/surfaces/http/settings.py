@@ -25,6 +25,7 @@ class ServerSettings:
         concurrent: how many calls of one token are answered at once; the next gets 429.
         per_minute: how many calls of one token are answered in a minute; 0 for any number.
         timeout_s: how long a call may take until its answer begins.
+        long_timeout_s: the same for what takes long: uploads, exports, upkeep, erasures.
         user_id: whose rows a call is about that names no user, where no token says it.
     """
 
@@ -34,6 +35,7 @@ class ServerSettings:
     concurrent: int = 32
     per_minute: int = 0
     timeout_s: float = 60.0
+    long_timeout_s: float = 3600.0
     user_id: str | None = None
 
     def __post_init__(self) -> None:
@@ -48,9 +50,8 @@ class ServerSettings:
                 raise InvalidInputError(
                     name, f"is {shown(value)}", fix=f"Give a whole number from {least} on."
                 )
-        if isinstance(self.timeout_s, bool) or not (
-            isinstance(self.timeout_s, (int, float)) and 0 < self.timeout_s < float("inf")
-        ):
-            raise InvalidInputError(
-                "timeout_s", f"is {shown(self.timeout_s)}", fix="Give seconds above 0."
-            )
+        for name in ("timeout_s", "long_timeout_s"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 < value < float("inf"):
+                raise InvalidInputError(name, f"is {shown(value)}", fix="Give seconds above 0.")
