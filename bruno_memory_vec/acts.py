@@ -6,17 +6,21 @@ Every public method of the memory and of its managers declares its action with :
     async def recall(self, ...): ...
 
 The decorator asks the caller for permission (:meth:`.access.Caller.permit`), and tells the audit
-trail, if there is one, what was done. A method that calls other public methods is noted once.
+trail and the observer (:mod:`.observability`), where there is one, what was done. A method that
+calls other public methods is noted once.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args
+
+from bruno_memory_vec.observability.observer import Observer, Watch
 
 #: What a public method does. Of a method that does several of these, the gravest.
 #:
@@ -59,9 +63,10 @@ class Trail(Protocol):
 
 
 class Shared(Protocol):
-    """The store that callers share; it knows the trail."""
+    """The store that callers share; it knows the trail, and who observes."""
 
     trail: Trail | None
+    observer: Observer | None
 
 
 class Called(Protocol):
@@ -86,6 +91,7 @@ class Act:
         ended: whether the call has returned; what goes on in the background is not its own.
         error: the name of what it raised; None where it succeeded.
         refused: whether that was a refusal.
+        watch: what observes it; None where nobody does, and of a call within another one.
     """
 
     __slots__ = (
@@ -100,6 +106,7 @@ class Act:
         "shared",
         "talks",
         "users",
+        "watch",
         "within",
     )
 
@@ -118,6 +125,7 @@ class Act:
         self.ended = False
         self.error: str | None = None
         self.refused = False
+        self.watch: Watch | None = None
 
     @property
     def outermost(self) -> Act:
@@ -150,6 +158,12 @@ def current_act() -> Act | None:
     return None if act is None or act.ended or act.outermost.ended else act
 
 
+def current_watch() -> Watch | None:
+    """What observes the call that this is part of; None where nobody does, or in the background."""
+    act = current_act()
+    return None if act is None else act.outermost.watch
+
+
 def current_action() -> Action | None:
     """What the innermost public method does; None outside of any."""
     act = _ACT.get()
@@ -173,6 +187,13 @@ def acts(action: Action) -> Callable[[F], F]:
                 # Each step in the caller's context, so the act is set around each step only.
                 act = _begun(self, action, name)
                 given = method(self, *args, **kwargs)
+                if act.within is None and act.shared.observer is not None:
+                    # What takes time is mostly the caller's own work between two results.
+                    operation = _operation(self, name)
+                    act.watch = act.shared.observer.begin(operation, act, timed=False)
+                watch = act.watch
+                if watch is not None:
+                    watch.pause()
                 try:
                     with _within(act):
                         act.caller.permit(action, name)
@@ -180,18 +201,27 @@ def acts(action: Action) -> Callable[[F], F]:
                     _record(act)
                     while True:
                         with _within(act):
+                            if watch is not None:
+                                watch.resume()
                             try:
                                 one = await given.__anext__()
                             except StopAsyncIteration:
                                 return
+                            finally:
+                                if watch is not None:
+                                    watch.pause()
                         act.gave([one])
                         yield one
                 except Exception as error:
                     _failed(act, error)
                     raise
                 finally:
-                    await given.aclose()
-                    _end(act)
+                    try:
+                        await given.aclose()
+                        _end(act)
+                    finally:
+                        if watch is not None:
+                            watch.end()
 
         elif inspect.iscoroutinefunction(method):
 
@@ -200,6 +230,9 @@ def acts(action: Action) -> Callable[[F], F]:
                 if _is_part_of(_ACT.get(), self, action):
                     return await method(self, *args, **kwargs)
                 act = _begun(self, action, name)
+                observer = act.shared.observer
+                if observer is not None and act.within is None:
+                    return await _observed(observer, act, method, self, args, kwargs)
                 token = _ACT.set(act)
                 try:
                     act.caller.permit(action, name)
@@ -235,6 +268,42 @@ def declared(method: Any) -> Action | None:
     return found
 
 
+async def _observed(
+    observer: Observer, act: Act, method: Any, owner: Called, args: Any, kwargs: Any
+) -> Any:
+    """Call a method that nothing else is around, with somebody who observes."""
+    watch = act.watch = observer.begin(_operation(owner, act.call), act)
+    cancelled = False
+    token = _ACT.set(act)
+    try:
+        act.caller.permit(act.action, act.call)
+        found = await method(owner, *args, **kwargs)
+        act.gave(found)
+        return found
+    except BaseException as error:
+        cancelled = isinstance(error, CancelledError)
+        _failed(act, error)
+        raise
+    finally:
+        _ACT.reset(token)
+        try:
+            _end(act)
+        except Exception as error:
+            _failed(act, error)  # what could not be noted in the trail
+            raise
+        finally:
+            if watch is not None:
+                watch.end(cancelled=cancelled)
+
+
+def _operation(owner: Called, name: str) -> str:
+    """A method as its caller writes it: "recall", "conversations.list"."""
+    part: str | None = getattr(owner, "_part_of_memory", None)
+    if part is None:
+        part = type(owner).__name__.removesuffix("Manager").lower()
+    return f"{part}.{name}" if part else name
+
+
 def _is_part_of(outer: Act | None, self: Called, action: Action) -> bool:
     """Whether a call does no more than the call under way, of the same caller, which is noted."""
     if outer is None or outer.action != action or outer.ended:
@@ -255,6 +324,7 @@ def _begun(self: Called, action: Action, name: str) -> Act:
 
 class _NoStore:
     trail: Trail | None = None
+    observer: Observer | None = None
 
 
 _NO_STORE = _NoStore()

@@ -98,6 +98,34 @@ def _retention(given: Any) -> Any:
         raise ValueError(error.message.removeprefix(f"{RETENTION}: ")) from error
 
 
+_YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
+
+
+def _switch(given: Any) -> Any:
+    """A truth value, also as a text of the environment; anything else as it is."""
+    if isinstance(given, str) and given.strip().lower() in (*_YES, *_NO):
+        return given.strip().lower() in _YES
+    return given
+
+
+def _metrics(given: Any) -> Any:
+    given = _switch(given)
+    if isinstance(given, bool) or given == "process":
+        return given
+    if all(callable(getattr(given, name, None)) for name in ("register", "unregister", "collect")):
+        return given
+    raise ValueError(
+        'is no registry of prometheus_client: give True, False, "process" or such a registry'
+    )
+
+
+def _tracing(given: Any) -> Any:
+    given = _switch(given)
+    if isinstance(given, bool) or callable(getattr(given, "get_tracer", None)):
+        return given
+    raise ValueError("is no TracerProvider of OpenTelemetry: give True, False or such a provider")
+
+
 class MemoryConfig(BaseSettings):
     """How a memory is opened and behaves.
 
@@ -211,6 +239,18 @@ class MemoryConfig(BaseSettings):
             before the general one, and None in it keeps a kind for good. ``maintain()`` deletes
             what is older, by ``created_at``; pinned rows are kept. None: everything is kept.
         extract_timeout: how long a model may take for one answer, in seconds.
+        metrics: measure what the memory does: False, True (for a scrape by Prometheus, in the
+            default registry of ``prometheus_client``), such a registry, or "process" (only for
+            ``memory.latencies()``, without that package). See docs/observability.md.
+        tracing: make OpenTelemetry spans: False, True (by the global provider), or a
+            ``TracerProvider``.
+        operation_log: write a line for each operation that has ended, without content, to the
+            logger ``bruno_memory_vec.operations`` at the level INFO: "off", "text" or "json".
+        operation_log_users: how a line names the users that an operation was about: "none" leaves
+            them out, "hashed" by ``audit_key`` as the audit trail does, "given" as they are.
+        observed_as: what names the store in metrics, spans and lines; it must name no user. None:
+            the last part of its ``url``.
+        trace_content: whether spans have questions, found texts and the ids of conversations.
     """
 
     # A refused value may be a password.
@@ -275,6 +315,12 @@ class MemoryConfig(BaseSettings):
     extract_pause: float = Field(default=10.0, ge=0, le=86_400)
     retention_days: Annotated[dict[str, float | None] | None, BeforeValidator(_retention)] = None
     extract_timeout: float = Field(default=60.0, gt=0, le=86_400)
+    metrics: Annotated[Any, PlainValidator(_metrics)] = Field(default=False, exclude=True)
+    tracing: Annotated[Any, PlainValidator(_tracing)] = Field(default=False, exclude=True)
+    operation_log: Literal["off", "text", "json"] = "off"
+    operation_log_users: Literal["none", "hashed", "given"] = "none"
+    observed_as: str | None = Field(default=None, min_length=1, max_length=200)
+    trace_content: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -314,6 +360,23 @@ class MemoryConfig(BaseSettings):
                 "audit_ids",
                 "is 'given', so that the audit trail of an encrypted store would name its users",
                 fix='Give audit_ids="hashed" and an audit_key.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lines_name_nobody(self) -> MemoryConfig:
+        if self.operation_log_users == "hashed" and self.audit_key is None:
+            raise InvalidInputError(
+                "audit_key",
+                "is missing, and operation_log_users='hashed' hashes with it",
+                fix="Give a secret of 16 characters or more.",
+            )
+        encrypted = self.key is not None or self.key_file is not None
+        if encrypted and self.operation_log_users == "given":
+            raise InvalidInputError(
+                "operation_log_users",
+                "is 'given', so that the log of an encrypted store would name its users",
+                fix='Give operation_log_users="hashed" and an audit_key, or "none".',
             )
         return self
 

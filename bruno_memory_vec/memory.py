@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn
 from uuid import UUID
 
 from bruno_core.interfaces.memory import MemoryInterface
@@ -76,6 +76,8 @@ from bruno_memory_vec.knowledge.turns import Turns
 from bruno_memory_vec.knowledge.users.learning import Learning
 from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
+from bruno_memory_vec.observability.recorder import OperationFigures
+from bruno_memory_vec.observing import observer_of
 from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, asked_for
 from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
 from bruno_memory_vec.privacy.audit.reading import (
@@ -193,6 +195,9 @@ class VectorMemory(MemoryInterface):
         InvalidInputError: a setting is not usable.
     """
 
+    #: An observed operation of it is named by its method alone.
+    _part_of_memory: ClassVar = ""
+
     def __init__(
         self,
         url: str | None = None,
@@ -230,6 +235,8 @@ class VectorMemory(MemoryInterface):
             self._compression_locks, self._profile, self._throttle, llm, self._events
         )
         self._lazy.opened = self._compressing.begin
+        self._lazy.observer = observer_of(config)
+        self._lazy.health = partial(health_of, about={}, problems={})
         self._lazy.first = finish_at_opening
 
     @classmethod
@@ -332,6 +339,24 @@ class VectorMemory(MemoryInterface):
         report = await health_of(await self._lazy.get(checked=False), about, problems)
         # The figures count all users' rows, so a view gets only the status.
         return report if self._caller.user_id is None else {"status": report["status"]}
+
+    @acts("administer")
+    async def latencies(self) -> dict[str, OperationFigures]:
+        """How often each method was called since the memory was made, how long it took (p50, p95,
+        p99), and how it ended; by its name, such as "recall" or "conversations.list".
+
+        Raises:
+            InvalidInputError: nothing is measured, as the memory was made without ``metrics``.
+        """
+        self._caller.whole("the figures of all calls")
+        observer = self._lazy.observer
+        if observer is None or observer.recorder is None:
+            raise InvalidInputError(
+                "metrics",
+                "is off, so nothing was measured",
+                fix='Open the memory with metrics="process", or with metrics=True for Prometheus.',
+            )
+        return observer.recorder.operations()
 
     @acts("administer")
     async def maintain(self, progress: Progress | None = None) -> MaintenanceReport:

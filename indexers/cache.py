@@ -323,6 +323,10 @@ class CachedIndex(ForwardingRowIndex):
             found.append(rows.snapshot())
         return await asyncio.to_thread(self._together.of, found)
 
+    @property
+    def lookups(self) -> tuple[int, int]:
+        return self._hits, self._misses
+
     async def health(self) -> dict[str, Any]:
         return {
             **await self.inner.health(),

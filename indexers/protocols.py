@@ -259,6 +259,16 @@ class TellsWhatStays(Protocol):
 
 
 @runtime_checkable
+class CountsLookups(Protocol):
+    """Counts how often what was asked for was in memory."""
+
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How often it was there, and how often not; any thread may ask."""
+        ...
+
+
+@runtime_checkable
 class HoldsRows(Protocol):
     """Keeps rows of some users in memory, as arrays."""
 

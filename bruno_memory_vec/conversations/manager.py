@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from bruno_core.models.context import ConversationContext, SessionContext, UserContext
 
@@ -93,6 +93,9 @@ class ConversationManager:
         handle: the memory, and whose calls these are.
         people: what is known of users.
     """
+
+    #: As what an observed operation of it is named.
+    _part_of_memory: ClassVar = "conversations"
 
     def __init__(self, handle: Handle, people: People) -> None:
         self._handle = handle

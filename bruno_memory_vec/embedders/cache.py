@@ -117,6 +117,12 @@ class CachedEmbedder:
             counts = {"hits": self._hits, "misses": self._misses}
         return {**self._file.health(), **counts}
 
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How many texts were found, and how many were not."""
+        with self._counting:
+            return self._hits, self._misses
+
     def clear(self) -> None:
         """Delete all vectors, including those of other embedders in the folder."""
         self._file.clear()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.indexers.query import AskedTerms, Candidates
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
+from bruno_memory_vec.observability.stages import timed
 from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.rankers import (
     AskedBefore,
@@ -119,10 +120,12 @@ async def propose(
         reached, lexical = lexical, lexical.first(words_limit * times)
         semantic = Candidates.empty()
         if meaning_limit:
-            semantic = await source.nearest(meaning_limit * times, where)
+            with timed(request.stages, "semantic"):
+                semantic = await source.nearest(meaning_limit * times, where)
         if not len(lexical) and not len(semantic):
             return None
-        loaded = await source.load(lexical, semantic, others)
+        with timed(request.stages, "fetching"):
+            loaded = await source.load(lexical, semantic, others)
         older, found = _older(loaded, lexical, semantic, inside, request, read.question)
         if not len(older):
             behind = reached.after(len(lexical))
@@ -140,7 +143,9 @@ async def propose(
         if not any(missing) or times == copies.MOST:
             # Loaded again, because the turns around the remaining candidates are others.
             behind = reached.without(np.union1d(older, fewer[0].seq), len(reached))
-            return Proposed(*fewer, await source.load(*fewer, others), behind, found, inside)
+            with timed(request.stages, "fetching"):
+                loaded = await source.load(*fewer, others)
+            return Proposed(*fewer, loaded, behind, found, inside)
         times *= copies.MORE
         if words_limit:
             lexical = await find_words(request.lexical_reach * times, where)
@@ -240,6 +245,17 @@ def finish(
         uses: by ``seq``, uses that are counted and not yet written.
         look: reads the passages of long rows; None where the profile does not want them.
     """
+    with timed(request.stages, "ranking"):
+        return _finished(proposed, request, read, uses, look)
+
+
+def _finished(
+    proposed: Proposed,
+    request: RecallRequest,
+    read: ReadQuestion,
+    uses: Mapping[int, int],
+    look: Look | None,
+) -> tuple[Hits, NDArray[np.int64]]:
     profile, (snapshot, matching) = request.profile, proposed.loaded
     located = [
         _located(proposed.loaded, side)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.query import LexicalQuery, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MEMORY, MESSAGE, ORIGINS
+from bruno_memory_vec.observability.stages import Stages
 from bruno_memory_vec.rankers import Passages, Profile
 from bruno_memory_vec.recall.phrase import Phrase
 from bruno_memory_vec.rows import checks
@@ -57,6 +58,7 @@ class RecallRequest:
         seen: ids of rows that are no answer, because who asks has them before their eyes.
         phrase: only rows whose text holds it.
         among: only these rows: those that hold the phrase, once they are known.
+        stages: notes the parts of the recall; None where nobody observes.
     """
 
     query: str
@@ -71,6 +73,7 @@ class RecallRequest:
     seen: frozenset[str] = frozenset()
     phrase: Phrase | None = None
     among: Among | None = field(default=None, compare=False)
+    stages: Stages | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "query", self.query[:READ_CHARACTERS])

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bruno_memory_vec.acts import current_watch
 from bruno_memory_vec.embedders.protocol import Embedder, KnowsShare, WeighsWords
 from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.errors import EngineError
@@ -34,6 +35,8 @@ from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.indexers.words.snapshot_words import SnapshotWords
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.observability.observer import Observer
+from bruno_memory_vec.observability.stages import Stages, timed
 from bruno_memory_vec.rankers import Question, read_question
 from bruno_memory_vec.recall.exact import (
     among,
@@ -118,6 +121,8 @@ class Retriever:
         self._words_failed: EngineError | None = None
         #: Why the last recall found by meaning only; None if it did not.
         self.problem: str | None = None
+        #: Measures and traces recalls; None where nobody wants that.
+        self.observer: Observer | None = None
 
     def health(self) -> dict[str, Any]:
         """Figures of the words that are held in memory, where the engine searches text itself."""
@@ -130,7 +135,13 @@ class Retriever:
 
     async def recall(self, request: RecallRequest, *, count_use: bool = True) -> Hits:
         """The best hits, best first. With ``count_use``, their access counts grow, later."""
-        hits, seqs = await self._found(request)
+        if self.observer is None:
+            hits, seqs = await self._found(request)
+        else:
+            stages, watch = Stages(), current_watch()
+            hits, seqs = await self._found(replace(request, stages=stages))
+            lost = self._words_failed is not None
+            self.observer.recalled(watch, stages, request.query, hits, without_words=lost)
         self._note_failure()
         if count_use and self._writer is not None:
             self._writer.use(seqs.tolist())
@@ -160,12 +171,14 @@ class Retriever:
         held = self._held
         snapshot = within
         if snapshot is None and held is not None and held.holds(request.scope):
-            snapshot = await held.snapshot(request.scope, request.where)
+            with timed(request.stages, "rows"):
+                snapshot = await held.snapshot(request.scope, request.where)
         in_memory = None if snapshot is None else self._words_of(request, snapshot)
         words: Words = self._lexical if in_memory is None else in_memory
         if in_memory is None:
             try:
-                await self._freshen(request)
+                with timed(request.stages, "freshen"):
+                    await self._freshen(request)
             except EngineError as error:
                 if error.engine != self._lexical.name:
                     raise
@@ -246,14 +259,15 @@ class Retriever:
                     lexical = await find_words(reach, request.where)
                 source = SnapshotSource(within, request, vector)
             else:
-                nearest, lexical = await engine.search_both(
-                    vector,
-                    query,
-                    scope,
-                    request.where,
-                    nearest=request.semantic_limit,
-                    text=request.lexical_reach,
-                )
+                with timed(request.stages, "search"):
+                    nearest, lexical = await engine.search_both(
+                        vector,
+                        query,
+                        scope,
+                        request.where,
+                        nearest=request.semantic_limit,
+                        text=request.lexical_reach,
+                    )
                 source = EngineSource(self._rows, request, vector, nearest)
             read = ReadQuestion(vector, vector, lexical, question, known)
             proposed, total = await asyncio.gather(
@@ -293,7 +307,8 @@ class Retriever:
     async def _snapshot(self, request: RecallRequest) -> Snapshot | None:
         if self._held is None:
             return None
-        return await self._held.snapshot(request.scope, request.where)
+        with timed(request.stages, "rows"):
+            return await self._held.snapshot(request.scope, request.where)
 
     def _from_memory(
         self,
@@ -368,9 +383,11 @@ class Retriever:
         """The question's vector, float32 (d,); empty where nothing needs it."""
         if not request.needs_vector:
             return np.empty(0, np.float32)
-        vector: NDArray[np.float32] = (
-            await embed_texts(self._embedder, [request.query], "query", self._embed_timeout)
-        )[0]
+        with timed(request.stages, "embedding"):
+            vectors = await embed_texts(
+                self._embedder, [request.query], "query", self._embed_timeout
+            )
+        vector: NDArray[np.float32] = vectors[0]
         return vector
 
     def _read(
@@ -386,11 +403,12 @@ class Retriever:
         """
         plain = weighted = np.empty(0, np.float32)
         if request.needs_vector:
-            found = self._weighted(request, words)
-            # The plain one is for a least similarity; mostly it is not asked for.
-            if found is None or request.min_similarity > 0:
-                plain = embed_here(self._embedder, [request.query], "query")[0]
-            weighted = plain if found is None else found
+            with timed(request.stages, "embedding"):
+                found = self._weighted(request, words)
+                # The plain one is for a least similarity; mostly it is not asked for.
+                if found is None or request.min_similarity > 0:
+                    plain = embed_here(self._embedder, [request.query], "query")[0]
+                weighted = plain if found is None else found
         lexical, question, terms = self._read_words(request, words, turns=turns, long=long)
         return ReadQuestion(weighted, plain, lexical, question, self._known(request), terms)
 
@@ -421,7 +439,8 @@ class Retriever:
             return Candidates.empty(), question, None
         find = self._find_words(request, words, turns=turns)
         limit = request.lexical_reach if long else request.lexical_limit
-        return find(limit, request.where), question, self._terms(request, words)
+        with timed(request.stages, "lexical"):
+            return find(limit, request.where), question, self._terms(request, words)
 
     def _terms(self, request: RecallRequest, words: Words) -> AskedTerms | None:
         """The terms of the question, counted; None where the lexical index cannot tell them."""

@@ -133,6 +133,11 @@ class HotCache:
         self._contexts.move_to_end(conversation_id)
         return parts
 
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How many calls found theirs, and how many did not."""
+        return self._hits, self._misses
+
     def health(self) -> dict[str, Any]:
         """How many contexts are kept, and how many calls found theirs."""
         return {

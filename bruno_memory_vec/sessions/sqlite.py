@@ -621,6 +621,11 @@ class SQLiteSessionStore:
 
     # The connection
 
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How often the hot context of a conversation was in memory, and how often not."""
+        return self._hot.lookups
+
     async def health(self) -> dict[str, Any]:
         ((problem,),) = await self._read("PRAGMA quick_check(1)")
         if problem != "ok":

@@ -30,12 +30,14 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import (
+    CountsLookups,
     LexicalIndex,
     RowIndex,
     SearchesText,
 )
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.observability.observer import Observer
 from bruno_memory_vec.recall import Retriever
 from bruno_memory_vec.sessions.arrivals import Announcer, Queue
 from bruno_memory_vec.sessions.owners import Owners
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Store:
     """The parts of an open memory. Open one with :func:`open_store`.
 
@@ -106,6 +108,36 @@ class Store:
     #: What is known of groups, by its key (:mod:`.conversations.groups`), where only this process
     #: changes them.
     groups: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Measures and traces what this does; None where nobody wants that.
+    observer: Observer | None = None
+
+    def observe(self, observer: Observer) -> None:
+        """Let somebody measure and trace writes, recalls and the work in the background."""
+        self.observer = self.retriever.observer = observer
+        if self.writer is not None:
+            self.writer.observe(observer)
+
+    def figures(self) -> Mapping[str, float]:
+        """What changes from moment to moment, for a scrape; any thread may ask.
+
+        Returns:
+            The writer's figures (:meth:`.Writer.health`), and by "recall_hits", "recall_misses",
+            "context_hits", and so on, how often the caches of rows, contexts and vectors had what
+            was asked for.
+        """
+        found: dict[str, float] = {}
+        if self.writer is not None:
+            found.update(self.writer.health())
+            found["sessions_behind"] = float(self.writer.sessions_wait)
+        caches = {
+            "recall": capability(self.rows, CountsLookups),
+            "context": self.sessions,
+            "embedding": self.embedder,
+        }
+        for name, cache in caches.items():
+            if isinstance(cache, CountsLookups):
+                found[f"{name}_hits"], found[f"{name}_misses"] = cache.lookups
+        return found
 
     def check(self) -> None:
         """Refuse to use a store whose folder, process or event loop is another one now.
@@ -148,12 +180,15 @@ class Store:
         # A new retriever, so that a running recall ends with the vectors that it began with.
         timeout = self.config.embed_timeout
         self.retriever = Retriever(fresh, self.lexical, embedder, self.writer, timeout)
+        self.retriever.observer = self.observer
 
     async def close(self) -> None:
         """Finish, flush and close all parts, even if one of them fails.
 
         If the caller is cancelled, it holds its folder until this is called again.
         """
+        if self.observer is not None:
+            await self.observer.closing()
         if self.stop_move is not None:
             await self.stop_move()
         parts: list[Callable[[], Any]] = [
@@ -178,6 +213,8 @@ class Store:
             self.lease.release()
         elif self.place is not None:
             self.place.close()
+        if self.observer is not None:
+            self.observer.closed()
         if failed is not None:
             raise failed
 
@@ -382,6 +419,8 @@ class LazyStore:
         opened: called once, when it was opened; it must hold neither this nor the memory.
         trail: keeps what public methods do; None where nobody wants that.
         first: awaited once with the open store, before any call gets it.
+        observer: measures, traces and logs calls; None where nobody wants that.
+        health: gives an open store's sizes and problems to the observer.
     """
 
     config: MemoryConfig
@@ -392,6 +431,8 @@ class LazyStore:
     opened: Callable[[LazyStore], None] | None = None
     trail: AuditTrail | None = None
     first: Callable[[Store], Awaitable[None]] | None = None
+    observer: Observer | None = None
+    health: Callable[[Store], Awaitable[Mapping[str, Any]]] | None = None
     _store: Store | None = None
     _visits: Visits = field(default_factory=Visits)
     _opening: LoopLock = field(default_factory=LoopLock)
@@ -447,11 +488,23 @@ class LazyStore:
                     self._forgotten = close_if_forgotten(
                         self, self._visits, lambda: close_whole(store)
                     )
+                    if self.observer is not None:
+                        self._observe(store, self.observer)
                     if self.opened is not None:
                         self.opened(self)
         if checked:
             self._store.check()
         return self._store
+
+    def _observe(self, store: Store, observer: Observer) -> None:
+        store.observe(observer)
+        health, known = self.health, weakref.ref(store)
+
+        async def look() -> Mapping[str, Any]:
+            found = known()
+            return {} if found is None or health is None else await health(found)
+
+        observer.opened(store, look)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.embedders.run import embed_texts, is_light
 from bruno_memory_vec.indexers.schema import row_schema
+from bruno_memory_vec.observability.stages import Stage
 from bruno_memory_vec.rows.models import to_table
 from bruno_memory_vec.writing.background import runs
 from bruno_memory_vec.writing.commit import Batch, prepare
@@ -98,7 +100,10 @@ class PreparesAhead:
             batch = await asyncio.to_thread(prepare, request.rows, self._known)
             begun = self._begun[request] = _Begun(batch)
         texts = _some_texts(begun.batch.texts, begun.done, embedder)
+        asked_at = time.perf_counter_ns()
         part = await embed_texts(embedder, texts, "document", self._timeout)
+        if request.asked_at:
+            request.ahead.append(Stage("embed", asked_at, time.perf_counter_ns()))
         if embedder is not self._embedder:
             return  # The store has moved to another one: from the beginning.
         begun.vectors.append(part)

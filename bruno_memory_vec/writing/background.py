@@ -10,6 +10,7 @@ from typing import Any
 from bruno_memory_vec.errors import EngineError
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.observability.observer import Observer
 from bruno_memory_vec.writing.visits import superseded
 
 __all__ = ["Background", "runs", "to_its_end"]
@@ -42,6 +43,8 @@ class Background:
         self.problems: dict[str, str] = {}
         #: Called with the problems when they have changed, to keep them for other processes.
         self.keep: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+        #: Measures and traces the work; None where nobody wants that.
+        self.observer: Observer | None = None
 
     def failed(self, name: str, error: Exception) -> None:
         """Remember a failure of work of this name, and log it."""
@@ -61,7 +64,11 @@ class Background:
         async def run() -> None:
             before = dict(self.problems)
             try:
-                await work()
+                if self.observer is None:
+                    await work()
+                else:
+                    with self.observer.background(name):
+                        await work()
             except Exception as error:
                 if _is_the_programs_end(error):
                     return

@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from bruno_memory_vec.acts import Act, current_act
 from bruno_memory_vec.embedders.protocol import Embedder
+from bruno_memory_vec.observability.observer import Watch
+from bruno_memory_vec.observability.stages import Stage
 from bruno_memory_vec.rows.models import Row
 from bruno_memory_vec.writing.commit import Batch
 from bruno_memory_vec.writing.turns import Lanes
@@ -65,6 +67,8 @@ class Request:
         prepared: of a large one, what takes long.
         number: how many were queued before it.
         act: the call that it is part of; None in the background.
+        asked_at: where somebody observes, when it was queued, by ``time.perf_counter_ns``; else 0.
+        ahead: there, what was done for it before its commit.
     """
 
     rows: list[Row]
@@ -78,6 +82,8 @@ class Request:
     prepared: Prepared | None = None
     number: int = -1
     act: Act | None = field(default_factory=current_act)
+    asked_at: int = 0
+    ahead: list[Stage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         claim = {(row.get("conversation_id"), row.get("user_id", "")): None for row in self.rows}
@@ -85,6 +91,11 @@ class Request:
         self.users = tuple(dict.fromkeys(user for _, user in claim))
         self.characters = sum(len(row.get(name) or "") for row in self.rows for name in _TEXTS)
         self.large = len(self.rows) > _LARGE_ROWS or self.characters > _LARGE_CHARACTERS
+
+    @property
+    def watch(self) -> Watch | None:
+        """What observes the call that it is part of."""
+        return None if self.act is None else self.act.outermost.watch
 
     @property
     def ready(self) -> bool:

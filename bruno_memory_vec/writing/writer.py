@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from bruno_core.utils.exceptions import BrunoError
 from numpy.typing import NDArray
 
-from bruno_memory_vec.acts import Act
+from bruno_memory_vec.acts import Act, current_watch
 from bruno_memory_vec.embedders.protocol import Embedder
 from bruno_memory_vec.errors import (
     BackendUnavailable,
@@ -53,6 +53,8 @@ from bruno_memory_vec.indexers.schema import (
 )
 from bruno_memory_vec.indexers.uses import count_uses
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.observability.observer import Observer
+from bruno_memory_vec.observability.stages import Stages
 from bruno_memory_vec.rows.models import Row, from_table, to_table, with_positions
 from bruno_memory_vec.sessions.lost import SessionsLost
 from bruno_memory_vec.sessions.owners import Owners
@@ -210,6 +212,11 @@ class Writer:
         #: Whether something that only ``maintain()`` may remove holds what was deleted; then only
         #: that erases.
         self.erasing_waits: Callable[[], Awaitable[bool]] | None = None
+        self._observer: Observer | None = None
+
+    def observe(self, observer: Observer) -> None:
+        """Let somebody measure and trace the commits, and the work in the background."""
+        self._observer = self._background.observer = observer
 
     def _take(self, rows: RowIndex) -> None:
         self._rows = rows
@@ -356,6 +363,8 @@ class Writer:
             request = await in_thread_if_many(
                 len(rows), lambda: Request(rows, done, unnamed, required)
             )
+            if self._observer is not None:
+                request.asked_at = time.perf_counter_ns()
             await self._queue.put(request)
             self._ahead.start()
             if not runs(self._draining):
@@ -717,6 +726,8 @@ class Writer:
         failed |= await self._projections.apply(replace(change, removed=gone))
         self._uncertain = uncertain
         self.behind(failed)
+        if self._observer is not None:
+            self._observer.deleted(current_watch(), len(gone))
         return gone
 
     async def _texts_change(self, latest: Mapping[Key, Row], stored: Mapping[Key, Stored]) -> bool:
@@ -817,6 +828,11 @@ class Writer:
         self._uses.update(seqs)
         if len(self._uses) >= _USES_BEFORE_FLUSH:
             self._background.start("count accesses", self._flush_and_compact)
+
+    @property
+    def sessions_wait(self) -> bool:
+        """Whether something of what was stored waits to be written into the sessions."""
+        return any(later.waits for later in self._later)
 
     @property
     def pending_uses(self) -> Mapping[int, int]:
@@ -1083,7 +1099,18 @@ class Writer:
 
     async def _commit(self, requests: Sequence[Request], begun: Collection[str]) -> None:
         """Commit requests; ``begun`` are the conversations that begin with them."""
+        if self._observer is None:
+            await self._commit_batch(requests, begun, None)
+        else:
+            with self._observer.commit(requests) as stages:
+                await self._commit_batch(requests, begun, stages)
+
+    async def _commit_batch(
+        self, requests: Sequence[Request], begun: Collection[str], stages: Stages | None
+    ) -> None:
         given, made = await self._given(requests)
+        if stages is not None:
+            stages.ended("embed")
         latest, batch = given.latest, given.rows
         perhaps_stored = given.perhaps_stored if self._lease.exclusive else tuple(given.ids)
         stored = await self._stored(latest, perhaps_stored) if perhaps_stored else {}
@@ -1100,8 +1127,10 @@ class Writer:
             return to_table(batch, made, self._schema)
 
         table = await in_thread_if_many(len(batch), build)
+        if stages is not None:
+            stages.ended("place")
         calls = [(request.act, request.rows) for request in requests]
-        if not await self._store(table, batch, stored, requests=calls):
+        if not await self._store(table, batch, stored, requests=calls, stages=stages):
             self._lease.record_turns(next_turns)
         self._afterwards()
 
@@ -1113,6 +1142,7 @@ class Writer:
         *,
         rewritten: bool = False,
         requests: Sequence[tuple[Act | None, Sequence[Row]]] = (),
+        stages: Stages | None = None,
     ) -> bool:
         """Commit rows that have their positions, and let the projections follow.
 
@@ -1122,6 +1152,7 @@ class Writer:
             stored: those that are stored already, and are replaced.
             rewritten: whether only columns of them were changed.
             requests: the calls whose rows they are.
+            stages: notes the parts of the commit; None where nobody observes.
 
         Returns:
             Whether a projection is behind.
@@ -1144,10 +1175,16 @@ class Writer:
         self._dependants.note(rows)
         failed = await self._projections.before(change)
         self._uncertain = True
+        if stages is not None:
+            stages.ended("announce")
         await to_its_end(self._rows.upsert(table, all_new=not stored))
+        if stages is not None:
+            stages.ended("rows")
         # Once more, before the callers are told: the rows have to be where the store is.
         self._lease.check()
         failed |= await self._projections.apply(change)
+        if stages is not None:
+            stages.ended("projections")
         self._uncertain = False
         # The rows are stored, and they are the truth: the callers are told so.
         self.behind(failed)

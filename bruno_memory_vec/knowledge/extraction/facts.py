@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from uuid import UUID
 
 from bruno_memory_vec.acts import acts
@@ -47,6 +47,9 @@ class FactManager:
         background: extraction in the background, whose locks are shared.
         learned: waits until the profiles of users follow what was stored.
     """
+
+    #: As what an observed operation of it is named.
+    _part_of_memory: ClassVar = "facts"
 
     def __init__(
         self,

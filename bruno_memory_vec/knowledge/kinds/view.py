@@ -73,6 +73,11 @@ class TypedView:
     #: Rows of these origins; None for all.
     origins: ClassVar[tuple[str, ...] | None] = None
 
+    @property
+    def _part_of_memory(self) -> str:
+        """As what an observed operation of it is named."""
+        return self.name
+
     def __init__(self, memory: Memory, handle: Handle, turns: Turns) -> None:
         self._memory = memory
         self._handle = handle

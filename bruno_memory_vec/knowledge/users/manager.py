@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from bruno_core.models.context import UserContext
 
@@ -46,6 +46,9 @@ class UserManager:
         handle: the memory or view.
         learning: keeps what is learned up to date with the rows.
     """
+
+    #: As what an observed operation of it is named.
+    _part_of_memory: ClassVar = "users"
 
     def __init__(self, handle: Handle, learning: Learning) -> None:
         self._handle = handle

@@ -787,6 +787,11 @@ class RedisSessionStore:
 
     # The whole
 
+    @property
+    def lookups(self) -> tuple[int, int]:
+        """How often the hot context of a conversation was in memory, and how often not."""
+        return self._hot.lookups
+
     async def health(self) -> dict[str, Any]:
         report: dict[str, Any] = {
             "engine": ENGINE,
