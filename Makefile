@@ -12,7 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 DOCS := .venv-docs
+RELEASE := .venv-release
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+VERSION ?=
 AT_LEAST_310 := import sys; raise SystemExit(sys.version_info < (3, 10))
 
 PYTHON ?= python3
@@ -23,7 +25,7 @@ MUTANTS_ARGS ?=
 MIN_COVERAGE := 90
 SUITE = -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-turn bench-engines bench-capacity bench-scale bench-robustness notebooks docs docs-serve clean
+.PHONY: help demo test coverage test-slow torture mutants lint format bench bench-retrieval bench-context bench-micro bench-speed bench-turn bench-engines bench-capacity bench-scale bench-robustness notebooks docs docs-serve dist sbom audit workflows release release-notes clean
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -126,6 +128,45 @@ docs: $(DOCS)/.made  ## build the documentation site into build/site; a warning 
 docs-serve: $(DOCS)/.made  ## show the site on this machine, following what is written
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve
 
+dist: $(RELEASE)/.made  ## build the sdist and from it the wheel, into build/dist, and check them
+	@rm -rf build/dist
+	@$(RELEASE)/bin/python -m build --outdir build/dist . >build/dist.log 2>&1 || { tail -n 30 build/dist.log; exit 1; }
+	@$(RELEASE)/bin/twine check --strict build/dist/*
+
+# Of the wheel in an environment of its own: what somebody gets who installs it today.
+build/installed/.made: $(RELEASE)/.made
+	@$(MAKE) --no-print-directory dist
+	@"$(PYTHON)" -m venv --clear --without-pip build/installed
+	@$(RELEASE)/bin/python -m pip --python build/installed/bin/python --disable-pip-version-check -qq install build/dist/*.whl
+	@touch $@
+
+sbom: build/installed/.made  ## what an installation consists of, as CycloneDX, into build/sbom.json
+	@$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--of JSON -o build/sbom.json build/installed/bin/python
+	@echo "build/sbom.json"
+
+audit: build/installed/.made  ## whether any of that is known to be unsafe (asks a service)
+	@$(RELEASE)/bin/pip-audit --path "$$(build/installed/bin/python -c \
+		'import sysconfig; print(sysconfig.get_path("purelib"))')" --skip-editable
+
+workflows: $(RELEASE)/.made  ## whether the GitHub workflows are right, and safe
+	@$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(RELEASE)/bin/zizmor --offline --quiet --min-severity medium --config .github/zizmor.yml .github/workflows
+
+# The tag is the version; pushing it publishes (.github/workflows/release.yml).
+release: $(RELEASE)/.made  ## close the changelog and tag a version: make release VERSION=1.2.3
+	@[[ "$(VERSION)" =~ ^[0-9]+\.[0-9]+\.[0-9]+$$ ]] || { echo "make release VERSION=1.2.3" >&2; exit 1; }
+	@[[ -z "$$(git status --porcelain)" ]] || { echo "commit or put aside what has changed" >&2; exit 1; }
+	@$(RELEASE)/bin/keepachangelog release "$(VERSION)"
+	@git commit --quiet --message "chore(release): $(VERSION)" CHANGELOG.md
+	@git tag --annotate "v$(VERSION)" --message "$(VERSION)"
+	@echo "git push --follow-tags   publishes $(VERSION)"
+
+release-notes: $(RELEASE)/.made  ## what the changelog says of a version, into build/notes.md
+	@mkdir -p build
+	@$(RELEASE)/bin/keepachangelog show "$(VERSION)" >build/notes.md
+
 clean:  ## remove what make and the tools have made
 	@rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
@@ -174,6 +215,13 @@ $(DOCS)/.made: scripts/site/requirements.txt
 	@echo "installing MkDocs into $(DOCS)"
 	@"$(PYTHON)" -m venv --clear $(DOCS)
 	@$(DOCS)/bin/python -m pip --disable-pip-version-check -qq install -r scripts/site/requirements.txt
+	@touch $@
+
+$(RELEASE)/.made: .ci/release.txt
+	@echo "installing the release's tools into $(RELEASE)"
+	@"$(PYTHON)" -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/python -m pip --disable-pip-version-check -qq install -r .ci/release.txt
+	@mkdir -p build
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.test

@@ -1,3 +1,8 @@
-"""The version, in one place: packaging and ``bruno_memory_vec.__version__`` both read it here."""
+"""The version, as it was installed: packaging takes it from the last tag (``v1.2.3``)."""
 
-__version__ = "0.1.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("bruno-memory-vec")
+except PackageNotFoundError:  # a tree that nobody has installed
+    __version__ = "0+unknown"
