@@ -33,6 +33,7 @@ from bruno_memory_vec.surfaces.cli import (
     snapshot,
     stats,
     timeline,
+    token,
 )
 from bruno_memory_vec.surfaces.cli.keys import with_key_file
 
@@ -108,6 +109,7 @@ for command in (
     encryption.decrypt,
     encryption.rotate_key,
     serve.serve,
+    token.token,
 ):
     name = command.__name__.replace("_", "-")
     app.command(name, epilog=_EPILOG.partition("\n\n")[0])(with_key_file(command))

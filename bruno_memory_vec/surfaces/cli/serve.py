@@ -1,9 +1,9 @@
-"""``serve``: the memory over HTTP, with its pages."""
+"""``serve``: the memory over HTTP."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
 
 import typer
 
@@ -11,10 +11,28 @@ from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Profile, Sessi
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from collections.abc import Sequence
 
-# Optional[X]: typer evaluates these on Python 3.10 too.
-# ruff: noqa: UP045
+    from fastapi import FastAPI
+    from starlette.routing import BaseRoute
+
+    from bruno_memory_vec.memory import VectorMemory
+    from bruno_memory_vec.surfaces.http.settings import ServerSettings
+    from bruno_memory_vec.surfaces.http.tokens import Tokens
+
+# Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
+# ruff: noqa: UP006, UP045
+
+
+TokenFile = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--tokens",
+        metavar="FILE",
+        help="The file of tokens: who may call. Without it everybody who reaches the server may do "
+        "everything, so it listens on this machine only.",
+    ),
+]
 
 
 def serve(
@@ -22,46 +40,159 @@ def serve(
     sessions: Sessions = None,
     embedder: Embedder = None,
     profile: Profile = None,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for a free one.")] = 8420,
-    tokens: Annotated[
-        Optional[Path],
-        typer.Option("--tokens", metavar="FILE", help="Who may call: see `token`."),
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="0 for a free one.")
+    ] = 8420,
+    tokens: TokenFile = None,
+    user: Annotated[
+        Optional[str],
+        typer.Option("--user", "-u", metavar="USER", help="Whose rows, where a call names nobody."),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Read beside a process that writes.")
+        bool, typer.Option("--read-only", help="Only read, beside a process that writes.")
     ] = False,
-    open_page: Annotated[bool, typer.Option("--open", help="Show the pages in a browser.")] = False,
+    allow_host: Annotated[
+        Optional[List[str]],
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A name by which the server is called, beside this machine's own; * for any.",
+        ),
+    ] = None,
+    certificate: Annotated[
+        Optional[Path],
+        typer.Option("--certificate", metavar="FILE", help="A PEM file: speak TLS."),
+    ] = None,
+    certificate_key: Annotated[
+        Optional[Path], typer.Option("--certificate-key", metavar="FILE", help="Its key.")
+    ] = None,
+    body_mb: Annotated[
+        int, typer.Option("--body-mb", min=1, max=4096, help="The largest body of a call, in MiB.")
+    ] = 8,
+    upload_mb: Annotated[
+        int, typer.Option("--upload-mb", min=1, help="The largest upload, in MiB.")
+    ] = 1024,
+    concurrent: Annotated[
+        int, typer.Option("--concurrent", min=1, help="Calls of one token at once.")
+    ] = 32,
+    per_minute: Annotated[
+        int, typer.Option("--per-minute", min=0, help="Calls of one token a minute; 0 for any.")
+    ] = 0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds until an answer begins.")
+    ] = 60.0,
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
     json: Json = False,
 ) -> None:
-    """Serve the memory over HTTP, on this machine unless there are tokens."""
+    """Serve the memory over HTTP.
+
+    It ends in order at Ctrl-C or SIGTERM: calls under way are answered, and what is pending is
+    written. With --json one document says where it listens.
+    """
 
     async def work(out: Out) -> int:
         from bruno_memory_vec.memory import VectorMemory
-        from bruno_memory_vec.surfaces.cli.opening import configuration
+        from bruno_memory_vec.surfaces.cli.opening import bars, configuration
         from bruno_memory_vec.surfaces.http import make_app, needs
-        from bruno_memory_vec.surfaces.http.settings import LOOPBACK
+        from bruno_memory_vec.surfaces.http.settings import MIB, ServerSettings
         from bruno_memory_vec.surfaces.http.tokens import Tokens
 
-        needs("uvicorn", "fastapi")
+        needs("fastapi", "uvicorn")
+        from bruno_memory_vec.surfaces.http.running import is_loopback
+
+        allowed = None if tokens is None else Tokens(tokens)
+        _check(host, allowed, is_loopback(host), certificate, certificate_key)
+        settings = ServerSettings(
+            hosts=(*(allow_host or ()), *(() if _is_any(host) else (host,))),
+            body_bytes=body_mb * MIB,
+            upload_bytes=upload_mb * MIB,
+            concurrent=concurrent,
+            per_minute=per_minute,
+            timeout_s=timeout,
+            user_id=user,
+        )
         config = configuration(store, embedder, profile, sessions)
         config = config.model_copy(update={"read_only": read_only or config.read_only})
-        allowed = None if tokens is None else Tokens(tokens)
-        if allowed is None and host not in LOOPBACK:
-            raise CliError(
-                f"{host} can be reached from elsewhere, and the server has no tokens",
-                "Make one with: bruno-memory-vec token --tokens FILE --user USER, and add "
-                "--tokens FILE",
-                code=MISUSED,
-            )
-        await _run(make_app(VectorMemory(config=config), tokens=allowed), host, port)
+        with bars(out) as progress:
+            memory = VectorMemory(config=config, progress=progress)
+            try:
+                # Now, so that what is wrong with the store is told like in any other command.
+                await memory.connect()
+                routes = pages(memory, allowed, settings)
+                app = make_app(memory, tokens=allowed, settings=settings, routes=routes)
+                await _serve(out, app, host, port, (certificate, certificate_key), open_page)
+            finally:
+                await memory.close()
         return 0
 
     execute(json, work)
 
 
-async def _run(app: FastAPI, host: str, port: int) -> None:
-    import uvicorn
+def pages(
+    memory: VectorMemory, tokens: Tokens | None, settings: ServerSettings
+) -> Sequence[BaseRoute]:
+    """The routes beside the API's."""
+    return ()
 
-    settings: dict[str, Any] = {"access_log": False, "proxy_headers": False}
-    await uvicorn.Server(uvicorn.Config(app, host=host, port=port, **settings)).serve()
+
+async def _serve(
+    out: Out,
+    app: FastAPI,
+    host: str,
+    port: int,
+    tls: tuple[Path | None, Path | None],
+    open_page: bool,
+) -> None:
+    from bruno_memory_vec.config import masked
+    from bruno_memory_vec.surfaces.http.running import Server, address_of, listening
+
+    store, tokens = masked(app.state.memory.config.url), app.state.tokens
+    with listening(host, port) as sock:
+        url = address_of(sock, host, tls=tls[0] is not None)
+
+        def listens() -> None:
+            if out.as_json:
+                out.result({"url": url, "api": f"{url}/v1", "store": store})
+            else:
+                who = "everybody on this machine" if tokens is None else f"{tokens.path}"
+                out.say(f"{url}  serves {store}")
+                out.say(f"API: {url}/v1, described by {url}/openapi.json. Who may call: {who}.")
+                out.say("Ctrl-C ends it.")
+            if open_page:
+                import webbrowser
+
+                webbrowser.open(url)
+
+        server = Server(app, listens, certificate=tls[0], certificate_key=tls[1])
+        await server.serve([sock])
+    if not out.as_json:
+        out.say("ended; everything is written")
+
+
+def _check(
+    host: str,
+    tokens: Tokens | None,
+    loopback: bool,
+    certificate: Path | None,
+    certificate_key: Path | None,
+) -> None:
+    if tokens is None and not loopback:
+        raise CliError(
+            f"{host} can be reached from other machines, and nothing says who may call",
+            "Make a token: bruno-memory-vec token --tokens FILE --user USER\n"
+            "and serve with --tokens FILE, best behind TLS (--certificate, or a proxy)",
+            code=MISUSED,
+        )
+    for option, path in (("--certificate", certificate), ("--certificate-key", certificate_key)):
+        if path is not None and not path.is_file():
+            raise CliError(f"{option}: there is no file {path}", code=MISUSED)
+    if certificate_key is not None and certificate is None:
+        raise CliError("--certificate-key needs --certificate", code=MISUSED)
+
+
+def _is_any(host: str) -> bool:
+    """Whether an address stands for all of this machine's."""
+    return host in ("0.0.0.0", "::", "")  # noqa: S104 - it is not listened on here

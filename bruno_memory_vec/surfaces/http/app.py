@@ -10,8 +10,9 @@ from typing import Any, Final
 from bruno_core.utils.exceptions import BrunoError
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.memory import VectorMemory
@@ -30,6 +31,8 @@ A call is one user's, by its token. An administrator's token, and a server witho
 user in the query: `?user_id=ana`. What is another user's does not exist: 404. Every error is a
 problem (RFC 9457) whose `fix` says what to do. Lists come in pages: give `next` as `after`. Times
 are ISO 8601; one without an offset is UTC."""
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 
 
 def make_app(
@@ -86,10 +89,23 @@ def make_app(
     app.add_api_route("/openapi.json", described, include_in_schema=False)
     app.add_api_route("/healthz", _alive, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/readyz", _ready, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_route("/v1/{rest:path}", _no_operation, methods=list(_METHODS), include_in_schema=False)
     app.router.routes.extend(routes)
     app.add_middleware(Undecoded)
     app.add_middleware(Guard, settings=chosen, tokens=tokens)
     return app
+
+
+async def _no_operation(request: Request) -> Response:
+    """What no operation answers: an address that there is none of, or with other methods."""
+    known: set[str] = set()
+    for router in ROUTERS:
+        for route in router.routes:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                known |= getattr(route, "methods", None) or set()
+    if known:
+        raise HTTPException(405, headers={"Allow": ", ".join(sorted(known))})
+    raise HTTPException(404)
 
 
 async def _alive() -> JSONResponse:

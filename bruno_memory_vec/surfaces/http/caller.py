@@ -15,12 +15,10 @@ from fastapi.security import HTTPBearer
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.memory import VectorMemory
-from bruno_memory_vec.surfaces.http.guard import COOKIE, token_text
+from bruno_memory_vec.surfaces.http.guard import token_text
 from bruno_memory_vec.surfaces.http.problems import ForeignUserRefused, NotAuthenticatedError
 from bruno_memory_vec.surfaces.http.settings import ServerSettings
 from bruno_memory_vec.surfaces.http.tokens import SPACE, Token
-
-__all__ = ["COOKIE", "Called", "Caller", "Whole", "caller_memory", "token_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,7 @@ class Called:
 
 
 def token_of(request: Request) -> Token | None:
-    """The token of a request: its bearer token, else the browser's cookie; None where the server
-    has no tokens.
+    """The bearer token of a request; None where the server has no tokens.
 
     Raises:
         NotAuthenticatedError: there is none that counts.
@@ -64,7 +61,7 @@ def token_of(request: Request) -> Token | None:
         return None
     token: Token | None = request.state.token
     if token is None:
-        given = token_text(request) is not None or "authorization" in request.headers
+        given = token_text(request) is not None
         raise NotAuthenticatedError(
             "the token is not known, or has expired" if given else "the call has no token"
         )

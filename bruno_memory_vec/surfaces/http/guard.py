@@ -25,8 +25,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: The cookie in which a browser keeps a token; the pages set it after a login.
-COOKIE: Final = "bruno_memory_token"
 #: Where uploads go, which may be larger.
 UPLOADS: Final = frozenset({"/v1/ingest", "/v1/import"})
 #: What may take longer than any other call.
@@ -221,11 +219,11 @@ class _Use:
 
 
 def token_text(request: Request) -> str | None:
-    """The text of a request's bearer token, else of the browser's cookie; None for neither."""
-    header = request.headers.get("authorization")
-    if header is None:
-        return request.cookies.get(COOKIE) or None
-    scheme, _, text = header.partition(" ")
+    """The text of a request's bearer token; None where it has none.
+
+    A token is in no cookie, which a browser sends by itself, whoever asks.
+    """
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
     return text.strip() or None if scheme.lower() == "bearer" else None
 
 
