@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP006, UP045
 
-_PORT = 8321
+#: Where it listens.
+DEFAULT_PORT = 8321
 _WAITING = 1_024
 
 
@@ -43,7 +44,7 @@ def mcp(
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="With --http; 0 for any that is free.")
-    ] = _PORT,
+    ] = DEFAULT_PORT,
     tokens: Annotated[
         Optional[Path],
         typer.Option(
