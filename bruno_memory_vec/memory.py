@@ -2210,7 +2210,7 @@ def open_memory(
     ``async with open_memory("./memory") as memory``. The arguments are those of
     :class:`~bruno_memory_vec.VectorMemory`.
 
-    Raises (when awaited or entered):
+    Raises:
         InvalidInputError: a setting is not usable.
         StoreError: the folder is no store, is locked, or has another embedder or version.
         EngineError: an engine cannot be opened.
