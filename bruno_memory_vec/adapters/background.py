@@ -53,6 +53,22 @@ class BackgroundMemory:
             StoreClosedError: it was closed.
             StoreError: this is a forked child, or the thread of the memory itself.
         """
+        future = self.begin(work)
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise StoreClosedError(
+                "the memory was closed while it was asked", fix="Make a new one."
+            ) from error
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def begin(self, work: Callable[[VectorMemory], Awaitable[T]]) -> Future[T]:
+        """Begin to do something with the memory. Cancelling what is returned cancels it.
+
+        Raises: as :meth:`run`.
+        """
         if os.getpid() != self._process:
             raise StoreError(
                 "the memory was opened by the process that this one was forked from",
@@ -66,17 +82,7 @@ class BackgroundMemory:
         with self._lock:
             if self._closed:
                 raise StoreClosedError("the memory was closed", fix="Make a new one.")
-            loop = self._started()
-            future = asyncio.run_coroutine_threadsafe(self._work(work), loop)
-        try:
-            return future.result()
-        except CancelledError as error:
-            raise StoreClosedError(
-                "the memory was closed while it was asked", fix="Make a new one."
-            ) from error
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
+            return asyncio.run_coroutine_threadsafe(self._work(work), self._started())
 
     def close(self) -> None:
         """Write what is pending, and end the thread. Closing twice does nothing."""

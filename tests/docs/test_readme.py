@@ -32,7 +32,10 @@ FRAGMENT_NEEDS = "from types import SimpleNamespace\nllm = SimpleNamespace()\n"
 Run = Callable[[Path, Path], tuple[int, str, str]]
 
 # Pages about a package that the suite does not install; a step of .ci/run of its own runs these.
-PACKAGES = {"docs/buddy.md": "buddy"}
+PACKAGES = {
+    "docs/buddy.md": "buddy",
+    "docs/langgraph.md": "langgraph",
+}
 
 
 def is_script(block: str) -> bool:
