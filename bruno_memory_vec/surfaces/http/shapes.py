@@ -35,6 +35,13 @@ def _text_of_time(value: Any) -> Any:
     raise ValueError("give a time as ISO 8601, such as 2026-03-01T18:30:00Z")
 
 
+def _whole(value: Any) -> Any:
+    # 3.0 is a whole number in JSON, too.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("give a whole number")
+    return value
+
+
 #: A time in a request; one without an offset is UTC.
 When = Annotated[
     datetime,
@@ -42,7 +49,7 @@ When = Annotated[
 ]
 #: A time in an answer, UTC.
 Moment = AwareDatetime
-Whole = Annotated[int, Strict()]
+Whole = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]

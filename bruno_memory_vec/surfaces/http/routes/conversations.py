@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -9,6 +11,7 @@ from fastapi import Path, Query
 from pydantic import Field
 
 from bruno_memory_vec import VectorMemory
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.surfaces.http.caller import Caller
 from bruno_memory_vec.surfaces.http.operations import ConversationId
 from bruno_memory_vec.surfaces.http.operations import router as made_router
@@ -105,7 +108,7 @@ class ForkIn(Given):
     """Where a conversation forks."""
 
     turn: Whole | None = Field(
-        default=None, ge=0, le=2**62, description="The last turn that the branch has. None: all."
+        default=None, ge=0, le=2**53, description="The last turn that the branch has. None: all."
     )
     title: Title | None = None
     switch: Flag = Field(default=True, description="The branch becomes the current conversation.")
@@ -275,8 +278,15 @@ async def delete_conversation(caller: Caller, conversation_id: ConversationId) -
 async def make_title(
     caller: Caller, conversation_id: ConversationId, body: MadeTitleIn
 ) -> ConversationOut:
-    """Have a title made: by the server's model where it has one, else of the first words."""
-    await caller.memory.conversations.make_title(conversation_id, replace=body.replace)
+    """Have a title made by the server's model."""
+    try:
+        await caller.memory.conversations.make_title(conversation_id, replace=body.replace)
+    except InvalidInputError as error:
+        if error.field != "llm":
+            raise
+        raise Conflict(
+            "the server's memory has no model", "Give a title, by PATCH, or serve one with llm=."
+        ) from error
     return await get_conversation(caller, conversation_id)
 
 
@@ -407,16 +417,17 @@ async def create_group(caller: Caller, body: NewGroup) -> GroupOut:
 @router.get("/conversations/{conversation_id:id}/members")
 async def members(caller: Caller, conversation_id: ConversationId) -> list[MemberOut]:
     """Who is and was in a conversation of several members."""
-    found = await caller.memory.conversations.members(conversation_id)
+    async with _of_several(caller.memory, conversation_id):
+        found = await caller.memory.conversations.members(conversation_id)
     return [MemberOut.model_validate(one) for one in found]
 
 
 @router.post("/conversations/{conversation_id:id}/members", status_code=201)
 async def add_member(caller: Caller, conversation_id: ConversationId, body: MemberIn) -> GroupOut:
     """Let somebody in. They see what was said before."""
-    return GroupOut.model_validate(
-        await caller.memory.conversations.add_member(conversation_id, body.user_id)
-    )
+    async with _of_several(caller.memory, conversation_id):
+        group = await caller.memory.conversations.add_member(conversation_id, body.user_id)
+    return GroupOut.model_validate(group)
 
 
 @router.delete("/conversations/{conversation_id:id}/members/{member:id}")
@@ -426,9 +437,23 @@ async def remove_member(
     member: Annotated[str, Path(min_length=1, max_length=1024, description="Who.")],
 ) -> GroupOut:
     """Take somebody out, or leave. They may still read the turns until now."""
-    return GroupOut.model_validate(
-        await caller.memory.conversations.remove_member(conversation_id, member)
-    )
+    async with _of_several(caller.memory, conversation_id):
+        group = await caller.memory.conversations.remove_member(conversation_id, member)
+    return GroupOut.model_validate(group)
+
+
+@asynccontextmanager
+async def _of_several(memory: VectorMemory, conversation_id: str) -> AsyncIterator[None]:
+    """Tell of a conversation of one user, in which an operation makes no sense."""
+    await memory.conversations.get(conversation_id)
+    try:
+        yield
+    except InvalidInputError as error:
+        if error.field != "conversation_id":
+            raise
+        raise Conflict(
+            "the conversation is one user's, and has no members", "Begin one with POST /v1/groups."
+        ) from error
 
 
 async def _refuse_archived(memory: VectorMemory, conversation_id: str) -> None:

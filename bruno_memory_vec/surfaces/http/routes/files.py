@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from bruno_memory_vec import VectorMemory
+from bruno_memory_vec.errors import InvalidInputError, problem_and_fix
 from bruno_memory_vec.surfaces.http.caller import Caller
 from bruno_memory_vec.surfaces.http.operations import router as made_router
 from bruno_memory_vec.surfaces.http.problems import Conflict
@@ -146,7 +147,15 @@ async def _uploaded(memory: VectorMemory, request: Request, filename: str) -> As
         with path.open("wb") as file:
             async for chunk in request.stream():
                 await asyncio.to_thread(file.write, chunk)
-        yield path
+        if not path.stat().st_size:
+            raise InvalidInputError("body", "is empty", fix="Send the file as the body.")
+        try:
+            yield path
+        except InvalidInputError as error:
+            # Where it lay for a moment says nothing to who sent it.
+            problem, fix = problem_and_fix(error)
+            told = problem.replace(str(path), "the body").partition(": ")[2]
+            raise InvalidInputError("body", told or problem, fix=fix, cause=error) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import Field
 
+from bruno_memory_vec import CompressionPolicy
+from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.surfaces.http.caller import Caller, Whole
 from bruno_memory_vec.surfaces.http.operations import router as made_router
 from bruno_memory_vec.surfaces.http.shapes import Flag, Given, Number, Shown, plain
@@ -38,10 +40,10 @@ class CompressIn(Given):
     """What is compressed."""
 
     conversation_id: str | None = Field(default=None, min_length=1, max_length=1024)
-    policy: dict[str, Any] | None = Field(
+    policy: CompressionPolicy | None = Field(
         default=None,
-        description="Fields of CompressionPolicy; null for the setting `compression`.",
-        examples=[{"keep_newest": 20}],
+        description="What is compressed, when, and how much detail stays; null for the setting "
+        "`compression`. Lengths of time are ISO 8601, such as P1D.",
     )
     dry_run: Flag = Field(default=True, description="Only say what would be compressed.")
 
@@ -79,6 +81,10 @@ async def apply_retention(memory: Whole, body: RetentionIn) -> dict[str, Any]:
 
     By default it only says which.
     """
+    if body.days is None and memory.config.retention_days is None:
+        raise InvalidInputError(
+            "days", "is missing, and the server has no retention_days", fix="Give the days."
+        )
     return (await memory.apply_retention(body.days, dry_run=body.dry_run)).to_dict()
 
 
