@@ -18,6 +18,7 @@ from bruno_memory_vec.errors import (
     InvalidInputError,
     NotFoundError,
     ReadOnlyError,
+    StoreError,
     problem_and_fix,
 )
 from bruno_memory_vec.surfaces.inspector import asking, browsing, changing, insight
@@ -44,6 +45,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (ReadOnlyError, 403),
     (ForeignUserError, 403),
     (BackendUnavailable, 503),
+    (StoreError, 503),
 )
 
 

@@ -34,6 +34,7 @@ _TURNS_A_PAGE: Final = 60
 _ROWS_A_PAGE: Final = 50
 _FACTS_A_PAGE: Final = 100
 _TYPES: Final = tuple(one.value for one in MemoryType)
+_FACTS_SHOWN: Final = 12
 _MOST_SOURCES: Final = 10
 _MOST_BRANCHES: Final = 50
 
@@ -111,7 +112,9 @@ async def _user(look: Look) -> Response:
         pinned=await rows_of(
             memory, user, [one.id for one in (await memory.list_pinned(user))[:20]]
         ),
-        profile=await memory.users.profile(user),
+        # What is saved: `users.profile` would count it anew first, and save that.
+        known=await memory.get_user(user),
+        facts=(await memory.facts.list(user))[:_FACTS_SHOWN],
         newest=await memory.timeline(user, kinds="memory", limit=8),
         importance_of=importance_of,
     )
