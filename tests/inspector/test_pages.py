@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.conversations.activity import Status
+from bruno_memory_vec.indexers import schema
+from bruno_memory_vec.surfaces.inspector.browsing import ORIGINS, STATUSES
 from tests.inspector.conftest import client_of
 from tests.inspector.support import ARABIC, FAMILY, LONG, ODD, links_of
 
@@ -170,6 +174,17 @@ async def test_what_does_not_work_says_what_to_do(
     assert answer.status_code == status, answer.text
     assert said in answer.text
     assert "Traceback" not in answer.text
+
+
+async def test_every_status_and_origin_can_be_chosen(browser: httpx.AsyncClient) -> None:
+    for status in get_args(Status):
+        page = await browser.get(address("/conversations", user="ana", status=status))
+        assert f"<option selected>{status}<" in page.text
+    assert len(get_args(Status)) == len(STATUSES)
+    assert schema.ORIGINS == ORIGINS
+    for origin in ORIGINS:
+        page = await browser.get(address("/memories", user="ana", origin=origin))
+        assert f"<option selected>{origin}<" in page.text
 
 
 async def test_a_page_about_a_user_asks_for_one_first(browser: httpx.AsyncClient) -> None:

@@ -134,8 +134,10 @@ def serve(
 def pages(
     memory: VectorMemory, tokens: Tokens | None, settings: ServerSettings
 ) -> Sequence[BaseRoute]:
-    """The routes beside the API's."""
-    return ()
+    """The routes beside the API's: the pages of the inspector."""
+    from bruno_memory_vec.surfaces.inspector import routes_of
+
+    return routes_of(memory, tokens=tokens, user_id=settings.user_id)
 
 
 async def _serve(

@@ -13,10 +13,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 from starlette.responses import RedirectResponse, Response
 
-from bruno_memory_vec.conversations.activity import STATUSES
-from bruno_memory_vec.conversations.branches import Branch
 from bruno_memory_vec.errors import NotFoundError
-from bruno_memory_vec.indexers.schema import ORIGINS
 from bruno_memory_vec.knowledge.extraction.fact import Fact
 from bruno_memory_vec.rows.checks import shown
 from bruno_memory_vec.surfaces.inspector.looking import Look
@@ -24,7 +21,7 @@ from bruno_memory_vec.surfaces.inspector.pages import HEADERS, page
 from bruno_memory_vec.surfaces.inspector.rows import importance_of, marks_of, row_of, rows_of
 
 if TYPE_CHECKING:
-    from bruno_memory_vec.conversations.listing import UserSummary
+    from bruno_memory_vec import UserSummary
     from bruno_memory_vec.memory import VectorMemory
     from bruno_memory_vec.recall.hits import Hit
 
@@ -33,6 +30,19 @@ _TALKS_A_PAGE: Final = 50
 _TURNS_A_PAGE: Final = 60
 _ROWS_A_PAGE: Final = 50
 _FACTS_A_PAGE: Final = 100
+#: The statuses of conversations, as ``memory.conversations.list`` has them.
+STATUSES: Final = ("created", "active", "idle", "ended", "archived")
+#: Where rows come from, as ``memory.timeline`` has it.
+ORIGINS: Final = (
+    "user",
+    "assistant",
+    "system",
+    "tool",
+    "given",
+    "extracted",
+    "summary",
+    "imported",
+)
 _TYPES: Final = tuple(one.value for one in MemoryType)
 _FACTS_SHOWN: Final = 12
 _MOST_SOURCES: Final = 10
@@ -206,16 +216,17 @@ def _covered(hit: Hit) -> dict[str, Any]:
     return {name: fields.get(name) for name in ("level", "from_turn", "to_turn")}
 
 
-def _forks(tree: Branch, talk: str) -> dict[int, list[Branch]]:
+def _forks(tree: Any, talk: str) -> dict[int, list[Any]]:
     """The branches that were forked from a conversation, by the turn at which they were."""
-    found: dict[int, list[Branch]] = {}
+    found: dict[int, list[Any]] = {}
     for branch in tree:
         if branch.parent_id == talk and branch.forked_at is not None:
             found.setdefault(branch.forked_at, []).append(branch)
     return found
 
 
-def _lines(tree: Branch) -> Iterator[tuple[int, Branch]]:
+def _lines(tree: Any) -> Iterator[tuple[int, Any]]:
+    """A tree of branches, each with its depth, each before its own branches."""
     waiting = [(0, tree)]
     while waiting:
         depth, branch = waiting.pop()

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bruno_memory_vec.access import SPACE
+from bruno_memory_vec.surfaces.http.tokens import SPACE
 
 if TYPE_CHECKING:
     from bruno_memory_vec.memory import VectorMemory
