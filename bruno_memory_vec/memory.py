@@ -25,6 +25,7 @@ from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec.access import ALL_USERS, SPACE, Access, AllUsers, Caller, Role, about_talk
 from bruno_memory_vec.acts import Action, acts
+from bruno_memory_vec.analytics.manager import Analytics
 from bruno_memory_vec.compression.background import BackgroundCompression
 from bruno_memory_vec.compression.compressor import CompressionLocks, Compressor
 from bruno_memory_vec.compression.report import CompressionReport, RestoreReport
@@ -2077,6 +2078,11 @@ class VectorMemory(MemoryInterface):
     def procedural(self) -> ProceduralMemory:
         """PROCEDURAL memories: how things are done, in steps."""
         return ProceduralMemory(self, self._handle, self._kind_turns)
+
+    @property
+    def analytics(self) -> Analytics:
+        """What the memory holds, counted: growth, conversations, topics, use, repeats, cost."""
+        return Analytics(self._handle)
 
     # Opened at first use
 

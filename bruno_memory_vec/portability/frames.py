@@ -109,11 +109,7 @@ def to_pandas(items: Iterable[Any]) -> pd.DataFrame:
         InvalidInputError: an item is nothing of this kind.
         MissingDependencyError: pandas is not installed.
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingDependencyError("pandas", "pandas", cause=error) from error
-    return to_arrow(items).to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
+    return pandas_of(to_arrow(items))
 
 
 def to_polars(items: Iterable[Any]) -> pl.DataFrame:
@@ -123,11 +119,33 @@ def to_polars(items: Iterable[Any]) -> pl.DataFrame:
         InvalidInputError: an item is nothing of this kind.
         MissingDependencyError: Polars is not installed.
     """
+    return polars_of(to_arrow(items))
+
+
+def pandas_of(table: pa.Table) -> pd.DataFrame:
+    """An Arrow table as a pandas ``DataFrame``; whole numbers with gaps stay whole numbers.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingDependencyError("pandas", "pandas", cause=error) from error
+    return table.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
+
+
+def polars_of(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a Polars ``DataFrame``.
+
+    Raises:
+        MissingDependencyError: Polars is not installed.
+    """
     try:
         import polars as pl
     except ImportError as error:
         raise MissingDependencyError("polars", "polars", cause=error) from error
-    frame = pl.from_arrow(to_arrow(items))
+    frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
 

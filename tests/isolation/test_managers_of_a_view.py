@@ -23,6 +23,7 @@ MANAGERS = (
     "semantic",
     "episodic",
     "procedural",
+    "analytics",
 )
 STATEMENT = "The safe is behind the picture"
 #: For arguments without a default.

@@ -14,6 +14,7 @@ ROOMS = [
     "adapters",
     "assistant",
     "memory",
+    "analytics",
     "privacy",
     "upkeep",
     "compression",

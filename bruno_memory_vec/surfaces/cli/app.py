@@ -11,6 +11,7 @@ import typer
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.surfaces.cli import (
+    analytics,
     audit,
     backup,
     compress,
@@ -94,6 +95,7 @@ for command in (
     timeline.timeline,
     stats.stats,
     mcp.mcp,
+    analytics.analytics,
     doctor.doctor,
     maintain.maintain,
     forget.forget,
