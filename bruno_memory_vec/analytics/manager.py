@@ -11,6 +11,7 @@ from bruno_memory_vec.analytics import periods
 from bruno_memory_vec.analytics.costs import Costs, costs
 from bruno_memory_vec.analytics.duplicates import Duplicates, duplicates
 from bruno_memory_vec.analytics.growth import Growth, growth
+from bruno_memory_vec.analytics.performance import Performance, performance
 from bruno_memory_vec.analytics.periods import Period
 from bruno_memory_vec.analytics.reading import Chosen
 from bruno_memory_vec.analytics.report import SECTIONS, AnalyticsReport
@@ -289,6 +290,20 @@ class Analytics:
         if "duplicates" in wanted:
             made["duplicates"] = await self.duplicates(user_id, limit=count, **span)
         return AnalyticsReport(**made, left_out=tuple(left_out))
+
+    @acts("administer")
+    async def performance(self) -> Performance:
+        """How often each operation was called since the memory was made, and how long it took.
+
+        It is about all users' calls in this process, so it is for the whole memory only, and there
+        is something where the memory was opened with ``metrics``.
+
+        Raises:
+            ForeignUserError: the caller is a view.
+        """
+        self._handle.caller.whole("the figures of all calls")
+        observer = self._handle.lazy.observer
+        return performance(None if observer is None else observer.recorder)
 
     @acts("administer")
     async def costs(

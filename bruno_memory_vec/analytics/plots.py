@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.analytics.costs import Costs
     from bruno_memory_vec.analytics.duplicates import Duplicates
     from bruno_memory_vec.analytics.growth import Growth
+    from bruno_memory_vec.analytics.performance import Performance
     from bruno_memory_vec.analytics.talks import ConversationPatterns
     from bruno_memory_vec.analytics.topics import Topics
     from bruno_memory_vec.analytics.usage import Usage
@@ -135,6 +136,23 @@ def draw_duplicates(duplicates: Duplicates, axes: Any) -> Any:
     axes.invert_yaxis()
     axes.set_xlabel("rows of the group")
     axes.legend(frameon=False, fontsize=8)
+    return axes
+
+
+def draw_performance(performance: Performance, axes: Any) -> Any:
+    """p50, p95 and p99 of the operations that took most time, on a logarithmic scale."""
+    shown = performance.operations[:_MOST_TOPICS]
+    axes = _axes(axes, 7.0, max(1.5, 0.32 * len(shown) + 0.8))
+    for name, colour, mark in (("p50", GREEN, "o"), ("p95", YELLOW, "s"), ("p99", RED, "D")):
+        times = [1000 * max(getattr(one, name), 1e-5) for one in shown]
+        axes.plot(times, range(len(shown)), mark, color=colour, label=name, markersize=5)
+    axes.set_yticks(range(len(shown)), [one.operation for one in shown], fontsize=8)
+    axes.invert_yaxis()
+    if shown:
+        axes.set_xscale("log")
+        axes.legend(frameon=False, fontsize=8)
+    axes.set_xlabel("milliseconds")
+    axes.grid(axis="x", alpha=0.3)
     return axes
 
 

@@ -111,8 +111,7 @@ class TellingWords:
         for counts, total in zip(self._counts, self._rows, strict=True):
             fewest = _FEWEST_ROWS if total >= _FEW_ROWS else 1
             weighed = [
-                (term, rows / total * math.log((rows / total) / (everywhere[term] / every)),
-                 rows)
+                (term, rows / total * math.log((rows / total) / (everywhere[term] / every)), rows)
                 for term, rows in counts.items()
                 if rows >= fewest
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from uuid import UUID, uuid5
 
 from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
@@ -34,10 +35,18 @@ def message(
     return Message(role=MessageRole(role), content=text, timestamp=moment)
 
 
-def fact(text: str, user: str = "ana", *, days: float = 0) -> MemoryEntry:
-    """A memory, so many days after the beginning."""
+def known(name: str) -> UUID:
+    """An id that is the same at every call."""
+    return uuid5(UUID(int=7), name)
+
+
+def fact(
+    text: str, user: str = "ana", *, days: float = 0, number: int | None = None
+) -> MemoryEntry:
+    """A memory, so many days after the beginning; its id is of its number, else of its text."""
     moment = BEGIN + timedelta(days=days)
     return MemoryEntry(
+        id=known(f"{user} {text} {days}") if number is None else known(f"{user} {number}"),
         content=text,
         user_id=user,
         memory_type=MemoryType.FACT,
