@@ -202,6 +202,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "sync":  # a package of ours that is used by its name, as bruno_memory_vec.sync
+        return import_module(f"{__name__}.sync")
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

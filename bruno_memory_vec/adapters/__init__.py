@@ -1,6 +1,5 @@
 """The memory behind other frameworks' own interfaces, each imported by its name.
 
-``background``: an event loop in a thread, for interfaces whose methods are no coroutines;
 ``opened``: a memory that is used from coroutines and from plain functions, of any thread;
 ``buddy``: Buddy AI's memory databases; ``langgraph``: LangGraph's store;
 ``langchain_embeddings``: a model of LangChain as an embedder.

@@ -23,12 +23,12 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from pydantic import ValidationError
 
 from bruno_memory_vec.access import ALL_USERS, AllUsers
-from bruno_memory_vec.adapters.background import BackgroundMemory
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError
 from bruno_memory_vec.indexers.query import RowFilter
 from bruno_memory_vec.indexers.schema import MEMORY
 from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.rows import checks
+from bruno_memory_vec.sync.background import BackgroundMemory
 
 try:
     from buddy.memory.db.base import MemoryDb as MemoryDbV1

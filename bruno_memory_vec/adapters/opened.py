@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from os import PathLike, fspath
 from typing import Any, TypeAlias, TypeVar
 
-from bruno_memory_vec.adapters.background import BackgroundMemory
 from bruno_memory_vec.errors import InvalidInputError, StoreError
 from bruno_memory_vec.memory import VectorMemory
+from bruno_memory_vec.sync.background import BackgroundMemory
 
 T = TypeVar("T")
 

@@ -59,7 +59,7 @@ class _Forgotten:
 # A collector may call at any moment, also amid other calls of this module or of `threading`: it
 # only puts something into these. The thread takes it from there.
 _waiting: queue.SimpleQueue[_Forgotten] = queue.SimpleQueue()
-_open: set[_Forgotten] = set()
+_open: set[object] = set()
 _thread: threading.Thread | None = None
 
 
@@ -81,6 +81,12 @@ def close_if_forgotten(
     finalizer = weakref.finalize(memory, _collected, left)
     finalizer.atexit = False
     return finalizer
+
+
+def wait_for(closing: Future[Any]) -> None:
+    """Let openings wait for a closing of somebody else's that is under way."""
+    _open.add(closing)
+    closing.add_done_callback(_open.discard)
 
 
 async def all_closed() -> None:

@@ -12,6 +12,7 @@ ROOMS = [
     "surfaces",
     "testing",
     "adapters",
+    "sync",
     "assistant",
     "memory",
     "analytics",

@@ -13,8 +13,8 @@ import pytest
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory
-from bruno_memory_vec.adapters.background import BackgroundMemory
 from bruno_memory_vec.errors import StoreClosedError, StoreError
+from bruno_memory_vec.sync.background import BackgroundMemory
 
 
 def made(folder: Path) -> BackgroundMemory:
@@ -66,7 +66,7 @@ async def _fails(held: VectorMemory) -> None:
 def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> None:
     program = """
 import os, sys, warnings
-from tests.adapters.test_background import *
+from tests.sync.test_background import *
 warnings.simplefilter("ignore")
 memory = made(Path(sys.argv[1]))
 store(memory, "before")
@@ -88,11 +88,11 @@ assert count(memory) == 2
 def test_what_nobody_closed_is_written_at_the_programs_end(tmp_path: Path) -> None:
     program = """
 import sys
-from tests.adapters.test_background import *
+from tests.sync.test_background import *
 memory = made(Path(sys.argv[1]))
 store(memory, "kept")
 """
-    run(program, tmp_path / "a")
+    assert run(program, tmp_path / "a") == ""  # and nothing is said of it
     memory = made(tmp_path / "a")
     assert count(memory) == 1
     memory.close()
@@ -109,7 +109,8 @@ def test_its_own_thread_is_refused_instead_of_waiting_for_itself(tmp_path: Path)
     memory.close()
 
 
-def run(program: str, folder: Path) -> None:
+def run(program: str, folder: Path) -> str:
+    """Run a program with a folder's path; what it says."""
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder)],
         cwd=Path(__file__).resolve().parents[2],
@@ -119,3 +120,4 @@ def run(program: str, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
