@@ -23,11 +23,7 @@ SHIPPED = {
     "indexers": "bruno_memory_vec/indexers",
     "rankers": "bruno_memory_vec/rankers",
 }
-<<<<<<< HEAD
-SUFFIXES = {".py", ".toml", ".json", ".jsonl", ".sql", ".txt", ".html", ".css", ".js", ".svg"}
-=======
-SUFFIXES = {".py", ".pyi", ".toml", ".json", ".jsonl", ".sql", ".txt"}
->>>>>>> 0b0f602 (feat(sync): the memory without asyncio, made of the asynchronous classes)
+SUFFIXES = {".py", ".pyi", ".toml", ".json", ".jsonl", ".sql", ".txt", ".html", ".css", ".js", ".svg"}
 
 
 def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
