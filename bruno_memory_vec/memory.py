@@ -79,8 +79,6 @@ from bruno_memory_vec.knowledge.users.manager import UserManager
 from bruno_memory_vec.llm import checked_llm
 from bruno_memory_vec.observability.recorder import OperationFigures
 from bruno_memory_vec.observing import observer_of
-from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser, asked_for
-from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
 from bruno_memory_vec.privacy.audit.reading import (
     AuditFilter,
     AuditReport,
@@ -158,6 +156,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.embedders.protocol import Embedder
     from bruno_memory_vec.portability.times import DayOrder
     from bruno_memory_vec.portability.writers import ExportFormat
+    from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
     from bruno_memory_vec.rankers import Profile
     from bruno_memory_vec.upkeep.maintenance import MaintenanceReport
     from bruno_memory_vec.writing.projections import Progress, Projection
@@ -440,6 +439,10 @@ class VectorMemory(MemoryInterface):
         store = await self._lazy.get()
         into = await target._lazy.get() if isinstance(target, VectorMemory) else target
         if anonymise is not False:
+            # Its patterns take half a second to compile.
+            from bruno_memory_vec.privacy.anonymise.anonymiser import asked_for
+            from bruno_memory_vec.privacy.anonymise.copying import anonymised_copy
+
             return await anonymised_copy(
                 store,
                 into,
@@ -598,7 +601,11 @@ class VectorMemory(MemoryInterface):
             if user is not None and not await owners.owned(conversation_id, user):
                 raise foreign_conversation(conversation_id, user)
         asked = wanted(user, conversation_id, since, until, kinds, vectors)
-        change = None if anonymise is False else asked_for(anonymise)
+        change = None
+        if anonymise is not False:
+            from bruno_memory_vec.privacy.anonymise.anonymiser import asked_for
+
+            change = asked_for(anonymise)
         report = await export_of(
             await self._lazy.get(),
             path,

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackendUnavailable, EngineError
+from .rest_client import put_off_rest_client
 
 #: LanceDB names the manifest of version n by 2**64 - 1 - n, so that the newest is listed first.
 NEWEST_NAME = 2**64 - 1
 
 
 def import_lancedb() -> Any:
-    """Import LanceDB and the parts of it that are used. The first time takes 1 to 2 seconds."""
+    """Import LanceDB and the parts of it that are used. The first time takes about a second."""
+    put_off_rest_client()
     import lancedb
     import lancedb.index
     import lancedb.query

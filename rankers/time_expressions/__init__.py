@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
 from . import coming, east_asian, english, other_languages
-from .spans import Said
+from .spans import Said, Span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # A question is one or two sentences; of a pasted page only the beginning is searched for dates.
@@ -57,6 +57,25 @@ def find_all_periods(text: str, now: int, zone: tzinfo = timezone.utc) -> tuple[
     What is meant by a date, as "May 2027", may be to come in both.
     """
     return _read(other_languages.plain(text[:_MAX_CHARS].lower()), now, zone, _any)
+
+
+def period_named(text: str, here: datetime) -> Span | None:
+    """The period that a text is the name of, as "last week"; None where it is not, or says more.
+
+    Args:
+        text: such as somebody gives as a bound, and no question.
+        here: the time on the wall of whoever gives it, without a zone. So is the result.
+    """
+    lower = other_languages.plain(text.strip().lower())
+    try:
+        found = _apart(_any(lower, here))
+    except (OverflowError, ValueError):
+        return None
+    # A preposition may lead it.
+    whole = len(found) == 1 and found[0].stop == len(lower) and not found[0].vague
+    if not whole or lower[: found[0].begin].strip() not in ("", "in", "on", "the", "since", "from"):
+        return None
+    return found[0].span
 
 
 def _any(lower: str, here: datetime) -> Iterator[Said]:

@@ -23,6 +23,11 @@ class Done:
     err: str
 
     @property
+    def words(self) -> str:
+        """What was printed, wherever its lines end."""
+        return " ".join(self.out.split())
+
+    @property
     def json(self) -> Any:
         return json.loads(self.out)
 

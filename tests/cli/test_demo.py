@@ -21,26 +21,44 @@ def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
-def test_demo(run: Run) -> None:
+@pytest.mark.parametrize("width", [40, 80])
+def test_its_first_screen_is_one_answer_and_why(
+    run: Run, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
     done = run("demo")
-    assert done.code == 0
-    assert done.err == ""
-    lines = done.out.splitlines()
-    retyped = [line for line in lines if " -m bruno_memory_vec " in line]
-    assert all(len(line) <= 80 for line in lines if "/" not in line), "wider than a terminal"
-    assert "What did Ana call her sourdough starter?" in done.out
-    assert "known answer: Clotilde - found at rank 1" in done.out
-    found = re.search(r"(\d+) of (\d+) questions answered in the top 5", done.out)
-    assert found is not None
-    assert int(found[1]) >= int(found[2]) // 2
+    assert (done.code, done.err) == (0, "")
+    told, _, typed = done.out.partition("try next\n")
+    assert len(done.out.splitlines()) <= (25 if width == 80 else 32)
+    assert all(len(line) <= width for line in told.splitlines())
+    assert "What did Ana call her sourdough starter?" in done.words
+    assert "named it Clotilde" in done.words
+    assert "+0.70 the same words" in told
     # It tells what to type next, and that works.
-    assert len(retyped) == 5
+    name = re.search(r"export BRUNO_MEMORY_URL=(\S+)\n", typed)
+    assert name is not None
+    if width == 40:
+        return
+    monkeypatch.setenv("BRUNO_MEMORY_URL", name[1])
+    retyped = [line for line in typed.splitlines() if " -m bruno_memory_vec " in line]
+    assert len(retyped) == 4
     for line in retyped:
         arguments = shlex.split(line.partition(" -m bruno_memory_vec ")[2])
-        again = run(*arguments)
+        again = run(*(one.replace("$BRUNO_MEMORY_URL", name[1]) for one in arguments))
         assert again.code == 0, line
         assert again.out
-    folder = next(line for line in lines if line.startswith("folder: ")).removeprefix("folder: ")
+        if "--all" in arguments:
+            _tells_of_all_questions(again.out, name[1])
+
+
+def _tells_of_all_questions(out: str, folder: str) -> None:
+    lines = out.splitlines()
+    assert all(len(line) <= 80 for line in lines if "/" not in line), "wider than a terminal"
+    assert "known answer: Clotilde - found at rank 1" in out
+    found = re.search(r"(\d+) of (\d+) questions answered in the top 5", out)
+    assert found is not None
+    assert int(found[1]) >= int(found[2]) // 2
+    assert f"folder: {folder}" in lines
     assert Path(folder, "store.json").exists()
 
 

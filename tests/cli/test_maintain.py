@@ -86,7 +86,7 @@ def test_a_problem_is_told_by_the_exit_code_and_by_doctor(
     done = run("maintain", *store[:2])
     assert done.code == 1
     assert "PROBLEM in sessions" in done.out
-    assert "move its sessions.sqlite away" in done.out
+    assert "move its sessions.sqlite away" in done.words
     assert run("maintain", "--json", *store[:2]).json["ok"] is False
     check = upkeep(run, store)
     assert check is not None

@@ -146,7 +146,7 @@ def test_metadata_that_cannot_be_read(run: Run, store: list[str]) -> None:
 def test_nothing_found(run: Run, store: list[str]) -> None:
     done = run("recall", "guesthouse", "--user", "nobody", *store)
     assert (done.code, done.out) == (3, "")
-    assert "nothing found" in done.err
+    assert "there is nothing of the user 'nobody'" in done.err
 
 
 @pytest.mark.parametrize("query", ["", "   ", "\t"])

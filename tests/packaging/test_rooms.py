@@ -34,6 +34,7 @@ ROOMS = [
     "config",
     "compression_policy",
     "retention_policy",
+    "typed_time",
     "config_sources",
     "config_words",
     "bruno_backends",

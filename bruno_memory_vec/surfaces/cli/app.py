@@ -11,6 +11,7 @@ import typer
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.surfaces.cli import (
+    add,
     analytics,
     audit,
     backup,
@@ -22,9 +23,11 @@ from bruno_memory_vec.surfaces.cli import (
     export,
     forget,
     ingest,
+    listing,
     maintain,
     mcp,
     migrate,
+    pin,
     recall,
     reembed,
     restore,
@@ -91,6 +94,8 @@ for command in (
     demo.demo,
     ingest.ingest,
     recall.recall,
+    add.add,
+    listing.list_,
     show.show,
     timeline.timeline,
     stats.stats,
@@ -98,6 +103,8 @@ for command in (
     analytics.analytics,
     doctor.doctor,
     maintain.maintain,
+    pin.pin,
+    pin.unpin,
     forget.forget,
     retention.retention,
     export.export,
@@ -115,7 +122,7 @@ for command in (
     serve.serve,
     token.token,
 ):
-    name = command.__name__.replace("_", "-")
+    name = command.__name__.rstrip("_").replace("_", "-")
     app.command(name, epilog=_EPILOG.partition("\n\n")[0])(with_key_file(command))
 
 

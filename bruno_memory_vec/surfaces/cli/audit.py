@@ -123,13 +123,8 @@ def _read(path: Path) -> Any:
 
 
 def _report(out: Out, report: AuditReport) -> None:
-    from bruno_memory_vec.prompts.hidden_characters import marked
-
-    if out.as_json:
-        out.result(report.to_dict())
-        return
-    out.console.print(marked(str(report)))
-    if report.ok and not report.keyed:
+    out.report(report)
+    if report.ok and not report.keyed and not out.as_json:
         out.say("Without a key: who can write its files can write another trail.")
 
 

@@ -118,7 +118,7 @@ async def _list(out: Out, target: Path) -> int:
     for point in points:
         lines.append(str(point))
         lines.extend(f"      PROBLEM: {problem}" for problem in point.problems)
-    _print(out, lines or ["no points"])
+    out.lines("\n".join(lines) or "no points")
     return 0
 
 
@@ -128,10 +128,7 @@ async def _verify(out: Out, target: Path) -> int:
 
     with bars(out) as progress:
         check = await verify_backup(target, progress=progress)
-    if out.as_json:
-        out.result(check.to_dict())
-    else:
-        _print(out, str(check).splitlines())
+    out.report(check)
     return 0 if check.ok else UNSOUND
 
 
@@ -141,10 +138,7 @@ async def _prune(out: Out, target: Path, keep: int, dry_run: bool) -> int:
 
     with bars(out) as progress:
         report = await prune_backup(target, keep=keep, dry_run=dry_run, progress=progress)
-    if out.as_json:
-        out.result(report.to_dict())
-    else:
-        _print(out, [str(report)])
+    out.report(report)
     return 0
 
 
@@ -153,11 +147,4 @@ def _tell(out: Out, report: BackupReport, pruned: PruneBackupReport | None) -> N
         said: dict[str, Any] = report.to_dict()
         out.result(said if pruned is None else {**said, "pruned": pruned.to_dict()})
         return
-    _print(out, [*str(report).splitlines(), *([] if pruned is None else [str(pruned)])])
-
-
-def _print(out: Out, lines: list[str]) -> None:
-    from bruno_memory_vec.prompts.hidden_characters import marked
-
-    for line in lines:
-        out.console.print(marked(line), soft_wrap=True, markup=False, highlight=False)
+    out.lines(f"{report}" if pruned is None else f"{report}\n{pruned}")

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Sessions, Store, User
+from bruno_memory_vec.surfaces.cli.options import DryRun, Embedder, Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
-
-if TYPE_CHECKING:
-    from bruno_memory_vec import CompressionReport, MemoryConfig
-    from bruno_memory_vec.memory import VectorMemory
 
 
 def compress(
@@ -33,7 +27,7 @@ def compress(
         Optional[float],  # noqa: UP045
         typer.Option(help="Tokens of a summary, as a share of its turns'.  [default: 0.4]"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and store nothing.")] = False,
+    dry_run: DryRun = False,
     restore: Annotated[
         bool, typer.Option("--restore", help="Undo it: delete the summaries, recall the turns.")
     ] = False,
@@ -66,7 +60,12 @@ async def _compress(
     restore: bool,
 ) -> int:
     from bruno_memory_vec import ALL_USERS, CompressionPolicy
-    from bruno_memory_vec.surfaces.cli.opening import choose_user, configuration, reading
+    from bruno_memory_vec.surfaces.cli.opening import (
+        choose_user,
+        configuration,
+        reading,
+        writing,
+    )
 
     if restore and dry_run:
         raise CliError(
@@ -79,7 +78,7 @@ async def _compress(
     policy = CompressionPolicy(**{**chosen.model_dump(), **given, "background": False})
     # Nothing else is to be done while it is open.
     config = config.model_copy(update={"compression": None})
-    opened = reading(config, out, embeds=False) if dry_run else _writing(config, out)
+    opened = reading(config, out, embeds=False) if dry_run else writing(config, out)
     async with opened as memory:
         if restore:
             if user is None and conversation is None:
@@ -88,35 +87,11 @@ async def _compress(
             if out.as_json:
                 out.result({"turns": back.turns, "summaries": back.summaries})
             else:
-                out.console.print(str(back))
+                out.lines(str(back))
             return 0
         whose = ALL_USERS if user is None and conversation is None else user
         report = await memory.compress(
             whose, conversation_id=conversation, policy=policy, dry_run=dry_run
         )
-    _report(out, report)
+    out.report(report)
     return 0 if report.ok else FAILED
-
-
-@asynccontextmanager
-async def _writing(config: MemoryConfig, out: Out) -> AsyncIterator[VectorMemory]:
-    from bruno_memory_vec import open_memory
-    from bruno_memory_vec.surfaces.cli.opening import bars, existing
-
-    await existing(config)
-    config = config.model_copy(update={"read_only": False})
-    with bars(out) as progress:
-        memory = await open_memory(config=config, progress=progress)
-    try:
-        yield memory
-    finally:
-        await memory.close()
-
-
-def _report(out: Out, report: CompressionReport) -> None:
-    from bruno_memory_vec.prompts.hidden_characters import marked
-
-    if out.as_json:
-        out.result(report.to_dict())
-        return
-    out.console.print(marked(str(report)), highlight=False, markup=False)

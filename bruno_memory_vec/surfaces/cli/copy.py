@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Json
+from bruno_memory_vec.surfaces.cli.options import (
+    Anonymise,
+    DryRun,
+    Json,
+    Mapping,
+    Merge,
+    Mirror,
+    NewEmbedder,
+    TargetSessions,
+    others,
+)
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
     from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
     from bruno_memory_vec.upkeep.copying.report import CopyReport
-    from bruno_memory_vec.upkeep.copying.run import Others
 
 # Optional[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP045
@@ -35,48 +44,17 @@ def copy(
     user: Annotated[
         Optional[str], typer.Option("--user", "-u", metavar="USER", help="Copy only this user.")
     ] = None,
-    embedder: Annotated[
-        Optional[str],
-        typer.Option(
-            "--embedder",
-            metavar="NAME",
-            help="Make the vectors anew with this embedder. Without it they are copied.",
-        ),
-    ] = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Keep rows of the target that the source lacks.")
-    ] = False,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Remove rows of the target that the source lacks.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")
-    ] = False,
+    embedder: NewEmbedder = None,
+    merge: Merge = False,
+    mirror: Mirror = False,
+    dry_run: DryRun = False,
     skip_bad: Annotated[
         bool,
         typer.Option("--skip-bad", help="Of a bruno-memory file, leave out what cannot be stored."),
     ] = False,
-    anonymise: Annotated[
-        bool,
-        typer.Option(
-            "--anonymise", help="Replace names, addresses, numbers and dates; into a new store."
-        ),
-    ] = False,
-    mapping: Annotated[
-        Optional[str],
-        typer.Option(
-            "--mapping", metavar="FILE", help="With --anonymise: write there what became what."
-        ),
-    ] = None,
-    sessions: Annotated[
-        Optional[str],
-        typer.Option(
-            "--sessions",
-            metavar="URL",
-            help="The target's sessions.  [default: BRUNO_MEMORY_SESSIONS, else its own place]",
-            show_default=False,
-        ),
-    ] = None,
+    anonymise: Anonymise = False,
+    mapping: Mapping = None,
+    sessions: TargetSessions = None,
     source_sessions: Annotated[
         Optional[str],
         typer.Option(
@@ -105,13 +83,10 @@ def copy(
     """
 
     async def work(out: Out) -> int:
-        if merge and mirror:
-            raise CliError("--merge and --mirror exclude each other", "Give one", code=MISUSED)
-        others: Others = "keep" if merge else "remove" if mirror else "refuse"
         asked: dict[str, Any] = {
             "user_id": user,
             "embedder": embedder,
-            "others": others,
+            "others": others(merge, mirror),
             "dry_run": dry_run,
             "skip_bad": skip_bad,
             "source_sessions": source_sessions,
@@ -199,8 +174,6 @@ async def _anonymised(
 
 def tell(out: Out, report: CopyReport) -> None:
     """Print the report of a copy, or of an import."""
-    from bruno_memory_vec.prompts.hidden_characters import marked
-
     if out.as_json:
         out.result(report.to_dict())
         return
@@ -211,8 +184,7 @@ def tell(out: Out, report: CopyReport) -> None:
         lines.append(f"  {name}: {counts}")
     if len(users) > _SHOWN_USERS:
         lines.append(f"  ... and {len(users) - _SHOWN_USERS:,} more users")
-    for line in lines:
-        out.console.print(marked(line), soft_wrap=True)
+    out.lines("\n".join(lines))
 
 
 _KINDS = {"message": "messages", "memory": "memories"}

@@ -65,20 +65,31 @@ def demo(
     hits: Annotated[
         int, typer.Option("--hits", min=1, max=_K, help="How many hits to show of each question.")
     ] = 2,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Ask all 24 questions, and count what was found.")
+    ] = False,
     embedder: Embedder = None,
     profile: Profile = None,
     json: Json = False,
 ) -> None:
     """Store a year of conversations and ask about it.
 
-    Two invented users, and questions whose answers are known. The folder is kept, so that you
-    can ask more. No server, no key, no download.
+    Two invented users, and questions whose answers are known: one of them, or with --all (and
+    with --json) each. The folder is kept, so that you can ask more. No server, no key, no
+    download.
     """
-    execute(json, lambda out: _demo(out, store, hits, embedder, profile))
+    chosen = everything or json
+    execute(json, lambda out: _demo(out, store, hits, embedder, profile, everything=chosen))
 
 
 async def _demo(
-    out: Out, store: str | None, shown: int, embedder: str | None, profile: str | None
+    out: Out,
+    store: str | None,
+    shown: int,
+    embedder: str | None,
+    profile: str | None,
+    *,
+    everything: bool,
 ) -> int:
     from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.store.manifest import folder_of
@@ -92,7 +103,7 @@ async def _demo(
     if folder is None:
         raise CliError("the demo needs a folder", "Name one with --store", code=MISUSED)
     console = out.console
-    if not out.as_json:
+    if everything and not out.as_json:
         _introduce(console, folder)
     started = time.perf_counter()
     with bars(out) as progress:
@@ -100,11 +111,15 @@ async def _demo(
             opened = time.perf_counter() - started
             await _refuse_strangers(memory, folder)
             stored = await _store(memory)
-            if not out.as_json:
+            if everything and not out.as_json:
                 _tell_stored(console, stored, opened)
-            answers = await _ask(memory)
+            answers = await _ask(memory, None if everything else 1)
     if out.as_json:
         out.result(_data(config, folder, stored, answers))
+        return 0
+    if not everything:
+        _show_one(console, stored, answers[0])
+        _what_next(console, folder, embedder, answers)
         return 0
     for number, answer in enumerate(answers, 1):
         _show(console, number, answer, shown)
@@ -142,10 +157,10 @@ async def _store(memory: VectorMemory) -> Stored:
     return Stored(len(turns), len(groups), len(memories), time.perf_counter() - started)
 
 
-async def _ask(memory: VectorMemory) -> list[Answer]:
+async def _ask(memory: VectorMemory, most: int | None) -> list[Answer]:
     from bruno_memory_vec.surfaces import demo as data
 
-    questions, now = data.questions(), _the_day_after()
+    questions, now = data.questions()[:most], _the_day_after()
     # Commits the lexical index now, so that it does not count in the time of the first question.
     await memory.recall("hello", user_id=_USERS[0], now=now)
     answers = []
@@ -251,24 +266,58 @@ def _figures(answers: list[Answer]) -> dict[str, Any]:
     }
 
 
+def _show_one(console: Console, stored: Stored, answer: Answer) -> None:
+    """The first screen: what was stored, one question, its answer, and why it is that one."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from bruno_memory_vec.surfaces.cli.display import Reasons, counted, excerpt, words_of
+
+    question, width = answer.question, console.width
+    console.print(
+        f"Stored in {stored.seconds:.1f} s: a year of talks of two invented people, "
+        f"{counted(stored.messages, 'message')} and {counted(stored.memories, 'memory')}."
+    )
+    console.print()
+    asked = Text(f"{question.user_id} asks  ", style="dim")
+    console.print(asked.append(question.question, style="bold not dim"))
+    console.print()
+    if not answer.hits:
+        console.print("Nothing was found.")
+        return
+    hit = answer.hits[0]
+    about = f"found in {1000 * answer.seconds:.0f} ms, said on {hit.created_at:%d %B %Y}:"
+    console.print(Text(about, style="dim"))
+    words = words_of(question.question, question.answer)
+    said = Text(excerpt(hit.content, words, 4 * (width - 4)), style="green")
+    console.print(Padding(said, (0, 0, 0, 2)))
+    console.print()
+    console.print(Text("why this one: each part of its score", style="dim"))
+    console.print(Padding(Reasons(hit.signals), (0, 0, 0, 2)))
+    if answer.rank != 1:
+        place = "not among the first ten" if answer.rank is None else f"number {answer.rank}"
+        console.print(f"The known answer, {question.answer!r}, is {place}.")
+
+
 def _what_next(console: Console, folder: Path, embedder: str | None, answers: list[Answer]) -> None:
-    program = program_name()
-    where = f"--store {shlex.quote(str(folder))}"
-    with_embedder = where if embedder is None else f"{where} --embedder {shlex.quote(embedder)}"
-    # A question whose answer comes first, if there is one.
-    best = min(answers, key=lambda answer: answer.rank or _K + 1).question
-    asked = f"{shlex.quote(best.question)} --user {best.user_id}"
-    console.print("\nTry next (the folder is kept):")
+    from rich.text import Text
+
+    program, kept = program_name(), shlex.quote(str(folder))
+    given = [f"export BRUNO_MEMORY_URL={kept}"]
+    if embedder is not None:
+        given.append(f"export BRUNO_MEMORY_EMBEDDER={shlex.quote(embedder)}")
+    console.print(Text("\ntry next", style="dim"))
+    everything = [] if len(answers) > 1 else [f'{program} demo --all --store "$BRUNO_MEMORY_URL"']
     for command in (
-        f"recall {asked} {with_embedder}",
-        f'recall "bread" --user ana --since 2026-01-01 {with_embedder}',
-        f"show {shlex.quote(best.conversation_id)} {where}",
-        f"stats {where}",
-        f"doctor {with_embedder}",
+        *given,
+        f"{program} recall 'who teaches photography?' -u ana",
+        f"{program} list conversations -u ben",
+        f"{program} stats",
+        *everything,
+        f"rm -r {kept}",
     ):
         # Not wrapped, so that it can be copied.
-        console.print(f"  {program} {command}", soft_wrap=True)
-    console.print(f"When you are done: rm -r {shlex.quote(str(folder))}", soft_wrap=True)
+        console.print(f"  {command}", soft_wrap=True)
 
 
 def program_name() -> str:

@@ -49,7 +49,6 @@ def rotate_key(
 
 async def _convert(out: Out, store: str | None, *, encrypted: bool) -> int:
     from bruno_memory_vec.config import masked
-    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.encrypting.run import decrypt_store, encrypt_store
 
@@ -58,10 +57,7 @@ async def _convert(out: Out, store: str | None, *, encrypted: bool) -> int:
     work = encrypt_store if encrypted else decrypt_store
     with bars(out) as progress:
         report = await work(config=config, progress=progress)
-    if out.as_json:
-        out.result({"store": masked(config.url), **report.to_dict()})
-    else:
-        out.console.print(marked(str(report)), soft_wrap=True)
+    out.report(report, store=masked(config.url))
     return 0
 
 
@@ -77,5 +73,5 @@ async def _rotate(out: Out, store: str | None, new_key_file: Path) -> int:
     if out.as_json:
         out.result({"store": masked(config.url), "rotated": True})
     else:
-        out.console.print("the store opens with the new key, and no more with the old one")
+        out.lines("the store opens with the new key, and no more with the old one")
     return 0

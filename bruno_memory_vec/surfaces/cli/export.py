@@ -10,14 +10,17 @@ import typer
 
 from bruno_memory_vec.surfaces.cli.copy import replacing
 from bruno_memory_vec.surfaces.cli.options import (
+    Anonymise,
+    Conversation,
     Json,
+    Mapping,
     Sessions,
     Since,
     Store,
     Until,
     User,
 )
-from bruno_memory_vec.surfaces.cli.running import FAILED, NOTHING_FOUND, CliError, Out, execute
+from bruno_memory_vec.surfaces.cli.running import FAILED, Out, execute
 
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP006, UP045
@@ -56,10 +59,7 @@ def export(
         ),
     ] = None,
     user: User = None,
-    conversation: Annotated[
-        Optional[str],
-        typer.Option("--conversation", "-c", metavar="ID", help="Only this conversation."),
-    ] = None,
+    conversation: Conversation = None,
     kind: Annotated[
         Optional[List[ExportedKind]],
         typer.Option("--kind", help="Only these; may be given several times."),
@@ -72,16 +72,8 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
-    anonymise: Annotated[
-        bool,
-        typer.Option("--anonymise", help="Replace names, addresses, numbers and dates."),
-    ] = False,
-    mapping: Annotated[
-        Optional[str],
-        typer.Option(
-            "--mapping", metavar="FILE", help="With --anonymise: write there what became what."
-        ),
-    ] = None,
+    anonymise: Anonymise = False,
+    mapping: Mapping = None,
     store: Store = None,
     sessions: Sessions = None,
     json: Json = False,
@@ -89,26 +81,26 @@ def export(
     """Write what a store holds to a file: JSON lines, CSV, Parquet or Markdown.
 
     JSON lines (.jsonl) have everything, exactly: ingest takes them in again. The file is for its
-    owner only, and appears whole. TIME is ISO 8601, in UTC unless it names an offset.
+    owner only, and appears whole. TIME is 2026-03-01 (UTC),
+    yesterday or "2 weeks ago".
     """
 
     async def work(out: Out) -> int:
-        from bruno_memory_vec.prompts.hidden_characters import marked
-        from bruno_memory_vec.surfaces.cli.opening import bars, configuration, nobody, reading
+        from bruno_memory_vec.surfaces.cli.opening import (
+            bars,
+            configuration,
+            no_conversation,
+            reading,
+            somebody,
+        )
 
         anonymiser = replacing(anonymise, mapping)
         config = configuration(store, sessions=sessions)
         async with reading(config, out, embeds=False) as memory:
-            if user is not None:
-                users = await memory.list_users()
-                if user not in {one.user_id for one in users} and not kind:
-                    nobody(user, users)
+            if user is not None and not kind:
+                await somebody(memory, user)
             if conversation is not None and await memory.get_conversation(conversation) is None:
-                raise CliError(
-                    f"there is no conversation {conversation!r}",
-                    "See bruno-memory-vec show",
-                    code=NOTHING_FOUND,
-                )
+                await no_conversation(memory, conversation)
             with bars(out) as progress:
                 report = await memory.export(
                     path,
@@ -125,11 +117,7 @@ def export(
                 )
         if anonymiser is not None and mapping is not None:
             anonymiser.write_mapping(mapping)
-        if out.as_json:
-            out.result(report.to_dict())
-        else:
-            for line in str(report).splitlines():
-                out.console.print(marked(line), soft_wrap=True, markup=False, highlight=False)
+        out.report(report)
         return 0 if report.ok else FAILED
 
     execute(json, work)

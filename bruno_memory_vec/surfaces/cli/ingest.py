@@ -271,8 +271,7 @@ def _report(out: Out, report: IngestReport, store: str, started: float) -> None:
         out.say(f"skipped {in_words(bad)}")
     if report.bad > _SHOWN_BAD:
         out.say(f"skipped {report.bad - _SHOWN_BAD:,} more")
-    for line in _lines(report, store, seconds, rate):
-        out.console.print(line)
+    out.lines("\n".join(_lines(report, store, seconds, rate)))
 
 
 def _lines(report: IngestReport, store: str, seconds: float, rate: float) -> list[str]:

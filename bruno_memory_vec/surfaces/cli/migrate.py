@@ -54,7 +54,6 @@ async def _migrate(
     resume: bool,
     listed: bool,
 ) -> int:
-    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration
     from bruno_memory_vec.upkeep.migrations.run import migrate as move
 
@@ -74,10 +73,7 @@ async def _migrate(
         except asyncio.CancelledError:
             out.say("stopped: the store is as it was")
             raise
-    if out.as_json:
-        out.result(report.to_dict())
-    else:
-        out.console.print(marked(str(report)), soft_wrap=True, markup=False, highlight=False)
+    out.report(report)
     return 0
 
 
@@ -95,5 +91,5 @@ async def _list(out: Out, url: str, *, named: bool) -> int:
         marks = [name for name in ("store", "read") if one[name]]
         told = {"store": "the store's", "read": "this version's"}
         said = f"  <- {', '.join(told[name] for name in marks)}" if marks else ""
-        out.console.print(f"{one['format']}  {one['about']}{said}", soft_wrap=True)
+        out.lines(f"{one['format']}  {one['about']}{said}")
     return 0

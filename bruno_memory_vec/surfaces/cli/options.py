@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Any, List, NoReturn, Optional  # noqa: UP035
 
 import typer
 
-# Optional[X] and not X | None throughout: typer evaluates these on Python 3.10 too.
-# ruff: noqa: UP045
+from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError
+from bruno_memory_vec.surfaces.cli.times import moment
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.upkeep.copying.run import Others
+
+# Optional[X] and List[X] throughout: typer evaluates these on Python 3.10 too.
+# ruff: noqa: UP006, UP045
 
 
 class Kind(str, Enum):
@@ -29,6 +35,17 @@ class Role(str, Enum):
     assistant = "assistant"
     function = "function"
     tool = "tool"
+
+
+class MemoryType(str, Enum):
+    """What a memory is: bruno-core's ``MemoryType``."""
+
+    short_term = "short_term"
+    long_term = "long_term"
+    episodic = "episodic"
+    semantic = "semantic"
+    procedural = "procedural"
+    fact = "fact"
 
 
 class Strategy(str, Enum):
@@ -67,18 +84,6 @@ def file_format(name: str) -> str:
     return name
 
 
-def moment(text: str) -> datetime:
-    """A date or a time, ISO 8601; UTC where no offset is given."""
-    try:
-        # Python 3.10 does not know the Z.
-        value = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no date: write 2026-03-01 or 2026-03-01T18:30:00Z"
-        ) from None
-    return value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
-
-
 def metadata(pairs: Iterable[str]) -> dict[str, str | float | bool]:
     """``KEY=VALUE`` texts as a dict. A value that is JSON of a text, a number or a truth value is
     that; any other is the text itself."""
@@ -99,6 +104,17 @@ def metadata(pairs: Iterable[str]) -> dict[str, str | float | bool]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def others(merge: bool, mirror: bool) -> Others:
+    """What becomes of rows that only the target has.
+
+    Raises:
+        CliError: both options are given.
+    """
+    if merge and mirror:
+        raise CliError("--merge and --mirror exclude each other", "Give one", code=MISUSED)
+    return "keep" if merge else "remove" if mirror else "refuse"
 
 
 Store = Annotated[
@@ -124,6 +140,80 @@ Sessions = Annotated[
 ]
 User = Annotated[
     Optional[str], typer.Option("--user", "-u", metavar="USER", help="Only this user's.")
+]
+Conversation = Annotated[
+    Optional[str],
+    typer.Option("--conversation", "-c", metavar="ID", help="Only this conversation."),
+]
+Kinds = Annotated[
+    Optional[List[Kind]], typer.Option("--kind", help="Only messages, or only memories.")
+]
+Metadata = Annotated[
+    Optional[List[str]],
+    typer.Option(
+        "--metadata",
+        "-m",
+        metavar="KEY=VALUE",
+        help="What stands in its metadata; several may be given.",
+    ),
+]
+MemoryTypes = Annotated[
+    Optional[List[MemoryType]],
+    typer.Option("--type", help="Only memories of these types; several may be given."),
+]
+Tags = Annotated[
+    Optional[List[str]],
+    typer.Option("--tag", metavar="TAG", help="Only with any of these tags."),
+]
+Categories = Annotated[
+    Optional[List[str]],
+    typer.Option("--category", metavar="NAME", help="Only of any of these categories."),
+]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="How many.")]
+After = Annotated[
+    Optional[str],
+    typer.Option("--after", metavar="NEXT", help="The next page: `next` of the one before."),
+]
+Archived = Annotated[bool, typer.Option("--archived", help="Also what was archived.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Keep rows that are there and that the source lacks.")
+]
+Mirror = Annotated[
+    bool, typer.Option("--mirror", help="Remove rows that are there and that the source lacks.")
+]
+NewEmbedder = Annotated[
+    Optional[str],
+    typer.Option(
+        "--embedder",
+        metavar="NAME",
+        help="Make the vectors anew with this embedder. Without it they are copied.",
+    ),
+]
+TargetSessions = Annotated[
+    Optional[str],
+    typer.Option(
+        "--sessions",
+        metavar="URL",
+        help="The sessions of the store that is written.  "
+        "[default: BRUNO_MEMORY_SESSIONS, else its own place]",
+        show_default=False,
+    ),
+]
+Anonymise = Annotated[
+    bool,
+    typer.Option(
+        "--anonymise", help="Replace names, addresses, numbers and dates; not in the store itself."
+    ),
+]
+Mapping = Annotated[
+    Optional[str],
+    typer.Option(
+        "--mapping", metavar="FILE", help="With --anonymise: write there what became what."
+    ),
 ]
 Since = Annotated[
     Optional[datetime],

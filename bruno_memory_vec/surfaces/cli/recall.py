@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, List, Optional  # noqa: UP035
 import typer
 
 from bruno_memory_vec.surfaces.cli.options import (
+    Conversation,
     Embedder,
     Json,
-    Kind,
+    Kinds,
+    Metadata,
     Profile,
     Role,
     Sessions,
@@ -21,9 +23,9 @@ from bruno_memory_vec.surfaces.cli.options import (
     Until,
     User,
     metadata,
-    moment,
 )
 from bruno_memory_vec.surfaces.cli.running import MISUSED, NOTHING_FOUND, CliError, Out, execute
+from bruno_memory_vec.surfaces.cli.times import moment
 
 if TYPE_CHECKING:
     from bruno_memory_vec.memory import AllUsers
@@ -40,26 +42,13 @@ def recall(
     all_users: Annotated[
         bool, typer.Option("--all-users", help="Search everybody's rows, not one user's.")
     ] = False,
-    conversation: Annotated[
-        Optional[str],
-        typer.Option("--conversation", "-c", metavar="ID", help="Only this conversation."),
-    ] = None,
-    kind: Annotated[
-        Optional[List[Kind]], typer.Option("--kind", help="Only messages, or only memories.")
-    ] = None,
+    conversation: Conversation = None,
+    kind: Kinds = None,
     role: Annotated[
         Optional[List[Role]],
         typer.Option("--role", help="Only what these said; may be given several times."),
     ] = None,
-    pairs: Annotated[
-        Optional[List[str]],
-        typer.Option(
-            "--metadata",
-            "-m",
-            metavar="KEY=VALUE",
-            help="Only what has this in its metadata; given several times, all of them.",
-        ),
-    ] = None,
+    pairs: Metadata = None,
     since: Since = None,
     until: Until = None,
     as_of: Annotated[
@@ -95,6 +84,9 @@ def recall(
             help="Nothing, where the hits are less likely to hold an answer.",
         ),
     ] = 0.0,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say in plain words what each hit was found for.")
+    ] = False,
     store: Store = None,
     sessions: Sessions = None,
     embedder: Embedder = None,
@@ -103,11 +95,11 @@ def recall(
 ) -> None:
     """Find what was said before, and see why it was found.
 
-    Without --user, a store of one user is searched; of several, say whose. TIME is ISO 8601,
-    such as 2026-03-01, in UTC unless it names an offset. VALUE is JSON where it can be read as a
-    text, a number, true or false, else the text as it stands: year=2026 is a number, and
-    year='"2026"' a text. Days named in QUERY, such as "yesterday", are those of this machine's
-    time zone.
+    Without --user, a store of one user is searched; of several, say whose. TIME is 2026-03-01
+    (UTC), 2026-03-01T18:30:00Z, yesterday, "last monday" or "2 weeks ago". VALUE is JSON where it
+    can be read as a text, a number, true or false, else the text as it stands: year=2026 is a
+    number, and year='"2026"' a text. Days named in QUERY, such as "yesterday", are those of this
+    machine's time zone.
     """
     wanted = metadata(pairs or ())
 
@@ -115,7 +107,12 @@ def recall(
         from bruno_memory_vec import ALL_USERS
         from bruno_memory_vec.recall import strategies
         from bruno_memory_vec.rows.checks import question
-        from bruno_memory_vec.surfaces.cli.opening import choose_user, configuration, reading
+        from bruno_memory_vec.surfaces.cli.opening import (
+            choose_user,
+            configuration,
+            reading,
+            somebody,
+        )
 
         if user is not None and all_users:
             raise CliError("--user and --all-users contradict each other", code=MISUSED)
@@ -153,6 +150,8 @@ def recall(
                 as_of=None if as_of is None else _here(as_of),
             )
             seconds = time.perf_counter() - started
+            if not hits and user is not None and not out.as_json:
+                await somebody(memory, user)
         shown_user = None if all_users else str(whose)
         if out.as_json:
             out.result(
@@ -167,7 +166,9 @@ def recall(
                 }
             )
         else:
-            _print(out, query if exact is None else f"{query} {exact}", hits, shown_user, seconds)
+            _print(
+                out, query if exact is None else f"{query} {exact}", hits, shown_user, seconds, why
+            )
         return 0 if hits else NOTHING_FOUND
 
     execute(json, work)
@@ -181,7 +182,7 @@ def _here(moment: datetime) -> datetime:
         return moment
 
 
-def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -> None:
+def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float, why: bool) -> None:
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
@@ -193,7 +194,7 @@ def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float) -
         out.say(f"nothing found in {whose}{least}")
         return
     console = out.console
-    console.print(hit_table(hits, words_of(query)))
+    console.print(hit_table(hits, words_of(query), plain=why))
     whose = "all users" if user is None else f"user {marked(user)}"
     about = f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms"
     # Of hits that were not ranked nothing says how likely they answer.

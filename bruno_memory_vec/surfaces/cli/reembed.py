@@ -61,7 +61,6 @@ async def _reembed(out: Out, embedder: str, store: str | None, sessions: str | N
 
 
 def _report(out: Out, url: str, report: ReembedReport) -> None:
-    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.display import counted
 
     if out.as_json:
@@ -78,5 +77,4 @@ def _report(out: Out, url: str, report: ReembedReport) -> None:
         told.append(f"to {report.after}, in {report.seconds:.1f} s")
     if report.resumed:
         told.append(f"{counted(report.resumed, 'row')} had been embedded before it was stopped")
-    for line in told:
-        out.console.print(marked(line), soft_wrap=True)
+    out.lines("\n".join(told))

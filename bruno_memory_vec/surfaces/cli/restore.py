@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bruno_memory_vec.surfaces.cli.copy import tell
-from bruno_memory_vec.surfaces.cli.options import Json, moment
-from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
+from bruno_memory_vec.surfaces.cli.options import (
+    DryRun,
+    Json,
+    Merge,
+    Mirror,
+    NewEmbedder,
+    TargetSessions,
+    others,
+)
+from bruno_memory_vec.surfaces.cli.running import FAILED, Out, execute
+from bruno_memory_vec.surfaces.cli.times import moment
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from bruno_memory_vec.upkeep.copying.run import Others
 
 # Optional[X]: typer evaluates these on Python 3.10 too.
 # ruff: noqa: UP045
@@ -30,7 +37,7 @@ def restore(
         typer.Option(
             "--at",
             metavar="TIME",
-            help="The newest point by this time (ISO 8601, UTC), or a point's number; "
+            help="The newest point by this time, or a point's number; "
             "see backup --list.  [default: the newest point]",
             show_default=False,
         ),
@@ -38,32 +45,11 @@ def restore(
     user: Annotated[
         Optional[str], typer.Option("--user", "-u", metavar="USER", help="Restore only this user.")
     ] = None,
-    embedder: Annotated[
-        Optional[str],
-        typer.Option(
-            "--embedder",
-            metavar="NAME",
-            help="Make the vectors anew with this embedder. Without it they are restored.",
-        ),
-    ] = None,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Keep rows of the store that the point lacks.")
-    ] = False,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Remove rows of the store that the point lacks.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be restored; write nothing.")
-    ] = False,
-    sessions: Annotated[
-        Optional[str],
-        typer.Option(
-            "--sessions",
-            metavar="URL",
-            help="The store's sessions.  [default: BRUNO_MEMORY_SESSIONS, else its own place]",
-            show_default=False,
-        ),
-    ] = None,
+    embedder: NewEmbedder = None,
+    merge: Merge = False,
+    mirror: Mirror = False,
+    dry_run: DryRun = False,
+    sessions: TargetSessions = None,
     json: Json = False,
 ) -> None:
     """Make a store of a point of a backup, and compare every row with it.
@@ -73,14 +59,11 @@ def restore(
     """
 
     async def work(out: Out) -> int:
-        if merge and mirror:
-            raise CliError("--merge and --mirror exclude each other", "Give one", code=MISUSED)
-        others: Others = "keep" if merge else "remove" if mirror else "refuse"
         asked: dict[str, Any] = {
             "at": None if at is None else _at(at),
             "user_id": user,
             "embedder": embedder,
-            "others": others,
+            "others": others(merge, mirror),
             "dry_run": dry_run,
             **({} if sessions is None else {"sessions": sessions}),
         }

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store
+from bruno_memory_vec.surfaces.cli.options import DryRun, Json, Sessions, Store
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
-
-if TYPE_CHECKING:
-    from bruno_memory_vec.upkeep.retention import RetentionReport
 
 
 def retention(
@@ -27,7 +24,7 @@ def retention(
             show_default=False,
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and delete nothing.")] = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Delete messages and memories that are older than they may be.
@@ -42,11 +39,9 @@ def retention(
 async def _retention(
     out: Out, store: str | None, sessions: str | None, days: list[str], dry_run: bool
 ) -> int:
-    from bruno_memory_vec.memory import open_memory
     from bruno_memory_vec.retention_policy import FIELD, retention_of
     from bruno_memory_vec.store.manifest import IN_MEMORY
-    from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing, reading
-    from bruno_memory_vec.upkeep.reembedding.report import Unembedding
+    from bruno_memory_vec.surfaces.cli.opening import configuration, reading, writing
 
     config = configuration(store, sessions=sessions)
     if config.url == IN_MEMORY:
@@ -60,15 +55,11 @@ async def _retention(
         )
     if dry_run:
         async with reading(config, out, embeds=False) as memory:
-            _report(out, await memory.apply_retention(policy, dry_run=True))
+            out.report(await memory.apply_retention(policy, dry_run=True))
         return 0
-    made_by = await existing(config)
-    embedder = None if made_by is None else Unembedding(made_by)
-    config = config.model_copy(update={"read_only": False})
-    with bars(out) as progress:
-        async with open_memory(config=config, embedder=embedder, progress=progress) as memory:
-            report = await memory.apply_retention(policy)
-    _report(out, report)
+    async with writing(config, out, embeds=False) as memory:
+        report = await memory.apply_retention(policy)
+    out.report(report)
     return 0
 
 
@@ -91,10 +82,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no number of days") from None
-
-
-def _report(out: Out, report: RetentionReport) -> None:
-    if out.as_json:
-        out.result(report.to_dict())
-    else:
-        out.console.print(str(report), highlight=False, markup=False)

@@ -7,9 +7,11 @@ import contextlib
 import json
 import logging
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import typer
 
@@ -24,8 +26,8 @@ INTERRUPTED = 130
 
 #: Advice for the command line, where an error's own advice is about Python.
 _FIXES = {
-    "StoreLockedError": "Wait for it, or stop it. recall, timeline, show, stats, doctor and "
-    "compress --dry-run work beside it",
+    "StoreLockedError": "Wait for it, or stop it. recall, list, timeline, show, stats, doctor and "
+    "what has --dry-run work beside it",
     "FingerprintError": "Name the store's own embedder with --embedder, or move the store to this "
     "one with: bruno-memory-vec reembed --embedder NAME",
 }
@@ -61,6 +63,14 @@ class CliError(Exception):
         self.details = details
 
 
+class Report(Protocol):
+    """What a call did."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as data."""
+        ...
+
+
 class Out:
     """Where a command's result goes: a terminal, a file or, with ``--json``, a program."""
 
@@ -91,9 +101,52 @@ class Out:
         document = json.dumps(data, indent=2, ensure_ascii=encoding != "utf8", default=str)
         print(escaped(document))  # noqa: T201 - the result itself
 
+    def report(self, report: Report, **more: Any) -> None:
+        """Print what a command did: its data with ``--json``, else what it says of itself.
+
+        Args:
+            report: as most of our calls return one.
+            more: what stands before it in the data.
+        """
+        if self.as_json:
+            self.result({**more, **report.to_dict()})
+        else:
+            self.lines(str(report))
+
+    def lines(self, text: str, style: str = "") -> None:
+        """Print lines for people.
+
+        They break between words on a terminal, and where ``COLUMNS`` asks for it; in a file or a
+        pipe each is one line.
+        """
+        from rich.text import Text
+
+        from bruno_memory_vec.prompts.hidden_characters import marked
+        from bruno_memory_vec.surfaces.cli.display import wrapped
+
+        console, narrow = self.console, sys.stdout.isatty() or "COLUMNS" in os.environ
+        for line in marked(text).split("\n"):
+            for part in wrapped(line, console.width) if narrow else [line]:
+                console.print(Text(part, style=style), soft_wrap=True)
+
+    def following(self, after: str) -> None:
+        """Tell how to get the next page of a list: on a line of its own, to be copied."""
+        from rich.text import Text
+
+        self.lines("the next page: add to the command", style="dim")
+        self.console.print(Text(f"--after {shlex.quote(after)}", style="dim"), soft_wrap=True)
+
     def say(self, text: str) -> None:
         """Print something for people that is not the result."""
-        print(text, file=sys.stderr)  # noqa: T201 - a command line speaks through it
+        from bruno_memory_vec.prompts.hidden_characters import marked
+
+        said = marked(text)
+        if sys.stderr.isatty():
+            from bruno_memory_vec.surfaces.cli.display import wrapped
+
+            width = min(shutil.get_terminal_size().columns, _WIDEST)
+            said = "\n".join(part for line in said.split("\n") for part in wrapped(line, width))
+        print(said, file=sys.stderr)  # noqa: T201 - a command line speaks through it
 
 
 class _Trimmed:
@@ -163,7 +216,9 @@ def _fail(
     for line in listing:
         out.say(f"  {line}")
     if fix:
-        out.say(fix if fix.endswith((".", ")")) or "\n" in fix else f"{fix}.")
+        # No full stop behind a command, which would be copied with it.
+        ends = fix.endswith((".", ")")) or "\n" in fix or ": bruno-memory-vec " in fix
+        out.say(fix if ends else f"{fix}.")
     if out.as_json:
         # With --json the error also goes to standard output.
         out.result({"error": {"type": kind, "message": problem, "fix": fix, **details}})

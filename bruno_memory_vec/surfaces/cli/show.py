@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
-from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, CliError, Out, execute
+from bruno_memory_vec.surfaces.cli.running import Out, execute
 
 if TYPE_CHECKING:
     from bruno_core.models.message import Message
@@ -41,17 +41,12 @@ async def _show(
     sessions: str | None,
     user: str | None,
 ) -> int:
-    from bruno_memory_vec.surfaces.cli.opening import configuration, reading
+    from bruno_memory_vec.surfaces.cli.opening import configuration, no_conversation, reading
 
     async with reading(configuration(store, sessions=sessions), out, embeds=False) as memory:
         turns, total = await _turns(memory, conversation, limit, user)
-    if not turns:
-        raise CliError(
-            f"there is no conversation {conversation!r}"
-            + ("" if user is None else f" of the user {user!r}"),
-            "A hit of `recall` names its conversation; `stats` counts them",
-            code=NOTHING_FOUND,
-        )
+        if not turns:
+            await no_conversation(memory, conversation, user)
     if out.as_json:
         out.result(
             {

@@ -28,7 +28,6 @@ def snapshot(
 
 async def _snapshot(out: Out, folder: Path, store: str | None) -> int:
     from bruno_memory_vec.config import masked
-    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.opening import bars, configuration, existing
     from bruno_memory_vec.upkeep.snapshots import snapshot_store
 
@@ -36,8 +35,5 @@ async def _snapshot(out: Out, folder: Path, store: str | None) -> int:
     await existing(config)
     with bars(out) as progress:
         report = await snapshot_store(config=config, folder=folder, progress=progress)
-    if out.as_json:
-        out.result({"store": masked(config.url), **report.to_dict()})
-    else:
-        out.console.print(marked(str(report)), soft_wrap=True, markup=False, highlight=False)
+    out.report(report, store=masked(config.url))
     return 0 if report.ok else FAILED

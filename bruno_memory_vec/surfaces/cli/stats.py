@@ -62,13 +62,11 @@ def _plain(count: UserSummary) -> dict[str, Any]:
 
 
 def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.store.record import readable_size
-    from bruno_memory_vec.surfaces.cli.display import counted
+    from bruno_memory_vec.surfaces.cli.display import counted, user_lines
 
     console, totals = out.console, data["totals"]
     console.print(Text(marked(data["store"]), style="bold"), soft_wrap=True)
@@ -84,18 +82,4 @@ def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
     console.print(f"embedder: {data['embedder']}")
     if not users:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("user", overflow="fold")
-    for name in ("messages", "conversations", "memories"):
-        table.add_column(name, justify="right")
-    for name in ("first message", "last message"):
-        table.add_column(name, no_wrap=True)
-    for count in users:
-        table.add_row(
-            Text(marked(count.user_id)),
-            f"{count.messages:,}",
-            f"{count.conversations:,}",
-            f"{count.memories:,}",
-            *("" if time is None else f"{time:%Y-%m-%d}" for time in (count.first, count.last)),
-        )
-    console.print(table)
+    console.print(user_lines(users, console.width))

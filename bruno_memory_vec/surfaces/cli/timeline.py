@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from bruno_memory_vec.surfaces.cli.options import (
+    After,
+    Archived,
+    Conversation,
     Json,
-    Kind,
+    Kinds,
+    Limit,
     Order,
     Sessions,
     Since,
     Store,
     Until,
     User,
-    moment,
 )
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, Out, execute
+from bruno_memory_vec.surfaces.cli.times import moment
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Hit, Page
 
-# Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
-# ruff: noqa: UP006, UP045
+# Optional[X]: typer evaluates it on Python 3.10 too.
+# ruff: noqa: UP045
 
 # Characters of a text.
 _SHOWN = 300
@@ -32,13 +36,8 @@ _SHOWN = 300
 
 def timeline(
     user: User = None,
-    conversation: Annotated[
-        Optional[str],
-        typer.Option("--conversation", "-c", metavar="ID", help="Only this conversation."),
-    ] = None,
-    kind: Annotated[
-        Optional[List[Kind]], typer.Option("--kind", help="Only messages, or only memories.")
-    ] = None,
+    conversation: Conversation = None,
+    kind: Kinds = None,
     since: Since = None,
     until: Until = None,
     around: Annotated[
@@ -48,24 +47,26 @@ def timeline(
     order: Annotated[
         Optional[Order], typer.Option("--order", help="Which first.  [default: newest]")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
-    archived: Annotated[bool, typer.Option("--archived", help="Also what was archived.")] = False,
-    after: Annotated[
-        Optional[str],
-        typer.Option("--after", metavar="NEXT", help="The next page: `next` of the one before."),
-    ] = None,
+    limit: Limit = 20,
+    archived: Archived = False,
+    after: After = None,
     store: Store = None,
     sessions: Sessions = None,
     json: Json = False,
 ) -> None:
     """Show what was said and noted, by time, without a question.
 
-    Without --user, a store of one user is shown; of several, say whose. TIME is ISO 8601, such as
-    2026-03-01, in UTC unless it names an offset.
+    Without --user, a store of one user is shown; of several, say whose. TIME is 2026-03-01
+    (UTC), yesterday, "last monday" or "2 weeks ago".
     """
 
     async def work(out: Out) -> int:
-        from bruno_memory_vec.surfaces.cli.opening import choose_user, configuration, reading
+        from bruno_memory_vec.surfaces.cli.opening import (
+            choose_user,
+            configuration,
+            reading,
+            somebody,
+        )
 
         config = configuration(store, sessions=sessions)
         async with reading(config, out, embeds=False) as memory:
@@ -82,6 +83,8 @@ def timeline(
                 kinds=[one.value for one in kind or ()],
                 include_archived=archived,
             )
+            if not page and user is not None and not out.as_json:
+                await somebody(memory, user)
         if out.as_json:
             rows = [hit.to_dict() for hit in page]
             out.result({"user_id": whose, "rows": rows, "next": page.next})
@@ -96,7 +99,6 @@ def _print(out: Out, user: str, page: Page[Hit]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES, counted, excerpt, place
 
     if not page:
@@ -111,6 +113,6 @@ def _print(out: Out, user: str, page: Page[Hit]) -> None:
         who = Text(hit.speaker, style=ROLE_STYLES.get(hit.speaker, "magenta"))
         grid.add_row(at, who, Text(place(hit)), Text(excerpt(hit.content, set(), _SHOWN)))
     out.console.print(grid)
-    more = "" if page.next is None else f"; go on with --after '{page.next}'"
-    about = f"{counted(len(page), 'row')} of user {marked(user)}, times in UTC{more}"
-    out.console.print(Text(about, style="dim"))
+    out.lines(f"{counted(len(page), 'row')} of user {user}, times in UTC", style="dim")
+    if page.next is not None:
+        out.following(page.next)
