@@ -23,7 +23,19 @@ SHIPPED = {
     "indexers": "bruno_memory_vec/indexers",
     "rankers": "bruno_memory_vec/rankers",
 }
-SUFFIXES = {".py", ".pyi", ".toml", ".json", ".jsonl", ".sql", ".txt", ".html", ".css", ".js", ".svg"}
+SUFFIXES = {
+    ".py",
+    ".pyi",
+    ".toml",
+    ".json",
+    ".jsonl",
+    ".sql",
+    ".txt",
+    ".html",
+    ".css",
+    ".js",
+    ".svg",
+}
 
 
 def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
