@@ -376,10 +376,22 @@ def counted(result: Any) -> Mapping[str, int]:
     return found
 
 
+# By class, the kind of its objects; None where each has its own. A pydantic model takes microseconds
+# to say that it has no such attribute, and a context has twenty messages.
+_KIND_OF_CLASS: dict[type, str | None] = {}
+
+
 def _kind_of(one: Any) -> str:
-    kind = getattr(one, "kind", None)
-    if isinstance(kind, str):
-        return kind
-    if hasattr(one, "role") or hasattr(one, "message"):
-        return "message"
-    return "memory" if hasattr(one, "memory_type") else "other"
+    kind = _KIND_OF_CLASS.get(type(one), "")
+    if kind is None:
+        kind = one.kind
+    if kind:
+        return kind if isinstance(kind, str) else "other"
+    if hasattr(one, "kind"):
+        known = None
+    elif hasattr(one, "role") or hasattr(one, "message"):
+        known = "message"
+    else:
+        known = "memory" if hasattr(one, "memory_type") else "other"
+    _KIND_OF_CLASS[type(one)] = known
+    return known or _kind_of(one)
