@@ -376,8 +376,8 @@ def counted(result: Any) -> Mapping[str, int]:
     return found
 
 
-# By class, the kind of its objects; None where each has its own. A pydantic model takes microseconds
-# to say that it has no such attribute, and a context has twenty messages.
+# By class, the kind of its objects; None where each has its own. A pydantic model takes
+# microseconds to say that it has no such attribute, and a context has twenty messages.
 _KIND_OF_CLASS: dict[type, str | None] = {}
 
 

@@ -102,7 +102,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("rows_lost", "gauge", (), "1 where rows that were acknowledged are not there any more."),
     Metric("problems", "gauge", (), "Problems that health() names. 0 is healthy."),
     Metric("sizes_timestamp_seconds", "gauge", (), "When sizes and problems were looked at, which "
-           "is done every 30 seconds while the memory is used."),
+           "is done every 10 seconds while the memory is used."),
     Metric("opened_timestamp_seconds", "gauge", (), "When the memory was opened."),
     Metric("observing_failures", "counter", ("work",), "Failures of metrics, spans and logs "
            "themselves. No operation fails for one."),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 #: How old the sizes may be that a scrape is told, in seconds, while the memory is used.
-SIZES_EVERY: Final = 30.0
+SIZES_EVERY: Final = 10.0
 
 #: What is measured in parts, as :meth:`.Recorder.took` has it.
 RECALL, WRITE, BACKGROUND = "recall_stage", "write_stage", "background"

@@ -142,6 +142,23 @@ def _shown(bound: float) -> str:
     return f"{bound:.10g}" if bound != int(bound) else f"{bound:.1f}"
 
 
+def exposition(registry: CollectorRegistry | None, accept: str) -> tuple[bytes, str]:
+    """What a scrape is answered with, and its content type.
+
+    Args:
+        registry: None for the default one of ``prometheus_client``.
+        accept: the formats that the asker reads, as its ``Accept`` header has them.
+
+    Raises:
+        MissingDependencyError: ``prometheus_client`` is not installed.
+    """
+    client = _client()
+    from prometheus_client.exposition import choose_encoder
+
+    encode, content_type = choose_encoder(accept)
+    return encode(client.REGISTRY if registry is None else registry), content_type
+
+
 def metrics_app(registry: CollectorRegistry | None = None) -> Any:
     """An ASGI application that answers a scrape, to be mounted at ``/metrics``.
 

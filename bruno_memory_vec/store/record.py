@@ -179,6 +179,10 @@ class FolderRecord:
         """As of :class:`UpkeepRecord`."""
         return await asyncio.to_thread(last_maintenance, self._folder, self._keys)
 
+    async def background(self) -> dict[str, str]:
+        """The failures of background work in the process that writes, or was the last to."""
+        return await asyncio.to_thread(background_problems, self._folder, self._keys)
+
     async def keep(self, report: Mapping[str, Any]) -> None:
         """As of :class:`UpkeepRecord`."""
         await asyncio.to_thread(self._write, report)

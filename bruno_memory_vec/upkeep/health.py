@@ -9,6 +9,7 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.cache import cache_health
 from bruno_memory_vec.indexers.urls import masked
+from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.losses import ledger_problems, some
 from bruno_memory_vec.writing.reconcile import look
@@ -25,7 +26,12 @@ async def health_of(
             store's folder is reported.
         problems: problems that the caller knows of.
     """
-    wrong = {} if store.writer is None else dict(store.writer.problems)
+    if store.writer is not None:
+        wrong = dict(store.writer.problems)
+    elif isinstance(store.record, FolderRecord):
+        wrong = await store.record.background()
+    else:
+        wrong = {}
     wrong.update(problems)
     report: dict[str, Any] = {
         "status": "ok",

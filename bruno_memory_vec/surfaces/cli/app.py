@@ -22,6 +22,7 @@ from bruno_memory_vec.surfaces.cli import (
     encryption,
     export,
     forget,
+    health,
     ingest,
     listing,
     maintain,
@@ -51,7 +52,8 @@ Begin with: bruno-memory-vec demo
 """
 
 _EPILOG = """Exit codes: 0 all is well; 1 an error, told on stderr with what to do about it;
-2 the command was not typed right; 3 nothing was found; 4 doctor found a problem; 130 Ctrl-C.
+2 the command was not typed right; 3 nothing was found; 4 doctor or health found a problem;
+130 Ctrl-C.
 
 Every option can be asked of a command: bruno-memory-vec recall --help. Settings come from
 BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL."""
@@ -102,6 +104,7 @@ for command in (
     mcp.mcp,
     analytics.analytics,
     doctor.doctor,
+    health.health,
     maintain.maintain,
     pin.pin,
     pin.unpin,

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from bruno_core.utils.exceptions import BrunoError
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -18,11 +17,13 @@ from bruno_memory_vec._version import __version__
 from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.surfaces.http import problems
 from bruno_memory_vec.surfaces.http.guard import Guard
+from bruno_memory_vec.surfaces.http.metrics import scrape
 from bruno_memory_vec.surfaces.http.operations import Undecoded
 from bruno_memory_vec.surfaces.http.problems import FieldProblem, Problem
 from bruno_memory_vec.surfaces.http.routes import ROUTERS
 from bruno_memory_vec.surfaces.http.settings import ServerSettings
 from bruno_memory_vec.surfaces.http.tokens import Tokens
+from bruno_memory_vec.upkeep.probe import CLOSED, probe
 
 _ABOUT: Final = """The memory of AI assistants: messages and memories stored, recalled by words and
 meaning, put into prompts.
@@ -89,6 +90,8 @@ def make_app(
     app.add_api_route("/openapi.json", described, include_in_schema=False)
     app.add_api_route("/healthz", _alive, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_api_route("/readyz", _ready, methods=["GET", "HEAD"], include_in_schema=False)
+    if memory.config.metrics not in (False, "process"):
+        app.add_route("/metrics", scrape, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_route("/v1/{rest:path}", _no_operation, methods=list(_METHODS), include_in_schema=False)
     app.router.routes.extend(routes)
     app.add_middleware(Undecoded)
@@ -116,12 +119,8 @@ async def _alive() -> JSONResponse:
 async def _ready(request: Request) -> JSONResponse:
     """The store is open, and its engines answer. What is wrong, /v1/health tells who may see it."""
     state = request.app.state
-    try:
-        status = (await state.memory.health())["status"] if state.ready else "closed"
-    except BrunoError:
-        status = "unavailable"
-    # One that is degraded answers all the same.
-    return JSONResponse({"status": status}, 200 if status in ("ok", "degraded") else 503)
+    found = await probe(state.memory) if state.ready else CLOSED
+    return JSONResponse({"status": found.status}, found.http_status)
 
 
 def _described(app: FastAPI, *, secured: bool) -> Any:
