@@ -95,13 +95,15 @@ class Watch:
     def pause(self) -> None:
         """The caller goes on between two results, so the span is not the current one."""
         token, self._token = self._token, None
-        if token is not None and self._observer.tracing is not None:
-            self._observer.tracing.leave(token)
+        observer = self._observer
+        if token is not None and observer.tracing is not None:
+            observer.tried("leave a span", observer.tracing.leave, token)
 
     def resume(self) -> None:
         """The caller asks for the next result."""
-        if self.span is not None and self._token is None and self._observer.tracing is not None:
-            self._token = self._observer.tracing.enter(self.span)
+        observer = self._observer
+        if self.span is not None and self._token is None and observer.tracing is not None:
+            self._token = observer.tried("enter a span", observer.tracing.enter, self.span)
 
     def stored(self, kind: str, count: int) -> None:
         """So many rows of a kind were changed for it."""
@@ -335,6 +337,7 @@ class Observer:
         for one in requests:
             span = _span(one)
             if span is not None:
+                self.tracing.conversations(span, {row.get("conversation_id") for row in one.rows})
                 waited = [Stage("wait", one.asked_at, stages.began)] if one.asked_at else []
                 parts = [*waited, *one.ahead, *stages.stages]
                 self.tracing.stages(span, parts, "bruno.memory.write", shared)
@@ -348,34 +351,52 @@ class Observer:
 
     @contextmanager
     def _for(self, span: Span | None) -> Iterator[None]:
-        if self.tracing is None:
+        """Around work for a caller: what it traces belongs to the caller's span."""
+        tracing = self.tracing
+        token = None if tracing is None else self.tried("enter a span", tracing.enter, span)
+        try:
             yield
-        else:
-            with self.tracing.on_behalf_of(span):
-                yield
+        finally:
+            if tracing is not None and token is not None:
+                self.tried("leave a span", tracing.leave, token)
+
+    def tried(self, work: str, function: Callable[..., Any], *given: Any) -> Any:
+        """What a function gives; None where it fails."""
+        try:
+            return function(*given)
+        except Exception as error:
+            self.failed(work, error)
+            return None
 
     # Background work
 
     @contextmanager
     def background(self, work: str) -> Iterator[None]:
-        """Around work that no caller waits for."""
-        began, outcome = time.perf_counter(), "ok"
-        try:
-            if self.tracing is None:
+        """Around work that no caller waits for: a trace of its own."""
+        tracing, began = self.tracing, time.perf_counter()
+        span = None
+        if tracing is not None:
+            span = self.tried("begin a span", tracing.begin_background, work)
+        error: BaseException | None = None
+        with self._for(span):
+            try:
                 yield
-            else:
-                with self.tracing.background(work):
-                    yield
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        except BaseException:
-            outcome = "failed"
-            raise
-        finally:
-            if self.recorder is not None:
-                self.recorder.took(BACKGROUND, work, time.perf_counter() - began)
-                self.recorder.count("background_runs", work, outcome)
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                self.tried("end background work", self._ended, work, began, span, error)
+
+    def _ended(
+        self, work: str, began: float, span: Span | None, error: BaseException | None
+    ) -> None:
+        if self.recorder is not None:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            outcome = "ok" if error is None else "cancelled" if cancelled else "failed"
+            self.recorder.took(BACKGROUND, work, time.perf_counter() - began)
+            self.recorder.count("background_runs", work, outcome)
+        if self.tracing is not None and span is not None:
+            self.tracing.end(span, counts={}, error=None if error is None else type(error).__name__)
 
     # Sizes and problems
 

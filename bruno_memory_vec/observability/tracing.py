@@ -8,8 +8,7 @@ Neither texts nor ids of users or conversations are in a span unless content is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from bruno_memory_vec._version import __version__
@@ -105,9 +104,13 @@ class Tracing:
         span = self._tracer.start_span(named or f"bruno.memory.{operation}", attributes=attributes)
         return span, self.enter(span)
 
-    def enter(self, span: Span) -> Any:
-        """Make a span the current one of this context."""
-        return self._context.attach(self._trace.set_span_in_context(span))
+    def enter(self, span: Span | None) -> Any:
+        """Make a span the current one of this context; with None, no span is.
+
+        A task that works for several callers would else be in the span of the one that began it.
+        """
+        inside = self._trace.INVALID_SPAN if span is None else span
+        return self._context.attach(self._trace.set_span_in_context(inside))
 
     def leave(self, token: Any) -> None:
         """Make the one before it the current one again."""
@@ -135,9 +138,15 @@ class Tracing:
             span.set_status(self._trace.StatusCode.ERROR)
         elif counts:
             span.set_attribute(COUNT, sum(counts.values()))
-        if self.content and (one := list(talks)) and len(one) == 1:
-            span.set_attribute(CONVERSATION, one[0])
+        self.conversations(span, set(talks))
         span.end()
+
+    def conversations(self, span: Span, talks: Collection[str | None]) -> None:
+        """Note the one conversation that a call is about, where content is asked for."""
+        if self.content and len(talks) == 1:
+            (one,) = talks
+            if one is not None:
+                span.set_attribute(CONVERSATION, one)
 
     def stages(
         self,
@@ -172,35 +181,10 @@ class Tracing:
             ]
             span.set_attribute(RECORDS, json.dumps(found, ensure_ascii=False))
 
-    @contextmanager
-    def on_behalf_of(self, span: Span | None) -> Iterator[None]:
-        """Around work that a task does for a caller: what it traces belongs to the caller's span.
-
-        Without one it belongs to nobody, and not to the call that the task was started by.
-        """
-        token = self._context.attach(
-            self._trace.set_span_in_context(self._trace.INVALID_SPAN if span is None else span)
-        )
-        try:
-            yield
-        finally:
-            self._context.detach(token)
-
-    @contextmanager
-    def background(self, work: str) -> Iterator[Span]:
-        """Around work that no caller waits for: a trace of its own."""
-        span = self._tracer.start_span(
+    def begin_background(self, work: str) -> Span:
+        """A span of work that no caller waits for: the first of a trace of its own."""
+        return self._tracer.start_span(
             f"bruno.memory.background {work}",
             context=self._context.Context(),
             attributes={STORE: self._store},
         )
-        token = self.enter(span)
-        try:
-            yield span
-        except BaseException as error:
-            span.set_attribute(ERROR, type(error).__name__)
-            span.set_status(self._trace.StatusCode.ERROR)
-            raise
-        finally:
-            self._context.detach(token)
-            span.end()

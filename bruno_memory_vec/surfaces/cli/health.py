@@ -73,7 +73,7 @@ async def _health(
 
 
 def _shown(url: str) -> str:
-    from bruno_memory_vec.indexers.urls import masked
+    from bruno_memory_vec.config import masked
 
     return masked(url)
 
