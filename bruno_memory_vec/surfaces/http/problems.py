@@ -220,6 +220,7 @@ def _plain(error: HTTPException) -> JSONResponse:
     told = {
         400: ("the body cannot be read", "Send JSON, in UTF-8, without NaN or Infinity."),
         404: ("there is no such address", "The addresses are in /openapi.json."),
+        413: (str(error.detail), "Send less at once."),
         405: ("the address has other methods", "The header Allow names them."),
     }.get(error.status_code, (str(error.detail), ""))
     headers = dict(error.headers or {})

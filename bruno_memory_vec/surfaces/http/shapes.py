@@ -99,8 +99,12 @@ class MessageIn(Given):
     metadata: Metadata = Field(default_factory=dict)
     parent_id: UUID | None = Field(default=None, description="The message that it answers.")
 
-    def model(self, id_: UUID | None = None) -> Message:
+    def model(self, conversation_id: str, id_: UUID | None = None) -> Message:
         """bruno-core's message.
+
+        Args:
+            conversation_id: where it is said.
+            id_: its id, where the address names it.
 
         Raises:
             InvalidInputError: it cannot be one.
@@ -111,6 +115,7 @@ class MessageIn(Given):
             "message_type": MessageType(self.message_type),
             "metadata": self.metadata,
             "parent_id": self.parent_id,
+            "conversation_id": conversation_id,
         }
         if id_ or self.id:
             given["id"] = id_ or self.id

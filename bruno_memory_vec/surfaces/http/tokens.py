@@ -131,7 +131,8 @@ class Tokens:
             raise InvalidInputError(
                 "name", f"is {shown(called)}, which there is", fix="Give another, or revoke it."
             )
-        if days is not None and not (isinstance(days, (int, float)) and 0 < days <= 36_500):
+        number = isinstance(days, (int, float)) and not isinstance(days, bool)
+        if days is not None and not (number and 0 < days <= 36_500):
             raise InvalidInputError("days", f"is {shown(days)}", fix="Give days above 0.")
         text = _PREFIX + secrets.token_urlsafe(32)
         token = Token(

@@ -279,6 +279,7 @@ async def make_title(
     caller: Caller, conversation_id: ConversationId, body: MadeTitleIn
 ) -> ConversationOut:
     """Have a title made by the server's model."""
+    await caller.memory.conversations.get(conversation_id)
     try:
         await caller.memory.conversations.make_title(conversation_id, replace=body.replace)
     except InvalidInputError as error:

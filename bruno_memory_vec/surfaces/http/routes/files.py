@@ -154,7 +154,7 @@ async def _uploaded(memory: VectorMemory, request: Request, filename: str) -> As
         except InvalidInputError as error:
             # Where it lay for a moment says nothing to who sent it.
             problem, fix = problem_and_fix(error)
-            told = problem.replace(str(path), "the body").partition(": ")[2]
+            told = problem.replace(str(path), "it").replace(path.name, "it").partition(": ")[2]
             raise InvalidInputError("body", told or problem, fix=fix, cause=error) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

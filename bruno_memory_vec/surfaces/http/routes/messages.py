@@ -76,7 +76,7 @@ async def store_messages(caller: Caller, conversation_id: ConversationId, body: 
 
     Give ids to be able to repeat a call: what is stored again replaces itself and keeps its turn.
     """
-    messages = [one.model() for one in body.messages]
+    messages = [one.model(conversation_id) for one in body.messages]
     await caller.memory.store_messages(
         messages, conversation_id, user_id=caller.user_id, origin=body.origin
     )
@@ -91,7 +91,7 @@ async def store_message(
     body: Annotated[MessageIn, Body()],
 ) -> MessageOut:
     """Store one message under an id. With its `timestamp`, the same call again changes nothing."""
-    message = body.model(message_id)
+    message = body.model(conversation_id, message_id)
     await caller.memory.store_message(message, conversation_id, user_id=caller.user_id)
     return message_out(message, conversation_id)
 

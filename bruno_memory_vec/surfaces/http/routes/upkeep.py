@@ -11,6 +11,7 @@ from bruno_memory_vec import CompressionPolicy
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.surfaces.http.caller import Caller, Whole
 from bruno_memory_vec.surfaces.http.operations import router as made_router
+from bruno_memory_vec.surfaces.http.problems import Conflict
 from bruno_memory_vec.surfaces.http.shapes import Flag, Given, Number, Shown, plain
 
 router = made_router("upkeep")
@@ -67,6 +68,19 @@ async def health(memory: Whole) -> HealthOut:
     """The state of each engine, and what is wrong."""
     report = dict(await memory.health())
     return HealthOut(status=str(report.pop("status")), report=plain(report))
+
+
+@router.get("/latencies")
+async def latencies(memory: Whole) -> dict[str, dict[str, Any]]:
+    """How often each method was called, how long it took, and how it ended. An administrator's.
+
+    The server has to be started with the setting `metrics`.
+    """
+    try:
+        found = await memory.latencies()
+    except InvalidInputError as error:
+        raise Conflict("nothing is measured", "Start the server with metrics.") from error
+    return {name: figures.to_dict() for name, figures in found.items()}
 
 
 @router.post("/maintain")
