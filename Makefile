@@ -122,7 +122,7 @@ notebooks: $(VENV)/.dev  ## run the notebooks and keep what they show
 
 # MkDocs says on every build which tool may follow it; that is for us to decide, and no warning of ours.
 docs: $(DOCS)/.made  ## build the documentation site into build/site; a warning is an error
-	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	@echo "build/site/index.html"
 
 docs-serve: $(DOCS)/.made  ## show the site on this machine, following what is written
