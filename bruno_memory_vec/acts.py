@@ -21,6 +21,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 from bruno_memory_vec.observability.observer import Observer, Watch
+from bruno_memory_vec.rows.arguments import wrong_call
 
 #: What a public method does. Of a method that does several of these, the gravest.
 #:
@@ -175,6 +176,7 @@ def acts(action: Action) -> Callable[[F], F]:
 
     Raises (the method that it decorates):
         NotPermittedError: the caller has no grant for that. Nothing was done.
+        WrongArgumentError: the method has no such argument. Nothing was done.
     """
 
     def declare(method: F) -> F:
@@ -186,7 +188,7 @@ def acts(action: Action) -> Callable[[F], F]:
             async def wrapped(self: Called, *args: Any, **kwargs: Any) -> Any:
                 # Each step in the caller's context, so the act is set around each step only.
                 act = _begun(self, action, name)
-                given = method(self, *args, **kwargs)
+                given = _called(method, self, args, kwargs)
                 if act.within is None and act.shared.observer is not None:
                     # What takes time is mostly the caller's own work between two results.
                     operation = _operation(self, name)
@@ -241,7 +243,10 @@ def acts(action: Action) -> Callable[[F], F]:
                         act.gave(found)
                     return found
                 except BaseException as error:
-                    _failed(act, error)
+                    wrong = wrong_call(method, (self, *args), kwargs, error)
+                    _failed(act, wrong or error)
+                    if wrong is not None:
+                        raise wrong from None
                     raise
                 finally:
                     _ACT.reset(token)
@@ -252,7 +257,7 @@ def acts(action: Action) -> Callable[[F], F]:
             @functools.wraps(method)
             def wrapped(self: Called, *args: Any, **kwargs: Any) -> Any:
                 self._handle.caller.permit(action, name)
-                return method(self, *args, **kwargs)
+                return _called(method, self, args, kwargs)
 
         wrapped.__acts__ = action
         return wrapped  # type: ignore[no-any-return]
@@ -266,6 +271,17 @@ def declared(method: Any) -> Action | None:
         method = method.fget
     found: Action | None = getattr(method, "__acts__", None)
     return found
+
+
+def _called(method: Any, owner: Called, args: Any, kwargs: Any) -> Any:
+    """What a plain function gives, or a generator's."""
+    try:
+        return method(owner, *args, **kwargs)
+    except TypeError as error:
+        wrong = wrong_call(method, (owner, *args), kwargs, error)
+        if wrong is not None:
+            raise wrong from None
+        raise
 
 
 async def _observed(
@@ -282,7 +298,10 @@ async def _observed(
         return found
     except BaseException as error:
         cancelled = isinstance(error, CancelledError)
-        _failed(act, error)
+        wrong = wrong_call(method, (owner, *args), kwargs, error)
+        _failed(act, wrong or error)
+        if wrong is not None:
+            raise wrong from None
         raise
     finally:
         _ACT.reset(token)

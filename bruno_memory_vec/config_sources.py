@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, TomlConfigSettingsSource
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.plugins import nearest
+from bruno_memory_vec.rows import arguments
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +40,7 @@ def unknown(
     field: str, problem: str, known: Collection[str], named: str = "{}"
 ) -> InvalidInputError:
     """The error for a setting that there is not; it names the nearest one, and all of them."""
-    meant = nearest(field, known)
+    meant = arguments.meant(field, known)
     fix = "" if meant is None else f"Did you mean {named.format(meant)}? "
     return InvalidInputError(field, problem, fix=f"{fix}The fields are {', '.join(known)}.")
 

@@ -5,6 +5,7 @@
     bruno_core BrunoError
     └── bruno_core MemoryError
         ├── InvalidInputError        a value was refused before anything was written
+        │   └── WrongArgumentError   a method has no such argument, or needs one that is not there
         ├── NotFoundError            no such memory or session (or it is another user's)
         ├── ForeignUserError         the conversation or the call belongs to another user
         │   └── NotPermittedError    the view's role, or its access to a space, is too little
@@ -56,6 +57,7 @@ __all__ = [
     "StoreLockedError",
     "StoreMovedError",
     "StoreVersionError",
+    "WrongArgumentError",
     "WrongKeyError",
 ]
 
@@ -95,6 +97,10 @@ class InvalidInputError(_MemoryVecError):
     ) -> None:
         self.field = field
         super().__init__(f"{field}: {problem}", fix=fix, cause=cause)
+
+
+class WrongArgumentError(InvalidInputError, TypeError):
+    """A method has no argument of this name, or one that it needs is missing. Nothing was done."""
 
 
 class NotFoundError(_MemoryVecError):

@@ -323,6 +323,14 @@ class VectorMemory(MemoryInterface):
     ) -> None:
         await self.close()
 
+    if not TYPE_CHECKING:
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(_ASYNC_WITH.format("VectorMemory(...)"))
+
+        def __exit__(self, *error: object) -> None:
+            """There is one, so that ``with`` asks for the other, which says what to write."""
+
     @acts("open")
     async def health(self) -> dict[str, Any]:
         """The state of each engine; "status" is "ok", or "degraded" with the "problems" named."""
@@ -2202,6 +2210,28 @@ class Opening:
         trace: TracebackType | None,
     ) -> None:
         await self._memory.close()
+
+    # Type-checkers know that none of these is there.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_") or not hasattr(VectorMemory, name):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(
+                f"the memory is not open yet, so there is no {name}. Write `memory = await "
+                "open_memory(...)`, or `async with open_memory(...) as memory:`. "
+                f"{_WITHOUT_ASYNCIO}"
+            )
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(_ASYNC_WITH.format("open_memory(...)"))
+
+        def __exit__(self, *error: object) -> None:
+            """There is one, so that ``with`` asks for the other, which says what to write."""
+
+
+_WITHOUT_ASYNCIO: Final = "In a program without asyncio, use open_memory of bruno_memory_vec.sync."
+_ASYNC_WITH: Final = f"write `async with {{}} as memory:`. {_WITHOUT_ASYNCIO}"
 
 
 def open_memory(
