@@ -2903,10 +2903,18 @@ def decrypt_store(
     """Make a plain store of an encrypted one that nobody has open, in its place.
 
     Args:
-        url, key, config, progress, settings: as of :func:`encrypt_store`; ``key`` is the store's.
+        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        key: its key, as of ``open_memory``; or ``key_file`` among the settings.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        progress: called with the number of rows that are done.
+        settings: any other field of the config.
 
-    Raises: as :func:`encrypt_store`, and
+    Raises:
         WrongKeyError: the key is another one.
+        EncryptionError: it is not encrypted.
+        NotAStoreError, StoreLockedError: as of :func:`encrypt_store`.
+        StoreError, BackendUnavailable: as of it.
+        InvalidInputError, MissingDependencyError: as of it.
     """
 
 def diagnose_store(
@@ -3153,8 +3161,11 @@ def rotate_key(
     in snapshots. The keys of users stay: for new ones, decrypt the store and encrypt it again.
 
     Args:
-        url, key, config, settings: as of :func:`encrypt_store`; ``key`` is the one until now.
+        url: the store's folder. Default: ``BRUNO_MEMORY_URL``, else ``./bruno-memory``.
+        key: the one until now, as of ``open_memory``; or ``key_file`` among the settings.
         new_key: the one from now on.
+        config: a whole :class:`~bruno_memory_vec.MemoryConfig` in place of single settings.
+        settings: any other field of the config.
 
     Raises:
         NotAStoreError: there is no store.
