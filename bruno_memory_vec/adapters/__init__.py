@@ -2,5 +2,7 @@
 
 ``opened``: a memory that is used from coroutines and from plain functions, of any thread;
 ``buddy``: Buddy AI's memory databases; ``langgraph``: LangGraph's store;
+``langchain``: a retriever and a chat history; ``llama_index``: a memory block and a retriever;
+``recalling``: what retrievers share;
 ``langchain_embeddings``: a model of LangChain as an embedder.
 """

@@ -27,7 +27,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_memory_vec.access import ALL_USERS
 from bruno_memory_vec.acts import acts
 from bruno_memory_vec.adapters.langchain_embeddings import LangChainEmbedder
-from bruno_memory_vec.adapters.opened import Given, OpenedMemory
+from bruno_memory_vec.adapters.opened import Given, opened
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError, NotFoundError
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows
@@ -131,7 +131,7 @@ class BrunoStore(BaseStore):
             embeds = ensure_embeddings(index["embed"])
             settings["embedder"] = LangChainEmbedder(embeds, dimension=index.get("dims"))
         self.ttl_config = _ttl_config(ttl)
-        self._opened = OpenedMemory(memory, **settings)
+        self._opened = opened(memory, settings)
         self._last = datetime.min.replace(tzinfo=timezone.utc)
 
     def __enter__(self: S) -> S:

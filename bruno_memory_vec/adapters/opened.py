@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike, fspath
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from bruno_memory_vec.sync.background import BackgroundMemory
 T = TypeVar("T")
 
 #: What an adapter is made with: a store by its folder or URL, or an open memory.
-Given: TypeAlias = "str | PathLike[str] | VectorMemory | BackgroundMemory"
+Given: TypeAlias = "str | PathLike[str] | VectorMemory | BackgroundMemory | OpenedMemory"
 
 
 class OpenedMemory:
@@ -113,6 +113,16 @@ class OpenedMemory:
                 self._background, self._mine = BackgroundMemory(lambda: memory), True
                 self._memory = None
             return self._background
+
+
+def opened(given: Given, settings: Mapping[str, Any]) -> OpenedMemory:
+    """What an adapter was given, as one that can be used from anywhere.
+
+    Raises: as :class:`OpenedMemory`.
+    """
+    if isinstance(given, OpenedMemory) and not settings:
+        return given
+    return OpenedMemory(given, **settings)
 
 
 async def _awaited(work: Callable[[VectorMemory], Awaitable[T]], memory: VectorMemory) -> T:

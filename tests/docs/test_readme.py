@@ -34,7 +34,9 @@ Run = Callable[[Path, Path], tuple[int, str, str]]
 # Pages about a package that the suite does not install; a step of .ci/run of its own runs these.
 PACKAGES = {
     "docs/buddy.md": "buddy",
+    "docs/langchain.md": "langchain_core",
     "docs/langgraph.md": "langgraph",
+    "docs/llama-index.md": "llama_index",
 }
 
 
