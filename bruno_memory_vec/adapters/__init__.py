@@ -4,5 +4,6 @@
 ``buddy``: Buddy AI's memory databases; ``langgraph``: LangGraph's store;
 ``langchain``: a retriever and a chat history; ``llama_index``: a memory block and a retriever;
 ``recalling``: what retrievers share;
-``langchain_embeddings``: a model of LangChain as an embedder.
+``langchain_embeddings``: a model of LangChain as an embedder; ``openai_agents``: a session of the
+OpenAI Agents SDK; ``pydantic_ai``: a toolset of Pydantic AI; ``crewai``: a storage of CrewAI.
 """

@@ -22,7 +22,6 @@ from uuid import UUID, uuid5
 import numpy as np
 from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 
-from bruno_memory_vec.adapters.background import BackgroundMemory
 from bruno_memory_vec.embedders import embed_texts
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError, NotFoundError
 from bruno_memory_vec.indexers.query import RowFilter, Scope
@@ -31,6 +30,7 @@ from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import read_all, to_memory
+from bruno_memory_vec.sync.background import BackgroundMemory
 
 try:
     from crewai.memory.storage.backend import EmbeddingDimensionMismatchError

@@ -34,9 +34,12 @@ Run = Callable[[Path, Path], tuple[int, str, str]]
 # Pages about a package that the suite does not install; a step of .ci/run of its own runs these.
 PACKAGES = {
     "docs/buddy.md": "buddy",
+    "docs/crewai.md": "crewai",
     "docs/langchain.md": "langchain_core",
     "docs/langgraph.md": "langgraph",
     "docs/llama-index.md": "llama_index",
+    "docs/openai-agents.md": "agents",
+    "docs/pydantic-ai.md": "pydantic_ai",
 }
 
 
