@@ -15,11 +15,12 @@ from typing import Any, TypeAlias, TypeVar
 from bruno_memory_vec.errors import InvalidInputError, StoreError
 from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.sync.background import BackgroundMemory
+from bruno_memory_vec.sync.blocking import Blocking
 
 T = TypeVar("T")
 
 #: What an adapter is made with: a store by its folder or URL, or an open memory.
-Given: TypeAlias = "str | PathLike[str] | VectorMemory | BackgroundMemory | OpenedMemory"
+Given: TypeAlias = "str | PathLike[str] | VectorMemory | Blocking | OpenedMemory"
 
 
 class OpenedMemory:
@@ -27,8 +28,9 @@ class OpenedMemory:
 
     Args:
         given: a store, which is opened at the first call and closed by :meth:`close`; or an open
-            memory, which stays its owner's to close. Several adapters share a store by being given
-            the same memory.
+            memory, a :class:`~bruno_memory_vec.VectorMemory` or a
+            :class:`bruno_memory_vec.sync.Memory`, which stays its owner's to close. Several
+            adapters share a store by being given the same memory.
         settings: as for :func:`~bruno_memory_vec.open_memory`; only with a store.
 
     Raises:
@@ -37,6 +39,7 @@ class OpenedMemory:
 
     def __init__(self, given: Given, **settings: Any) -> None:
         self._memory: VectorMemory | None = None
+        self._view: VectorMemory | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._background: BackgroundMemory | None = None
         self._mine = False
@@ -52,8 +55,8 @@ class OpenedMemory:
                 "is a setting of a store, and an open memory was given",
                 fix="Give it to open_memory(), or give the store by its folder or URL.",
             )
-        if isinstance(given, BackgroundMemory):
-            self._background = given
+        if isinstance(given, Blocking) and isinstance(given._asynchronous, VectorMemory):
+            self._background, self._view = given._background, given._asynchronous
         elif isinstance(given, VectorMemory):
             self._memory = given
             self._loop = _running_loop()
@@ -80,7 +83,7 @@ class OpenedMemory:
                     "or give the adapter the folder or URL of the store.",
                 )
             return asyncio.run_coroutine_threadsafe(_awaited(work, memory), loop).result()
-        return self._in_background().run(work)
+        return self._in_background().run(self._of_view(work))
 
     async def arun(self, work: Callable[[VectorMemory], Awaitable[T]]) -> T:
         """Do something with the memory, in a coroutine of any event loop.
@@ -90,7 +93,7 @@ class OpenedMemory:
         """
         memory = self._memory
         if memory is None:
-            return await asyncio.wrap_future(self._in_background().begin(work))
+            return await asyncio.wrap_future(self._in_background().begin(self._of_view(work)))
         here = asyncio.get_running_loop()
         if self._loop is None or not self._loop.is_running():
             self._loop = here
@@ -103,6 +106,13 @@ class OpenedMemory:
         """Close the memory if the adapter has opened it. Closing twice does nothing."""
         if self._mine and self._background is not None:
             self._background.close()
+
+    def _of_view(
+        self, work: Callable[[VectorMemory], Awaitable[T]]
+    ) -> Callable[[VectorMemory], Awaitable[T]]:
+        """The work, done with the view that was given."""
+        view = self._view
+        return work if view is None else lambda _: work(view)
 
     def _in_background(self) -> BackgroundMemory:
         with self._lock:

@@ -22,7 +22,7 @@ from bruno_core.models.message import Message, MessageRole
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import VectorMemory, open_memory, sync
 from bruno_memory_vec.adapters.opened import OpenedMemory
 from bruno_memory_vec.errors import (
     ForeignUserError,
@@ -206,6 +206,22 @@ async def test_an_open_memory_and_a_view() -> None:
         assert await asyncio.to_thread(retriever.invoke, "owns")
         with pytest.raises(ForeignUserError):
             await BrunoRetriever(memory=memory.for_user("ben"), user_id="ana").ainvoke("owns")
+
+
+def test_a_memory_without_asyncio(tmp_path: Path) -> None:
+    with sync.open_memory(tmp_path / "m", embedder="hash") as memory:
+        history = BrunoChatMessageHistory(memory, "s", user_id="ana")
+        history.add_user_message("I have a dog")
+        retriever = BrunoRetriever(memory=memory, user_id="ana")
+        assert len(retriever.invoke("dog")) == 1
+        assert len(asyncio.run(retriever.ainvoke("dog"))) == 1
+        assert len(BrunoRetriever(memory=memory.for_user("ana")).invoke("dog")) == 1
+        with pytest.raises(ForeignUserError):
+            BrunoRetriever(memory=memory.for_user("ben"), user_id="ana").invoke("dog")
+        retriever.close()
+        assert len(memory.recall("dog", user_id="ana")) == 1  # it is not the retriever's to close
+        with pytest.raises(InvalidInputError, match="memory"):
+            BrunoRetriever(memory=memory.conversations, user_id="ana")
 
 
 def test_of_a_folder(tmp_path: Path) -> None:
