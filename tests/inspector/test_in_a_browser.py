@@ -60,6 +60,11 @@ PAGES = {
     "odd memories": address("/memories", user="odd"),
     "facts": address("/facts", user="ana"),
     "insight": address("/insight", user="ana"),
+    "growth of all": "/inspector/insight",
+    "talks": address("/insight", user="ana", section="conversations"),
+    "topics": address("/insight", user="ana", section="topics"),
+    "recalled": address("/insight", user="ana", section="recalled"),
+    "repeats": address("/insight", user="ana", section="repeats"),
     "health": "/inspector/health?doctor=1",
     "an error": address("/row", user="ana", id="nothing"),
 }
@@ -79,13 +84,13 @@ PICTURES = [
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
     """The real command, on a free port; its address."""
-    command = [sys.executable, "-m", "bruno_memory_vec", "serve", "--port", "0", *options]
+    command = [sys.executable, "-m", "bruno_memory_vec", "serve", "--port", "0", "--json", *options]
     quiet = {**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=quiet) as server:
         assert server.stdout is not None
         try:
             for line in server.stdout:
-                found = re.search(r"https?://[^\s/]+", line)
+                found = re.search(r"https?://[\w.:]+", line)
                 if found is not None:
                     break
             else:
@@ -252,7 +257,7 @@ def test_pin_and_importance_change_in_their_place(chromium: Any, site: str) -> N
         assert page.evaluate("document.activeElement.textContent") == "Unpin"
         first.get_by_label("Importance").fill("0.95")
         first.get_by_role("button", name="Set").click()
-        page.wait_for_function("!document.querySelector('[aria-busy]')")
+        page.locator("[aria-busy]").wait_for(state="detached")
         assert page.url == before
         page.goto(PAGES["overview"])
         pinned = page.get_by_role("heading", name="Pinned")

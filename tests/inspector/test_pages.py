@@ -39,6 +39,9 @@ PAGES = [
     address("/memories", user="odd", archived=1),
     address("/facts", user="ana"),
     address("/insight", user="ana"),
+    "/insight",
+    address("/insight", user="ana", section="conversations"),
+    address("/insight", user="ana", section="recalled"),
     address("/health"),
     address("/health", doctor=1),
 ]

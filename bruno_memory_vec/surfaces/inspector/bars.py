@@ -38,6 +38,8 @@ SIGNALS: Final[Mapping[str, tuple[int, str]]] = {
     "diversity": (16, "it differs from the ones above"),
     "cross_encoder": (8, "a cross-encoder has read both texts"),
 }
+# So many columns and more stand without a gap.
+_NARROW: Final = 120
 _OTHER: Final = (16, "another package's step")
 
 
@@ -99,6 +101,51 @@ def share_bar(parts: Sequence[tuple[str, float, int]], whole: float) -> Bar:
         at += value * unit
     said = ", ".join(f"{name} {value:,.0f}" for name, value, _ in parts)
     return Bar(tuple(placed), 0.0, said)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a chart, of parts that stand one on the other.
+
+    Attributes:
+        label: of what.
+        x: where it begins.
+        width: how wide it is.
+        parts: of each part how much, where it begins from above, and its height.
+    """
+
+    label: str
+    x: float
+    width: float
+    parts: tuple[tuple[float, float, float], ...]
+
+
+def columns(
+    values: Sequence[tuple[str, Sequence[float]]], height: float = 100.0
+) -> tuple[list[Column], float]:
+    """A chart of columns: the label and the parts of each; and the most that one comes to."""
+    most = max((sum(parts) for _, parts in values), default=0.0)
+    step = WIDTH / max(1, len(values))
+    gap = step * 0.18 if len(values) < _NARROW else 0.0
+    made = []
+    for number, (label, parts) in enumerate(values):
+        at, placed = height, []
+        for value in parts:
+            tall = height * value / most if most else 0.0
+            at -= tall
+            placed.append((value, at, tall))
+        made.append(Column(label, number * step + gap / 2, step - gap, tuple(placed)))
+    return made, most
+
+
+def spark(values: Sequence[float], height: float = 20.0) -> str:
+    """The points of a small line, as SVG's ``polyline`` has them."""
+    most = max(values, default=0.0) or 1.0
+    step = WIDTH / max(1, len(values) - 1)
+    return " ".join(
+        f"{number * step:.0f},{height - 1 - (height - 2) * value / most:.1f}"
+        for number, value in enumerate(values)
+    )
 
 
 def _bar(signals: Mapping[str, float], zero: float, unit: float) -> Bar:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from bruno_core.utils.exceptions import BrunoError
 from starlette.responses import Response
 
-from bruno_memory_vec.errors import problem_and_fix
+from bruno_memory_vec import ALL_USERS
+from bruno_memory_vec.errors import MissingDependencyError, problem_and_fix
+from bruno_memory_vec.surfaces.inspector.bars import columns, spark
 from bruno_memory_vec.surfaces.inspector.looking import Look
 from bruno_memory_vec.surfaces.inspector.pages import page
 from bruno_memory_vec.upkeep.check import PROBLEM, Check
@@ -17,13 +19,56 @@ from bruno_memory_vec.upkeep.diagnosis import diagnose_store
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: The parts of the page about what is stored, by the word in its address.
+SECTIONS: Final = {
+    "growth": "Growth",
+    "conversations": "Conversations",
+    "topics": "Topics",
+    "recalled": "Recalled",
+    "repeats": "Repeats",
+}
+_LISTED: Final = 15
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MOST_VALUES: Final = 40
 
 
 async def insight(look: Look) -> Response:
-    """``/insight``: growth, topics, what is recalled most and least."""
-    user = look.user
-    return page(look, "insight.html", user=user, counts=await look.memory.get_statistics(user))
+    """``/insight``: growth, how conversations go, topics, what is recalled, what repeats.
+
+    Of the user that is looked at; of all users where nobody is chosen.
+    """
+    section = look.choice("section", tuple(SECTIONS), "growth")
+    whose: Any = look.user if look.user_id or not look.visitor.may_choose else ALL_USERS
+    analytics = look.memory.analytics
+    found: Any = None
+    missing = ""
+    began = time.perf_counter()
+    if section == "growth":
+        found = await analytics.growth(whose)
+    elif section == "conversations":
+        found = await analytics.conversations(whose)
+    elif section == "topics":
+        try:
+            found = await analytics.topics(whose)
+        except MissingDependencyError as error:
+            missing = error.fix
+    elif section == "recalled":
+        found = await analytics.usage(whose, limit=_LISTED)
+    else:
+        found = await analytics.duplicates(whose, limit=_LISTED)
+    return page(
+        look,
+        "insight.html",
+        section=section,
+        sections=SECTIONS,
+        found=found,
+        missing=missing,
+        took=time.perf_counter() - began,
+        user=look.user_id,
+        columns=columns,
+        spark=spark,
+        weekdays=_WEEKDAYS,
+    )
 
 
 async def health(look: Look) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from http import HTTPStatus
@@ -13,7 +14,6 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from bruno_memory_vec._version import __version__
-from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.surfaces.inspector import bars, text
 from bruno_memory_vec.surfaces.inspector.looking import Look
 
@@ -90,7 +90,7 @@ def _templates() -> Environment:
     )
     made.filters.update(
         shown=text.shown,
-        line=lambda given, longest=100: text.shown(one_line(given, longest)),
+        line=text.line,
         folded=text.folded,
         when=_when,
         day=lambda moment: _when(moment, "%Y-%m-%d"),
@@ -104,8 +104,21 @@ def _templates() -> Environment:
         signal_bars=bars.signal_bars,
         legend=bars.legend,
         share_bar=bars.share_bar,
+        pairs=_pairs,
+        numbered=_numbered,
     )
     return made
+
+
+def _pairs(points: Iterable[Any], *names: str) -> list[tuple[str, list[float]]]:
+    """For a chart: of each point its label and the values of some of its fields."""
+    return [(one.label, [getattr(one, name) for name in names]) for one in points]
+
+
+def _numbered(values: Sequence[float], labels: Sequence[str] = ()) -> list[tuple[str, list[float]]]:
+    """For a chart: values by their labels, else by hours."""
+    names = labels or [f"{number:02d}:00" for number in range(len(values))]
+    return [(name, [value]) for name, value in zip(names, values, strict=True)]
 
 
 def _when(moment: datetime | None, form: str = "%Y-%m-%d %H:%M") -> Markup:

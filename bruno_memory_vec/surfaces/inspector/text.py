@@ -58,6 +58,14 @@ def shown(text: str) -> Markup:
     return Markup("").join([*parts, escape(plain[place:])])
 
 
+def line(text: str, longest: int = 100) -> Markup:
+    """A text as one line of HTML, its end as "…" if it is cut."""
+    # Of a long text no more is looked at than could be shown.
+    joined = " ".join(text[: 4 * longest].split())
+    whole = len(joined) <= longest and len(text) <= 4 * longest
+    return shown(joined if whole else f"{joined[: _cut(joined, longest - 1)]}…")
+
+
 def with_passage(text: str, start: int, end: int) -> Markup:
     """A text as HTML with a part of it marked."""
     return Markup("{}<mark>{}</mark>{}").format(
