@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -94,11 +95,21 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         InvalidInputError: there is no such address, or it is taken.
     """
+    sock = None
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        family, kind, _, _, address = found[0]
+        # asyncio sends small packets at once (TCP_NODELAY) only where the protocol is named;
+        # otherwise an answer waits 40 ms for the client's acknowledgement.
+        sock = socket.socket(family, kind, socket.IPPROTO_TCP)
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(2048)
+        return sock
     except (OSError, UnicodeError) as error:
+        if sock is not None:
+            sock.close()
         raise InvalidInputError(
             "host",
             f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}",
