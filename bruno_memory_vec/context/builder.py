@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bruno_core.models.message import Message, MessageRole
 
+from bruno_memory_vec.acts import current_watch
 from bruno_memory_vec.context.fit import by_fit
 from bruno_memory_vec.context.found import Found, of_hit, of_row
 from bruno_memory_vec.context.known_line import KnownLine
@@ -20,6 +21,7 @@ from bruno_memory_vec.context.report import BuiltContext, ContextItem, ContextRe
 from bruno_memory_vec.context.strategies import Strategy
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
+from bruno_memory_vec.observability.stages import Stages
 from bruno_memory_vec.prompts.notes import is_notes
 from bruno_memory_vec.prompts.token_bound import Counter
 from bruno_memory_vec.recall import RecallRequest
@@ -111,11 +113,18 @@ async def build(store: Store, request: ContextRequest) -> BuiltContext:
             tokens failed.
         EngineError, EmbeddingError: the recall failed.
     """
-    return await _Builder(store, request).build()
+    observer = store.observer
+    if observer is None:
+        return await _Builder(store, request, None).build()
+    stages = Stages()
+    built = await _Builder(store, request, stages).build()
+    observer.built(current_watch(), stages, built.report.tokens)
+    return built
 
 
 class _Builder:
-    def __init__(self, store: Store, request: ContextRequest) -> None:
+    def __init__(self, store: Store, request: ContextRequest, stages: Stages | None) -> None:
+        self._stages = stages
         self._store, self._request, self._strategy = store, request, request.strategy
         self._alive = request.alive()
         self._confidence: float | None = None
@@ -130,6 +139,7 @@ class _Builder:
         if request.conversation_id is not None:
             most = min(request.budget // _LEAST_TOKENS_A_TURN + 1, _MOST_TURNS)
             systems, turns = await rows.turns(request.conversation_id, most)
+        self._ended("turns")
         question, turns = _question(request, turns)
         packing = Packing(
             question, request.budget, request.count, request.now.tzinfo or timezone.utc
@@ -151,6 +161,7 @@ class _Builder:
         known, hits = await asyncio.gather(
             self._about(), self._hits(packing, rows, question, shown)
         )
+        self._ended("recall")
         if known:
             self._known(packing, question, known, share(strategy.about), share(0.25))
         if strategy.pinned:
@@ -167,6 +178,7 @@ class _Builder:
         elif strategy.recalled == "importance":
             recalled = await rows.most_important(self._hits_wanted(packing, rows) + len(turns))
         beside = await rows.at(self._beside(recalled), request.recallable())
+        self._ended("reading")
         by_place = {one.place: one for one in beside if one.place is not None}
         self._ranked(packing, recalled, by_place)
         if strategy.more_recent:
@@ -175,6 +187,7 @@ class _Builder:
             for found in unit:
                 packing.leave_out(found, "budget")
         messages, items, left_out, tokens = packing.built()
+        self._ended("packing")
         report = ContextReport(
             strategy.name,
             request.budget,
@@ -184,6 +197,10 @@ class _Builder:
             self._confidence,
         )
         return BuiltContext(messages, report)
+
+    def _ended(self, stage: str) -> None:
+        if self._stages is not None:
+            self._stages.ended(stage)
 
     @staticmethod
     def _recent(packing: Packing, together: list[list[Found]], most: int, newest: int = 0) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.observability.latency import AMOUNTS, Histogram
-from bruno_memory_vec.observability.observer import BACKGROUND, RECALL, WRITE
+from bruno_memory_vec.observability.observer import BACKGROUND, CONTEXT, RECALL, WRITE
 from bruno_memory_vec.observability.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ METRICS: Final[tuple[Metric, ...]] = (
            "lexical index could not be read."),
     Metric("recall_stage_seconds", "histogram", ("stage",), "How long the parts of a recall took: "
            "rows, freshen, embedding, lexical, semantic (or search), fetching, ranking."),
+    Metric("context_stage_seconds", "histogram", ("stage",), "How long the parts of build_context "
+           "took: turns, recall, reading, packing."),
+    Metric("context_tokens", "histogram", (), "Tokens of the contexts that were built.", _ROWS),
     Metric("write_stage_seconds", "histogram", ("stage",), "How long the parts of a write took: "
            "wait (in the queue), embed, place, announce, rows, projections."),
     Metric("write_batch_rows", "histogram", (), "Rows of a commit.", _ROWS),
@@ -147,15 +150,16 @@ def _recorded(recorder: Recorder) -> Iterator[Sample]:
             yield Sample("operation_duration_seconds", (name,), times)
     for metric, what in (
         ("recall_stage_seconds", RECALL),
+        ("context_stage_seconds", CONTEXT),
         ("write_stage_seconds", WRITE),
         ("background_seconds", BACKGROUND),
     ):
         for part, times in recorder.times(what).items():
             yield Sample(metric, (part,), times)
-    for metric in ("batch_rows", "batch_calls"):
+    for metric in ("write_batch_rows", "write_batch_calls", "context_tokens"):
         amounts = recorder.amounts(metric)
         if amounts is not None:
-            yield Sample(f"write_{metric}", (), amounts)
+            yield Sample(metric, (), amounts)
     for metric in (
         *("rows_given", "recalls", "recalls_without_words", "rows_written", "rows_deleted"),
         *("background_runs", "observing_failures"),

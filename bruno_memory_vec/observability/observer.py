@@ -29,7 +29,8 @@ _log = get_logger(__name__)
 SIZES_EVERY: Final = 10.0
 
 #: What is measured in parts, as :meth:`.Recorder.took` has it.
-RECALL, WRITE, BACKGROUND = "recall_stage", "write_stage", "background"
+RECALL, WRITE, CONTEXT = "recall_stage", "write_stage", "context_stage"
+BACKGROUND = "background"
 
 
 class Acted(Protocol):
@@ -288,6 +289,26 @@ class Observer:
         except Exception as error:
             self.failed("follow a recall", error)
 
+    def built(self, watch: Watch | None, stages: Stages, tokens: int) -> None:
+        """A context was built for a question.
+
+        Args:
+            watch: the operation that it is part of.
+            stages: its parts, in which recalls are parts of their own.
+            tokens: how many tokens it has.
+        """
+        try:
+            if self.recorder is not None:
+                for stage in stages.stages:
+                    self.recorder.took(CONTEXT, stage.name, stage.seconds)
+                self.recorder.amount("context_tokens", tokens)
+            span = None if watch is None else watch.span
+            if self.tracing is not None and span is not None:
+                told = {"bruno.memory.context.tokens": tokens}
+                self.tracing.stages(span, stages.stages, "bruno.memory.context", told)
+        except Exception as error:
+            self.failed("follow a context", error)
+
     # Commits
 
     @contextmanager
@@ -320,8 +341,8 @@ class Observer:
                 for stage in one.ahead:
                     recorder.took(WRITE, stage.name, stage.seconds)
             if error is None:
-                recorder.amount("batch_rows", rows)
-                recorder.amount("batch_calls", len(requests))
+                recorder.amount("write_batch_rows", rows)
+                recorder.amount("write_batch_calls", len(requests))
         for one in requests if error is None else ():
             kinds: dict[str, int] = {}
             for row in one.rows:
