@@ -6,6 +6,7 @@ the rest of the library knows: None where nothing was asked for.
 """
 
 from bruno_memory_vec.observability.latency import Latency
+from bruno_memory_vec.observability.prometheus import metrics_app, serve_metrics
 from bruno_memory_vec.observability.recorder import OperationFigures, Recorder
 
-__all__ = ["Latency", "OperationFigures", "Recorder"]
+__all__ = ["Latency", "OperationFigures", "Recorder", "metrics_app", "serve_metrics"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from bruno_memory_vec._version import __version__
 from bruno_memory_vec.observability.latency import AMOUNTS, Histogram
 from bruno_memory_vec.observability.observer import BACKGROUND, CONTEXT, RECALL, WRITE
-from bruno_memory_vec.observability.recorder import Recorder
+from bruno_memory_vec.observability.recorder import OUTCOMES, Recorder
 
 if TYPE_CHECKING:
     from bruno_memory_vec.observability.observer import Observer
@@ -140,8 +140,9 @@ def samples(observer: Observer) -> Iterator[Sample]:
 
 def _recorded(recorder: Recorder) -> Iterator[Sample]:
     for name, known in recorder.operations().items():
-        for outcome, count in sorted(known.outcomes.items()):
-            yield Sample("operations", (name, outcome), count)
+        # Zeros too: of what begins to exist with its first failure, no rate can be taken.
+        for outcome in OUTCOMES:
+            yield Sample("operations", (name, outcome), known.outcomes.get(outcome, 0))
         for error, count in sorted(known.errors.items()):
             yield Sample("operation_errors", (name, error), count)
         yield Sample("operations_in_flight", (name,), known.in_flight)
@@ -164,10 +165,22 @@ def _recorded(recorder: Recorder) -> Iterator[Sample]:
         *("rows_given", "recalls", "recalls_without_words", "rows_written", "rows_deleted"),
         *("background_runs", "observing_failures"),
     ):
-        used = len(BY_NAME[metric].labels)
-        for kinds, count in recorder.counts(metric).items():
+        used, counts = len(BY_NAME[metric].labels), recorder.counts(metric)
+        if metric == "background_runs":
+            works = {work for work, _ in counts}
+            counts = {(work, how): 0 for work in works for how in ("ok", "failed")} | counts
+        zeros = {(first, ""): 0 for first in _FROM_THE_BEGINNING.get(metric, ())}
+        for kinds, count in sorted((zeros | counts).items()):
             yield Sample(metric, kinds[:used], count)
 
+
+# What is told of before it has happened.
+_FROM_THE_BEGINNING: Final[Mapping[str, tuple[str, ...]]] = {
+    "recalls": ("hits", "nothing"),
+    "recalls_without_words": ("",),
+    "rows_written": ("message", "memory"),
+    "rows_deleted": ("",),
+}
 
 _MOMENT: Final[Mapping[str, str]] = {
     "queued_rows": "write_queue_rows",

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from bruno_memory_vec.observability.latency import AMOUNTS, Histogram, Latency
 
 #: How an operation ended. A refusal is a caller who may not do that, or names another user's.
 Outcome = Literal["ok", "refused", "failed", "cancelled"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 #: What counts as an error of another name, once so many names are known: a user's embedder may
 #: raise classes that it makes as it goes.

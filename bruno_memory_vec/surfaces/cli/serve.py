@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
 
@@ -11,7 +12,7 @@ from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Profile, Sessi
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fastapi import FastAPI
     from starlette.routing import BaseRoute
@@ -84,6 +85,15 @@ def serve(
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, help="Seconds until an answer begins.")
     ] = 60.0,
+    metrics_port: Annotated[
+        Optional[int],
+        typer.Option(
+            "--metrics-port",
+            min=1,
+            max=65535,
+            help="Answer Prometheus on this port of the loopback too, without a token.",
+        ),
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
     json: Json = False,
 ) -> None:
@@ -116,6 +126,8 @@ def serve(
         )
         config = configuration(store, embedder, profile, sessions)
         config = config.model_copy(update={"read_only": read_only or config.read_only})
+        if metrics_port is not None and config.metrics in (False, "process"):
+            config = config.model_copy(update={"metrics": True})
         with bars(out) as progress:
             memory = VectorMemory(config=config, progress=progress)
             try:
@@ -123,7 +135,8 @@ def serve(
                 await memory.connect()
                 routes = pages(memory, allowed, settings)
                 app = make_app(memory, tokens=allowed, settings=settings, routes=routes)
-                await _serve(out, app, host, port, (certificate, certificate_key), open_page)
+                with _metrics_on(out, metrics_port, memory):
+                    await _serve(out, app, host, port, (certificate, certificate_key), open_page)
             finally:
                 await memory.close()
         return 0
@@ -138,6 +151,27 @@ def pages(
     from bruno_memory_vec.surfaces.inspector import routes_of
 
     return routes_of(memory, tokens=tokens, user_id=settings.user_id)
+
+
+@contextmanager
+def _metrics_on(out: Out, port: int | None, memory: VectorMemory) -> Iterator[None]:
+    """Around serving: scrapes are answered on a port of the loopback, where one is named."""
+    if port is None:
+        yield
+        return
+    from bruno_memory_vec.observability import serve_metrics
+
+    chosen = memory.config.metrics
+    try:
+        end = serve_metrics(port, registry=None if chosen is True else chosen)
+    except OSError as error:
+        raise CliError(f"--metrics-port {port}: {error.strerror}", "Name another port.") from error
+    if not out.as_json:
+        out.say(f"metrics: http://127.0.0.1:{port}/metrics")
+    try:
+        yield
+    finally:
+        end()
 
 
 async def _serve(
