@@ -155,7 +155,7 @@ async def test_memories_of_one_process_are_apart_and_closing_takes_one_out(tmp_p
     await one.store_message(said("a boat"), "c", user_id="ana")
     scrape = told(registry)
     assert {dict(labels)["store"] for _, labels in scrape} == {"mem", "mem (2)", "third"}
-    assert value(scrape, "rows_written_total", store="mem") == 1
+    assert value(scrape, "rows_written_total", store="mem", kind="message") == 1
     await one.close()
     assert {dict(labels)["store"] for _, labels in told(registry)} == {"mem (2)", "third"}
     await two.close()
