@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, List, Optional  # noqa: UP035
 
 import typer
 
+from bruno_memory_vec.surfaces.cli import completing
 from bruno_memory_vec.surfaces.cli.options import (
     Embedder,
     Json,
@@ -41,20 +42,41 @@ def add(
         typer.Option("--file", metavar="FILE", help="Store what is in this file, as one text."),
     ] = None,
     user: Annotated[
-        Optional[str], typer.Option("--user", "-u", metavar="USER", help="Whose it is.")
+        Optional[str],
+        typer.Option(
+            "--user",
+            "-u",
+            metavar="USER",
+            help="Whose it is.",
+            autocompletion=completing.users,
+        ),
     ] = None,
     conversation: Annotated[
         Optional[str],
         typer.Option(
-            "--conversation", "-c", metavar="ID", help="Add it as a message of this conversation."
+            "--conversation",
+            "-c",
+            metavar="ID",
+            help="Add it as a message of this conversation.",
+            autocompletion=completing.conversations,
         ),
     ] = None,
     role: Annotated[
-        Optional[Role], typer.Option("--role", help="Who said the message.  [default: user]")
+        Optional[Role],
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            help="Who said the message: user, assistant, system, function, tool.  [default: user]",
+        ),
     ] = None,
     type_: Annotated[
         Optional[MemoryType],
-        typer.Option("--type", help="What kind of memory it is.  [default: fact]"),
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="What kind of memory: short_term, long_term, episodic, semantic, procedural, "
+            "fact.  [default: fact]",
+        ),
     ] = None,
     tags: Annotated[
         Optional[List[str]],

@@ -42,6 +42,7 @@ from bruno_memory_vec.surfaces.cli import (
     token,
 )
 from bruno_memory_vec.surfaces.cli.keys import with_key_file
+from bruno_memory_vec.surfaces.cli.parsing import Command, Commands
 
 if TYPE_CHECKING:
     from bruno_memory_vec.errors import InvalidInputError
@@ -56,7 +57,8 @@ _EPILOG = """Exit codes: 0 all is well; 1 an error, told on stderr with what to 
 130 Ctrl-C.
 
 Every option can be asked of a command: bruno-memory-vec recall --help. Settings come from
-BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL."""
+BRUNO_MEMORY_ variables too, such as BRUNO_MEMORY_URL. With --install-completion a shell completes
+commands, options, users and conversations."""
 
 #: The commands of other packages: a typer function each, by the command's name.
 COMMANDS = "bruno_memory_vec.commands"
@@ -66,7 +68,7 @@ app = typer.Typer(
     help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -126,7 +128,7 @@ for command in (
     token.token,
 ):
     name = command.__name__.rstrip("_").replace("_", "-")
-    app.command(name, epilog=_EPILOG.partition("\n\n")[0])(with_key_file(command))
+    app.command(name, cls=Command, epilog=_EPILOG.partition("\n\n")[0])(with_key_file(command))
 
 
 def run() -> None:

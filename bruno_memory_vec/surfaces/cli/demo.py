@@ -230,10 +230,12 @@ def _show(console: Console, number: int, answer: Answer, shown: int) -> None:
         style = "green" if answer.rank <= _GOOD_RANK else "yellow"
         console.print(Text(f"{known} - found at rank {answer.rank}", style=style))
     words = words_of(question.question, question.answer)
-    console.print(Padding(hit_table(answer.hits[:shown], words, lines=2), (0, 0, 0, 3)))
+    width = console.width - 3
+    grid = hit_table(answer.hits[:shown], words, lines=2, width=width)
+    console.print(Padding(grid, (0, 0, 0, 3)))
     if answer.rank is not None and answer.rank > shown:
         hit = answer.hits[answer.rank - 1]
-        grid = hit_table([hit], words, first=answer.rank, lines=2)
+        grid = hit_table([hit], words, first=answer.rank, lines=2, width=width)
         console.print(Padding(grid, (0, 0, 0, 3)))
 
 

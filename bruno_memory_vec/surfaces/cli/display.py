@@ -30,6 +30,8 @@ _SIGNAL_STYLES = {
 }
 _OTHER_SIGNALS = "cyan"
 _BAR = 10
+# On a narrower page there are no columns beside each other.
+_NARROW = 60
 # Columns of a table of users that is no wider than its page.
 _TABLE_NEEDS = 72
 # Smaller parts would show as 0.000.
@@ -114,7 +116,13 @@ def _fold(word: str) -> str:
 
 
 def hit_table(
-    hits: Iterable[Hit], words: set[str], *, first: int = 1, lines: int = 3, plain: bool = False
+    hits: Iterable[Hit],
+    words: set[str],
+    *,
+    first: int = 1,
+    lines: int = 3,
+    plain: bool = False,
+    width: int = 80,
 ) -> Table:
     """A table of hits: rank and score, time, speaker, turn, text and signals.
 
@@ -124,33 +132,38 @@ def hit_table(
         first: the rank of the first hit.
         lines: about how many lines of 74 characters a text may take.
         plain: whether the signals are told in plain words, a line each.
+        width: of the page, in cells; on a narrow one the score has no column.
     """
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = Table.grid(padding=(0, 2 if width >= _NARROW else 1, 0, 0))
     grid.add_column(justify="right", style="bold", no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
+    if width >= _NARROW:
+        grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
     for rank, hit in enumerate(hits, first):
-        head = Text(f"{hit.created_at:%Y-%m-%d}  ", style="dim")
-        head.append(hit.speaker, style=ROLE_STYLES.get(hit.speaker, "magenta"))
-        head.append(f"  {place(hit)}")
-        said = Text(excerpt(hit.excerpt, words, 66 * lines))
         # Without a signal it was not ranked.
         score = f"{hit.score:.3f}" if hit.signals else ""
-        grid.add_row(
-            f"{rank}.",
-            score,
-            Group(head, said, Reasons(hit.signals) if plain else Signals(hit.signals)),
-        )
+        head = Text(f"{hit.created_at:%Y-%m-%d}  ", style="dim")
+        head.append(hit.speaker, style=ROLE_STYLES.get(hit.speaker, "magenta"))
+        said = Text(excerpt(hit.excerpt, words, 66 * lines))
+        why = Reasons(hit.signals) if plain else Signals(hit.signals)
+        if width >= _NARROW:
+            head.append(f"  {place(hit)}")
+            grid.add_row(f"{rank}.", score, Group(head, said, why))
+        else:
+            head.append(f"  {score}", style="not dim")
+            where = Text(place(hit), style="dim", overflow="fold")
+            grid.add_row(f"{rank}.", Group(head, where, said, why))
     return grid
 
 
-def row_lines(hit: Hit, width: int, *, whose: bool = False) -> Group:
+def row_lines(hit: Hit, width: int, *, whose: bool = False, ids: bool = True) -> Group:
     """A message or a memory in a list: when, who and where; its text; its id, and what it has.
 
     Args:
         hit: as of a timeline.
         width: of the page, in cells.
         whose: whether to name the user.
+        ids: whether to tell its id and what it has.
     """
     head = Text(f"{hit.created_at:%Y-%m-%d %H:%M}  ", style="dim")
     head.append(hit.speaker, style=f"not dim {ROLE_STYLES.get(hit.speaker, 'magenta')}")
@@ -159,6 +172,8 @@ def row_lines(hit: Hit, width: int, *, whose: bool = False) -> Group:
     if hit.conversation_id is not None and hit.kind == "message":
         head.append(f"  {place(hit)}")
     text = excerpt(hit.content, set(), 3 * max(width - 4, 10))
+    if not ids:
+        return Group(head, Padding(Text(text), (0, 0, 0, 2)))
     about = [hit.id, *(name for name in ("pinned", "archived") if getattr(hit, name))]
     record = hit.record
     if isinstance(record, MemoryEntry):
@@ -264,7 +279,7 @@ class Reasons:
 
     def __init__(self, signals: Mapping[str, float], most: int = 6) -> None:
         parts = sorted(signals.items(), key=lambda part: -abs(part[1]))
-        shown = [(name, value) for name, value in parts if abs(value) >= _UNSEEN]
+        shown = [(name, value) for name, value in parts if abs(value) >= 10 * _UNSEEN]
         most = most if len(shown) > most + 1 else len(shown)
         self._shown, rest = shown[:most], shown[most:]
         self._rest = (len(rest), sum(value for _, value in rest))

@@ -55,14 +55,22 @@ def export(
     format_: Annotated[
         Optional[ExportAs],
         typer.Option(
-            "--format", "-f", help="Of the file.  [default: by its suffix]", show_default=False
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="Of the file: jsonl, csv, parquet or markdown.  [default: by its suffix]",
+            show_default=False,
         ),
     ] = None,
     user: User = None,
     conversation: Conversation = None,
     kind: Annotated[
         Optional[List[ExportedKind]],
-        typer.Option("--kind", help="Only these; may be given several times."),
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="Only these: message, memory, session, profile; several may be given.",
+        ),
     ] = None,
     since: Since = None,
     until: Until = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, List, Optional  # noqa: UP035
 
 import typer
 
+from bruno_memory_vec.surfaces.cli import completing
 from bruno_memory_vec.surfaces.cli.options import DryRun, Json, Sessions, Store, Yes
 from bruno_memory_vec.surfaces.cli.running import (
     FAILED,
@@ -36,7 +37,11 @@ _SHOWN = 20
 def forget(
     user: Annotated[
         Optional[str],
-        typer.Argument(metavar="USER", help="Who is to be forgotten; with --id, whose rows."),
+        typer.Argument(
+            metavar="USER",
+            help="Who is to be forgotten; with --id, whose rows.",
+            autocompletion=completing.users,
+        ),
     ] = None,
     ids: Annotated[
         Optional[List[str]],
@@ -47,7 +52,11 @@ def forget(
     conversation: Annotated[
         Optional[str],
         typer.Option(
-            "--conversation", "-c", metavar="ID", help="Only this conversation, with its summaries."
+            "--conversation",
+            "-c",
+            metavar="ID",
+            help="Only this conversation, with its summaries.",
+            autocompletion=completing.conversations,
         ),
     ] = None,
     archive: Annotated[

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from difflib import get_close_matches
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, List, Optional  # noqa: UP035
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +20,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     Limit,
     MemoryTypes,
     Metadata,
-    Role,
+    Roles,
     Sessions,
     Since,
     Store,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from bruno_memory_vec.memory import Kind
 
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
-# ruff: noqa: UP006, UP045
 
 
 class What(str, Enum):
@@ -47,17 +47,22 @@ class What(str, Enum):
     memories = "memories"
 
 
+def _whats(incomplete: str) -> list[str]:
+    return [one.value for one in What if one.value.startswith(incomplete)]
+
+
 def list_(
-    what: Annotated[
-        What,
-        typer.Argument(metavar="WHAT", help="users, conversations, messages or memories."),
-    ] = What.users,
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="users, conversations, messages or memories.",
+            autocompletion=_whats,
+        ),
+    ] = "users",
     user: User = None,
     conversation: Conversation = None,
-    role: Annotated[
-        Optional[List[Role]],
-        typer.Option("--role", help="Only messages of these; may be given several times."),
-    ] = None,
+    role: Roles = None,
     types: MemoryTypes = None,
     tags: Tags = None,
     categories: Categories = None,
@@ -79,6 +84,13 @@ def list_(
     Without --user, everybody's. Messages and memories are shown with their ids, which show, pin
     and forget take. TIME is 2026-03-01 (UTC), yesterday, "last monday" or "2 weeks ago".
     """
+    if named not in list(What):
+        close = get_close_matches(named, _whats(""), n=1)
+        meant = f". Did you mean {close[0]!r}?" if close else ""
+        raise typer.BadParameter(
+            f"{named!r} is none of {', '.join(_whats(''))}{meant}", param_hint="WHAT"
+        )
+    what = What(named)
     wanted = metadata(pairs or ())
     given = {
         "--conversation": conversation,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Of users and stores so many are named.
 _SHOWN = 10
 _LOOKED_AT = 500
+# Columns of a progress bar with its numbers.
+_BAR_NEEDS = 60
 
 
 def configuration(
@@ -154,19 +156,28 @@ def bars(out: Out) -> Iterator[Progress | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        tasks: dict[str, Any] = {}
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    if console.width >= _BAR_NEEDS:
+        columns += [MofNCompleteColumn(), Remaining()]
+    shown = Progress(*columns, console=console, transient=True)
+    tasks: dict[str, Any] = {}
 
-        def report(work: str, done: int, total: int) -> None:
-            if work not in tasks:
-                tasks[work] = shown.add_task(work, total=total)
-            shown.update(tasks[work], completed=done, total=total)
+    def report(work: str, done: int, total: int) -> None:
+        if not tasks:
+            shown.start()  # not before: most calls have nothing to report
+        if work not in tasks:
+            tasks[work] = shown.add_task(work, total=total)
+        shown.update(tasks[work], completed=done, total=total)
 
+    try:
         yield report
+    finally:
+        if tasks:
+            shown.stop()
 
 
 # The users of a store

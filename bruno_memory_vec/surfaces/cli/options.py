@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, List, NoReturn, Optional  # no
 
 import typer
 
+from bruno_memory_vec.surfaces.cli import completing
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError
 from bruno_memory_vec.surfaces.cli.times import moment
 
@@ -139,14 +140,36 @@ Sessions = Annotated[
     ),
 ]
 User = Annotated[
-    Optional[str], typer.Option("--user", "-u", metavar="USER", help="Only this user's.")
+    Optional[str],
+    typer.Option(
+        "--user",
+        "-u",
+        metavar="USER",
+        help="Only this user's.",
+        autocompletion=completing.users,
+    ),
 ]
 Conversation = Annotated[
     Optional[str],
-    typer.Option("--conversation", "-c", metavar="ID", help="Only this conversation."),
+    typer.Option(
+        "--conversation",
+        "-c",
+        metavar="ID",
+        help="Only this conversation.",
+        autocompletion=completing.conversations,
+    ),
 ]
 Kinds = Annotated[
-    Optional[List[Kind]], typer.Option("--kind", help="Only messages, or only memories.")
+    Optional[List[Kind]],
+    typer.Option("--kind", metavar="KIND", help="Only these: message, or memory."),
+]
+Roles = Annotated[
+    Optional[List[Role]],
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        help="Only what these said: user, assistant, system, function, tool; several may be given.",
+    ),
 ]
 Metadata = Annotated[
     Optional[List[str]],
@@ -159,7 +182,12 @@ Metadata = Annotated[
 ]
 MemoryTypes = Annotated[
     Optional[List[MemoryType]],
-    typer.Option("--type", help="Only memories of these types; several may be given."),
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="Only memories of these types: short_term, long_term, episodic, semantic, procedural, "
+        "fact; several may be given.",
+    ),
 ]
 Tags = Annotated[
     Optional[List[str]],
@@ -243,6 +271,7 @@ Profile = Annotated[
         metavar="NAME",
         help="How to rank: a profile's name, or a TOML file.  "
         "[default: BRUNO_MEMORY_PROFILE, else balanced]",
+        autocompletion=completing.profiles,
         show_default=False,
     ),
 ]

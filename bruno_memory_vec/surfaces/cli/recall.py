@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, List, Optional  # noqa: UP035
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -15,7 +15,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     Kinds,
     Metadata,
     Profile,
-    Role,
+    Roles,
     Sessions,
     Since,
     Store,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bruno_memory_vec.recall.hits import Hits
 
 # Optional[X] and List[X]: typer evaluates these on Python 3.10 too.
-# ruff: noqa: UP006, UP045
+# ruff: noqa: UP045
 
 
 def recall(
@@ -44,10 +44,7 @@ def recall(
     ] = False,
     conversation: Conversation = None,
     kind: Kinds = None,
-    role: Annotated[
-        Optional[List[Role]],
-        typer.Option("--role", help="Only what these said; may be given several times."),
-    ] = None,
+    role: Roles = None,
     pairs: Metadata = None,
     since: Since = None,
     until: Until = None,
@@ -71,7 +68,10 @@ def recall(
     strategy: Annotated[
         Optional[Strategy],
         typer.Option(
-            "--strategy", help="How to find: exact takes QUERY as a phrase.  [default: hybrid]"
+            "--strategy",
+            metavar="NAME",
+            help="How to find: hybrid, fulltext, semantic, exact (QUERY is a phrase) or temporal.  "
+            "[default: hybrid]",
         ),
     ] = None,
     confidence: Annotated[
@@ -194,7 +194,7 @@ def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float, w
         out.say(f"nothing found in {whose}{least}")
         return
     console = out.console
-    console.print(hit_table(hits, words_of(query), plain=why))
+    console.print(hit_table(hits, words_of(query), plain=why, width=console.width))
     whose = "all users" if user is None else f"user {marked(user)}"
     about = f"{counted(len(hits), 'hit')} for {whose} in {1000 * seconds:.0f} ms"
     # Of hits that were not ranked nothing says how likely they answer.

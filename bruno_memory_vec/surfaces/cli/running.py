@@ -138,15 +138,20 @@ class Out:
 
     def say(self, text: str) -> None:
         """Print something for people that is not the result."""
-        from bruno_memory_vec.prompts.hidden_characters import marked
+        say(text)
 
-        said = marked(text)
-        if sys.stderr.isatty():
-            from bruno_memory_vec.surfaces.cli.display import wrapped
 
-            width = min(shutil.get_terminal_size().columns, _WIDEST)
-            said = "\n".join(part for line in said.split("\n") for part in wrapped(line, width))
-        print(said, file=sys.stderr)  # noqa: T201 - a command line speaks through it
+def say(text: str) -> None:
+    """Print something for people on standard error; on a terminal it breaks between words."""
+    from bruno_memory_vec.prompts.hidden_characters import marked
+
+    said = marked(text)
+    if sys.stderr.isatty():
+        from bruno_memory_vec.surfaces.cli.display import wrapped
+
+        width = min(shutil.get_terminal_size().columns, _WIDEST)
+        said = "\n".join(part for line in said.split("\n") for part in wrapped(line, width))
+    print(said, file=sys.stderr)  # noqa: T201 - a command line speaks through it
 
 
 class _Trimmed:

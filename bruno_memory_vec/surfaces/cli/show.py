@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from bruno_memory_vec.surfaces.cli import completing
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import Out, execute
 
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
     from bruno_memory_vec import ConversationTurn, VectorMemory
 
 
+# On a narrower page each turn has its text below who says it.
+_NARROW = 60
+
+
 def show(
     conversation: Annotated[
-        str, typer.Argument(metavar="CONVERSATION", help="The conversation's id.")
+        str,
+        typer.Argument(
+            metavar="CONVERSATION",
+            help="The conversation's id.",
+            autocompletion=completing.conversations,
+        ),
     ],
     limit: Annotated[
         Optional[int],  # noqa: UP045
@@ -92,6 +102,7 @@ def _utc(message: Message) -> datetime:
 
 
 def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: int) -> None:
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -103,19 +114,25 @@ def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: in
     console.print(Text(marked(conversation), style="bold"))
     about = f"user {marked(turns[0].user_id)}, {counted(total, 'turn')}{shown}, times in UTC"
     console.print(Text(about, style="dim"))
+    narrow = console.width < _NARROW
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(justify="right", style="dim", no_wrap=True)
-    grid.add_column(no_wrap=True)
+    for _ in range(0 if narrow else 2):
+        grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     day = ""
     for turn in turns:
         message, role = turn.message, turn.message.role.value
         date, clock = f"{_utc(message):%Y-%m-%d}", f"{_utc(message):%H:%M}"
         if date != day:
-            grid.add_row("", "", Text(date, style="dim"))
+            grid.add_row(*([] if narrow else ["", ""]), Text(date, style="dim"))
             day = date
         spoke = role if turn.author is None else f"{role} {marked(turn.author)}"
-        who = Text(spoke, style=ROLE_STYLES.get(role, ""))
-        said = Text(f"{clock}  ", style="dim").append(marked(message.content), style="not dim")
-        grid.add_row(f"#{turn.turn}", who, said)
+        number, who = Text(f"#{turn.turn}", style="dim"), Text(spoke, ROLE_STYLES.get(role, ""))
+        content = Text(marked(message.content))
+        if narrow:
+            at = Text(clock, style="dim")
+            grid.add_row(Text.assemble(number, " ", who, " ", at))
+            grid.add_row(Padding(content, (0, 0, 0, 2)))
+        else:
+            grid.add_row(number, who, Text.assemble((f"{clock}  ", "dim"), content))
     console.print(grid)

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 # Optional[X]: typer evaluates it on Python 3.10 too.
 # ruff: noqa: UP045
 
-# Characters of a text.
-_SHOWN = 300
-
 
 def timeline(
     user: User = None,
@@ -96,23 +93,13 @@ def timeline(
 
 
 def _print(out: Out, user: str, page: Page[Hit]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES, counted, excerpt, place
+    from bruno_memory_vec.surfaces.cli.display import counted, row_lines
 
     if not page:
         out.say(f"nothing found of {user!r}")
         return
-    grid = Table.grid(padding=(0, 1))
-    for _ in range(3):
-        grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
     for hit in page:
-        at = Text(f"{hit.created_at:%Y-%m-%d %H:%M}", style="dim")
-        who = Text(hit.speaker, style=ROLE_STYLES.get(hit.speaker, "magenta"))
-        grid.add_row(at, who, Text(place(hit)), Text(excerpt(hit.content, set(), _SHOWN)))
-    out.console.print(grid)
+        out.console.print(row_lines(hit, out.console.width, ids=False))
     out.lines(f"{counted(len(page), 'row')} of user {user}, times in UTC", style="dim")
     if page.next is not None:
         out.following(page.next)

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import typer
 
+from bruno_memory_vec.surfaces.cli.running import say
+
 
 def moment(text: str) -> datetime:
     """The time that a text says; how words were read is told on standard error."""
@@ -16,5 +18,5 @@ def moment(text: str) -> datetime:
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if worded:
-        typer.echo(f"{' '.join(text.split())!r} is {at:%a %Y-%m-%d %H:%M %z}", err=True)
+        say(f"{' '.join(text.split())!r} is {at:%a %Y-%m-%d %H:%M %z}")
     return at

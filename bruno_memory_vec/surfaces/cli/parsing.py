@@ -1,0 +1,73 @@
+"""How what was typed is read, and how help and mistakes are shown on a terminal of any width."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from functools import partial
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from bruno_memory_vec.surfaces.cli.running import INTERRUPTED, say
+
+# click itself knows no width below 50, and leaves the second column what the first has left.
+_NARROW = 60
+_FIRST_COLUMN = 10
+
+
+def _fit(formatter: Any) -> None:
+    columns = shutil.get_terminal_size().columns
+    if columns < _NARROW:
+        formatter.width = max(columns - 1, 2 * _FIRST_COLUMN)
+        formatter.write_dl = partial(formatter.write_dl, col_max=_FIRST_COLUMN)
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Its help, within the width of the terminal."""
+        _fit(formatter)
+        super().format_help(ctx, formatter)
+
+
+class Commands(TyperGroup):
+    """All commands."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The list of them, within the width of the terminal."""
+        _fit(formatter)
+        super().format_help(ctx, formatter)
+
+    def main(self, args: Any = None, *more: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command that the arguments name; what cannot be read is told as other errors."""
+        run = partial(super().main, args, *more, **{**extra, "standalone_mode": False})
+        if not standalone_mode:
+            return run()
+        try:
+            code = run()
+        except Exception as error:
+            sys.exit(_told(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(error: Exception) -> int:
+    """Tell an error of the parser, and return its exit code; any other one is raised again."""
+    if type(error).__name__ == "Abort":
+        say("interrupted")
+        return INTERRUPTED
+    # By what it has and not by its class, which lies elsewhere in earlier releases of typer.
+    message = getattr(error, "format_message", None)
+    if message is None:
+        raise error
+    code: int = getattr(error, "exit_code", 2)
+    context = getattr(error, "ctx", None)
+    said = message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(said, file=sys.stderr)  # noqa: T201 - the help, which has its width
+        return code
+    say(f"error: {said[:1].lower()}{said[1:]}")
+    if context is not None:
+        say(f"See: {context.command_path} --help")
+    return code
