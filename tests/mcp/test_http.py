@@ -134,6 +134,23 @@ async def test_a_readers_token_writes_nothing(tokens: Tokens) -> None:
         assert (await call(client, "recall", query="x"))["hits"] == []
 
 
+async def test_an_admins_token_is_for_its_users_rows_alone(tokens: Tokens) -> None:
+    for_ana, _ = tokens.create("ana")
+    for_root, _ = tokens.create("root", role="admin")
+    async with (
+        served(tokens) as url,
+        client_with(url, for_ana) as ana,
+        client_with(url, for_root) as root,
+    ):
+        kept = await call(ana, "remember", content="Ana earns 4000")
+        await call(ana, "remember", content="Ana moved", role="user", conversation="talk")
+        assert (await call(root, "recall", query="what does Ana earn?"))["hits"] == []
+        await refusal(root, "show", id=kept["id"])
+        await refusal(root, "show", conversation="talk")
+        await refusal(root, "forget", ids=[kept["id"]])
+        assert (await call(ana, "recall", query="what does Ana earn?"))["hits"]
+
+
 async def test_other_sites_and_names_are_refused() -> None:
     async with (
         served(user="ana", hosts=("memory.example",)) as url,

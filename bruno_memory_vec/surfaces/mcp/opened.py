@@ -95,6 +95,8 @@ class Opened:
         if task is None or (task.done() and not self._is_open):
             self._steps, self._step = 0, ""
             task = self._opening = asyncio.ensure_future(self._main.connect())
+            # Also where everybody who waited for it was cancelled.
+            task.add_done_callback(_seen)
         return task
 
     async def _wait(self, report: Report) -> VectorMemory:
@@ -118,6 +120,11 @@ class Opened:
     def _note(self, work: str, done: int, total: int) -> None:
         self._steps += 1
         self._step = f"{work}: {done} of {total}"
+
+
+def _seen(task: asyncio.Task[VectorMemory]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _tell(task: asyncio.Task[VectorMemory]) -> None:

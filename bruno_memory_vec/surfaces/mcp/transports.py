@@ -169,9 +169,9 @@ class _Verifier:
         if token is None or token.subject is None:
             raise MCPError(INVALID_REQUEST, "the request has no token that counts")
         claims = token.claims or {}
-        return Identity(
-            token.subject, claims.get("role"), claims.get("spaces") or None, token.client_id
-        )
+        # An admin may name users, and a model may not: here it has the user's own rows.
+        role = "reader" if claims.get("role") == "reader" else "member"
+        return Identity(token.subject, role, claims.get("spaces") or None, token.client_id)
 
 
 class _Server(uvicorn.Server):
