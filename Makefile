@@ -117,6 +117,8 @@ bench-robustness: $(PEERS)/.made  ## killed, contended and damaged, beside peers
 	@HF_HUB_OFFLINE=1 $(PEERS)/bin/python -m benchmarks.robustness \
 		--json benchmarks/results/robustness.json --table benchmarks/results/robustness.md $(BENCH_ARGS)
 
+# 04_embedders is saved without MiniLM by this. With it: in the .venv-sentence-transformers of .ci/run,
+#   HF_HUB_OFFLINE=1 .venv-sentence-transformers/bin/python .ci/run_notebook.py --save notebooks/04_embedders.ipynb
 notebooks: $(VENV)/.dev  ## run the notebooks and keep what they show
 	@$(BIN)/python .ci/run_notebook.py --save notebooks/*.ipynb
 

@@ -49,6 +49,7 @@ def _exit_function() -> Any:
     No module has it as an attribute, but whoever calls it at exit refers to it.
     """
     for held in gc.get_objects():
-        if isinstance(held, BuiltinFunctionType) and held.__name__ == "shutdown_runtime":
+        # Not isinstance, which asks an object what it pretends to be: some of torch's warn then.
+        if type(held) is BuiltinFunctionType and held.__name__ == "shutdown_runtime":
             return held
     return None
