@@ -9,7 +9,7 @@ which loses a pair:
 - Vectors are turned so that their first 32 directions hold most of their variance. By Cauchy and
   Schwarz, ``u . v <= u32 . v32 + |rest of u| |rest of v|``: a product of 33 numbers in place of 256
   that is never below the cosine. Only where it reaches the bound is the cosine itself made.
-- Blocks of rows at a time, so that no more than some 16 MB of products are there at once, and a row
+- Blocks of rows at a time, so that no more than some 32 MB of products are there at once, and a row
   that belongs to an earlier one is compared with no other.
 
 A group is a row, the oldest, and the later ones whose cosine to it reaches the bound. So a group
@@ -59,7 +59,7 @@ _DIRECTIONS: Final = 32
 # Vectors on which the directions are found.
 _FOR_DIRECTIONS: Final = 4_096
 # Products at once, float32.
-_AT_ONCE: Final = 4 * 2**20
+_AT_ONCE: Final = 8 * 2**20
 # What rounding may take from the bound on a cosine.
 _ROUNDING: Final = 1e-5
 _SHOWN_TEXT: Final = 90
@@ -374,32 +374,36 @@ def _led(vectors: Floats, bound: float) -> tuple[Ints, int]:
     lead = np.arange(n, dtype=np.int64)
     prefix = _prefixes(vectors)
     waiting = np.ones(n, np.bool_)
+    # Rows that nobody leads, and some others until these are more than half.
+    order = np.arange(n)
     compared = start = 0
     least = np.float32(bound - _ROUNDING)
-    while start < n:
-        later = np.flatnonzero(waiting[start:]) + start
-        if not len(later):
-            break
-        size = max(1, min(len(later), _AT_ONCE // len(later)))
-        block = later[:size]
-        start = int(block[-1]) + 1
-        # Candidates: never fewer than those whose cosine reaches the bound.
-        at, other = np.nonzero(prefix[block] @ prefix[later].T >= least)
-        ahead = other > at
-        at, other = at[ahead], other[ahead]
+    while start < len(order):
+        live = waiting[order[start:]]
+        if 2 * np.count_nonzero(live) < len(live):
+            order, prefix, start = order[start:][live], prefix[start:][live], 0
+            continue
+        rest = order[start:]
+        size = max(1, min(len(rest), _AT_ONCE // len(rest)))
+        # Candidates: never fewer than those whose cosine reaches the bound. One-dimensional, as
+        # numpy looks through few finds in many much faster that way.
+        products = prefix[start : start + size] @ prefix[start:].T
+        at, other = np.divmod(np.flatnonzero(products.ravel() >= least), len(rest))
+        useful = (other > at) & live[at] & live[other]
+        at, other = at[useful], rest[other[useful]]
         compared += len(at)
-        cosine = _cosines(vectors, block[at], later[other])
-        near = cosine >= bound
-        at, other = at[near], later[other[near]]
-        edges = np.searchsorted(at, np.arange(len(block) + 1))
-        for place, row in enumerate(block.tolist()):
-            waiting[row] = False
-            if lead[row] != row or edges[place] == edges[place + 1]:
+        near = _cosines(vectors, rest[at], other) >= bound
+        at, other = at[near], other[near]
+        edges = np.searchsorted(at, np.arange(size + 1))
+        for place in np.unique(at).tolist():
+            row = rest[place]
+            if lead[row] != row:
                 continue
             theirs = other[edges[place] : edges[place + 1]]
             theirs = theirs[lead[theirs] == theirs]
             lead[theirs] = row
             waiting[theirs] = False
+        start += size
     return lead, compared
 
 

@@ -298,7 +298,7 @@ async def topics(store: Store, scope: Scope, chosen: Chosen, request: TopicReque
         EngineError: an engine failed.
     """
     need_scikit_learn()
-    stretches = _Stretches()
+    stretches = Stretches()
     async for rows in parts(store, scope, chosen, _PLACED):
         await asyncio.to_thread(stretches.add, rows)
     names, middle = stretches.middle()
@@ -341,7 +341,7 @@ def _language(store: Store) -> str | None:
     return None if language == "none" else language
 
 
-class _Names:
+class StretchNames:
     """The stretch of each row as a number: a hash of its conversation and place in it."""
 
     def __init__(self) -> None:
@@ -370,11 +370,11 @@ def _hash(text: str) -> int:
     return int.from_bytes(blake2b(raw, digest_size=8).digest(), "big")
 
 
-class _Stretches:
+class Stretches:
     """The sums of the vectors of stretches."""
 
     def __init__(self, most: int = MOST_STRETCHES) -> None:
-        self._names = _Names()
+        self._names = StretchNames()
         self._most = most
         self._place: dict[int, int] = {}
         self._sums: list[Floats] = []
@@ -428,7 +428,7 @@ class _Counting:
         self._clusters = clusters
         self._label_of = label_of
         self._zone = zone
-        self._names = _Names()
+        self._names = StretchNames()
         self.words = TellingWords(k, _language(store))
         self._days: list[dict[int, int]] = [{} for _ in range(k)]
         self._users: list[set[str]] = [set() for _ in range(k)]

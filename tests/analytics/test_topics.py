@@ -13,7 +13,7 @@ from bruno_core.models.message import Message
 from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.analytics.clusters import CRITERION, fit
 from bruno_memory_vec.analytics.reading import normalised
-from bruno_memory_vec.analytics.topics import _Stretches
+from bruno_memory_vec.analytics.topics import Stretches
 from tests.analytics.filling import fact, message
 
 pytest.importorskip("sklearn", reason="needs pip install 'bruno-memory-vec[analytics]'")
@@ -133,7 +133,7 @@ async def test_of_too_many_stretches_some_are_kept_by_their_names() -> None:
     )
     kept = []
     for order in (slice(None), slice(None, None, -1)):
-        stretches = _Stretches(most=100)
+        stretches = Stretches(most=100)
         turned = rows.take(pa.array(np.arange(1_000)[order]))
         for start in range(0, 1_000, 70):
             stretches.add(turned.slice(start, 70))
