@@ -57,7 +57,8 @@ def draw_growth(growth: Growth, axes: Any) -> Any:
     whole.set_ylabel("rows in all", color=RED)
     axes.set_ylabel(f"new rows a {growth.by}")
     _labels(axes, [point.label for point in growth.points])
-    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    # Above the bars, which may be as high as the axes.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8)
     return axes
 
 
@@ -86,20 +87,36 @@ def draw_topics(topics: Topics, axes: Any) -> Any:
 
 
 def draw_trend(topics: Topics, axes: Any, most: Any) -> Any:
-    """The rows of the largest topics by period, as lines."""
+    """The rows of the largest topics by period, as stacked bars; what is left in grey."""
     count = checks.limit("most", most, largest=_MOST_TOPICS)
-    axes = _axes(axes, 7.0, 3.4)
-    for number, topic in enumerate(topics.topics[:count]):
-        axes.plot(
-            range(len(topic.trend)),
-            [point.rows for point in topic.trend],
-            color=_COLOURS[number % len(_COLOURS)],
-            linestyle="-" if number < len(_COLOURS) else "--",
-            label=_as_is(short(topic.name, 40)),
-        )
+    axes = _axes(axes, 7.5, 3.4)
     if topics.topics:
+        periods = len(topics.topics[0].trend)
+        below = [0] * periods
+        parts = [
+            (_as_is(short(topic.name, 40)), [point.rows for point in topic.trend])
+            for topic in topics.topics[:count]
+        ]
+        rest = [[point.rows for point in topic.trend] for topic in topics.topics[count:]]
+        if rest:
+            parts.append((f"{len(rest)} more", [sum(rows) for rows in zip(*rest, strict=True)]))
+        for number, (name, rows) in enumerate(parts):
+            colour = GREY if number == count else _COLOURS[number % (len(_COLOURS) - 1)]
+            hatch = None if number < len(_COLOURS) - 1 or number == count else "///"
+            axes.bar(
+                range(periods), rows, bottom=below, color=colour, hatch=hatch, label=name, width=0.9
+            )
+            below = [one + more for one, more in zip(below, rows, strict=True)]
         _labels(axes, [point.label for point in topics.topics[0].trend])
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+        handles, names = axes.get_legend_handles_labels()
+        axes.legend(
+            handles[::-1],
+            names[::-1],
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            frameon=False,
+            fontsize=8,
+        )
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"rows a {topics.by}")
     return axes
@@ -112,6 +129,7 @@ def draw_usage(usage: Usage, axes: Any) -> Any:
     drawn = axes.bar(places, [one.rows for one in usage.bins], color=BLUE)
     axes.bar_label(drawn, [f"{one.rows:,}" for one in usage.bins], fontsize=8)
     axes.set_xticks(places, [one.label for one in usage.bins])
+    axes.margins(y=0.12)
     axes.set_xlabel("recalls")
     axes.set_ylabel("rows")
     return axes
