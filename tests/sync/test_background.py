@@ -62,6 +62,7 @@ async def _fails(held: VectorMemory) -> None:
     raise ValueError("no")
 
 
+@pytest.mark.slow  # test_facade.py forks in make test
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_is_refused_and_the_parent_goes_on(tmp_path: Path) -> None:
     program = """
