@@ -57,7 +57,7 @@ ROUTES = [
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def one() -> AsyncIterator[Served]:
     settings = ServerSettings(
-        hosts=("memory.example",), body_bytes=10_000, upload_bytes=20_000, concurrent=3, timeout_s=1
+        hosts=("memory.example",), body_bytes=10_000, upload_bytes=20_000, concurrent=3
     )
     async with served(settings=settings, routes=ROUTES) as serving:
         yield serving
@@ -205,6 +205,7 @@ async def test_too_many_calls_at_once_are_told_to_wait(one: Served) -> None:
     assert (await one.http.get("/v1/me")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_tokens_allowance_is_its_own(tmp_path: Path) -> None:
     async with served(
         tokens=tmp_path / "tokens.json", settings=ServerSettings(per_minute=3)
@@ -216,10 +217,11 @@ async def test_a_tokens_allowance_is_its_own(tmp_path: Path) -> None:
         assert (await ben.get("/v1/me")).status_code == 200
 
 
-async def test_an_answer_that_takes_too_long_is_given_up(one: Served) -> None:
-    answer = await one.http.get("/slowly")
-    problem(answer, 503)
-    assert "retry-after" in answer.headers
+async def test_an_answer_that_takes_too_long_is_given_up() -> None:
+    async with served(settings=ServerSettings(timeout_s=0.2), routes=ROUTES) as one:
+        answer = await one.http.get("/slowly", params={"s": 60})
+        problem(answer, 503)
+        assert "retry-after" in answer.headers
 
 
 async def test_a_failure_tells_no_content(one: Served, caplog: pytest.LogCaptureFixture) -> None:

@@ -316,6 +316,7 @@ async def test_chats_are_taken_in(one: Served) -> None:
     assert "/tmp" not in (await ana.post("/v1/import", content=b"no export")).text
 
 
+@pytest.mark.slow
 async def test_a_user_is_erased_with_a_receipt(one: Served) -> None:
     ana = one.user("gone")
     await ana.post("/v1/conversations/g/messages", json=said("The secret of the harbour"))

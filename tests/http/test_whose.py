@@ -213,9 +213,8 @@ async def test_without_a_token_nothing_is_answered(one: Served, headers: dict[st
     for path, methods in document["paths"].items():
         for method in methods:
             answer = await one.client(headers=given).request(method, path)
-            if answer.status_code != 422:  # what is not well formed is refused without a look
-                problem(answer, 401)
-                assert answer.headers["www-authenticate"] == "Bearer"
+            problem(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
     assert (await one.http.get("/healthz")).status_code == 200
 
 
@@ -257,6 +256,7 @@ async def test_the_audit_trail_says_who_called(tmp_path: Path) -> None:
         assert (await boss.post("/v1/audit/verify", json={})).json()["ok"]
 
 
+@pytest.mark.slow
 async def test_a_read_only_server_says_so(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     async with served(store) as one:

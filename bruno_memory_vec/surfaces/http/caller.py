@@ -61,10 +61,7 @@ def token_of(request: Request) -> Token | None:
         return None
     token: Token | None = request.state.token
     if token is None:
-        given = token_text(request) is not None
-        raise NotAuthenticatedError(
-            "the token is not known, or has expired" if given else "the call has no token"
-        )
+        raise NotAuthenticatedError.of(token_text(request))
     return token
 
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 
 from bruno_memory_vec.surfaces.http import problems
-from bruno_memory_vec.surfaces.http.problems import Refused
+from bruno_memory_vec.surfaces.http.problems import NotAuthenticatedError, Refused
 from bruno_memory_vec.surfaces.http.settings import LOOPBACK, ServerSettings
 from bruno_memory_vec.surfaces.http.tokens import Token, Tokens
 
@@ -85,6 +85,9 @@ class Guard:
             _check_origin(request)
             token = self._token(request)
             scope.setdefault("state", {})["token"] = token
+            if self._tokens is not None and token is None and scope["path"].startswith("/v1/"):
+                # Before its body is read, of which strangers might send a lot.
+                raise NotAuthenticatedError.of(token_text(request))
             receive = self._bounded(request.headers, scope, receive)
             with self._use(token):
                 await self._answer(scope, receive, started)

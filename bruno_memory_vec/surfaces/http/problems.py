@@ -86,6 +86,16 @@ class NotAuthenticatedError(Refused):
             {"WWW-Authenticate": "Bearer"},
         )
 
+    @classmethod
+    def of(cls, text: str | None) -> NotAuthenticatedError:
+        """The refusal of a call.
+
+        Args:
+            text: the token that it has; None for none.
+        """
+        given = "the token is not known, or has expired"
+        return cls("the call has no token" if text is None else given)
+
 
 class ForeignUserRefused(Refused):
     """The token serves one user, and the call names another."""
