@@ -6,8 +6,8 @@ line an operation (to a handler that does the same), and with all three. The way
 that what else the machine does falls on all of them.
 
 ``--before FOLDER`` compares another checkout, nothing observed, with this one: each round is a
-process of either, by turns. On a machine that does other things, too, the least median of a round
-tells more than the median of all.
+process of either, by turns. Behind the time on the clock is the processor time of the event loop's
+thread, which other processes do not disturb.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import json
 import logging
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ from rich.table import Table
 from benchmarks.environment import describe, quiet_logs, write_json
 from benchmarks.timing import percentiles
 from bruno_memory_vec import VectorMemory, open_memory
+
+#: How long a call took, and how much processor time of the event loop's thread, in seconds. What
+#: observes works there, and other processes do not disturb it.
+Taken = tuple[float, float]
 
 _WORDS = (
     "hotel train garden piano doctor recipe budget wedding marathon kitten boiler lens market "
@@ -61,10 +65,10 @@ def main() -> int:
     else:
         found = asyncio.run(_run(_ways(), arguments.rows, arguments.calls))
         figures = {
-            way: {call: percentiles(seconds) for call, seconds in calls.items()}
+            way: {call: _figures(taken) for call, taken in calls.items()}
             for way, calls in found.items()
         }
-    table = Table("p50 in ms (p95)", *next(iter(figures.values())))
+    table = Table("p50 in ms (p95), p50 of the event loop's thread", *next(iter(figures.values())))
     for way, calls in figures.items():
         table.add_row(way, *(_shown(figure) for figure in calls.values()))
     Console(stderr=True).print(table)
@@ -72,10 +76,16 @@ def main() -> int:
     return 0
 
 
+def _figures(taken: Sequence[Taken]) -> dict[str, Any]:
+    loop = percentiles([used for _, used in taken])
+    return {
+        **percentiles([seconds for seconds, _ in taken]),
+        "loop_p50_ms": loop["p50_ms"],
+    }
+
+
 def _shown(figure: dict[str, Any]) -> str:
-    least = figure.get("least_median_ms")
-    best = "" if least is None else f", least median of a round {least:.3f}"
-    return f"{figure['p50_ms']:.3f} ({figure['p95_ms']:.3f}){best}"
+    return f"{figure['p50_ms']:.3f} ({figure['p95_ms']:.3f}), {figure['loop_p50_ms']:.3f}"
 
 
 def _ways() -> dict[str, dict[str, Any]]:
@@ -99,11 +109,11 @@ def _ways() -> dict[str, dict[str, Any]]:
 
 async def _run(
     ways: dict[str, dict[str, Any]], rows: int, calls: int
-) -> dict[str, dict[str, list[float]]]:
+) -> dict[str, dict[str, list[Taken]]]:
     """By way and call, how long each took, in seconds."""
     random.seed(7)
     said = [_message() for _ in range(rows)]
-    taken: dict[str, dict[str, list[float]]] = {}
+    taken: dict[str, dict[str, list[Taken]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             memories: dict[str, VectorMemory] = {}
@@ -129,42 +139,32 @@ async def _run(
     return taken
 
 
-async def _time(seconds: list[float], call: Any) -> None:
-    began = time.perf_counter()
+async def _time(taken: list[Taken], call: Any) -> None:
+    used, began = time.thread_time(), time.perf_counter()
     await call
-    seconds.append(time.perf_counter() - began)
+    taken.append((time.perf_counter() - began, time.thread_time() - used))
 
 
 def _compared(arguments: argparse.Namespace) -> dict[str, Any]:
     """The other checkout and this one, with nothing observed, in processes that take turns."""
     here = Path(__file__).resolve().parents[1]
     folders = {"before": Path(arguments.before).resolve(), "now": here}
-    taken: dict[str, dict[str, list[float]]] = {way: {} for way in folders}
-    medians: dict[str, dict[str, list[float]]] = {way: {} for way in folders}
+    taken: dict[str, dict[str, list[Taken]]] = {way: {} for way in folders}
     for number in range(arguments.rounds):
         for way in list(folders)[:: 1 if number % 2 else -1]:
             command = [sys.executable, __file__, "--one", "--calls", str(arguments.calls)]
-            given = {**os.environ, "PYTHONPATH": str(folders[way])}
             ran = subprocess.run(
                 [*command, "--rows", str(arguments.rows)],
-                env=given,
+                env={**os.environ, "PYTHONPATH": str(folders[way])},
                 cwd=folders[way],
                 capture_output=True,
                 check=True,
                 text=True,
             )
-            for call, seconds in json.loads(ran.stdout).items():
-                taken[way].setdefault(call, []).extend(seconds)
-                medians[way].setdefault(call, []).append(statistics.median(seconds))
+            for call, found in json.loads(ran.stdout).items():
+                taken[way].setdefault(call, []).extend(map(tuple, found))
     return {
-        way: {
-            call: {
-                **percentiles(seconds),
-                "least_median_ms": round(min(medians[way][call]) * 1000, 3),
-            }
-            for call, seconds in calls.items()
-        }
-        for way, calls in taken.items()
+        way: {call: _figures(one) for call, one in calls.items()} for way, calls in taken.items()
     }
 
 

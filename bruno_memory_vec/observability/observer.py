@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -27,6 +28,9 @@ _log = get_logger(__name__)
 
 #: How old the sizes may be that a scrape is told, in seconds, while the memory is used.
 SIZES_EVERY: Final = 10.0
+
+# Closing waits so many seconds for such a look.
+_LOOKING_MAY_TAKE: Final = 5.0
 
 #: What is measured in parts, as :meth:`.Recorder.took` has it.
 RECALL, WRITE, CONTEXT = "recall_stage", "write_stage", "context_stage"
@@ -105,6 +109,12 @@ class Watch:
         observer = self._observer
         if self.span is not None and self._token is None and observer.tracing is not None:
             self._token = observer.tried("enter a span", observer.tracing.enter, self.span)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Around work that another task does for it: its span is the current one there."""
+        with self._observer.on_behalf_of(self.span):
+            yield
 
     def stored(self, kind: str, count: int) -> None:
         """So many rows of a kind were changed for it."""
@@ -215,11 +225,12 @@ class Observer:
         """The store is about to be closed: nothing looks at it any more."""
         self._health = None
         looking, self._looking = self._looking, None
-        if looking is not None and not looking.done():
-            if looking.get_loop() is not asyncio.get_running_loop():
-                return  # it never goes on
+        if looking is None or looking.done():
+            return
+        if looking.get_loop() is asyncio.get_running_loop():
+            # It takes milliseconds, and threads of it may be in the files; a server may be away.
+            await asyncio.wait([looking], timeout=_LOOKING_MAY_TAKE)
             looking.cancel()
-            await asyncio.wait([looking])
 
     def closed(self) -> None:
         """The store is closed, so a scrape hears of it no more."""
@@ -317,7 +328,7 @@ class Observer:
         stages = Stages()
         first = next((span for one in requests if (span := _span(one)) is not None), None)
         error: str | None = None
-        with self._for(first):
+        with self.on_behalf_of(first):
             try:
                 yield stages
             except BaseException as raised:
@@ -344,10 +355,7 @@ class Observer:
                 recorder.amount("write_batch_rows", rows)
                 recorder.amount("write_batch_calls", len(requests))
         for one in requests if error is None else ():
-            kinds: dict[str, int] = {}
-            for row in one.rows:
-                kinds[row["kind"]] = kinds.get(row["kind"], 0) + 1
-            for kind, count in kinds.items():
+            for kind, count in Counter(row["kind"] for row in one.rows).items():
                 if recorder is not None:
                     recorder.count("rows_written", kind, by=count)
                 if one.watch is not None:
@@ -363,6 +371,12 @@ class Observer:
                 parts = [*waited, *one.ahead, *stages.stages]
                 self.tracing.stages(span, parts, "bruno.memory.write", shared)
 
+    def copied(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows of another store, or of a file, were committed."""
+        if self.recorder is not None:
+            for kind, count in Counter(row["kind"] for row in rows).items():
+                self.recorder.count("rows_written", kind, by=count)
+
     def deleted(self, watch: Watch | None, rows: int) -> None:
         """Rows were deleted, by a caller, or in the background."""
         if self.recorder is not None and rows:
@@ -371,7 +385,7 @@ class Observer:
             watch.stored("deleted", rows)
 
     @contextmanager
-    def _for(self, span: Span | None) -> Iterator[None]:
+    def on_behalf_of(self, span: Span | None) -> Iterator[None]:
         """Around work for a caller: what it traces belongs to the caller's span."""
         tracing = self.tracing
         token = None if tracing is None else self.tried("enter a span", tracing.enter, span)
@@ -399,7 +413,7 @@ class Observer:
         if tracing is not None:
             span = self.tried("begin a span", tracing.begin_background, work)
         error: BaseException | None = None
-        with self._for(span):
+        with self.on_behalf_of(span):
             try:
                 yield
             except BaseException as raised:

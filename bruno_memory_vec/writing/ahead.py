@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,7 +102,9 @@ class PreparesAhead:
             begun = self._begun[request] = _Begun(batch)
         texts = _some_texts(begun.batch.texts, begun.done, embedder)
         asked_at = time.perf_counter_ns()
-        part = await embed_texts(embedder, texts, "document", self._timeout)
+        watch = request.watch
+        with nullcontext() if watch is None else watch.at_work():
+            part = await embed_texts(embedder, texts, "document", self._timeout)
         if request.asked_at:
             request.ahead.append(Stage("embed", asked_at, time.perf_counter_ns()))
         if embedder is not self._embedder:

@@ -411,6 +411,8 @@ class Writer:
                 if self._uncertain:
                     await self._follow()
                 await self._write_copies(table, rows)
+            if self._observer is not None:
+                self._observer.copied(rows)
 
     async def _write_copies(
         self, table: pa.Table, rows: list[Row], *, rewritten: bool = False
