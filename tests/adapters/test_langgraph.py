@@ -7,6 +7,7 @@ step ``frameworks`` of ``.ci/run``, which runs LangGraph's own tests of stores, 
 from __future__ import annotations
 
 import asyncio
+import operator
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
@@ -33,10 +34,17 @@ from bruno_memory_vec.errors import (
     StoreError,
 )
 
-if find_spec("langgraph") is None:
-    pytest.skip("langgraph is not installed", allow_module_level=True)
+if find_spec("langgraph") is None or find_spec("langchain") is None:
+    pytest.skip("langgraph and langchain are not installed", allow_module_level=True)
 
+from langchain.agents import create_agent
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
+from langgraph.graph import START, StateGraph
+from langgraph.prebuilt import InjectedStore
 from langgraph.store.base import (
     BaseStore,
     GetOp,
@@ -47,6 +55,7 @@ from langgraph.store.base import (
     SearchOp,
 )
 from langgraph.store.memory import InMemoryStore
+from typing_extensions import TypedDict
 
 from bruno_memory_vec.adapters.langgraph import BrunoStore
 
@@ -519,6 +528,92 @@ def test_settings_are_checked_where_they_are_given(arguments: dict[str, Any]) ->
     with pytest.raises(InvalidInputError):
         BrunoStore("memory://", **arguments)
     assert issubclass(BrunoStore, BaseStore)
+
+
+# In graphs
+
+
+@tool
+def remember(
+    text: str, config: RunnableConfig, store: Annotated[BaseStore, InjectedStore()]
+) -> str:
+    """Keep something."""
+    user = config["configurable"]["user"]
+    store.put(("memories", user), str(len(text)), {"text": text})
+    return "kept"
+
+
+@tool
+async def look_up(
+    question: str, config: RunnableConfig, store: Annotated[BaseStore, InjectedStore()]
+) -> str:
+    """Find something."""
+    user = config["configurable"]["user"]
+    found = await store.asearch(("memories", user), query=question, limit=1)
+    return found[0].value["text"] if found else "nothing"
+
+
+class Scripted(GenericFakeChatModel):
+    """A chat model that says what it is told to."""
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self
+
+
+def calling(name: str, **arguments: Any) -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": name}])
+
+
+def said(user: str) -> tuple[Any, Any]:
+    return {"messages": [("user", "hello")]}, {"configurable": {"user": user}}
+
+
+async def test_an_agent_keeps_and_finds_and_so_after_a_restart(tmp_path: Path) -> None:
+    model = Scripted(
+        messages=iter(
+            [
+                calling("remember", text="Ana's dog is called Rex"),
+                AIMessage("Noted."),
+                calling("look_up", question="what is the dog called?"),
+                AIMessage("Rex."),
+            ]
+        )
+    )
+    with BrunoStore(tmp_path / "store", user_label=1, embedder="hash") as store:
+        agent = create_agent(model, [remember, look_up], store=store)
+        first = await agent.ainvoke(*said("ana"))
+        assert first["messages"][-2].content == "kept"
+    with BrunoStore(tmp_path / "store", user_label=1, embedder="hash") as store:
+        agent = create_agent(model, [remember, look_up], store=store)
+        second = await agent.ainvoke(*said("ana"))
+        assert second["messages"][-2].content == "Ana's dog is called Rex"
+        other = Scripted(messages=iter([calling("look_up", question="dog?"), AIMessage("?")]))
+        theirs = await create_agent(other, [look_up], store=store).ainvoke(*said("ben"))
+        assert theirs["messages"][-2].content == "nothing"
+
+
+class State(TypedDict):
+    seen: Annotated[list[str], operator.add]
+
+
+async def test_in_a_graph_of_plain_and_async_nodes(store: BrunoStore) -> None:
+    def put(state: State, *, store: BaseStore) -> State:
+        store.put(("notes",), "n", {"text": "by a plain node"})
+        return {"seen": []}
+
+    async def get(state: State, *, store: BaseStore) -> State:
+        item = await store.aget(("notes",), "n")
+        return {"seen": [item.value["text"] if item else ""]}
+
+    graph = StateGraph(State)
+    graph.add_node("put", put)
+    graph.add_node("get", get)
+    graph.add_edge(START, "put")
+    graph.add_edge("put", "get")
+    compiled = graph.compile(store=store)
+    assert (await compiled.ainvoke({"seen": []}))["seen"] == ["by a plain node"]
+    many = await compiled.abatch([{"seen": []}] * 8)
+    assert all(one["seen"] == ["by a plain node"] for one in many)
 
 
 # Where it lives

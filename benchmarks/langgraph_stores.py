@@ -1,0 +1,185 @@
+"""LangGraph's stores beside ours: ``python -m benchmarks.langgraph_stores --data locomo=DIR``.
+
+The texts of each user of a data set are items of a namespace, ``{"text": ...}``. Every store embeds
+with our default embedder, so that what differs is the store. Measured are what a put, a get and a
+search cost in a plain call, one after the other, and how much of the evidence of the questions is
+among the first ten that a search finds. It needs langgraph; SqliteStore is left out where
+langgraph-checkpoint-sqlite is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.environment import describe, quiet_logs, write_json
+from benchmarks.retrieval.corpora import source
+from benchmarks.retrieval.datasets import load
+from benchmarks.retrieval.metrics import figures, ranks_of
+from benchmarks.timing import spread
+from bruno_memory_vec.embedders.resolve import resolve_embedder
+from bruno_memory_vec.embedders.run import embed_texts
+
+_AT_ONCE = 500
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.langgraph_stores", description=__doc__
+    )
+    parser.add_argument("--data", type=source, required=True, metavar="KIND=DIR")
+    parser.add_argument("--calls", type=int, default=200, help="measured calls of each kind")
+    parser.add_argument("--questions", type=int, default=100_000, help="asked, of those there are")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
+    arguments = parser.parse_args()
+    quiet_logs()
+    found: dict[str, Any] = {}
+    for name, opened in stores().items():
+        with ExitStack() as stack:
+            found[name] = measured(stack.enter_context(opened()), arguments.data, arguments.calls)
+    table = Table(
+        "", "put, p50 ms", "get", "search, filter", "search, query", "recall@10", "nDCG@10"
+    )
+    for name, figure in found.items():
+        times = [f"{figure[kind]['p50_ms']:.2f}" for kind in ("put", "get", "filter", "query")]
+        table.add_row(name, *times, f"{figure['recall@10']:.3f}", f"{figure['ndcg@10']:.3f}")
+    Console(stderr=True).print(table)
+    kind, folder = arguments.data
+    said = {
+        "data": f"{kind}={folder.name}",
+        "calls": arguments.calls,
+        "questions": arguments.questions,
+    }
+    write_json({**describe(), **said, "figures": found}, arguments.json)
+    return 0
+
+
+def stores() -> dict[str, Callable[[], Any]]:
+    """Each store, opened in a folder of its own."""
+    from langgraph.store.memory import InMemoryStore
+
+    from bruno_memory_vec.adapters.langgraph import BrunoStore
+
+    index: Any = {"dims": 256, "embed": embeds(), "fields": ["text"]}
+
+    @contextmanager
+    def ours(where: str) -> Iterator[Any]:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            BrunoStore(where or f"{folder}/store", index={"fields": ["text"]}) as store,
+        ):
+            yield store
+
+    @contextmanager
+    def in_memory() -> Iterator[Any]:
+        yield InMemoryStore(index=index)
+
+    found: dict[str, Callable[[], Any]] = {
+        "BrunoStore, a folder": lambda: ours(""),
+        "BrunoStore, memory://": lambda: ours("memory://"),
+        "InMemoryStore": in_memory,
+    }
+    if find_spec("langgraph.store.sqlite") is not None:
+        from langgraph.store.sqlite import SqliteStore
+
+        @contextmanager
+        def sqlite() -> Iterator[Any]:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                SqliteStore.from_conn_string(f"{folder}/store.db", index=index) as store,
+            ):
+                store.setup()
+                yield store
+
+        found["SqliteStore"] = sqlite
+    return found
+
+
+def embeds() -> Callable[[Sequence[str]], list[list[float]]]:
+    """Our default embedder as a function, for the others."""
+    embedder = resolve_embedder("static")
+
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        vectors: list[list[float]] = asyncio.run(embed_texts(embedder, list(texts))).tolist()
+        return vectors
+
+    return embed
+
+
+def measured(store: Any, data: tuple[str, Any], calls: int, most: int) -> dict[str, Any]:
+    """What calls take, and what searches find."""
+    from langgraph.store.base import PutOp
+
+    loaded = load(*data)
+    puts = [
+        PutOp(_namespace(turn.user_id), turn.id, {"text": turn.content, "role": turn.role})
+        for turn in loaded.turns
+    ]
+    began = time.perf_counter()
+    for part in _batches(puts):
+        store.batch(part)
+    bulk = len(puts) / (time.perf_counter() - began)
+    ranks = []
+    questions = [one for one in loaded.questions if one.gold and one.category in loaded.headline]
+    questions = random.Random(7).sample(questions, min(most, len(questions)))
+    for question in questions:
+        items = store.search(_namespace(question.user_id), query=question.text, limit=10)
+        ranks.append(ranks_of([item.key for item in items], question.gold))
+    told = {name: float(np.mean(values)) for name, values in figures(ranks).items()}
+    some = [puts[place] for place in np.random.default_rng(7).integers(0, len(puts), calls)]
+    asked = questions[:calls]
+    kinds: dict[str, list[Callable[[], Any]]] = {
+        "get": [lambda op=op: store.get(op.namespace, op.key) for op in some],
+        "filter": [
+            lambda op=op: store.search(op.namespace, filter={"role": "user"}) for op in some
+        ],
+        "query": [
+            lambda one=one: store.search(("memories", one.user_id), query=one.text) for one in asked
+        ],
+        "put": [lambda op=op: store.put(op.namespace, f"{op.key} again", op.value) for op in some],
+    }
+    return {
+        "bulk_per_s": round(bulk),
+        "recall@10": round(told["recall@10"], 4),
+        "ndcg@10": round(told["ndcg@10"], 4),
+        **{name: spread([_seconds(call) for call in every]) for name, every in kinds.items()},
+    }
+
+
+def _batches(puts: Sequence[Any]) -> Iterator[list[Any]]:
+    # InMemoryStore takes no batch in which two items have the same text.
+    part: dict[str, Any] = {}
+    for op in puts:
+        if op.value["text"] in part or len(part) == _AT_ONCE:
+            yield list(part.values())
+            part = {}
+        part[op.value["text"]] = op
+    yield list(part.values())
+
+
+def _namespace(user: str) -> tuple[str, ...]:
+    # A label has no full stop.
+    return ("memories", user.replace(".", "-"))
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())
