@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, List, Optional  # noqa: UP035
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 #: Where it listens.
 DEFAULT_PORT = 8321
 _WAITING = 1_024
+
+# Somebody has typed the command, where a client starts it.
+_AT_A_TERMINAL = """This waits for an MCP client on stdin. A client starts it by itself, such as:
+  claude mcp add memory -- bruno-memory-vec mcp --store FOLDER --user USER
+Ctrl-C ends it. --http serves clients that are elsewhere."""
 
 
 def mcp(
@@ -101,6 +107,8 @@ def mcp(
             if http:
                 await _serve_http(out, opened, user, host, port, tokens, hosts or [])
             else:
+                if sys.stdin.isatty():
+                    out.say(_AT_A_TERMINAL)
                 await _serve_stdio(opened, config, user)
         finally:
             await opened.close()
@@ -167,8 +175,6 @@ async def _serve_http(
             out.result(
                 {"url": url, "tokens": known is not None, "read_only": opened.config.read_only}
             )
-            import sys
-
             sys.stdout.flush()
         whose = "of each user by a token" if known is not None else f"of the user {user!r}"
         out.say(f"serving the memory {whose} at {url}")

@@ -426,7 +426,7 @@ def _shown_message(message: Message, turn: int | None) -> answers.Shown:
 
 def _shown_text(one: answers.Shown) -> str:
     turn = "" if one.turn is None else f"#{one.turn} "
-    marks = "".join(f" #{tag}" for tag in one.tags)
+    marks = _marks(one.tags)
     body = "\n".join(f"> {line}".rstrip() for line in one.text.split("\n"))
     return f"{turn}{one.speaker}, {one.at[:16].replace('T', ' ')}, id {one.id}{marks}\n{body}" + (
         "\n> …" if one.cut else ""
@@ -469,7 +469,12 @@ def _listed_line(one: answers.Listed) -> str:
         return f"- {one.at[:10]} {quoted.name(one.text)}, {one.messages} messages, {one.uri}"
     line = Line.of(f"- {one.at[:10]} {one.speaker}: ", one.text, 500)
     said = f"- {one.at[:10]} {one.speaker}" if line is None else line.whole
-    return f"{said} id {one.id}" + "".join(f" #{tag}" for tag in one.tags)
+    return f"{said} id {one.id}{_marks(one.tags)}"
+
+
+def _marks(tags: list[str]) -> str:
+    """Tags at the end of a line, quoted: they are text of somebody, too."""
+    return f", tags {', '.join(map(quoted.name, tags))}" if tags else ""
 
 
 def _tags(tags: list[str]) -> list[str]:
