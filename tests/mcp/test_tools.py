@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import jsonschema
 import pytest
+from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 from mcp import MCPError
 
@@ -312,6 +313,24 @@ async def test_a_reader_has_no_tools_that_write(tmp_path: Path) -> None:
 async def test_a_role_limits_what_a_token_may(store: Opened) -> None:
     async with client_of(store, role="reader") as client:
         assert "reader" in await refusal(client, "remember", content="x")
+
+
+async def test_spaces_that_were_granted_are_recalled_too(store: Opened) -> None:
+    memory = await store.writing(_quiet)
+    for whose, text in (("team", "The team deploys on Fridays"), ("board", "The board is hiring")):
+        entry = MemoryEntry(content=text, memory_type=MemoryType.FACT, user_id=f"space:{whose}")
+        await memory.for_user("eve", spaces={whose: "write"}).store_memory(entry)
+    async with (
+        client_of(store, spaces={"team": "read"}) as client,
+        client_of(store) as without,
+    ):
+        asked = {"query": "who deploys, who is hiring?"}
+        (hit,) = (await call(client, "recall", **asked))["hits"]
+        assert hit["text"] == "The team deploys on Fridays"
+        assert (await call(client, "show", id=hit["id"]))["items"][0]["text"] == hit["text"]
+        await refusal(client, "forget", ids=[hit["id"]])
+        assert (await call(without, "recall", **asked))["hits"] == []
+        await refusal(without, "show", id=hit["id"])
 
 
 async def test_a_second_server_reads_while_the_first_one_writes(tmp_path: Path) -> None:

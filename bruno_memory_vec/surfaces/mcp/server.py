@@ -89,6 +89,11 @@ class Call:
         """Whose it is."""
         return self.who.user_id
 
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The shared spaces that it may use."""
+        return tuple(self.who.spaces or ())
+
     async def reading(self) -> VectorMemory:
         """The user's view, to read from."""
         return self._view(await self.opened.reading(self._report))

@@ -6,7 +6,7 @@ store, so that a client can ask its user first: ``forget`` is the only one that 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,6 +17,7 @@ from bruno_core.models.message import Message, MessageRole
 from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel
 
+from bruno_memory_vec.access import SPACE
 from bruno_memory_vec.errors import NotFoundError, problem_and_fix
 from bruno_memory_vec.prompts.notes import Line, cited_block, is_notes
 from bruno_memory_vec.surfaces.mcp import answers, arguments, quoted, resources
@@ -43,6 +44,11 @@ class Calls(Protocol):
     @property
     def user_id(self) -> str:
         """Whose."""
+        ...
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The shared spaces that it may use, by name."""
         ...
 
     async def reading(self) -> VectorMemory:
@@ -115,6 +121,8 @@ async def _recall(calls: Calls, asked: arguments.Recall) -> tuple[str, answers.R
         exact=asked.exact,
         # "Yesterday" is one of this machine's time zone.
         now=datetime.now().astimezone(),
+        # Of a conversation, its own rows.
+        spaces=None if asked.conversation is not None else calls.spaces or None,
     )
     found = [_found(number, hit) for number, hit in enumerate(hits, 1)]
     confidence = None if hits.evidence is None else round(hits.confidence, 3)
@@ -201,7 +209,7 @@ async def _show(calls: Calls, asked: arguments.Show) -> tuple[str, answers.Showi
     memory = await calls.reading()
     if asked.conversation is None:
         assert asked.id is not None
-        shown = await _one(memory, asked.id)
+        shown = await _one(memory, asked.id, calls.spaces)
         answer = answers.Showing(title=None, uri=None, messages=None, items=[shown], earlier=None)
         return _shown_text(shown), answer
     about = await resources.found_conversation(memory, asked.conversation)
@@ -382,27 +390,33 @@ async def _entry(
     return entry, before is not None
 
 
-async def _one(memory: VectorMemory, id_: UUID) -> answers.Shown:
-    entry = await memory.get_memory(id_)
-    if entry is not None:
-        text, cut = quoted.safe(entry.content, quoted.WHOLE)
-        return answers.Shown(
-            id=str(entry.id),
-            kind="memory",
-            speaker=entry.memory_type.value,
-            text=text,
-            cut=cut,
-            at=_utc(entry.created_at),
-            turn=None,
-            tags=_tags(entry.metadata.tags),
-            importance=entry.metadata.importance,
-        )
-    message = await memory.get_message(id_)
-    if message is None:
-        raise NotFoundError(
-            f"there is no message or memory {id_}", fix="recall and list name those that there are."
-        )
-    return _shown_message(message, None)
+async def _one(memory: VectorMemory, id_: UUID, spaces: Sequence[str]) -> answers.Shown:
+    """A message or memory of the user, else of the spaces that the user may use."""
+    for whose in (None, *(f"{SPACE}{name}" for name in spaces)):
+        entry = await memory.get_memory(id_, user_id=whose)
+        if entry is not None:
+            return _shown_memory(entry)
+        message = await memory.get_message(id_, user_id=whose)
+        if message is not None:
+            return _shown_message(message, None)
+    raise NotFoundError(
+        f"there is no message or memory {id_}", fix="recall and list name those that there are."
+    )
+
+
+def _shown_memory(entry: MemoryEntry) -> answers.Shown:
+    text, cut = quoted.safe(entry.content, quoted.WHOLE)
+    return answers.Shown(
+        id=str(entry.id),
+        kind="memory",
+        speaker=entry.memory_type.value,
+        text=text,
+        cut=cut,
+        at=_utc(entry.created_at),
+        turn=None,
+        tags=_tags(entry.metadata.tags),
+        importance=entry.metadata.importance,
+    )
 
 
 def _turn(one: ConversationTurn) -> answers.Shown:
