@@ -191,10 +191,18 @@ async def _serve(
 
         def listens() -> None:
             if out.as_json:
-                out.result({"url": url, "api": f"{url}/v1", "store": store})
+                out.result(
+                    {
+                        "url": url,
+                        "api": f"{url}/v1",
+                        "pages": f"{url}/inspector/",
+                        "store": store,
+                    }
+                )
             else:
                 who = "everybody on this machine" if tokens is None else f"{tokens.path}"
                 out.say(f"{url}  serves {store}")
+                out.say(f"Pages: {url}/inspector/")
                 out.say(f"API: {url}/v1, described by {url}/openapi.json. Who may call: {who}.")
                 out.say("Ctrl-C ends it.")
             if open_page:
