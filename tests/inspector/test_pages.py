@@ -54,6 +54,7 @@ def assert_whole(answer: httpx.Response) -> None:
     assert "unsafe" not in policy
     assert answer.headers["cache-control"] == "no-store"
     page = answer.text
+    assert "<" not in re.findall("<title>(.*?)</title>", page)[0]
     assert page.startswith("<!doctype html>")
     assert page.rstrip().endswith("</html>")
     assert not re.search(r"<script(?![^>]*\bsrc=)", page)
@@ -162,6 +163,12 @@ async def test_compare_says_how_a_row_moved(browser: httpx.AsyncClient) -> None:
         ("/row?user=ana&id=nothing", 400, "UUID"),
         ("/row?user=ana&id=00000000-0000-4000-8000-000000000000", 404, "has no message or memory"),
         ("/conversations?user=ana&after=x", 400, "after"),
+        ("/ask?user=ana&q=%00", 200, "Each hit shows"),
+        ("/?user=%00", 400, "user"),
+        ("/conversation?user=ana&id=", 400, "conversation_id"),
+        ("/row?user=ana&id=%F0%9F", 400, "UUID"),
+        ("/context?user=ana&q=x&budget=99999999999999999999", 400, "Give a whole number"),
+        ("/insight?user=ana&section=secrets", 400, "Give one of"),
         ("/nowhere", 404, "There is no such page"),
         ("/static/nothing.css", 404, "there is no such file"),
         ("/static/..%2fapp.py", 404, ""),

@@ -6,14 +6,17 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.surfaces.http.tokens import Tokens
-from bruno_memory_vec.surfaces.inspector.visitors import COOKIE
+from bruno_memory_vec.surfaces.inspector.visitors import cookie_name
 from tests.inspector.conftest import client_of, logged_in
 from tests.inspector.support import FORKED, fill, form_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+COOKIE = cookie_name(8420)
 
 
 async def a_row(memory: VectorMemory, user: str) -> str:
@@ -235,3 +238,29 @@ async def test_a_read_only_store_shows_no_forms(tmp_path: object) -> None:
         answer = await browser.get(f"/forget?user=ana&id={row}")
         assert answer.status_code == 403
         assert "--read-only" in answer.text
+
+
+async def test_spaces_and_conversations_of_several(memory: VectorMemory, tokens: Tokens) -> None:
+    team = memory.for_user("ana", spaces={"team": "write"})
+    said = Message(role=MessageRole.USER, content="The team meets at the harbour on Mondays.")
+    await team.store_message(said, "team-talk", user_id="space:team")
+    group = await memory.conversations.create(["ben"], user_id="ana", title="The three of us")
+    both = Message(role=MessageRole.USER, content="Shall we sail to Texel?")
+    await memory.for_user("ben").store_message(both, group.conversation_id)
+    text, _ = tokens.create("ben", name="in the team", spaces={"team": "read"})
+    async with logged_in(memory, tokens, text) as browser:
+        assert "space:team" in (await browser.get("/users")).text
+        for path in ("/", "/ask", "/memories", "/conversations", "/insight", "/compare", "/facts"):
+            page = await browser.get(f"{path}?user=space:team&q=harbour")
+            assert page.status_code == 200, f"{path}\n{page.text}"
+        asked = await browser.get("/ask?user=space:team&q=harbour")
+        assert "The team meets at the harbour" in asked.text
+        assert "data-in-place" not in asked.text
+        assert (await browser.get("/ask?user=space:others&q=harbour")).status_code == 404
+        page = await browser.get("/ask?q=sail+to+Texel")
+        assert "Shall we sail to Texel?" in page.text
+    text, _ = tokens.create("root", role="admin", name="all spaces")
+    async with logged_in(memory, tokens, text) as browser:
+        for path in ("/", "/ask", "/memories", "/conversations", "/context"):
+            page = await browser.get(f"{path}?user=space:team&q=harbour")
+            assert page.status_code == 200, f"{path}\n{page.text}"

@@ -28,9 +28,10 @@ from bruno_memory_vec.surfaces.inspector.looking import (
     UserNeeded,
     local,
     look_of,
+    visit_of,
 )
 from bruno_memory_vec.surfaces.inspector.pages import HEADERS, bare, page, static
-from bruno_memory_vec.surfaces.inspector.visitors import COOKIE, LOGIN_S, Visits
+from bruno_memory_vec.surfaces.inspector.visitors import LOGIN_S, Visits, cookie_name
 
 if TYPE_CHECKING:
     from bruno_memory_vec.memory import VectorMemory
@@ -60,7 +61,7 @@ def make_inspector(
             everything, so it must listen on this machine only.
         user_id: without tokens, the user that is shown first.
     """
-    visits, users = Visits(memory, tokens, user_id), browsing.Users(memory)
+    visits, users = Visits(memory, tokens, user_id), browsing.Users()
     routes: list[Route] = []
 
     def shows(path: str, view: Page) -> None:
@@ -114,7 +115,7 @@ def make_inspector(
 
 
 async def _shown(request: Request, visits: Visits, path: str, view: Page) -> Response:
-    visit = request.cookies.get(COOKIE)
+    visit = visit_of(request)
     # Whoever needs no login has the cookie too: it names the visit that forms belong to.
     begins = visit is None and not visits.needs_token
     request.state.visit = visit or visits.new_name()
@@ -140,7 +141,7 @@ async def _answered(request: Request, visits: Visits, path: str, view: Page) -> 
 
 
 async def _done(request: Request, visits: Visits, path: str, change: Change) -> Response:
-    visit = request.cookies.get(COOKIE)
+    visit = visit_of(request)
     request.state.visit = visit or ""
     look: Look | None = None
     try:
@@ -209,7 +210,7 @@ async def _login(request: Request, visits: Visits) -> Response:
     base = _base(request)
     if request.method == "GET":
         target = local(request.query_params.get("then", ""), base)
-        if visits.visitor(request.cookies.get(COOKIE)) is not None:
+        if visits.visitor(visit_of(request)) is not None:
             return RedirectResponse(target, 303, HEADERS)
         return bare("login.html", base=base, then=target, problem="")
     try:
@@ -223,10 +224,11 @@ async def _login(request: Request, visits: Visits) -> Response:
         problem, fix = problem_and_fix(error)
         return bare("bare_error.html", 400, base=base, problem=problem, fix=fix)
     target = local(form.get("then", ""), base)
-    if visits.waits:
+    address = "" if request.client is None else request.client.host
+    if visits.waits(address):
         said = "Too many wrong tokens. Wait a minute, then try again."
         return bare("login.html", 429, base=base, then=target, problem=said)
-    visit = visits.login(form.get("token", "").strip())
+    visit = visits.login(form.get("token", "").strip(), address)
     if visit is None:
         said = "This token is not known, or it has expired."
         return bare("login.html", 401, base=base, then=target, problem=said)
@@ -236,7 +238,7 @@ async def _login(request: Request, visits: Visits) -> Response:
 
 
 async def _logout(request: Request, visits: Visits) -> Response:
-    visit = request.cookies.get(COOKIE)
+    visit = visit_of(request)
     base = _base(request)
     try:
         form = await changing.form_of(request)
@@ -245,7 +247,8 @@ async def _logout(request: Request, visits: Visits) -> Response:
         return _not_from_here(request)
     visits.logout(visit)
     response = RedirectResponse(f"{base}/login", 303, HEADERS)
-    response.delete_cookie(COOKIE, path=base or "/", httponly=True, samesite="strict")
+    name = cookie_name(request.url.port)
+    response.delete_cookie(name, path=base or "/", httponly=True, samesite="strict")
     return response
 
 
@@ -266,7 +269,7 @@ def _with(address: str, query: Mapping[str, str]) -> str:
 
 def _set_cookie(request: Request, response: Response, visit: str) -> None:
     response.set_cookie(
-        COOKIE,
+        cookie_name(request.url.port),
         visit,
         max_age=LOGIN_S,
         path=_base(request) or "/",

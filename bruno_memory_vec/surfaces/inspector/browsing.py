@@ -13,6 +13,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message
 from starlette.responses import RedirectResponse, Response
 
+from bruno_memory_vec.config import masked
 from bruno_memory_vec.errors import NotFoundError
 from bruno_memory_vec.knowledge.extraction.fact import Fact
 from bruno_memory_vec.rows.checks import shown
@@ -46,29 +47,30 @@ ORIGINS: Final = (
 _TYPES: Final = tuple(one.value for one in MemoryType)
 _FACTS_SHOWN: Final = 12
 _MOST_SOURCES: Final = 10
+# A page of more characters makes a browser slow.
+_MOST_CHARACTERS: Final = 500_000
 _MOST_BRANCHES: Final = 50
 
 
 class Users:
-    """The users of a store, counted once for all pages of a few seconds: it reads every row.
-
-    Args:
-        memory: the whole memory.
-    """
+    """The users of a store, counted once for all pages of a few seconds: it reads every row."""
 
     _KEPT_S = 10.0
 
-    def __init__(self, memory: VectorMemory) -> None:
-        self._memory = memory
+    def __init__(self) -> None:
         self._found: list[UserSummary] = []
         self._at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def list(self) -> list[UserSummary]:
-        """Every user, the one with most messages first."""
+    async def list(self, memory: VectorMemory) -> list[UserSummary]:
+        """Every user, the one with most messages first.
+
+        Args:
+            memory: that of a visitor who may see all of them.
+        """
         async with self._lock:
             if time.monotonic() - self._at > self._KEPT_S:
-                self._found = await self._memory.list_users()
+                self._found = await memory.list_users()
                 self._at = time.monotonic()
             return self._found
 
@@ -81,7 +83,7 @@ async def home(look: Look, users: Users) -> Response:
     """``/``: the user that is looked at, or all users, or what to do where there is nothing."""
     if look.user_id is not None:
         return await _user(look)
-    found = await users.list()
+    found = await users.list(look.visitor.memory)
     if len(found) == 1:
         return RedirectResponse(look.link("/", user=found[0].user_id), 303, HEADERS)
     return _users(look, found)
@@ -91,7 +93,7 @@ async def all_users(look: Look, users: Users) -> Response:
     """``/users``: the users that there are; of a user's token that user and its spaces."""
     if not look.visitor.may_choose:
         return page(look, "users.html", users=None, page_of=None, total=0, find="", then="")
-    return _users(look, await users.list())
+    return _users(look, await users.list(look.visitor.memory))
 
 
 def _users(look: Look, found: Sequence[UserSummary]) -> Response:
@@ -107,6 +109,7 @@ def _users(look: Look, found: Sequence[UserSummary]) -> Response:
         total=len(found),
         find=look.word("find"),
         then=look.word("then"),
+        url=masked(look.visitor.memory.config.url),
     )
 
 
@@ -345,6 +348,7 @@ async def row(look: Look) -> Response:
         record=record,
         is_message=isinstance(record, Message),
         sources=sources,
+        most=_MOST_CHARACTERS,
         more=more,
         importance_of=importance_of,
         fields=_fields(record),

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.prompts.hidden_characters import without_hidden
 from bruno_memory_vec.rows.checks import identifier, shown
-from bruno_memory_vec.surfaces.inspector.visitors import COOKIE, Visitor, Visits
+from bruno_memory_vec.surfaces.inspector.visitors import Visitor, Visits, cookie_name
 
 if TYPE_CHECKING:
     from bruno_memory_vec.memory import VectorMemory
@@ -86,12 +87,12 @@ class Look:
         return [one for one in given if one]
 
     def question(self) -> str:
-        """The question ``q``.
+        """The question ``q``, without characters that nobody sees.
 
         Raises:
             InvalidInputError: it is too long.
         """
-        asked = self.word("q")
+        asked = without_hidden(self.word("q")).strip()
         if len(asked) > LONGEST_QUESTION:
             raise InvalidInputError(
                 "q",
@@ -167,7 +168,7 @@ def look_of(request: Request, visits: Visits, path: str, user_id: str | None = N
         NotFoundError: the user that is named does not exist for the visitor.
         InvalidInputError: what is named is no user.
     """
-    visitor = visits.visitor(request.cookies.get(COOKIE))
+    visitor = visits.visitor(visit_of(request))
     if visitor is None:
         raise LoginNeeded
     named = request.query_params.get("user", "") if user_id is None else user_id
@@ -180,6 +181,11 @@ def look_of(request: Request, visits: Visits, path: str, user_id: str | None = N
             )
     base = str(request.scope.get("root_path", ""))
     return Look(request, visitor, visits, named or visitor.user_id, base, path)
+
+
+def visit_of(request: Request) -> str | None:
+    """The name of the visit that a request belongs to; None where it has none."""
+    return request.cookies.get(cookie_name(request.url.port))
 
 
 def local(target: str, base: str) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from bruno_memory_vec._version import __version__
+from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.surfaces.inspector import bars, text
 from bruno_memory_vec.surfaces.inspector.looking import Look
 
@@ -91,6 +92,8 @@ def _templates() -> Environment:
     made.filters.update(
         shown=text.shown,
         line=text.line,
+        # Where no markup can stand: in titles and choices.
+        plain=one_line,
         folded=text.folded,
         when=_when,
         day=lambda moment: _when(moment, "%Y-%m-%d"),

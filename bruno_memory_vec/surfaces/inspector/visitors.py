@@ -16,14 +16,21 @@ if TYPE_CHECKING:
     from bruno_memory_vec.memory import VectorMemory
     from bruno_memory_vec.surfaces.http.tokens import Token, Tokens
 
-#: The cookie of a visit. It holds a random name and no token, and goes to the pages alone.
-COOKIE: Final = "bruno_inspector"
 #: How long a login lasts, in seconds.
 LOGIN_S: Final = 12 * 3600
 _MOST_LOGINS: Final = 1_000
-# So many wrong tokens in a minute, from everywhere together, and the form waits.
+# So many wrong tokens in a minute from one address, and the form waits.
 _MOST_FAILURES, _FAILURES_S = 20, 60.0
+_MOST_ADDRESSES: Final = 1_000
 _NAME_BYTES: Final = 32
+
+
+def cookie_name(port: int | None) -> str:
+    """The cookie of a visit. It holds a random name and no token, and goes to the pages alone.
+
+    A browser tells no ports of a host apart, so each server on a machine has a name of its own.
+    """
+    return "bruno_inspector" if port is None else f"bruno_inspector_{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class Visits:
         self._memory, self._tokens, self._first = memory, tokens, user_id
         self._logins: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._secret = secrets.token_bytes(_NAME_BYTES)
-        self._failures: list[float] = []
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     @property
     def needs_token(self) -> bool:
@@ -112,10 +119,17 @@ class Visits:
             writes and token.role != "reader",
         )
 
-    def login(self, text: str) -> str | None:
-        """Begin the visit of a token; its name for the cookie, None where it is no token."""
+    def login(self, text: str, address: str = "") -> str | None:
+        """Begin the visit of a token; its name for the cookie, None where it is no token.
+
+        Args:
+            text: what was typed.
+            address: where from.
+        """
         if self._tokens is None or self._tokens.check(text) is None:
-            self._failures.append(time.monotonic())
+            self._failures.setdefault(address, []).append(time.monotonic())
+            while len(self._failures) > _MOST_ADDRESSES:
+                self._failures.popitem(last=False)
             return None
         name = self.new_name()
         self._logins[name] = (text, time.monotonic() + LOGIN_S)
@@ -127,12 +141,13 @@ class Visits:
         """End a visit."""
         self._logins.pop(visit or "", None)
 
-    @property
-    def waits(self) -> bool:
-        """Whether so many wrong tokens came that no more are looked at for a while."""
+    def waits(self, address: str) -> bool:
+        """Whether so many wrong tokens came from an address that none is looked at for a while."""
         since = time.monotonic() - _FAILURES_S
-        self._failures = [at for at in self._failures if at > since][-_MOST_FAILURES:]
-        return len(self._failures) >= _MOST_FAILURES
+        recent = [at for at in self._failures.pop(address, []) if at > since][-_MOST_FAILURES:]
+        if recent:
+            self._failures[address] = recent
+        return len(recent) >= _MOST_FAILURES
 
     @staticmethod
     def new_name() -> str:
