@@ -49,7 +49,7 @@ def main() -> int:
     found: dict[str, Any] = {}
     for name, opened in stores().items():
         with ExitStack() as stack:
-            found[name] = measured(stack.enter_context(opened()), arguments.data, arguments.calls)
+            found[name] = measured(stack.enter_context(opened()), arguments)
     table = Table(
         "", "put, p50 ms", "get", "search, filter", "search, query", "recall@10", "nDCG@10"
     )
@@ -119,11 +119,11 @@ def embeds() -> Callable[[Sequence[str]], list[list[float]]]:
     return embed
 
 
-def measured(store: Any, data: tuple[str, Any], calls: int, most: int) -> dict[str, Any]:
+def measured(store: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """What calls take, and what searches find."""
     from langgraph.store.base import PutOp
 
-    loaded = load(*data)
+    loaded, calls, most = load(*arguments.data), arguments.calls, arguments.questions
     puts = [
         PutOp(_namespace(turn.user_id), turn.id, {"text": turn.content, "role": turn.role})
         for turn in loaded.turns

@@ -31,7 +31,7 @@ from bruno_memory_vec.adapters.opened import Given, opened
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError, NotFoundError
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import HoldsRows
-from bruno_memory_vec.indexers.query import RowFilter
+from bruno_memory_vec.indexers.query import EVER, RowFilter
 from bruno_memory_vec.indexers.schema import MEMORY, micros
 from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.rows import checks, tagged_json
@@ -73,7 +73,15 @@ _ABOUT: Final = "langgraph"
 _HASHED: Final = "sha256:"
 _LONGEST_TAG: Final = 200
 # What an item is made of.
-_COLUMNS: Final = ("id", "user_id", "metadata", "created_at", "expires_at", "seq")
+_COLUMNS: Final = (
+    "id",
+    "user_id",
+    "metadata",
+    "created_at",
+    "expires_at",
+    "archived_at",
+    "seq",
+)
 _ON_THE_LOOP: Final = 64
 _MOST_RANKED: Final = checks.LARGEST_LIMIT
 _MOST_MINUTES: Final = 60 * 24 * 366 * 1_000
@@ -313,17 +321,23 @@ class BrunoStore(BaseStore):
             by_user.setdefault(self._owner(op.namespace), []).append(op)
         entries: list[MemoryEntry] = []
         gone: list[tuple[str, str]] = []
+        again: dict[str, list[str]] = {}
         for user, ops in by_user.items():
             ids = [_id(op.namespace, op.key) for op in ops]
             known = {held.id: held for held in await _Items(memory.for_user(user)).named(ids)}
             for op in ops:
                 id_ = _id(op.namespace, op.key)
                 if op.value is not None:
-                    entries.append(self._entry(user, op, known.get(id_)))
+                    before = known.get(id_)
+                    entries.append(self._entry(user, op, before))
+                    if before is not None and before.archived:
+                        again.setdefault(user, []).append(id_)
                 elif id_ in known:
                     gone.append((user, id_))
         if entries:
             await memory.store_memories(entries)
+        for user, archived in again.items():
+            await _Items(memory.for_user(user)).unarchive(archived)
         for user, id_ in gone:
             await _forget(memory, user, id_)
 
@@ -429,8 +443,9 @@ class _Items:
 
     @acts("read")
     async def named(self, ids: Sequence[str]) -> list[_Held]:
-        """Those of these ids that have not expired."""
-        found = await self._read(self._where(ids=tuple(ids)), _COLUMNS)
+        """Those of these ids that have not expired, archived ones too."""
+        where = replace(self._where(ids=tuple(ids)), unarchived_at=None)
+        found = await self._read(where, _COLUMNS)
         return await _in_order(found, lambda held: True, len(ids))
 
     @acts("read")
@@ -464,6 +479,13 @@ class _Items:
         writer = await self._handle.writer()
         where = self._where(ids=tuple(dict.fromkeys(ids)))
         await writer.rewrite(self._handle.caller.scope, where, change)
+
+    @acts("write")
+    async def unarchive(self, ids: Sequence[str]) -> None:
+        """Let items be found again that were archived, and have been put again since."""
+        writer = await self._handle.writer()
+        where = RowFilter(kinds=(MEMORY,), ids=tuple(ids), archived_since=EVER)
+        await writer.rewrite(self._handle.caller.scope, where, lambda row: {"archived_at": None})
 
     @acts("delete")
     async def sweep(self) -> int:
@@ -543,6 +565,7 @@ class _Held(NamedTuple):
     changed: datetime
     ttl: float | None
     expires: datetime | None
+    archived: bool
 
     def item(self) -> Item:
         return Item(
@@ -575,6 +598,7 @@ def _held(row: Row) -> _Held | None:
         row["user_id"],
         utc(row["created_at"]),
         None if row["expires_at"] is None else utc(row["expires_at"]),
+        archived=row["archived_at"] is not None,
     )
 
 
@@ -591,7 +615,13 @@ def _held_of(entry: Any) -> _Held | None:
 
 
 def _made_of(
-    fields: dict[str, Any], id_: str, user: str, changed: datetime, expires: datetime | None
+    fields: dict[str, Any],
+    id_: str,
+    user: str,
+    changed: datetime,
+    expires: datetime | None,
+    *,
+    archived: bool = False,
 ) -> _Held | None:
     about = fields.pop(_ABOUT, None)
     if not isinstance(about, dict) or "namespace" not in about:
@@ -606,6 +636,7 @@ def _made_of(
         changed=changed,
         ttl=about["ttl"],
         expires=expires,
+        archived=archived,
     )
 
 

@@ -151,6 +151,19 @@ def test_an_item_is_a_memory_of_its_user(store: BrunoStore) -> None:
     assert [hit.content for hit in hits] == [entry.content]
 
 
+def test_what_was_archived_is_put_again(store: BrunoStore) -> None:
+    for key in ("k", "l"):
+        store.put(NS, key, {"text": f"a dog, {key}"})
+    ids = [one.id for one in store._opened.run(lambda held: held.list_memories("langgraph"))]
+    store._opened.run(lambda held: held.forget(ids, archive=True))
+    assert store.search(NS) == store.search(NS, query="dog") == []
+    assert store.get(NS, "k") is not None  # by its key it is there
+    store.put(NS, "k", {"text": "a dog, again"})
+    assert keys(store.search(NS)) == keys(store.search(NS, query="dog")) == ["k"]
+    store.delete(NS, "l")
+    assert store.get(NS, "l") is None
+
+
 # Searching
 
 
