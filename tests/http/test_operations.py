@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -281,7 +284,10 @@ async def test_what_is_known_of_a_user(one: Served) -> None:
     assert (await ana.get("/v1/statistics")).json()["counts"]["total_messages"] == 1
 
 
-async def test_an_export_comes_back(one: Served) -> None:
+async def test_an_export_comes_back(
+    one: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ana = one.user("export")
     await ana.post("/v1/conversations/e/messages", json=said("The boat is red", "日本語"))
     exported = await ana.get("/v1/export")
@@ -297,6 +303,7 @@ async def test_an_export_comes_back(one: Served) -> None:
         answer = await ana.get("/v1/export", params={"format": kind})
         assert answer.status_code == 200
         assert answer.content
+    assert not os.listdir(tmp_path), "files that were sent or taken in are left"
 
 
 async def test_chats_are_taken_in(one: Served) -> None:

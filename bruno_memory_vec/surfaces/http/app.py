@@ -61,6 +61,7 @@ def make_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await memory.connect()
+        app.state.closing.clear()
         app.state.ready = True
         try:
             yield

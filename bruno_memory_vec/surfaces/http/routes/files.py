@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query, Request
 from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
+from starlette.types import Receive, Scope, Send
 
 from bruno_memory_vec import VectorMemory
 from bruno_memory_vec.errors import InvalidInputError, problem_and_fix
@@ -63,7 +63,10 @@ async def export(
     kinds: Annotated[list[ExportedKind] | None, Query()] = None,
     vectors: Annotated[bool, Query(description="Also the vectors.")] = False,
 ) -> FileResponse:
-    """What the store holds of a user, as a file; of everybody, where nobody is named."""
+    """What the store holds of a user, as a file.
+
+    A server without tokens gives everybody's where nobody is named.
+    """
     folder = await asyncio.to_thread(_scratch, caller.memory)
     try:
         path = folder / f"memory.{_SUFFIX[format]}"
@@ -80,12 +83,7 @@ async def export(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return FileResponse(
-        path,
-        media_type=_MEDIA[format],
-        filename=path.name,
-        background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
-    )
+    return _SentOnce(path, media_type=_MEDIA[format], filename=path.name)
 
 
 @router.post("/ingest", openapi_extra=_UPLOAD)
@@ -134,6 +132,16 @@ async def import_export(
     async with _uploaded(caller.memory, request, "export.jsonl") as path:
         report = await caller.memory.import_export(path, user_id=caller.user_id, dry_run=dry_run)
     return _without(report.to_dict(), "source", "target")
+
+
+class _SentOnce(FileResponse):
+    """A file in a folder of its own, which goes when it was sent, or when that was broken off."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
 @asynccontextmanager
