@@ -224,6 +224,17 @@ async def test_pin_importance_and_forget(browser: httpx.AsyncClient, memory: Vec
     assert await memory.get_message(row.id) is None
 
 
+async def test_a_users_token_is_not_told_where_the_store_is(tokens: Tokens) -> None:
+    text, _ = tokens.create("ana", name="of a closed one")
+    closed = await open_memory("memory://")
+    async with logged_in(closed, tokens, text) as browser:
+        await closed.close()
+        page = await browser.get("/ask?q=cat")
+        assert page.status_code == 503
+        assert "Tell whoever runs the server." in page.text
+        assert "closed" not in page.text.partition("<main")[2]
+
+
 @pytest.mark.slow  # it needs a store on disk
 async def test_a_read_only_store_shows_no_forms(tmp_path: object) -> None:
     folder = f"{tmp_path}/store"

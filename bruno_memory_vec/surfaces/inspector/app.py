@@ -166,6 +166,9 @@ def _told(
     """An error as a page; of a store in trouble with where to look."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     problem, fix = problem_and_fix(error)
+    if status >= 500 and look is not None and not look.visitor.may_choose:
+        # It names folders and servers, which are no user's business.
+        problem, fix = "The store cannot be used now", "Tell whoever runs the server."
     values: dict[str, Any] = {"problem": problem, "fix": fix, "status": status}
     if look is None:
         return bare("bare_error.html", status, base=_base(request), problem=problem, fix=fix)
