@@ -15,7 +15,7 @@ from bruno_memory_vec.store.keys.master import MasterKey, master_of
 
 #: How a key is given.
 GIVE_KEY = (
-    "Give it with key=... or key_file=..., on the command line with --key-file FILE, or name its "
+    "Give it by the argument key or key_file, on the command line by --key-file FILE, or name its "
     "file in BRUNO_MEMORY_KEY_FILE."
 )
 

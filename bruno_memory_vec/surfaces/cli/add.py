@@ -87,7 +87,13 @@ def add(
     ] = None,
     importance: Annotated[
         Optional[float],
-        typer.Option("--importance", min=0.0, max=1.0, metavar="0..1", help="[default: 0.5]"),
+        typer.Option(
+            "--importance",
+            min=0.0,
+            max=1.0,
+            metavar="0..1",
+            help="How much it counts, of 1.",
+        ),
     ] = None,
     at: Annotated[
         Optional[datetime],

@@ -177,7 +177,8 @@ def row_lines(hit: Hit, width: int, *, whose: bool = False, ids: bool = True) ->
     about = [hit.id, *(name for name in ("pinned", "archived") if getattr(hit, name))]
     record = hit.record
     if isinstance(record, MemoryEntry):
-        about.append(f"importance={record.metadata.importance:g}")
+        if record.metadata.importance != 1:  # which is that of a memory whose nobody set
+            about.append(f"importance={record.metadata.importance:g}")
         about += [f"#{marked(tag)}" for tag in record.metadata.tags]
     return Group(
         head,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from functools import partial
@@ -12,15 +13,33 @@ from typer.core import TyperCommand, TyperGroup
 from bruno_memory_vec.surfaces.cli.running import INTERRUPTED, say
 
 # click itself knows no width below 50, and leaves the second column what the first has left.
-_NARROW = 60
+_NARROW, _WIDEST = 60, 80
 _FIRST_COLUMN = 10
+_LONG = 30
+_CHOICES = re.compile(r"(.*) <(?:list\[)?([\w-]+(?:\|[\w-]+)+)\]?>")
 
 
 def _fit(formatter: Any) -> None:
+    """Let help be written within the width of the terminal."""
     columns = shutil.get_terminal_size().columns
+    formatter.width = max(min(columns, _WIDEST) - (1 if columns < _NARROW else 2), 20)
+    write = formatter.write_dl
     if columns < _NARROW:
-        formatter.width = max(columns - 1, 2 * _FIRST_COLUMN)
-        formatter.write_dl = partial(formatter.write_dl, col_max=_FIRST_COLUMN)
+        write = partial(write, col_max=_FIRST_COLUMN)
+
+    def write_dl(rows: Any, *given: Any, **named: Any) -> None:
+        write([_told(*row) for row in rows], *given, **named)
+
+    formatter.write_dl = write_dl
+
+
+def _told(name: str, text: str) -> tuple[str, str]:
+    """An option and its help; many choices stand in the help."""
+    choices = _CHOICES.fullmatch(name)
+    if choices is None or len(name) <= _LONG:
+        return name, text
+    before, names = choices[1], choices[2].replace("|", ", ")
+    return f"{before} NAME" if before.startswith("-") else before, f"{text}  [{names}]"
 
 
 class Command(TyperCommand):
@@ -48,11 +67,11 @@ class Commands(TyperGroup):
         try:
             code = run()
         except Exception as error:
-            sys.exit(_told(error))
+            sys.exit(_tell(error))
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _told(error: Exception) -> int:
+def _tell(error: Exception) -> int:
     """Tell an error of the parser, and return its exit code; any other one is raised again."""
     if type(error).__name__ == "Abort":
         say("interrupted")
