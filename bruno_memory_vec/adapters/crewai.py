@@ -146,7 +146,8 @@ class MemoryStorage:
         """
 
         async def work(held: VectorMemory) -> list[tuple[MemoryRecord, float]]:
-            inside = {f"{_IN}{_path(scope_prefix)}": True} if scope_prefix is not None else None
+            # Of the user's memories only CrewAI's, each of which is within the root.
+            inside = {f"{_IN}{_path(scope_prefix or '/')}": True}
             hits = await held.recall(query, k=limit, kinds="memory", metadata=inside)
             return [(_record(hit.record), hit.score) for hit in hits]
 

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bruno_core.models.memory import MemoryEntry, MemoryType
 from pydantic import Field
 
-from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError, StoreClosedError
+from bruno_memory_vec import open_memory
+from bruno_memory_vec.errors import InvalidInputError, StoreClosedError
 
 if find_spec("crewai") is None:
     pytest.skip("crewai is not installed", allow_module_level=True)
@@ -204,6 +206,22 @@ def test_users_of_a_store_do_not_see_each_other(tmp_path: Path) -> None:
         assert storage.count() == 1
 
 
+async def test_the_users_other_memories_are_no_records(tmp_path: Path) -> None:
+    async with open_memory(tmp_path / "store") as memory:
+        await memory.store_memory(
+            MemoryEntry(content="Rex is a dog", memory_type=MemoryType.FACT, user_id="ana")
+        )
+    with MemoryStorage(tmp_path / "store", user_id="ana") as storage:
+        assert storage.recall("which dog?") == []
+        assert storage.search(storage.embed(["which dog?"])[0]) == []
+        storage.reset()
+        storage.save([record(storage, "Tom is a cat", "/pets", categories=["pets"])])
+    async with open_memory(tmp_path / "store") as memory:
+        texts = {hit.content for hit in await memory.recall("which pet?", user_id="ana")}
+        assert texts == {"Rex is a dog", "Tom is a cat"}
+        assert len(await memory.recall("which pet?", user_id="ana", tags="pets")) == 1
+
+
 def test_use_is_noted(storage: MemoryStorage) -> None:
     one = record(storage, "Rex is a dog", last_accessed=datetime(2024, 1, 1))
     storage.save([one])
@@ -259,8 +277,3 @@ def test_a_closed_storage_says_so(tmp_path: Path) -> None:
     storage.close()
     with pytest.raises(StoreClosedError):
         storage.count()
-
-
-def test_a_missing_package_is_named() -> None:
-    error = MissingDependencyError("crewai", "crewai")
-    assert 'pip install "bruno-memory-vec[crewai]"' in str(error)

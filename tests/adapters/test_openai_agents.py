@@ -19,7 +19,6 @@ from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import (
     ForeignUserError,
     InvalidInputError,
-    MissingDependencyError,
     ReadOnlyError,
 )
 
@@ -230,8 +229,3 @@ async def test_the_item_is_in_the_messages_metadata(memory: VectorMemory) -> Non
     (turn,) = await memory.read_turns("talk")
     assert turn.message.metadata[ITEM] == ITEMS[4]
     assert turn.message.content == 'price({"hotel": "Aurora"})'
-
-
-def test_a_missing_package_is_named() -> None:
-    error = MissingDependencyError("openai-agents", "openai-agents")
-    assert 'pip install "bruno-memory-vec[openai-agents]"' in str(error)

@@ -17,7 +17,7 @@ import pytest
 from bruno_core.models.message import Message
 
 from bruno_memory_vec import VectorMemory, open_memory
-from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, MissingDependencyError
+from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
 
 if find_spec("pydantic_ai") is None:
     pytest.skip("pydantic-ai is not installed", allow_module_level=True)
@@ -168,8 +168,3 @@ async def test_a_closed_memory_is_told(tmp_path: Path) -> None:
     memory = await open_memory(tmp_path / "store", embedder="hash")
     await memory.close()
     assert "closed" in await say(MemoryToolset(memory, "ana"), ("recall", {"query": "x"}))
-
-
-def test_a_missing_package_is_named() -> None:
-    error = MissingDependencyError("pydantic-ai-slim>=2", "pydantic-ai")
-    assert 'pip install "bruno-memory-vec[pydantic-ai]"' in str(error)

@@ -68,7 +68,7 @@ def tokens(tmp_path: Path) -> Tokens:
     return Tokens(tmp_path / "tokens.json")
 
 
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("mode", [pytest.param("auto", marks=pytest.mark.slow), "legacy"])
 async def test_two_users_with_two_tokens_cannot_see_each_other(tokens: Tokens, mode: str) -> None:
     for_ana, _ = tokens.create("ana")
     for_ben, _ = tokens.create("ben")

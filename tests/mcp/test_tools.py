@@ -298,6 +298,7 @@ async def test_what_the_protocol_calls_errors_are_its_errors(store: Opened) -> N
         assert unknown.value.code == -32602
 
 
+@pytest.mark.slow
 async def test_a_reader_has_no_tools_that_write(tmp_path: Path) -> None:
     folder = str(tmp_path / "store")
     async with open_memory(folder, embedder="hash") as memory:
@@ -359,6 +360,7 @@ async def test_a_store_that_cannot_be_opened_is_told_by_every_call(tmp_path: Pat
             await client.list_resources()
 
 
+@pytest.mark.slow
 async def test_an_encrypted_store_is_read_with_its_key_and_not_without(tmp_path: Path) -> None:
     folder, key = str(tmp_path / "store"), tmp_path / "key"
     key.write_text("a long passphrase of eight words or more")
