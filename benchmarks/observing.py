@@ -68,7 +68,8 @@ def main() -> int:
             way: {call: _figures(taken) for call, taken in calls.items()}
             for way, calls in found.items()
         }
-    table = Table("p50 in ms (p95), p50 of the event loop's thread", *next(iter(figures.values())))
+    title = "p50 in ms (p95); p50 of the event loop's thread"
+    table = Table("", *next(iter(figures.values())), title=title)
     for way, calls in figures.items():
         table.add_row(way, *(_shown(figure) for figure in calls.values()))
     Console(stderr=True).print(table)
@@ -85,7 +86,7 @@ def _figures(taken: Sequence[Taken]) -> dict[str, Any]:
 
 
 def _shown(figure: dict[str, Any]) -> str:
-    return f"{figure['p50_ms']:.3f} ({figure['p95_ms']:.3f}), {figure['loop_p50_ms']:.3f}"
+    return f"{figure['p50_ms']:.3f} ({figure['p95_ms']:.3f}); {figure['loop_p50_ms']:.3f}"
 
 
 def _ways() -> dict[str, dict[str, Any]]:

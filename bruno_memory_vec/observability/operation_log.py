@@ -45,6 +45,7 @@ class OperationLog:
             processors=processors,
             wrapper_class=structlog.stdlib.BoundLogger,
             context_class=dict,
+            cache_logger_on_first_use=True,
         )
         self._name = name
         self._store = store
