@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -144,3 +148,34 @@ async def test_a_memory_that_hangs_is_unavailable() -> None:
     assert (CLOSED.exit_code, CLOSED.http_status) == (1, 503)
     assert Probe("degraded").http_status == 200
     assert json.dumps(dict(found.problems)).startswith('{"store": "gave no answer')
+
+
+@pytest.mark.slow
+def test_a_real_server_and_its_store_from_another_process(
+    run: Run, store: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "bruno_memory_vec", "serve", *store, "--port", "0", "--json"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [*command, "--metrics-port", str(port)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as serving:
+        try:
+            assert serving.stdout is not None
+            told = ""
+            for line in serving.stdout:
+                told += line
+                if line.rstrip() == "}":
+                    break
+            url = json.loads(told)["url"]
+            done = run("health", "--store", url, "--json")
+            assert (done.code, done.json["status"]) == (0, "ok")
+            # The server writes to the store, and this reads beside it.
+            assert run("health", *store[:2]).code == 0
+            with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                assert b"bruno_memory_opened_timestamp_seconds{" in answer.read()
+        finally:
+            serving.terminate()
+            assert serving.wait(60) is not None
+    assert run("health", "--store", url).code == 1
