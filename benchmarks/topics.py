@@ -57,16 +57,19 @@ def main() -> int:
     quiet_logs()
     if arguments.rows_alone:
         making.STRETCH = 1  # type: ignore[misc]
+    screen = Console(stderr=True)
     figures = {}
     for kind, path in development_corpora():
         data = load(kind, path)
-        figures[f"{data.name} {path.name}"] = asyncio.run(_measured(data, arguments.k))
+        name = data.name if data.name == path.name else f"{data.name} {path.name}"
+        figures[name] = asyncio.run(_measured(data, arguments.k))
+        screen.print(f"{name}: {figures[name]['k']} topics of {len(data.turns):,} rows")
     heads = ("k", "evidence", "chance", "pairs", "people", "talks", "seeds", "words")
     table = Table("", *heads)
     for name, figure in figures.items():
         cells = [figure[head] for head in heads]
         table.add_row(name, *("" if one is None else f"{one:.3g}" for one in cells))
-    Console(stderr=True).print(table)
+    screen.print(table)
     write_json({**describe(), **vars(arguments), "figures": figures}, arguments.json)
     return 0
 
@@ -86,8 +89,8 @@ async def _measured(data: Dataset, k: int | None) -> dict[str, Any]:
                 for turn in turns
             ]
             await memory.store_messages(said, talk, user_id=user)
-        labels = [await _labels(memory, k, seed) for seed in _SEEDS]
         found = await memory.analytics.topics(ALL_USERS, k=k, words=8)
+        labels = [await _labels(memory, found.k, seed) for seed in _SEEDS]
     place = {
         (user, turn.id): (talk, at)
         for (user, talk), turns in talks.items()
@@ -135,7 +138,7 @@ async def _measured(data: Dataset, k: int | None) -> dict[str, Any]:
     }
 
 
-async def _labels(memory: VectorMemory, k: int | None, seed: int) -> dict[tuple[str, int], int]:
+async def _labels(memory: VectorMemory, k: int, seed: int) -> dict[tuple[str, int], int]:
     """The topic of each row, by its conversation and turn, as ``topics`` gives it."""
     store = await memory._handle.store()
     stretches = making.Stretches()

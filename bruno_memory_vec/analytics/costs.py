@@ -8,7 +8,7 @@ as not tracked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone, tzinfo
 from typing import Any, ClassVar
@@ -126,12 +126,12 @@ def costs(llm: Any, embedder: Any, chosen: Chosen, zone: tzinfo) -> Costs:
     sums: dict[tuple[str, str, str, str, date], list[Any]] = {}
     untracked = []
     seen: set[int] = set()
-    for use, asked in (("llm", llm), ("embedding", getattr(embedder, "provider", embedder))):
+    for use, asked in (("llm", llm), ("embedding", _provider(embedder))):
         if asked is None:
             continue
         tracker = getattr(asked, "cost_tracker", None)
         history = getattr(tracker, "usage_history", None)
-        if not isinstance(history, Iterable):
+        if not isinstance(history, Sequence):
             untracked.append(f"{use}, by {type(asked).__name__}, which has no cost tracker")
             continue
         if id(tracker) in seen:
@@ -139,18 +139,25 @@ def costs(llm: Any, embedder: Any, chosen: Chosen, zone: tzinfo) -> Costs:
         seen.add(id(tracker))
         provider = str(getattr(tracker, "provider_name", ""))
         currency = str(getattr(tracker, "currency", ""))
+        unread = 0
         for record in list(history):
-            at = datetime.fromtimestamp(record.timestamp, timezone.utc)
+            told = _told(record)
+            if told is None:
+                unread += 1
+                continue
+            at, model, given, answered, cost = told
             if chosen.since is not None and at < chosen.since:
                 continue
             if chosen.until is not None and at >= chosen.until:
                 continue
-            key = (use, provider, str(record.model), currency, at.astimezone(zone).date())
+            key = (use, provider, model, currency, at.astimezone(zone).date())
             known = sums.setdefault(key, [0, 0, 0, 0.0])
             known[0] += 1
-            known[1] += record.input_tokens
-            known[2] += record.output_tokens
-            known[3] += record.total_cost
+            known[1] += given
+            known[2] += answered
+            known[3] += cost
+        if unread:
+            untracked.append(f"{use}, {unread:,} records that are none of bruno-llm's tracker")
     lines = [
         CostLine(use, provider, model, day, requests, given, answered, cost, currency)
         for (use, provider, model, currency, day), (requests, given, answered, cost) in sums.items()
@@ -166,3 +173,24 @@ def costs(llm: Any, embedder: Any, chosen: Chosen, zone: tzinfo) -> Costs:
         untracked=tuple(untracked),
         zone=zone_name(zone),
     )
+
+
+def _provider(embedder: Any) -> Any:
+    """What makes the vectors, behind a cache and behind what adapts it."""
+    while hasattr(embedder, "inner"):
+        embedder = embedder.inner
+    return getattr(embedder, "provider", embedder)
+
+
+def _told(record: Any) -> tuple[datetime, str, int, int, float] | None:
+    """Time, model, tokens in and out, and cost of a record; None where it has none of these."""
+    try:
+        return (
+            datetime.fromtimestamp(record.timestamp, timezone.utc),
+            str(record.model),
+            int(record.input_tokens),
+            int(record.output_tokens),
+            float(record.total_cost),
+        )
+    except (AttributeError, TypeError, ValueError, OverflowError, OSError):
+        return None

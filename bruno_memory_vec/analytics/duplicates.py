@@ -9,7 +9,7 @@ which loses a pair:
 - Vectors are turned so that their first 32 directions hold most of their variance. By Cauchy and
   Schwarz, ``u . v <= u32 . v32 + |rest of u| |rest of v|``: a product of 33 numbers in place of 256
   that is never below the cosine. Only where it reaches the bound is the cosine itself made.
-- Blocks of rows at a time, so that no more than some 32 MB of products are there at once, and a row
+- Blocks of rows at a time, so that no more than some 16 MB of products are there at once, and a row
   that belongs to an earlier one is compared with no other.
 
 A group is a row, the oldest, and the later ones whose cosine to it reaches the bound. So a group
@@ -59,7 +59,9 @@ _DIRECTIONS: Final = 32
 # Vectors on which the directions are found.
 _FOR_DIRECTIONS: Final = 4_096
 # Products at once, float32.
-_AT_ONCE: Final = 8 * 2**20
+_AT_ONCE: Final = 4 * 2**20
+# Vectors that are copied at once.
+_COPIED: Final = 8_192
 # What rounding may take from the bound on a cosine.
 _ROUNDING: Final = 1e-5
 _SHOWN_TEXT: Final = 90
@@ -313,6 +315,19 @@ class _Held:
                 self._row[kind, name] = (seq, created, _text_hash(text), self._held)
             self._held += 1
 
+    def _placed(self, order: list[int]) -> Floats:
+        """The vectors in an order, float32 (n, d); they are kept no longer as they came."""
+        place = np.full(self._held, -1, np.int64)
+        place[order] = np.arange(len(order))
+        found = np.empty((len(order), self._vectors[0].shape[1]), np.float32)
+        end = self._held
+        while self._vectors:
+            part = self._vectors.pop()
+            theirs = place[end - len(part) : end]
+            found[theirs[theirs >= 0]] = part[theirs >= 0]
+            end -= len(part)
+        return found
+
     def groups(self, bound: float) -> _Found:
         """The groups of repeats, the oldest first."""
         if len(self._row) < 2:
@@ -320,19 +335,16 @@ class _Held:
         # The oldest first; of one time, what was stored first.
         rows = sorted(self._row.values(), key=lambda row: (row[1], row[0]))
         seqs = [row[0] for row in rows]
-        vectors = np.concatenate(self._vectors)[[row[3] for row in rows]]
-        self._vectors.clear()
+        vectors = self._placed([row[3] for row in rows])
         first_of_text: dict[bytes, int] = {}
         for place, row in enumerate(rows):
             first_of_text.setdefault(row[2], place)
         leads = np.array([first_of_text[row[2]] for row in rows], np.int64)
-        own = np.flatnonzero(leads == np.arange(len(rows)))
-        lead_of, compared = led(vectors[own], bound)
+        lead_of, compared = led(vectors, bound, np.flatnonzero(leads == np.arange(len(rows))))
         # Of a row, the first one of the first one with its text.
-        place_of = {place: at for at, place in enumerate(own.tolist())}
         members: dict[int, list[_Member]] = {}
         for place, lead in enumerate(leads.tolist()):
-            first = int(own[lead_of[place_of[lead]]])
+            first = int(lead_of[lead])
             near = float(vectors[place] @ vectors[first])
             exact = leads[place] == leads[first]
             members.setdefault(first, []).append(
@@ -341,7 +353,7 @@ class _Held:
         return _Found([group for group in members.values() if len(group) > 1], compared)
 
 
-def led(vectors: Floats, bound: float) -> tuple[Ints, int]:
+def led(vectors: Floats, bound: float, among: Ints | None = None) -> tuple[Ints, int]:
     """For each vector the place of the one that leads its group, itself where it leads.
 
     In their order, each vector that nobody leads yet leads all later ones that nobody leads and
@@ -350,29 +362,31 @@ def led(vectors: Floats, bound: float) -> tuple[Ints, int]:
     Args:
         vectors: float32 (n, d), each of length 1 or zero.
         bound: above 0.
+        among: only of these, ascending; None for all.
 
     Returns:
         int64 (n,), and how many cosines were made.
     """
     lead = np.arange(len(vectors), dtype=np.int64)
-    known = np.flatnonzero(vectors.any(axis=1))
-    if not len(known):
-        return lead, 0
-    # Equal vectors, by their bytes: the first of them stands for all.
-    raw = np.ascontiguousarray(vectors[known]).view(np.dtype((np.void, 4 * vectors.shape[1])))
-    _, first, places = np.unique(raw.ravel(), return_index=True, return_inverse=True)
-    lead[known] = known[first[places]]
-    own = known[np.sort(first)]
-    found, compared = _led(vectors[own], bound)
+    known = lead if among is None else among
+    known = known[np.asarray(vectors.any(axis=1))[known]]
+    # Of equal vectors the first stands for all.
+    first: dict[bytes, int] = {}
+    for place in known.tolist():
+        digest = blake2b(vectors[place].tobytes(), digest_size=16).digest()
+        lead[place] = first.setdefault(digest, place)
+    own = np.fromiter(first.values(), np.int64, len(first))
+    found, compared = _led(vectors, own, bound)
     of = np.arange(len(vectors), dtype=np.int64)
     of[own] = own[found]
     return of[lead], compared
 
 
-def _led(vectors: Floats, bound: float) -> tuple[Ints, int]:
-    n, _ = vectors.shape
+def _led(vectors: Floats, own: Ints, bound: float) -> tuple[Ints, int]:
+    """As :func:`led`, of the vectors at ``own`` (m,), in terms of places there."""
+    n = len(own)
     lead = np.arange(n, dtype=np.int64)
-    prefix = _prefixes(vectors)
+    prefix = _prefixes(vectors, own)
     waiting = np.ones(n, np.bool_)
     # Rows that nobody leads, and some others until these are more than half.
     order = np.arange(n)
@@ -392,7 +406,7 @@ def _led(vectors: Floats, bound: float) -> tuple[Ints, int]:
         useful = (other > at) & live[at] & live[other]
         at, other = at[useful], rest[other[useful]]
         compared += len(at)
-        near = _cosines(vectors, rest[at], other) >= bound
+        near = _cosines(vectors, own[rest[at]], own[other]) >= bound
         at, other = at[near], other[near]
         edges = np.searchsorted(at, np.arange(size + 1))
         for place in np.unique(at).tolist():
@@ -407,23 +421,26 @@ def _led(vectors: Floats, bound: float) -> tuple[Ints, int]:
     return lead, compared
 
 
-def _prefixes(vectors: Floats) -> Floats:
-    """Vectors whose products are never below the cosines, float32 (n, 33 or fewer)."""
-    n, d = vectors.shape
+def _prefixes(vectors: Floats, own: Ints) -> Floats:
+    """Vectors whose products are never below the cosines, float32 (m, 33 or fewer)."""
+    d = vectors.shape[1]
     if d <= _DIRECTIONS:
-        return vectors
-    some = vectors[:: max(1, n // _FOR_DIRECTIONS)].astype(np.float64)
+        return vectors[own]
+    some = vectors[own[:: max(1, len(own) // _FOR_DIRECTIONS)]].astype(np.float64)
     _, directions = np.linalg.eigh(some.T @ some)
-    kept = vectors @ directions[:, -_DIRECTIONS:].astype(np.float32)
-    rest = np.sqrt(np.maximum(1 - (kept**2).sum(axis=1), 0))
-    return np.concatenate([kept, rest[:, None]], axis=1)
+    axes = directions[:, -_DIRECTIONS:].astype(np.float32)
+    found = np.empty((len(own), _DIRECTIONS + 1), np.float32)
+    for start in range(0, len(own), _COPIED):
+        kept = vectors[own[start : start + _COPIED]] @ axes
+        found[start : start + _COPIED, :-1] = kept
+        found[start : start + _COPIED, -1] = np.sqrt(np.maximum(1 - (kept**2).sum(axis=1), 0))
+    return found
 
 
 def _cosines(vectors: Floats, left: Ints, right: Ints) -> Floats:
     found = np.empty(len(left), np.float32)
-    step = max(1, _AT_ONCE // vectors.shape[1])
-    for start in range(0, len(left), step):
-        some = slice(start, start + step)
+    for start in range(0, len(left), _COPIED):
+        some = slice(start, start + _COPIED)
         found[some] = np.einsum("ij,ij->i", vectors[left[some]], vectors[right[some]])
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -209,8 +210,8 @@ async def growth(
     # A period by days is what all longer ones are made of, so one reading is enough.
     counting = _Counting(store.embedder.fingerprint.dimension, zone)
     async for rows in parts(store, scope, chosen, _READ):
-        counting.add(rows)
-    return counting.result(scope.user_id, by, disk_bytes)
+        await asyncio.to_thread(counting.add, rows)
+    return await asyncio.to_thread(counting.result, scope.user_id, by, disk_bytes)
 
 
 class _Counting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ async def usage(
     # By what is one row: its seq, recalls, last recall or 0, and since when it is there.
     kept = _Kept()
     async for rows in parts(store, scope, chosen, _READ):
-        kept.add(rows, pending, micros(now))
+        await asyncio.to_thread(kept.add, rows, pending, micros(now))
     seq, recalls, recalled_at, created_at = kept.arrays()
     was = recalls > 0
     quiet_since = np.where(was, np.maximum(recalled_at, created_at), created_at)

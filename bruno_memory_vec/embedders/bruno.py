@@ -66,6 +66,11 @@ class BrunoEmbedder:
         self._length: int | None = None if self._cut else self._fingerprint.dimension
 
     @property
+    def provider(self) -> EmbeddingInterface:
+        """What makes the vectors."""
+        return self._provider
+
+    @property
     def fingerprint(self) -> Fingerprint:
         """Name and dimension as the provider states them; its class's name as version.
 

@@ -230,6 +230,11 @@ async def test_costs_are_those_of_the_tracker() -> None:
         assert ["embedding" in one for one in found.untracked] == [True]
         assert (await memory.analytics.costs(until=BEGIN)).lines == ()
         assert "0.0020 USD" in str(found)
+        # A tracker of somebody else may keep anything.
+        model.cost_tracker.usage_history += [None, "x", object()]
+        odd = await memory.analytics.costs()
+        assert odd.lines == found.lines
+        assert any("3 records" in one for one in odd.untracked)
     async with open_memory("memory://", embedder="hash") as memory:
         assert (await memory.analytics.costs()).lines == ()
 
