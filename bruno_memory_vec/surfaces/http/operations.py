@@ -67,6 +67,11 @@ class StrictRequest(FastAPIRequest):
     """A request whose body is JSON as the standard has it: no NaN, no Infinity."""
 
     async def json(self) -> Any:
+        """The body.
+
+        Raises:
+            ValueError: it is no such JSON.
+        """
         if not hasattr(self, "_json"):
             body = await self.body()
             self._json = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
@@ -77,6 +82,7 @@ class Operation(APIRoute):
     """A route that refuses what it does not know, rather than to leave it out of account."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers: FastAPI's own handler, after a look at the names of the parameters."""
         handle = super().get_route_handler()
         known: frozenset[str] | None = None
 

@@ -24,7 +24,9 @@ class ErasureIn(Given):
         description="Who; the same as the call's own user, said again to be sure.",
         examples=["ana"],
     )
-    dry_run: Flag = Field(default=False, description="Only say what would be erased.")
+    dry_run: Flag = Field(
+        default=False, description="Only say what would be erased.", examples=[True]
+    )
 
 
 class ReceiptIn(Given):
