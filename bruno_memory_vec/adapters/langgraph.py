@@ -83,6 +83,7 @@ _COLUMNS: Final = (
     "seq",
 )
 _ON_THE_LOOP: Final = 64
+_MOST_TOLD: Final = 16
 _MOST_RANKED: Final = checks.LARGEST_LIMIT
 _MOST_MINUTES: Final = 60 * 24 * 366 * 1_000
 # A deadline is moved when it moves by this share of the time to live: not at every look.
@@ -253,7 +254,8 @@ class BrunoStore(BaseStore):
         if not op.limit:
             return []
         # Engines compare texts as LangGraph does; what else a filter asks is looked at here.
-        equal = {key: one for key, one in (op.filter or {}).items() if _is_told(key, one)}
+        told = [(key, one) for key, one in (op.filter or {}).items() if _is_told(key, one)]
+        equal = dict(told[:_MOST_TOLD])
         rest = {key: one for key, one in (op.filter or {}).items() if key not in equal}
         chosen: list[tuple[_Held, float | None]] = []
         if op.query is not None and op.query.strip():
