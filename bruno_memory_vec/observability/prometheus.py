@@ -107,8 +107,12 @@ class Collector:
         for store, observer in self.memories.items():
             if not observer.is_here:
                 continue
-            for one in samples(observer):
-                _add(families[one.metric], store, one)
+            try:
+                for one in samples(observer):
+                    _add(families[one.metric], store, one)
+            except Exception as error:
+                # Another memory's figures, and the program's own, are scraped all the same.
+                observer.failed("answer a scrape", error)
         yield from families.values()
 
 

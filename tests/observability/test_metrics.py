@@ -209,6 +209,22 @@ async def test_a_registry_that_refuses_fails_no_opening(tmp_path: Path) -> None:
         assert (await memory.latencies())["recall"].calls == 1
 
 
+async def test_an_engine_with_odd_figures_spoils_no_scrape(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    one = await open_memory(tmp_path / "one", embedder="hash", metrics=registry)
+    two = await open_memory(tmp_path / "two", embedder="hash", metrics=registry)
+    observer = one._lazy.observer
+    assert observer is not None
+    await observer.closing()  # so that nothing looks again meanwhile
+    observer.report, observer.reported_at = {"rows": None, "problems": 3}, 1.0
+    scrape = told(registry)
+    assert value(scrape, "operations_total", store="two", operation="connect", outcome="ok") == 1
+    assert value(scrape, "operations_total", store="one", operation="connect", outcome="ok") == 1
+    assert value(told(registry), "observing_failures_total", work="answer a scrape") >= 1
+    await one.close()
+    await two.close()
+
+
 async def test_a_scrape_of_another_thread_while_it_works(tmp_path: Path) -> None:
     registry, ended = CollectorRegistry(), threading.Event()
     scrapes: list[Told] = []
