@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures.thread
+import contextlib
 import os
 import threading
 import weakref
@@ -57,7 +58,8 @@ class BackgroundMemory:
             StoreClosedError: it was closed.
             StoreError: this is a forked child, or the thread of the memories itself.
         """
-        return _result(self.begin(work))
+        life = self._life
+        return _waited(life.begun, lambda: life.call(work))
 
     def begin(self, work: Callable[[VectorMemory], Awaitable[T]]) -> Future[T]:
         """Begin to do something with the memory. Cancelling what is returned cancels it.
@@ -110,7 +112,7 @@ class Stream(Generic[T]):
             if steps.ended:
                 raise StopIteration
             try:
-                found = _result(life.begun(lambda: life.step(steps)))
+                found = _waited(life.begun, lambda: life.step(steps))
             except StoreClosedError:
                 if not steps.ended:
                     raise
@@ -137,7 +139,7 @@ class Stream(Generic[T]):
         life = self._memory._life
         life.refuse_elsewhere()
         try:
-            _result(life.begun(lambda: life.last_step(self._steps)))
+            _waited(life.begun, self._steps.aclose)
         except StoreClosedError:
             self._steps.ended = True  # with its memory
 
@@ -151,7 +153,7 @@ def run_once(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     _refuse_own_thread()
     loop = _borrowed()
     try:
-        return _result(asyncio.run_coroutine_threadsafe(work(), loop.loop))
+        return _waited(lambda run: asyncio.run_coroutine_threadsafe(run(), loop.loop), work)
     finally:
         _give_back(loop)
         if not loop.users:
@@ -250,9 +252,6 @@ class _Life:
             raise
         finally:
             steps.task = None
-
-    async def last_step(self, steps: _Steps[Any]) -> None:
-        await steps.aclose()
 
     def end(self, longest: float | None = None) -> None:
         """Close it, and wait for that; for ``longest`` seconds at most."""
@@ -363,16 +362,47 @@ def _refuse_own_thread() -> None:
         )
 
 
-def _result(future: Future[T]) -> T:
+class _Asked(Generic[T]):
+    """Work in the background that somebody waits for, and may give up at any moment.
+
+    An interrupt may come before there is a future to cancel: this is made before the work begins.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._work = work
+        self._given_up = False
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> T:
+        """Do it."""
+        self._task = asyncio.current_task()
+        if self._given_up:
+            raise asyncio.CancelledError
+        return await self._work()
+
+    def give_up(self) -> None:
+        """Cancel it, from another thread; what has ended stays as it is."""
+        self._given_up = True
+        task = self._task
+        if task is not None and not task.done():
+            with contextlib.suppress(RuntimeError):  # its loop has been closed, and has ended it
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+
+def _waited(
+    begin: Callable[[Callable[[], Coroutine[Any, Any, T]]], Future[T]],
+    work: Callable[[], Coroutine[Any, Any, T]],
+) -> T:
+    """Begin work in the background and wait for it; what ends the wait cancels the work."""
+    asked = _Asked(work)
     try:
-        return future.result()
+        return begin(asked.run).result()
     except CancelledError as error:
         raise StoreClosedError(
             "the memory was closed while it was asked", fix="Make a new one."
         ) from error
     except BaseException:
-        # Of the work itself nothing is left to cancel; of a KeyboardInterrupt there is.
-        future.cancel()
+        asked.give_up()
         raise
 
 

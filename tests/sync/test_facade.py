@@ -374,6 +374,36 @@ def test_an_interrupted_call_is_cancelled_in_the_background() -> None:
     assert ended == ["cancelled"]
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_an_interrupt_at_any_moment_leaves_nothing_under_way() -> None:
+    """Also one that comes while a call is handed over, and not waited for yet."""
+
+    class StopNow(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise StopNow
+
+    async def waits(_: VectorMemory) -> None:
+        await asyncio.sleep(3600)
+
+    held = sync.open_memory("memory://", embedder="hash")
+    before = signal.signal(signal.SIGUSR1, stop)
+    main = threading.main_thread().ident
+    assert main is not None
+    try:
+        for number in range(40):
+            thread = threading.Timer(number / 50_000, signal.pthread_kill, (main, signal.SIGUSR1))
+            with pytest.raises(StopNow):
+                thread.start()
+                held._background.run(waits)
+            thread.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert held.recall("boat", user_id="ana") == []
+    held.close()  # which waits for what is under way
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_opens_a_memory_of_its_own(tmp_path: Path) -> None:
     program = """
