@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,11 @@ def _tell(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(said, file=sys.stderr)  # noqa: T201 - the help, which has its width
         return code
+    unknown = re.fullmatch(r"No such command '(.*)'\.", said)
+    if unknown is not None and context is not None:
+        # Later releases of typer say it themselves.
+        close = get_close_matches(unknown[1], list(getattr(context.command, "commands", ())))
+        said += f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     say(f"error: {said[:1].lower()}{said[1:]}")
     if context is not None:
         say(f"See: {context.command_path} --help")
