@@ -80,7 +80,7 @@ PICTURES = [
     ("conversation", DESK, "light"),
     ("overview", PHONE, "light"),
     ("insight", DESK, "dark"),
-    ("health", DESK, "light"),
+    ("topics", DESK, "light"),
 ]
 
 
