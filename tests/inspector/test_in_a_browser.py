@@ -48,7 +48,7 @@ def address(path: str, **query: object) -> str:
 PAGES = {
     "users": "/inspector/",
     "overview": address("/", user="ana"),
-    "ask": address("/ask", user="ana", q="What is my cat called?"),
+    "ask": address("/ask", user="ana", q="Who teaches the photography course?"),
     "compare": address("/compare", user="ana", q="how do I bake sourdough bread"),
     "prompt": address("/context", user="ana", q="What did the vet say about the cat?", budget=500),
     "conversations": address("/conversations", user="ana"),
@@ -334,6 +334,7 @@ def test_pictures_for_the_docs(chromium: Any, site: str, tmp_path: Path) -> None
     for name, size, scheme in PICTURES:
         with Watched(chromium, site, size, scheme) as watched:
             watched.page.goto(PAGES[name])
+            watched.page.reload()  # with everything in memory, as it is for who looks around
             watched.page.wait_for_load_state("networkidle")
             if name == "compare":
                 watched.page.locator(".side li").nth(1).hover()
