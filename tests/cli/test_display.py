@@ -8,7 +8,16 @@ import pytest
 from rich.console import Console
 
 from bruno_memory_vec.prompts.hidden_characters import marked
-from bruno_memory_vec.surfaces.cli.display import Page, Signals, counted, excerpt, words_of
+from bruno_memory_vec.surfaces.cli.display import (
+    REASONS,
+    Page,
+    Reasons,
+    Signals,
+    counted,
+    excerpt,
+    words_of,
+    wrapped,
+)
 from bruno_memory_vec.surfaces.cli.opening import bars
 from bruno_memory_vec.surfaces.cli.running import Out
 
@@ -88,3 +97,39 @@ def test_bars_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
         progress("indexing text", 1, 3)
         progress("indexing text", 3, 3)
     assert "indexing text" in terminal.getvalue()
+
+
+def test_lines_break_between_words_and_keep_their_indentation() -> None:
+    assert wrapped("  one two three four", 11) == ["  one two", "  three", "  four"]
+    assert wrapped("short", 11) == ["short"]
+    assert wrapped("", 11) == [""]
+    command = "  bruno-memory-vec ingest FILE --store /somewhere/far"
+    assert wrapped(command, 20) == [command]
+    for width in (5, 8, 20, 41):
+        for line in (
+            "日本語の文章です。" * 5,
+            "x" * 90,
+            "  deep " + "y" * 30,
+            "👩\u200d🍳 cook " * 9,
+        ):
+            parts = wrapped(line, width)
+            assert all(Console().render_str(part).cell_len <= width for part in parts)
+            assert "".join("".join(parts).split()) == "".join(line.split())
+
+
+def test_reasons_are_in_plain_words_the_largest_first() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    console.print(Reasons({"recency": -0.1, "lexical": 0.7, "use": 0.001, "another": 0.35}))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.split("+")[-1].split("-")[-1].split(maxsplit=1)[1].strip() for line in lines] == [
+        "the same words",
+        "another",
+        "how new it is",
+    ]
+    assert abs(lines[0].count("█") - 2 * lines[1].count("█")) <= 1
+
+
+def test_every_signal_has_a_reason() -> None:
+    from bruno_memory_vec.rankers.steps import STEPS
+
+    assert {step.name for step in STEPS.values()} - {"learned", "cross_encoder"} <= set(REASONS)
