@@ -391,12 +391,16 @@ def test_an_interrupt_at_any_moment_leaves_nothing_under_way() -> None:
     before = signal.signal(signal.SIGUSR1, stop)
     main = threading.main_thread().ident
     assert main is not None
+
+    def interrupted(thread: threading.Thread) -> None:
+        thread.start()
+        held._background.run(waits)
+
     try:
         for number in range(40):
             thread = threading.Timer(number / 50_000, signal.pthread_kill, (main, signal.SIGUSR1))
             with pytest.raises(StopNow):
-                thread.start()
-                held._background.run(waits)
+                interrupted(thread)
             thread.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
