@@ -81,6 +81,7 @@ _NAMES_A_STATEMENT = 500
 _A_PAGE = 1000
 # How many lines aiosqlite fetches at a time where somebody iterates, which nobody does.
 _LINES_AT_ONCE = 64
+_IN_MEMORY = "file:bruno-"
 _first = itemgetter(0)
 
 T = TypeVar("T")
@@ -121,8 +122,7 @@ class SQLiteSessionStore:
         self._older = False
         # A file has one process that writes: what that one has read stays true until it changes it.
         self._hot = HotCache(keeps=not read_only)
-        # Keeps an in-memory database alive while its connection is replaced.
-        self._keeper: sqlite3.Connection | None = None
+        self._in_memory = path.startswith(_IN_MEMORY)
         # What of the rows is not in the file yet, and why the last try to write it has failed.
         self._waiting = Waiting()
         self._unwritten: EngineError | None = None
@@ -156,14 +156,12 @@ class SQLiteSessionStore:
             StoreVersionError: another version of this package made its schema.
         """
         path = str(path)
-        keeper = None
         if path == ":memory:":
-            path = f"file:bruno-{uuid4()}?mode=memory&cache=shared"
-            keeper = sqlite3.connect(path, uri=True, check_same_thread=False)
+            # Not that name itself, which would be a file's for what prepares one.
+            path = f"{_IN_MEMORY}{uuid4()}?mode=memory"
         with errors("open", path):
             connection = await connect(path, read_only, key)
             store = cls(connection, path, max_messages, read_only=read_only, key=key)
-            store._keeper = keeper
             try:
                 await store._prepare(read_only, fsync)
             except BaseException:
@@ -579,7 +577,7 @@ class SQLiteSessionStore:
     @property
     def file(self) -> Path | None:
         """Its file; None for one in memory."""
-        return None if self._keeper is not None else Path(self._path)
+        return None if self._in_memory else Path(self._path)
 
     # What it keeps
 
@@ -604,13 +602,13 @@ class SQLiteSessionStore:
     # Erasing
 
     async def has_replaced(self) -> bool:
-        if self._keeper is not None:
+        if self._in_memory:
             return False  # it has no file
         return bool(await self._read("SELECT 1 FROM meta WHERE key = ? AND value", (REPLACED,)))
 
     async def erase(self, *, deleted: bool) -> None:
         await self._transact("drop stale messages", drop_stale)
-        if self._keeper is not None:
+        if self._in_memory:
             return  # it has no file
         if deleted or await self.has_replaced():
             # Free pages and the gaps in others keep what was deleted, so the file is written anew.
@@ -669,9 +667,7 @@ class SQLiteSessionStore:
                 never_finalize(self._connection)
                 return
             await self._connection.close()
-            if self._keeper is not None:
-                self._keeper.close()
-            elif not self._read_only:
+            if not self._in_memory and not self._read_only:
                 await asyncio.to_thread(seal, Path(self._path))
 
     async def _read(

@@ -282,13 +282,9 @@ async def test_a_reader_beside_a_writer(store: Store, path: Path) -> None:
     await reader.close()
 
 
-async def test_in_memory_it_outlives_its_connection() -> None:
-    """And two are not one."""
+async def test_two_in_memory_are_not_one() -> None:
     one, other = await Store.open(":memory:", KEPT), await Store.open(":memory:", KEPT)
     await one.apply(turns(0), 0)
-    await one._connection.close()
-    thread = getattr(one._connection, "_thread", one._connection)
-    await asyncio.to_thread(thread.join, 10)
     assert await hot(one) == [0]
     assert await other.conversation("c") is None
     await one.close()
