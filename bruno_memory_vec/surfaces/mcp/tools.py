@@ -17,9 +17,9 @@ from bruno_core.models.message import Message, MessageRole
 from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel
 
-from bruno_memory_vec.access import SPACE
 from bruno_memory_vec.errors import NotFoundError, problem_and_fix
 from bruno_memory_vec.prompts.notes import Line, cited_block, is_notes
+from bruno_memory_vec.surfaces.http.tokens import SPACE
 from bruno_memory_vec.surfaces.mcp import answers, arguments, quoted, resources
 
 if TYPE_CHECKING:
