@@ -21,6 +21,8 @@ C = TypeVar("C", bound=type)
 
 #: The blocking class of each asynchronous one.
 BLOCKING: Final[dict[type, type[Blocking]]] = {}
+# Where the classes are named that are made here.
+_API: Final = "bruno_memory_vec.sync.api"
 _HAS_COROUTINES: Final[dict[type, bool]] = {}
 
 
@@ -64,7 +66,8 @@ def blocking(asynchronous: type) -> type[Blocking]:
     """The blocking class of an asynchronous one, of the same name; made where there is none."""
     found = BLOCKING.get(asynchronous)
     if found is None:
-        made = type(asynchronous.__name__, (Blocking,), {"__doc__": inspect.getdoc(asynchronous)})
+        about = {"__doc__": inspect.getdoc(asynchronous), "__module__": _API}
+        made = type(asynchronous.__name__, (Blocking,), about)
         found = blocks(asynchronous)(made)
     return found
 
