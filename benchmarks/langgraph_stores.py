@@ -51,9 +51,7 @@ def main() -> int:
     for name, opened in stores().items():
         with ExitStack() as stack:
             found[name] = measured(stack.enter_context(opened()), arguments)
-    table = Table(
-        "", "put, p50 ms", "get", "search, filter", "search, query", "recall@10", "nDCG@10"
-    )
+    table = Table("processor, ms", "put", "get", "filter", "query", "recall@10", "nDCG@10")
     for name, figure in found.items():
         times = [f"{figure[kind]['cpu_ms']:.2f}" for kind in ("put", "get", "filter", "query")]
         found_of = (figure["recall@10"], figure["ndcg@10"])

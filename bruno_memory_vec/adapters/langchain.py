@@ -196,7 +196,7 @@ class BrunoChatMessageHistory(BaseChatMessageHistory):
         self._opened.close()
 
     @property
-    def messages(self) -> list[BaseMessage]:
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override, unused-ignore]
         """The messages of the conversation, oldest first."""
         return self._opened.run(self._read)
 

@@ -776,10 +776,13 @@ def _named_prefix(op: ListNamespacesOp) -> tuple[str, ...]:
 
 def _with_tuples(op: Any) -> Any:
     """The operation with its namespaces as tuples; they are given as lists, too."""
-    if isinstance(op, (GetOp, PutOp)) and isinstance(op.namespace, list):
-        return op._replace(namespace=tuple(op.namespace))
-    if isinstance(op, SearchOp) and isinstance(op.namespace_prefix, list):
-        return op._replace(namespace_prefix=tuple(op.namespace_prefix))
+    given: Any = ()
+    if isinstance(op, (GetOp, PutOp)):
+        given = op.namespace
+        return op._replace(namespace=tuple(given)) if isinstance(given, list) else op
+    if isinstance(op, SearchOp):
+        given = op.namespace_prefix
+        return op._replace(namespace_prefix=tuple(given)) if isinstance(given, list) else op
     if isinstance(op, ListNamespacesOp) and op.match_conditions:
         conditions = tuple(
             MatchCondition(one.match_type, tuple(one.path)) for one in op.match_conditions
