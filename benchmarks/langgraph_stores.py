@@ -44,11 +44,14 @@ def main() -> int:
     parser.add_argument("--data", type=source, required=True, metavar="KIND=DIR")
     parser.add_argument("--calls", type=int, default=200, help="measured calls of each kind")
     parser.add_argument("--questions", type=int, default=100_000, help="asked, of those there are")
+    parser.add_argument("--only", default="", help="stores whose names have this in them")
     parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
     arguments = parser.parse_args()
     quiet_logs()
     found: dict[str, Any] = {}
     for name, opened in stores().items():
+        if arguments.only not in name:
+            continue
         with ExitStack() as stack:
             found[name] = measured(stack.enter_context(opened()), arguments)
     table = Table("processor, ms", "put", "get", "filter", "query", "recall@10", "nDCG@10")
@@ -76,10 +79,12 @@ def stores() -> dict[str, Callable[[], Any]]:
     index: Any = {"dims": 256, "embed": embeds(), "fields": ["text"]}
 
     @contextmanager
-    def ours(where: str) -> Iterator[Any]:
+    def ours(where: str, label: int | None = None) -> Iterator[Any]:
         with (
             tempfile.TemporaryDirectory() as folder,
-            BrunoStore(where or f"{folder}/store", index={"fields": ["text"]}) as store,
+            BrunoStore(
+                where or f"{folder}/store", user_label=label, index={"fields": ["text"]}
+            ) as store,
         ):
             yield store
 
@@ -89,6 +94,7 @@ def stores() -> dict[str, Callable[[], Any]]:
 
     found: dict[str, Callable[[], Any]] = {
         "BrunoStore, a folder": lambda: ours(""),
+        "BrunoStore, a folder, user_label": lambda: ours("", 1),
         "BrunoStore, memory://": lambda: ours("memory://"),
         "InMemoryStore": in_memory,
     }
