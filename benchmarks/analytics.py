@@ -39,26 +39,37 @@ def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.analytics", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--store", metavar="FOLDER", help="measure this store, and fill none")
     parser.add_argument("--embedder", default="static")
     parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
     arguments = parser.parse_args()
     quiet_logs()
     screen = Console(stderr=True)
     figures: dict[str, Any] = {}
-    for rows in arguments.rows:
+    for rows in [] if arguments.store else arguments.rows:
         with tempfile.TemporaryDirectory() as folder:
             place = str(Path(folder) / "store")
             asyncio.run(_fill(place, rows, arguments.embedder))
-            found = figures[str(rows)] = {
-                method: _measured(place, method, arguments.embedder) for method in METHODS
-            }
-        table = Table(f"{rows:,} rows", "seconds", "MiB more", "found")
-        for method, figure in found.items():
-            more = f"{figure['more_mib']:.0f}"
-            table.add_row(method, f"{figure['seconds']:.2f}", more, figure["found"])
-        screen.print(table)
+            _measure(place, arguments, figures, screen)
+    if arguments.store:
+        _measure(arguments.store, arguments, figures, screen)
     write_json({**describe(), **vars(arguments), "figures": figures}, arguments.json)
     return 0
+
+
+def _measure(
+    place: str, arguments: argparse.Namespace, figures: dict[str, Any], screen: Console
+) -> None:
+    """Measure every method on a store, and show the figures."""
+    found = {method: _measured(place, method, arguments.embedder) for method in METHODS}
+    rows = found["growth"]["rows"]
+    figures[str(rows)] = found
+    table = Table(f"{rows:,} rows", "seconds", "CPU", "MiB more", "found")
+    for method, figure in found.items():
+        more = f"{figure['more_mib']:.0f}"
+        spent = f"{figure['cpu_seconds']:.2f}"
+        table.add_row(method, f"{figure['seconds']:.2f}", spent, more, figure["found"])
+    screen.print(table)
 
 
 def said(rows: int) -> list[str]:
@@ -126,14 +137,18 @@ class _Reader:
                 import sklearn.cluster
                 import sklearn.metrics  # noqa: F401
             before = resident_mib()
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             result = await getattr(memory.analytics, method)(ALL_USERS)
             seconds = time.perf_counter() - began
+            spent = time.process_time() - busy
             return {
                 "seconds": round(seconds, 3),
+                # Of all threads: what it would take at most on an idle core.
+                "cpu_seconds": round(spent, 3),
                 "more_mib": round(max(peak_mib() - before, 0.0), 1),
                 "resident_mib_before": before,
                 "found": str(result).split("\n", 1)[0],
+                **({"rows": result.rows} if method == "growth" else {}),
                 **({"compared": result.compared} if method == "duplicates" else {}),
             }
 

@@ -12,7 +12,8 @@ seeds      adjusted Rand index between the topics of three seeds
 words      normalised pointwise mutual information of the eight words of a topic, over the rows of
            all users (-1..1; rows that have both, against chance)
 
-``--rows-alone`` clusters each row by itself, for comparison. No text is written anywhere.
+``--rows-alone`` clusters each row by itself, for comparison; ``--each-user`` makes topics of each
+user alone, and gives the means over users. No text is written anywhere.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import itertools
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ from rich.table import Table
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from benchmarks.environment import describe, quiet_logs, write_json
-from benchmarks.retrieval.corpora import development_corpora
+from benchmarks.retrieval.corpora import development_corpora, source
 from benchmarks.retrieval.datasets import load
 from benchmarks.retrieval.datasets.base import Dataset, Turn
 from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
@@ -50,6 +52,14 @@ _SEEDS = (0, 1, 2)
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.topics", description=__doc__)
+    parser.add_argument(
+        "--data",
+        action="append",
+        type=source,
+        metavar="KIND=PATH",
+        help="any number of times (default: our own samples, and the corpora in BRUNO_EVAL_DATA)",
+    )
+    parser.add_argument("--each-user", action="store_true", help="topics of each user alone")
     parser.add_argument("--rows-alone", action="store_true", help="no stretches of turns")
     parser.add_argument("--k", type=int, help="so many topics; the criterion chooses without")
     parser.add_argument("--json", metavar="FILE", help="write the figures there; - for stdout")
@@ -59,19 +69,53 @@ def main() -> int:
         making.STRETCH = 1  # type: ignore[misc]
     screen = Console(stderr=True)
     figures = {}
-    for kind, path in development_corpora():
+    for kind, path in arguments.data or development_corpora():
         data = load(kind, path)
         name = data.name if data.name == path.name else f"{data.name} {path.name}"
-        figures[name] = asyncio.run(_measured(data, arguments.k))
-        screen.print(f"{name}: {figures[name]['k']} topics of {len(data.turns):,} rows")
+        figures[name] = _figures(data, arguments.k, each=arguments.each_user)
+        screen.print(f"{name}: {figures[name]['k']:g} topics of {len(data.turns):,} rows")
+        report = {
+            **describe(),
+            "k": arguments.k,
+            "rows_alone": arguments.rows_alone,
+            "each_user": arguments.each_user,
+        }
+        if arguments.json != "-":
+            # After each, as a corpus may take minutes.
+            write_json({**report, "figures": figures}, arguments.json)
     heads = ("k", "evidence", "chance", "pairs", "people", "talks", "seeds", "words")
     table = Table("", *heads)
     for name, figure in figures.items():
         cells = [figure[head] for head in heads]
         table.add_row(name, *("" if one is None else f"{one:.3g}" for one in cells))
     screen.print(table)
-    write_json({**describe(), **vars(arguments), "figures": figures}, arguments.json)
+    if arguments.json == "-":
+        write_json({**describe(), "figures": figures}, arguments.json)
     return 0
+
+
+def _figures(data: Dataset, k: int | None, *, each: bool) -> dict[str, Any]:
+    if not each:
+        return asyncio.run(_measured(data, k))
+    users = dict.fromkeys(turn.user_id for turn in data.turns)
+    found = [asyncio.run(_measured(_of(data, user), k)) for user in users]
+    return {
+        "users": len(found),
+        **{
+            name: float(np.mean([one[name] for one in found if one[name] is not None]))
+            for name in ("rows", "k", "stretches", "evidence", "chance", "pairs", "talks")
+        },
+        "people": None,
+        **{name: float(np.mean([one[name] for one in found])) for name in ("seeds", "words")},
+    }
+
+
+def _of(data: Dataset, user: str) -> Dataset:
+    return replace(
+        data,
+        turns=tuple(turn for turn in data.turns if turn.user_id == user),
+        questions=tuple(one for one in data.questions if one.user_id == user),
+    )
 
 
 async def _measured(data: Dataset, k: int | None) -> dict[str, Any]:
