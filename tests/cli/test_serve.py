@@ -40,6 +40,9 @@ def test_a_certificate_has_to_be_there(tmp_path: Path) -> None:
     assert "no.pem" in done.err
     done = run_here("serve", "--store", str(tmp_path), "--certificate-key", __file__)
     assert "--certificate-key needs --certificate" in done.err
+    done = run_here("serve", "--store", str(tmp_path), "--certificate", __file__)
+    assert done.code == 1
+    assert "holds no certificate" in done.err
 
 
 def test_a_token_is_shown_once_and_revoked(tokens: str) -> None:

@@ -200,7 +200,9 @@ async def _serve(
                     }
                 )
             else:
-                who = "everybody on this machine" if tokens is None else f"{tokens.path}"
+                who = "everybody on this machine"
+                if tokens is not None:
+                    who = f"who has a token of {tokens.path}"
                 out.say(f"{url}  serves {store}")
                 out.say(f"Pages: {url}/inspector/")
                 out.say(f"API: {url}/v1, described by {url}/openapi.json. Who may call: {who}.")
@@ -235,6 +237,16 @@ def _check(
             raise CliError(f"{option}: there is no file {path}", code=MISUSED)
     if certificate_key is not None and certificate is None:
         raise CliError("--certificate-key needs --certificate", code=MISUSED)
+    if certificate is not None:
+        import ssl
+
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, certificate_key)
+        except ssl.SSLError:
+            raise CliError(
+                f"{certificate} holds no certificate in PEM form that goes with its key",
+                "Give the certificate with its chain, and --certificate-key where the key is apart",
+            ) from None
 
 
 def _is_any(host: str) -> bool:
