@@ -41,6 +41,8 @@ from tests.encryption.support import (
     opened,
 )
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = [f"{WORDS[0]} number 3", "number by hummingbirds", f"{WORDS[3]} {WORDS[1]}"]
 
 

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from bruno_core.models.message import Message, MessageRole
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 MODULES = ("llm", "terminal", "chat", "ask_notes", "several_users", "long_conversation")

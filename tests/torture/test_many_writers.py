@@ -21,7 +21,7 @@ from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 from tests.torture.conftest import counts
 
-pytestmark = pytest.mark.redis_server
+pytestmark = [pytest.mark.redis_server, pytest.mark.slow]
 
 _PROCESSES = 4
 _SECONDS = amount(1.0, 40.0)
@@ -42,7 +42,6 @@ async def test_four_processes_write_to_one_store(shared_store: SharedStore, tmp_
         counts(seed=processes.seed, **await processes.check())
 
 
-@pytest.mark.slow
 async def test_four_processes_write_to_one_store_over_a_cluster(
     shared_rows: SharedRows, redis_cluster: RedisCluster, tmp_path: Path
 ) -> None:
@@ -53,7 +52,6 @@ async def test_four_processes_write_to_one_store_over_a_cluster(
         counts(seed=processes.seed, **await processes.check())
 
 
-@pytest.mark.slow
 async def test_processes_and_redis_die_while_four_write(
     shared_rows: SharedRows, redis_server: RedisServer, tmp_path: Path
 ) -> None:
