@@ -107,6 +107,7 @@ from bruno_memory_vec.recall.request import row_filter
 from bruno_memory_vec.recall.strategies import RecallStrategy
 from bruno_memory_vec.retention_policy import retention_of
 from bruno_memory_vec.rows import checks
+from bruno_memory_vec.rows.method_names import is_known_elsewhere, no_such_method
 from bruno_memory_vec.rows.models import (
     Row,
     episode,
@@ -324,6 +325,9 @@ class VectorMemory(MemoryInterface):
         await self.close()
 
     if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            no_such_method(self, name)
 
         def __enter__(self) -> NoReturn:
             raise TypeError(_ASYNC_WITH.format("VectorMemory(...)"))
@@ -2215,7 +2219,8 @@ class Opening:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            if name.startswith("_") or not hasattr(VectorMemory, name):
+            known = hasattr(VectorMemory, name) or is_known_elsewhere(name)
+            if name.startswith("_") or not known:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             raise AttributeError(
                 f"the memory is not open yet, so there is no {name}. Write `memory = await "

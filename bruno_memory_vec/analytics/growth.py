@@ -312,7 +312,7 @@ class _Counting:
             messages=int(whole[0]),
             memories=int(whole[1]),
             users=int(new_users.sum()),
-            conversations=len(self._talks),
+            conversations=int(new_talks.sum()),
             characters=int(whole[2]),
             bytes=int(whole[3]),
             disk_bytes=disk_bytes,

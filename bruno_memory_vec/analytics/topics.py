@@ -70,7 +70,7 @@ class TopicWord:
 
     Attributes:
         word: as it is mostly written; it is text that was stored.
-        weight: its class-based tf-idf, comparable within one result.
+        weight: how telling it is (:mod:`.words`), comparable within one result.
         rows: how many rows of the topic have it.
     """
 

@@ -1,10 +1,9 @@
 """Telling words: class-based tf-idf over the terms that searches use, too.
 
-A term's weight for a topic is ``tf / words * ln(1 + a / f)``: ``tf`` of the topic's rows have it,
-``words`` is the sum of that over the topic's terms, ``f`` of all rows have it, and ``a`` is the
-mean of ``words`` over the topics. Grootendorst, "BERTopic: Neural topic modeling with a class-based
-TF-IDF procedure" (2022); there ``tf`` counts occurrences, here rows, so that one long text does not
-name a topic.
+A term's weight for a topic is ``p ln(p / q)``: the share ``p`` of the topic's rows has it, and the
+share ``q`` of all rows. Where one topic has all rows, that would be 0 for every term, so it is
+``p``. The idea is that of Grootendorst, "BERTopic: Neural topic modeling with a class-based TF-IDF
+procedure" (2022); there occurrences count, here rows, so that one long text does not name a topic.
 
 Scripts without spaces are bigrams here. Those that belong to one word are put together again where
 the rows near the middle of a topic have them as one.
@@ -110,8 +109,15 @@ class TellingWords:
         found = []
         for counts, total in zip(self._counts, self._rows, strict=True):
             fewest = _FEWEST_ROWS if total >= _FEW_ROWS else 1
+            alone = total == every
             weighed = [
-                (term, rows / total * math.log((rows / total) / (everywhere[term] / every)), rows)
+                (
+                    term,
+                    rows
+                    / total
+                    * (1.0 if alone else math.log(rows / total * every / everywhere[term])),
+                    rows,
+                )
                 for term, rows in counts.items()
                 if rows >= fewest
             ]

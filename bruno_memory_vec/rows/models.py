@@ -53,6 +53,11 @@ _ORIGIN_OF = {MessageRole.FUNCTION.value: "tool"}
 #: The importance of messages, which have none in bruno-core: neutral in the ranking.
 MESSAGE_IMPORTANCE = 0.5
 
+# How one is made, where somebody has given a text or a dict.
+_MADE = {
+    Message: ', such as Message(role="user", content="...")',
+    MemoryEntry: ', such as MemoryEntry(content="...", memory_type="fact", user_id="...")',
+}
 _TIMES = (
     "created_at",
     "updated_at",
@@ -570,7 +575,7 @@ def _plain(value: Any, model: type[BaseModel], field: str) -> None:
         raise InvalidInputError(
             field,
             f"expected a {model.__name__}, not {type(value).__name__}",
-            fix=f"Make a bruno_core {model.__name__}.",
+            fix=f"Make a bruno_core {model.__name__}{_MADE.get(model, '')}.",
         )
     unknown = set(type(value).model_fields) - set(model.model_fields)
     if unknown:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import inspect
 import sys
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bruno_core.models.config import MemoryConfig as BrunoMemoryConfig
 
 import bruno_memory_vec
-from bruno_memory_vec.errors import StoreError
 from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.memory import open_memory as open_asynchronous
+from bruno_memory_vec.rows.method_names import no_such_method
 from bruno_memory_vec.sync.background import BackgroundMemory, Stream
 from bruno_memory_vec.sync.blocking import (
     Blocking,
@@ -83,11 +83,11 @@ class Memory(Blocking):
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> NoReturn:
-        raise StoreError(
-            "a memory cannot be copied, nor sent to another process: it has files open",
-            fix="Send its url, and open a memory of it there.",
-        )
+    # Type-checkers know what is not there.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            no_such_method(self, name)
 
 
 def open_memory(url: str | None = None, **settings: Any) -> Memory:

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from bruno_memory_vec.errors import StoreClosedError, StoreError
 from bruno_memory_vec.logs import get_logger
@@ -86,6 +86,12 @@ class BackgroundMemory:
         """
         self._forgotten.detach()
         self._life.end()
+
+    def __reduce__(self) -> NoReturn:
+        raise StoreError(
+            "a memory cannot be copied, nor sent to another process: it has files open",
+            fix="Send its url, and open a memory of it there.",
+        )
 
 
 class Stream(Generic[T]):

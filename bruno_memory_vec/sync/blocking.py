@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from bruno_memory_vec.memory import VectorMemory
 from bruno_memory_vec.sync.background import BackgroundMemory, run_once
@@ -37,6 +37,9 @@ class Blocking:
         made = object.__new__(cls)
         made._background, made._asynchronous = background, asynchronous
         return made
+
+    def __reduce__(self) -> NoReturn:
+        self._background.__reduce__()
 
     def _given(self, found: Any) -> Any:
         """What a call gives, as a user without an event loop can use it."""

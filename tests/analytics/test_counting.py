@@ -36,6 +36,11 @@ async def test_growth_counts_what_there_is() -> None:
         # Nothing on disk, and of a user nobody asks.
         assert found.disk_bytes is None
         assert (found.rows, found.conversations, found.users) == (4, 2, 2)
+        # A memory of a conversation whose messages are gone.
+        fields = {"conversation_id": "gone", "user_id": "cy"}
+        await memory.store_memory(fact("coffee").model_copy(update=fields))
+        told = await memory.analytics.growth("cy")
+        assert (told.memories, told.conversations) == (1, 0)
         days = await memory.analytics.growth("ana", by="day")
         assert len(days.points) == 41
         assert sum(point.rows for point in days.points) == days.rows == 3

@@ -97,6 +97,15 @@ async def test_little_or_nothing_to_find() -> None:
         assert (two.k, two.rows + two.without) == (1, 3)
 
 
+async def test_one_topic_is_named_by_what_most_of_its_rows_say() -> None:
+    async with open_memory("memory://") as memory:
+        said = "The kayak is red|Anna has a kayak|Apples and a kayak|A kayak at dawn|Bread"
+        await memory.store_messages([message(one) for one in said.split("|")], "a", user_id="ana")
+        (topic,) = (await memory.analytics.topics("ana", k=1)).topics
+        assert (topic.words[0].word, topic.words[0].rows) == ("kayak", 4)
+        assert topic.words[0].weight == pytest.approx(4 / 5)
+
+
 async def test_equal_vectors_are_one_topic() -> None:
     async with open_memory("memory://", embedder="hash") as memory:
         await memory.store_memories([fact("the same again", number=number) for number in range(40)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import re
 import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,7 +17,18 @@ from bruno_memory_vec import VectorMemory, open_memory, sync
 from bruno_memory_vec.acts import declared
 from bruno_memory_vec.errors import InvalidInputError, WrongArgumentError
 from bruno_memory_vec.rows.arguments import meant
+from bruno_memory_vec.rows.method_names import _WRITTEN
 
+# A method's name elsewhere, and what it is here.
+NAMED_ELSEWHERE = {
+    "add": "store_message",
+    "remember": "store_memory",
+    "search": "recall",
+    "get_all": "list_memories",
+    "delete": "forget",
+    "update": "store_memory",
+    "stats": "get_statistics",
+}
 BOAT = Message(role=MessageRole.USER, content="a boat")
 
 
@@ -114,6 +126,36 @@ def test_a_memory_that_was_not_awaited_says_so() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'recal'"):
         _ = memory.recal
     assert not hasattr(memory, "recall")
+
+
+async def test_a_method_of_other_libraries_names_ours(memory: VectorMemory) -> None:
+    asynchronous: Any = memory
+    with sync.open_memory("memory://", embedder="hash") as plain:
+        for owner in (asynchronous, asynchronous.for_user("ana"), plain, plain.for_user("ana")):
+            for name, said in NAMED_ELSEWHERE.items():
+                with pytest.raises(AttributeError, match=f"has no {name}. Use .*{said}") as raised:
+                    getattr(owner, name)
+                assert raised.value.name == name
+                assert not hasattr(owner, name)
+            with pytest.raises(AttributeError, match="has no attribute 'recal'"):
+                _ = owner.recal
+    with pytest.raises(AttributeError, match="not open yet"):
+        _ = open_memory("memory://").search  # type: ignore[attr-defined]
+
+
+def test_what_is_named_in_place_of_another_name_is_there() -> None:
+    for name, written in _WRITTEN.items():
+        assert not hasattr(VectorMemory, name), name
+        for method in re.findall(r"\b([a-z_]+)\(", written):
+            assert hasattr(VectorMemory, method), method
+
+
+async def test_a_text_in_place_of_a_message(memory: VectorMemory) -> None:
+    odd: Any = "we sail on Friday"
+    with pytest.raises(InvalidInputError, match=r'Message\(role="user", content='):
+        await memory.store_message(odd, "talk", user_id="ana")
+    with pytest.raises(InvalidInputError, match=r'MemoryEntry\(content=.*memory_type="fact"'):
+        await memory.store_memory(odd)
 
 
 async def test_both_ways_to_open_work() -> None:

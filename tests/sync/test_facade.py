@@ -162,8 +162,10 @@ def test_it_connects_at_first_use_or_at_once(tmp_path: Path) -> None:
             sync.open_memory(str(tmp_path / "a"), embedder="hash")
     with pytest.raises(InvalidInputError, match="embedder"):
         sync.open_memory(str(tmp_path / "a"), embeder="hash")
-    with pytest.raises(StoreError, match="cannot be copied"):
-        pickle.dumps(memory)
+    stream = memory.follow("talk")
+    for one in (memory, memory.for_user("ana"), memory.conversations, memory.analytics, stream):
+        with pytest.raises(StoreError, match="cannot be copied"):
+            pickle.dumps(one)
 
 
 def test_a_view_is_one_users(memory: sync.Memory) -> None:
