@@ -26,7 +26,6 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 
 from bruno_memory_vec.access import ALL_USERS
 from bruno_memory_vec.acts import acts
-from bruno_memory_vec.adapters.langchain_embeddings import LangChainEmbedder
 from bruno_memory_vec.adapters.opened import Given, opened
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError, NotFoundError
 from bruno_memory_vec.indexers.forwarding import capability
@@ -57,6 +56,9 @@ try:
         get_text_at_path,
         tokenize_path,
     )
+
+    # Needs langchain-core, which comes with langgraph.
+    from bruno_memory_vec.adapters.langchain_embeddings import LangChainEmbedder
 except ImportError as error:
     raise MissingDependencyError("langgraph", "langgraph", cause=error) from error
 

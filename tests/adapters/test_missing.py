@@ -14,6 +14,9 @@ ADAPTERS = (
     ("openai_agents", "agents", "openai-agents"),
     ("pydantic_ai", "pydantic_ai", "pydantic-ai"),
     ("crewai", "crewai", "crewai"),
+    ("langchain", "langchain_core", "langchain"),
+    ("llama_index", "llama_index", "llama-index"),
+    ("buddy", "buddy", "buddy"),
 )
 
 
@@ -32,6 +35,19 @@ def test_importing_it_names_the_extra(
     assert missing.value.extra == extra
     assert f'pip install "bruno-memory-vec[{extra}]"' in str(missing.value)
     assert name not in sys.modules
+
+
+def test_langgraph_without_anything_of_langchain(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its embedder is LangChain's, which comes with langgraph.
+    for package in ("langgraph", "langchain_core"):
+        for known in [one for one in sys.modules if one.startswith(f"{package}.")]:
+            monkeypatch.setitem(sys.modules, known, None)
+        monkeypatch.setitem(sys.modules, package, None)
+    for name in ("langgraph", "langchain_embeddings"):
+        monkeypatch.delitem(sys.modules, f"bruno_memory_vec.adapters.{name}", raising=False)
+    with pytest.raises(MissingDependencyError) as missing:
+        importlib.import_module("bruno_memory_vec.adapters.langgraph")
+    assert missing.value.extra == "langgraph"
 
 
 def test_the_mcp_command_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
