@@ -72,6 +72,8 @@ _FEW_NAMED = 500
 _MOST_UNFILED = 10_000
 # Seconds that closing may take for it.
 _FILING_AT_CLOSE = 1.0
+# Closing waits as long until a rest between two files notices it.
+_REST_STEP = 0.05
 
 
 class CachedIndex(ForwardingRowIndex):
@@ -662,7 +664,7 @@ class CachedIndex(ForwardingRowIndex):
             else:
                 written += 1
                 if at_rest:
-                    await asyncio.sleep((time.perf_counter() - started) / _FILING_SHARE)
+                    await _rest((time.perf_counter() - started) / _FILING_SHARE, goes_on)
         self._is_unfiled(left)
         if not at_rest and not left:
             files.all_current()
@@ -811,6 +813,13 @@ class CachedIndex(ForwardingRowIndex):
             self._drop(user)
         else:
             self._gone.setdefault(user, []).append(seqs)
+
+
+async def _rest(seconds: float, goes_on: Callable[[], bool]) -> None:
+    """Wait so long, or until it is not to go on: closing waits for this."""
+    until = time.monotonic() + seconds
+    while goes_on() and (left := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(left, _REST_STEP))
 
 
 def _rows_by_user(rows: pa.Table) -> dict[str, int]:

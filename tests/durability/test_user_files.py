@@ -346,6 +346,20 @@ async def test_who_has_no_file_is_not_forgotten_where_writing_them_is_cancelled(
     assert len(made.paths()) == 2
 
 
+async def test_a_rest_between_two_files_ends_with_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large user's file takes seconds, and the rest after it ten times as long."""
+    made = await kept(tmp_path)
+    monkeypatch.setattr(cached, "_FILING_SHARE", 1e-9)
+    on = True
+    task = asyncio.create_task(made.index.write_user_files(at_rest=True, goes_on=lambda: on))
+    while not made.paths():
+        await asyncio.sleep(0.01)
+    on = False
+    assert await asyncio.wait_for(task, 60) == 1
+
+
 async def test_too_many_access_counts_void_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
