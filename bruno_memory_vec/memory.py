@@ -602,6 +602,7 @@ class VectorMemory(MemoryInterface):
         Raises:
             InvalidInputError: an argument is not usable, or something is at ``path``.
             ForeignUserError: the view or the conversation is another user's.
+            NotFoundError: in a view, its user has no such conversation.
             EngineError: the store cannot be read, or the file not be written.
         """
         user = self._caller.acting_for(user_id)
@@ -610,6 +611,9 @@ class VectorMemory(MemoryInterface):
             conversation_id = await owners.find(
                 checks.identifier("conversation_id", conversation_id), self._caller.user_id
             )
+            if self._caller.user_id is not None and await owners.owner(conversation_id) != user:
+                # In a view another user's is as one that there is none of.
+                await self.conversations.get(conversation_id)
             if user is not None and not await owners.owned(conversation_id, user):
                 raise foreign_conversation(conversation_id, user)
         asked = wanted(user, conversation_id, since, until, kinds, vectors)

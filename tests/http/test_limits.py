@@ -74,7 +74,15 @@ async def test_the_servers_own_names_are_served(one: Served, host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "localhost.evil.example", "", "evil.example@localhost", "127.0.0.1.nip.io"],
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "",
+        "evil.example@localhost",
+        "127.0.0.1.nip.io",
+        "[",
+        "localhost:x",
+    ],
 )
 async def test_a_name_that_somebody_else_gave_this_address_is_refused(
     one: Served, host: str
@@ -91,6 +99,7 @@ async def test_a_name_that_somebody_else_gave_this_address_is_refused(
         {"Origin": "http://evil.example"},
         {"Origin": "http://localhost:3000"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],

@@ -43,6 +43,18 @@ def test_another_process_sees_what_was_made_and_revoked(tokens: Tokens) -> None:
     assert other.known() == []
 
 
+def test_while_the_file_is_broken_nobody_is_let_in(tokens: Tokens) -> None:
+    text, made = tokens.create("ana")
+    whole = tokens.path.read_text("utf-8")
+    tokens.path.write_text("{", "utf-8")
+    assert tokens.check(text) is None
+    # What writes the file anew must not take it for an empty one.
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        tokens.create("ben")
+    tokens.path.write_text(whole, "utf-8")
+    assert tokens.check(text) == made
+
+
 def test_names_are_given_once(tokens: Tokens) -> None:
     assert [tokens.create("ana")[1].name for _ in range(3)] == ["ana 1", "ana 2", "ana 3"]
     with pytest.raises(InvalidInputError, match="ana 2"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
@@ -92,6 +93,43 @@ async def test_another_users_ids_do_not_exist(one: Served, anas: dict[str, str])
     assert (await ana.get(f"/v1/conversations/{anas['talk']}")).json()["title"] == "Ana's harbour"
     assert (await ana.get(f"/v1/messages/{anas['message']}")).json()["content"] == SECRET
     assert (await ana.get(f"/v1/sessions/{anas['session']}")).json()["is_active"]
+
+
+async def test_an_export_of_anothers_conversation_is_as_one_of_none(
+    one: Served, anas: dict[str, str]
+) -> None:
+    ben = one.holder("ben")
+    told = []
+    for talk in (anas["talk"], "none-such"):
+        answer = await ben.get("/v1/export", params={"conversation_id": talk})
+        told.append({**problem(answer, 404), "detail": answer.json()["detail"].replace(talk, "")})
+    assert told[0] == told[1]
+    ana = one.holder("ana")
+    own = await ana.get("/v1/export", params={"conversation_id": anas["talk"]})
+    assert SECRET in own.text
+
+
+async def test_a_revoked_token_hears_no_more(one: Served) -> None:
+    ana, spy = one.holder("ana"), one.holder("ana", name="spy")
+    talk = "/v1/conversations/followed"
+    assert (await ana.post(f"{talk}/messages", json=said("before"))).is_success
+    following = asyncio.ensure_future(spy.get(f"{talk}/follow"))
+    await asyncio.sleep(0.5)
+    assert (await ana.post(f"{talk}/messages", json=said("while it counts"))).is_success
+    await asyncio.sleep(0.2)
+    assert one.tokens is not None
+    one.tokens.revoke("spy")
+    assert (await ana.post(f"{talk}/messages", json=said("after it was revoked"))).is_success
+    heard = await asyncio.wait_for(following, 10)
+    assert "while it counts" in heard.text
+    assert "after it was revoked" not in heard.text
+
+
+async def test_what_a_token_may_not_is_told_without_python(one: Served) -> None:
+    reader = one.holder("ben", role="reader", name="reading")
+    told = problem(await reader.put("/v1/profile-name", json={"name": "b"}), 403)
+    assert "for_user" not in told["fix"]
+    assert "token" in told["fix"]
 
 
 async def test_searches_show_nothing_of_others(one: Served, anas: dict[str, str]) -> None:

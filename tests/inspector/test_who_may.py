@@ -59,13 +59,50 @@ async def test_a_revoked_token_ends_its_visits(memory: VectorMemory, tokens: Tok
         assert (await browser.get("/")).status_code == 303
 
 
-async def test_after_many_wrong_tokens_the_form_waits(memory: VectorMemory, tokens: Tokens) -> None:
+async def test_after_many_wrong_tokens_only_a_right_one_is_let_in(
+    memory: VectorMemory, tokens: Tokens
+) -> None:
     text, _ = tokens.create("ana", name="guessed")
     async with client_of(memory, tokens) as browser:
         for number in range(20):
             answer = await browser.post("/login", data={"token": f"bmv_{number}"})
             assert answer.status_code == 401
-        assert (await browser.post("/login", data={"token": text})).status_code == 429
+        assert (await browser.post("/login", data={"token": "bmv_21"})).status_code == 429
+        assert (await browser.post("/login", data={"token": text})).status_code == 303
+
+
+async def test_a_login_ends_the_visit_before_it(memory: VectorMemory, tokens: Tokens) -> None:
+    text, _ = tokens.create("ana", name="twice")
+    async with logged_in(memory, tokens, text) as browser:
+        before = dict(browser.cookies)
+        assert (await browser.post("/login", data={"token": text})).status_code == 303
+        assert (await browser.get("/")).status_code == 200
+        browser.cookies.clear()
+        browser.cookies.update(before)
+        assert (await browser.get("/")).status_code == 303
+
+
+async def test_a_broken_file_of_tokens_lets_nobody_in_and_is_not_named(
+    memory: VectorMemory, tokens: Tokens
+) -> None:
+    text, _ = tokens.create("ana", name="mended")
+    whole = tokens.path.read_text("utf-8")
+    async with client_of(memory, tokens) as browser:
+        tokens.path.write_text("{", "utf-8")
+        answer = await browser.post("/login", data={"token": text})
+        tokens.path.write_text(whole, "utf-8")
+        assert answer.status_code == 401
+        assert str(tokens.path) not in answer.text
+        assert (await browser.post("/login", data={"token": text})).status_code == 303
+
+
+async def test_a_number_of_thousands_of_digits_is_refused(
+    memory: VectorMemory, tokens: Tokens
+) -> None:
+    text, _ = tokens.create("ana", name="digits")
+    async with logged_in(memory, tokens, text) as browser:
+        answer = await browser.get("/facts", params={"from": "0" * 12 + "9" * 5_000})
+        assert answer.status_code == 400
 
 
 @pytest.mark.parametrize(

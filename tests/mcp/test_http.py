@@ -130,8 +130,25 @@ async def test_a_session_is_of_the_token_that_began_it(tokens: Tokens) -> None:
 async def test_a_readers_token_writes_nothing(tokens: Tokens) -> None:
     token, _ = tokens.create("ana", role="reader")
     async with served(tokens) as url, client_with(url, token) as client:
-        assert "reader" in await refusal(client, "remember", content="x")
+        told = await refusal(client, "remember", content="x")
+        assert "reader" in told
+        assert "token" in told
+        assert "for_user" not in told
         assert (await call(client, "recall", query="x"))["hits"] == []
+
+
+async def test_of_another_users_conversation_it_is_not_said_that_it_is(tokens: Tokens) -> None:
+    (for_ana, _), (for_ben, _) = tokens.create("ana"), tokens.create("ben")
+    said = {"content": "x", "role": "user", "conversation": "talk"}
+    async with (
+        served(tokens) as url,
+        client_with(url, for_ana) as ana,
+        client_with(url, for_ben) as ben,
+    ):
+        await call(ana, "remember", **said)
+        told = await refusal(ben, "remember", **said)
+        assert "no such conversation" in told
+        assert "belong" not in told
 
 
 async def test_an_admins_token_is_for_its_users_rows_alone(tokens: Tokens) -> None:

@@ -65,6 +65,15 @@ def token_of(request: Request) -> Token | None:
     return token
 
 
+def still_counts(request: Request) -> bool:
+    """Whether the token of a request counts as it did when the request came.
+
+    What goes on for long has to ask: a token may be revoked, expire, or be changed meanwhile.
+    """
+    tokens = request.app.state.tokens
+    return tokens is None or tokens.check(token_text(request) or "") == request.state.token
+
+
 def caller_memory(
     request: Request, user_id: str | None = None, token: Token | None = None
 ) -> Called:

@@ -104,9 +104,7 @@ class Guard:
         """Refuse a name that is not this server's: a page whose own name leads here uses it."""
         if self._any_host or request.scope["path"] in PROBES:
             return
-        given = request.headers.get("host", "")
-        name = (urlsplit(f"//{given}").hostname or "") if _is_host(given) else ""
-        if name.rstrip(".") not in self._hosts:
+        if _host_of(request.headers.get("host", "")) not in self._hosts:
             raise Refused(
                 403,
                 "foreign-host",
@@ -238,7 +236,7 @@ def _check_origin(request: Request) -> None:
     if request.method in _SAFE:
         return
     origin = request.headers.get("origin")
-    same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    same = origin is None or origin.partition("://")[2] == request.headers.get("host")
     if not same or request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         raise Refused(
             403,
@@ -248,8 +246,16 @@ def _check_origin(request: Request) -> None:
         )
 
 
-def _is_host(text: str) -> bool:
-    return text.isascii() and not set(text) & set("/\\@?# \t")
+def _host_of(given: str) -> str:
+    """The host that a ``Host`` header names, without its port; blank where it names none."""
+    if not given.isascii() or set(given) & set("/\\@?# \t"):
+        return ""
+    try:
+        parts = urlsplit(f"//{given}")
+        # A port that is none is told here.
+        return (parts.hostname or "").rstrip(".") if parts.port != 0 else ""
+    except ValueError:
+        return ""
 
 
 def _too_large(most: int) -> HTTPException:

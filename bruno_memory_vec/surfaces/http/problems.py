@@ -220,6 +220,8 @@ def _ours(error: BrunoError) -> JSONResponse:
         )
     # Errors hide secrets themselves; another package's engine may not.
     problem, fix = map(masked, problem_and_fix(error))
+    if isinstance(error, NotPermittedError) and ("for_user" in fix or "whole memory" in fix):
+        fix = "Use a token that may: bruno-memory-vec token --role, or --space."
     more = {"field": error.field} if isinstance(error, InvalidInputError) else {}
     retry = {"Retry-After": str(_RETRY_AFTER_S)} if status == 503 else {}
     return answer(status, _kebab(type(error).__name__), problem, fix, headers=retry, **more)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.checks import identifier, shown
 
 #: What a token may do, as of ``for_user``.
@@ -27,6 +28,8 @@ Role = Literal["reader", "member", "admin"]
 Access = Literal["read", "write"]
 #: User ids that begin so are those of spaces.
 SPACE: Final = "space:"
+
+_log = get_logger(__name__)
 
 _PREFIX: Final = "bmv_"
 _FORMAT: Final = 1
@@ -86,11 +89,23 @@ class Tokens:
         self.path = Path(path)
         self._read_at: tuple[int, int, int] | None = None
         self._by_hash: dict[str, Token] = {}
+        self._problem = ""
         self._refresh()
 
     def check(self, text: str) -> Token | None:
-        """The token that a text is; None where it is none, or counts no more."""
-        self._refresh()
+        """The token that a text is; None where it is none, or counts no more.
+
+        While the file cannot be read, nobody is let in: it may say who is no longer. The log says
+        why, and a stranger is not told where the file is.
+        """
+        try:
+            self._refresh()
+        except (InvalidInputError, OSError) as error:
+            problem = str(error)
+            if problem != self._problem:
+                _log.error("tokens_unreadable", problem=problem)
+                self._problem = problem
+            return None
         token = self._by_hash.get(_hashed(text))
         return token if token is not None and token.is_valid else None
 
@@ -172,7 +187,7 @@ class Tokens:
         now = (state.st_ino, state.st_mtime_ns, state.st_size)
         if now != self._read_at:
             self._by_hash = {token.sha256: token for token in _read(self.path)}
-            self._read_at = now
+            self._read_at, self._problem = now, ""
 
     def _write(self, tokens: list[Token]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -228,13 +228,15 @@ async def _login(request: Request, visits: Visits) -> Response:
         return bare("bare_error.html", 400, base=base, problem=problem, fix=fix)
     target = local(form.get("then", ""), base)
     address = "" if request.client is None else request.client.host
-    if visits.waits(address):
+    waits = visits.waits(address)
+    visit = visits.login(form.get("token", "").strip(), address)
+    if visit is None and waits:
         said = "Too many wrong tokens. Wait a minute, then try again."
         return bare("login.html", 429, base=base, then=target, problem=said)
-    visit = visits.login(form.get("token", "").strip(), address)
     if visit is None:
         said = "This token is not known, or it has expired."
         return bare("login.html", 401, base=base, then=target, problem=said)
+    visits.logout(visit_of(request))  # of whom was logged in here before
     response = RedirectResponse(target, 303, HEADERS)
     _set_cookie(request, response, visit)
     return response

@@ -110,7 +110,8 @@ class Look:
         given = self.word(name)
         if not given:
             return default
-        if not given.isdecimal() or not least <= int(given[:12]) <= most:
+        # Python makes no number of more digits than a few thousand.
+        if not given.isdecimal() or len(given) > 15 or not least <= int(given) <= most:
             raise InvalidInputError(
                 name, f"is {shown(given)}", fix=f"Give a whole number from {least} to {most}."
             )

@@ -142,7 +142,11 @@ class Visits:
         self._logins.pop(visit or "", None)
 
     def waits(self, address: str) -> bool:
-        """Whether so many wrong tokens came from an address that none is looked at for a while."""
+        """Whether so many wrong tokens came from an address that it is told to wait.
+
+        A right one is let in all the same: nobody guesses 256 bits, and behind a proxy everybody
+        has one address, so that a stranger would lock out all the others.
+        """
         since = time.monotonic() - _FAILURES_S
         recent = [at for at in self._failures.pop(address, []) if at > since][-_MOST_FAILURES:]
         if recent:

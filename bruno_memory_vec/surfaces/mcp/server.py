@@ -33,7 +33,13 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from bruno_memory_vec._version import __version__
-from bruno_memory_vec.errors import InvalidInputError, NotFoundError, StoreLockedError
+from bruno_memory_vec.errors import (
+    ForeignUserError,
+    InvalidInputError,
+    NotFoundError,
+    NotPermittedError,
+    StoreLockedError,
+)
 from bruno_memory_vec.surfaces.mcp import prompts, resources
 from bruno_memory_vec.surfaces.mcp.opened import Opened, problem_and_fix_of
 from bruno_memory_vec.surfaces.mcp.tools import SOURCE, TOOLS, ToolKind
@@ -55,7 +61,8 @@ _INSTRUCTIONS: Final = (
 #: Advice for a client's user, where an error's own is about Python.
 _FIXES: Final = {
     StoreLockedError: "recall, context, list and show work here meanwhile. End the other program, "
-    "or let all clients use one server: bruno-memory-vec mcp --http"
+    "or let all clients use one server: bruno-memory-vec mcp --http",
+    NotPermittedError: "Whoever runs the server can give another token.",
 }
 
 
@@ -231,6 +238,12 @@ async def _told(work: Callable[[VectorMemory], Awaitable[T]], call: Call) -> T:
 
 
 def _problem(error: BrunoError) -> tuple[str, str]:
+    if type(error) is ForeignUserError:
+        # Whether another user has it is not said.
+        return (
+            "there is no such conversation of this user",
+            "Use one that list names, or another id for a new one.",
+        )
     problem, fix = problem_and_fix_of(error)
     return problem, _FIXES.get(type(error), fix)
 

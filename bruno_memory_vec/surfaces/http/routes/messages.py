@@ -16,7 +16,7 @@ from pydantic import Field
 
 from bruno_memory_vec import ConversationTurn
 from bruno_memory_vec.errors import NotFoundError
-from bruno_memory_vec.surfaces.http.caller import Caller
+from bruno_memory_vec.surfaces.http.caller import Caller, still_counts
 from bruno_memory_vec.surfaces.http.operations import ConversationId
 from bruno_memory_vec.surfaces.http.operations import router as made_router
 from bruno_memory_vec.surfaces.http.shapes import (
@@ -161,7 +161,8 @@ async def follow(
 ) -> StreamingResponse:
     """The messages that are stored in a conversation from now on, as server-sent events.
 
-    It goes on until either side closes it. A comment every 15 s says that it is still there.
+    It goes on until either side closes it, or the token counts no more. A comment every 15 s says
+    that it is still there.
     """
     messages = caller.memory.follow(conversation_id)
     first = asyncio.ensure_future(messages.__anext__())
@@ -169,24 +170,26 @@ async def follow(
     await asyncio.wait({first}, timeout=_BEGINS_S)
     if first.done() and first.exception() is not None:
         first.result()
-    closing: asyncio.Event = request.app.state.closing
     return StreamingResponse(
-        _events(messages, first, closing, conversation_id), media_type="text/event-stream"
+        _events(messages, first, request, conversation_id), media_type="text/event-stream"
     )
 
 
 async def _events(
     messages: AsyncGenerator[Message, None],
     following: asyncio.Future[Message],
-    closing: asyncio.Event,
+    request: Request,
     conversation_id: str,
 ) -> AsyncIterator[str]:
+    closing: asyncio.Event = request.app.state.closing
     ends = asyncio.ensure_future(closing.wait())
     try:
         yield ": following\n\n"
         while not ends.done():
             waiting: set[asyncio.Future[Any]] = {following, ends}
             await asyncio.wait(waiting, timeout=_QUIET_S, return_when="FIRST_COMPLETED")
+            if not still_counts(request):
+                return
             if not following.done():
                 yield ": nothing yet\n\n"
                 continue

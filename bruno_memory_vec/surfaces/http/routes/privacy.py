@@ -10,6 +10,7 @@ from pydantic import Field
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.surfaces.http.caller import Caller, Whole
 from bruno_memory_vec.surfaces.http.operations import router as made_router
+from bruno_memory_vec.surfaces.http.problems import Conflict
 from bruno_memory_vec.surfaces.http.shapes import Flag, Given, Moment, Shown, When
 
 router = made_router("privacy")
@@ -121,9 +122,14 @@ async def audit(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> list[AuditEntryOut]:
     """What the audit trail says, the newest first. A user sees what was about their rows."""
-    found = await caller.memory.audit(
-        caller.user_id, caller=of, action=action, since=since, until=until, limit=limit
-    )
+    try:
+        found = await caller.memory.audit(
+            caller.user_id, caller=of, action=action, since=since, until=until, limit=limit
+        )
+    except InvalidInputError as error:
+        if error.field != "audit":
+            raise
+        raise Conflict("nothing is audited", "Start the server with audit.") from error
     return [AuditEntryOut.model_validate(one.to_dict()) for one in found]
 
 
