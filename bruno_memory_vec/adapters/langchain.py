@@ -8,6 +8,7 @@ text, which stands in one place only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -292,7 +293,9 @@ def to_langchain(message: Message) -> BaseMessage:
     given = message.metadata.get(_GIVEN)
     if isinstance(given, dict) and isinstance(given.get("data"), dict):
         data = {"content": message.content, **given["data"]}
-        return messages_from_dict([{**given, "data": data}])[0]
+        # Others write metadata, too: what LangChain cannot read is no reason to read nothing.
+        with suppress(KeyError, TypeError, ValueError):
+            return messages_from_dict([{**given, "data": data}])[0]
     kinds: dict[MessageRole, type[BaseMessage]] = {
         MessageRole.USER: HumanMessage,
         MessageRole.ASSISTANT: AIMessage,

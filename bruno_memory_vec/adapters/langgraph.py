@@ -553,7 +553,9 @@ def _namespaces_of(found: pa.Table) -> set[tuple[str, ...]]:
         if tags and not tags[-1].startswith(_HASHED):
             names.add(tuple(tags[-1].split(".")))
         else:
-            names.add(tuple(tagged_json.loads(metadata.as_py())[_ABOUT]["namespace"]))
+            about = tagged_json.loads(metadata.as_py()).get(_ABOUT)
+            if isinstance(about, dict) and _is_complete(about):
+                names.add(tuple(about["namespace"]))
     return names
 
 
@@ -628,7 +630,7 @@ def _made_of(
     archived: bool = False,
 ) -> _Held | None:
     about = fields.pop(_ABOUT, None)
-    if not isinstance(about, dict) or "namespace" not in about:
+    if not isinstance(about, dict) or not _is_complete(about):
         return None
     return _Held(
         id=id_,
@@ -641,6 +643,19 @@ def _made_of(
         ttl=about["ttl"],
         expires=expires,
         archived=archived,
+    )
+
+
+def _is_complete(about: Mapping[str, Any]) -> bool:
+    """Whether it is of an item. Others write memories, too, of any category and fields."""
+    namespace, ttl = about.get("namespace"), about.get("ttl")
+    return (
+        isinstance(namespace, (list, tuple))
+        and all(isinstance(label, str) for label in namespace)
+        and isinstance(about.get("key"), str)
+        and isinstance(about.get("made"), datetime)
+        and (ttl is None or isinstance(ttl, (int, float)))
+        and isinstance(about.get("value", {}), dict)
     )
 
 

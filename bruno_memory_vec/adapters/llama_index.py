@@ -8,6 +8,7 @@ stored here, and what answers the user's last message comes back into the prompt
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Final
 from uuid import uuid4
@@ -283,11 +284,12 @@ def from_llama_index(message: Any) -> Message:
 def to_llama_index(message: Message) -> ChatMessage:
     """A message of ours as LlamaIndex's: as it was given, else by its role and its text."""
     given = message.metadata.get(_GIVEN)
-    if not isinstance(given, dict):
-        return ChatMessage(role=message.role.value, content=message.content)
-    if "blocks" in given:
-        return ChatMessage(**given)
-    return ChatMessage(content=message.content, **given)
+    # Others write metadata, too: what LlamaIndex cannot read is no reason to read nothing.
+    with suppress(TypeError, ValueError):
+        if isinstance(given, dict):
+            text = {} if "blocks" in given else {"content": message.content}
+            return ChatMessage(**text, **given)
+    return ChatMessage(role=message.role.value, content=message.content)
 
 
 async def _recalled(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bruno_core.models.message import Message, MessageRole
 
+from bruno_memory_vec.adapters.opened import checked_memory
 from bruno_memory_vec.errors import InvalidInputError, MissingDependencyError
 from bruno_memory_vec.rows import checks
 
@@ -62,6 +63,7 @@ class MemorySession(SessionABC):
     ) -> None:
         self.session_id = checks.identifier("session_id", session_id)
         self.session_settings = coerce_session_settings(session_settings or {})
+        checked_memory(memory)
         self._memory = memory if user_id is None else memory.for_user(user_id)
         # Calls of one session take turns: what is popped is the last item that was added.
         self._turns = asyncio.Lock()
@@ -150,6 +152,7 @@ def _message(number: int, item: Any) -> Message:
     try:
         # As the SDK's own sessions have it: what is no JSON is no item.
         held = json.loads(json.dumps(held))
+        json.dumps(held, ensure_ascii=False).encode()  # as it is stored
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"items[{number}]", f"is no JSON: {error}", fix="Give the SDK's dicts.", cause=error

@@ -135,6 +135,22 @@ def opened(given: Given, settings: Mapping[str, Any]) -> OpenedMemory:
     return OpenedMemory(given, **settings)
 
 
+def checked_memory(given: Any) -> VectorMemory:
+    """The memory of an adapter that has coroutines only, in the event loop of its framework.
+
+    Raises:
+        InvalidInputError: it is none, or one without asyncio.
+    """
+    if isinstance(given, VectorMemory):
+        return given
+    raise InvalidInputError(
+        "memory",
+        f"is a {type(given).__name__}",
+        fix="Give what `await open_memory(...)` gave, or VectorMemory(folder), which opens at "
+        "first use.",
+    )
+
+
 async def _awaited(work: Callable[[VectorMemory], Awaitable[T]], memory: VectorMemory) -> T:
     return await work(memory)
 

@@ -15,6 +15,7 @@ from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from bruno_core.utils.exceptions import BrunoError
 from pydantic import Field
 
+from bruno_memory_vec.adapters.opened import checked_memory
 from bruno_memory_vec.errors import (
     InvalidInputError,
     MissingDependencyError,
@@ -74,6 +75,7 @@ class MemoryToolset(FunctionToolset[Deps]):
     ) -> None:
         settings.setdefault("instructions", _INSTRUCTIONS)
         super().__init__(id=id, **settings)
+        checked_memory(memory)
         if user is not None and not callable(user):
             memory.for_user(user)  # so that one that is not usable is told here
         self._memory, self._user = memory, user

@@ -355,6 +355,26 @@ def test_messages_that_others_have_stored(opened: OpenedMemory) -> None:
     }
 
 
+def test_metadata_that_is_none_of_langchains(opened: OpenedMemory) -> None:
+    """Over HTTP or MCP anything may be stored there: the others are still read."""
+    odd: list[Any] = [
+        {"type": "bogus", "data": {}},
+        {"type": "human", "data": {"content": 5}},
+        {"type": "tool", "data": {}},
+        {"data": {}},
+        {"type": "remove", "data": {"id": "x"}},
+        {"type": ["human"], "data": {}},
+    ]
+    messages = [
+        Message(role="user", content=str(number), metadata={"langchain": one})  # type: ignore[arg-type]
+        for number, one in enumerate(odd)
+    ]
+    opened.run(lambda held: held.store_messages(messages, "odd", user_id="dora"))
+    found = BrunoChatMessageHistory(opened, "odd", user_id="dora").messages
+    assert [one.content for one in found] == [str(number) for number in range(len(odd))]
+    assert {one.type for one in found} == {"human"}
+
+
 def test_another_users_conversation(history: BrunoChatMessageHistory, opened: OpenedMemory) -> None:
     history.add_user_message("private")
     other = BrunoChatMessageHistory(opened, "session", user_id="ben")

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
+from bruno_core.models.memory import MemoryEntry, MemoryMetadata, MemoryType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -149,6 +150,33 @@ def test_an_item_is_a_memory_of_its_user(store: BrunoStore) -> None:
         lambda held: held.recall("dog", user_id="langgraph", metadata={"kind": "pet"})
     )
     assert [hit.content for hit in hits] == [entry.content]
+
+
+def test_memories_that_only_look_like_items(store: BrunoStore) -> None:
+    """Others may store memories of any category and fields: they are no items."""
+    store.put(NS, "k", {"text": "a dog"})
+    now = datetime.now(timezone.utc)
+    odd: list[Any] = [
+        None,
+        {"namespace": ["m"]},
+        {"namespace": [1], "key": "k", "made": now, "ttl": None},
+        {"namespace": ["m"], "key": 1, "made": now, "ttl": None},
+        {"namespace": ["m"], "key": "k", "made": "today", "ttl": None},
+        {"namespace": ["m"], "key": "k", "made": now, "ttl": "long"},
+        {"namespace": ["m"], "key": "k", "made": now, "ttl": None, "value": 1},
+    ]
+    entries = [
+        MemoryEntry(
+            content="a dog",
+            memory_type=MemoryType.FACT,
+            user_id="langgraph",
+            metadata=MemoryMetadata(category="langgraph", custom_fields={"langgraph": one}),
+        )
+        for one in odd
+    ]
+    store._opened.run(lambda held: held.store_memories(entries))
+    assert keys(store.search(())) == keys(store.search((), query="dog")) == ["k"]
+    assert store.list_namespaces() == [NS]
 
 
 def test_what_was_archived_is_put_again(store: BrunoStore) -> None:

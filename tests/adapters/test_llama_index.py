@@ -233,6 +233,10 @@ def test_messages_come_back(opened: OpenedMemory) -> None:
     assert (call.content, call.message_type) == ('called f({"x": [1]})', MessageType.ACTION)
     plain = Message(role=MessageRole.ASSISTANT, content="by others")
     assert to_llama_index(plain).content == "by others"
+    for odd in ({"role": "bogus"}, {"content": "x", "role": "user"}, {"blocks": 7}, {"role": []}):
+        plain.metadata["llama_index"] = odd
+        assert to_llama_index(plain).content == "by others"
+        assert to_llama_index(plain).role == "assistant"
 
 
 async def test_what_cannot_be_kept_is_refused(opened: OpenedMemory) -> None:

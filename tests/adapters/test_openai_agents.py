@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from bruno_core.models.message import Message
 
-from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec import VectorMemory, open_memory, sync
 from bruno_memory_vec.errors import (
     ForeignUserError,
     InvalidInputError,
@@ -194,6 +194,10 @@ async def test_another_users_session_is_refused_and_untouched(memory: VectorMemo
 async def test_odd_items_are_refused_and_none_is_added(memory: VectorMemory) -> None:
     session = MemorySession("talk", memory, user_id="ana")
     odd: list[Any] = ["text", None, {"role": "user", "content": {1, 2}}, {"content": object()}]
+    odd += [{"role": "user", "content": "\ud800"}]
+    for given in ("folder", sync.Memory("memory://"), open_memory("memory://"), None):
+        with pytest.raises(InvalidInputError, match=r"memory: is a .*await open_memory"):
+            MemorySession("talk", given, user_id="ana")  # type: ignore[arg-type]
     for item in odd:
         with pytest.raises(InvalidInputError, match=r"items\[1\]"):
             await session.add_items([ITEMS[0], item])

@@ -130,6 +130,9 @@ async def test_whose_memory_it_is_has_to_be_said(memory: VectorMemory) -> None:
         await say(MemoryToolset(memory), ("recall", {"query": "x"}))
     with pytest.raises(InvalidInputError, match="user"):
         MemoryToolset(memory, " ")
+    for given in ("folder", open_memory("memory://"), None):
+        with pytest.raises(InvalidInputError, match="memory: is a"):
+            MemoryToolset(given, "ana")  # type: ignore[arg-type]
     with pytest.raises(ForeignUserError):
         MemoryToolset(memory.for_user("ana"), "ben")
     with pytest.raises(InvalidInputError, match="read_only"):
