@@ -30,6 +30,11 @@ _FEWEST_ROWS: Final = 2
 _FEW_ROWS: Final = 10
 # Over so many counts, terms that were seen once are forgotten.
 _MOST_COUNTS: Final = 2_000_000
+# What people say in talks about anything; in no list of stop words, as written text has none of it.
+_FILLERS: Final = frozenset(
+    "absolutely aw awesome bye definitely glad gonna got great haha hello hey hi let lets lol lot "
+    "nope oh ok okay really sure thank thanks thing things totally wanna wow yeah yep yes".split()
+)
 # A long text's later words repeat its first ones.
 _MOST_CHARACTERS: Final = 20_000
 _WRITTEN: Final = re.compile(r"[^\W_]+")
@@ -51,7 +56,7 @@ class TellingWords:
 
         self._stemmed = analyser(language)
         self._plain = analyser(None)
-        self._stop = QUESTION_STOPWORDS | ENGLISH_STOP_WORDS
+        self._stop = QUESTION_STOPWORDS | ENGLISH_STOP_WORDS | _FILLERS
         self._counts: list[Counter[str]] = [Counter() for _ in range(topics)]
         self._rows = [0] * topics
         # By word: its term, or empty for one that never names a topic.

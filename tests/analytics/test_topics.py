@@ -106,6 +106,14 @@ async def test_one_topic_is_named_by_what_most_of_its_rows_say() -> None:
         assert topic.words[0].weight == pytest.approx(4 / 5)
 
 
+async def test_a_topic_is_not_named_by_what_is_said_in_every_talk() -> None:
+    async with open_memory("memory://") as memory:
+        said = "Wow, thanks! The kayak|Yeah, definitely the kayak|Okay, bye kayak|Hey, a paddle"
+        await memory.store_messages([message(one) for one in said.split("|")], "a", user_id="ana")
+        (topic,) = (await memory.analytics.topics("ana", k=1)).topics
+        assert [word.word for word in topic.words] == ["kayak", "paddle"]
+
+
 async def test_equal_vectors_are_one_topic() -> None:
     async with open_memory("memory://", embedder="hash") as memory:
         await memory.store_memories([fact("the same again", number=number) for number in range(40)])
