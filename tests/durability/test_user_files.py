@@ -354,7 +354,7 @@ async def test_a_rest_between_two_files_ends_with_the_memory(
     monkeypatch.setattr(cached, "_FILING_SHARE", 1e-9)
     on = True
     task = asyncio.create_task(made.index.write_user_files(at_rest=True, goes_on=lambda: on))
-    while not made.paths():
+    while not made.paths():  # noqa: ASYNC110 - files make no event
         await asyncio.sleep(0.01)
     on = False
     assert await asyncio.wait_for(task, 60) == 1
