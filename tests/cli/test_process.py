@@ -48,6 +48,7 @@ def test_version_and_help(spawn: Run, run: Run) -> None:
     for name in ("demo", "ingest", "recall", "show", "stats", "doctor"):
         assert f"\n  {name} " in text
     assert "Exit codes: 0 all is well" in text
+    assert "..." not in text.partition("Commands:")[2]  # each says something whole
     assert "Exit codes" in run("recall", "--help").out
     assert spawn("nonsense").code == 2
     assert run().code == 2

@@ -11,7 +11,8 @@ from bruno_memory_vec import MemoryConfig, config_sources
 from bruno_memory_vec.embedders.resolve import EMBEDDERS
 from bruno_memory_vec.store.deployment import _DEPLOYMENTS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 TABLE = PAGE.partition("## Every field")[2]
 #: What stands as the default of each field.
 FIELDS = dict(re.findall(r"^\| `(\w+)` \| ?(.*?) ?\| .* \|$", TABLE, re.MULTILINE))
@@ -54,3 +55,15 @@ def test_every_name_of_ours_is_there() -> None:
         assert f"`{name}" in PAGE
     for scheme in _DEPLOYMENTS.names():
         assert scheme == "folder" or f"`{scheme}:" in PAGE
+
+
+def test_every_extra_for_users_is_there_and_no_other() -> None:
+    table = PAGE.partition("## Extras")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = re.findall(r"`([\w-]+)`", " ".join(cells))
+    extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = extras.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    declared = set(re.findall(r"^([\w-]+) = \[", extras, re.MULTILINE))
+    ours = {"bench", "dev", "mutants", "peers", "test"}
+    assert len(declared) > len(ours) + 10
+    assert sorted(named) == sorted(one for one in declared - ours if not one.startswith("peer-"))

@@ -17,6 +17,8 @@ from bruno_memory_vec.surfaces.cli.running import INTERRUPTED, say
 _NARROW, _WIDEST = 60, 80
 _FIRST_COLUMN = 10
 _LONG = 30
+#: Fewer signs than this hold few sentences.
+_SHORT_HELP = 45
 _CHOICES = re.compile(r"(.*) <(?:list\[)?([\w-]+(?:\|[\w-]+)+)\]?>")
 
 
@@ -50,6 +52,21 @@ class Command(TyperCommand):
         """Its help, within the width of the terminal."""
         _fit(formatter)
         super().format_help(ctx, formatter)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """What the list of commands says of it: its first sentence, or a part of it that is whole.
+
+        On a narrow terminal the part before a colon, which is broken into lines.
+        """
+        sentence = " ".join((self.help or "").split()).partition(". ")[0].rstrip(".")
+        if sentence and limit < _SHORT_HELP:
+            return f"{re.split('[:;] ', sentence)[0]}."
+        if len(sentence) >= limit:
+            for marks in (": ", "; "), (", ",):
+                end = max(sentence.rfind(mark, 0, limit) for mark in marks)
+                if end > 0:
+                    return f"{sentence[:end]}."
+        return super().get_short_help_str(limit)
 
 
 class Commands(TyperGroup):
