@@ -91,7 +91,8 @@ _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _stored_json = json.JSONEncoder(separators=(",", ":")).encode
 # Far below 2**63, as for what is stored.
 _MOST = 2**53
-_LONGEST_HEADER = 2**20
+#: Bytes of a first line.
+LONGEST_HEADER = 2**20
 
 
 def header_of(first_line: bytes | str) -> dict[str, Any] | None:
@@ -123,7 +124,7 @@ def is_export_file(path: str | Path) -> bool:
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if packed else open(path, "rb") as lines:
-            return is_export(lines.readline(_LONGEST_HEADER))
+            return is_export(lines.readline(LONGEST_HEADER))
     except (OSError, EOFError, zlib.error):
         return False  # whoever reads it says why it cannot be read
 

@@ -398,8 +398,12 @@ class _Measured:
         return data
 
 
-class _Unzipped:
-    """A gzip stream, bounded by what was read of the packed one."""
+class Unzipped:
+    """A gzip stream, bounded by what was read of the packed one: no small file fills the memory.
+
+    Args:
+        packed: the packed stream. Whoever has opened it closes it.
+    """
 
     def __init__(self, packed: ByteStream) -> None:
         self._measured = _Measured(packed)
@@ -407,9 +411,11 @@ class _Unzipped:
         self._given = 0
 
     def read(self, size: int = -1, /) -> bytes:
+        """As of a file."""
         return self._checked(lambda: self._stream.read(size if size and size > 0 else 2**20))
 
     def readline(self, size: int = -1, /) -> bytes:
+        """As of a file."""
         return self._checked(lambda: self._stream.readline(size if size and size > 0 else 2**24))
 
     def _checked(self, read: Callable[[], bytes]) -> bytes:
@@ -428,7 +434,7 @@ class _Unzipped:
 
 
 def _unzipped(stream: ByteStream, size: int | None) -> ByteStream:
-    return _Unzipped(stream)
+    return Unzipped(stream)
 
 
 def what_it_is(begin: bytes) -> str | None:

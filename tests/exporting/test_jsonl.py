@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import ForeignUserError, InvalidInputError, StoreError
 from bruno_memory_vec.indexers.schema import CHECKSUM
+from bruno_memory_vec.portability import opening
 from bruno_memory_vec.portability.exported import is_export_file, line_of, row_of
 from bruno_memory_vec.rows.models import message_row
 from tests.backup.support import files_of, state
@@ -135,6 +136,19 @@ async def test_a_file_that_was_packed(memory: VectorMemory, tmp_path: Path) -> N
     async with open_memory("memory://", embedder="hash") as other:
         assert (await other.import_export(packed)).ok
         assert await state(other) == await state(memory)
+
+
+async def test_a_small_file_that_unpacks_to_a_huge_one_fills_no_memory(
+    memory: VectorMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "SLACK", 1_000)
+    await memory.export(tmp_path / "out.jsonl")
+    packed = tmp_path / "out.jsonl.gz"
+    header = (tmp_path / "out.jsonl").read_bytes().splitlines(keepends=True)[0]
+    for first in (header, b""):
+        packed.write_bytes(gzip.compress(first + b" " * 5_000_000))
+        with pytest.raises(InvalidInputError, match="unpacks to more than 200 times"):
+            await memory.import_export(packed)
 
 
 async def test_what_cannot_be_taken_in_is_refused_before_anything_is_written(

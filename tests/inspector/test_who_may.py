@@ -304,6 +304,9 @@ async def test_spaces_and_conversations_of_several(memory: VectorMemory, tokens:
         asked = await browser.get("/ask?user=space:team&q=harbour")
         assert "The team meets at the harbour" in asked.text
         assert "data-in-place" not in asked.text
+        shown = await browser.get(f"/row?user=space:team&id={said.id}")
+        assert "The team meets at the harbour" in shown.text
+        assert (await browser.get(f"/row?id={said.id}")).status_code == 404
         assert (await browser.get("/ask?user=space:others&q=harbour")).status_code == 404
         page = await browser.get("/ask?q=sail+to+Texel")
         assert "Shall we sail to Texel?" in page.text

@@ -43,8 +43,9 @@ async def rows_of(memory: VectorMemory, user_id: str, ids: Sequence[str | UUID])
     """
     hits = []
     for one in uuids("id", [str(given) for given in ids]):
-        record: Message | MemoryEntry | None = await memory.get_message(one)
-        record = await memory.get_memory(one) if record is None else record
+        # Of a space the memory has to be told whose rows are meant.
+        record: Message | MemoryEntry | None = await memory.get_message(one, user_id=user_id)
+        record = await memory.get_memory(one, user_id=user_id) if record is None else record
         if record is None:
             continue
         at = time_of(record)

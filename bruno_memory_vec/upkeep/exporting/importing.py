@@ -7,7 +7,6 @@ those of a backup are, and from there they are copied into the store and compare
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from bruno_core.models.context import SessionContext, UserContext
@@ -30,9 +29,11 @@ from bruno_memory_vec.errors import (
 from bruno_memory_vec.indexers.aio import to_its_end
 from bruno_memory_vec.indexers.query import EVERYONE
 from bruno_memory_vec.indexers.schema import CHECKSUM, MEMORY, MESSAGE, SCHEMA_VERSION, row_schema
+from bruno_memory_vec.portability.decoding import ByteStream
 from bruno_memory_vec.portability.exported import (
     CONVERSATION,
     END,
+    LONGEST_HEADER,
     NOTE,
     PROFILE,
     SESSION,
@@ -41,6 +42,7 @@ from bruno_memory_vec.portability.exported import (
     row_of,
     vector_of,
 )
+from bruno_memory_vec.portability.opening import Unzipped
 from bruno_memory_vec.portability.records import BadFieldError, parse_json
 from bruno_memory_vec.rows.models import Row, to_table
 from bruno_memory_vec.sessions.payloads import from_texts, note_from_text
@@ -66,6 +68,8 @@ _LINES_AT_ONCE = 2_000
 _IN_MEMORY_BYTES = 256 * 2**20
 _WITHOUT_VECTORS = Fingerprint("an export without vectors", "0", 1)
 _GZIP = b"\x1f\x8b"
+# A longer line is no row of anybody: it would only fill the memory.
+_LONGEST_LINE = 2**28
 
 
 async def import_export_into(
@@ -155,8 +159,9 @@ class _Staging:
 
         Raises: as :func:`import_export_into`.
         """
-        lines = await asyncio.to_thread(_open, self.file)
+        opened = await asyncio.to_thread(_open, self.file)
         try:
+            lines = await asyncio.to_thread(_unpacked, opened)
             header = await asyncio.to_thread(self._header, lines)
             while True:
                 people = await to_its_end(asyncio.to_thread(self._some, lines))
@@ -170,7 +175,7 @@ class _Staging:
                 if self.progress is not None:
                     self.progress("reading the export", self._line, self._line)
         finally:
-            lines.close()
+            opened.close()
         if not self._done:
             raise InvalidInputError(
                 "path",
@@ -199,8 +204,8 @@ class _Staging:
             people=tuple(names),
         )
 
-    def _header(self, lines: BinaryIO) -> dict[str, Any]:
-        first = _read_line(self.file, lines)
+    def _header(self, lines: ByteStream) -> dict[str, Any]:
+        first = _read_line(self.file, lines, LONGEST_HEADER)
         header = header_of(first)
         if header is None:
             raise InvalidInputError(
@@ -217,7 +222,7 @@ class _Staging:
                 raise self._bad(1, BadFieldError("fingerprint", "is none")) from error
         return header
 
-    def _some(self, lines: BinaryIO) -> list[tuple[int, dict[str, Any]]] | None:
+    def _some(self, lines: ByteStream) -> list[tuple[int, dict[str, Any]]] | None:
         """Take some lines: their rows become a chunk, all others are given back."""
         rows: list[Row] = []
         vectors: list[Any] = []
@@ -358,21 +363,32 @@ async def _refuse_doubled(rows: Any, file: Path) -> None:
 
 def _open(file: Path) -> BinaryIO:
     try:
-        with open(file, "rb") as begin:
-            packed = begin.read(len(_GZIP)) == _GZIP
-        return cast("BinaryIO", gzip.open(file)) if packed else open(file, "rb")
+        return open(file, "rb")
     except OSError as error:
         raise _unreadable(file, error) from error
 
 
-def _read_line(file: Path, lines: BinaryIO) -> bytes:
+def _unpacked(opened: BinaryIO) -> ByteStream:
+    packed = opened.read(len(_GZIP)) == _GZIP
+    opened.seek(0)
+    return Unzipped(opened) if packed else opened
+
+
+def _read_line(file: Path, lines: ByteStream, longest: int = _LONGEST_LINE) -> bytes:
     try:
-        return lines.readline()
+        line = lines.readline(longest)
     except (OSError, EOFError) as error:
         raise _unreadable(file, error) from error
+    if len(line) >= _LONGEST_LINE:
+        raise InvalidInputError(
+            "path",
+            f"{file} has a line of more than {_LONGEST_LINE:,} bytes, as no export has",
+            fix="Export again, or take the file from where it is whole.",
+        )
+    return line
 
 
-def _lines(file: Path, lines: BinaryIO) -> Iterator[bytes]:
+def _lines(file: Path, lines: ByteStream) -> Iterator[bytes]:
     while line := _read_line(file, lines):
         yield line
 
