@@ -76,6 +76,17 @@ class _MemoryVecError(bruno.MemoryError):
         self.fix = fix
         super().__init__(f"{problem}. {fix}", details=details, cause=cause)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pool of processes sends errors to its caller, and breaks where one cannot be sent. The
+        # cause is another library's, which need not go that way.
+        return _made_again, (type(self), self.args, {**self.__dict__, "cause": None})
+
+
+def _made_again(kind: type[BaseException], args: tuple[Any, ...], known: dict[str, Any]) -> Any:
+    made = kind.__new__(kind, *args)
+    made.__dict__.update(known)
+    return made
+
 
 def problem_and_fix(error: Exception) -> tuple[str, str]:
     """The problem of an error, without a full stop, and its advice."""

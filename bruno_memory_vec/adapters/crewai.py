@@ -362,8 +362,9 @@ def _filter(
 
 
 def _path(scope: str) -> str:
-    """A scope as CrewAI writes it: from the root, without a slash at its end."""
-    return "/" + checks.storable_text("scope", scope, blank=True).strip("/")
+    """A scope as CrewAI writes it: from the root, without a slash at its end or two in a row."""
+    given = checks.storable_text("scope", scope, blank=True)
+    return "/" + "/".join(part for part in given.split("/") if part)
 
 
 def _parents(path: str) -> list[str]:
@@ -403,7 +404,7 @@ def _entry(record: MemoryRecord, user_id: str) -> MemoryEntry:
             fields[f"{_METADATA}{key}"] = value
     return MemoryEntry(
         id=_uuid(record.id),
-        content=record.content,
+        content=checks.storable_text("content", record.content),
         memory_type=MemoryType.LONG_TERM,
         user_id=user_id,
         metadata=MemoryMetadata(

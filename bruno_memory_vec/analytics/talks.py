@@ -14,6 +14,7 @@ from bruno_core.models.message import MessageRole
 from numpy.typing import NDArray
 
 from bruno_memory_vec.analytics import periods
+from bruno_memory_vec.analytics.bins import binned
 from bruno_memory_vec.analytics.periods import WEEKDAYS, Ints
 from bruno_memory_vec.analytics.reading import Chosen, Codes, numbers, parts
 from bruno_memory_vec.analytics.result import (
@@ -353,7 +354,7 @@ class _Said:
             messages=len(talk),
             system_messages=int(found[8].sum()),
             lengths=Distribution.of(lengths),
-            length_bins=_bins(lengths),
+            length_bins=tuple(LengthBin(*one) for one in binned(lengths, _EDGES)),
             words=Distribution.of(words),
             seconds=Distribution.of(_lasted(at, opens)),
             gap_seconds=Distribution.of(passed[follows & (passed >= 0)]),
@@ -376,20 +377,6 @@ def _who(
         return who, names
     few = np.argsort(-counts, kind="stable")[MOST_SPEAKERS - 1 :]
     return np.where(np.isin(who, few), len(names), who), [*names, OTHERS]
-
-
-def _bins(lengths: Ints) -> tuple[LengthBin, ...]:
-    places = np.searchsorted(_EDGES, lengths, side="right") - 1
-    counts = np.bincount(places, minlength=len(_EDGES)).tolist()
-    bins = []
-    for at, smallest in enumerate(_EDGES):
-        largest = _EDGES[at + 1] - 1 if at + 1 < len(_EDGES) else None
-        if largest is None:
-            name = f"{smallest}+"
-        else:
-            name = str(smallest) if largest == smallest else f"{smallest}-{largest}"
-        bins.append(LengthBin(name, smallest, largest, counts[at]))
-    return tuple(bins)
 
 
 def _lasted(at: Ints, opens: Ints) -> NDArray[np.float64]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 
+from bruno_memory_vec.analytics.bins import binned
 from bruno_memory_vec.analytics.reading import Chosen, numbers, parts, rows_by_seq
 from bruno_memory_vec.analytics.result import (
     TEXT,
@@ -293,17 +294,5 @@ def _used(row: Row, recalls: int, recalled_at: int) -> UsedRow:
 
 
 def _bins(recalls: Any) -> tuple[RecallBin, ...]:
-    counts = np.bincount(
-        np.searchsorted(_EDGES, recalls, side="right") - 1, minlength=len(_EDGES)
-    ).tolist()
-    bins = []
-    for at, smallest in enumerate(_EDGES):
-        largest = _EDGES[at + 1] - 1 if at + 1 < len(_EDGES) else None
-        if largest is None:
-            name = f"{smallest}+"
-        elif largest == smallest:
-            name = str(smallest) if smallest else "never"
-        else:
-            name = f"{smallest}-{largest}"
-        bins.append(RecallBin(name, smallest, largest, counts[at]))
-    return tuple(bins)
+    never, *others = (RecallBin(*one) for one in binned(recalls, _EDGES))
+    return (replace(never, label="never"), *others)

@@ -207,6 +207,17 @@ async def _until(event: asyncio.Event) -> AsyncGenerator[None, None]:
         await event.wait()
 
 
+def before_executors_end(work: Callable[[], None]) -> None:
+    """Do something at the end of the program, what was asked for last first.
+
+    It is before the executors end, without whose threads a closing fails: of Python's own calls,
+    too, the one that was registered last is the first, and theirs was when their module was
+    imported. ``atexit`` calls come after all of these.
+    """
+    assert concurrent.futures.thread.ThreadPoolExecutor is not None
+    getattr(threading, "_register_atexit", atexit.register)(work)
+
+
 def _at_exit() -> None:
     """Let closings that run come to their end, which is soon."""
     until = time.monotonic() + _LONGEST_END
@@ -220,9 +231,6 @@ def _after_fork_in_child() -> None:
     _open.clear()
 
 
-# Before the executors end, without whose threads a closing fails: what is registered last is called
-# first, and they were when their module was imported. `atexit` calls come after all of these.
-assert concurrent.futures.thread.ThreadPoolExecutor is not None
-getattr(threading, "_register_atexit", atexit.register)(_at_exit)
+before_executors_end(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2002,6 +2002,7 @@ class Memory:
         Raises:
             InvalidInputError: an argument is not usable, or something is at ``path``.
             ForeignUserError: the view or the conversation is another user's.
+            NotFoundError: in a view, its user has no such conversation.
             EngineError: the store cannot be read, or the file not be written.
         """
 

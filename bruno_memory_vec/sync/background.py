@@ -9,8 +9,6 @@ child every call is refused, before anything is done.
 from __future__ import annotations
 
 import asyncio
-import atexit
-import concurrent.futures.thread
 import contextlib
 import os
 import threading
@@ -430,9 +428,6 @@ def _after_fork_in_child() -> None:
     _open.clear()
 
 
-# Before the executors end, without whose threads a closing fails: what is registered last is called
-# first, and they were when their module was imported. `atexit` calls come after all of these.
-assert concurrent.futures.thread.ThreadPoolExecutor is not None
-getattr(threading, "_register_atexit", atexit.register)(_at_exit)
+forgotten.before_executors_end(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -152,6 +152,13 @@ def test_a_scope_holds_what_is_within_it_and_not_what_begins_like_it(
     assert storage.count() == 1
 
 
+def test_two_slashes_in_a_row_are_one(storage: MemoryStorage) -> None:
+    storage.save([record(storage, "one", "//crew//a/"), record(storage, "two", "crew/a")])
+    assert storage.list_scopes("/crew") == ["/crew/a"]
+    assert storage.count("/crew/a") == storage.count("//crew/a") == 2
+    assert {one.scope for one in storage.list_records()} == {"/crew/a"}
+
+
 def test_crewais_memory_remembers_over_a_restart(tmp_path: Path) -> None:
     for again in (False, True):
         with MemoryStorage(tmp_path / "store") as storage:
@@ -256,7 +263,8 @@ def test_what_is_odd_is_refused_before_anything_is_stored(storage: MemoryStorage
         storage.search([0.1, 0.2])
     deep = good.model_copy(update={"scope": "/a" * 50})
     blank = good.model_copy(update={"content": " "})
-    for odd in (deep, blank):
+    surrogate = good.model_copy(update={"content": "\ud800"})
+    for odd in (deep, blank, good.model_copy(update={"content": ""}), surrogate):
         with pytest.raises(InvalidInputError):
             storage.save([good, odd])
     for texts in ("text", [1]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import pickle
 import re
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,13 @@ from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory, sync
 from bruno_memory_vec.acts import declared
-from bruno_memory_vec.errors import InvalidInputError, WrongArgumentError
+from bruno_memory_vec.errors import (
+    InvalidInputError,
+    LLMFailed,
+    MissingDependencyError,
+    StoreClosedError,
+    WrongArgumentError,
+)
 from bruno_memory_vec.rows.arguments import meant
 from bruno_memory_vec.rows.method_names import _WRITTEN
 
@@ -107,6 +114,25 @@ def test_a_wrong_setting_names_the_right_one() -> None:
     for wrong, right in (("path", "url"), ("model", "embedder"), ("password", "key")):
         with pytest.raises(InvalidInputError, match=f"Did you mean {right}\\?"):
             open_memory("memory://", **{wrong: "x"})
+
+
+async def test_an_error_is_sent_to_another_process(memory: VectorMemory) -> None:
+    """A pool of processes breaks where the error of a call cannot be pickled."""
+    made: list[Exception] = [
+        MissingDependencyError("pandas", "pandas", cause=ImportError("x")),
+        LLMFailed("timeout", "took too long", seconds=3.0),
+        StoreClosedError("the memory was closed", fix="Make a new one."),
+    ]
+    for call in (memory.recall("boat"), memory.recall("boat", k=0), memory.recall("boat", n=1)):  # type: ignore[call-arg]
+        with pytest.raises(InvalidInputError) as raised:
+            await call
+        made.append(raised.value)
+    for error in made:
+        again = pickle.loads(pickle.dumps(error))  # our own
+        assert type(again) is type(error)
+        assert (str(again), again.args) == (str(error), error.args)
+        told = {name: value for name, value in vars(error).items() if name != "cause"}
+        assert {name: vars(again)[name] for name in told} == told
 
 
 # Without await
