@@ -818,7 +818,7 @@ class CachedIndex(ForwardingRowIndex):
 async def _rest(seconds: float, goes_on: Callable[[], bool]) -> None:
     """Wait so long, or until it is not to go on: closing waits for this."""
     until = time.monotonic() + seconds
-    while goes_on() and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110  # closing sets no event
+    while goes_on() and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110  # no event tells
         await asyncio.sleep(min(left, _REST_STEP))
 
 

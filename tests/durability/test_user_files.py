@@ -351,13 +351,21 @@ async def test_a_rest_between_two_files_ends_with_the_memory(
 ) -> None:
     """A large user's file takes seconds, and the rest after it ten times as long."""
     made = await kept(tmp_path)
+    await made.index.delete(ANA, ANY, seqs=[1])  # so hers is to be written
     monkeypatch.setattr(cached, "_FILING_SHARE", 1e-9)
-    on = True
-    task = asyncio.create_task(made.index.write_user_files(at_rest=True, goes_on=lambda: on))
-    while not made.paths():  # noqa: ASYNC110 - files make no event
-        await asyncio.sleep(0.01)
-    on = False
-    assert await asyncio.wait_for(task, 60) == 1
+    real, written = made.index._write_file, asyncio.Event()
+
+    async def write(*given: Any) -> bool:
+        done = await real(*given)
+        written.set()
+        return done
+
+    monkeypatch.setattr(made.index, "_write_file", write)
+    task = asyncio.create_task(
+        made.index.write_user_files(at_rest=True, goes_on=lambda: not written.is_set())
+    )
+    await asyncio.wait_for(written.wait(), 20)
+    assert await asyncio.wait_for(task, 20) == 1
 
 
 async def test_too_many_access_counts_void_all(
