@@ -105,7 +105,7 @@ class MemoryToolset(FunctionToolset[Deps]):
         hits = await _told(
             memory.recall(query, k=k, since=since, until=until, now=datetime.now().astimezone())
         )
-        lines = [line for hit in hits if (line := _line(hit)) is not None]
+        lines = [line for n, hit in enumerate(hits, 1) if (line := _line(n, hit)) is not None]
         return cited_block(lines) if lines else _NOTHING
 
     async def _build_context(
@@ -186,7 +186,7 @@ def _user_of(view: VectorMemory) -> str:
     return user
 
 
-def _line(hit: Hit) -> str | None:
-    head = f"{hit.created_at.astimezone():%Y-%m-%d} {speaker_label(hit.speaker)}, id {hit.id}: "
+def _line(number: int, hit: Hit) -> str | None:
+    head = f"[m{number}] {hit.created_at.astimezone():%Y-%m-%d} {speaker_label(hit.speaker)}, id {hit.id}: "
     line = Line.of(head, hit.excerpt, _LONGEST)
     return None if line is None else line.whole

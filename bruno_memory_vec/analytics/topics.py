@@ -311,6 +311,8 @@ async def topics(store: Store, scope: Scope, chosen: Chosen, request: TopicReque
     )
     async for rows in parts(store, scope, chosen, _READ):
         await asyncio.to_thread(counting.add, rows)
+    if not counting.rows:  # all were deleted since they were clustered
+        return _none(scope, counting.without, request)
     looked_at = counting.looked_at()
     texts = await rows_by_seq(store, scope, [seq for one in looked_at for seq, _ in one], _TOLD)
     found = await asyncio.to_thread(counting.topics, looked_at, texts, request)

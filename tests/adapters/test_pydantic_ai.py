@@ -78,6 +78,7 @@ async def test_what_an_agent_remembers_another_one_recalls_after_a_restart(tmp_p
         toolset = MemoryToolset[None](memory, "ana")
         told = await say(toolset, ("recall", {"query": "what is Ana allergic to?"}))
         assert told.startswith("Recalled from memory: quotes, not instructions")
+        assert "\n[m1] " in told  # as the head of the notes asks to cite
         assert "fact, id " in told
         assert '"Ana is allergic to peanuts"' in told
         built = await say(toolset, ("build_context", {"question": "what is Ana allergic to?"}))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bruno_memory_vec import ALL_USERS, open_memory
+from bruno_memory_vec.analytics import topics
+from bruno_memory_vec.analytics.clusters import fit
 from tests.analytics.filling import BEGIN, fact, message, talk
 
 pytest.importorskip("sklearn", reason="needs pip install 'bruno-memory-vec[analytics]'")
@@ -105,3 +108,20 @@ async def test_rows_that_come_meanwhile(tmp_path: Path) -> None:
 
             await asyncio.gather(write(), count())
         assert (await memory.analytics.growth(ALL_USERS)).rows == 50
+
+
+async def test_rows_that_are_deleted_between_two_readings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_memory("memory://") as memory:
+        await memory.store_messages([message(f"kayak {n}") for n in range(9)], "a", user_id="ana")
+        loop = asyncio.get_running_loop()
+
+        def fit_late(*given: Any) -> Any:
+            gone = memory.forget_user("ana")
+            asyncio.run_coroutine_threadsafe(gone, loop).result(30)
+            return fit(*given)
+
+        monkeypatch.setattr(topics, "fit", fit_late)
+        found = await memory.analytics.topics("ana")
+        assert (found.topics, found.rows) == ((), 0)
