@@ -629,6 +629,8 @@ class VectorMemory(MemoryInterface):
             format=format,
             overwrite=overwrite,
             replaces=change,
+            # Where it lies is no business of a user's.
+            named=None if self._caller.user_id is None else "memory",
             progress=progress,
         )
         return report if change is None else replace(report, anonymised=change.report.to_dict())

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from bruno_core.models.message import Message, MessageRole
 from bruno_core.utils.exceptions import BrunoError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,6 +127,14 @@ async def test_by_conversation_time_and_kind(memory: VectorMemory, tmp_path: Pat
     assert [kinds.count(kind) for kind in ("session", "profile")] == [3, 4]
     with pytest.raises(ForeignUserError):
         await memory.export(tmp_path / "x.jsonl", conversation_id=talk, user_id="ben")
+
+
+async def test_a_view_does_not_tell_where_the_store_is(tmp_path: Path) -> None:
+    async with open_memory(str(tmp_path / "store"), embedder="hash") as one:
+        view = one.for_user("ana")
+        await view.store_message(Message(role=MessageRole.USER, content="hello"), "talk")
+        await view.export(tmp_path / "out.jsonl")
+    assert str(tmp_path) not in (tmp_path / "out.jsonl").read_text("utf-8")
 
 
 async def test_a_file_that_was_packed(memory: VectorMemory, tmp_path: Path) -> None:

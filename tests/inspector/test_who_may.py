@@ -9,7 +9,10 @@ import pytest
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory, open_memory
+from bruno_memory_vec.surfaces.http import make_app
+from bruno_memory_vec.surfaces.http.settings import ServerSettings
 from bruno_memory_vec.surfaces.http.tokens import Tokens
+from bruno_memory_vec.surfaces.inspector import routes_of
 from bruno_memory_vec.surfaces.inspector.visitors import cookie_name
 from tests.inspector.conftest import client_of, logged_in
 from tests.inspector.support import FORKED, fill, form_of
@@ -315,3 +318,21 @@ async def test_spaces_and_conversations_of_several(memory: VectorMemory, tokens:
         for path in ("/", "/ask", "/memories", "/conversations", "/context"):
             page = await browser.get(f"{path}?user=space:team&q=harbour")
             assert page.status_code == 200, f"{path}\n{page.text}"
+
+
+async def test_pages_count_as_calls_of_their_token(memory: VectorMemory, tokens: Tokens) -> None:
+    text, _ = tokens.create("ana", name="in a hurry")
+    pages = routes_of(memory, tokens=tokens)
+    settings = ServerSettings(per_minute=3)
+    app = make_app(memory, tokens=tokens, settings=settings, routes=pages)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://localhost"
+    ) as browser:
+        assert (await browser.post("/inspector/login", data={"token": text})).status_code == 303
+        told = [await browser.get("/inspector/facts") for _ in range(4)]
+        assert [one.status_code for one in told] == [200, 200, 200, 429]
+        assert int(told[-1].headers["retry-after"]) > 0
+        assert "Wait for" in told[-1].text
+        # It is one allowance for both.
+        calls = {"Authorization": f"Bearer {text}"}
+        assert (await browser.get("/v1/me", headers=calls)).status_code == 429

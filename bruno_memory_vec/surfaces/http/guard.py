@@ -59,7 +59,8 @@ _HEADERS: Final = {
 class Guard:
     """The middleware.
 
-    It leaves what a call's token is in ``scope["state"]["token"]``.
+    It leaves a call's token in ``scope["state"]["token"]``, and in ``["use"]`` what counts the use
+    of one (a context manager), for those who find theirs elsewhere, as pages do by the visit.
 
     Args:
         app: what answers.
@@ -84,7 +85,7 @@ class Guard:
             self._check_host(request)
             _check_origin(request)
             token = self._token(request)
-            scope.setdefault("state", {})["token"] = token
+            scope.setdefault("state", {}).update(token=token, use=self._use)
             if self._tokens is not None and token is None and scope["path"].startswith("/v1/"):
                 # Before its body is read, of which strangers might send a lot.
                 raise NotAuthenticatedError.of(token_text(request))

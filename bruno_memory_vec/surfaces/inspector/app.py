@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from bruno_core.utils.exceptions import BrunoError
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from bruno_memory_vec.errors import (
     StoreError,
     problem_and_fix,
 )
+from bruno_memory_vec.surfaces.http.problems import Refused
 from bruno_memory_vec.surfaces.inspector import asking, browsing, changing, insight
 from bruno_memory_vec.surfaces.inspector.looking import (
     LoginNeeded,
@@ -129,7 +131,10 @@ async def _answered(request: Request, visits: Visits, path: str, view: Page) -> 
     look: Look | None = None
     try:
         look = look_of(request, visits, path)
-        return await view(look)
+        with _use(look):
+            return await view(look)
+    except Refused as error:
+        return _refused(request, error)
     except LoginNeeded:
         return _to_login(request)
     except UserNeeded:
@@ -149,7 +154,10 @@ async def _done(request: Request, visits: Visits, path: str, change: Change) -> 
         key = visits.is_form_key(visit, form.get("key", ""))
         changing.require_here(visit, request, key)
         look = look_of(request, visits, path, form.get("user", ""))
-        return await change(look, form)
+        with _use(look):
+            return await change(look, form)
+    except Refused as error:
+        return _refused(request, error)
     except changing.NotFromHere:
         return _not_from_here(request)
     except LoginNeeded:
@@ -158,6 +166,20 @@ async def _done(request: Request, visits: Visits, path: str, change: Change) -> 
         return RedirectResponse(f"{_base(request)}/users", 303, HEADERS)
     except BrunoError as error:
         return _told(request, visits, path, look, error)
+
+
+def _use(look: Look) -> AbstractContextManager[None]:
+    """Around the work for a page: it counts as a call of the visitor's token, where calls are."""
+    use = getattr(look.request.state, "use", None)
+    token = look.visitor.token
+    return nullcontext() if use is None or token is None else cast(Any, use(token))
+
+
+def _refused(request: Request, error: Refused) -> Response:
+    base = _base(request)
+    made = bare("bare_error.html", error.status, base=base, problem=error.problem, fix=error.fix)
+    made.headers.update(error.headers)
+    return made
 
 
 def _told(

@@ -44,6 +44,7 @@ class Visitor:
         may_choose: whether they may look at any user.
         spaces: the shared spaces that a user's token grants, as user ids, each with its access.
         may_write: whether the token, and the store, let rows be changed.
+        token: theirs; None where the server has none.
     """
 
     memory: VectorMemory
@@ -52,6 +53,7 @@ class Visitor:
     may_choose: bool
     spaces: tuple[tuple[str, str], ...] = ()
     may_write: bool = True
+    token: Token | None = None
 
     def sees(self, user_id: str) -> bool:
         """Whether this user's rows exist for them."""
@@ -117,6 +119,7 @@ class Visits:
             token.role == "admin",
             spaces,
             writes and token.role != "reader",
+            token,
         )
 
     def login(self, text: str, address: str = "") -> str | None:

@@ -155,6 +155,7 @@ async def export_of(
     format: ExportFormat | None = None,  # noqa: A002 - the word users know
     overwrite: bool = False,
     replaces: Replaces | None = None,
+    named: str | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write what is asked for of an open store to files.
@@ -166,6 +167,7 @@ async def export_of(
         format: of the files; None for that of the path's suffix.
         overwrite: replace a file that is there.
         replaces: changes all that is written.
+        named: what the files call the store; None for its place.
         progress: called with the progress of long work.
 
     Raises:
@@ -191,7 +193,9 @@ async def export_of(
             "are those of the texts before they were anonymised",
             fix="Leave vectors out; or make an anonymised copy of the store, and export that.",
         )
-    return await _Export(store, place, asked, chosen, kind, overwrite, replaces, progress).run()
+    return await _Export(
+        store, place, asked, chosen, kind, overwrite, replaces, named, progress
+    ).run()
 
 
 class _Export:
@@ -206,6 +210,7 @@ class _Export:
         kind: type[Writer],
         overwrite: Any,
         replaces: Replaces | None,
+        named: str | None,
         progress: Progress | None,
     ) -> None:
         self._store = store
@@ -215,6 +220,7 @@ class _Export:
         self._kind = kind
         self._overwrite = checks.flag("overwrite", overwrite)
         self._replaces = replaces
+        self._named = named
         self._progress = progress
         self._started = time.perf_counter()
         self._damaged: list[int] = []
@@ -243,7 +249,7 @@ class _Export:
         about = About(
             datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
             # Where it is tells whose it is.
-            masked(store.config.url) if self._replaces is None else "anonymised",
+            (self._named or masked(store.config.url)) if self._replaces is None else "anonymised",
             asdict(store.embedder.fingerprint),
             asked.vectors,
             language_of_open(store),
