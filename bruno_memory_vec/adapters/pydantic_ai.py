@@ -187,6 +187,7 @@ def _user_of(view: VectorMemory) -> str:
 
 
 def _line(number: int, hit: Hit) -> str | None:
-    head = f"[m{number}] {hit.created_at.astimezone():%Y-%m-%d} {speaker_label(hit.speaker)}, id {hit.id}: "
+    said = f"{hit.created_at.astimezone():%Y-%m-%d} {speaker_label(hit.speaker)}"
+    head = f"[m{number}] {said}, id {hit.id}: "
     line = Line.of(head, hit.excerpt, _LONGEST)
     return None if line is None else line.whole
