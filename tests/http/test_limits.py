@@ -46,7 +46,12 @@ async def breaks(request: Request) -> Response:
     return StreamingResponse(chunks())
 
 
+async def reads(request: Request) -> Response:
+    return PlainTextResponse(str(len(await request.body())))
+
+
 ROUTES = [
+    Route("/reads", reads, methods=["POST"]),
     Route("/slowly", slowly),
     Route("/fails", fails),
     Route("/away", away),
@@ -121,6 +126,38 @@ async def test_no_form_is_taken_for_json(one: Served) -> None:
             "/v1/memories", content=json.dumps(said("a")), headers={"Content-Type": kind}
         )
         problem(answer, 422)
+
+
+async def test_a_caller_who_goes_away_is_no_failure(
+    one: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[Any] = []
+    came = iter(
+        [{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"}]
+    )
+
+    async def receive() -> Any:
+        return next(came)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/reads",
+        "raw_path": b"/reads",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-length", b"10")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+    }
+    with caplog.at_level(logging.WARNING):
+        await one.app(scope, receive, send)
+    assert sent == []
+    assert "request_failed" not in caplog.text
 
 
 async def test_a_body_has_a_bound(one: Served) -> None:

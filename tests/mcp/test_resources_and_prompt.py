@@ -92,6 +92,7 @@ async def test_ids_are_completed(store: Opened) -> None:
     await stored(store, "trip to Lisbon", "hello")
     await stored(store, "trip to Porto", "hello")
     await stored(store, "dentist", "hello")
+    await stored(store, "trip \u202e\x1b[31m", "hello")
     async with client_of(store) as client, client_of(store, "ben") as ben:
         ref = ResourceTemplateReference(uri="memory://conversation/{id}{?before_turn}")
         asked = {"name": "id", "value": "trip"}

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from bruno_memory_vec.surfaces.http import problems
 from bruno_memory_vec.surfaces.http.problems import NotAuthenticatedError, Refused
@@ -92,6 +92,8 @@ class Guard:
             receive = self._bounded(request.headers, scope, receive)
             with self._use(token):
                 await self._answer(scope, receive, started)
+        except ClientDisconnect:
+            return  # who asked has gone, and a stranger may do that any number of times
         except Exception as error:
             if started.yet:
                 # Too late for another answer: the connection is cut, so nobody takes it for whole.

@@ -18,6 +18,7 @@ from mcp_types import (
 )
 
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.prompts.hidden_characters import without_hidden
 from bruno_memory_vec.surfaces.mcp import quoted
 
 if TYPE_CHECKING:
@@ -105,9 +106,14 @@ async def read(memory: VectorMemory, uri: str) -> ReadResourceResult:
 
 
 async def completed(memory: VectorMemory, begun: str) -> Completion:
-    """Ids of conversations that begin so, the newest first."""
+    """Ids of conversations that begin so, the newest first.
+
+    A client shows them as they are, so an id with a hidden character or a line break is left out;
+    the resources have its uri.
+    """
     found = await memory.list_conversations(limit=1_000)
-    fitting = [one.conversation_id for one in found if one.conversation_id.startswith(begun)]
+    ids = (one.conversation_id for one in found)
+    fitting = [id_ for id_ in ids if id_.startswith(begun) and without_hidden(id_) == id_]
     return Completion(
         values=fitting[:_COMPLETED],
         total=None if found.next else len(fitting),
