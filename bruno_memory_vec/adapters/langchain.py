@@ -88,7 +88,8 @@ class BrunoRetriever(BaseRetriever):
     k: int = 10
     filters: dict[str, Any] = Field(default_factory=dict)
     quoted: bool = False
-    settings: dict[str, Any] = Field(default_factory=dict)
+    # It may hold a key, and LangChain gives the repr of a retriever to whoever traces its runs.
+    settings: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
 
     @field_validator("user_id")
     @classmethod

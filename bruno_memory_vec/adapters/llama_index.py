@@ -86,7 +86,8 @@ class BrunoMemoryBlock(BaseMemoryBlock[str]):
     tokenizer_fn: Callable[[str], Sequence[Any]] = Field(
         default_factory=get_tokenizer, exclude=True
     )
-    settings: dict[str, Any] = Field(default_factory=dict, exclude=True)
+    # It may hold a key.
+    settings: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
 
     @field_validator("user_id")
     @classmethod

@@ -10,7 +10,7 @@ from bruno_memory_vec.analytics.periods import Ints
 
 #: A name such as "1", "3-4" or "129+"; the least value and the greatest, None for no bound; how
 #: many values there are.
-Bin = tuple[str, int, "int | None", int]
+Bin = tuple[str, int, int | None, int]
 
 
 def binned(values: Ints, edges: Sequence[int]) -> list[Bin]:

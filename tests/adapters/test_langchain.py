@@ -37,6 +37,7 @@ if find_spec("langchain_core") is None or find_spec("langchain_tests") is None:
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -222,6 +223,16 @@ def test_a_memory_without_asyncio(tmp_path: Path) -> None:
         assert len(memory.recall("dog", user_id="ana")) == 1  # it is not the retriever's to close
         with pytest.raises(InvalidInputError, match="memory"):
             BrunoRetriever(memory=memory.conversations, user_id="ana")
+
+
+def test_a_key_is_told_nobody(tmp_path: Path) -> None:
+    """LangChain gives what a retriever is made of to whoever traces its runs."""
+    key = "a key that nobody is told 47"
+    retriever = BrunoRetriever(memory=str(tmp_path / "a"), user_id="ana", settings={"key": key})
+    told = (repr(retriever), dumps(retriever), str(retriever.model_dump()), retriever.get_graph())
+    assert not [one for one in told if key in str(one)]
+    assert retriever.invoke("anything") == []
+    retriever.close()
 
 
 def test_of_a_folder(tmp_path: Path) -> None:

@@ -268,6 +268,13 @@ def test_arguments_of_a_block_are_checked(opened: OpenedMemory, arguments: dict[
         block(opened, **arguments)
 
 
+def test_a_key_is_told_nobody(tmp_path: Path) -> None:
+    key = "a key that nobody is told 47"
+    made = BrunoMemoryBlock(memory=str(tmp_path / "a"), user_id="ana", settings={"key": key})
+    assert key not in repr(made) + str(made) + made.model_dump_json()
+    made.close()
+
+
 def test_a_block_of_a_folder(tmp_path: Path) -> None:
     one = block(tmp_path / "m", settings={"embedder": "hash"})
     asyncio.run(one.aput([talk("user", "My dog is called Rex")], session_id="s"))
