@@ -7,15 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 Run = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are as long as they are."""
-    monkeypatch.delenv("COLUMNS")
 
 
 def test_points_from_making_to_pruning(run: Run, store: list[str], tmp_path: Path) -> None:

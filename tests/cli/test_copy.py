@@ -6,17 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bruno_memory_vec.store.lock import WriterLock
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are as long as they are."""
-    monkeypatch.delenv("COLUMNS")
 
 
 def test_a_copy_beside_a_writer(run: Run, store: list[str], tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_ingest_knows_it_by_itself(run: Callable[..., Done], file: Path, tmp_pat
     store = ["--store", str(tmp_path / "store"), "--embedder", "hash"]
     done = run("ingest", str(file), "--user", "cleo", *store)
     assert (done.code, done.err) == (0, "")
-    assert "copied 13 of 13 rows" in " ".join(done.out.split())
+    assert f"copied 13 of 13 rows from {file}" in done.out
     assert "  cleo: 1 messages" in done.out
     done = run("ingest", str(file), "--user", "cleo", "--json", *store)
     assert (done.json["copied"], done.json["present"], done.json["ok"]) == (0, 13, True)
