@@ -21,6 +21,8 @@ from tests.durability.child_writer import word
 from tests.durability.support import message, rows_of
 from tests.torture.conftest import Torture, counts
 
+pytestmark = pytest.mark.slow
+
 # So many that the writer works on them in threads: there are more awaits to be cancelled at.
 _MANY = 20
 _HANGS = 30.0

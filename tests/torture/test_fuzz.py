@@ -46,6 +46,7 @@ from tests.torture.conftest import Torture, counts
 pytestmark = [
     # Large inputs are what this is about; the warning would hide the failure it tells of.
     pytest.mark.filterwarnings("ignore:Generating overly large repr"),
+    pytest.mark.slow,
 ]
 
 T = TypeVar("T")

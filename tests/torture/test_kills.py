@@ -32,6 +32,8 @@ from tests.reembed.support import named
 from tests.reembed.test_killed import FIRST, SECOND, bring_back
 from tests.torture.conftest import Torture, counts
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 
 
