@@ -21,8 +21,9 @@ from rich.cells import cell_len
 
 # Colours and other styles; whatever else moves the cursor is none of a result.
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
+# Whole, to be copied: a command, and a path that is alone on its line.
 _COMMAND = re.compile(
-    r"\s*(?:export \w+=|rm -r |--after |\S*bruno-memory-vec |\S+ -m bruno_memory_vec )"
+    r"\s*(?:export \w+=|rm -r |--after |\S*bruno-memory-vec |\S+ -m bruno_memory_vec |/\S+$)"
 )
 # What a progress bar writes to draw itself again, and to be gone when it has ended.
 _CURSOR = re.compile(r"\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A")

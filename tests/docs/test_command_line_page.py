@@ -28,7 +28,6 @@ def test_the_transcripts_are_what_is_printed(
 ) -> None:
     for _ in as_found(monkeypatch):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.delenv("COLUMNS")  # a line is broken nowhere, least of all within a path
         for name, text in files_of(PAGE).items():
             Path(name).write_text(text, encoding="utf-8")
         asked = list(steps(PAGE))
