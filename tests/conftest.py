@@ -52,6 +52,20 @@ _CI = os.environ.get("CI", "").lower() in {"1", "true"}
 settings.load_profile("torture" if LONG else "ci" if _CI else "default")
 
 
+# What Rich, Typer and pytest take from the terminal of whoever started the run: its size, and
+# whether colours are wanted. A test that is about one of them sets it.
+_OF_A_TERMINAL = (
+    "COLUMNS", "LINES", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE",
+    "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "TERMINAL_WIDTH", "GITHUB_ACTIONS",
+)  # fmt: skip
+
+
+def pytest_sessionstart() -> None:
+    """Tests are the same on every terminal; pytest has chosen its own colours by now."""
+    for name in _OF_A_TERMINAL:
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(autouse=True)
 def _logs_as_found() -> Iterator[None]:
     """Commands and benchmarks say where logs go, which is not to hold for the next test."""

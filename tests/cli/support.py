@@ -33,10 +33,9 @@ class Done:
 
 
 def as_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings from outside, and output as in a pipe: lines are as long as they are."""
+    """No settings from outside; tests/conftest.py sees to those of the terminal."""
     for name in [name for name in os.environ if name.startswith("BRUNO_MEMORY_")]:
         monkeypatch.delenv(name)
-    monkeypatch.delenv("COLUMNS", raising=False)
     # The command line sets it, and is not to set it for other tests.
     monkeypatch.setenv("LANCEDB_LOG", "error")
     yield
