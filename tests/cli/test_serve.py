@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,26 @@ from tests.cli.support import run_here
 @pytest.fixture
 def tokens(tmp_path: Path) -> str:
     return str(tmp_path / "tokens.json")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of a group are POSIX's")
+@pytest.mark.parametrize("server", [("serve", "--host"), ("mcp", "--http", "--host")], ids=str)
+def test_what_others_may_do_with_the_file_of_tokens_is_told(
+    tmp_path: Path, tokens: str, server: tuple[str, ...]
+) -> None:
+    Tokens(tokens).create("ana")
+    asked = (*server, "192.0.2.1", "--store", str(tmp_path / "store"), "--tokens", tokens)
+    assert "other users" not in run_here(*asked).err
+    os.chmod(tokens, 0o644)
+    done = run_here(*asked)
+    assert f"warning: other users of this machine may read {tokens}" in done.err
+    assert "192.0.2.1" in done.err  # it goes on
+    os.chmod(tokens, 0o664)
+    done = run_here(*asked)
+    assert done.code == 1
+    assert "may be written by other users" in done.err
+    assert f"chmod 600 {tokens}" in done.err
+    assert "192.0.2.1" not in done.err
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
+from bruno_memory_vec.store.lock import FileLock
 from bruno_memory_vec.surfaces.http.tokens import Tokens
 
 
@@ -60,6 +65,57 @@ def test_names_are_given_once(tokens: Tokens) -> None:
     with pytest.raises(InvalidInputError, match="ana 2"):
         tokens.create("ben", name="ana 2")
     assert len(tokens.known()) == 3
+
+
+def test_changes_at_the_same_instant_are_all_kept(tmp_path: Path) -> None:
+    path, together = tmp_path / "tokens.json", threading.Barrier(8)
+
+    def change(number: int) -> str:
+        together.wait()
+        own = Tokens(path)
+        text, _ = own.create(f"user {number}")
+        _, second = own.create(f"user {number}")
+        own.revoke(second.name)
+        return text
+
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(change, range(8)))
+    kept = Tokens(path)
+    assert [one.name for one in kept.known()] == [f"user {number} 1" for number in range(8)]
+    assert all(kept.check(text) is not None for text in texts)
+    assert [one.name for one in tmp_path.iterdir()] == ["tokens.json"]
+
+
+def test_a_change_waits_for_another_one_and_says_so_where_that_does_not_end(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens.create("ana")
+    lock = FileLock.taken(tokens.path.with_name(".tokens.json.lock"))
+    assert lock is not None
+    monkeypatch.setattr("bruno_memory_vec.surfaces.http.tokens._WAITS_S", 0.2)
+    began = time.monotonic()
+    with pytest.raises(InvalidInputError, match="another process changes"):
+        tokens.revoke("ana 1")
+    assert time.monotonic() - began >= 0.2
+    lock.release()
+    tokens.revoke("ana 1")
+    assert tokens.known() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of a group are POSIX's")
+def test_a_file_that_others_may_write_lets_nobody_in(tokens: Tokens) -> None:
+    text, made = tokens.create("ana")
+    assert not tokens.is_readable_by_others
+    tokens.path.chmod(0o640)
+    assert tokens.is_readable_by_others
+    assert tokens.check(text) == made
+    for rights in (0o620, 0o602, 0o666):
+        tokens.path.chmod(rights)
+        assert tokens.check(text) is None
+        with pytest.raises(InvalidInputError, match="chmod 600"):
+            Tokens(tokens.path)
+    tokens.path.chmod(0o600)
+    assert tokens.check(text) == made
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ async def _serve_http(
     hosts: list[str],
 ) -> None:
     from bruno_memory_vec.rows.checks import identifier
-    from bruno_memory_vec.surfaces.http.tokens import Tokens
+    from bruno_memory_vec.surfaces.cli.token import opened_tokens
     from bruno_memory_vec.surfaces.mcp.server import Identity
     from bruno_memory_vec.surfaces.mcp.transports import PATH, serve_http
 
@@ -154,7 +154,7 @@ async def _serve_http(
         raise CliError("nothing says whose memory it is", "Add --user, or --tokens", code=MISUSED)
     known = None
     if tokens is not None:
-        known = Tokens(tokens)
+        known = opened_tokens(out, tokens)
         if not known.known():
             raise CliError(
                 f"{tokens} holds no token, so nobody would be answered",

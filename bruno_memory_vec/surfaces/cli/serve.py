@@ -106,14 +106,14 @@ def serve(
     async def work(out: Out) -> int:
         from bruno_memory_vec.memory import VectorMemory
         from bruno_memory_vec.surfaces.cli.opening import bars, configuration
+        from bruno_memory_vec.surfaces.cli.token import opened_tokens
         from bruno_memory_vec.surfaces.http import make_app, needs
         from bruno_memory_vec.surfaces.http.settings import MIB, ServerSettings
-        from bruno_memory_vec.surfaces.http.tokens import Tokens
 
         needs("fastapi", "uvicorn")
         from bruno_memory_vec.surfaces.http.running import is_loopback
 
-        allowed = None if tokens is None else Tokens(tokens)
+        allowed = None if tokens is None else opened_tokens(out, tokens)
         _check(host, allowed, is_loopback(host), certificate, certificate_key)
         settings = ServerSettings(
             hosts=(*(allow_host or ()), *(() if _is_any(host) else (host,))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, List, Optional, cast  # noqa: UP035
@@ -88,6 +89,23 @@ def token(
         return 0
 
     execute(json, work)
+
+
+def opened_tokens(out: Out, path: Path) -> Tokens:
+    """The tokens of a file that a server is to obey; warns where others may read who has them.
+
+    Raises:
+        InvalidInputError: the file cannot be read as one of tokens, or others may write it.
+    """
+    from bruno_memory_vec.surfaces.http.tokens import Tokens
+
+    kept = Tokens(path)
+    if kept.is_readable_by_others:
+        out.say(
+            f"warning: other users of this machine may read {path}, which names who has tokens. "
+            f"Keep it to its owner: chmod 600 {shlex.quote(str(path))}"
+        )
+    return kept
 
 
 def _make(out: Out, kept: Tokens, text: str, made: Token) -> None:

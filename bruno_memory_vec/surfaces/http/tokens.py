@@ -2,7 +2,8 @@
 
 A file of tokens is JSON, readable by its owner alone. It holds no token, only the SHA-256 of each:
 a token has 256 random bits, so a slow hash would add nothing. A token is shown once, when it is
-made. The file is read again when it changes, so a revoked token ends at once.
+made. The file is read again when it changes, so a revoked token ends at once. It is changed by one
+process at a time, so no change is lost; who only reads it waits for nobody.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
+import stat
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,6 +26,7 @@ from typing import Any, Final, Literal, cast, get_args
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.checks import identifier, shown
+from bruno_memory_vec.store.lock import FileLock
 
 #: What a token may do, as of ``for_user``.
 Role = Literal["reader", "member", "admin"]
@@ -33,6 +39,9 @@ _log = get_logger(__name__)
 
 _PREFIX: Final = "bmv_"
 _FORMAT: Final = 1
+# A change takes milliseconds.
+_WAITS_S: Final = 10.0
+_BETWEEN_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +91,12 @@ class Tokens:
         path: the file; it may be made later, and then nobody is let in until it is.
 
     Raises:
-        InvalidInputError: the file cannot be read as one of tokens.
+        InvalidInputError: the file cannot be read as one of tokens, or others may write it.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._read_at: tuple[int, int, int] | None = None
+        self._read_at: tuple[int, ...] | None = None
         self._by_hash: dict[str, Token] = {}
         self._problem = ""
         self._refresh()
@@ -136,30 +145,27 @@ class Tokens:
         Returns: the token, which cannot be read again, and what is kept of it.
 
         Raises:
-            InvalidInputError: an argument is not usable, or the name is taken.
+            InvalidInputError: an argument is not usable, the name is taken, or another process
+                changes the file and does not come to an end.
         """
         user, role, granted = _user(user_id), _role(role), _spaces(spaces)
-        now = datetime.now(timezone.utc)
-        taken = {token.name for token in self.known()}
-        called = _free_name(user_id, taken) if name is None else identifier("name", name)
-        if called in taken:
-            raise InvalidInputError(
-                "name", f"is {shown(called)}, which there is", fix="Give another, or revoke it."
-            )
+        asked = None if name is None else identifier("name", name)
         number = isinstance(days, (int, float)) and not isinstance(days, bool)
         if days is not None and not (number and 0 < days <= 36_500):
             raise InvalidInputError("days", f"is {shown(days)}", fix="Give days above 0.")
         text = _PREFIX + secrets.token_urlsafe(32)
-        token = Token(
-            called,
-            user,
-            role,
-            _hashed(text),
-            now,
-            granted,
-            None if days is None else now + timedelta(days=days),
-        )
-        self._write([*self.known(), token])
+        now = datetime.now(timezone.utc)
+        expires = None if days is None else now + timedelta(days=days)
+        with self._changing():
+            tokens = self.known()
+            taken = {token.name for token in tokens}
+            called = _free_name(user_id, taken) if asked is None else asked
+            if called in taken:
+                raise InvalidInputError(
+                    "name", f"is {shown(called)}, which there is", fix="Give another, or revoke it."
+                )
+            token = Token(called, user, role, _hashed(text), now, granted, expires)
+            self._write([*tokens, token])
         return text, token
 
     def revoke(self, name: str) -> Token:
@@ -167,14 +173,28 @@ class Tokens:
 
         Raises:
             NotFoundError: there is none of this name.
+            InvalidInputError: another process changes the file, and does not come to an end.
         """
-        tokens = self.known()
-        found = next((token for token in tokens if token.name == name), None)
-        if found is None:
-            known = ", ".join(repr(token.name) for token in tokens) or "none"
-            raise NotFoundError(f"there is no token {name!r}", fix=f"The file has {known}.")
-        self._write([token for token in tokens if token is not found])
+        if not self.path.exists():
+            raise NotFoundError(f"there is no token {name!r}", fix="The file has none.")
+        with self._changing():
+            tokens = self.known()
+            found = next((token for token in tokens if token.name == name), None)
+            if found is None:
+                known = ", ".join(repr(token.name) for token in tokens) or "none"
+                raise NotFoundError(f"there is no token {name!r}", fix=f"The file has {known}.")
+            self._write([token for token in tokens if token is not found])
         return found
+
+    @property
+    def is_readable_by_others(self) -> bool:
+        """Whether other users of this machine may read who has tokens; the tokens they cannot."""
+        if os.name != "posix":  # the mode of a file on Windows says nothing of that
+            return False
+        try:
+            return bool(self.path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+        except FileNotFoundError:
+            return False
 
     # The file
 
@@ -184,13 +204,41 @@ class Tokens:
         except FileNotFoundError:
             self._read_at, self._by_hash = None, {}
             return
+        if os.name == "posix" and state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            self._read_at = None
+            raise InvalidInputError(
+                "tokens",
+                f"{self.path} may be written by other users, who could let themselves in",
+                fix=f"Keep it to its owner: chmod 600 {shlex.quote(str(self.path))}",
+            )
         now = (state.st_ino, state.st_mtime_ns, state.st_size)
         if now != self._read_at:
             self._by_hash = {token.sha256: token for token in _read(self.path)}
             self._read_at, self._problem = now, ""
 
-    def _write(self, tokens: list[Token]) -> None:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Nobody else changes the file meanwhile: what is written follows from what was read."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.path.with_name(f".{self.path.name}.lock")
+        until = time.monotonic() + _WAITS_S
+        while (lock := FileLock.taken(path)) is None:
+            if time.monotonic() > until:
+                raise InvalidInputError(
+                    "tokens",
+                    f"another process changes {self.path}, and does not come to an end",
+                    fix="Try again when it has ended.",
+                )
+            time.sleep(_BETWEEN_S)
+        try:
+            yield
+        finally:
+            # Who waits for a file that is gone makes another one. Windows keeps an open one.
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
+
+    def _write(self, tokens: list[Token]) -> None:
         document = {"format": _FORMAT, "tokens": [token.to_dict() for token in tokens]}
         # Only its owner may read what mkstemp makes, and a renamed file is whole or not there.
         handle, beside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
