@@ -46,6 +46,18 @@ def test_it_listens_for_others_only_with_tokens(tmp_path: Path, host: str) -> No
     assert not (tmp_path / "store").exists()
 
 
+def test_a_proxy_is_named_by_its_address_and_brings_others(tmp_path: Path, tokens: str) -> None:
+    asked = ("serve", "--store", str(tmp_path / "store"), "--trust-proxy")
+    done = run_here(*asked, "127.0.0.1", "--json")
+    assert done.code == 2
+    assert "the proxy passes calls on from other machines" in done.json["error"]["message"]
+    Tokens(tokens).create("ana")
+    done = run_here(*asked, "caddy", "--tokens", tokens)
+    assert done.code == 1
+    assert "'caddy', which is no address and no network" in done.err
+    assert not (tmp_path / "store").exists()
+
+
 def test_an_address_that_cannot_be_listened_on_is_told(tmp_path: Path, tokens: str) -> None:
     Tokens(tokens).create("ana")
     done = run_here(

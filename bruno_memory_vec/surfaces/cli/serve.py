@@ -70,6 +70,16 @@ def serve(
     certificate_key: Annotated[
         Optional[Path], typer.Option("--certificate-key", metavar="FILE", help="Its key.")
     ] = None,
+    trust_proxy: Annotated[
+        Optional[List[str]],
+        typer.Option(
+            "--trust-proxy",
+            metavar="ADDRESS",
+            help="The address or network of a proxy in front, whose X-Forwarded-For and "
+            "X-Forwarded-Proto are believed; may be given several times.  [default: nobody's are]",
+            show_default=False,
+        ),
+    ] = None,
     body_mb: Annotated[
         int, typer.Option("--body-mb", min=1, max=4096, help="The largest body of a call, in MiB.")
     ] = 8,
@@ -111,10 +121,13 @@ def serve(
         from bruno_memory_vec.surfaces.http.settings import MIB, ServerSettings
 
         needs("fastapi", "uvicorn")
-        from bruno_memory_vec.surfaces.http.running import is_loopback
+        from bruno_memory_vec.surfaces.http.running import is_loopback, trusted
 
+        proxies = trusted(trust_proxy or ())
         allowed = None if tokens is None else opened_tokens(out, tokens)
-        _check(host, allowed, is_loopback(host), certificate, certificate_key)
+        reached = "the proxy passes calls on" if proxies else f"{host} can be reached"
+        only_here = is_loopback(host) and not proxies
+        _check(reached, allowed, only_here, certificate, certificate_key)
         settings = ServerSettings(
             hosts=(*(allow_host or ()), *(() if _is_any(host) else (host,))),
             body_bytes=body_mb * MIB,
@@ -136,7 +149,8 @@ def serve(
                 routes = pages(memory, allowed, settings)
                 app = make_app(memory, tokens=allowed, settings=settings, routes=routes)
                 with _metrics_on(out, metrics_port, memory):
-                    await _serve(out, app, host, port, (certificate, certificate_key), open_page)
+                    tls = (certificate, certificate_key)
+                    await _serve(out, app, host, port, tls, proxies, open_page)
             finally:
                 await memory.close()
         return 0
@@ -180,6 +194,7 @@ async def _serve(
     host: str,
     port: int,
     tls: tuple[Path | None, Path | None],
+    proxies: Sequence[str],
     open_page: bool,
 ) -> None:
     from bruno_memory_vec.config import masked
@@ -212,22 +227,22 @@ async def _serve(
 
                 webbrowser.open(url)
 
-        server = Server(app, listens, certificate=tls[0], certificate_key=tls[1])
+        server = Server(app, listens, certificate=tls[0], certificate_key=tls[1], proxies=proxies)
         await server.serve([sock])
     if not out.as_json:
         out.say("ended; everything is written")
 
 
 def _check(
-    host: str,
+    reached: str,
     tokens: Tokens | None,
-    loopback: bool,
+    only_here: bool,
     certificate: Path | None,
     certificate_key: Path | None,
 ) -> None:
-    if tokens is None and not loopback:
+    if tokens is None and not only_here:
         raise CliError(
-            f"{host} can be reached from other machines, and nothing says who may call",
+            f"{reached} from other machines, and nothing says who may call",
             "Make a token: bruno-memory-vec token --tokens FILE --user USER\n"
             "and serve with --tokens FILE, best behind TLS (--certificate, or a proxy)",
             code=MISUSED,

@@ -239,13 +239,17 @@ def _check_origin(request: Request) -> None:
     if request.method in _SAFE:
         return
     origin = request.headers.get("origin")
-    same = origin is None or origin.partition("://")[2] == request.headers.get("host")
+    scheme, _, host = (origin or "").partition("://")
+    # Behind a proxy that is not trusted this server sees plain HTTP, whatever the browser speaks.
+    same_scheme = scheme == "https" or request.url.scheme == "http"
+    same = origin is None or (host == request.headers.get("host") and same_scheme)
     if not same or request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         raise Refused(
             403,
             "foreign-origin",
             "the call comes from a page of another site",
-            "Call from a program, or from the pages of this server.",
+            "Call from a program, or from the pages of this server. A proxy in front has to pass "
+            "the Host header on.",
         )
 
 

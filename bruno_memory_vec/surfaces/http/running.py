@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.rows.checks import shown
 from bruno_memory_vec.surfaces.http.settings import LOOPBACK
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -30,6 +32,8 @@ class Server(uvicorn.Server):
         listens: called once, when calls are answered.
         certificate: a PEM file; with it the server speaks TLS.
         certificate_key: the PEM file of its key, where that is another one.
+        proxies: addresses and networks of proxies, of :func:`trusted`. What these say of a call in
+            ``X-Forwarded-For`` and ``X-Forwarded-Proto`` is believed, and of nobody else.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Server(uvicorn.Server):
         *,
         certificate: Path | None = None,
         certificate_key: Path | None = None,
+        proxies: Sequence[str] = (),
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -48,7 +53,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 lifespan="on",
-                proxy_headers=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=list(proxies),
                 server_header=False,
                 ws="none",
                 timeout_graceful_shutdown=ENDS_WITHIN_S,
@@ -123,6 +129,34 @@ def address_of(sock: socket.socket, host: str, *, tls: bool) -> str:
     shown = "127.0.0.1" if host in ("0.0.0.0", "") else "::1" if host == "::" else host  # noqa: S104
     shown = f"[{shown}]" if ":" in shown else shown
     return f"{'https' if tls else 'http'}://{shown}:{sock.getsockname()[1]}"
+
+
+def trusted(proxies: Sequence[str]) -> tuple[str, ...]:
+    """Proxies, as :class:`Server` takes them.
+
+    Args:
+        proxies: addresses ("127.0.0.1") and networks ("172.16.0.0/12").
+
+    Raises:
+        InvalidInputError: one is neither. A name is none: whoever answers for it could change.
+    """
+    found: list[str] = []
+    for given in proxies:
+        try:
+            network = ipaddress.ip_network(given)
+        except ValueError as error:
+            raise InvalidInputError(
+                "trust_proxy",
+                f"is {shown(given)}, which is no address and no network",
+                fix="Give the proxy's address, such as 127.0.0.1, or its network, such as "
+                "172.16.0.0/12.",
+                cause=error,
+            ) from error
+        found.append(str(network))
+        if network.version == 4:
+            # A socket that listens for both kinds names those of the older kind so.
+            found.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return tuple(found)
 
 
 def is_loopback(host: str) -> bool:

@@ -89,7 +89,13 @@ async def serve_http(
     app = make_app(opened, who=who, tokens=tokens, hosts=hosts)
     # Requests are not logged: the address of one may hold what is nobody's business.
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE, lifespan="on"
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE,
+        lifespan="on",
+        # Nothing here depends on who a proxy says is calling.
+        proxy_headers=False,
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()
