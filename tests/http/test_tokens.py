@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
-from bruno_memory_vec.store.lock import FileLock
+from bruno_memory_vec.store.file_lock import FileLock
 from bruno_memory_vec.surfaces.http.tokens import Tokens
 
 

@@ -334,21 +334,6 @@ async def test_spaces_that_were_granted_are_recalled_too(store: Opened) -> None:
         await refusal(without, "show", id=hit["id"])
 
 
-async def test_a_second_server_reads_while_the_first_one_writes(tmp_path: Path) -> None:
-    folder = str(tmp_path / "store")
-    async with opened(folder) as first, client_of(first) as writer:
-        await call(writer, "remember", content="Rex is a dog")
-        async with opened(folder) as second, client_of(second) as reader:
-            assert (await call(reader, "recall", query="dog"))["hits"]
-            told = await refusal(reader, "remember", content="Tom is a cat")
-            assert "--http" in told
-            await call(writer, "remember", content="Kim is a bird")
-            assert len((await call(reader, "list", what="memories"))["items"]) == 2
-            await first.close()
-            await call(reader, "remember", content="Tom is a cat")
-            assert len((await call(reader, "list", what="memories"))["items"]) == 3
-
-
 async def test_a_store_that_cannot_be_opened_is_told_by_every_call(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "letter.txt").write_text("not ours")

@@ -309,7 +309,7 @@ def _search(
                 for needle, what in needles.items():
                     if needle.whole is None and needle.data in os.fsencode(where):
                         hits[f"{where} (its name)", needle.data] = what
-                if name in _LOCKED:
+                if name in _LOCKED or path.is_socket():
                     continue
                 read = _search_file(path, where, needles, hits)
                 files += read is not None

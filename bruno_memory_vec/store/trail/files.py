@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from bruno_memory_vec.errors import BackendUnavailable
 from bruno_memory_vec.indexers.durable import sync_folder
 from bruno_memory_vec.indexers.private import FILE, NO_LINK, make_private_folder
-from bruno_memory_vec.store.lock import FileLock
+from bruno_memory_vec.store.file_lock import FileLock
 from bruno_memory_vec.store.trail.entry import NOTHING, Chain, line_of, parts_of
 
 _NAME: Final = re.compile(r"(trail-\d+)\.(\d{6,})\.jsonl")

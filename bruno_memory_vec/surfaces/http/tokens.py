@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, cast, get_args
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.checks import identifier, shown
-from bruno_memory_vec.store.lock import FileLock
+from bruno_memory_vec.store.file_lock import FileLock
 
 #: What a token may do, as of ``for_user``.
 Role = Literal["reader", "member", "admin"]

@@ -3,7 +3,8 @@
 The parts: :mod:`.server` answers the protocol's requests, :mod:`.tools` has the tools,
 :mod:`.arguments` and :mod:`.answers` what they take and give, :mod:`.resources` and
 :mod:`.prompts` what their names say, :mod:`.opened` the store that is opened meanwhile,
-:mod:`.quoted` stored text as a model may read it, :mod:`.transports` stdio and HTTP.
+:mod:`.sharing` what servers on one folder pass to each other, :mod:`.quoted` stored text as a model
+may read it, :mod:`.transports` stdio and HTTP.
 
 Whose memory it is, the configuration or a token says; no request can name a user.
 """

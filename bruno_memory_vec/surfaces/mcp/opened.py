@@ -4,8 +4,9 @@ A client gives its servers a few seconds to answer, and a large store that has s
 may take longer. So the protocol is served at once, and the first call waits for the store, telling
 how far it is.
 
-A folder has one writer. A second server on it, as of a second window of an editor, opens it
-read-only: it recalls, and only ``remember`` and ``forget`` are refused until the first one ends.
+A folder has one writer. A second server on it, as of a second window of an editor, reads beside it,
+and what it would write the first one does (:mod:`.sharing`). A program that is no such server does
+not: then ``remember`` and ``forget`` are refused until it ends.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from bruno_memory_vec.config import MemoryConfig, masked
 from bruno_memory_vec.errors import StoreLockedError, problem_and_fix
 from bruno_memory_vec.memory import VectorMemory
+from bruno_memory_vec.store.manifest import folder_of
+from bruno_memory_vec.surfaces.mcp.sharing import Answer, Host, Passed, pass_on
 
 _LOG: Final = logging.getLogger(__name__)
 # Seconds between two words on how far the opening is.
@@ -40,6 +43,10 @@ class Opened:
         self._steps, self._step = 0, ""
         self._main = VectorMemory(config=config, progress=self._note)
         self._beside: VectorMemory | None = None
+        self._folder = folder_of(config.url)
+        self._host: Host | None = None
+        #: Answers what other servers pass on; None while there is nothing that could.
+        self.answer: Answer | None = None
         self._opening: asyncio.Task[VectorMemory] | None = None
         self._closed = False
 
@@ -75,12 +82,26 @@ class Opened:
             await beside.close()
         return memory
 
+    async def pass_on(self, call: Passed) -> dict[str, Any] | None:
+        """Let the server that has the folder open to write answer a call.
+
+        Returns: the result of the tool; None where there is no such server, or it is this one.
+
+        Raises:
+            AnswerLost: it ended before it said what became of the call.
+        """
+        if self._folder is None or self._is_open:
+            return None
+        return await pass_on(self._folder, call)
+
     async def close(self) -> None:
         """Write what is pending, and release the store."""
         self._closed = True
         if self._opening is not None:
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._opening)
+        if self._host is not None:
+            await self._host.close()
         for memory in (self._main, self._beside):
             if memory is not None:
                 await memory.close()
@@ -94,10 +115,21 @@ class Opened:
         task = self._opening
         if task is None or (task.done() and not self._is_open):
             self._steps, self._step = 0, ""
-            task = self._opening = asyncio.ensure_future(self._main.connect())
+            task = self._opening = asyncio.ensure_future(self._open())
             # Also where everybody who waited for it was cancelled.
             task.add_done_callback(_seen)
         return task
+
+    async def _open(self) -> VectorMemory:
+        memory = await self._main.connect()
+        if self._folder is not None and not self.config.read_only:
+            self._host = Host(self._folder, self._answered)
+            await self._host.start()
+        return memory
+
+    async def _answered(self, call: Passed) -> dict[str, Any]:
+        assert self.answer is not None
+        return await self.answer(call)
 
     async def _wait(self, report: Report) -> VectorMemory:
         task, told = self._begun(), 0
@@ -113,7 +145,7 @@ class Opened:
         if self._beside is None:
             config = self.config.model_copy(update={"read_only": True})
             reader = VectorMemory(config=config)
-            _LOG.warning("another process writes to %s: it is only read here", masked(config.url))
+            _LOG.warning("another process writes to %s: it is read beside that", masked(config.url))
             self._beside = reader
         return self._beside
 

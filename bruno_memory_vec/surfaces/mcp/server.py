@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -42,6 +44,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.surfaces.mcp import prompts, resources
 from bruno_memory_vec.surfaces.mcp.opened import Opened, problem_and_fix_of
+from bruno_memory_vec.surfaces.mcp.sharing import AnswerLost, Passed
 from bruno_memory_vec.surfaces.mcp.tools import SOURCE, TOOLS, ToolKind
 
 if TYPE_CHECKING:
@@ -51,6 +54,9 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
+# Seconds in which a process that has the store open to write may end, and between two looks.
+_WAITS_S: Final = 3.0
+_BETWEEN_S: Final = 0.1
 
 _INSTRUCTIONS: Final = (
     "The memory of one user, over all conversations. Call recall (or context, for everything at "
@@ -60,8 +66,9 @@ _INSTRUCTIONS: Final = (
 )
 #: Advice for a client's user, where an error's own is about Python.
 _FIXES: Final = {
-    StoreLockedError: "recall, context, list and show work here meanwhile. End the other program, "
-    "or let all clients use one server: bruno-memory-vec mcp --http",
+    StoreLockedError: "An MCP server on this folder takes such calls for others once it has begun, "
+    "and this program does not. recall, context, list and show work here meanwhile. End that one, "
+    "let all use one server (bruno-memory-vec mcp --http), or give this one another folder",
     NotPermittedError: "Whoever runs the server can give another token.",
 }
 
@@ -89,7 +96,7 @@ class Call:
 
     opened: Opened
     who: Identity
-    ctx: ServerRequestContext[Any, Any]
+    ctx: ServerRequestContext[Any, Any] | None = None
 
     @property
     def user_id(self) -> str:
@@ -116,7 +123,8 @@ class Call:
         )
 
     async def _report(self, step: int, words: str) -> None:
-        await self.ctx.session.report_progress(step, None, words)
+        if self.ctx is not None:
+            await self.ctx.session.report_progress(step, None, words)
 
 
 def make_server(opened: Opened, whose: Callable[[], Identity]) -> Server[Any]:
@@ -131,6 +139,16 @@ def make_server(opened: Opened, whose: Callable[[], Identity]) -> Server[Any]:
 
     def call(ctx: ServerRequestContext[Any, Any]) -> Call:
         return Call(opened, whose(), ctx)
+
+    async def passed(asked: Passed) -> dict[str, Any]:
+        """What another server asks for, which has no store of its own to write."""
+        tool = tools.get(asked.tool)
+        if tool is None:
+            return _plain(_failed(_no_tool(asked.tool, tools)))
+        who = Identity(asked.user_id, asked.role, asked.spaces, asked.name)
+        return _plain(await _answer(tool, Call(opened, who), asked.arguments))
+
+    opened.answer = passed
 
     async def list_tools(
         ctx: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
@@ -204,12 +222,22 @@ def make_server(opened: Opened, whose: Callable[[], Identity]) -> Server[Any]:
 async def _answer(tool: ToolKind, call: Call, given: dict[str, Any]) -> CallToolResult:
     """What a tool gives; what it cannot do is an error that a model can read and mend."""
     try:
-        text, structured = await tool.run(call, tool.takes.model_validate(given))
+        asked = tool.takes.model_validate(given)
+        if tool.writes:
+            elsewhere = await _elsewhere(tool, call, given)
+            if elsewhere is not None:
+                return elsewhere
+        text, structured = await tool.run(call, asked)
     except ValidationError as error:
         return _failed(_wrong_arguments(tool, error))
     except BrunoError as error:
         problem, fix = _problem(error)
         return _failed(f"{problem}. {fix}")
+    except AnswerLost:
+        return _failed(
+            "The server that writes to this folder ended before it said what became of this call. "
+            f"See with recall or list whether it was done, and call {tool.name} again where not."
+        )
     except MCPError:
         raise
     except Exception:
@@ -218,6 +246,29 @@ async def _answer(tool: ToolKind, call: Call, given: dict[str, Any]) -> CallTool
     return CallToolResult(
         content=[TextContent(text=text)], structured_content=structured.model_dump(mode="json")
     )
+
+
+async def _elsewhere(tool: ToolKind, call: Call, given: dict[str, Any]) -> CallToolResult | None:
+    """What another server gives that has the store open to write; None where it is open here.
+
+    Raises:
+        StoreLockedError: a process has it that is no such server, and keeps it.
+        AnswerLost: the other server ended before it said what became of the call.
+    """
+    who, until = call.who, time.monotonic() + _WAITS_S
+    passed = Passed(tool.name, given, who.user_id, who.role, who.spaces, who.name)
+    while True:
+        done = await call.opened.pass_on(passed)
+        if done is not None:
+            return CallToolResult.model_validate(done)
+        try:
+            await call.writing()
+            return None
+        except StoreLockedError:
+            # One that is ending listens no more, and has the lock until it has written.
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(_BETWEEN_S)
 
 
 async def _told(work: Callable[[VectorMemory], Awaitable[T]], call: Call) -> T:
@@ -233,7 +284,7 @@ async def _told(work: Callable[[VectorMemory], Awaitable[T]], call: Call) -> T:
     except MCPError:
         raise
     except Exception as error:
-        _LOG.exception("%s failed", call.ctx.method)
+        _LOG.exception("%s failed", "a request" if call.ctx is None else call.ctx.method)
         raise MCPError(INTERNAL_ERROR, "an error of the server, whose log says more") from error
 
 
@@ -246,6 +297,10 @@ def _problem(error: BrunoError) -> tuple[str, str]:
         )
     problem, fix = problem_and_fix_of(error)
     return problem, _FIXES.get(type(error), fix)
+
+
+def _plain(result: CallToolResult) -> dict[str, Any]:
+    return result.model_dump(mode="json", by_alias=True)
 
 
 def _failed(text: str) -> CallToolResult:

@@ -10,9 +10,9 @@ from pathlib import Path
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.indexers.durable import sync_folder
 from bruno_memory_vec.indexers.private import NO_LINK, make_private_folder
+from bruno_memory_vec.store.file_lock import FileLock
 from bruno_memory_vec.store.files import replace_file
 from bruno_memory_vec.store.keys.keyring import IN_A_BACKUP
-from bruno_memory_vec.store.lock import FileLock
 from bruno_memory_vec.store.manifest import FILE as STORE_FILE
 from bruno_memory_vec.upkeep.backup.repository import (
     KINDS,

@@ -17,7 +17,7 @@ from bruno_memory_vec.errors import (
     StoreLockedError,
     problem_and_fix,
 )
-from bruno_memory_vec.store.lock import FileLock
+from bruno_memory_vec.store.file_lock import FileLock
 
 #: The kinds of pieces; a name is a kind, a slash and the SHA-256 of the piece.
 CHUNKS, LISTS, PEOPLE, POINTS = "chunks", "lists", "people", "points"

@@ -23,7 +23,7 @@ from uuid import uuid4
 from bruno_memory_vec.errors import EngineError, InvalidInputError
 from bruno_memory_vec.indexers.durable import sync_folder
 from bruno_memory_vec.indexers.private import FILE, NO_LINK, make_private_folder
-from bruno_memory_vec.store.lock import FileLock
+from bruno_memory_vec.store.file_lock import FileLock
 from bruno_memory_vec.upkeep.backup.repository import (
     checked,
     damaged,
