@@ -42,6 +42,8 @@ Format = Literal[
     "auto",
     "chatgpt",
     "claude",
+    "claude-memories",
+    "claude-projects",
     "open-webui",
     "gemini",
     "ai-studio",

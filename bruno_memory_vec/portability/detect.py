@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import deque
 from collections.abc import Iterator
@@ -99,6 +100,25 @@ class Lines:
                     fix="Save it as UTF-8.",
                     cause=error,
                 ) from error
+
+    def pieces(self, size: int = 2**20) -> Iterator[str]:
+        """The rest of the input as text, in pieces of about so many bytes, wherever its lines end.
+
+        Raises:
+            InvalidInputError: it is no UTF-8.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        data = self._begin() or self._read(size, whole=True)
+        while True:
+            try:
+                yield decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                raise InvalidInputError(
+                    "source", "it is no text of UTF-8", fix="Save it as UTF-8.", cause=error
+                ) from error
+            if not data:
+                return
+            data = self._read(size, whole=True)
 
     @property
     def is_streaming(self) -> bool:
@@ -200,6 +220,8 @@ class Head:
 #: How many lines are looked at where the first two say nothing.
 _LINES_SHOWN = 20
 _TEXT_SHOWN = 64 * 1024
+#: A page begins with its styles, which are long.
+_MARKUP_SHOWN, _LINES_OF_MARKUP = 2 * 1024 * 1024, 2_000
 
 
 def head_of(lines: Lines, name: str, inner: str, *, far: bool = False) -> Head:
@@ -214,7 +236,10 @@ def head_of(lines: Lines, name: str, inner: str, *, far: bool = False) -> Head:
         InvalidInputError: it begins as a JSON document and is none.
     """
     shown = lines.head(_LINES_SHOWN if far else 2)
-    text = b"\n".join(line.data.rstrip(b"\r\n") for line in shown)[:_TEXT_SHOWN]
+    most = _TEXT_SHOWN
+    if shown[0].data.lstrip()[:1] == b"<":
+        shown, most = lines.head(_LINES_OF_MARKUP), _MARKUP_SHOWN
+    text = b"\n".join(line.data[:most].rstrip(b"\r\n") for line in shown)[:most]
     head = Head(name.lower(), inner, "text", [], text.decode("utf-8", "replace"))
     if is_line_by_line(lines):
         found = [_value(line) for line in shown]

@@ -1,8 +1,9 @@
-"""Sources as files: a path, a folder, a zip archive, a gzip file, a stream, or several of these.
+"""Sources as files: a path, a folder, an archive (zip, tar), a gzip file, a stream, or several.
 
-Nothing is unpacked onto the disk but what has to be read twice (an archive that comes by a pipe),
-and that into a file without a name. So a path within an archive is a name only, and leads nowhere.
-What an archive may grow to is bounded, as is how many files are read.
+Nothing is unpacked onto the disk but what has to be read at any place of it (an archive that comes
+by a pipe, or that is in another one), and that into a file without a name. So a path within an
+archive is a name only, and leads nowhere. What an archive may grow to is bounded, as is how many
+files are read.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import gzip
 import os
 import shutil
 import sys
+import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TextIO, cast
 
@@ -50,6 +53,12 @@ _OTHERS = {
     b"RIFF": "a sound or video file",
     b"ID3": "a sound file",
 }
+#: What names of archives end with; a document of an office program is a zip archive, too.
+_ZIP_NAMES = ("", ".zip", ".tmp", ".bak")
+#: An archive within an archive, as some exports are delivered, is read; no more than that.
+_DEEPEST = 2
+#: What is kept of such a one in memory; of more, in a file without a name.
+_SPOOLED = 16 * 1024 * 1024
 # Not archives of chats, and not to be looked into: what systems and programs put into folders.
 _PASSED_OVER = {"__MACOSX", "__pycache__", "node_modules"}
 
@@ -114,9 +123,8 @@ def files(source: Source | Sequence[Source]) -> Iterator[Opened]:
         path = Path(source)
         if path.is_dir():
             yield from _of_folder(path)
-        elif _is_zip(path):
-            with path.open("rb") as stream:
-                yield from _of_zip(stream, str(source), name_of(source))
+        elif (archive := _archive_at(path)) is not None:
+            yield from archive(path, str(source), name_of(source))
         else:
             yield _of_path(path, str(source), path.name, several=False)
     else:
@@ -200,8 +208,8 @@ def _of_folder(folder: Path) -> Iterator[Opened]:
             if count > MOST_FILES:
                 raise _too_many(str(folder))
             inner = path.relative_to(folder).as_posix()
-            if _is_zip(path):
-                yield from _of_archive(path, inner)
+            if (archive := _archive_at(path)) is not None:
+                yield from _of_archive(archive, path, inner)
             else:
                 yield _of_path(path, str(path), inner, several=True)
     # Not in between: a folder is entered after what is yielded of the one around it.
@@ -212,11 +220,10 @@ def _of_folder(folder: Path) -> Iterator[Opened]:
         yield _unusable(path, path.relative_to(folder).as_posix(), _unopened(error))
 
 
-def _of_archive(path: Path, inner: str) -> Iterator[Opened]:
+def _of_archive(archive: _Archive, path: Path, inner: str) -> Iterator[Opened]:
     """The files of an archive in a folder; where it is damaged, one that cannot be opened."""
     try:
-        with path.open("rb") as stream:
-            yield from _of_zip(stream, str(path), name_of(path))
+        yield from archive(path, str(path), name_of(path))
     except OSError as error:
         yield _unusable(path, inner, _unopened(error))
     except InvalidInputError as error:
@@ -238,14 +245,31 @@ def _unopened(error: OSError) -> InvalidInputError:
     )
 
 
-def _is_zip(path: Path) -> bool:
+#: Gives the files of an archive: its path, how it is shown, and the name of its conversations.
+_Archive = Callable[[Path, str, str], Iterator["Opened"]]
+
+
+def _archive_at(path: Path) -> _Archive | None:
+    """How the archive at a path is read; None where it is none, or cannot be looked into."""
     try:
         with path.open("rb") as stream:
-            begin = stream.read(4)
-    except OSError:
-        return False  # told when it is opened to be read
-    # A document of an office program is a zip archive, too.
-    return begin in (_ZIP, _ZIP_EMPTY) and path.suffix.lower() in ("", ".zip", ".tmp", ".bak")
+            begin = stream.read(512)
+            if begin.startswith(_GZIP):
+                stream.seek(0)
+                packed = _unzipped(stream, None)
+                begin = read_exactly(packed, 512)
+                if begin.startswith((_ZIP, _ZIP_EMPTY)):
+                    return _of_gzipped_zip
+                return _of_tar if _is_tar(begin) else None
+    except (OSError, InvalidInputError):
+        return None  # told when it is opened to be read
+    if begin[:4] in (_ZIP, _ZIP_EMPTY) and path.suffix.lower() in _ZIP_NAMES:
+        return _of_zip_at
+    return _of_tar if _is_tar(begin) else None
+
+
+def _is_tar(begin: bytes) -> bool:
+    return begin[257:262] == b"ustar"
 
 
 def _of_stream(source: Source) -> Iterator[Opened]:
@@ -261,9 +285,7 @@ def _of_stream(source: Source) -> Iterator[Opened]:
     shown = getattr(source, "name", "")
     place = shown if isinstance(shown, str) and not shown.startswith("<") else ""
     if begin in (_ZIP, _ZIP_EMPTY):
-        with tempfile.TemporaryFile() as spool:
-            shutil.copyfileobj(rest, spool, 2**20)
-            yield from _of_zip(cast(BinaryIO, spool), place, name)
+        yield from _of_spooled_zip(rest, place, name)
         return
 
     @contextmanager
@@ -282,21 +304,55 @@ def _of_stream(source: Source) -> Iterator[Opened]:
     yield Opened(place, name, inner, False, None, opened, beside)
 
 
-def _of_zip(stream: BinaryIO, place: str, name: str) -> Iterator[Opened]:
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A file in an archive: its path there, its size unpacked, what it may unpack to."""
+
+    inner: str
+    size: int
+    bound: int
+    open: Callable[[], AbstractContextManager[ByteStream]]
+
+
+def _of_zip_at(path: Path, place: str, name: str) -> Iterator[Opened]:
+    with path.open("rb") as stream:
+        yield from _of_zip(stream, place, name, [MOST_UNPACKED], 0)
+
+
+def _of_gzipped_zip(path: Path, place: str, name: str) -> Iterator[Opened]:
+    with path.open("rb") as stream:
+        yield from _of_spooled_zip(_unzipped(stream, None), place, name)
+
+
+def _of_spooled_zip(
+    packed: ByteStream, place: str, name: str, budget: list[int] | None = None, depth: int = 0
+) -> Iterator[Opened]:
+    """The files of an archive that cannot be read at any place of it, as in another archive."""
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as spool:
+        shutil.copyfileobj(packed, spool, 2**20)
+        spool.seek(0)
+        # Before Python 3.11 it does not say that it is seekable.
+        file = cast(BinaryIO, spool if hasattr(spool, "seekable") else _whole(spool))
+        yield from _of_zip(file, place, name, budget or [MOST_UNPACKED], depth)
+
+
+def _whole(spool: tempfile.SpooledTemporaryFile[bytes]) -> BinaryIO:
+    """The file behind a spooled one."""
+    spool.rollover()
+    return cast(BinaryIO, spool._file)
+
+
+def _of_zip(
+    stream: BinaryIO, place: str, name: str, budget: list[int], depth: int
+) -> Iterator[Opened]:
     try:
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise _damaged(place, error) from error
     with archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-        if len(entries) > MOST_FILES:
-            raise _too_many(place)
-        budget = [MOST_UNPACKED]
-        by_name = {entry.filename: entry for entry in entries}
-        for entry in sorted(entries, key=lambda one: one.filename):
-            inner = entry.filename.replace("\\", "/")
-            parts = PurePosixPath(inner).parts
-            if any(part.startswith(".") or part in _PASSED_OVER for part in parts):
+        found: list[_Packed] = []
+        for entry in sorted(archive.infolist(), key=lambda one: one.filename):
+            if entry.is_dir() or _is_passed_over(entry.filename):
                 continue
             if entry.flag_bits & 1:
                 raise InvalidInputError(
@@ -304,47 +360,131 @@ def _of_zip(stream: BinaryIO, place: str, name: str) -> Iterator[Opened]:
                     f"{place} is encrypted",
                     fix="Unpack it with its password, and name the folder.",
                 )
-            yield _of_entry(archive, entry, by_name, place, name, inner, budget)
+            bound = entry.compress_size * MOST_RATIO + SLACK
+            opened = partial(archive.open, entry)
+            found.append(_Packed(_inner(entry.filename), entry.file_size, bound, opened))
+        yield from _of_packed(found, place, name, budget, depth)
+
+
+def _of_tar(path: Path, place: str, name: str) -> Iterator[Opened]:
+    """The files of a tar archive, packed by gzip or not, in its own order: it is read in one go."""
+    most = path.stat().st_size * MOST_RATIO + SLACK
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            found: list[_Packed] = []
+            left = most
+            for member in archive:
+                left -= member.size
+                if left < 0:
+                    raise _grows(place)
+                if member.isreg() and not _is_passed_over(member.name):
+                    opened = partial(_of_member, archive, member)
+                    found.append(_Packed(_inner(member.name), member.size, most, opened))
+                if len(found) > MOST_FILES:
+                    raise _too_many(place)
+            if not _is_at_its_end(archive):
+                raise tarfile.ReadError("it breaks off, or a header is damaged")
+            yield from _of_packed(found, place, name, [MOST_UNPACKED], 0)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise _damaged(place, error) from error
+
+
+def _is_at_its_end(archive: tarfile.TarFile) -> bool:
+    """Whether all members were seen: behind a damaged header tarfile goes no further, and says
+    nothing."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    block = archive.fileobj.read(tarfile.BLOCKSIZE)
+    return not block or (len(block) == tarfile.BLOCKSIZE and not block.strip(b"\0"))
+
+
+@contextmanager
+def _of_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[ByteStream]:
+    stream = archive.extractfile(member)
+    assert stream is not None  # it is a regular file
+    with stream:
+        yield cast(ByteStream, stream)
+
+
+def _inner(path: str) -> str:
+    return path.replace("\\", "/").removeprefix("./")
+
+
+def _is_passed_over(path: str) -> bool:
+    parts = PurePosixPath(_inner(path)).parts
+    return any(part.startswith(".") or part in _PASSED_OVER for part in parts)
+
+
+def _of_packed(
+    found: list[_Packed], place: str, name: str, budget: list[int], depth: int
+) -> Iterator[Opened]:
+    if len(found) > MOST_FILES:
+        raise _too_many(place)
+    by_path = {packed.inner: packed for packed in found}
+    for packed in found:
+        shown = f"{place}/{packed.inner}" if place else packed.inner
+        path = PurePosixPath(packed.inner)
+        if depth < _DEEPEST and path.suffix.lower() in _ZIP_NAMES:
+            is_zip = False
+            try:
+                with _unpacking(packed, shown, budget) as stream:
+                    begin = read_exactly(stream, 4)
+                    is_zip = begin in (_ZIP, _ZIP_EMPTY)
+                    if is_zip:
+                        rest = Prefixed(begin, stream)
+                        named = _named(name.split("/")[-1], path.name)
+                        yield from _of_spooled_zip(rest, shown, named, budget, depth + 1)
+            except InvalidInputError as error:
+                # One that is damaged is told, and the others are read.
+                if is_zip:
+                    yield _unusable(Path(shown), packed.inner, error)
+            if is_zip:
+                continue
+        yield _of_entry(packed, by_path, shown, name, budget)
+
+
+@contextmanager
+def _unpacking(packed: _Packed, shown: str, budget: list[int]) -> Iterator[ByteStream]:
+    try:
+        with packed.open() as stream:
+            yield Bounded(stream, packed.bound, shown, budget)
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        NotImplementedError,
+        EOFError,
+    ) as error:
+        raise _damaged(shown, error) from error
 
 
 def _of_entry(
-    archive: zipfile.ZipFile,
-    entry: zipfile.ZipInfo,
-    by_name: dict[str, zipfile.ZipInfo],
-    place: str,
-    name: str,
-    inner: str,
-    budget: list[int],
+    packed: _Packed, by_path: dict[str, _Packed], place: str, name: str, budget: list[int]
 ) -> Opened:
-    folder = "/".join(PurePosixPath(inner).parts[:-1])
+    path = PurePosixPath(packed.inner)
+    folder = "/".join(path.parts[:-1])
 
     @contextmanager
     def opened() -> Iterator[ByteStream]:
-        try:
-            with archive.open(entry) as stream:
-                bound = entry.compress_size * MOST_RATIO + SLACK
-                limited = Bounded(stream, bound, f"{place}/{inner}", budget)
-                begin = read_exactly(limited, 4)
-                if begin.startswith(_GZIP):
-                    yield _unzipped(Prefixed(begin, limited), None)
-                else:
-                    yield Prefixed(begin, limited)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-            raise _damaged(f"{place}/{inner}", error) from error
+        with _unpacking(packed, place, budget) as limited:
+            begin = read_exactly(limited, 4)
+            if begin.startswith(_GZIP):
+                yield _unzipped(Prefixed(begin, limited), None)
+            else:
+                yield Prefixed(begin, limited)
 
     def beside(relative: str) -> bytes | None:
-        path = os.path.normpath(f"{folder}/{relative}").lstrip("/")
-        found = by_name.get(path)
-        if found is None or found.file_size > SLACK:
+        found = by_path.get(os.path.normpath(f"{folder}/{relative}").lstrip("/"))
+        if found is None or found.size > SLACK:
             return None
-        with archive.open(found) as stream:
+        with found.open() as stream:
             return stream.read(SLACK)
 
     inside = "/".join(part for part in (name.split("/")[-1], folder) if part)
     return Opened(
-        place=f"{place}/{inner}" if place else inner,
-        name=_named(inside, PurePosixPath(inner).name),
-        inner=inner,
+        place=place,
+        name=_named(inside, path.name),
+        inner=packed.inner,
         several=True,
         path=None,
         open=opened,
@@ -376,12 +516,7 @@ class Bounded:
         if self._left is not None:
             self._left -= len(data)
         if self._budget[0] < 0 or (self._left is not None and self._left < 0):
-            raise InvalidInputError(
-                "source",
-                f"{self._place} unpacks to far more than an export has: {MOST_RATIO} times its "
-                "size and more",
-                fix="Unpack it yourself if you trust it, and name the file.",
-            )
+            raise _grows(self._place)
         return data
 
 
@@ -437,13 +572,23 @@ def _unzipped(stream: ByteStream, size: int | None) -> ByteStream:
     return Unzipped(stream)
 
 
+def _grows(place: str) -> InvalidInputError:
+    return InvalidInputError(
+        "source",
+        f"{place} unpacks to far more than an export has: {MOST_RATIO} times its size and more",
+        fix="Unpack it yourself if you trust it, and name the file.",
+    )
+
+
 def what_it_is(begin: bytes) -> str | None:
     """What a file is that is no text, by its first bytes; None where it may be one."""
     for mark, what in _OTHERS.items():
         if begin.startswith(mark):
             return what
     if begin.startswith((_ZIP, _ZIP_EMPTY)):
-        return "an archive within an archive, or a document of an office program"
+        return "an archive within archives, or a document of an office program"
+    if _is_tar(begin):
+        return "a tar archive, which is read where its path is named"
     return "a binary file" if b"\0" in begin else None
 
 

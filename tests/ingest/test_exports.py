@@ -249,6 +249,71 @@ def test_google() -> None:
     assert left == {"reasoning": 1}
 
 
+def test_google_as_a_page() -> None:
+    got, left = of("gemini-page")
+    assert said(got) == [
+        ("gemini/2025-09-01", "user", "When is the museum open?"),
+        ("gemini/2025-09-01", "assistant", "From 10 to 18.\n- Closed on Monday"),
+        ("gemini/7b0000000000aaaa", "user", "What is on this?"),
+        ("gemini/7b0000000000aaaa", "assistant", "A beach & a boat."),
+        ("gemini/2025-09-02", "user", "and in winter?"),
+        ("gemini/2025-09-02", "assistant", "Then it is closed."),
+    ]
+    assert got[2].message.metadata == {"noted": ["Attached 1 file.", "beach.png"]}
+    assert got[0].message.timestamp == datetime(2025, 9, 1, 18)
+    assert got[4].message.timestamp == datetime(2025, 9, 2, 7)
+    assert left == {"other activities": 1}
+    # The same messages as JSON has, by which they are known again.
+    as_json = {turn.message.content: turn.source_id for turn in of("gemini")[0]}
+    assert as_json.items() <= {turn.message.content: turn.source_id for turn in got}.items()
+
+
+PAGE = (EXPORTS / "gemini-page" / "MyActivity.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("shown", "time"),
+    [
+        ("02.09.2026, 13:26:27 MESZ", datetime(2026, 9, 2, 11, 26, 27)),
+        ("2 sept. 2026, 13:26:27 UTC+02:00", datetime(2026, 9, 2, 11, 26, 27)),
+        ("10 de mai. de 2026, 03:46:09 BRT", datetime(2026, 5, 10, 6, 46, 9)),
+        ("1. 1. 2026 10:00:00 SEČ", datetime(2026, 1, 1, 9)),
+        ("2026年6月19日 12:23:08 CST", datetime(2026, 6, 19, 4, 23, 8)),
+        ("2026. 9. 2. 오후 1:26:27 GMT+9", datetime(2026, 9, 2, 4, 26, 27)),
+        ("May 19, 2026, 7:07:02 PM GMT-03:00", datetime(2026, 5, 19, 22, 7, 2)),
+        ("2 Sept 2026, 13:26:27 IST", datetime(2026, 9, 2, 7, 56, 27)),
+    ],
+)
+def test_times_of_a_page_in_many_languages(shown: str, time: datetime) -> None:
+    page = PAGE.replace("Sep 1, 2025, 11:00:00\u202fAM PDT", shown)
+    got = {
+        turn.message.content: turn.message.timestamp for turn in turns(io.BytesIO(page.encode()))
+    }
+    assert got["When is the museum open?"] == time
+
+
+def test_pages_that_are_none_of_gemini_or_not_whole() -> None:
+    left: Counter[str] = Counter()
+    turns(io.BytesIO(PAGE.replace("AM PDT", "AM QXZ").encode()), left)
+    assert left["time zones that nobody knows, taken as UTC"] == 4
+    with pytest.raises(InvalidInputError, match="none of Gemini"):
+        turns(io.BytesIO(PAGE.replace("Gemini", "Maps").encode()))
+    for broken, problem in (
+        (PAGE.replace("Sep 1, 2025, 11:00", "1 Smarch 2025, 11:00"), "none that is understood"),
+        (PAGE[: PAGE.index("Closed on")], "ends in its midst"),
+    ):
+        bad = [one for one in read(io.BytesIO(broken.encode())) if isinstance(one, BadLine)]
+        assert [problem in one.problem for one in bad] == [True]
+
+
+@pytest.mark.slow
+def test_a_page_is_one_line_of_any_length() -> None:
+    card = PAGE[PAGE.index('<div class="outer-cell') : PAGE.index("</div></body>")]
+    page = PAGE.replace(card, card * 7_000)
+    assert len(page) > 20 * 2**20
+    assert len(turns(io.BytesIO(page.encode()))) == 42_000
+
+
 def test_messengers() -> None:
     got, left = of("telegram.json")
     assert said(got) == [
@@ -274,6 +339,56 @@ def test_messengers() -> None:
         ("discord/20", "assistant", "Helper: That is fine"),
     ]
     assert said(of("discord-package")[0]) == [("discord/21", "user", "My starter is a week old")]
+
+
+def test_the_older_package_of_discord() -> None:
+    got, left = of("discord-old")
+    # The newest stands first in it.
+    assert said(got) == [
+        ("discord/31", "user", "[file: loaf.jpg]"),
+        ("discord/31", "user", "Is the oven hot?"),
+        ("discord/31", "user", 'two lines, "quoted"\nsecond'),
+    ]
+    assert [turn.source_id for turn in got] == ["301", "302", "303"]
+    assert got[1].message.metadata == {"title": "Direct Message with ben#0"}
+    assert left == {"files of no known format": 2}
+    table = (EXPORTS / "discord-old/messages/c31/messages.csv").read_bytes()
+    for broken, problem in (
+        (table.replace(b"hot?", b"hot?,more"), "expected 4 columns, got 5"),
+        (table.replace(b'""quoted""', b'"quoted""'), "the table is broken"),
+        (table.replace(b"2021-02-03 09", b"yesterday 09"), "got 'yesterday"),
+    ):
+        bad = [one for one in read(io.BytesIO(broken)) if isinstance(one, BadLine)]
+        assert [problem in one.problem for one in bad] == [True]
+    assert said(turns(io.BytesIO(table.decode().encode("utf-16")))) == said(
+        turns(io.BytesIO(table))
+    )
+
+
+def test_what_claude_ai_remembers_and_its_projects() -> None:
+    got, left = of("claude-knowledge")
+    project = "claude-project/0f000000-0000-4000-8000-000000000001"
+    assert [(t.kind, t.conversation_id, t.message.content) for t in got] == [
+        ("memory", "claude-memory", "Work context\n\nAna bakes bread for a living."),
+        ("memory", "claude-memory", "Personal context\n\nShe lives in Porto."),
+        ("memory", "claude-memory", "Purpose\n\nA site for the bakery."),
+        ("document", project, "Texts of the site"),
+        ("document", project, "Answer in one line."),
+        (
+            "document",
+            f"{project}/0d000000-0000-4000-8000-000000000001",
+            "Prices\n\nA loaf is three euros.",
+        ),
+    ]
+    assert got[2].message.metadata["project_name"] == "Bakery"
+    assert got[5].message.metadata["title"] == "prices.md"
+    assert {turn.user_id for turn in got} == {"acc00000-0000-4000-8000-000000000001"}
+    assert {turn.user_id for turn in of("claude-knowledge", user_id="ana")[0]} == {"ana"}
+    assert left == {"projects that Claude.ai has made as examples": 1}
+    # Newer exports have an object a file.
+    (memory,) = json.loads((EXPORTS / "claude-knowledge/memories.json").read_text("utf-8"))
+    alone = turns(io.BytesIO(json.dumps(memory).encode()))
+    assert [turn.message.content for turn in alone] == [t.message.content for t in got[:3]]
 
 
 def test_whatsapp() -> None:
@@ -308,6 +423,61 @@ def test_whatsapp_dates_that_may_be_either_are_refused_once() -> None:
     # Only one way keeps the messages in their order.
     ordered = b"03/04/2025, 18:50 - Ana: one\n01/05/2025, 18:51 - Ben: two\n"
     assert turns(io.BytesIO(ordered))[0].message.timestamp == datetime(2025, 4, 3, 18, 50)
+
+
+@pytest.mark.parametrize(
+    ("line", "time"),
+    [
+        ("10/13/25, 6:50\u202fPM - Ana: hi", datetime(2025, 10, 13, 18, 50)),
+        ("13/02/2025 à 18:50 - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        ("[13/02/2025 à 18:50:02] Ana: hi", datetime(2025, 2, 13, 18, 50, 2)),
+        ("[13/2/25, 6:50:02\u202fp.\u202fm.] Ana: hi", datetime(2025, 2, 13, 18, 50, 2)),
+        ("13.2.2025 klo 18.50 - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        ("13. 2. 2025, 18:50 - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        ("2025. 02. 13. 18:50 - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        ("13.02.2025 г., 18:50 ч. - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        ("\u200f13\u200f/2\u200f/2025، 6:50 م - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        ("١٣/٢/٢٠٢٥، ٦:٥٠ م - Ana: hi", datetime(2025, 2, 13, 18, 50)),
+        # Thai phones write the years of another calendar, in which others are leap years.
+        ("29/2/2567 18:50 - Ana: hi", datetime(2024, 2, 29, 18, 50)),
+    ],
+)
+def test_whatsapp_dates_of_other_languages(line: str, time: datetime) -> None:
+    (turn,) = turns(io.BytesIO(f"{line}\n".encode()))
+    assert (turn.message.content, turn.message.timestamp) == ("Ana: hi", time)
+
+
+def test_whatsapp_media_and_deleted_messages_of_android() -> None:
+    chat = (
+        "13.02.2025, 18:50 - Ana: <Media jätettiin pois>\n"
+        "13.02.2025, 18:51 - Ana: <メディアは含まれていません>\n"
+        "13.02.2025, 18:52 - Ana: This message was deleted\n"
+        "13.02.2025, 18:53 - Ana: <div> is no medium\n"
+    )
+    left: Counter[str] = Counter()
+    got = turns(io.BytesIO(chat.encode()), left)
+    words = [turn.message.content for turn in got]
+    assert words == ["Ana: [file]", "Ana: [file]", "Ana: <div> is no medium"]
+    assert left == {"events of the messenger": 1}
+
+
+def test_what_lies_beside_the_chats_is_told() -> None:
+    for beside, what in (
+        ({"id": "user-1", "email": "a@example.org", "chatgpt_plus_user": True}, "the account"),
+        ([{"message_id": "m", "conversation_id": "c", "rating": "thumbsUp"}], "the ratings"),
+        ([{"id": "s", "conversation_id": "c", "is_anonymous": True}], "the list of chats"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"is {what}.*name the whole folder"):
+            turns(io.BytesIO(json.dumps(beside).encode()))
+    with pytest.raises(InvalidInputError, match="a JSON object with the keys 'version'"):
+        turns(io.BytesIO(b'{"version": 1, "files": []}'))
+
+
+def test_a_chat_that_does_not_say_its_branch_is_read_to_its_end() -> None:
+    chats = json.loads((EXPORTS / "chatgpt.json").read_text("utf-8"))
+    del chats[1]["current_node"]
+    got = turns(io.BytesIO(json.dumps(chats).encode()))
+    assert len(got) == len(of("chatgpt.json")[0])
 
 
 def test_memories_benchmarks_and_mail() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -27,12 +28,65 @@ def zipped(**files: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_an_archive_within_an_archive_is_left_out(tmp_path: Path) -> None:
+def test_archives_within_archives_are_read_two_deep(tmp_path: Path) -> None:
     path = tmp_path / "outer.zip"
-    path.write_bytes(zipped(a=LINE, inner=zipped(b=LINE)))
+    deepest = zipped(**{"d.zip": zipped(d=LINE)})
+    middle = zipped(c=LINE, **{"deep.zip": deepest})
+    path.write_bytes(zipped(a=LINE, broken=b"PK\x03\x04 no more", inner=zipped(b=LINE, m=middle)))
     left: Counter[str] = Counter()
-    assert len(list(read(path, left_out=left))) == 1
+    got = list(read(path, left_out=left))
+    assert [one.place for one in got if isinstance(one, Turn)] == [
+        f"{path}/a",
+        f"{path}/inner/b",
+        f"{path}/inner/m/c",
+    ]
+    (told,) = [one for one in got if isinstance(one, BadLine)]
+    assert (told.place, "damaged" in told.problem) == (f"{path}/broken", True)
     assert left == {"files of no known format": 1}
+    # So delivered, too: an archive that was packed once more.
+    again = tmp_path / "again.zip.gz"
+    again.write_bytes(gzip.compress(zipped(a=LINE)))
+    assert len(list(read(again))) == 1
+    assert len(list(read(tmp_path))) == 5
+
+
+def tarred(path: Path, mode: str, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        link = tarfile.TarInfo("Takeout/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("takeout.tgz", "w:gz"), ("takeout.tar", "w")])
+def test_a_tar_archive_is_read_as_a_zip(tmp_path: Path, name: str, mode: str) -> None:
+    """Takeout offers both."""
+    path = tmp_path / name
+    tarred(path, mode, {"Takeout/b.jsonl": LINE * 3, "Takeout/a.jsonl": LINE, ".hidden": LINE})
+    got = list(read(path))
+    assert [one.place for one in got] == [f"{path}/Takeout/b.jsonl"] * 3 + [
+        f"{path}/Takeout/a.jsonl"
+    ]
+    assert len(list(read(tmp_path))) == 4
+    with pytest.raises(InvalidInputError, match="where its path is named"):
+        list(read(io.BytesIO(path.read_bytes())))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if mode == "w:gz" else whole[:1100])
+    with pytest.raises(InvalidInputError, match="damaged"):
+        list(read(path))
+
+
+def test_a_tar_archive_that_grows_without_measure_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "SLACK", 2**16)
+    path = tmp_path / "bomb.tgz"
+    tarred(path, "w:gz", {"a": b"\0" * 4 * 2**20})
+    with pytest.raises(InvalidInputError, match="unpacks to far more"):
+        list(read(path))
 
 
 def test_a_damaged_archive_is_refused() -> None:

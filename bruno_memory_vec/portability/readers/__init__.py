@@ -16,6 +16,7 @@ from bruno_memory_vec.portability.opening import what_it_is
 from bruno_memory_vec.portability.readers import (
     chatgpt,
     claude,
+    claude_knowledge,
     discord,
     documents,
     frameworks,
@@ -30,6 +31,7 @@ from bruno_memory_vec.portability.readers import (
     session_logs,
     sharegpt,
     slack,
+    takeout_page,
     telegram,
     whatsapp,
 )
@@ -41,6 +43,8 @@ __all__ = ["ALL", "Choice", "Reader", "choose", "refuse_other"]
 JSON: tuple[Reader, ...] = (
     chatgpt.READER,
     claude.READER,
+    claude_knowledge.MEMORIES,
+    claude_knowledge.PROJECTS,
     open_webui.READER,
     gemini.TAKEOUT,
     gemini.STUDIO,
@@ -172,6 +176,8 @@ def _text_head(lines: Lines, name: str, inner: str) -> Head:
 def _of_text(head: Head, suffix: str, several: bool) -> Choice:
     """A text that is no JSON."""
     begin = head.text.lstrip()[:200].lower()
+    if takeout_page.is_page(head):
+        return Choice(None, "is a page of Google's activities, and those seen are none of Gemini")
     if begin.startswith(_MARKUP) or suffix in (".html", ".htm", ".xml"):
         return Choice(None, "is a page of HTML or XML; export it as JSON")
     if suffix in (".json", ".jsonl", ".ndjson"):
@@ -184,12 +190,26 @@ def _of_text(head: Head, suffix: str, several: bool) -> Choice:
     return Choice(found)
 
 
+#: What lies beside the chats of an export, by keys that only this has.
+_BESIDE = (
+    ({"email", "chatgpt_plus_user"}, "the account of ChatGPT's export"),
+    ({"rating", "conversation_id", "message_id"}, "the ratings of ChatGPT's export"),
+    ({"is_anonymous", "conversation_id"}, "the list of chats that ChatGPT has shared"),
+    ({"full_name", "email_address", "verified_phone_number"}, "the account of Claude.ai's export"),
+)
+
+
 def _unknown(head: Head) -> str:
     """What a JSON input is that no reader knows, in one sentence, with the nearest reader."""
     kind = {"object": "a JSON object", "list": "a JSON list", "lines": "JSON lines"}[head.shape]
+    if head.shape == "lines" and len(head.samples) == 1:
+        kind = "a JSON object"
     keys = list(head.first)
     if not keys:
         return f"is {kind} without objects, which is no known format"
+    for marks, what in _BESIDE:
+        if marks <= set(keys):
+            return f"is {what}; its chats are in other files: name the whole folder or archive"
     shown = ", ".join(repr(key[:40]) for key in keys[:5]) + (", ..." if len(keys) > 5 else "")
     near = max(JSON, key=lambda reader: len(set(reader.wants) & set(keys)))
     common = set(near.wants) & set(keys)

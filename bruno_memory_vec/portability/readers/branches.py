@@ -43,7 +43,11 @@ def branches(parents: Mapping[str, str | None], current: str | None, where: str)
     if not parents:
         return []
     if current is None:
-        raise BadFieldError(where, "is missing, so the branch to read is unknown")
+        # Some exports do not say it: what was said last is at the end.
+        inner = set(parents.values())
+        current = next((node for node in reversed(list(parents)) if node not in inner), None)
+        if current is None:
+            raise BadFieldError(where, "is missing, and the messages are a loop")
     shown: list[str] = []
     seen: set[str] = set()
     key: str | None = current

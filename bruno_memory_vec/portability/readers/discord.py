@@ -1,13 +1,17 @@
 """Discord: channels as DiscordChatExporter writes them, and the package of one's own data.
 
 A channel's conversation is ``discord/CHANNEL``. Messages of bots are the assistant's. The package
-(``messages/c123/messages.json``) has only what its owner wrote, who is the user.
+(``messages/c123/messages.json``, in older ones ``messages.csv``) has only what its owner wrote, who
+is the user. It begins with the newest message, and is read in the order of the times.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from bruno_core.models.message import MessageRole
@@ -34,6 +38,8 @@ _SAID = {"Default", "Reply", "ThreadStarterMessage", "ChatInputCommand", "Contex
 
 def recognises(head: Head) -> bool:
     """A channel with messages, or a list of one's own."""
+    if head.shape == "text":
+        return _is_table(head.text)
     first = head.first
     if isinstance(first.get("channel"), dict) and isinstance(first.get("messages"), list):
         return "guild" in first or "exportedAt" in first
@@ -42,8 +48,12 @@ def recognises(head: Head) -> bool:
 
 def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
     """Yield the turns of a channel."""
+    first = b"" if lines.is_streaming else lines.head(1)[0].data
+    if _is_table(first.decode("utf-8", "replace")):
+        yield from _package(_rows(lines), defaults)
+        return
     if lines.stream().is_list():
-        yield from _package(lines, defaults)
+        yield from _package(_objects(lines), defaults)
         return
     value = whole_object(lines, "a channel of Discord")
     channel, guild = object_of(value.get("channel")), object_of(value.get("guild"))
@@ -114,38 +124,105 @@ def _embedded(embed: dict[str, Any]) -> str:
     return "\n".join(word for word in words if word)
 
 
-def _package(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
-    data = defaults.beside("channel.json")
-    try:
-        channel = object_of(json.loads(data)) if data else {}
-    except (ValueError, RecursionError):
-        channel = {}
-    parts = [part for part in defaults.inner.split("/") if part]
-    folder = parts[-2] if len(parts) > 1 else defaults.source_name
-    number = text_of(channel.get("id")) or folder
-    title = text_of(channel.get("name"))
-    about = {"title": title} if title else {}
-    talk = Talk(defaults, f"discord/{number}", defaults.user(None), None, about)
+_COLUMNS = ("ID", "Timestamp", "Contents", "Attachments")
+# A message of one's own, its line, and where it is, for reports.
+_Own = tuple[dict[str, Any], int | None, str]
+
+
+def _is_table(text: str) -> bool:
+    """Whether a text begins as the older package's messages.csv."""
+    first = text.lstrip("\ufeff\r\n ").split("\n", 1)[0]
+    names = [name.strip().strip('"') for name in first.split(",")]
+    return set(_COLUMNS[:3]) <= set(names)
+
+
+def _rows(lines: Lines) -> Iterator[_Own | BadLine]:
+    """The messages of a table."""
+    # Texts of several lines stand within quotes.
+    reader = csv.reader((f"{text}\n" for _, text in lines.texts()), strict=True)
+    names: list[str] = []
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # Where a quote is wrong nothing says where the next message begins.
+            yield BadLine(reader.line_num, "line", f"the table is broken: {error}")
+            return
+        if not names:
+            names = [name.strip().removeprefix("\ufeff") for name in row]
+        elif len(row) != len(names):
+            if row:
+                problem = f"expected {len(names)} columns, got {len(row)}"
+                yield BadLine(reader.line_num, "line", problem)
+        else:
+            yield dict(zip(names, row, strict=True)), reader.line_num, ""
+
+
+def _objects(lines: Lines) -> Iterator[_Own | BadLine]:
     for found in objects(lines):
         if isinstance(found, BadLine):
             yield found
+        else:
+            yield found[0], found[1].line, found[1].path
+
+
+def _package(messages: Iterator[_Own | BadLine], defaults: Defaults) -> Iterator[Turn | BadLine]:
+    """What one has written in a channel. All of it is in memory, as it begins with the newest."""
+    data = defaults.beside("channel.json")
+    channel = _json_object(data)
+    parts = [part for part in defaults.inner.split("/") if part]
+    folder = parts[-2] if len(parts) > 1 else defaults.source_name.rpartition("/")[0]
+    number = text_of(channel.get("id")) or folder or defaults.source_name
+    title = text_of(channel.get("name"))
+    if title is None:
+        title = text_of(_json_object(defaults.beside("../index.json")).get(number))
+    guild = text_of(object_of(channel.get("guild")).get("name"))
+    about = {"title": " / ".join(filter(None, [guild, title]))} if title else {}
+    talk = Talk(defaults, f"discord/{number}", defaults.user(None), None, about)
+    found: list[tuple[datetime | None, _Own]] = []
+    for one in messages:
+        if isinstance(one, BadLine):
+            yield one
             continue
-        message, element = found
+        try:
+            found.append((time_in(one[0], defaults, "Timestamp"), one))
+        except BadFieldError as error:
+            yield told(error, one[1], one[2])
+    if all(time is not None for time, _ in found):
+        found.sort(key=lambda one: (str(one[0]), _number(one[1][0])))
+    for time, (message, line, path) in found:
         try:
             text = message.get("Contents")
-            files = text_of(message.get("Attachments"))
             pieces = [Piece("text", text)] if isinstance(text, str) and text.strip() else []
-            if files:
-                pieces.append(Piece("note", "[file]", {}, "file"))
+            for address in word_of(message.get("Attachments")).split():
+                called = PurePosixPath(address.partition("?")[0]).name
+                pieces.append(Piece("note", f"[file: {called}]", {}, "file"))
             yield from talk.say_content(
                 MessageRole.USER,
                 Content(pieces),
-                time=time_in(message, defaults, "Timestamp"),
+                time=time,
                 source_id=text_of(message.get("ID")),
+                line=line,
             )
         except BadFieldError as error:
             talk.skip()
-            yield told(error, element.line, element.path)
+            yield told(error, line, path)
+
+
+def _number(message: dict[str, Any]) -> int:
+    """The number of a message; they grow with time."""
+    text = text_of(message.get("ID")) or ""
+    return int(text) if text.isdecimal() and len(text) < 30 else 0
+
+
+def _json_object(data: bytes | None) -> dict[str, Any]:
+    """What a file beside says; it only adds to what is read, so a broken one says nothing."""
+    try:
+        return object_of(json.loads(data)) if data else {}
+    except (ValueError, RecursionError):
+        return {}
 
 
 READER = Reader(

@@ -19,7 +19,7 @@ from bruno_memory_vec.portability import times
 from bruno_memory_vec.portability.detect import Head, Lines
 from bruno_memory_vec.portability.readers.reader import Reader
 from bruno_memory_vec.portability.readers.talk import Talk, lenient_time
-from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
+from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Kind, Turn
 
 #: Characters of a part, some 400 tokens.
 LONGEST = 1_500
@@ -52,7 +52,23 @@ def markdown_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]
     about: dict[str, Any] = {"title": title}
     if matter.get("tags"):
         about["tags"] = matter["tags"]
-    talk = _talk(defaults, about, time)
+    yield from markdown_parts(_talk(defaults, about, time), texts, time)
+
+
+def markdown_parts(
+    talk: Talk,
+    texts: Iterable[tuple[int, str]],
+    time: datetime | None,
+    holds: Kind = "document",
+) -> Iterator[Turn | BadLine]:
+    """Yield the parts of a text in Markdown, each below its headings.
+
+    Args:
+        talk: its conversation.
+        texts: its lines, each with its number.
+        time: of all its parts.
+        holds: what each part is.
+    """
     path: list[tuple[int, str]] = []
     waiting: list[tuple[int, str]] = []
     fenced = False
@@ -63,11 +79,11 @@ def markdown_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]
         if heading is None:
             waiting.append((number, text))
             continue
-        yield from _parts(talk, waiting, path, time)
+        yield from _parts(talk, waiting, path, time, holds)
         waiting = []
         level = len(heading[1])
         path = [*(one for one in path if one[0] < level), (level, heading[2])]
-    yield from _parts(talk, waiting, path, time)
+    yield from _parts(talk, waiting, path, time, holds)
 
 
 def recognises_text(head: Head) -> bool:
@@ -91,6 +107,7 @@ def _parts(
     lines: Iterable[tuple[int, str]],
     path: list[tuple[int, str]],
     time: datetime | None,
+    holds: Kind = "document",
 ) -> Iterator[Turn | BadLine]:
     headings = [name for _, name in path]
     for number, text in _chunks(lines):
@@ -98,7 +115,7 @@ def _parts(
         words = f"{headings[-1]}\n\n{text}" if headings else text
         try:
             yield talk.say(
-                MessageRole.USER, words, time=time, about=about, line=number, holds="document"
+                MessageRole.USER, words, time=time, about=about, line=number, holds=holds
             )
         except BadFieldError as error:
             talk.skip()

@@ -31,9 +31,11 @@ from bruno_memory_vec.portability.times import Days
 
 _DATE = r"(?P<date>\d{1,4}([./-])\d{1,2}\2\d{1,4})"
 _CLOCK = r"(?P<clock>\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s?[AaPp]\.?\s?[Mm]\.?)?)"
+# What some languages write between the day and the time.
+_AT = r"(?:(?:klo|at|à|às|um|alle|a las|kl\.?|o) )?"
 _LINE = re.compile(
-    rf"(?:\[{_DATE},?\s+(?:klo\s+|at\s+)?{_CLOCK}\]\s|"
-    rf"{_DATE.replace('date', 'date2').replace(chr(92) + '2', chr(92) + '5')},?\s+(?:klo\s+|at\s+)?"
+    rf"(?:\[{_DATE},?\s+{_AT}{_CLOCK}\]\s|"
+    rf"{_DATE.replace('date', 'date2').replace(chr(92) + '2', chr(92) + '5')},?\s+{_AT}"
     rf"{_CLOCK.replace('clock', 'clock2')}\s+[-–]\s)"
     r"(?P<rest>.*)",
     re.DOTALL,
@@ -44,6 +46,14 @@ _EAST_ASIAN = re.compile(
     r"(?:일|\.)?,? (?P<half>凌晨|清晨|早上|上午|中午|下午|晚上|午前|午後|오전|오후) ?"
     r"(?P<clock>\d{1,2}:\d\d(?::\d\d)?)(?P<end>\]|,| -)"
 )
+# 13. 2. 2025, as in Slovak, 2025. 02. 13., as in Hungarian, 13.02.2025 г., as in Bulgarian.
+_SPACED = re.compile(r"^(\[?\d{1,4})\. ?(\d{1,2})\. ?(\d{1,4})(?: ?г)?\.?(?=[ ,])")
+_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹،", "01234567890123456789,")
+_HALF = re.compile(r"(?<=\d) ?([صم])$")
+#: Where a line has said when it was: so far it may have another language's digits and marks.
+_STAMP = re.compile(r"^.{6,60}?(?=\] | [-–] )", re.DOTALL)
+# Years of the Buddhist calendar, which Thai phones write.
+_BUDDHIST = re.compile(r"(?<!\d)(25[4-9]\d|26\d\d)(?!\d)")
 _LATE = {"下午", "晚上", "午後", "오후"}
 _SAYS = re.compile(r"(?P<who>[^:\n]{1,80}?): (?P<text>.*)", re.DOTALL)
 #: Marks of direction, which the export puts before names and notes.
@@ -56,7 +66,10 @@ _MEDIA = re.compile(
     r"arquivo anexado|file allegato|fichier joint)\)|"
     r"<(?:Media|Multimedia|Medien|Mídia|Arquivo de mídia|Médias?) (?:omitted|omitido|"
     r"ausgeschlossen|oculta|oculto|omessi|omis|weggelaten)>|"
-    r"<Без медиафайлов>|<Medya dahil edilmedi>|"
+    r"<Без медиафайлов>|<Без медіафайлів>|<Medya dahil edilmedi>|<Media jätettiin pois>|"
+    r"<pominięto multimedia>|<メディアは含まれていません>|<미디어 파일을 제외한 대화내용>|"
+    r"<省略多媒体文件>|<已忽略多媒體檔>|<تم استبعاد الوسائط>|<המדיה לא נכללה>|"
+    r"<Media tidak disertakan>|"
     r"(?P<what>\b(?:image|Bild|imagen|imagem|immagine|afbeelding|audio|áudio|video|vídeo|vidéo|"
     r"sticker|figurinha|GIF|document|Dokument|documento|Contact card|Kontaktkarte|"
     r"Tarjeta de contacto|Fiche contact|contactkaart)) (?:omitted|weggelassen|omitid[oa]|"
@@ -65,6 +78,14 @@ _MEDIA = re.compile(
 )
 #: What stands behind a text that was changed: <This message was edited>, in any language.
 _EDITED = re.compile(r"(?<=\S) ?\u200e<[^<>:\n]{5,60}>\s*$| <This message was edited>\s*$")
+#: What stands on Android in place of a message that was deleted, as if it had been said.
+_DELETED = {
+    "this message was deleted", "you deleted this message", "diese nachricht wurde gelöscht",
+    "du hast diese nachricht gelöscht", "se eliminó este mensaje", "eliminaste este mensaje",
+    "ce message a été supprimé", "vous avez supprimé ce message", "mensagem apagada",
+    "você apagou esta mensagem", "questo messaggio è stato eliminato",
+    "hai eliminato questo messaggio", "dit bericht is verwijderd", "u hebt dit bericht verwijderd",
+}  # fmt: skip
 #: An iPhone's mark stands before polls and places, too, which somebody has sent.
 _SENT = re.compile(r"https?://|\n\u200e")
 _KINDS = {
@@ -124,7 +145,8 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
             text = _EDITED.sub("", match["text"]).translate(_MARKS).strip()
             content = _content(text)
             reported = match["text"].startswith("\u200e") and _SENT.search(match["text"]) is None
-            if reported and not content.notes:
+            deleted = text.lower().rstrip(".") in _DELETED
+            if deleted or (reported and not content.notes):
                 # An iPhone writes what WhatsApp reports as if the other one had said it.
                 talk.leave_out(SERVICE)
                 continue
@@ -140,11 +162,15 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
 def _begins(text: str) -> tuple[str, str] | None:
     """The time and the rest of a line that begins a message."""
     text = text.replace("\u202f", " ").replace("\u00a0", " ").lstrip(_DIRECTIONS)
+    if stamp := _STAMP.match(text):
+        begin = _SPACED.sub(r"\1.\2.\3", stamp[0].translate(_MARKS).translate(_DIGITS))
+        begin = _HALF.sub(lambda half: " PM" if half[1] == "م" else " AM", begin.rstrip(" ч."))
+        text = f"{begin}{text[stamp.end() :]}"
     match = _LINE.match(_EAST_ASIAN.sub(_as_elsewhere, text, count=1))
     if match is None:
         return None
-    stamp = f"{match['date'] or match['date2']} {match['clock'] or match['clock2']}"
-    return stamp, match["rest"]
+    date = _BUDDHIST.sub(lambda year: str(int(year[0]) - 543), match["date"] or match["date2"])
+    return f"{date} {match['clock'] or match['clock2']}", match["rest"]
 
 
 def _as_elsewhere(match: re.Match[str]) -> str:
