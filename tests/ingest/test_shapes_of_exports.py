@@ -324,3 +324,141 @@ def test_an_assistant_that_refuses_speaks_or_says_nothing(tmp_path: Path) -> Non
         "I cannot",
         "spoken",
     ]
+
+
+def test_what_was_typed_while_claude_code_was_at_work(tmp_path: Path) -> None:
+    def event(kind: str, **more: Any) -> dict[str, Any]:
+        return {"type": kind, "sessionId": "s", "timestamp": "2026-02-01T10:00:00Z", **more}
+
+    queued = {"type": "queued_command", "prompt": "and the docs", "commandMode": "prompt"}
+    task = {**queued, "prompt": "task 7 has ended", "commandMode": "task-notification"}
+    stopped = {"role": "user", "content": "[Request interrupted by user for tool use]"}
+    assert said(
+        tmp_path,
+        "log.jsonl",
+        [
+            event("user", uuid="1", message={"role": "user", "content": "mend the parser"}),
+            event("attachment", uuid="2", attachment=queued),
+            event("attachment", uuid="3", attachment=task),
+            event("user", uuid="4", message=stopped),
+        ],
+    ) == [("s", "mend the parser"), ("s", "and the docs")]
+
+
+def test_a_tree_of_another_maker_is_read_or_counted(tmp_path: Path) -> None:
+    def node(number: int, message: Any) -> dict[str, Any]:
+        return {
+            "id": str(number),
+            "parent": str(number - 1) if number else None,
+            "message": message,
+        }
+
+    def part(kind: str, text: str) -> dict[str, Any]:
+        return {"type": kind, "content": text}
+
+    at = "2026-01-01T00:00:00Z"
+    nodes = [
+        node(0, None),
+        node(1, {"inserted_at": at, "fragments": [part("REQUEST", "hi")]}),
+        node(2, {"inserted_at": at, "fragments": [part("THINK", "hm"), part("RESPONSE", "yo")]}),
+        node(3, {"words": "of a form that nobody knows"}),
+    ]
+    path = tmp_path / "deepseek.json"
+    path.write_text(json.dumps([{"id": "d", "mapping": {one["id"]: one for one in nodes}}]))
+    left: Counter[str] = Counter()
+    assert told(path, left) == [("d", "hi"), ("d", "yo")]
+    roles = [turn.message.role.value for turn in read(path) if isinstance(turn, Turn)]
+    assert roles == ["user", "assistant"]
+    assert left == {"reasoning": 1, "messages of an unknown form": 1}
+
+
+def test_words_of_telegram_in_its_entities_and_behind_links(tmp_path: Path) -> None:
+    def message(number: int, **more: Any) -> dict[str, Any]:
+        at = f"2025-06-01T12:00:0{number}"
+        return {"id": number, "type": "message", "date": at, "from": "Ben", "text": "", **more}
+
+    link = {"type": "text_link", "text": "the hut", "href": "https://example.org/hut"}
+    chat = {
+        "name": "Ben",
+        "id": 7,
+        "messages": [
+            message(1, text=["see ", link]),
+            message(2, text_entities=[{"type": "plain", "text": "in entities"}]),
+            message(
+                3, poll={"question": {"text": "Where?"}, "answers": [{"text": {"text": "Here"}}]}
+            ),
+        ],
+    }
+    assert [words for _, words in said(tmp_path, "result.json", chat)] == [
+        "Ben: see the hut (https://example.org/hut)",
+        "Ben: in entities",
+        "Ben: Where?\n- Here",
+    ]
+
+
+def test_marks_of_slack_and_what_programs_post(tmp_path: Path) -> None:
+    def message(number: int, **more: Any) -> dict[str, Any]:
+        return {"type": "message", "ts": f"174082320{number}.000100", "text": "", **more}
+
+    marked = "<!here> <#C1|general> <!subteam^S1|@team> <mailto:a@e.org|a@e.org> <!date^1^{x}|May>"
+    deployed = [{"title": "Deployed", "text": "version 1"}]
+    (tmp_path / "general").mkdir()
+    day = tmp_path / "general" / "2025-03-01.json"
+    day.write_text(
+        json.dumps(
+            [
+                message(1, user="U1", text=marked),
+                message(2, user="U9", bot_id="B", bot_profile={"name": "ci"}, text="beep",
+                        attachments=deployed),
+                message(3, subtype="file_comment", text="nice", comment={"user": "U2"}),
+            ]
+        )
+    )  # fmt: skip
+    assert [words for _, words in told(tmp_path)] == [
+        "U1: @here #general @team a@e.org May",
+        "ci: beep\nDeployed\nversion 1",
+        "U2: nice",
+    ]
+
+
+def test_discord_with_the_newest_first_and_kinds_by_number(tmp_path: Path) -> None:
+    def message(number: int, kind: str) -> dict[str, Any]:
+        at = f"2025-10-01T09:0{number}:00.000+00:00"
+        author = {"id": "9", "name": "ana"}
+        return {"id": str(number), "type": kind, "timestamp": at, "content": kind, "author": author}
+
+    kinds = ["20", "19", "Default"]
+    messages = [message(3 - place, kind) for place, kind in enumerate(kinds)]
+    channel = {"guild": {"name": "G"}, "channel": {"id": "20"}, "messages": messages}
+    assert [words for _, words in said(tmp_path, "channel.json", channel)] == [
+        "ana: Default",
+        "ana: 19",
+        "ana: 20",
+    ]
+
+
+def test_one_mail_that_is_in_no_mailbox(tmp_path: Path) -> None:
+    mail = (
+        "Return-Path: <ana@example.org>\nFrom: Ana <ana@example.org>\nTo: ben@example.org\n"
+        "Subject: =?utf-8?Q?Ch=C3=A1?=\nDate: Fri, 3 Oct 2025 17:50:00 +0100\n"
+        "Message-ID: <1@example.org>\nContent-Transfer-Encoding: base64\n\n"
+        "TyBjaMOhIGVzdMOhIHByb250bw==\n"
+    )
+    for name in ("letter.eml", "letter", "letter.mail"):
+        assert said(tmp_path, name, mail) == [
+            ("mail/1@example.org", "Ana: Chá\n\nO chá está pronto")
+        ]
+    # Of a folder, too; and a note that begins with such a line is none.
+    assert len(told(tmp_path)) == 3
+    assert said(tmp_path, "note", "From: the window\nyou see the river\n")[0][0].endswith("note")
+
+
+def test_an_empty_answer_of_a_benchmark_refuses_nothing(tmp_path: Path) -> None:
+    question = {
+        "question_id": "q",
+        "haystack_dates": ["2023/05/20 (Sat) 02:21"],
+        "haystack_sessions": [
+            [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]
+        ],
+    }
+    assert said(tmp_path, "lme.json", [question]) == [("q/0", "a")]

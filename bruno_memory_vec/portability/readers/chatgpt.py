@@ -51,6 +51,7 @@ from bruno_memory_vec.portability.readers.talk import (
 )
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
+UNKNOWN = "messages of an unknown form"
 HIDDEN = "messages hidden by the site"
 _MARK = re.compile("\ue200([^\ue200\ue201]{0,10000})\ue201")
 _REASONING = {"thoughts", "reasoning_recap"}
@@ -99,7 +100,7 @@ def chat_turns(
     except BadFieldError as error:
         yield told(error, element.line, element.path)
         return
-    since = lenient_time(chat.get("create_time"), defaults)
+    since = lenient_time(chat.get("create_time", chat.get("inserted_at")), defaults)
     user = defaults.user(text_of(chat.get("user_id")))
     for branch in found:
         talk = Talk(defaults, name, user, element.line, titled(chat.get("title")), since)
@@ -130,7 +131,11 @@ def _message(message: Any, talk: Talk) -> Iterator[Turn]:
         return
     author, content = object_of(message.get("author")), message.get("content")
     about = object_of(message.get("metadata"))
+    if isinstance(message.get("fragments"), list):
+        yield from _fragments(message["fragments"], message, talk)
+        return
     if not author or not isinstance(content, dict):
+        talk.leave_out(UNKNOWN, int(bool(message)))
         return
     if about.get("is_visually_hidden_from_conversation"):
         talk.leave_out(HIDDEN)
@@ -171,6 +176,31 @@ def _message(message: Any, talk: Talk) -> Iterator[Turn]:
         time=time_in(message, talk.defaults),
         source_id=message["id"] if isinstance(message.get("id"), str) else None,
         about=files,
+    )
+
+
+def _fragments(fragments: list[Any], message: dict[str, Any], talk: Talk) -> Iterator[Turn]:
+    """A message of DeepSeek's export, whose chats are trees as ChatGPT's, and of other parts."""
+    content = Content()
+    role = MessageRole.ASSISTANT
+    for fragment in map(object_of, fragments):
+        kind, text = word_of(fragment.get("type")), text_of(fragment.get("content"))
+        if kind == "THINK":
+            content.reasoning += 1
+        elif kind in ("REQUEST", "RESPONSE"):
+            role = MessageRole.USER if kind == "REQUEST" else role
+            content.pieces += [Piece("text", text)] if text is not None else []
+        else:
+            content.others.append(kind.lower() or "a part without a type")
+    files = [text_of(object_of(file).get("file_name")) for file in list_of(message.get("files"))]
+    content.pieces += file_notes([file for file in files if file])
+    model = message.get("model")
+    yield from talk.say_content(
+        role,
+        content,
+        time=time_in(message, talk.defaults, "inserted_at"),
+        source_id=text_of(message.get("id")) and f"{talk.conversation}/{message['id']}",
+        about={"model": model} if isinstance(model, str) and model else {},
     )
 
 

@@ -11,6 +11,7 @@ import csv
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -33,7 +34,10 @@ from bruno_memory_vec.portability.readers.talk import Talk, time_in, told
 from bruno_memory_vec.portability.readers.telegram import SERVICE
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
 
-_SAID = {"Default", "Reply", "ThreadStarterMessage", "ChatInputCommand", "ContextMenuCommand"}
+# DiscordChatExporter writes the number of a kind that it has no name for.
+_SAID = {"Default", "Reply", "ThreadStarterMessage", "ChatInputCommand", "ContextMenuCommand"} | {
+    "0", "19", "20", "21", "23",
+}  # fmt: skip
 
 
 def recognises(head: Head) -> bool:
@@ -57,7 +61,7 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         return
     value = whole_object(lines, "a channel of Discord")
     channel, guild = object_of(value.get("channel")), object_of(value.get("guild"))
-    messages = list_of(value.get("messages"))
+    messages = _oldest_first(list_of(value.get("messages")))
     names = set()
     for message in messages:
         author = object_of(object_of(message).get("author"))
@@ -76,6 +80,13 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         except BadFieldError as error:
             talk.skip()
             yield told(error, None, f"messages[{index}]")
+
+
+def _oldest_first(messages: list[Any]) -> list[Any]:
+    """The messages in the order of their times: the exporter can write the newest first."""
+    shown = [word_of(object_of(message).get("timestamp")) for message in messages]
+    turned = len(shown) > 1 and all(one >= other for one, other in pairwise(shown))
+    return messages[::-1] if turned and shown[0] > shown[-1] else messages
 
 
 def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Turn]:

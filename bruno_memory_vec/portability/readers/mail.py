@@ -1,4 +1,4 @@
-"""A mailbox (mbox): each mail is a message, and a thread of mails a conversation.
+"""A mailbox (mbox), or one mail (eml): each mail is a message, a thread of mails a conversation.
 
 The thread is found by the first of ``References``, else by ``In-Reply-To``, else it begins. The
 text is that of the plain parts, else of the HTML parts; what is attached, also a mail that was
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import timezone
 from email.message import EmailMessage, Message
 from email.utils import getaddresses, parsedate_to_datetime
+from pathlib import PurePath
 from typing import Any
 
 from bruno_memory_vec.portability.detect import Head, Line, Lines
@@ -27,13 +28,31 @@ from bruno_memory_vec.portability.records import MAX_DEPTH, BadFieldError, BadLi
 #: A larger mail is told and passed over; what it has is attachments.
 MOST_BYTES = 64 * 1024 * 1024
 _BEGIN = re.compile(rb"From \S+.*\d{4}")
+_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,60}):(?: |$)")
+# Notes may begin with lines such as From: and Date:, too.
+_OF_MAILS = {
+    "from", "to", "date", "subject", "message-id", "received", "mime-version", "content-type",
+    "return-path", "delivered-to",
+}  # fmt: skip
 _QUOTED = re.compile(rb">+From ")
 
 
 def recognises(head: Head) -> bool:
-    """A first line that begins a mail of a mailbox."""
+    """A first line that begins a mail of a mailbox, or the headers of a mail."""
     first = head.text.split("\n", 1)[0]
-    return _BEGIN.match(first.encode("utf-8", "replace")) is not None
+    if _BEGIN.match(first.encode("utf-8", "replace")) is not None:
+        return True
+    if PurePath(head.name).suffix == ".eml":
+        return _HEADER.match(first) is not None
+    named = set()
+    for line in head.text.split("\n"):
+        if line[:1] in (" ", "\t"):
+            continue
+        header = _HEADER.match(line)
+        if header is None:
+            break
+        named.add(header[1].lower())
+    return {"from", "date"} <= named and len(named & _OF_MAILS) > 2
 
 
 def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
@@ -65,6 +84,7 @@ def _mails(lines: Lines) -> Iterator[tuple[int, int, bytes]]:
                 yield began, size, b"".join(parts)
             parts, size, began = [], 0, line.number
             continue
+        began = began or line.number  # one mail, not in a mailbox
         data = _unquoted(line)
         size += len(data) + gap
         if size <= MOST_BYTES:
@@ -182,4 +202,4 @@ def _text(part: Message) -> str:
     return (plain(text) if part.get_content_type() == "text/html" else text).strip()
 
 
-READER = Reader("mbox", "a mailbox", (), recognises, turns)
+READER = Reader("mbox", "a mailbox or a mail", (), recognises, turns)

@@ -130,9 +130,9 @@ def longmemeval_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLi
                     if not isinstance(turn, dict):
                         got = records.json_type(turn)
                         raise BadFieldError("turn", f"expected an object, got {got}")
-                    yield talk.say(
+                    yield from talk.say_content(
                         role_in(turn.get("role")),
-                        turn.get("content"),  # type: ignore[arg-type]
+                        turn.get("content"),
                         time=None if began is None else began + timedelta(seconds=index),
                     )
                 except BadFieldError as error:

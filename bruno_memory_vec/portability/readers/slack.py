@@ -38,6 +38,9 @@ _SAID = {
     "reply_broadcast",
 }
 _MENTION = re.compile(r"<@([A-Z0-9]{1,40})(?:\|([^>]{0,200}))?>")
+# <!here>, <!subteam^S1|@team>, <#C1|general>
+_ALL = re.compile(r"<([!#])([A-Za-z0-9_]{1,40})(?:\^[^<>|]{0,300})?(?:\|([^<>]{0,200}))?>")
+_MAILTO = re.compile(r"<mailto:([^<>|]{1,300})\|\1>")
 _LINK = re.compile(r"<([^<>|]{1,2000})\|([^<>]{0,2000})>")
 _PLAIN = re.compile(r"<((?:https?|mailto):[^<>]{0,2000})>")
 # Elements of these follow each other within a line.
@@ -103,7 +106,8 @@ def _message(
     if message.get("type") != "message" or (subtype is not None and word_of(subtype) not in _SAID):
         talk.leave_out(SERVICE)
         return
-    member = text_of(message.get("user")) or ""
+    comment = object_of(message.get("comment"))  # of a file, in older exports
+    member = text_of(message.get("user")) or text_of(comment.get("user")) or ""
     profile = object_of(message.get("user_profile"))
     bot = subtype == "bot_message" or bool(message.get("bot_id"))
     speaker = (
@@ -111,6 +115,7 @@ def _message(
         or text_of(profile.get("display_name"))
         or text_of(profile.get("real_name"))
         or text_of(message.get("username"))
+        or text_of(object_of(message.get("bot_profile")).get("name"))
         or member
         or "somebody"
     )
@@ -118,9 +123,12 @@ def _message(
     text = message.get("text")
     if isinstance(text, str) and text.strip():
         content.pieces.append(Piece("text", _plain(text, names)))
-    else:
-        # What programs post is in blocks or attachments, often with no other text.
-        shown = [*list_of(message.get("blocks")), *list_of(message.get("attachments"))]
+    # What programs post is in blocks or attachments, often with no other text. Of people these
+    # are the same text, and what a link leads to.
+    shown = list_of(message.get("attachments")) if bot or not content.pieces else []
+    if not content.pieces:
+        shown = [*list_of(message.get("blocks")), *shown]
+    if shown:
         words = "\n".join(filter(None, (_block(one, names) for one in shown)))
         if words.strip():
             content.pieces.append(Piece("text", words))
@@ -167,8 +175,18 @@ def _block(block: Any, names: dict[str, str], depth: int = 0) -> str:
     return joint.join(parts) or _plain(text_of(block.get("fallback")) or "", names)
 
 
+def _called(match: re.Match[str]) -> str:
+    """Everybody, a group, a channel or a day, as it is shown."""
+    mark, name, shown = match.groups()
+    if mark == "#":
+        return f"#{(shown or name).removeprefix('#')}"
+    return shown if shown and name in ("subteam", "date") else f"@{name}"
+
+
 def _plain(text: str, names: dict[str, str]) -> str:
     text = _MENTION.sub(lambda m: f"@{names.get(m[1]) or m[2] or m[1]}", text)
+    text = _ALL.sub(_called, text)
+    text = _MAILTO.sub(r"\1", text)
     text = _PLAIN.sub(r"\1", _LINK.sub(r"\2 (\1)", text))
     return html.unescape(text)
 

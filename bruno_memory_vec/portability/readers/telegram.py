@@ -21,6 +21,7 @@ from bruno_memory_vec.portability.readers.reader import (
     object_of,
     text_of,
     whole_object,
+    word_of,
 )
 from bruno_memory_vec.portability.readers.talk import Talk, time_in, told
 from bruno_memory_vec.portability.records import BadFieldError, BadLine, Defaults, Turn
@@ -120,7 +121,7 @@ def _message(message: dict[str, Any], talk: Talk, people: People) -> Iterator[Tu
         return
     speaker = text_of(message.get("from")) or "Deleted account"
     content = Content()
-    text = _text(message.get("text"))
+    text = _text(message.get("text")) or _text(message.get("text_entities"))
     for words in (text, _poll(message), _place(message), _contact(message)):
         if words.strip():
             content.pieces.append(Piece("text", words))
@@ -169,13 +170,16 @@ def _contact(message: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Text, or a list of texts and of objects with one."""
+    """Text, an object with one, or a list of both."""
     if isinstance(value, str):
         return value
-    return "".join(
-        part if isinstance(part, str) else str(object_of(part).get("text", ""))
-        for part in list_of(value)
-    )
+    parts = []
+    for part in [value] if isinstance(value, dict) else list_of(value):
+        shown = part if isinstance(part, str) else word_of(object_of(part).get("text"))
+        address = word_of(object_of(part).get("href"))
+        # A link behind other words would be lost.
+        parts.append(f"{shown} ({address})" if address and address != shown else shown)
+    return "".join(parts)
 
 
 READER = Reader(
