@@ -567,7 +567,9 @@ def one_config(config: Any, given: dict[str, Any]) -> MemoryConfig:
         config = MemoryConfig.from_bruno(config)
     if not isinstance(config, MemoryConfig):
         raise InvalidInputError(
-            "config", f"is a {type(config).__name__}", fix="Give a MemoryConfig."
+            "config",
+            f"is a {type(config).__name__}",
+            fix="Give a MemoryConfig. A file is named by the variable BRUNO_MEMORY_CONFIG.",
         )
     if given:
         raise InvalidInputError(

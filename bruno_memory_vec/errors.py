@@ -35,7 +35,12 @@ from typing import Any, Literal
 
 from bruno_core.utils import exceptions as bruno
 
-from bruno_memory_vec.indexers.errors import BackendUnavailable, EngineError, IndexDamaged
+from bruno_memory_vec.indexers.errors import (
+    BackendUnavailable,
+    EngineError,
+    IndexDamaged,
+    sentences,
+)
 
 __all__ = [
     "BackendUnavailable",
@@ -74,7 +79,7 @@ class _MemoryVecError(bruno.MemoryError):
         cause: Exception | None = None,
     ) -> None:
         self.fix = fix
-        super().__init__(f"{problem}. {fix}", details=details, cause=cause)
+        super().__init__(sentences(problem, fix), details=details, cause=cause)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pool of processes sends errors to its caller, and breaks where one cannot be sent. The

@@ -9,6 +9,12 @@ from __future__ import annotations
 from bruno_core.utils import exceptions as bruno
 
 
+def sentences(problem: str, fix: str) -> str:
+    """What happened, then what to do. What a problem quotes may end with a full stop of its own."""
+    ended = problem if problem.endswith("...") else f"{problem.removesuffix('.')}."
+    return f"{ended} {fix}"
+
+
 class EngineError(bruno.MemoryError):
     """An engine could not do what it was asked.
 
@@ -30,7 +36,7 @@ class EngineError(bruno.MemoryError):
         self.engine = engine
         self.operation = operation
         self.fix = fix
-        super().__init__(f"{engine} failed to {operation}: {problem}. {fix}", cause=cause)
+        super().__init__(f"{engine} failed to {operation}: {sentences(problem, fix)}", cause=cause)
 
 
 class BackendUnavailable(EngineError):

@@ -85,6 +85,12 @@ _TURNS_AT_ONCE = 2000
 # A prompt quotes at most so many times the tokens of a block of the policy.
 _PROMPT = 2
 # Made without a model, a summary is as sure as its source.
+# Whoever brings a path here means a backup.
+_NO_SUMMARY = (
+    "Give the id of a summary; `conversation_id=` and `user_id=` restore all of theirs. "
+    "A backup is brought back by restore_backup(backup, target)."
+)
+
 _CONFIDENCE = {"llm": 0.9, "extractive": 1.0}
 
 
@@ -712,7 +718,7 @@ class Compressor:
 
     async def _named(self, store: Store, given: str | UUID, user: str | None) -> tuple[str, str]:
         """Whose a summary is, and its id."""
-        (id_,) = checks.uuids("summary_id", [given])
+        (id_,) = checks.uuids("summary_id", [given], fix=_NO_SUMMARY)
         scope = EVERYONE if user is None else Scope.user(user)
         where = RowFilter(kinds=(MEMORY,), origins=(SUMMARY,), ids=(id_,))
         found = (await store.rows.read(scope, where, ["user_id"])).column("user_id").to_pylist()

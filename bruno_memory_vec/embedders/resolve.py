@@ -94,7 +94,11 @@ def _embedder(spec: Any) -> Embedder:
         return BrunoEmbedder(spec)
     if _embeds(spec):
         return cast("Embedder", spec)
-    what = f"the class {spec.__name__}" if isinstance(spec, type) else f"a {type(spec).__name__}"
+    what = (
+        f"the class {spec.__name__}"
+        if isinstance(spec, type)
+        else f"an object of type {type(spec).__name__}"
+    )
     raise InvalidInputError("embedder", f"{what} is not an embedder", fix=_choices())
 
 

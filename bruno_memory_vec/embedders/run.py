@@ -88,7 +88,8 @@ async def _embed(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> N
             return cast("NDArray[np.float32]", result)
     else:
         expected = await fingerprint_of(embedder)
-        result = embedder.embed(texts, kind=kind)
+        with _named(expected, kind):  # a method with other arguments raises at once
+            result = embedder.embed(texts, kind=kind)
     ended = await _ended(result)
     with _named(expected, kind):
         vectors = ended.result()

@@ -121,18 +121,18 @@ def read(
     known = formats()
     if format not in known:
         raise InvalidInputError(
-            "format", f"{format!r} is unknown", fix=f"Use one of: {', '.join(known)}"
+            "format", f"{format!r} is unknown", fix=f"Use one of: {', '.join(known)}."
         )
     for name, value in (("conversation_id", conversation_id), ("user_id", user_id)):
         if value is not None:
             identifier(name, value)
     if dates is not None and dates not in get_args(DayOrder):
         raise InvalidInputError(
-            "dates", f"{dates!r} is unknown", fix=f"Use one of: {', '.join(get_args(DayOrder))}"
+            "dates", f"{dates!r} is unknown", fix=f"Use one of: {', '.join(get_args(DayOrder))}."
         )
     if replace_user and user_id is None:
         raise InvalidInputError(
-            "replace_user", "says nothing without user_id", fix="Name the user, too"
+            "replace_user", "says nothing without user_id", fix="Name the user, too."
         )
     opening.check_source(source)
     counts = Counter() if left_out is None else left_out
@@ -196,7 +196,7 @@ def _read_file(file: Opened, chosen: str, defaults: Defaults) -> Iterator[Turn |
                 raise InvalidInputError(
                     "source",
                     f"{shown} {choice.is_what}",
-                    fix="docs/importing.md lists what is read",
+                    fix="docs/importing.md lists what is read.",
                 )
             yield from choice.reader.turns(lines, defaults)
 

@@ -161,7 +161,7 @@ class Lines:
             return self._stream.read(size) if whole else self._stream.readline(size)
         except (OSError, ValueError) as error:
             raise InvalidInputError(
-                "source", f"cannot be read: {error}", fix="Check the file and its encoding (UTF-8)"
+                "source", f"cannot be read: {error}", fix="Check the file and its encoding (UTF-8)."
             ) from error
 
 

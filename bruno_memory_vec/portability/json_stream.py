@@ -351,7 +351,7 @@ def _one_document() -> Iterator[None]:
         raise InvalidInputError(
             "source",
             f"the input is not one usable JSON document: {error.problem}",
-            fix="Export it again; or, if it has one message a line, read it as format jsonl",
+            fix="Export it again; or, if it has one message a line, read it as format jsonl.",
             cause=error,
         ) from error
 

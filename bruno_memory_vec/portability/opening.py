@@ -96,7 +96,7 @@ def check_source(source: Source | Sequence[Source]) -> None:
     """
     if isinstance(source, (list, tuple)):
         if not source:
-            raise InvalidInputError("source", "is an empty list", fix="Name a file or a folder")
+            raise InvalidInputError("source", "is an empty list", fix="Name a file or a folder.")
         for one in source:
             check_source(one)
         return
@@ -104,9 +104,9 @@ def check_source(source: Source | Sequence[Source]) -> None:
         return
     try:
         if source == "" or not Path(source).exists():
-            raise InvalidInputError("source", f"there is no file {source!s}", fix="Check the path")
+            raise InvalidInputError("source", f"there is no file {source!s}", fix="Check the path.")
     except (OSError, ValueError) as error:
-        raise InvalidInputError("source", f"no usable path: {error}", fix="Name a file") from error
+        raise InvalidInputError("source", f"no usable path: {error}", fix="Name a file.") from error
 
 
 def files(source: Source | Sequence[Source]) -> Iterator[Opened]:
@@ -241,7 +241,7 @@ def _unusable(path: Path, inner: str, error: InvalidInputError) -> Opened:
 
 def _unopened(error: OSError) -> InvalidInputError:
     return InvalidInputError(
-        "source", f"cannot be opened: {error}", fix="Check the file's permissions", cause=error
+        "source", f"cannot be opened: {error}", fix="Check the file's permissions.", cause=error
     )
 
 
@@ -602,7 +602,7 @@ def as_bytes(source: TextIO | BinaryIO) -> ByteStream:
         is_text = isinstance(source.read(0), str)
     except (AttributeError, OSError, ValueError) as error:
         raise InvalidInputError(
-            "source", f"is no readable stream: {error}", fix='Give a path, "-" or an open file'
+            "source", f"is no readable stream: {error}", fix='Give a path, "-" or an open file.'
         ) from error
     return _Encoded(cast(TextIO, source)) if is_text else cast(ByteStream, source)
 
@@ -622,7 +622,7 @@ class _Encoded:
 
 def _unreadable(error: Exception) -> InvalidInputError:
     return InvalidInputError(
-        "source", f"cannot be read: {error}", fix="Check the file and its encoding (UTF-8)"
+        "source", f"cannot be read: {error}", fix="Check the file and its encoding (UTF-8)."
     )
 
 

@@ -252,7 +252,9 @@ def name(field: str, value: Any, known: Sequence[str]) -> str:
     return value
 
 
-def uuids(field: str, values: Any) -> tuple[str, ...]:
+def uuids(
+    field: str, values: Any, fix: str = "Give the id of a message or memory."
+) -> tuple[str, ...]:
     """Ids of rows, one or many, each a UUID or its text, in the form in which rows have them."""
     found = []
     several = _few(field, _several(values), _MOST_IDS) if values is not None else (None,)
@@ -260,9 +262,7 @@ def uuids(field: str, values: Any) -> tuple[str, ...]:
         try:
             found.append(str(value if isinstance(value, UUID) else UUID(value)))
         except (AttributeError, TypeError, ValueError) as error:
-            raise InvalidInputError(
-                field, f"{shown(value)} is no UUID", fix="Give the id of a message or memory."
-            ) from error
+            raise InvalidInputError(field, f"{shown(value)} is no UUID", fix=fix) from error
     return tuple(dict.fromkeys(found))
 
 

@@ -39,6 +39,8 @@ SEALED_FORMAT = "bruno-memory-vec, encrypted"
 IN_MEMORY = "memory://"
 ROWS = "rows"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+# What SQLite, and others after it, call a database that is in memory.
+_SQLITES_MEMORY = ":memory:"
 _LOCAL_FILE = re.compile(r"file://(localhost(?=/))?", re.IGNORECASE)
 _ROWS_NAME = re.compile(rf"{ROWS}(-[1-9][0-9]*)?")
 # Files that a process may leave if it is killed while it makes a store.
@@ -150,6 +152,12 @@ def folder_of(url: str) -> Path | None:
     scheme = scheme_of(url)
     if scheme not in (None, "file"):
         return None
+    if url == _SQLITES_MEMORY:
+        raise InvalidInputError(
+            "url",
+            f"{url!r} would be a folder of this name",
+            fix=f"Write memory:// for a memory that keeps nothing, or ./{url} for the folder.",
+        )
     try:
         if scheme is None:
             path = Path(url).expanduser()

@@ -155,6 +155,18 @@ async def test_an_embedders_exception_becomes_the_cause(cls: type[Given]) -> Non
     assert caught.value.__cause__ is error
 
 
+async def test_an_async_method_with_other_arguments_is_an_error_of_it() -> None:
+    class Short:
+        fingerprint = Given(ones).fingerprint
+
+        async def embed(self, texts: Sequence[str]) -> Any:
+            return ones(texts)
+
+    with pytest.raises(EmbeddingError, match=r"raised TypeError: .*'kind'") as caught:
+        await embed_texts(Short(), ["a"])  # type: ignore[arg-type]
+    assert "embed()" in caught.value.fix
+
+
 async def test_our_own_errors_pass_through() -> None:
     def fail(texts: Sequence[str]) -> Any:
         raise MissingDependencyError("thing", "extra")

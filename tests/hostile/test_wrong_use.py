@@ -223,3 +223,20 @@ def test_the_blocking_memory_says_the_same() -> None:
         with pytest.raises(WrongArgumentError, match="Write k= in its place"):
             recall("boat", user_id="ana", limit=3)
         assert memory.recall("boat", user_id="ana") == []
+
+
+async def test_a_backup_s_folder_in_place_of_a_summary(memory: VectorMemory) -> None:
+    with pytest.raises(InvalidInputError, match=r"summary_id: .*restore_backup\("):
+        await memory.restore("./backups")
+
+
+async def test_an_erasure_of_a_user_who_has_nothing_says_so(memory: VectorMemory) -> None:
+    for dry_run in (True, False):
+        receipt = await memory.forget_user("nobody", dry_run=dry_run)
+        assert str(receipt).startswith("nothing to erase: the user has nothing here")
+
+
+async def test_what_is_no_embedder_is_named_by_its_type() -> None:
+    for odd, told in ((3, "of type int"), (len, "of type builtin_function_or_method")):
+        with pytest.raises(InvalidInputError, match=f"embedder: an object {told} is not"):
+            await open_memory("memory://", embedder=odd)

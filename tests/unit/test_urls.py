@@ -65,6 +65,18 @@ async def test_what_looks_like_a_url_to_an_engine_is_a_folder(
         assert await memory.retrieve_messages("talk") == [SAID]
 
 
+async def test_sqlite_s_name_of_memory_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"url: .*Write memory:// .* or \./:memory:"):
+        await open_memory(":memory:", embedder="hash")
+    assert os.listdir() == []
+    async with open_memory("./:memory:", embedder="hash") as memory:
+        await memory.store_message(SAID, "talk", user_id="ana")
+    assert os.listdir() == [":memory:"]
+
+
 async def test_the_process_may_go_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

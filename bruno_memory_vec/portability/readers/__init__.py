@@ -155,7 +155,7 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
         raise InvalidInputError(
             "format",
             f"the input is no {chosen.name} but a text without JSON objects",
-            fix="Let it be told by its content: 'auto'",
+            fix="Let it be told by its content: 'auto'.",
         )
     others = (reader for reader in JSON if reader is not chosen and reader.recognises(head))
     other = next(others, None)
@@ -164,7 +164,7 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
         raise InvalidInputError(
             "format",
             f"the input is no {chosen.name} but {other.title}",
-            fix=f"Read it as {other.name!r}, or let it be told by its content: 'auto'",
+            fix=f"Read it as {other.name!r}, or let it be told by its content: 'auto'.",
         )
 
 

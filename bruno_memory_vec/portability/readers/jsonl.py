@@ -106,7 +106,7 @@ def _refuse_strange(lines: Lines) -> None:
         raise InvalidInputError(
             "source",
             f"each line has the key {_shown(key)!r}, which {_unknown_key(key)}",
-            fix="docs/importing.md lists the keys and the other formats",
+            fix="docs/importing.md lists the keys and the other formats.",
         )
 
 

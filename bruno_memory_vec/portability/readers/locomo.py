@@ -48,7 +48,7 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
         raise InvalidInputError(
             "source",
             f"expected LoCoMo's list of samples, found {records.json_type(document.value())}",
-            fix="Give locomo10.json as it was published",
+            fix="Give locomo10.json as it was published.",
         )
     samples = document.items() if document.is_list() else [document.value()]
     for index, sample in enumerate(samples):

@@ -81,7 +81,7 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
             raise InvalidInputError(
                 "source",
                 f"expected chats, found {records.json_type(document.value())}",
-                fix="Give a list of messages, or an object with messages",
+                fix="Give a list of messages, or an object with messages.",
             )
     for element in elements(lines):
         if isinstance(element, BadLine):

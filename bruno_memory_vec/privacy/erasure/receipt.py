@@ -127,7 +127,11 @@ class ErasureReceipt:
         """A few lines for people."""
         verb = "would be erased" if self.dry_run else "erased"
         counted = [f"{_named(name)}: {count:,}" for name, count in self.counts.items() if count]
-        lines = [f"{verb}: {', '.join(counted)}" if counted else f"nothing there is {verb}"]
+        lines = [
+            f"{verb}: {', '.join(counted)}"
+            if counted
+            else "nothing to erase: the user has nothing here"
+        ]
         if not self.dry_run:
             lines.append(f"erasure {self.id}, {self.finished_at:%Y-%m-%d %H:%M:%S} UTC")
         if self.resumed:

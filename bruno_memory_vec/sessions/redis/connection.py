@@ -419,7 +419,7 @@ class Connections:
         self._made += 1
 
     def _gave_up(self, operation: str, error: Exception) -> BackendUnavailable:
-        tried = f"{type(error).__name__}: {error}".rstrip(": ")
+        tried = f"{type(error).__name__}: {error}".rstrip(": .")
         known = self._away is not None
         self._away = BackendUnavailable(
             ENGINE,
@@ -434,7 +434,9 @@ class Connections:
         return self._away
 
     def _refused(self, operation: str, error: Exception) -> EngineError:
-        text = f"{self.address.masked} refuses it ({type(error).__name__}: {error})"
+        text = (
+            f"{self.address.masked} refuses it ({type(error).__name__}: {str(error).rstrip('.')})"
+        )
         # Redis 6 tells of it within the failure of a script, and the client takes the word away.
         full = isinstance(error, _exceptions().OutOfMemoryError) or any(
             word in str(error) for word in ("OOM", "MISCONF")

@@ -77,7 +77,7 @@ def static(name: str) -> Response:
 
 @cache
 def _file(name: str) -> bytes:
-    return resources.files(__package__).joinpath("static", name).read_bytes()
+    return (resources.files(__package__) / "static" / name).read_bytes()
 
 
 @cache

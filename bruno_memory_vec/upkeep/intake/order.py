@@ -117,8 +117,9 @@ def _add(
     here = [id_ for id_ in ids if id_ in stored]
     wanted = dict(zip(here, sorted(stored[id_][0] for id_ in here), strict=True))
     apart = [id_ for id_ in here if wanted[id_] != stored[id_][0]]
+    user_id, conversation_id = talk
     for id_ in apart:
-        moving.turns[(*talk, id_)] = wanted[id_]
+        moving.turns[(user_id, conversation_id, id_)] = wanted[id_]
         turn, seq, role = stored[id_]
         moving.seqs.append(seq)
         if wanted[id_] < turn:
