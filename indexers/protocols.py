@@ -289,6 +289,10 @@ class HoldsRows(Protocol):
 class KeepsUserFiles(Protocol):
     """Keeps a file for each user, derived from the rows, so that a first recall reads one file."""
 
+    def has_user_file(self, scope: Scope) -> bool:
+        """Whether the rows of the scope's user, and their words, are in a file."""
+        ...
+
     async def write_user_files(
         self, *, at_rest: bool = False, goes_on: Callable[[], bool] = ...
     ) -> int:
@@ -323,6 +327,23 @@ class KeepsTerms(Protocol):
     @property
     def terms_analysis(self) -> str:
         """The name of the analyser that made them."""
+        ...
+
+
+@runtime_checkable
+class HidesIds(Protocol):
+    """Has keyed hashes in place of its rows' ids: whether an id is stored is known without a row
+    being opened."""
+
+    #: The length of each hash, in bytes; at most that of an id.
+    hidden_width: int
+
+    def hidden_ids(self, ids: Sequence[str]) -> list[str]:
+        """The hashes of ids. Any thread may call it."""
+        ...
+
+    def stored_ids(self) -> AsyncIterator[pa.RecordBatch]:
+        """The hashes of all rows' ids, as batches with the column ``id``."""
         ...
 
 

@@ -29,6 +29,18 @@ _CLOSING = re.compile(
     r"[\s,.!?;)~，。！？、]*$",
     re.IGNORECASE,
 )
+# How :data:`_CLOSING` may end, but for marks: what ends otherwise is not compared with it, which is
+# half of what it takes to read a text.
+_SPACES = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+_CLOSING_MARKS = ",.!?;)~，。！？、" + _SPACES
+_CLOSING_ENDS = (
+    "please", "pls", "thanks", "a lot", "so much", "thank you", "thx", "cheers", "again", "btw",
+    "by the way", "bitte", "danke", "merci", "gracias", "obrigado", "obrigada", "grazie", "спасибо",
+    "谢谢",
+)  # fmt: skip
 _MOST_GREETINGS = 3
 _ASKING = frozenset(
     """
@@ -54,9 +66,10 @@ def plain_words(text: str) -> tuple[str, ...]:
         if found is None:
             break
         said = said[found.end() :]
-    closing = _CLOSING.search(said, max(len(said) - 40, 0))
-    if closing is not None:
-        said = said[: closing.start()]
+    if said[-40:].rstrip(_CLOSING_MARKS).casefold().endswith(_CLOSING_ENDS):
+        closing = _CLOSING.search(said, max(len(said) - 40, 0))
+        if closing is not None:
+            said = said[: closing.start()]
     return tuple(_WORD.findall(said.lower())) or tuple(_WORD.findall(text.lower()))
 
 

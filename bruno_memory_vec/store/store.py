@@ -31,6 +31,7 @@ from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import (
     CountsLookups,
+    HidesIds,
     LexicalIndex,
     RowIndex,
     SearchesText,
@@ -315,7 +316,7 @@ async def _open_one(
         else:
             behind = await _caught_up(config, rows, all_projections, lease, progress)
             schema = row_schema(fingerprint.dimension)
-            known = KnownIds.unread()
+            known = KnownIds.unread(capability(rows, HidesIds))
             writer = Writer(
                 rows,
                 all_projections,

@@ -16,7 +16,7 @@ from bruno_memory_vec.embedders.run import embed_here, embed_texts, is_light
 from bruno_memory_vec.indexers.aio import yielding_gil
 from bruno_memory_vec.indexers.schema import MESSAGE, Key, key_of
 from bruno_memory_vec.rows.models import Row, from_table
-from bruno_memory_vec.writing.known_ids import KnownIds, hash_texts
+from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import Wanted
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def prepare(rows: Sequence[Row], known: KnownIds) -> Batch:
     # Of rows with the same key the last one counts, at the position of the first.
     latest = {key_of(row): row for row in yielding_gil(rows)}
     batch = list(latest.values())
-    hashes = hash_texts([row["id"] for row in batch])
+    hashes = known.hashes([row["id"] for row in batch])
     ids = {row["id"] for row in batch}
     perhaps = tuple(ids) if known.any_hashed(hashes) else ()
     texts = [row["content"] for row in batch]

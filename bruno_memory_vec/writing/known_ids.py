@@ -6,11 +6,14 @@ an id is new. A false "maybe stored" only costs time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from bruno_memory_vec.indexers.protocols import HidesIds, RowIndex
 
 _ID_BYTES = 36  # a UUID as text
 _RECENT = 50_000
@@ -21,43 +24,61 @@ _WEIGHTS = np.random.default_rng(0x1D).integers(1, 2**63, _ID_BYTES, np.uint64) 
 _AT_ONCE = 4096
 
 
-def hash_ids(ids: pa.StringArray | pa.ChunkedArray) -> NDArray[np.uint64]:
-    """A 64-bit hash of each UUID text: sum of byte x odd weight, modulo 2**64."""
+def hash_ids(ids: pa.StringArray | pa.ChunkedArray, width: int = _ID_BYTES) -> NDArray[np.uint64]:
+    """A 64-bit hash of each UUID text: sum of byte x odd weight, modulo 2**64.
+
+    Args:
+        ids: texts of ``width`` bytes each.
+        width: at most that of a UUID's text.
+    """
     hashes = [np.empty(0, np.uint64)]
+    weights = _WEIGHTS[:width]
     for chunk in ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]:
-        fixed = chunk.cast(pa.binary()).cast(pa.binary(_ID_BYTES))
+        fixed = chunk.cast(pa.binary()).cast(pa.binary(width))
         data = np.frombuffer(fixed.buffers()[1], np.uint8)
-        start = fixed.offset * _ID_BYTES
-        letters = data[start : start + len(fixed) * _ID_BYTES].reshape(-1, _ID_BYTES)
-        hashes.append((letters.astype(np.uint64) * _WEIGHTS).sum(axis=1, dtype=np.uint64))
+        start = fixed.offset * width
+        letters = data[start : start + len(fixed) * width].reshape(-1, width)
+        hashes.append((letters.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64))
     return np.concatenate(hashes)
 
 
-def hash_texts(ids: Sequence[str]) -> NDArray[np.uint64]:
+def hash_texts(ids: Sequence[str], width: int = _ID_BYTES) -> NDArray[np.uint64]:
     """As :func:`hash_ids`, for a list of texts, at a fraction of the cost of an Arrow array."""
     hashes = np.empty(len(ids), np.uint64)
     for start in range(0, len(ids), _AT_ONCE):
         part = ids[start : start + _AT_ONCE]
-        letters = np.frombuffer("".join(part).encode(), np.uint8).reshape(-1, _ID_BYTES)
-        hashes[start : start + _AT_ONCE] = letters.astype(np.uint64) @ _WEIGHTS
+        letters = np.frombuffer("".join(part).encode(), np.uint8).reshape(-1, width)
+        hashes[start : start + _AT_ONCE] = letters.astype(np.uint64) @ _WEIGHTS[:width]
     return hashes
 
 
 class KnownIds:
-    """A set of hashes of ids. Most take 8 bytes, the newest a little more."""
+    """A set of hashes of ids. Most take 8 bytes, the newest a little more.
 
-    def __init__(self) -> None:
+    Args:
+        hides: the index whose rows have keyed hashes in place of their ids, so that what is stored
+            is known without opening a row; None where they have the ids.
+    """
+
+    def __init__(self, hides: HidesIds | None = None) -> None:
+        self._hides = hides
         self._complete = True
         # Sorted parts of bounded length: merging into one array would take longer and longer.
         self._parts: list[NDArray[np.uint64]] = []
         self._recent: set[int] = set()
 
+    def hashes(self, ids: Sequence[str]) -> NDArray[np.uint64]:
+        """The hashes of ids by which they are known here. Any thread may call it."""
+        if self._hides is None:
+            return hash_texts(ids)
+        return hash_texts(self._hides.hidden_ids(ids), self._hides.hidden_width)
+
     def add(self, ids: pa.StringArray | pa.ChunkedArray) -> None:
         """Add ids that are stored or are about to be."""
-        self.add_hashed(hash_ids(ids))
+        self.add_hashed(self.hashes(ids.to_pylist()))
 
     def add_hashed(self, hashes: NDArray[np.uint64]) -> None:
-        """As :meth:`add`, by their hashes."""
+        """As :meth:`add`, by their :meth:`hashes`."""
         if len(hashes) > _RECENT:
             self._parts.append(np.sort(hashes))
             return
@@ -67,27 +88,39 @@ class KnownIds:
             self._recent.clear()
 
     @classmethod
-    def unread(cls) -> KnownIds:
+    def unread(cls, hides: HidesIds | None = None) -> KnownIds:
         """The set for a store whose ids were not read yet: until then, any id may be stored."""
-        known = cls()
+        known = cls(hides)
         known._complete = False
         return known
 
-    def complete(self, hashes: Sequence[NDArray[np.uint64]]) -> None:
-        """Add the hashes of all ids that were stored when the store was opened.
+    async def learn(self, rows: RowIndex) -> None:
+        """Read all ids that are stored.
 
-        Other threads may add ids and call :meth:`any` meanwhile.
+        Ids may be added meanwhile, and other threads may call :meth:`any`.
         """
+        hides = self._hides
+        batches = rows.after(-1, ["id"]) if hides is None else hides.stored_ids()
+        width = _ID_BYTES if hides is None else hides.hidden_width
+        parts = [
+            await asyncio.to_thread(hash_ids, batch.column("id"), width)
+            async for batch in batches
+            if batch.num_rows
+        ]
+        await asyncio.to_thread(self.complete, parts)
+
+    def complete(self, hashes: Sequence[NDArray[np.uint64]]) -> None:
+        """Add the hashes of all ids that were stored when the store was opened."""
         if hashes:
             self._parts.append(np.sort(np.concatenate(hashes)))
         self._complete = True
 
     def any(self, ids: pa.StringArray | pa.ChunkedArray) -> bool:
         """Whether any of these may be stored. False is certain."""
-        return self.any_hashed(hash_ids(ids))
+        return self.any_hashed(self.hashes(ids.to_pylist()))
 
     def any_hashed(self, hashes: NDArray[np.uint64]) -> bool:
-        """As :meth:`any`, by their hashes."""
+        """As :meth:`any`, by their :meth:`hashes`."""
         if not self._complete:
             return len(hashes) > 0
         if not self._recent.isdisjoint(hashes.tolist()):

@@ -85,7 +85,7 @@ from bruno_memory_vec.writing.dependants.summaries import (
 )
 from bruno_memory_vec.writing.dependants.titles import MadeTitles
 from bruno_memory_vec.writing.dependants.users import UsersWithDependants
-from bruno_memory_vec.writing.known_ids import KnownIds, hash_ids, hash_texts
+from bruno_memory_vec.writing.known_ids import KnownIds
 from bruno_memory_vec.writing.lease import Wanted, WriterLease
 from bruno_memory_vec.writing.ownership import settle
 from bruno_memory_vec.writing.projections import (
@@ -277,12 +277,7 @@ class Writer:
         await self._dependants.learn(self._rows)
 
     async def _learn_ids(self) -> None:
-        parts = [
-            await asyncio.to_thread(hash_ids, batch.column("id"))
-            async for batch in self._rows.after(-1, ["id"])
-            if batch.num_rows
-        ]
-        await asyncio.to_thread(self._known.complete, parts)
+        await self._known.learn(self._rows)
 
     @property
     def problems(self) -> dict[str, str]:
@@ -418,7 +413,7 @@ class Writer:
         self, table: pa.Table, rows: list[Row], *, rewritten: bool = False
     ) -> None:
         ids = [row["id"] for row in rows]
-        hashes = await in_thread_if_many(len(rows), lambda: hash_texts(ids))
+        hashes = await in_thread_if_many(len(rows), lambda: self._known.hashes(ids))
         stored: dict[Key, Stored] = {}
         if not self._lease.exclusive or self._known.any_hashed(hashes):
             stored = await self._stored({key_of(row): row for row in rows}, tuple(set(ids)))

@@ -82,6 +82,7 @@ class SealedIndex(ForwardingRowIndex):
     ) -> None:
         super().__init__(inner)
         self.keys = keys
+        self.hidden_width = len(keys.hashed("id", ""))
         self.schema = row_schema(dimension)
         self._dimension = dimension
         self._rotation = rotation
@@ -345,6 +346,16 @@ class SealedIndex(ForwardingRowIndex):
             rows += batch.num_rows
             total += int(batch.column("words").to_numpy(zero_copy_only=False).sum())
         self._lengths = rows, total
+
+    # Ids, which nobody has to open for
+
+    def hidden_ids(self, ids: Sequence[str]) -> list[str]:
+        """As of :class:`~..protocols.HidesIds`."""
+        return [self.keys.hashed("id", one) for one in ids]
+
+    def stored_ids(self) -> AsyncIterator[pa.RecordBatch]:
+        """As of :class:`~..protocols.HidesIds`."""
+        return self.inner.after(-1, ["id"])
 
     @property
     def terms_analysis(self) -> str:

@@ -44,6 +44,20 @@ def test_where_a_time_is_named_the_one_of_that_time_is_shown() -> None:
     assert rank(pool, how, k=3, now=NOW).order.tolist() == [2]
 
 
+@given(
+    st.sampled_from(
+        ["please", "PLS", "Thanks a lot", "thank you so much", "thx", "btw", "Obrigada"]
+    ),
+    st.text("?!.,;)~，。！？、 \t\n\x1c\x85\xa0\u2005\u2028\u3000", max_size=6),
+    st.sampled_from([" ", ", ", "\u3000"]),
+)
+def test_thanks_and_marks_at_the_end_say_nothing(thanks: str, marks: str, between: str) -> None:
+    assert plain_words(f"Where is the key{between}{thanks}{marks}") == ("where", "is", "the", "key")
+    assert (
+        plain_words(f"Where is the key{thanks}y{marks}")[-1] == f"key{thanks}y".lower().split()[-1]
+    )
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.floats(-5, 5)), max_size=12))
 def test_one_row_of_each_group_and_it_is_the_newest(rows: list[tuple[int, int, float]]) -> None:
     group, age, score = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])

@@ -200,6 +200,8 @@ def test_hashes_of_texts(count: int) -> None:
     hashes = hash_texts(ids)
     assert hashes.dtype == np.uint64
     np.testing.assert_array_equal(hashes, hash_ids(pa.array(ids, pa.string())))
+    short = [id_[:32] for id_ in ids]
+    np.testing.assert_array_equal(hash_texts(short, 32), hash_ids(pa.array(short, pa.string()), 32))
     known = KnownIds()
     assert not known.any_hashed(hashes)
     known.add_hashed(hashes)
