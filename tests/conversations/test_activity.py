@@ -23,8 +23,9 @@ async def test_last_activity_is_never_older_than_the_newest_message(memory: Vect
     session = await memory.create_session("ana")
     talk = session.conversation_id
     for _ in range(3):
+        # Redis keeps milliseconds.
+        stored = datetime.now(timezone.utc) - timedelta(milliseconds=1)
         await memory.store_message(message("hello there"), talk, user_id="ana")
-        stored = datetime.now(timezone.utc) - timedelta(milliseconds=20)
         known = await memory.get_session(session.session_id)
         assert known is not None
         assert aware(known.last_activity) >= stored

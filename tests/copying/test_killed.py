@@ -33,6 +33,7 @@ def killed_at(copiers: Nursery, order: str, moment: str) -> list[str]:
     return said + copiers.kill_child()
 
 
+@pytest.mark.slow
 async def test_a_killed_copy_goes_on(copiers: Nursery, tmp_path: Path) -> None:
     source, target = tmp_path / "a", tmp_path / "b"
     async with open_memory(source, embedder="hash") as memory:

@@ -306,9 +306,8 @@ def _run_until_killed(
     return model.read(log) if log.exists() else 0
 
 
-@pytest.mark.parametrize(
-    "store", [0, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 2))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("store", [0, 1, 2])
 async def test_killed_while_it_writes(
     nursery: Nursery, tmp_path: Path, store: int, record_property: Any
 ) -> None:
@@ -355,6 +354,7 @@ async def _indexed_columns(folder: Path) -> set[str]:
         return {column for index in await table.list_indices() for column in index.columns}
 
 
+@pytest.mark.slow
 async def test_killed_while_the_word_index_is_rebuilt(nursery: Nursery, tmp_path: Path) -> None:
     dice = random.Random(SEED)
     folder, model = tmp_path / "store", Model()
@@ -369,6 +369,7 @@ async def test_killed_while_the_word_index_is_rebuilt(nursery: Nursery, tmp_path
         assert await check(folder, model, number) < LONGEST_OPENING
 
 
+@pytest.mark.slow
 async def test_killed_with_the_sessions_gone(nursery: Nursery, tmp_path: Path) -> None:
     dice = random.Random(SEED)
     folder, model = tmp_path / "store", Model()

@@ -209,6 +209,7 @@ second.run_until_complete(memory.close())
 """
 
 
+@pytest.mark.slow
 def test_a_loop_that_was_closed_amid_a_write(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _CLOSED_AMID, str(tmp_path / "store")],

@@ -88,6 +88,7 @@ asyncio.run(main())
 }
 
 
+@pytest.mark.slow
 async def test_it_opens_again_with_every_row_once(tmp_path: Path) -> None:
     times = {name: amount(2, 4) for name in WAYS} | {"one event loop": 4}
     ways = [

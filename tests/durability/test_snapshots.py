@@ -82,6 +82,7 @@ async def check(folder: Path, before: set[str], writer: Writer) -> None:
         await copy.store_message(message("goes on"), "talk 0")
 
 
+@pytest.mark.slow
 async def test_snapshots_beside_writes(memory: VectorMemory, tmp_path: Path) -> None:
     writer = Writer(memory, 1)
     for number in range(2):
@@ -221,6 +222,7 @@ async def doctor_by_itself(folder: Path, *options: str) -> tuple[int, dict[str, 
     return process.returncode, json.loads(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "order",
     [

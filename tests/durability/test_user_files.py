@@ -671,6 +671,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize("point", ["after voiding", "after the change"])
 async def test_a_killed_process_leaves_no_file_of_other_rows(tmp_path: Path, point: str) -> None:

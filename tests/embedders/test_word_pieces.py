@@ -41,7 +41,7 @@ def own(tokenizer: Tokenizer, given: list[str]) -> list[list[int]]:
     return [one.ids for one in tokenizer.encode_batch_fast(given, add_special_tokens=False)]
 
 
-@settings(max_examples=amount(100, 1000))
+@settings(max_examples=amount(40, 1000))
 @given(st.lists(texts, max_size=6))
 @example(["a" * 64, "a" * 65, "a" * 100, "a" * 101, "A b", "a B"])
 def test_equal(tokenizer: Tokenizer, given: list[str]) -> None:
@@ -168,7 +168,7 @@ def test_a_word_is_cut_by_the_vocabulary_that_needs_fewer_pieces(tokenizer: Toke
             assert named(tokenizer, pieces.ids([text])[0]) == named_pieces, text
 
 
-@settings(max_examples=amount(100, 1000))
+@settings(max_examples=amount(40, 1000))
 @given(texts)
 @example("\u6771\u4eac" * 40 + " \u00fc" * 70 + "x" * 200)
 def test_the_words_of_a_text_hold_its_pieces(tokenizer: Tokenizer, text: str) -> None:

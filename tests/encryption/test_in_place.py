@@ -129,6 +129,7 @@ _WHERE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where",
     [

@@ -120,6 +120,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_after_a_kill(tmp_path: Path) -> None:
     assert await asyncio.to_thread(run_child, _FILLS_AND_DIES, tmp_path / "store") < 0
 

@@ -35,6 +35,7 @@ SIGNALS = [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 TALKS = [f"talk {number}" for number in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]

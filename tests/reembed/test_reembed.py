@@ -368,6 +368,7 @@ async def test_storing_deleting_and_recalling_go_on(folder: Path) -> None:
         assert len(await assert_made_by(memory, NEW)) == 604
 
 
+@pytest.mark.slow
 async def test_many_tasks_beside_it(folder: Path) -> None:
     """Every stored message is found by its vector at any moment, before and after each switch."""
     async with open_memory(str(folder), embedder=OLD) as memory:

@@ -82,6 +82,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.slow
 async def test_the_clock_jumps(shim: Path, tmp_path: Path, torture: Torture) -> None:
     folder, offset = tmp_path / "store", tmp_path / "offset"
     offset.write_bytes(struct.pack("=q", 0))

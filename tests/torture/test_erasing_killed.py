@@ -37,6 +37,7 @@ async def alive(memory: VectorMemory) -> set[str]:
     return {match for text in told for match in WORD.findall(text)}
 
 
+@pytest.mark.slow
 async def test_killed(nursery: Nursery, tmp_path: Path, torture: Torture) -> None:
     dice, folder, amid = random.Random(f"{SEED} erasing"), tmp_path / "store", 0
     kills = torture.choose(3, 40)

@@ -152,6 +152,7 @@ async def try_one(folder: Path, name: str, way: str) -> str:
     return f"{outcome}, told after a repair"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["closed", "killed"])
 async def test_every_file(

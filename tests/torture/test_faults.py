@@ -61,6 +61,7 @@ def on_disk(hand: Hand, disk: SmallDisk) -> Subject:
 # A full disk
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_it_writes(on_disk: Subject, disk: SmallDisk) -> None:
     there = on_disk
     failed = there.store_until_it_fails(size=20_000)

@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 _HANGS = 1800
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 async def test_forks_amid_writes(tmp_path: Path, torture: Torture) -> None:
     folder, forks = tmp_path / "store", torture.choose(6, 100)

@@ -92,7 +92,7 @@ class Seen:
         return [work for work in self.works if work["store"] == store]
 
 
-@pytest.fixture(scope="module", params=["strace", "shim"])
+@pytest.fixture(scope="module", params=[pytest.param("strace", marks=pytest.mark.slow), "shim"])
 def seen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, torture: Torture
 ) -> Seen:
