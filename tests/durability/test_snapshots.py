@@ -225,11 +225,7 @@ async def doctor_by_itself(folder: Path, *options: str) -> tuple[int, dict[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "order",
-    [
-        pytest.param("forwards", marks=pytest.mark.slow),
-        pytest.param("backwards", marks=pytest.mark.slow),
-        "shuffled",
-    ],
+    ["forwards", "backwards", "shuffled"],
 )
 async def test_a_slow_copy_is_whole_or_told(
     memory: VectorMemory, tmp_path: Path, order: str

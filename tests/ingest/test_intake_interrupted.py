@@ -31,15 +31,12 @@ async def main():
 asyncio.run(main())
 """
 
-SIGNALS = [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 TALKS = [f"talk {number}" for number in range(4)]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("step", ["storing messages", "putting conversations in order"])
 async def test_the_next_one_goes_on(tmp_path: Path, step: str, number: signal.Signals) -> None:
     rows = [
