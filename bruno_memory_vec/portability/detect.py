@@ -15,6 +15,8 @@ from bruno_memory_vec.portability.json_stream import JsonStream
 
 #: Far more than a message. Without a limit, a file without line ends would fill the memory.
 MAX_LINE_BYTES = 16 * 1024 * 1024
+#: Blank lines in a row. An archive of some KiB can hold millions of them, each of which takes time.
+MOST_BLANK = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Lines:
         self._stream: ByteStream | None = None
         self._ahead: deque[Line] = deque()
         self._number = 0
+        self._blank = 0
         self._document: JsonStream | None = None
 
     def __iter__(self) -> Iterator[Line]:
@@ -53,6 +56,9 @@ class Lines:
         """Return up to ``count`` next lines without consuming them.
 
         Lines after one that is too long cannot be seen until that one is consumed.
+
+        Raises:
+            InvalidInputError: there are more blank lines in a row than any export has.
         """
         while len(self._ahead) < count and not (self._ahead and self._ahead[-1].too_long):
             line = self._next()
@@ -60,6 +66,16 @@ class Lines:
                 break
             if line.data.strip():
                 self._ahead.append(line)
+                self._blank = 0
+                continue
+            self._blank += 1
+            if self._blank > MOST_BLANK:
+                raise InvalidInputError(
+                    "source",
+                    f"has more than {MOST_BLANK:,} blank lines in a row, up to line "
+                    f"{line.number:,}",
+                    fix="Take them out.",
+                )
         return list(self._ahead)[:count]
 
     def document(self) -> Any:

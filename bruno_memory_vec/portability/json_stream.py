@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from bruno_memory_vec.portability.records import BadFieldError, reading_json, st
 CHUNK = 2**18
 # Of how many elements the first list or object is looked for: no chat begins with more others.
 _MOST_AHEAD = 1_000
-_SPACE = " \t\n\r"
+# By a regular expression: a loop over characters takes 80 ms for each MiB of blanks.
+_SPACE = re.compile(r"[ \t\n\r]*")
 # What a number may go on with behind the end of what was read.
 _NUMBER = "0123456789+-.eE"
 # An error further than this from the end of what was read is none of a text that goes on, but for a
@@ -283,11 +285,11 @@ class JsonStream:
     def _next_sign(self) -> str:
         """The next character that is no white space, not consumed; "" at the end."""
         while True:
-            text = self._text
-            while self._at < len(text) and text[self._at] in _SPACE:
-                self._at += 1
-            if self._at < len(text):
-                return text[self._at]
+            found = _SPACE.match(self._text, self._at)
+            assert found is not None  # no white space is a match, too
+            self._at = found.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
             if self._ended:
                 return ""
             self._fill()

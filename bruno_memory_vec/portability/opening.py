@@ -33,7 +33,8 @@ MOST_RATIO = 200
 SLACK = 64 * 1024 * 1024
 #: Files of a folder or an archive.
 MOST_FILES = 200_000
-#: Bytes that one source may unpack to, all its files together.
+#: Bytes that one archive may unpack to, all its files together; :data:`MOST_RATIO` holds for all of
+#: them together, too.
 MOST_UNPACKED = 256 * 1024**3
 
 _GZIP, _ZIP, _ZIP_EMPTY = b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"
@@ -346,9 +347,13 @@ def _of_zip(
     stream: BinaryIO, place: str, name: str, budget: list[int], depth: int
 ) -> Iterator[Opened]:
     try:
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise _damaged(place, error) from error
+    if not depth:
+        budget[0] = min(budget[0], size * MOST_RATIO + SLACK)
     with archive:
         found: list[_Packed] = []
         for entry in sorted(archive.infolist(), key=lambda one: one.filename):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -127,6 +128,30 @@ def test_all_that_an_archive_unpacks_to_is_bounded(
     monkeypatch.setattr(opening, "MOST_UNPACKED", 5_000)
     got = list(read(io.BytesIO(zipped(a=LINE * 40, b=LINE * 40, c=LINE * 40))))
     assert any(isinstance(item, BadLine) and "unpacks to" in item.problem for item in got)
+
+
+def test_small_files_of_an_archive_do_not_unpack_to_more_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each within its own bound, ten files of blanks were ten times as much as one may be."""
+    monkeypatch.setattr(opening, "SLACK", 2**20)
+    blank = b"[" + b" " * 900_000 + b"]"
+    assert not list(read(io.BytesIO(zipped(a=blank))))
+    bomb = zipped(**{f"f{number}": blank for number in range(10)})
+    got = list(read(io.BytesIO(bomb)))
+    assert any(isinstance(item, BadLine) and "unpacks to" in item.problem for item in got)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.md", "a.jsonl"])
+def test_blanks_take_no_time(name: str) -> None:
+    """Millions of blank lines fit into a few KiB, and each took as long as a message."""
+    began = time.thread_time()
+    blank = zipped(**{name: b"\n" * 1_000_000})
+    (told,) = [item for item in read(io.BytesIO(blank)) if isinstance(item, BadLine)]
+    assert "more than 100,000 blank lines in a row" in told.problem
+    long = b"[" + b" " * 30_000_000 + b'{"role": "user", "content": "x"}]'
+    assert len(list(read(io.BytesIO(long)))) == 1
+    assert time.thread_time() - began < 2
 
 
 def test_what_is_hidden_or_linked_is_passed_over(tmp_path: Path) -> None:
