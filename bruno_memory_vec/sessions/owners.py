@@ -18,7 +18,7 @@ from bruno_memory_vec.errors import ForeignUserError, InvalidInputError
 from bruno_memory_vec.indexers.aio import LoopLock
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.rows.checks import identifier
-from bruno_memory_vec.sessions.protocol import FindsNames, Named, SessionStore
+from bruno_memory_vec.sessions.protocol import FindsNames, KnowsNames, Named, SessionStore
 
 _REMEMBERED_OWNERS = 10_000
 _NOTHING = Named()
@@ -65,10 +65,13 @@ class Owners:
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._undisputed: OrderedDict[str, None] = OrderedDict()
         self._names = _NamesTogether(sessions) if isinstance(sessions, FindsNames) else None
+        self._knows = sessions if isinstance(sessions, KnowsNames) else None
 
     async def owner(self, conversation_id: str) -> str | None:
         """The owner of a conversation, None for one that has not begun."""
         known = self._owners.get(conversation_id)
+        if known is None and self._is_new(conversation_id):
+            return None
         if known is None and self._names is not None:
             known = self._owner_of(conversation_id, await self._names.find(conversation_id))
         elif known is None:
@@ -92,11 +95,31 @@ class Owners:
         """The owner of each conversation that has begun."""
         found = {name: self._owners[name] for name in conversations if name in self._owners}
         missing = [name for name in conversations if name not in found]
-        if missing:
+        if missing and not self._name_nothing(missing):
             read = await self._sessions.owners(missing)
             self.remember(read)
             found.update(read)
         return found
+
+    async def learn_names(self) -> None:
+        """Let new names be told from others without a read, if the sessions can do that.
+
+        Only for a process that writes alone.
+        """
+        if self._knows is not None:
+            await self._knows.learn_names()
+
+    def _name_nothing(self, ids: Sequence[str]) -> bool:
+        """Whether it is certain without a read that none of these names anything yet."""
+        return self._knows is not None and self._knows.name_nothing(ids)
+
+    def _is_new(self, key: str) -> bool:
+        """Whether an id is known without a read to name nothing yet.
+
+        Not while somebody waits for a read: calls go on in the order in which they came.
+        """
+        waits = self._names is not None and self._names.under_way > 0
+        return not waits and self._name_nothing([key])
 
     def remember(self, owners: Mapping[str, str]) -> None:
         """Keep owners in memory that committed rows have decided."""
@@ -124,6 +147,8 @@ class Owners:
         if self._names is not None:
             if key in self._owners:
                 return Place(key, None)
+            if self._is_new(key):
+                return Place(key, None, ())
             named = await self._names.find(key)
             if self._owner_of(key, named) is not None:
                 return Place(key, None)
@@ -242,6 +267,8 @@ class _NamesTogether:
         self._sessions = sessions
         self._gathering: _Batch | None = None
         self._reading = LoopLock()
+        #: How many callers wait for a read, or have not gone on after it.
+        self.under_way = 0
 
     async def find(self, key: str) -> Named:
         """What an id names.
@@ -262,8 +289,12 @@ class _NamesTogether:
             # Where every caller was cancelled, nobody else looks at a failure.
             batch.answer.add_done_callback(_looked_at)
         batch.ids.add(key)
-        # Others may wait for the same read, so a cancelled caller does not cancel it.
-        return (await asyncio.shield(batch.answer)).get(key, _NOTHING)
+        self.under_way += 1
+        try:
+            # Others may wait for the same read, so a cancelled caller does not cancel it.
+            return (await asyncio.shield(batch.answer)).get(key, _NOTHING)
+        finally:
+            self.under_way -= 1
 
     async def _read(self, batch: _Batch) -> dict[str, Named]:
         async with self._reading:

@@ -483,6 +483,29 @@ class FindsNames(Protocol):
 
 
 @runtime_checkable
+class KnowsNames(Protocol):
+    """A ``SessionStore`` that may know without a read that an id names nothing yet.
+
+    Only in the process that writes alone: what names something there, it has stored or read itself.
+    """
+
+    async def learn_names(self) -> None:
+        """Read the ids of all conversations and sessions; until then, any may name something.
+
+        Raises:
+            EngineError: they cannot be read.
+        """
+        ...
+
+    def name_nothing(self, ids: Collection[str]) -> bool:
+        """Whether none of these names a conversation, a session, or a session's conversation.
+
+        True is certain.
+        """
+        ...
+
+
+@runtime_checkable
 class WritesBehind(Protocol):
     """A ``SessionStore`` that may write what :meth:`SessionStore.apply` is told a moment later.
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from importlib import resources
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from bruno_memory_vec.indexers.forks import never_finalize, spare_in_children
 from bruno_memory_vec.indexers.private import make_private_file, refuse_link
 from bruno_memory_vec.indexers.schema import micros
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.rows.known_hashes import KnownHashes, hash_names
 from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
 from bruno_memory_vec.sessions import database as files
 from bruno_memory_vec.sessions.cache import HotCache, Parts
@@ -123,6 +124,8 @@ class SQLiteSessionStore:
         # A file has one process that writes: what that one has read stays true until it changes it.
         self._hot = HotCache(keeps=not read_only)
         self._in_memory = path.startswith(_IN_MEMORY)
+        # What the file may have of the names of KnowsNames; None where another process may write.
+        self._names: KnownHashes | None = None
         # What of the rows is not in the file yet, and why the last try to write it has failed.
         self._waiting = Waiting()
         self._unwritten: EngineError | None = None
@@ -264,6 +267,7 @@ class SQLiteSessionStore:
     ) -> None:
         now = time.time_ns() // 1000
         commit = commit_of(turns, last_seq, noted, added, removed, now)
+        self._note_names([*commit.turns, *noted])
         if self._may_wait(commit):
             self._waiting.add(commit)
             self._hot.said(commit, self.max_messages)
@@ -311,6 +315,7 @@ class SQLiteSessionStore:
             apply_summaries(database, conversations, last_seq)
             record(database, added, ())
 
+        self._note_names([name for name, _, _ in conversations])
         await self._transact("follow the rows", work)
 
     # Conversations
@@ -343,6 +348,26 @@ class SQLiteSessionStore:
             found.update((name, named_of(list(lines))) for name, lines in groupby(rows, _first))
         return found
 
+    async def learn_names(self) -> None:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.KnowsNames`."""
+        self._names = names = KnownHashes(read=False)
+        found = [
+            hash_names(list(chain.from_iterable(page)))
+            for statement in (CONVERSATION_NAMES, SESSION_NAMES)
+            async for page in self._pages(statement)
+        ]
+        names.complete(found)
+
+    def name_nothing(self, ids: Collection[str]) -> bool:
+        """As of :class:`~bruno_memory_vec.sessions.protocol.KnowsNames`."""
+        names = self._names
+        return names is not None and not names.any_hashed(hash_names(list(ids)))
+
+    def _note_names(self, names: Sequence[str]) -> None:
+        """Note what is about to be in the file, whether or not writing it succeeds."""
+        if self._names is not None:
+            self._names.add_hashed(hash_names(names))
+
     async def give(self, conversations: Sequence[tuple[str, str, int]]) -> None:
         def work(database: sqlite3.Connection) -> None:
             apply_summaries(database, conversations, -1)
@@ -351,6 +376,7 @@ class SQLiteSessionStore:
                 [(conversation, owner) for conversation, owner, _ in conversations],
             )
 
+        self._note_names([name for name, _, _ in conversations])
         await self._transact("give conversations their owners", work)
 
     async def askers(self, conversation_id: str) -> list[str]:
@@ -436,6 +462,7 @@ class SQLiteSessionStore:
     # Sessions and users
 
     async def save_session(self, session: SessionContext) -> None:
+        self._note_names([session.conversation_id, session.session_id])
         await self._change(
             "save a session",
             SAVE_SESSION,
@@ -446,6 +473,7 @@ class SQLiteSessionStore:
     async def begin_session(self, session: SessionContext) -> None:
         conversation, user = session.conversation_id, session.user_id
         values = await columns_of(session)
+        self._note_names([conversation, session.session_id])
 
         def work(database: sqlite3.Connection) -> None:
             database.execute(
@@ -592,11 +620,16 @@ class SQLiteSessionStore:
             yield conversation, user_id, next_turn
 
     async def _each(self, statement: str) -> AsyncIterator[Any]:
+        """The rows of a statement."""
+        async for page in self._pages(statement):
+            for row in page:
+                yield row
+
+    async def _pages(self, statement: str) -> AsyncIterator[list[Any]]:
         """The rows of a statement, page by page: those after its first column's last value."""
         last = ""
         while page := await self._read(statement, (last, _A_PAGE)):
-            for row in page:
-                yield row
+            yield page
             last = page[-1][0]
 
     # Erasing
@@ -1063,6 +1096,15 @@ USERS = "SELECT user_id FROM users WHERE user_id > ? ORDER BY user_id LIMIT ?"
 CONVERSATIONS = """
 SELECT conversation_id, user_id, next_turn FROM conversations
 WHERE conversation_id > ? ORDER BY conversation_id LIMIT ?
+"""
+
+# All that may name something, as of KnowsNames.
+CONVERSATION_NAMES = """
+SELECT conversation_id FROM conversations
+WHERE conversation_id > ? ORDER BY conversation_id LIMIT ?
+"""
+SESSION_NAMES = """
+SELECT session_id, conversation_id FROM sessions WHERE session_id > ? ORDER BY session_id LIMIT ?
 """
 
 SESSIONS = """

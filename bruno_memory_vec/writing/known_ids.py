@@ -14,9 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bruno_memory_vec.indexers.protocols import HidesIds, RowIndex
+from bruno_memory_vec.rows.known_hashes import KnownHashes
 
 _ID_BYTES = 36  # a UUID as text
-_RECENT = 50_000
 _WEIGHTS = np.random.default_rng(0x1D).integers(1, 2**63, _ID_BYTES, np.uint64) * np.uint64(
     2
 ) + np.uint64(1)
@@ -52,20 +52,23 @@ def hash_texts(ids: Sequence[str], width: int = _ID_BYTES) -> NDArray[np.uint64]
     return hashes
 
 
-class KnownIds:
-    """A set of hashes of ids. Most take 8 bytes, the newest a little more.
+class KnownIds(KnownHashes):
+    """A set of hashes of ids.
 
     Args:
         hides: the index whose rows have keyed hashes in place of their ids, so that what is stored
             is known without opening a row; None where they have the ids.
+        read: whether what is stored was read.
     """
 
-    def __init__(self, hides: HidesIds | None = None) -> None:
+    def __init__(self, hides: HidesIds | None = None, *, read: bool = True) -> None:
+        super().__init__(read=read)
         self._hides = hides
-        self._complete = True
-        # Sorted parts of bounded length: merging into one array would take longer and longer.
-        self._parts: list[NDArray[np.uint64]] = []
-        self._recent: set[int] = set()
+
+    @classmethod
+    def unread(cls, hides: HidesIds | None = None) -> KnownIds:
+        """The set for a store whose ids were not read yet: until then, any id may be stored."""
+        return cls(hides, read=False)
 
     def hashes(self, ids: Sequence[str]) -> NDArray[np.uint64]:
         """The hashes of ids by which they are known here. Any thread may call it."""
@@ -76,23 +79,6 @@ class KnownIds:
     def add(self, ids: pa.StringArray | pa.ChunkedArray) -> None:
         """Add ids that are stored or are about to be."""
         self.add_hashed(self.hashes(ids.to_pylist()))
-
-    def add_hashed(self, hashes: NDArray[np.uint64]) -> None:
-        """As :meth:`add`, by their :meth:`hashes`."""
-        if len(hashes) > _RECENT:
-            self._parts.append(np.sort(hashes))
-            return
-        self._recent.update(hashes.tolist())
-        if len(self._recent) > _RECENT:
-            self._parts.append(np.sort(np.fromiter(self._recent, np.uint64)))
-            self._recent.clear()
-
-    @classmethod
-    def unread(cls, hides: HidesIds | None = None) -> KnownIds:
-        """The set for a store whose ids were not read yet: until then, any id may be stored."""
-        known = cls(hides)
-        known._complete = False
-        return known
 
     async def learn(self, rows: RowIndex) -> None:
         """Read all ids that are stored.
@@ -109,24 +95,6 @@ class KnownIds:
         ]
         await asyncio.to_thread(self.complete, parts)
 
-    def complete(self, hashes: Sequence[NDArray[np.uint64]]) -> None:
-        """Add the hashes of all ids that were stored when the store was opened."""
-        if hashes:
-            self._parts.append(np.sort(np.concatenate(hashes)))
-        self._complete = True
-
     def any(self, ids: pa.StringArray | pa.ChunkedArray) -> bool:
         """Whether any of these may be stored. False is certain."""
         return self.any_hashed(self.hashes(ids.to_pylist()))
-
-    def any_hashed(self, hashes: NDArray[np.uint64]) -> bool:
-        """As :meth:`any`, by their :meth:`hashes`."""
-        if not self._complete:
-            return len(hashes) > 0
-        if not self._recent.isdisjoint(hashes.tolist()):
-            return True
-        for part in self._parts:
-            positions = np.searchsorted(part, hashes).clip(max=len(part) - 1)
-            if (part[positions] == hashes).any():
-                return True
-        return False

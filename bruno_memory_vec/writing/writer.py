@@ -268,10 +268,11 @@ class Writer:
     def learn_rows(self) -> None:
         """Read in the background what is stored; until then, each change looks up its own.
 
-        That are the ids, and who has rows that go with others.
+        That are the ids, who has rows that go with others, and the names of conversations.
         """
         self._background.start("read who has what goes with a deletion", self._learn_dependants)
         self._background.start("read the ids that are stored", self._learn_ids)
+        self._background.start("read the names of conversations", self._owners.learn_names)
 
     async def _learn_dependants(self) -> None:
         await self._dependants.learn(self._rows)
