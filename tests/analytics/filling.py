@@ -10,21 +10,8 @@ from bruno_core.models.memory import MemoryEntry, MemoryType
 from bruno_core.models.message import Message, MessageRole
 
 from bruno_memory_vec import VectorMemory
-from bruno_memory_vec.surfaces import demo
 
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)  # a Monday
-
-
-async def fill_demo(memory: VectorMemory) -> None:
-    """Store the conversations and memories of the demo."""
-    talks: dict[tuple[str, str], list[Message]] = {}
-    for turn in demo.turns():
-        assert turn.user_id is not None
-        assert turn.conversation_id is not None
-        talks.setdefault((turn.user_id, turn.conversation_id), []).append(turn.message)
-    for (user, talk), messages in talks.items():
-        await memory.store_messages(messages, talk, user_id=user)
-    await memory.store_memories(demo.memories())
 
 
 def message(

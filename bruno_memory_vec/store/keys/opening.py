@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from bruno_memory_vec.config import MemoryConfig
 from bruno_memory_vec.errors import EncryptionError, InvalidInputError
-from bruno_memory_vec.indexers.forwarding import capability
-from bruno_memory_vec.indexers.protocols import RowIndex
-from bruno_memory_vec.indexers.sealed.index import SealedIndex
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.master import MasterKey, master_of
 
@@ -49,12 +45,6 @@ def needed_key(folder: Path, config: MemoryConfig, *, encrypted: bool) -> Master
             fix="Leave the key out, or encrypt the store: bruno-memory-vec encrypt.",
         )
     return key
-
-
-def keyring_of(rows: RowIndex) -> Keyring | None:
-    """The keys of an open store, by its rows; None of a plain one."""
-    sealing = capability(rows, SealedIndex)
-    return cast("Keyring", sealing.keys) if sealing is not None else None
 
 
 def refuse_key(config: MemoryConfig, what: str) -> None:

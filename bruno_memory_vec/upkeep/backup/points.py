@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -323,8 +323,3 @@ def _refuse_newer(held: Mapping[str, Any]) -> None:
             f"the backup has the format {held['format']!r}, and this version reads {FORMAT}",
             fix="Install the version that wrote it, or a newer one.",
         )
-
-
-def pieces_of(points: Iterable[Point]) -> set[str]:
-    """The names of all pieces that points need."""
-    return {name for point in points for name in point.pieces()}
