@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sqlite3
 from pathlib import Path
+from typing import Annotated, get_origin
 
 import pytest
 from typer.testing import CliRunner
@@ -100,6 +102,17 @@ def test_no_command_is_the_help() -> None:
     done = CliRunner().invoke(app, [], prog_name=PROGRAM)
     assert done.exit_code == 2
     assert "Begin with: bruno-memory-vec demo" in done.stderr
+
+
+def test_every_option_has_the_name_that_it_was_given() -> None:
+    """On Python 3.10, too, where typing puts Optional around an annotation with a default of None."""
+    for command in app.registered_commands:
+        assert command.callback is not None
+        for one in inspect.signature(command.callback).parameters.values():
+            assert get_origin(one.annotation) is Annotated, (command.name, one.name)
+    add = CliRunner().invoke(app, ["add", "--help"], prog_name=PROGRAM).stdout
+    assert "[TEXT]" in add
+    assert "-u, --user USER" in add
 
 
 @pytest.mark.parametrize("width", [40, 60])

@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional, get_type_hints
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -45,11 +45,11 @@ def with_key_file(command: Callable[..., None]) -> Callable[..., None]:
                 if before is not None:
                     os.environ[VARIABLE] = before
 
-    hints = get_type_hints(command, include_extras=True)
-    own = inspect.signature(command)
+    # Not by get_type_hints: on Python 3.10 it puts Optional around what has None for its default, and
+    # typer would see no option in it.
+    own = inspect.signature(command, eval_str=True)
     parameters = [
-        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in own.parameters.values()
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()
     ]
     added = inspect.Parameter(
         "key_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=KeyFile
