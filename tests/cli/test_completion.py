@@ -105,7 +105,7 @@ def test_no_command_is_the_help() -> None:
 
 
 def test_every_option_has_the_name_that_it_was_given() -> None:
-    """On Python 3.10, too, where typing puts Optional around an annotation with a default of None."""
+    """On Python 3.10, too, where typing puts Optional around what has a default of None."""
     for command in app.registered_commands:
         assert command.callback is not None
         for one in inspect.signature(command.callback).parameters.values():

@@ -45,8 +45,8 @@ def with_key_file(command: Callable[..., None]) -> Callable[..., None]:
                 if before is not None:
                     os.environ[VARIABLE] = before
 
-    # Not by get_type_hints: on Python 3.10 it puts Optional around what has None for its default, and
-    # typer would see no option in it.
+    # Not by get_type_hints: on Python 3.10 it puts Optional around what has None for its default,
+    # and typer would see no option in it.
     own = inspect.signature(command, eval_str=True)
     parameters = [
         one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()
