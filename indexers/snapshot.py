@@ -99,6 +99,7 @@ class Snapshot:
             :class:`HeldRows`.
         text_columns: readers of single texts, by column, made when they are first needed; None of
             a column that has nothing but nulls.
+        former_texts: those of an earlier snapshot, whose rows are the first of these.
         nbytes: by column, its size, looked up when it is first needed.
         least: by column, its least number, looked up when it is first needed.
         asking: by ``seq``, hashes of what a row asks, which whoever reads the snapshots keeps
@@ -119,6 +120,7 @@ class Snapshot:
     words: RowWords = field(default_factory=RowWords)
     vector_codes: VectorCodes = field(default_factory=VectorCodes)
     text_columns: dict[str, TextColumn | None] = field(default_factory=dict)
+    former_texts: Mapping[str, TextColumn] = field(default_factory=dict)
     nbytes: dict[str, int] = field(default_factory=dict)
     least: dict[str, int] = field(default_factory=dict)
     asking: dict[int, frozenset[int]] = field(default_factory=dict)
@@ -291,7 +293,7 @@ class Snapshot:
             codes = self.columns[name][rows].tolist()
             return [None if code < 0 else names[code] for code in codes]
         few = len(rows) <= _FEW
-        if few and name in self.text_columns:
+        if few and (name in self.text_columns or name in self.former_texts):
             return self._texts(name, rows)
         column = self.table.column(name)
         if column.null_count == len(column):
@@ -318,8 +320,14 @@ class Snapshot:
 
     def _text_column(self, name: str) -> TextColumn | None:
         if name not in self.text_columns:
-            self.text_columns[name] = TextColumn(self.table.column(name))
+            former = self.former_texts.get(name)
+            self.text_columns[name] = TextColumn(self.table.column(name), former)
         return self.text_columns[name]
+
+    def made_texts(self) -> Mapping[str, TextColumn]:
+        """All readers of texts, for a snapshot whose first rows are these."""
+        own = self.text_columns.items()
+        return {**self.former_texts, **{name: made for name, made in own if made is not None}}
 
     def _texts(self, name: str, rows: NDArray[np.int64]) -> list[str | None]:
         column, places = self._text_column(name), rows.tolist()
@@ -568,6 +576,8 @@ class HeldRows:
         self._waiting: list[pa.Table] = []
         self._count = len(vectors)
         self._snapshot: Snapshot | None = None
+        # Of the last snapshot, as long as its tables are the first of those that there are now.
+        self._former_texts: Mapping[str, TextColumn] = {}
         self._asking: dict[int, frozenset[int]] = {}
         #: About how many bytes it takes.
         self.nbytes = _size(table) + vectors.nbytes + code_bytes(*vectors.shape)
@@ -584,17 +594,19 @@ class HeldRows:
         """The rows as they are now; any thread may read the snapshot."""
         self._make_ready()
         if self._snapshot is None:
+            table = self._table()
             self._snapshot = Snapshot(
                 vectors=self._vector.values,
                 columns={name: held.values for name, held in self._columns.items()},
                 names=self._names,
                 codes=self._codes,
                 row_of_turn=self._turn_rows,
-                table=self._table(),
+                table=table,
                 mixed=self._mixed,
                 whole=self._archived_until is None,
                 repeated=self._repeated,
                 owner=self._owner,
+                former_texts=self._former_texts,
                 asking=self._asking,
                 words=self.words,
                 vector_codes=self._vector_codes,
@@ -671,7 +683,9 @@ class HeldRows:
         if len(table.column("content").chunks) != 1:
             table = table.combine_chunks()
         self._waiting = []
-        self._snapshot = None
+        if self._snapshot is not None:
+            self._former_texts = self._snapshot.made_texts()
+            self._snapshot = None
         first = len(self._vector.values)
         self._take_ids(table)
         self._tables.append(table.drop_columns(["vector"]))
@@ -687,6 +701,7 @@ class HeldRows:
             if len(self._tables) > _LOOSE_TABLES:
                 self._joined = self._joined.combine_chunks()
                 self._tables = [self._joined]
+                self._former_texts = {}
         return self._joined
 
     def _coded(self, table: pa.Table) -> dict[str, NDArray[Any]]:
@@ -775,12 +790,17 @@ def _besides(table: pa.Table) -> int:
 
 
 def _numbers(table: pa.Table) -> dict[str, NDArray[Any]]:
+    # Of a stored message this is most of the work of taking it in, so nothing is copied or cast
+    # that may be read as it is.
+    batches = table.to_batches()
+    alone = batches[0] if len(batches) == 1 else None
+
     def column(name: str, missing: Any = None) -> NDArray[Any]:
-        values = table.column(name)
-        if values.num_chunks == 1:
-            values = values.chunk(0)
+        values = table.column(name) if alone is None else alone.column(name)
+        if missing is not None and values.null_count == len(values):
+            return np.full(len(values), missing, np.int64)
         if pa.types.is_timestamp(values.type):
-            values = values.cast(pa.int64())
+            values = values.cast(pa.int64()) if alone is None else values.view(pa.int64())
         if missing is not None and values.null_count:
             values = values.fill_null(missing)
         held: NDArray[Any] = np.asarray(values)

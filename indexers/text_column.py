@@ -19,13 +19,20 @@ class TextColumn:
 
     Args:
         column: texts, of type ``string`` or ``large_string``.
+        former: of the same column when it had only its first chunks. What is known of these is
+            taken over, as after each stored message there is one more.
     """
 
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        self._chunks = column.chunks
-        self._starts = list(accumulate((len(chunk) for chunk in self._chunks), initial=0))
-        # By chunk, made when it is first read: after each stored message there is one more.
+    def __init__(self, column: pa.ChunkedArray, former: TextColumn | None = None) -> None:
+        known = [] if former is None else former._chunks
+        new = [column.chunk(number) for number in range(len(known), column.num_chunks)]
+        begun: list[int] = [0] if former is None else former._starts
+        self._chunks: list[pa.Array] = [*known, *new]
+        self._starts: list[int] = [*begun[:-1], *accumulate(map(len, new), initial=begun[-1])]
+        # By chunk, made when it is first read.
         self._reads: list[_Read | None] = [None] * len(self._chunks)
+        if former is not None:
+            self._reads[: len(known)] = former._reads
         self._alone = len(self._chunks) == 1
 
     def raw(self, rows: Sequence[int]) -> list[memoryview | None]:

@@ -149,12 +149,15 @@ def asked_before(
     asking[near] = _ask_again(snapshot, rows[near], asked, request, step)
     if not asking.any():
         return None
+    # By row, one more than there are: that one stands for no row, as -1 does.
+    seen, asks_it = np.zeros((2, len(snapshot) + 1), np.bool_)
+    seen[rows] = seen[-1] = True
+    asks_it[rows] = asking
     # Also of a row that did not come with the one before it: that may have been left out.
     before = _turns_before(snapshot, rows)
-    others = np.setdiff1d(before[before >= 0], rows)
-    others = others[_ask_again(snapshot, others, asked, request, step)]
-    after = np.isin(before, np.concatenate([rows[asking], others])) & ~asking
-    after &= snapshot.columns["words"][rows] <= MOST_WORDS
+    others = before[~seen[before]]
+    asks_it[others] = _ask_again(snapshot, others, asked, request, step)
+    after = asks_it[before] & ~asking & (snapshot.columns["words"][rows] <= MOST_WORDS)
     places = np.flatnonzero(after)
     unknown = np.zeros(len(rows), np.bool_)
     unknown[places] = [says_unknown(text) for text in snapshot.beginnings(rows[places], MAX_CHARS)]

@@ -61,7 +61,8 @@ from bruno_memory_vec.recall.word_rarity import weighted_vector
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
 
-#: What finds rows by their words.
+#: What finds rows by their words. Below, `SnapshotWords` stands first where it is asked what they
+#: can do: it can do all, and asking a protocol takes some twenty microseconds.
 Words: TypeAlias = LexicalIndex | SnapshotWords
 
 _log = get_logger(__name__)
@@ -369,7 +370,7 @@ class Retriever:
         def weights() -> Mapping[str, float]:
             if isinstance(weighs, dict):
                 return weighs
-            if not request.lexical_limit or not isinstance(weighs, WeighsTerms):
+            if not request.lexical_limit or not isinstance(weighs, (SnapshotWords, WeighsTerms)):
                 return {}
             try:
                 return weighs.term_weights(request.lexical_query, request.scope)
@@ -437,7 +438,7 @@ class Retriever:
         """The question's vector with its rare words weighted; None where profile or engines do not
         do that."""
         embedder, power = self._weighs_words, request.profile.query.rarity
-        if not power or embedder is None or not isinstance(words, CountsWords):
+        if not power or embedder is None or not isinstance(words, (SnapshotWords, CountsWords)):
             return None
         try:
             return weighted_vector(embedder, request.query, words, request.scope, power)
@@ -461,7 +462,7 @@ class Retriever:
 
     def _terms(self, request: RecallRequest, words: Words) -> AskedTerms | None:
         """The terms of the question, counted; None where the lexical index cannot tell them."""
-        if not isinstance(words, TellsTerms):
+        if not isinstance(words, (SnapshotWords, TellsTerms)):
             return None
         try:
             return words.asked_terms(request.lexical_query, request.scope)

@@ -221,6 +221,8 @@ class Writer:
     def _take(self, rows: RowIndex) -> None:
         self._rows = rows
         self._erases = capability(rows, Erases)
+        # Looked up once: it is asked after each commit.
+        self._compacts = capability(rows, Compacts)
 
     def _write_later(self, name: str, later: WritesBehind) -> None:
         later.writes_behind = True
@@ -950,12 +952,12 @@ class Writer:
             await flushes.flush()
 
     def _is_due(self, *, at_rest: bool = False) -> bool:
-        compacts = capability(self._rows, Compacts)
-        return compacts is not None and compacts.due(at_rest=at_rest)
+        return self._compacts is not None and self._compacts.due(at_rest=at_rest)
 
     async def _maintain_rows(self, *, keep_none: bool = False) -> Maintenance:
-        compacts = capability(self._rows, Compacts)
-        return Maintenance() if compacts is None else await compacts.maintain(keep_none=keep_none)
+        if self._compacts is None:
+            return Maintenance()
+        return await self._compacts.maintain(keep_none=keep_none)
 
     # Erasing what was deleted, and deleting what has expired
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ class SnapshotWords:
         self._terms = terms
         self._average = average
         self._made: WordIndex | None = None
+        self._counts: dict[str, int] = {}
         self._asked: tuple[LexicalQuery, Asked] | None = None
         self._scored: tuple[LexicalQuery, NDArray[np.float64], NDArray[np.bool_]] | None = None
 
@@ -67,12 +69,11 @@ class SnapshotWords:
         self, words: Sequence[str], scope: Scope
     ) -> tuple[int, NDArray[np.int64]]:
         """As of :class:`~bruno_memory_vec.indexers.protocols.CountsWords`."""
-        terms = [self._terms.of_word(word) for word in words]
-        each = list(dict.fromkeys(term for some in terms for term in some))
-        having = dict(zip(each, self._index.having(each).tolist(), strict=True))
+        terms = list(map(self._terms.of_word, words))
+        having = self._having(chain.from_iterable(terms)).__getitem__
         total = len(self._snapshot)
-        least = [min(min(having[term] for term in some), total) if some else -1 for some in terms]
-        return total, np.array(least, np.int64)
+        least = [min(map(having, some), default=-1) for some in terms]
+        return total, np.minimum(np.array(least, np.int64), total)
 
     def asked_terms(self, query: LexicalQuery, scope: Scope) -> AskedTerms:
         """As of :class:`~bruno_memory_vec.indexers.protocols.TellsTerms`."""
@@ -89,10 +90,18 @@ class SnapshotWords:
     def _read(self, query: LexicalQuery) -> Asked:
         if self._asked is None or self._asked[0] != query:
             terms = self._terms.of(query)
-            each = list(dict.fromkeys(terms))
-            count = dict(zip(each, self._index.having(each).tolist(), strict=True))
-            self._asked = query, asked(query, terms, count, len(self._snapshot))
+            self._asked = query, asked(query, terms, self._having(terms), len(self._snapshot))
         return self._asked[1]
+
+    def _having(self, terms: Iterable[str]) -> dict[str, int]:
+        """In how many rows terms stand, these and those that were asked for before.
+
+        The words of a question are counted for its vector, and then again as what it asks for.
+        """
+        new = list(dict.fromkeys(terms).keys() - self._counts.keys())
+        if new:
+            self._counts.update(zip(new, self._index.having(new).tolist(), strict=True))
+        return self._counts
 
     def _scores(self, query: LexicalQuery) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         if self._scored is None or self._scored[0] != query:

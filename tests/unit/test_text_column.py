@@ -28,6 +28,17 @@ def test_as_arrow_has_them(parts: list[list[str | None]], kind: Any, data: st.Da
     assert said(TextColumn(column), rows) == [held[row] for row in rows]
 
 
+@given(st.lists(texts, max_size=5), st.data())
+def test_a_column_that_has_grown(parts: list[list[str | None]], data: st.DataObject) -> None:
+    chunks = [pa.array(part, pa.string()) for part in parts]
+    known = data.draw(st.integers(0, len(chunks)))
+    former = TextColumn(pa.chunked_array(chunks[:known], pa.string()))
+    column = pa.chunked_array(chunks, pa.string())
+    held = column.to_pylist()
+    former.raw(range(sum(map(len, chunks[:known]))))
+    assert said(TextColumn(column, former), list(range(len(held)))) == held
+
+
 @pytest.mark.parametrize("row", [-1, 2])
 def test_a_row_that_is_not_there(row: int) -> None:
     with pytest.raises(IndexError):
