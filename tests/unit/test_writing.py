@@ -75,6 +75,8 @@ def compacts(store: Store, patch: pytest.MonkeyPatch, due: Any, maintain: Any) -
     """Let the rows of a store in memory need upkeep, as those of a folder do."""
     patch.setattr(store.rows, "due", due, raising=False)
     patch.setattr(store.rows, "maintain", maintain, raising=False)
+    # What rows can do is looked up once.
+    patch.setattr(store.writer, "_compacts", store.rows)
 
 
 async def until(holds: Callable[[], bool]) -> None:
