@@ -85,6 +85,7 @@ def read(
     replace_user: bool = False,
     dates: DayOrder | None = None,
     left_out: Counter[str] | None = None,
+    on_disk: bool = True,
 ) -> Iterator[Turn | BadLine]:
     """Read messages, in the order of the input.
 
@@ -109,6 +110,8 @@ def read(
             ``user_id`` is refused.
         dates: what comes first in dates such as 3/4/2024, where no date of the file shows it.
         left_out: counts, while it is read, what is left out on purpose, such as "reasoning".
+        on_disk: whether an archive that cannot be read where it is (in another one, or from a
+            pipe) may be unpacked into a temporary file without a name; else it is in memory.
 
     Raises:
         InvalidInputError: the input as a whole cannot be used: unknown format, no such file,
@@ -137,7 +140,7 @@ def read(
     opening.check_source(source)
     counts = Counter() if left_out is None else left_out
     defaults = Defaults(conversation_id, user_id, "chat", "", counts, replace_user)
-    return _read(source, format, defaults, dates)
+    return _read(source, format, defaults, dates, on_disk)
 
 
 def formats() -> list[str]:
@@ -146,9 +149,13 @@ def formats() -> list[str]:
 
 
 def _read(
-    source: Source | Sequence[Source], chosen: str, defaults: Defaults, dates: DayOrder | None
+    source: Source | Sequence[Source],
+    chosen: str,
+    defaults: Defaults,
+    dates: DayOrder | None,
+    on_disk: bool,
 ) -> Iterator[Turn | BadLine]:
-    for file in opening.files(source):
+    for file in opening.files(source, on_disk=on_disk):
         defaults.source_name, defaults.place, defaults.inner = file.name, file.place, file.inner
         defaults.beside = file.beside
         defaults.days = Days(dates, dates is not None)

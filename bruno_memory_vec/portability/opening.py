@@ -9,6 +9,7 @@ files are read.
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TextIO, cast
@@ -58,8 +59,6 @@ _OTHERS = {
 _ZIP_NAMES = ("", ".zip", ".tmp", ".bak")
 #: An archive within an archive, as some exports are delivered, is read; no more than that.
 _DEEPEST = 2
-#: What is kept of such a one in memory; of more, in a file without a name.
-_SPOOLED = 16 * 1024 * 1024
 # Not archives of chats, and not to be looked into: what systems and programs put into folders.
 _PASSED_OVER = {"__MACOSX", "__pycache__", "node_modules"}
 
@@ -110,26 +109,31 @@ def check_source(source: Source | Sequence[Source]) -> None:
         raise InvalidInputError("source", f"no usable path: {error}", fix="Name a file.") from error
 
 
-def files(source: Source | Sequence[Source]) -> Iterator[Opened]:
+def files(source: Source | Sequence[Source], *, on_disk: bool = True) -> Iterator[Opened]:
     """The files of a source, in the order of their names.
+
+    Args:
+        source: as of :func:`bruno_memory_vec.portability.read`.
+        on_disk: whether an archive that cannot be read where it is may be unpacked into a file
+            without a name; else it is in memory.
 
     Raises:
         InvalidInputError: one cannot be opened, or an archive is damaged or grows without measure.
     """
     if isinstance(source, (list, tuple)):
         for one in source:
-            for file in files(one):
+            for file in files(one, on_disk=on_disk):
                 yield file if file.several else _one_of_several(file)
     elif isinstance(source, (str, Path)) and source != "-":
         path = Path(source)
         if path.is_dir():
-            yield from _of_folder(path)
+            yield from _of_folder(path, on_disk)
         elif (archive := _archive_at(path)) is not None:
-            yield from archive(path, str(source), name_of(source))
+            yield from archive(path, str(source), name_of(source), on_disk)
         else:
             yield _of_path(path, str(source), path.name, several=False)
     else:
-        yield from _of_stream(cast(Source, source))
+        yield from _of_stream(cast(Source, source), on_disk)
 
 
 def name_of(source: Source) -> str:
@@ -195,7 +199,7 @@ def _beside(path: Path, relative: str) -> bytes | None:
         return None
 
 
-def _of_folder(folder: Path) -> Iterator[Opened]:
+def _of_folder(folder: Path, on_disk: bool) -> Iterator[Opened]:
     count = 0
     refused: list[OSError] = []
     for where, folders, names in os.walk(folder, onerror=refused.append):
@@ -210,7 +214,7 @@ def _of_folder(folder: Path) -> Iterator[Opened]:
                 raise _too_many(str(folder))
             inner = path.relative_to(folder).as_posix()
             if (archive := _archive_at(path)) is not None:
-                yield from _of_archive(archive, path, inner)
+                yield from _of_archive(archive, path, inner, on_disk)
             else:
                 yield _of_path(path, str(path), inner, several=True)
     # Not in between: a folder is entered after what is yielded of the one around it.
@@ -221,10 +225,10 @@ def _of_folder(folder: Path) -> Iterator[Opened]:
         yield _unusable(path, path.relative_to(folder).as_posix(), _unopened(error))
 
 
-def _of_archive(archive: _Archive, path: Path, inner: str) -> Iterator[Opened]:
+def _of_archive(archive: _Archive, path: Path, inner: str, on_disk: bool) -> Iterator[Opened]:
     """The files of an archive in a folder; where it is damaged, one that cannot be opened."""
     try:
-        yield from archive(path, str(path), name_of(path))
+        yield from archive(path, str(path), name_of(path), on_disk)
     except OSError as error:
         yield _unusable(path, inner, _unopened(error))
     except InvalidInputError as error:
@@ -246,8 +250,9 @@ def _unopened(error: OSError) -> InvalidInputError:
     )
 
 
-#: Gives the files of an archive: its path, how it is shown, and the name of its conversations.
-_Archive = Callable[[Path, str, str], Iterator["Opened"]]
+#: Gives the files of an archive: its path, how it is shown, the name of its conversations, and
+#: ``on_disk`` as of :func:`files`.
+_Archive = Callable[[Path, str, str, bool], Iterator["Opened"]]
 
 
 def _archive_at(path: Path) -> _Archive | None:
@@ -273,7 +278,7 @@ def _is_tar(begin: bytes) -> bool:
     return begin[257:262] == b"ustar"
 
 
-def _of_stream(source: Source) -> Iterator[Opened]:
+def _of_stream(source: Source, on_disk: bool) -> Iterator[Opened]:
     if source == "-":
         source = getattr(sys.stdin, "buffer", sys.stdin)
     stream = as_bytes(cast("TextIO | BinaryIO", source))
@@ -286,7 +291,7 @@ def _of_stream(source: Source) -> Iterator[Opened]:
     shown = getattr(source, "name", "")
     place = shown if isinstance(shown, str) and not shown.startswith("<") else ""
     if begin in (_ZIP, _ZIP_EMPTY):
-        yield from _of_spooled_zip(rest, place, name)
+        yield from _of_spooled_zip(rest, place, name, on_disk)
         return
 
     @contextmanager
@@ -315,37 +320,38 @@ class _Packed:
     open: Callable[[], AbstractContextManager[ByteStream]]
 
 
-def _of_zip_at(path: Path, place: str, name: str) -> Iterator[Opened]:
-    with path.open("rb") as stream:
-        yield from _of_zip(stream, place, name, [MOST_UNPACKED], 0)
+@dataclass(frozen=True, slots=True)
+class _Unpacking:
+    """What the archives of one source share: the bytes that are left, ``on_disk``, the depth."""
+
+    budget: list[int]
+    on_disk: bool
+    depth: int = 0
 
 
-def _of_gzipped_zip(path: Path, place: str, name: str) -> Iterator[Opened]:
+def _of_zip_at(path: Path, place: str, name: str, on_disk: bool) -> Iterator[Opened]:
     with path.open("rb") as stream:
-        yield from _of_spooled_zip(_unzipped(stream, None), place, name)
+        yield from _of_zip(stream, place, name, _Unpacking([MOST_UNPACKED], on_disk))
+
+
+def _of_gzipped_zip(path: Path, place: str, name: str, on_disk: bool) -> Iterator[Opened]:
+    with path.open("rb") as stream:
+        yield from _of_spooled_zip(_unzipped(stream, None), place, name, on_disk)
 
 
 def _of_spooled_zip(
-    packed: ByteStream, place: str, name: str, budget: list[int] | None = None, depth: int = 0
+    packed: ByteStream, place: str, name: str, on_disk: bool, inside: _Unpacking | None = None
 ) -> Iterator[Opened]:
     """The files of an archive that cannot be read at any place of it, as in another archive."""
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as spool:
+    held = tempfile.TemporaryFile() if on_disk else io.BytesIO()  # noqa: SIM115 - closed below
+    with held as spool:
         shutil.copyfileobj(packed, spool, 2**20)
         spool.seek(0)
-        # Before Python 3.11 it does not say that it is seekable.
-        file = cast(BinaryIO, spool if hasattr(spool, "seekable") else _whole(spool))
-        yield from _of_zip(file, place, name, budget or [MOST_UNPACKED], depth)
+        how = inside or _Unpacking([MOST_UNPACKED], on_disk)
+        yield from _of_zip(cast(BinaryIO, spool), place, name, how)
 
 
-def _whole(spool: tempfile.SpooledTemporaryFile[bytes]) -> BinaryIO:
-    """The file behind a spooled one."""
-    spool.rollover()
-    return cast(BinaryIO, spool._file)
-
-
-def _of_zip(
-    stream: BinaryIO, place: str, name: str, budget: list[int], depth: int
-) -> Iterator[Opened]:
+def _of_zip(stream: BinaryIO, place: str, name: str, how: _Unpacking) -> Iterator[Opened]:
     try:
         stream.seek(0, os.SEEK_END)
         size = stream.tell()
@@ -368,10 +374,10 @@ def _of_zip(
             bound = entry.compress_size * MOST_RATIO + SLACK
             opened = partial(archive.open, entry)
             found.append(_Packed(_inner(entry.filename), entry.file_size, bound, opened))
-        yield from _of_packed(found, place, name, budget, depth)
+        yield from _of_packed(found, place, name, how)
 
 
-def _of_tar(path: Path, place: str, name: str) -> Iterator[Opened]:
+def _of_tar(path: Path, place: str, name: str, on_disk: bool) -> Iterator[Opened]:
     """The files of a tar archive, packed by gzip or not, in its own order: it is read in one go."""
     most = path.stat().st_size * MOST_RATIO + SLACK
     try:
@@ -389,7 +395,7 @@ def _of_tar(path: Path, place: str, name: str) -> Iterator[Opened]:
                     raise _too_many(place)
             if not _is_at_its_end(archive):
                 raise tarfile.ReadError("it breaks off, or a header is damaged")
-            yield from _of_packed(found, place, name, [MOST_UNPACKED], 0)
+            yield from _of_packed(found, place, name, _Unpacking([MOST_UNPACKED], on_disk))
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise _damaged(place, error) from error
 
@@ -420,32 +426,31 @@ def _is_passed_over(path: str) -> bool:
     return any(part.startswith(".") or part in _PASSED_OVER for part in parts)
 
 
-def _of_packed(
-    found: list[_Packed], place: str, name: str, budget: list[int], depth: int
-) -> Iterator[Opened]:
+def _of_packed(found: list[_Packed], place: str, name: str, how: _Unpacking) -> Iterator[Opened]:
     if len(found) > MOST_FILES:
         raise _too_many(place)
     by_path = {packed.inner: packed for packed in found}
     for packed in found:
         shown = f"{place}/{packed.inner}" if place else packed.inner
         path = PurePosixPath(packed.inner)
-        if depth < _DEEPEST and path.suffix.lower() in _ZIP_NAMES:
+        if how.depth < _DEEPEST and path.suffix.lower() in _ZIP_NAMES:
             is_zip = False
             try:
-                with _unpacking(packed, shown, budget) as stream:
+                with _unpacking(packed, shown, how.budget) as stream:
                     begin = read_exactly(stream, 4)
                     is_zip = begin in (_ZIP, _ZIP_EMPTY)
                     if is_zip:
                         rest = Prefixed(begin, stream)
                         named = _named(name.split("/")[-1], path.name)
-                        yield from _of_spooled_zip(rest, shown, named, budget, depth + 1)
+                        deeper = replace(how, depth=how.depth + 1)
+                        yield from _of_spooled_zip(rest, shown, named, how.on_disk, deeper)
             except InvalidInputError as error:
                 # One that is damaged is told, and the others are read.
                 if is_zip:
                     yield _unusable(Path(shown), packed.inner, error)
             if is_zip:
                 continue
-        yield _of_entry(packed, by_path, shown, name, budget)
+        yield _of_entry(packed, by_path, shown, name, how.budget)
 
 
 @contextmanager

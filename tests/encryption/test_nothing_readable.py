@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import sqlite3
+import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from bruno_memory_vec.indexers.lance.index import LanceIndex
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.indexers.sealed.rows import DIMENSION
+from bruno_memory_vec.upkeep.exporting import importing
 from tests.durability.support import sessions_written
 from tests.encryption.support import (
     CONVERSATIONS,
@@ -206,3 +210,44 @@ async def test_an_export_is_readable_and_leaves_nothing_beside_it(tmp_path: Path
     assert found_in(tmp_path / "store") == []
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["all.jsonl"]
     assert found_in(tmp_path / "out")
+
+
+async def test_what_an_import_puts_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large export passes through a folder: what a killed process leaves there says nothing."""
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(aside))
+    monkeypatch.setattr(importing, "_IN_MEMORY_BYTES", 0)
+    found: list[str] = []
+    sizes: list[int] = []
+
+    def looked_at(what: str, done: int, of: int) -> None:
+        found.extend(found_in(aside))
+        sizes.append(sum(one.stat().st_size for one in aside.rglob("*") if one.is_file()))
+
+    async with await opened(tmp_path / "plain") as memory:
+        await fill(memory)
+        await memory.export(tmp_path / "all.jsonl")
+    async with await opened(tmp_path / "sealed", key=KEY) as memory:
+        report = await memory.import_export(tmp_path / "all.jsonl", progress=looked_at)
+        assert report.verified == report.rows > 20
+    assert (found, max(sizes) > 1_000) == ([], True)
+    assert found_in(tmp_path / "sealed") == []
+    assert list(aside.iterdir()) == []
+
+
+async def test_archives_within_an_archive_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a temporary file")
+
+    inner, path = io.BytesIO(), tmp_path / "outer.zip"
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("a.jsonl", '{"conversation_id": "c", "role": "user", "content": "hi"}')
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("inner.zip", inner.getvalue())
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    async with await opened(tmp_path / "sealed", key=KEY) as memory:
+        assert (await memory.ingest(path)).added == 1
+        assert (await memory.ingest(io.BytesIO(path.read_bytes()))).unchanged == 1

@@ -6,6 +6,8 @@ one user is a part of its own, and destroying that user's key erases the user fr
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from typing import Protocol
 
 
@@ -57,3 +59,30 @@ class Plain:
 
 #: No sealing.
 PLAIN = Plain()
+
+
+class Passing:
+    """A sealing under a key that is kept nowhere: what is left of a killed process is noise."""
+
+    name = "passing"
+    by_user = False
+
+    def __init__(self) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._cipher = AESGCM(AESGCM.generate_key(256))
+
+    def seal(self, data: bytes, user_id: str | None) -> bytes:
+        """The bytes under AES-256-GCM, behind their nonce."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, data, None)
+
+    def open(self, sealed: bytes) -> bytes | None:
+        """What was sealed."""
+        return self._cipher.decrypt(sealed[:12], sealed[12:], None)
+
+
+def for_passing_through() -> Sealing:
+    """What seals bytes that are on the disk for a while: nothing where ``cryptography`` is absent,
+    as then no store is encrypted, either."""
+    return Passing() if importlib.util.find_spec("cryptography") else PLAIN

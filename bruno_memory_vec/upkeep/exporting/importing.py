@@ -56,7 +56,7 @@ from bruno_memory_vec.upkeep.backup.people import Person, people_to_pieces
 from bruno_memory_vec.upkeep.backup.places import path_of
 from bruno_memory_vec.upkeep.backup.points import Held, Point
 from bruno_memory_vec.upkeep.backup.repository import CHUNKS, LISTS, PEOPLE, Repository
-from bruno_memory_vec.upkeep.backup.sealing import PLAIN
+from bruno_memory_vec.upkeep.backup.sealing import Sealing, for_passing_through
 from bruno_memory_vec.upkeep.backup.source import source_of
 from bruno_memory_vec.upkeep.copying.comparison import outline
 from bruno_memory_vec.upkeep.copying.report import CopyReport
@@ -105,8 +105,10 @@ async def import_export_into(
     """
     file = path_of("path", path)
     async with _repository(file) as place:
-        staged = await _Staging(file, place, only, progress).run()
-        async with source_of(place, PLAIN, staged) as source:
+        # It may go into an encrypted store, and the process may be killed.
+        sealing = for_passing_through()
+        staged = await _Staging(file, place, only, sealing, progress).run()
+        async with source_of(place, sealing, staged) as source:
             await _refuse_doubled(source.rows, file)
             report = await copy_from(
                 source,
@@ -144,6 +146,7 @@ class _Staging:
     file: Path
     place: Repository
     only: str | None
+    sealing: Sealing
     progress: Progress | None
     _fingerprint: Fingerprint = _WITHOUT_VECTORS
     _contents: Contents = field(default_factory=Contents)
@@ -183,7 +186,7 @@ class _Staging:
                 fix="Export again, or take the file from where it is whole.",
             )
         self._check_owners()
-        pieces = await people_to_pieces(PLAIN, self._people)
+        pieces = await people_to_pieces(self.sealing, self._people)
         names = [await asyncio.to_thread(self.place.write, PEOPLE, piece) for piece in pieces]
         found = np.arange(len(self._contents.seq))
         return Point(
@@ -193,7 +196,7 @@ class _Staging:
             fingerprint=self._fingerprint,
             language=header.get("language"),
             schema=SCHEMA_VERSION,
-            sealing=PLAIN.name,
+            sealing=self.sealing.name,
             previous=None,
             rows=len(found),
             messages=self._messages,
@@ -286,10 +289,10 @@ class _Staging:
         dimension = self._fingerprint.dimension
         made = np.stack(vectors) if vectors else np.zeros((len(rows), dimension), np.float32)
         table = to_table(rows, made, row_schema(dimension))
-        parts, ordered = rows_to_parts(table, PLAIN)
+        parts, ordered = rows_to_parts(table, self.sealing)
         held = Held(
             self.place.write(CHUNKS, packed(parts)),
-            self.place.write(LISTS, list_of(ordered)),
+            self.place.write(LISTS, self.sealing.seal(list_of(ordered), None)),
             table.num_rows,
         )
         seq, checksum = (ordered.column(name).to_numpy() for name in ("seq", CHECKSUM))

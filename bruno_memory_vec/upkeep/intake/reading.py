@@ -221,6 +221,7 @@ class Reader:
                 replace_user=how.replace_user,
                 dates=how.dates,
                 left_out=left_out,
+                on_disk=source.on_disk,
             ):
                 yield number, item
         self._now = len(self._sources)

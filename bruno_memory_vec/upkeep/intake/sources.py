@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TextIO, cast
 
@@ -32,6 +32,7 @@ class Source:
         start: where in it this input begins.
         size: its bytes, 0 where that is not known.
         moment: when it was written, in microseconds; of a stream, when it was first read.
+        on_disk: as of :func:`opened`, for the archives in it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Source:
     start: int
     size: int
     moment: int
+    on_disk: bool = True
 
     def again(self) -> Any:
         """What a reader takes, from the beginning."""
@@ -98,7 +100,8 @@ def opened(given: Given | Sequence[Given], *, on_disk: bool = True) -> Iterator[
     if not several:
         raise InvalidInputError("source", "there is none", fix="Name a file.")
     with ExitStack() as stack:
-        yield [_one(one, stack, on_disk) for one in several]
+        found = [_one(one, stack, on_disk) for one in several]
+        yield [replace(one, on_disk=one.on_disk and on_disk) for one in found]
 
 
 def _several(given: Any) -> list[Given]:
