@@ -27,7 +27,7 @@ from bruno_memory_vec.indexers.schema import LOG, row_schema
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.sessions.damage import problem_of
 from bruno_memory_vec.sessions.protocol import Acknowledged, SessionStore
-from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store import manifest, unfinished
 from bruno_memory_vec.store.deployment import analyser_for
 from bruno_memory_vec.store.fallback import AWAY
 from bruno_memory_vec.store.keys.keyring import Keyring
@@ -155,6 +155,8 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
     checks.extend(_moves(folder, found))
     checks.extend(_upkeep(folder, keys))
     checks.append(_space(folder))
+    if (copying := unfinished.problem(folder)) is not None:
+        checks.append(Check("copying", PROBLEM, *copying))
     return checks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from bruno_core.utils.exceptions import BrunoError
 
 from bruno_memory_vec.embedders.cache import cache_health
 from bruno_memory_vec.indexers.urls import masked
+from bruno_memory_vec.store import unfinished
+from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.losses import ledger_problems, some
@@ -83,6 +86,9 @@ async def health_of(
         report["embedding_cache"] = cache
         if cache["problem"] is not None:
             wrong["embedding_cache"] = cache["problem"]
+    folder = folder_of(store.config.url)
+    if folder is not None and (copying := await asyncio.to_thread(unfinished.problem, folder)):
+        wrong["copying"] = f"{copying[0]}. {copying[1]}"
     report["problems"] = wrong
     report["status"] = "degraded" if wrong else "ok"
     return report

@@ -47,6 +47,9 @@ async def test_a_killed_copy_goes_on(copiers: Nursery, tmp_path: Path) -> None:
             ids = [(row["user_id"], row["id"]) for row in await rows_of(memory)]
             assert len(set(ids)) == len(ids)
             assert ids
+            # It can be read, and that it is a part is told.
+            health = await memory.health()
+            assert "is not at its end" in health["problems"]["copying"]
     report = await copy_store(source, target)
     assert report.ok, report
     # Nothing is copied twice, whatever the last moment was.
@@ -56,6 +59,7 @@ async def test_a_killed_copy_goes_on(copiers: Nursery, tmp_path: Path) -> None:
         open_memory(target, embedder="hash") as b,
     ):
         await assert_same(a, b)
+        assert (await b.health())["problems"] == {}
 
 
 async def test_what_was_deleted_between_is_named_and_removed_where_that_is_said(

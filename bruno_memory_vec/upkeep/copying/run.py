@@ -32,7 +32,7 @@ from bruno_memory_vec.indexers.schema import KEY_COLUMNS, MESSAGE
 from bruno_memory_vec.indexers.urls import masked
 from bruno_memory_vec.portability.bruno_memory import SCHEME
 from bruno_memory_vec.rows import checks
-from bruno_memory_vec.store import manifest
+from bruno_memory_vec.store import manifest, unfinished
 from bruno_memory_vec.store.deployment import Made, TellsHowMade, deployment_of
 from bruno_memory_vec.store.manifest import IN_MEMORY, folder_of, pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
@@ -381,6 +381,9 @@ class _Copy:
                 lost,
             )
         present = len(mine) - len(found.to_copy)
+        folder = folder_of(target.config.url)
+        if folder is not None:
+            await asyncio.to_thread(unfinished.begin, folder)
         mine, found, unverified = await self._rounds(target, mine, found, people)
         people = await self._people(mine)
         self._tell("copying sessions", 0, 1)
@@ -389,6 +392,8 @@ class _Copy:
         if self._others == "remove":
             await drop_others(source.sessions, target.sessions, people, self._user_id)
         self._tell("copying sessions", 1, 1)
+        if folder is not None:
+            await asyncio.to_thread(unfinished.end, folder)
         return self._finished(
             replace(
                 report,
