@@ -358,8 +358,8 @@ def _of_zip(stream: BinaryIO, place: str, name: str, how: _Unpacking) -> Iterato
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise _damaged(place, error) from error
-    if not depth:
-        budget[0] = min(budget[0], size * MOST_RATIO + SLACK)
+    if not how.depth:
+        how.budget[0] = min(how.budget[0], size * MOST_RATIO + SLACK)
     with archive:
         found: list[_Packed] = []
         for entry in sorted(archive.infolist(), key=lambda one: one.filename):
@@ -395,7 +395,8 @@ def _of_tar(path: Path, place: str, name: str, on_disk: bool) -> Iterator[Opened
                     raise _too_many(place)
             if not _is_at_its_end(archive):
                 raise tarfile.ReadError("it breaks off, or a header is damaged")
-            yield from _of_packed(found, place, name, _Unpacking([MOST_UNPACKED], on_disk))
+            how = _Unpacking([min(most, MOST_UNPACKED)], on_disk)
+            yield from _of_packed(found, place, name, how)
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise _damaged(place, error) from error
 
