@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, get_origin
 
@@ -71,7 +72,7 @@ def test_names_are_compared_as_they_are(store: Path) -> None:
     for mark in ("%", "_", "A", "ana'"):
         assert quick_users(store, mark) == []
     assert quick_conversations(store, "t", "ben") == ["tea"]
-    with sqlite3.connect(store / "sessions.sqlite") as writer:
+    with closing(sqlite3.connect(store / "sessions.sqlite")) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         assert quick_users(store, "b", most=1) in ([], ["ben"])
         writer.rollback()
