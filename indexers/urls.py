@@ -16,6 +16,8 @@ _SPACED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#@]*)@")
 _SETTING = re.compile(
     r"""(?<![\w%.\-])([\w%.\-]+)(\s?=\s?)('(?:[^'\\]|\\.)*'|[^&\s]+?(?=['"]?(?:[&\s]|$)))"""
 )
+# "Give key=..., or ...": what somebody has to write, and no value.
+_TO_FILL_IN = re.compile(r"\.{3,4}[,;:)]*")
 _WORD = re.compile(r"\S+")
 _SECRET = re.compile(
     r"(^|[_\-.])(api_?key|key|token|secret|pass|password|passwd|passphrase|pwd|"
@@ -58,4 +60,6 @@ def _hidden(login: str) -> str:
 
 
 def _without_value(found: re.Match[str]) -> str:
-    return f"{found[1]}{found[2]}{HIDDEN}" if is_secret(found[1]) else found[0]
+    if not is_secret(found[1]) or _TO_FILL_IN.fullmatch(found[3]):
+        return found[0]
+    return f"{found[1]}{found[2]}{HIDDEN}"

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Annotated, get_origin
 
 import pytest
+from typer import Exit
 from typer.testing import CliRunner
 
+from bruno_memory_vec.errors import MissingDependencyError, StoreError
 from bruno_memory_vec.store.quick_names import quick_conversations, quick_users
 from bruno_memory_vec.surfaces.cli.app import app
+from bruno_memory_vec.surfaces.cli.running import Out, execute
 from tests.cli.support import run_here
 
 PROGRAM = "bruno-memory-vec"
@@ -103,6 +106,31 @@ def test_no_command_is_the_help() -> None:
     done = CliRunner().invoke(app, [], prog_name=PROGRAM)
     assert done.exit_code == 2
     assert "Begin with: bruno-memory-vec demo" in done.stderr
+
+
+def test_a_command_to_copy_has_no_full_stop_behind_it(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = MissingDependencyError("fastapi", "server")
+    for error, last in (
+        (missing, 'Run: pip install "bruno-memory-vec[server]"\n'),
+        (
+            StoreError("it is old", fix="Run: bruno-memory-vec doctor"),
+            "Run: bruno-memory-vec doctor\n",
+        ),
+        (StoreError("it is old", fix="Look at it"), "Look at it.\n"),
+    ):
+
+        async def fail(out: Out, error: StoreError | MissingDependencyError = error) -> int:
+            raise error
+
+        with pytest.raises(Exit):
+            execute(False, fail)
+        assert capsys.readouterr().err.endswith(last)
+
+
+def test_encrypt_says_where_the_key_is_given(store: Path) -> None:
+    done = run_here("encrypt", "--store", str(store))
+    assert done.code == 1
+    assert "Give key=... or key_file=...; on the command line --key-file FILE." in done.err
 
 
 def test_every_option_has_the_name_that_it_was_given() -> None:

@@ -49,6 +49,7 @@ def test_a_secret_is_hidden(url: str, shown: str) -> None:
         "file:///a/b?c=d",
         "cannot reach redis://host:6379/0: ask ana@example.org",
         "recall_tokens=600 context_tokens=4000",
+        "Give key=... or key_file=..., or (with password=...) neither, such as token=....",
         "",
     ],
 )

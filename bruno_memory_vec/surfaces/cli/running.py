@@ -222,7 +222,8 @@ def _fail(
         out.say(f"  {line}")
     if fix:
         # No full stop behind a command, which would be copied with it.
-        ends = fix.endswith((".", ")")) or "\n" in fix or ": bruno-memory-vec " in fix
+        command = ": bruno-memory-vec " in fix or ": pip install " in fix
+        ends = fix.endswith((".", ")")) or "\n" in fix or command
         out.say(fix if ends else f"{fix}.")
     if out.as_json:
         # With --json the error also goes to standard output.

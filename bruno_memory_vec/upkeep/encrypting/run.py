@@ -180,7 +180,7 @@ def _needed(config: MemoryConfig) -> MasterKey:
         raise InvalidInputError(
             "key",
             "none is given",
-            fix="Give key=... or key_file=..., on the command line --key-file FILE.",
+            fix="Give key=... or key_file=...; on the command line --key-file FILE.",
         )
     return master
 
