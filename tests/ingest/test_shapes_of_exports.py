@@ -396,6 +396,13 @@ def test_words_of_telegram_in_its_entities_and_behind_links(tmp_path: Path) -> N
     ]
 
 
+def test_ids_of_telegram_that_are_no_texts_are_no_harm(tmp_path: Path) -> None:
+    message = {"id": 1, "type": "message", "date": "2025-06-01T12:00:00", "text": "hi"}
+    messages = [{**message, "from": "Ben", "from_id": odd} for odd in ([], {}, [1], 7)]
+    chat = {"name": "Ben", "type": "personal_chat", "id": 7, "messages": messages}
+    assert said(tmp_path, "result.json", chat) == [("telegram/7", "Ben: hi")] * 4
+
+
 def test_marks_of_slack_and_what_programs_post(tmp_path: Path) -> None:
     def message(number: int, **more: Any) -> dict[str, Any]:
         return {"type": "message", "ts": f"174082320{number}.000100", "text": "", **more}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,24 @@ def test_dates_with_a_year_of_two_digits() -> None:
         assert gone not in changed
     for kept in ("3.10.12", "v1.2.99", "10.0.0.84", "99.99.24"):
         assert kept in changed
+
+
+def test_a_number_is_known_in_every_spelling_once_it_was_found() -> None:
+    """It is no phone number by its form, but by where else it stands."""
+    texts = (
+        "Reach me on +351 912 345 678.",
+        "(0351)912345678, or 912-345-678",
+        "00351.912.345.678",
+        "My order 912345679 came, 345678 of them; see 2912345678.",
+    )
+    anonymiser = Anonymiser(SECRET)
+    for text in texts:
+        anonymiser.learn_text(text)
+    said = [anonymiser.text(text) for text in texts]
+    (placeholder,) = set(re.findall(r"\[PHONE-\w+\]", said[0]))
+    assert said[:3] == [
+        f"Reach me on {placeholder}.",
+        f"{placeholder}, or {placeholder}",
+        placeholder,
+    ]
+    assert placeholder not in said[3]

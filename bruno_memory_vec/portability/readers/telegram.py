@@ -86,16 +86,13 @@ def _chat(
     if not known and chat.get("type") == "saved_messages":
         known = list(speakers)
     if not known and chat.get("type") in ("personal_chat", "bot_chat") and name is not None:
-        other = {
-            one.get("from_id")
+        named = [
+            (text_of(one.get("from_id")), one.get("from"))
             for one in messages
-            if isinstance(one, dict) and one.get("from") == name
-        }
-        known = [
-            one["from_id"]
-            for one in messages
-            if isinstance(one, dict) and one.get("from_id") and one["from_id"] not in other
+            if isinstance(one, dict)
         ]
+        other = {number for number, speaker in named if speaker == name}
+        known = [number for number, _ in named if number is not None and number not in other]
     people = People.among(defaults, speakers, known)
     talk = Talk(
         defaults,

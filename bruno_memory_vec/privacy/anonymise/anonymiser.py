@@ -32,7 +32,7 @@ from bruno_memory_vec.privacy.anonymise.names import (
     surnames_in,
     words_of,
 )
-from bruno_memory_vec.privacy.anonymise.numbers import numbers, phones
+from bruno_memory_vec.privacy.anonymise.numbers import PhoneBook, numbers, phones
 from bruno_memory_vec.privacy.anonymise.places import places
 from bruno_memory_vec.privacy.anonymise.presidio import Finder, presidio
 from bruno_memory_vec.privacy.anonymise.report import AnonymiseReport, Tally
@@ -161,6 +161,7 @@ class Anonymiser:
             )
         self._keep = frozenset(keep)
         self._region = region.upper() if region else None
+        self._phones = PhoneBook()
         self._day_first = day_first
         self._finder: Finder | None = None
         if presidio_model is not None:
@@ -415,6 +416,7 @@ class Anonymiser:
         for one in self._dates(text, written):
             yield Span(one.start, one.end, "date", "")
         yield from places(text)
+        yield from self._phones.find(text)
         yield from phones(text, self._region)
         yield from self._introduced(text)
         yield from self._known(text)
@@ -622,8 +624,9 @@ class Anonymiser:
                 self._learn_name(part, sure=len(parts) == 1 or part.lower() in given())
 
     def learn_text(self, text: str) -> None:
-        """Learn the names that a text introduces."""
+        """Learn the names that a text introduces, and its phone numbers."""
         self._settled = None
+        self._phones.learn(text, self._region)
         for span in introduced(text):
             self._learn_name(text[span.start : span.end], sure=False)
         for match in _WRITTEN.finditer(text):

@@ -383,6 +383,47 @@ def _is_number(said: str) -> bool:
     return digits >= 4 or (digits >= 2 and len(said) >= 6 and said.upper() == said)
 
 
+# Digits with what stands between them in phone numbers.
+_DIGITS = re.compile(r"(?<![\w+])[+(]{0,2}\d(?:[ .()/\u00a0-]{0,2}\d){6,16}(?!\w)", re.ASCII)
+#: Digits of a country's code, and of what some countries put between it and the number.
+_LONGEST_CODE = 4
+
+
+class PhoneBook:
+    """Phone numbers that were found somewhere, and where else they stand, however they are written.
+
+    ``(0351)912345678`` and ``912-345-678`` are no phone numbers by their form, but those of
+    somebody whose number stands elsewhere as ``+351 912 345 678``.
+    """
+
+    def __init__(self) -> None:
+        # By the last digits, which all ways to write one have in common; the longest form first.
+        self._known: dict[str, list[str]] = {}
+
+    def learn(self, text: str, region: str | None) -> None:
+        """Learn the phone numbers of a text."""
+        for span in phones(text, region):
+            digits = re.sub(r"\D", "", span.original).lstrip("0")
+            if len(digits) < _FEWEST_DIGITS:
+                continue
+            held = self._known.setdefault(digits[-_FEWEST_DIGITS:], [])
+            if span.original not in held:
+                held.append(span.original)
+                held.sort(key=len, reverse=True)
+
+    def find(self, text: str) -> Iterator[Span]:
+        """Where they stand in a text."""
+        if not self._known or sum(map(str.isdigit, text)) < _FEWEST_DIGITS:
+            return
+        for match in _DIGITS.finditer(text):
+            digits = re.sub(r"\D", "", match.group()).lstrip("0")
+            for known in self._known.get(digits[-_FEWEST_DIGITS:], ()):
+                whole = known.lstrip("+0")
+                if whole.endswith(digits) and len(whole) - len(digits) <= _LONGEST_CODE:
+                    yield Span(match.start(), match.end(), "phone", known)
+                    break
+
+
 def _in_longer(text: str, start: int, end: int) -> bool:
     """Whether a number is a part of one with more digits."""
     return bool(re.match(r"[ -]?\d", text[end:]) or re.search(r"\d[ -]?$", text[:start]))
