@@ -363,6 +363,8 @@ def test_the_older_package_of_discord() -> None:
     assert said(turns(io.BytesIO(table.decode().encode("utf-16")))) == said(
         turns(io.BytesIO(table))
     )
+    with pytest.raises(InvalidInputError, match="is no claude but a channel of Discord"):
+        turns(io.BytesIO(table), format="claude")
 
 
 def test_what_claude_ai_remembers_and_its_projects() -> None:

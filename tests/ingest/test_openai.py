@@ -207,7 +207,7 @@ def test_chatgpt_export(chosen: str) -> None:
     [
         (export(d=node("c", "user", "x")), "current_node"),
         (export(d=node("d", "user", "x")), "current_node"),
-        ({**export(d=node(None, "user", "x")), "current_node": None}, "current_node"),
+        ({**export(d=node("d", "user", "x")), "current_node": None}, "current_node"),
         ({"mapping": 5}, "mapping"),
     ],
 )

@@ -149,7 +149,9 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
     if head.shape in ("lines", "text"):
         # Logs begin with lines that say little.
         head = head_of(lines, name, inner, far=True)
-    if head.shape == "text":
+    others = (reader for reader in JSON if reader is not chosen and reader.recognises(head))
+    other = next(others, None)
+    if head.shape == "text" and other is None:
         if first.too_long:
             return  # what it is cannot be seen
         raise InvalidInputError(
@@ -157,8 +159,6 @@ def refuse_other(chosen: Reader, lines: Lines, name: str, inner: str) -> None:
             f"the input is no {chosen.name} but a text without JSON objects",
             fix="Let it be told by its content: 'auto'.",
         )
-    others = (reader for reader in JSON if reader is not chosen and reader.recognises(head))
-    other = next(others, None)
     # The readers of lists of messages take each other's.
     if other is not None and {chosen.name, other.name} != {"openai", "chatgpt"}:
         raise InvalidInputError(
