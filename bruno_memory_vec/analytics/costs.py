@@ -18,6 +18,7 @@ import pyarrow as pa
 from bruno_memory_vec.analytics.periods import zone_name
 from bruno_memory_vec.analytics.reading import Chosen
 from bruno_memory_vec.analytics.result import DAY, NUMBER, TEXT, WHOLE, Result, Shown, short
+from bruno_memory_vec.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def costs(llm: Any, embedder: Any, chosen: Chosen, zone: tzinfo) -> Costs:
             known[2] += answered
             known[3] += cost
         if unread:
-            untracked.append(f"{use}, {unread:,} records that are none of bruno-llm's tracker")
+            untracked.append(f"{use}, {counted(unread, 'record')} not of bruno-llm's tracker")
     lines = [
         CostLine(use, provider, model, day, requests, given, answered, cost, currency)
         for (use, provider, model, currency, day), (requests, given, answered, cost) in sums.items()

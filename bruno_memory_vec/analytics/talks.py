@@ -30,6 +30,7 @@ from bruno_memory_vec.analytics.result import (
 )
 from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.wording import counted
 
 #: By what those who speak are told apart.
 By = Literal["role", "speaker"]
@@ -206,11 +207,10 @@ class ConversationPatterns(Result):
             ("between messages", self.gap_seconds, duration),
             ("to the next one", self.pause_seconds, duration),
         ]
-        count = self.conversations
-        number = "1 conversation" if count == 1 else f"{count:,} conversations"
+        number = counted(self.conversations, "conversation")
         tables = [
             Shown(
-                f"Conversations: {number}, {self.messages:,} messages",
+                f"Conversations: {number}, {counted(self.messages, 'message')}",
                 ("", "median", "p90"),
                 tuple(
                     (name, say(values.median), say(values.p90))

@@ -40,6 +40,7 @@ from bruno_memory_vec.indexers.query import Scope
 from bruno_memory_vec.rows.models import Row, utc
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.backup.making import language_of_open
+from bruno_memory_vec.wording import counted
 
 Floats = NDArray[np.float32]
 
@@ -219,12 +220,11 @@ class Topics(Result):
             words = ", ".join(short(one.word) for one in topic.words[:_SHOWN_WORDS])
             change = f"{100 * topic.change:+.0f}" if abs(topic.change) >= 0.005 else ""
             rows.append((percent(topic.share), change, words or "(no words)"))
-        count = "1 topic" if self.k == 1 else f"{self.k} topics"
         notes = []
         if self.without:
-            notes.append(f"{self.without:,} rows have no topic.")
+            notes.append(f"{counted(self.without, 'row has', 'rows have')} no topic.")
         heads = ("share", "change", "words") if rows else ()
-        title = f"Topics: {count} of {self.rows:,} rows"
+        title = f"Topics: {counted(self.k, 'topic')} of {counted(self.rows, 'row')}"
         tables = [Shown(title, heads, tuple(rows), frozenset((0, 1)), tuple(notes))]
         told = tuple(
             (short(topic.name, 28), short(topic.examples[0].text, _SHOWN_TEXT))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bruno_memory_vec.compression.evidence import Evidence
 from bruno_memory_vec.rows.summaries import Level
+from bruno_memory_vec.wording import counted
 
 #: How a summary was made.
 How = Literal["llm", "extractive"]
@@ -204,11 +205,11 @@ class CompressionReport:
             lines.append(f"kept of them: {kept}")
         whys = Counter(one.why for one in self.summaries if one.why is not None)
         lines += [
-            f"not by the model: {_many(times, 'summary', 'summaries')}, as {why}"
+            f"not by the model: {counted(times, 'summary', 'summaries')}, as {why}"
             for why, times in whys.most_common(5)
         ]
         if self.too_short:
-            lines.append(f"too short to be told in fewer tokens: {_many(self.too_short, 'turn')}")
+            lines.append(f"too short to be told in fewer tokens: {counted(self.too_short, 'turn')}")
         lines += [
             f"not compressed: {one.what}"
             f"{'' if one.conversation_id is None else f' of {one.conversation_id}'}: {one.problem}"
@@ -221,13 +222,13 @@ class CompressionReport:
     def _done(self) -> str:
         if not self.turns:
             return "nothing would be compressed" if self.dry_run else "no turns were compressed"
-        where = f"{_many(self.turns, 'turn')} of {_many(self.conversations, 'conversation')}"
+        where = f"{counted(self.turns, 'turn')} of {counted(self.conversations, 'conversation')}"
         return f"{where} {'would be ' if self.dry_run else ''}compressed"
 
     def _summaries(self) -> str:
         levels = Counter(one.level for one in self.summaries)
         of = ", ".join(
-            f"{_many(levels[level], name)}" for level, name in _LEVELS.items() if levels[level]
+            f"{counted(levels[level], name)}" for level, name in _LEVELS.items() if levels[level]
         )
         by_model = sum(one.method == "llm" for one in self.summaries)
         if by_model == len(self.summaries):
@@ -236,7 +237,7 @@ class CompressionReport:
             how = f"; {by_model} by the model" if by_model else ""
         # A dry run does not say which summaries of summaries there would be.
         least = "at least " if self.dry_run else ""
-        return f"{least}{_many(len(self.summaries), 'summary', 'summaries')}, of {of}{how}"
+        return f"{least}{counted(len(self.summaries), 'summary', 'summaries')}, of {of}{how}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
@@ -257,16 +258,12 @@ class RestoreReport:
     def __str__(self) -> str:
         if not self.summaries:
             return "there are no summaries to undo"
-        gone = _many(self.summaries, "summary is", "summaries are")
-        back = _many(self.turns, "turn is back", "turns are back")
+        gone = counted(self.summaries, "summary is", "summaries are")
+        back = counted(self.turns, "turn is back", "turns are back")
         return f"{back}, {gone} gone"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
-
-
-def _many(count: int, one: str, several: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def summed(shares: Sequence[KeptEvidence]) -> KeptEvidence:

@@ -32,6 +32,7 @@ from bruno_memory_vec.rows.models import (
     to_message,
     utc,
 )
+from bruno_memory_vec.wording import counted
 
 T = TypeVar("T")
 
@@ -93,9 +94,8 @@ class ConversationSummary:
     last: datetime
 
     def __str__(self) -> str:
-        number = "1 message" if self.messages == 1 else f"{self.messages} messages"
         return (
-            f"{self.last:%Y-%m-%d}  {number}  {one_line(self.title)}  "
+            f"{self.last:%Y-%m-%d}  {counted(self.messages, 'message')}  {one_line(self.title)}  "
             f"({one_line(self.conversation_id)})"
         )
 

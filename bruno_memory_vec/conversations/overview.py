@@ -25,6 +25,7 @@ from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.recall.hits import Hit
 from bruno_memory_vec.sessions.protocol import ConversationNote
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class ConversationInfo:
     archived_at: datetime | None
 
     def __str__(self) -> str:
-        number = "1 message" if self.messages == 1 else f"{self.messages} messages"
+        number = counted(self.messages, "message")
         line = (
             f"{self.last_activity:%Y-%m-%d}  {self.status}, {number}  "
             f"{one_line(self.title, LONGEST) or 'no title'}  ({one_line(self.conversation_id)}"

@@ -56,6 +56,7 @@ from bruno_memory_vec.store.moves import Watch, remove, tidy, tidy_form
 from bruno_memory_vec.store.new_ledger import note_new_ledger
 from bruno_memory_vec.store.place import Place
 from bruno_memory_vec.store.record import USERS, FolderRecord
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.lease import RunsAlone, WriterLease
 from bruno_memory_vec.writing.projections import Progress
 
@@ -386,8 +387,8 @@ async def open_sessions(
             await sessions.close()
             raise
         sessions.rebuilt.append(
-            f"{problem}; {taken[0]:,} sessions and {taken[1]:,} users could be read and are there, "
-            "all else follows from the rows"
+            f"{problem}; {counted(taken[0], 'session')} and {counted(taken[1], 'user')} could be "
+            "read and are there, all else follows from the rows"
         )
     return sessions
 

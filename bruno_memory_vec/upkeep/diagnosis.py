@@ -33,7 +33,7 @@ from bruno_memory_vec.store.fallback import AWAY
 from bruno_memory_vec.store.keys.keyring import Keyring
 from bruno_memory_vec.store.keys.opening import keys_of
 from bruno_memory_vec.store.local import in_the_clear, sessions_to_read
-from bruno_memory_vec.store.lock import is_locked
+from bruno_memory_vec.store.lock import is_held_here, is_locked
 from bruno_memory_vec.store.manifest import Manifest, folder_of, pinned
 from bruno_memory_vec.store.moves import begun, left_over
 from bruno_memory_vec.store.record import (
@@ -52,6 +52,7 @@ from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, some
 from bruno_memory_vec.upkeep.maintenance import MANY_FILES, MANY_VERSIONS
 from bruno_memory_vec.upkeep.open_diagnosis import diagnose_open
 from bruno_memory_vec.upkeep.ownership import SeenOwners
+from bruno_memory_vec.wording import acknowledged, as_stored, counted
 from bruno_memory_vec.writing.reconcile import as_found
 
 _LITTLE_SPACE = 100 * 2**20
@@ -125,7 +126,7 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
             try:
                 written = await rows.last_seq()
                 health = await rows.health()
-                checks.append(Check("rows", OK, f"{health['rows']:,} rows can be read"))
+                checks.append(Check("rows", OK, f"{counted(health['rows'], 'row')} can be read"))
                 if health["log"]["problem"] is not None:
                     checks.append(Check("log", PROBLEM, health["log"]["problem"]))
             except BrunoError as error:
@@ -150,7 +151,13 @@ async def _diagnose(config: MemoryConfig) -> list[Check]:
         )
     )
     if keys is not None:
-        checks.append(Check("keys", OK, f"the rows are sealed; {keys.users:,} users have a key"))
+        checks.append(
+            Check(
+                "keys",
+                OK,
+                f"the rows are sealed; {counted(keys.users, 'user has', 'users have')} a key",
+            )
+        )
     checks.extend(_given_up(folder, keys))
     checks.extend(_moves(folder, found))
     checks.extend(_upkeep(folder, keys))
@@ -177,6 +184,8 @@ def _lock(folder: Path) -> Check:
         who = "another process"
     # After a kill the holder's name stays, but the lock is free.
     try:
+        if is_held_here(folder):
+            return Check("lock", NOTE, f"{who}, which is this one, writes")
         if is_locked(folder):
             return Check("lock", NOTE, f"{who} writes; reading goes on beside it")
     except OSError:
@@ -254,7 +263,7 @@ async def _damaged_rows(
         if some_rows:
             fix = f"{RESTORE} Or keep that part. {repair}"
     elif whole.unreadable:
-        problem = f"{problem}; an older version, with {whole.rows:,} rows, is whole"
+        problem = f"{problem}; an older version, with {counted(whole.rows, 'row')}, is whole"
         fix = (
             "Restore a snapshot or a backup that holds more, or step back to that version. "
             f"{repair}"
@@ -303,8 +312,8 @@ async def _whole(
         sound = np.setdiff1d(seqs, [row.seq for row in damaged if row.seq not in ledger[0].alive])
         problems += ledger_problems(as_found(ledger[0], sound, ledger[1]))
     checks = [Check(one.part, PROBLEM, one.found, f"{RESTORE} Or: {repair}") for one in problems]
-    known = "" if not ledger else f", of {len(ledger[-1].alive):,} that were acknowledged"
-    return checks or [Check("ledger", OK, f"all {len(seqs):,} rows are as they were stored{known}")]
+    known = "" if not ledger else f", of {acknowledged(len(ledger[-1].alive))}"
+    return checks or [Check("ledger", OK, f"{as_stored(len(seqs))}{known}")]
 
 
 async def _acknowledged(
@@ -353,8 +362,10 @@ def _given_up(folder: Path, keys: Keyring | None) -> list[Check]:
                 "were lost before cannot be named"
             )
             if gone := one.get(PERHAPS_LOST):
-                told += f", but the lexical index had {len(gone):,} rows that are not there: seq "
-                told += f"{some(gone)} were lost or deleted"
+                told += (
+                    f", but the lexical index had {counted(len(gone), 'row')} that the store has "
+                )
+                told += f"not: seq {some(gone)}, lost or deleted"
             checks.append(Check("losses", NOTE, told))
         if about:
             told = f"a repair of {when} UTC has given up rows: {about} ({LOSSES} names them)"
@@ -393,14 +404,18 @@ async def _lexical(
             held = await index.count()
             number = await rows.count(Scope.all_users(), RowFilter())
             if held == number and await index.last_seq() >= await rows.last_seq():
-                return Check("lexical", OK, f"all {held:,} rows are in the lexical index")
+                return Check(
+                    "lexical",
+                    OK,
+                    counted(held, "row is in the lexical index", "rows are in the lexical index"),
+                )
             await asyncio.sleep(_BETWEEN_LOOKS)
     finally:
         await index.close()
     return Check(
         "lexical",
         PROBLEM,
-        f"the lexical index holds {held:,} rows of {number:,}, or old ones",
+        f"the lexical index holds {counted(held, 'row')} of {number:,}, or old ones",
         repair,
     )
 
@@ -409,7 +424,7 @@ async def _owners(rows: Any, seen: SeenOwners) -> Check:
     await seen.take_all(rows)
     for problem in seen.problems():
         return Check("owners", PROBLEM, problem.found, problem.fix)
-    return Check("owners", OK, f"each of {len(seen.owners):,} conversations has one owner")
+    return Check("owners", OK, seen.in_order())
 
 
 async def _sessions(
@@ -455,8 +470,8 @@ async def _sessions(
         return Check("sessions", PROBLEM, behind, repair)
     if wrong:
         return Check("sessions", PROBLEM, wrong[0].found, repair)
-    counts = ((report.get(name), name) for name in ("conversations", "sessions"))
-    known = ", ".join(f"{count:,} {name}" for count, name in counts if isinstance(count, int))
+    counts = ((report.get(f"{name}s"), name) for name in ("conversation", "session"))
+    known = ", ".join(counted(count, name) for count, name in counts if isinstance(count, int))
     return Check("sessions", OK, known or "they answer")
 
 
@@ -482,13 +497,13 @@ def _upkeep(folder: Path, keys: Keyring | None) -> list[Check]:
     last, failed = last_maintenance(folder, keys), background_problems(folder, keys)
     now = footprint(folder)
     again = f"Run: bruno-memory-vec maintain --store {shlex.quote(str(folder))}"
-    about = f"{now.files:,} files, {now.versions:,} versions of the rows"
+    about = f"{counted(now.files, 'file')}, {counted(now.versions, 'version')} of the rows"
     wrong = [f"{work} failed in the background: {text}" for work, text in failed.items()]
     advice: list[str] = []
     if last is not None:
         before, after = last["before"], last["after"]
         done = f"last maintained {last['at'][:16].replace('T', ' ')} UTC"
-        about = f"{done}: {before['files']:,} files became {after['files']:,}; now {about}"
+        about = f"{done}: {counted(before['files'], 'file')} became {after['files']:,}; now {about}"
         if last["problems"]:
             named = "; ".join(f"{one['part']}: {one['found']}" for one in last["problems"])
             wrong.insert(0, f"{done} and found {named}")

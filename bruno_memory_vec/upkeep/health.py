@@ -15,6 +15,7 @@ from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import FolderRecord
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.losses import ledger_problems, some
+from bruno_memory_vec.wording import not_as_stored
 from bruno_memory_vec.writing.reconcile import look
 
 
@@ -69,8 +70,8 @@ async def health_of(
         wrong["indexes"] = f"no index of the rows is used: {unused}"
     if damaged := report.get("rows", {}).get("damaged"):
         wrong["damaged"] = (
-            f"{len(damaged):,} rows are not as they were stored, and are not given out: seq "
-            f"{some(damaged)}. Run: bruno-memory-vec doctor"
+            f"{not_as_stored(len(damaged))}, and not given out: seq {some(damaged)}. "
+            "Run: bruno-memory-vec doctor"
         )
     try:
         ledger = store.sessions.ledger

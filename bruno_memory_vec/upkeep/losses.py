@@ -22,6 +22,7 @@ from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.sessions.protocol import Acknowledged, LostRow
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Problem
 from bruno_memory_vec.writing.reconcile import differences, note, seqs_of
 
@@ -97,13 +98,15 @@ class LossReport:
         if self.lost:
             lines.append(f"given up: {_lost(self.lost)}")
         if self.removed:
-            lines.append(f"removed: {_rows(len(self.removed))} that had changed on the disk:")
+            lines.append(
+                f"removed: {counted(len(self.removed), 'row')} that had changed on the disk:"
+            )
             lines.extend(f"  {row}" for row in self.removed)
         if self.mended:
-            lines.append(f"mended: the vectors or counts of {_rows(self.mended)}")
+            lines.append(f"mended: the vectors or counts of {counted(self.mended, 'row')}")
         if self.returned:
             lines.append(
-                f"kept: {_rows(len(self.returned))} that had been deleted or replaced: "
+                f"kept: {counted(len(self.returned), 'row')} that had been deleted or replaced: "
                 f"seq {some(self.returned)}"
             )
         if self.log_kept_in is not None:
@@ -121,7 +124,7 @@ def ledger_problems(known: Acknowledged) -> list[Problem]:
         problems.append(
             Problem(
                 "returned",
-                f"{_rows(len(known.returned))} that had been deleted or replaced "
+                f"{counted(len(known.returned), 'row')} that had been deleted or replaced "
                 f"{_be(len(known.returned))} there again, as if from an older copy: "
                 f"seq {some(known.returned.tolist())}",
                 "Delete them again. Or run: bruno-memory-vec doctor --repair, which keeps them.",
@@ -137,7 +140,7 @@ def damage_problem(damaged: Sequence[DamagedRow]) -> list[Problem]:
     shown = ", ".join(map(str, damaged[:_NAMED]))
     more = f" and {len(damaged) - _NAMED:,} more" if len(damaged) > _NAMED else ""
     fix = _MEND.format("mends what it can, removes the others and names them")
-    about = f"{_rows(len(damaged))} not as stored, and not given out: {shown}{more}"
+    about = f"{counted(len(damaged), 'row')} not as stored, and not given out: {shown}{more}"
     return [Problem("damaged", about, fix)]
 
 
@@ -242,8 +245,8 @@ async def _mend(store: Store, rows: RowIndex, seqs: Sequence[int]) -> None:
 
 def _lost(lost: Sequence[LostRow]) -> str:
     about = (
-        f"{_rows(len(lost))} that had been acknowledged, and not deleted, {_be(len(lost))} gone: "
-        f"seq {some([row.seq for row in lost])}"
+        f"{counted(len(lost), 'row')} that had been acknowledged, and not deleted, "
+        f"{_be(len(lost))} gone: seq {some([row.seq for row in lost])}"
     )
     turns: dict[str, list[int]] = {}
     for row in lost:
@@ -252,10 +255,6 @@ def _lost(lost: Sequence[LostRow]) -> str:
     places = [f"turn {some(numbers)} of {talk!r}" for talk, numbers in list(turns.items())[:_NAMED]]
     more = f" and of {len(turns) - _NAMED:,} more" if len(turns) > _NAMED else ""
     return f"{about}; among them {', '.join(places)}{more}" if places else about
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _be(count: int) -> str:

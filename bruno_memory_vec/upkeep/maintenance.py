@@ -27,6 +27,7 @@ from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.upkeep.leftovers import Leftovers, erase_leftovers
 from bruno_memory_vec.upkeep.retention import RetentionReport, apply_retention
 from bruno_memory_vec.upkeep.verification import verify
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Problem, Progress
 
 _log = get_logger(__name__)
@@ -123,7 +124,7 @@ class MaintenanceReport:
     def __str__(self) -> str:
         """A few lines for people."""
         steps = ", ".join(f"{name} {spent:.2f} s" for name, spent in self.seconds.items())
-        lines = [f"{self.after.rows:,} rows maintained: {steps}"]
+        lines = [f"{counted(self.after.rows, 'row')} maintained: {steps}"]
         lines.extend(_changes(self.before, self.after))
         if self.expired_removed:
             lines.append(f"expired memories removed: {self.expired_removed:,}")

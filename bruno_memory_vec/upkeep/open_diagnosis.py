@@ -25,6 +25,7 @@ from bruno_memory_vec.upkeep.health import health_of
 from bruno_memory_vec.upkeep.losses import damage_problem, ledger_problems, survey
 from bruno_memory_vec.upkeep.ownership import SeenOwners
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
+from bruno_memory_vec.wording import acknowledged, as_stored, counted
 from bruno_memory_vec.writing.projections import Problem
 from bruno_memory_vec.writing.reconcile import as_found
 
@@ -119,13 +120,13 @@ async def _parts(store: Store) -> list[Check]:
     seen = SeenOwners()
 
     async def readable() -> Check:
-        return Check("rows", OK, f"{(await rows.health())['rows']:,} rows can be read")
+        return Check("rows", OK, f"{counted((await rows.health())['rows'], 'row')} can be read")
 
     async def owners() -> Check:
         await seen.take_all(rows)
         for problem in seen.problems():
             return Check("owners", PROBLEM, problem.found, problem.fix)
-        return Check("owners", OK, f"each of {len(seen.owners):,} conversations has one owner")
+        return Check("owners", OK, seen.in_order())
 
     async def followed() -> Check:
         known = await sessions.health()
@@ -149,8 +150,8 @@ async def _parts(store: Store) -> list[Check]:
 
 
 def _counted(known: dict[str, object]) -> str:
-    counts = ((known.get(name), name) for name in ("conversations", "sessions"))
-    return ", ".join(f"{count:,} {name}" for count, name in counts if isinstance(count, int))
+    counts = ((known.get(f"{name}s"), name) for name in ("conversation", "session"))
+    return ", ".join(counted(count, name) for count, name in counts if isinstance(count, int))
 
 
 async def _ledger(store: Store) -> list[Check]:
@@ -173,12 +174,11 @@ async def _ledger(store: Store) -> list[Check]:
     if problems:
         return [Check(one.part, PROBLEM, one.found, f"{RESTORE} Or: {one.fix}") for one in problems]
     if not len(after.alive) and len(seqs):
-        return [Check("ledger", NOTE, f"{len(seqs):,} rows are as they were stored")]
+        return [Check("ledger", NOTE, as_stored(len(seqs)))]
     return [
         Check(
             "ledger",
             OK,
-            f"all {len(seqs):,} rows are as they were stored, of {len(after.alive):,} that were "
-            "acknowledged",
+            f"{as_stored(len(seqs))}, of {acknowledged(len(after.alive))}",
         )
     ]

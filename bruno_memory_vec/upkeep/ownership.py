@@ -10,6 +10,7 @@ from bruno_memory_vec.indexers.protocols import RowIndex
 from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import MESSAGE
 from bruno_memory_vec.sessions.protocol import SessionStore
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Problem
 
 #: The columns that :meth:`SeenOwners.take` reads.
@@ -67,11 +68,17 @@ class SeenOwners:
         return [
             Problem(
                 "rows",
-                f"{len(self.others):,} conversations have rows of several users, such as {talk!r} "
-                f"of {self.owners[talk]!r} and {other!r}",
+                f"{counted(len(self.others), 'conversation has', 'conversations have')} rows of "
+                f"several users, such as {talk!r} of {self.owners[talk]!r} and {other!r}",
                 _DECIDE,
             )
         ]
+
+    def in_order(self) -> str:
+        """What is told where there are no problems."""
+        if len(self.owners) == 1:
+            return "1 conversation has one owner"
+        return f"each of {len(self.owners):,} conversations has one owner"
 
     async def compare(self, sessions: SessionStore) -> list[Problem]:
         """That conversations belong to nobody of those who have rows in them, by the sessions."""
@@ -84,8 +91,9 @@ class SeenOwners:
         return [
             Problem(
                 "sessions",
-                f"{len(wrong):,} conversations have another owner than their rows, such as "
-                f"{talk!r}, which is {whose}, with rows of {self.owners[talk]!r}",
+                f"{counted(len(wrong), 'conversation has', 'conversations have')} another owner "
+                f"than their rows, such as {talk!r}, which is {whose}, with rows of "
+                f"{self.owners[talk]!r}",
                 _REPAIR,
             )
         ]

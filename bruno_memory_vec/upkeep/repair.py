@@ -30,6 +30,7 @@ from bruno_memory_vec.upkeep.doubled import fold
 from bruno_memory_vec.upkeep.losses import LossReport, settle_losses
 from bruno_memory_vec.upkeep.maintenance import MaintenanceReport, maintain_store
 from bruno_memory_vec.upkeep.ownership import mend_owners
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Progress
 from bruno_memory_vec.writing.projections.sessions import SessionsProjection
 
@@ -59,9 +60,9 @@ class SteppedBack:
         return (
             f"stepped back: {'version' if one else 'versions'} {numbers} of the rows could not be "
             f"read and {'is' if one else 'are'} put aside, kept in {self.kept_in}. The store now "
-            f"has version {self.version}, with {self.rows:,} rows. With fsync=True, nothing of "
-            "what was put aside after a power cut had ever been acknowledged; without it, some "
-            "of it may have been."
+            f"has version {self.version}, with {counted(self.rows, 'row')}. With fsync=True, "
+            "nothing of what was put aside after a power cut had ever been acknowledged; without "
+            "it, some of it may have been."
         )
 
 

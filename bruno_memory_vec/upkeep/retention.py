@@ -17,6 +17,7 @@ from bruno_memory_vec.retention_policy import KINDS, rule_for
 from bruno_memory_vec.rows.models import utc
 from bruno_memory_vec.rows.summaries import SUMMARY
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.wording import counted
 
 _READ = ("seq", "user_id", "conversation_id", "created_at", "pinned_at", "origin")
 # More in one deletion would let writers wait for too long.
@@ -106,11 +107,11 @@ class RetentionReport:
         verb = "would be deleted" if self.dry_run else "deleted"
         many = self.rows if self.dry_run else self.removed
         lines = [
-            f"{_many(many, 'row')} {verb}, of {_many(self.users, 'user')} in "
-            f"{_many(self.conversations, 'conversation')}"
+            f"{counted(many, 'row')} {verb}, of {counted(self.users, 'user')} in "
+            f"{counted(self.conversations, 'conversation')}"
         ]
         for kind in self.kinds:
-            about = f"{kind.kind} ({kind.days:g} days): {_many(kind.rows, 'row')}"
+            about = f"{kind.kind} ({kind.days:g} days): {counted(kind.rows, 'row')}"
             if kind.oldest is not None and kind.newest is not None:
                 about += f", {kind.oldest:%Y-%m-%d} to {kind.newest:%Y-%m-%d}"
             if kind.pinned:
@@ -216,7 +217,3 @@ def _too_old(kind: str, before: datetime) -> RowFilter:
     if general == MESSAGE:
         return RowFilter(kinds=(MESSAGE,), roles=(special,), until=before)
     return RowFilter(kinds=(MEMORY,), memory_types=(special,), until=before)
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -43,6 +43,7 @@ from bruno_memory_vec.store.store import Store, open_store
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.upkeep.verification import verify
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Problem, Progress
 
 _log = get_logger(__name__)
@@ -99,7 +100,9 @@ class SnapshotReport:
 
     def __str__(self) -> str:
         """A few lines for people."""
-        lines = [f"{self.rows:,} rows in {self.folder}, {readable_size(self.bytes)}, verified"]
+        lines = [
+            f"{counted(self.rows, 'row')} in {self.folder}, {readable_size(self.bytes)}, verified"
+        ]
         lines.extend(f"PROBLEM in {one.part}: {one.found}. {one.fix}" for one in self.problems)
         return "\n".join(lines)
 

@@ -31,6 +31,7 @@ from bruno_memory_vec.upkeep.losses import (
     ledger_problems,
 )
 from bruno_memory_vec.upkeep.ownership import SeenOwners
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.known_ids import hash_ids
 from bruno_memory_vec.writing.projections import Problem, Progress, Projection, RowFacts, Standing
 from bruno_memory_vec.writing.reconcile import differences, note
@@ -227,8 +228,8 @@ class _Seen:
             problems.append(
                 Problem(
                     "rows",
-                    f"{_messages(len(self._without_turn))} without a place in a conversation: seq "
-                    f"{_some(self._without_turn)}",
+                    f"{counted(len(self._without_turn), 'message')} without a place in a "
+                    f"conversation: seq {_some(self._without_turn)}",
                     "Run: bruno-memory-vec doctor --repair, which gives them a turn. One without a "
                     "conversation has to be stored again: the same id replaces the row.",
                 )
@@ -237,8 +238,8 @@ class _Seen:
             problems.append(
                 Problem(
                     "vectors",
-                    f"{len(self._bad_vectors):,} rows whose vector is missing, not finite or not "
-                    f"of unit length: seq {_some(self._bad_vectors)}",
+                    f"{counted(len(self._bad_vectors), 'row')} whose vector is missing, not finite "
+                    f"or not of unit length: seq {_some(self._bad_vectors)}",
                     "Store these rows again: the same id replaces the row and its vector.",
                 )
             )
@@ -255,8 +256,8 @@ def _twice(rows: list[dict[str, Any]]) -> list[Problem]:
         problems.append(
             Problem(
                 "rows",
-                f"{len(double):,} ids are there more than once, such as the {kind} {id_} "
-                f"of {user!r}",
+                f"{counted(len(double), 'id is', 'ids are')} there more than once, such as the "
+                f"{kind} {id_} of {user!r}",
                 "Delete them and store them again.",
             )
         )
@@ -273,8 +274,8 @@ def _twice(rows: list[dict[str, Any]]) -> list[Problem]:
         problems.append(
             Problem(
                 "rows",
-                f"{len(shared):,} turns are there more than once, such as {turn} of "
-                f"{conversation!r}",
+                f"{counted(len(shared), 'turn is', 'turns are')} there more than once, such as "
+                f"{turn} of {conversation!r}",
                 "Clear these conversations and store them again.",
             )
         )
@@ -318,10 +319,6 @@ def _repeated(values: NDArray[np.generic]) -> NDArray[np.int64]:
 def _mask(values: pa.BooleanArray) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = values.to_numpy(zero_copy_only=False)
     return mask
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count:,} messages"
 
 
 def _some(seqs: list[int]) -> str:

@@ -182,7 +182,7 @@ async def test_back_into_the_store_itself(source: str, place: Path) -> None:
         await memory.store_message(message("a mistake"), "talk", user_id="ana")
         gone = (await memory.list_memories("ana"))[0].id
         await memory.delete_memory(str(gone))
-    with pytest.raises(StoreError, match="1 rows that the source does not have"):
+    with pytest.raises(StoreError, match="1 row that the source does not have"):
         await restore_backup(place, source)
     report = await restore_backup(place, source, others="remove")
     assert (report.copied, report.removed, report.ok) == (1, 1, True)
@@ -294,7 +294,7 @@ async def test_a_damaged_row_is_told_and_kept_from_before(
         report = await memory.backup(tmp_path / "new")
         assert not report.ok
         assert (
-            f"1 rows are damaged in the store and are not in this point, such as seq {seq}"
+            f"1 row is damaged in the store and not in this point, such as seq {seq}"
             in (report.point.problems[0])
         )
     assert await restored(place, tmp_path / "r") == then

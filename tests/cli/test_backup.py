@@ -28,9 +28,9 @@ def test_points_from_making_to_pruning(run: Run, store: list[str], tmp_path: Pat
     done = run("backup", place, "--verify")
     assert (done.code, done.out.splitlines()[0]) == (0, f"{place}: 2 of 2 points are whole")
     done = run("backup", place, "--prune", "--keep", "1", "--dry-run")
-    assert "1 points would go, 1 stay" in done.out
+    assert "1 point would go, 1 stay" in done.out
     done = run("backup", place, "--prune", "--keep", "1")
-    assert "1 points went, 1 stay" in done.out
+    assert "1 point went, 1 stay" in done.out
     done = run("restore", place, str(tmp_path / "r"), "--at", "2")
     assert (done.code, done.err) == (0, "")
     assert "copied 4 of 4 rows" in done.out
@@ -46,7 +46,7 @@ def test_a_damaged_backup_ends_with_4(run: Run, store: list[str], tmp_path: Path
     chunk.write_bytes(chunk.read_bytes()[:-1])
     done = run("backup", str(place), "--verify")
     assert done.code == 4
-    assert "0 of 1 points are whole" in done.out
+    assert "0 of 1 point is whole" in done.out
     assert f"PROBLEM: chunks/{chunk.name} in {place} is not as it was written" in done.out
 
 
@@ -84,7 +84,7 @@ def test_out_and_in_again(run: Run, store: list[str], tmp_path: Path) -> None:
     done = run("export", str(tmp_path / "o.md"), *store[:2], "--user", "eve")
     assert (done.code, "there is nothing of the user 'eve'" in done.err) == (3, True)
     done = run("export", str(tmp_path / "o.md"), *store[:2], "--user", "ben", "--kind", "message")
-    assert done.out.startswith("1 messages of 1 conversations and 0 memories\n")
+    assert done.out.startswith("1 message of 1 conversation and 0 memories\n")
     Path(file).write_text("\n".join(Path(file).read_text().splitlines()[:-1]) + "\n")
     done = run("ingest", file, "--store", str(tmp_path / "d"), "--embedder", "hash")
     assert (done.code, "was cut: its last line is missing" in done.err) == (1, True)

@@ -18,7 +18,7 @@ def test_a_copy_beside_a_writer(run: Run, store: list[str], tmp_path: Path) -> N
         done = run("copy", store[1], target, "--dry-run")
         assert (done.code, done.err) == (0, "")
         assert done.out.startswith(f"would copy 4 of 4 rows from {store[1]} to {target}\n")
-        assert "  ana: 3 messages\n  ben: 1 messages\n" in done.out
+        assert "  ana: 3 messages\n  ben: 1 message\n" in done.out
         assert not Path(target).exists()
         # Without the embedder's name: nothing is embedded.
         done = run("copy", store[1], target)
@@ -49,15 +49,15 @@ def test_other_rows_and_other_vectors(
     assert run("ingest", str(file), *target).code == 0
     done = run("copy", store[1], target[1])
     assert done.code == 1
-    assert "1 rows that the source does not have" in done.err
+    assert "1 row that the source does not have" in done.err
     assert "--merge keeps them, --mirror removes them" in done.err
     assert run("copy", store[1], target[1], "--merge", "--mirror").code == 2
     assert (
-        "1 rows of the target are not in the source"
+        "1 row of the target is not in the source"
         in run("copy", store[1], target[1], "--merge").out
     )
     done = run("copy", store[1], target[1], "--mirror")
-    assert "1 rows of the target that the source lacks were removed" in done.out
+    assert "1 row of the target that the source lacks was removed" in done.out
     done = run("copy", store[1], str(tmp_path / "static"), "--embedder", "static")
     assert "4 of them embedded anew" in done.out
     done = run("copy", store[1], str(tmp_path / "static"))

@@ -10,7 +10,7 @@ import pytest
 
 Run = Callable[..., Any]
 HASH = ("--embedder", "hash")
-ALL = "all 1 rows are as they were stored, of 1 that were acknowledged"
+ALL = "1 row is as it was stored, of 1 that was acknowledged"
 
 
 def states(done: Any) -> dict[str, str]:
@@ -33,7 +33,7 @@ def test_a_folder_with_sessions_in_another(run: Run, tmp_path: Path, talk: str) 
     done = run("doctor", *at, *HASH, "--json")
     assert done.code == 0, done.out
     assert found(done, "ledger") == ALL
-    assert found(done, "sessions") == "1 conversations, 0 sessions"
+    assert found(done, "sessions") == "1 conversation, 0 sessions"
     without = run("doctor", *at[:2], *HASH, "--json")
     assert states(without)["sessions"] == "problem"
 

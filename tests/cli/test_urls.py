@@ -67,7 +67,7 @@ def test_doctor_opens_it(run: Run, url: str) -> None:
     checks = {check["name"]: check["found"] for check in done.json["checks"]}
     assert checks["rows"] == "2 rows can be read"
     assert checks["ledger"].startswith("all 2 rows are as they were stored, of 2")
-    assert checks["sessions"].startswith("they answer: 1 conversations")
+    assert checks["sessions"].startswith("they answer: 1 conversation")
     other = run("doctor", "--store", url, "--json")
     assert other.code == 4
     assert states(other)["embedder"] == "problem"

@@ -134,7 +134,7 @@ async def test_a_dry_run_counts_and_writes_nothing(source: str, tmp_path: Path) 
             MemoryEntry(content="a fact", memory_type=MemoryType.FACT, user_id="eve")
         )
     kept = contents(target)
-    with pytest.raises(StoreError, match="1 rows that the source does"):
+    with pytest.raises(StoreError, match="1 row that the source does"):
         await copy_store(source, target, dry_run=True)
     report = await copy_store(source, target, dry_run=True, others="remove")
     assert (report.copied, report.present, report.removed) == (0, 22, 1)
@@ -179,7 +179,7 @@ async def test_turns_that_are_taken_and_conversations_of_others_are_refused(
         talk = (await memory.list_sessions(user_id="ana"))[0].conversation_id
     async with open_memory(tmp_path / "b", embedder="hash") as memory:
         await memory.store_message(message("the same turn"), talk, user_id="ana")
-    with pytest.raises(StoreError, match=r"1 messages of the target stand in conversations"):
+    with pytest.raises(StoreError, match=r"1 message of the target in conversations"):
         await copy_store(source, tmp_path / "b", others="keep")
     async with open_memory(tmp_path / "c", embedder="hash") as memory:
         await memory.store_message(message("taken"), talk, user_id="eve")
@@ -264,7 +264,7 @@ async def test_a_source_that_never_rests_is_told(
         monkeypatch.setattr(run, "move", busy)
         report = await a.copy_to(tmp_path / "b")
         assert not report.ok
-        assert "1 rows are missing" in str(report)
+        assert "1 row is missing" in str(report)
         monkeypatch.undo()
         assert (await a.copy_to(tmp_path / "b")).ok
 
@@ -276,7 +276,7 @@ async def test_a_damaged_row_is_not_copied(tmp_path: Path) -> None:
         table = await rows.read(EVERYONE, RowFilter(), ["seq", "importance"], limit=1)
         harmed = table.set_column(1, "importance", [[0.123]])
         await rows.update(harmed)
-        with pytest.raises(EngineError, match="1 rows are not as they were stored"):
+        with pytest.raises(EngineError, match="1 row is not as it was stored"):
             await a.copy_to(tmp_path / "b")
 
 

@@ -72,7 +72,7 @@ async def test_what_was_deleted_between_is_named_and_removed_where_that_is_said(
         talk = (await memory.list_sessions(user_id="ana"))[0].conversation_id
         first = (await memory.read_turns(talk))[0].message
         await memory.delete_messages(first.id)
-    with pytest.raises(StoreError, match=f"1 rows that the source does not have.*{first.id}"):
+    with pytest.raises(StoreError, match=f"1 row that the source does not have.*{first.id}"):
         await copy_store(source, target)
     report = await copy_store(source, target, others="remove")
     assert report.ok, report

@@ -111,7 +111,7 @@ async def test_a_snapshot_takes_the_place_of_a_lost_store(
     (tmp_path / "copy").mkdir()
     report = await memory.snapshot(tmp_path / "copy")
     assert (report.rows, report.ok) == (1, True)
-    assert "1 rows in" in str(report)
+    assert "1 row in" in str(report)
     assert report.to_dict()["rows"] == 1
     await memory.store_message(message("after it"), "talk 0")
     await memory.close()

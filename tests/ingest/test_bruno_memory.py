@@ -192,7 +192,7 @@ def test_ingest_knows_it_by_itself(run: Callable[..., Done], file: Path, tmp_pat
     done = run("ingest", str(file), "--user", "cleo", *store)
     assert (done.code, done.err) == (0, "")
     assert f"copied 13 of 13 rows from {file}" in done.out
-    assert "  cleo: 1 messages" in done.out
+    assert "  cleo: 1 message" in done.out
     done = run("ingest", str(file), "--user", "cleo", "--json", *store)
     assert (done.json["copied"], done.json["present"], done.json["ok"]) == (0, 13, True)
     change(file, "UPDATE memory_entries SET content = ' ' WHERE memory_type = 'fact'")

@@ -185,6 +185,13 @@ def test_every_page_fits_and_keeps_nobody_out(
             width = watched.page.evaluate("document.documentElement.scrollWidth")
             if width > size[0]:
                 wrong.append(f"{name}: {width} pixels wide")
+            # A table may be pushed sideways, but what is on a page first should be seen.
+            cut = watched.page.evaluate(
+                "[...document.querySelectorAll('.table-box')]"
+                ".some(box => box.scrollWidth > box.clientWidth)"
+            )
+            if cut:
+                wrong.append(f"{name}: a table is cut off")
             found = axe.run(watched.page)
             wrong += [
                 f"{name}: {one['id']} {one['nodes'][0]['html']}"

@@ -132,6 +132,27 @@ async def test_the_numbers_of_a_bar_add_up(
     assert len(shown) == sum(len(said.split(", ")) for _, _, said in bars)
 
 
+async def test_what_is_known_is_said_once(browser: httpx.AsyncClient) -> None:
+    """A fact is in the saved profile, too: it stood there twice."""
+    page = (await browser.get(address("/", user="ana"))).text
+    known = page.partition('<dl class="known">')[2].partition("</dl>")[0]
+    assert known.count("Heemraadssingel 87B") == 1
+    assert 'href="' in known
+
+
+async def test_a_rows_own_page_does_not_offer_to_open_it(browser: httpx.AsyncClient) -> None:
+    talk = (await browser.get(address("/conversation", user="odd", id=ODD))).text
+    row = next(link for link in links_of(talk) if "/row?" in link)
+    page = (await browser.get(row.removeprefix("/inspector"))).text
+    assert "Forget…" in page
+    assert ">Open<" not in page
+
+
+async def test_one_of_a_thing_is_not_several(browser: httpx.AsyncClient) -> None:
+    branch = (await browser.get(address("/insight", user="odd", section="repeats"))).text
+    assert "1 group of rows that say nearly the same" in branch
+
+
 async def test_looking_counts_as_no_use(browser: httpx.AsyncClient, memory: VectorMemory) -> None:
     before = (await memory.health())["writer"]["uses_to_count"]
     for path in ("/ask", "/compare", "/context", "/memories", "/conversations"):

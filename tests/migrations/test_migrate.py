@@ -119,7 +119,9 @@ def test_a_message_in_two_conversations_is_one_row_of_format_2(tmp_path: Path) -
                 await memory.store_message(said, talk, user_id="ana")
 
     asyncio.run(make())
-    with pytest.raises(StoreError, match="1 rows of messages that are in other conversations"):
+    with pytest.raises(
+        StoreError, match=r"rows of messages that are in other conversations, too \(1\)"
+    ):
         go(folder, 2)
     go(folder, 2, allow_loss=True)
     assert [row["conversation_id"] for row in rows(folder)] == ["two"]
@@ -224,10 +226,10 @@ def test_rows_that_are_damaged_are_not_made_whole_in_silence(store_of: Unpack) -
     folder = store_of(5)
     table = lancedb.connect(str(folder / "rows")).open_table("rows")
     table.update(where="seq = 0", values={"content": "Ruth lives in Porto."})
-    with pytest.raises(StoreError, match="1 rows are not as they were stored: seq 0"):
+    with pytest.raises(StoreError, match="1 row is not as it was stored: seq 0"):
         go(folder, SCHEMA_VERSION)
     report = asyncio.run(migrate(str(folder), allow_loss=True))
-    assert any("not as they were stored" in note for note in report.notes)
+    assert any("not as it was stored" in note for note in report.notes)
     assert rows(folder)[0]["content"] == "Ruth lives in Porto."
 
 

@@ -48,6 +48,7 @@ ROOMS = [
     "rankers",
     "indexers",
     "logs",
+    "wording",
 ]
 # They name what is public, and start the command line.
 _DOORS = {"__init__", "__main__", "_version"}

@@ -185,7 +185,7 @@ async def test_an_id_that_is_there_twice(folder: Path) -> None:
     await smuggle(folder, [memory_row(1000), memory_row(1001, id=ID)])
     problem = only_problem(await maintained(folder))
     assert problem.part == "rows"
-    assert "1 ids are there more than once" in problem.found
+    assert "1 id is there more than once" in problem.found
     assert ID in problem.found
 
 
@@ -275,7 +275,7 @@ async def test_a_vector_that_is_no_unit_vector(folder: Path, bad: float) -> None
     # The second is the zero vector of a text without a known word.
     problem = only_problem(await maintained(folder))
     assert problem.part == "vectors"
-    assert "1 rows" in problem.found
+    assert "1 row" in problem.found
     assert "seq 1000" in problem.found
 
 

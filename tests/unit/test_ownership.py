@@ -63,7 +63,7 @@ async def test_rows_of_two_users_in_one_conversation(folder: Path, kind: str) ->
     row = message_row(1000, turn=7) if kind == "message" else memory_row(1000)
     secret = {**row, "user_id": "ben", "conversation_id": "a", "content": "of ben"}
     await smuggle(folder, secret)
-    named = "conversations have rows of several users, such as 'a' of 'ana' and 'ben'"
+    named = "conversation has rows of several users, such as 'a' of 'ana' and 'ben'"
     assert named in (await doctors(folder))["owners"]
     async with open_memory(str(folder), embedder="hash") as memory:
         assert f"1 {named}" in await found(memory)
@@ -91,7 +91,7 @@ async def test_an_owner_that_is_not_that_of_the_rows(folder: Path, wrong: str) -
         database.execute(f"{wrong} WHERE conversation_id = 'a'")
     database.close()
     whose = "'cy'" if "cy" in wrong else "nobody"
-    named = f"1 conversations have another owner than their rows, such as 'a', which is {whose}'s"
+    named = f"1 conversation has another owner than their rows, such as 'a', which is {whose}'s"
     assert named in (await doctors(folder))["sessions"]
     async with open_memory(str(folder), embedder="hash") as memory:
         assert named in await found(memory)

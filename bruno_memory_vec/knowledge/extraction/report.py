@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from bruno_memory_vec.prompts.hidden_characters import one_line
+from bruno_memory_vec.wording import counted
 
 _SHOWN: Final = 160
 _MOST_LINES: Final = 5
@@ -57,8 +58,8 @@ class ExtractionReport:
     def __str__(self) -> str:
         would = ", and nothing was stored (a dry run)" if self.dry_run else ""
         lines = [
-            f"{_many(self.turns, 'turn')} read by {_HOW[self.method]}, "
-            f"{_many(self.found, 'fact')} found{would}",
+            f"{counted(self.turns, 'turn')} read by {_HOW[self.method]}, "
+            f"{counted(self.found, 'fact')} found{would}",
             f"{self.new:,} new, {self.repeated:,} said again, {self.superseded:,} superseded, "
             f"{self.ended:,} ended",
         ]
@@ -84,10 +85,6 @@ class ExtractionReport:
         self.repeated += done.repeated
         self.superseded += done.superseded
         self.ended += done.ended
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _first(lines: list[str]) -> list[str]:

@@ -30,6 +30,7 @@ from bruno_memory_vec.rows import checks
 from bruno_memory_vec.rows.models import Row, from_table, utc
 from bruno_memory_vec.store.handle import Handle
 from bruno_memory_vec.store.store import Store
+from bruno_memory_vec.wording import counted
 
 Action = Literal["archive", "delete"]
 
@@ -171,7 +172,7 @@ class PruneReport:
     def __str__(self) -> str:
         past = {"archive": "archived", "delete": "deleted"}[self.action]
         will = f"would be {past}" if self.dry_run else past
-        lines = [f"{len(self.pruned):,} of {self.examined:,} rows {will}"]
+        lines = [f"{len(self.pruned):,} of {counted(self.examined, 'row')} {will}"]
         lines += [f"  {row}" for row in self.pruned[:_SHOWN_ROWS]]
         if len(self.pruned) > _SHOWN_ROWS:
             lines.append(f"  ... and {len(self.pruned) - _SHOWN_ROWS:,} more")

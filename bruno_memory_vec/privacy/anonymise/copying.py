@@ -43,6 +43,7 @@ from bruno_memory_vec.upkeep.copying.moving import ROWS_AT_ONCE
 from bruno_memory_vec.upkeep.copying.people import People, begin, people_of
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.copying.run import opened_source, reading_of
+from bruno_memory_vec.wording import counted, not_as_stored
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -227,9 +228,9 @@ class _Copy:
         missing = copied - sound - damaged
         problems = []
         if missing:
-            problems.append(f"{missing:,} rows are missing in the target")
+            problems.append(f"{counted(missing, 'row is', 'rows are')} missing in the target")
         if damaged:
-            problems.append(f"{damaged:,} rows of the target are not as they were stored")
+            problems.append(f"in the target {not_as_stored(damaged)}")
         by_user: dict[str, Counter[str]] = {}
         for (user, kind), number in sorted(rows.users.items()):
             by_user.setdefault(self._anonymiser.user_id(user), Counter())[kind] += number

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from bruno_memory_vec.wording import counted
+
 
 @dataclass(frozen=True, slots=True)
 class AnonymiseReport:
@@ -34,11 +36,11 @@ class AnonymiseReport:
     def __str__(self) -> str:
         """A few lines for people."""
         lines = [
-            f"{self.rows:,} rows of {self.users:,} users anonymised, "
+            f"{counted(self.rows, 'row')} of {counted(self.users, 'user')} anonymised, "
             f"{self.changed:,} of them had something to replace"
         ]
         lines += [
-            f"  {kind.replace('_', ' ')}: {number:,} places"
+            f"  {kind.replace('_', ' ')}: {counted(number, 'place')}"
             + (f", {self.different[kind]:,} different" if self.different.get(kind) else "")
             for kind, number in sorted(self.places.items(), key=lambda one: (-one[1], one[0]))
         ]

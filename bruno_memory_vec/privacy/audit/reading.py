@@ -20,6 +20,7 @@ from bruno_memory_vec.store.trail.files import (
     read_head,
     trails_in,
 )
+from bruno_memory_vec.wording import counted
 
 # A line that is being written may be seen in part; it is whole a moment later.
 _LOOK_AGAIN: Final = 0.05
@@ -158,9 +159,9 @@ class AuditReport:
 
     def __str__(self) -> str:
         total = sum(self.entries.values())
-        trails = "1 trail" if len(self.entries) == 1 else f"{len(self.entries)} trails"
+        trails = counted(len(self.entries), "trail")
         said = "the chain holds" if self.ok else "the chain does not hold"
-        lines = [f"{total:,} entries in {trails}: {said}"]
+        lines = [f"{counted(total, 'entry')} in {trails}: {said}"]
         lines.extend(f"PROBLEM in {one}" for one in self.problems)
         return "\n".join(lines)
 
@@ -216,7 +217,9 @@ class _Verified:
             self._wrong(None, f"its head is missing: {trail}.head")
         if head.number > self.last.number:
             missing = head.number - self.last.number
-            self._wrong(None, f"the end is cut off: {missing:,} entries are missing")
+            self._wrong(
+                None, f"the end is cut off: {counted(missing, 'entry is', 'entries are')} missing"
+            )
         elif head.number and head.number == self.last.number and head.hash != self.last.hash:
             self._wrong(head.number, "its hash is not that of the head")
         if not self._met_kept and kept is not None:

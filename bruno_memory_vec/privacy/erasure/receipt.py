@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bruno_memory_vec.errors import InvalidInputError
+from bruno_memory_vec.wording import counted
 
 #: The format that a receipt names.
 FORMAT: Final = "bruno-memory-vec/erasure-receipt/1"
@@ -126,16 +127,16 @@ class ErasureReceipt:
     def __str__(self) -> str:
         """A few lines for people."""
         verb = "would be erased" if self.dry_run else "erased"
-        counted = [f"{_named(name)}: {count:,}" for name, count in self.counts.items() if count]
+        erased = [f"{_named(name)}: {count:,}" for name, count in self.counts.items() if count]
         lines = [
-            f"{verb}: {', '.join(counted)}"
-            if counted
+            f"{verb}: {', '.join(erased)}"
+            if erased
             else "nothing to erase: the user has nothing here"
         ]
         if not self.dry_run:
             lines.append(f"erasure {self.id}, {self.finished_at:%Y-%m-%d %H:%M:%S} UTC")
         if self.resumed:
-            lines.append(f"it was broken off, and gone on with, {self.resumed} times")
+            lines.append(f"it was broken off, and gone on with, {counted(self.resumed, 'time')}")
         for one in self.not_erased:
             lines.append(f"NOT ERASED: {one.what}: {one.why.rstrip('.')}. {one.fix}")
         found = self.check.get("found") or ()
@@ -143,7 +144,7 @@ class ErasureReceipt:
             lines.append(f"FOUND: {one['where']}: {one['what']}")
         if self.check and not found:
             lines.append(
-                f"checked: nothing of the user in {self.check['files']:,} files "
+                f"checked: nothing of the user in {counted(self.check['files'], 'file')} "
                 f"({self.check['bytes']:,} bytes) and {len(self.check['engines'])} engines"
             )
         return "\n".join(lines)

@@ -31,6 +31,7 @@ from bruno_memory_vec.store.manifest import folder_of
 from bruno_memory_vec.store.record import ERASURE, UNDER_WAY
 from bruno_memory_vec.store.store import Store
 from bruno_memory_vec.store.trail.trail import trail_folder
+from bruno_memory_vec.wording import counted
 
 _log = get_logger(__name__)
 
@@ -120,7 +121,7 @@ class RemainsReport:
 
     def __str__(self) -> str:
         """A few lines for people."""
-        about = f"{self.files:,} files ({self.bytes:,} bytes), {', '.join(self.engines)}"
+        about = f"{counted(self.files, 'file')} ({self.bytes:,} bytes), {', '.join(self.engines)}"
         if self.ok:
             return f"nothing of the user is left: {about}"
         lines = [f"{one.where}: {one.what}" for one in self.found]
@@ -229,10 +230,12 @@ async def _ask_engines(store: Store, traces: Traces, found: list[Remain]) -> lis
     engines = [store.rows.name, store.lexical.name, "sessions"]
     count = await store.rows.count(scope, RowFilter())
     if count:
-        found.append(Remain(store.rows.name, f"{count:,} rows of the user"))
+        found.append(Remain(store.rows.name, f"{counted(count, 'row')} of the user"))
     said = await said_in_spaces(store.rows, user, ())
     if said.num_rows:
-        found.append(Remain(store.rows.name, f"{said.num_rows:,} rows of spaces by the user"))
+        found.append(
+            Remain(store.rows.name, f"{counted(said.num_rows, 'row')} of spaces by the user")
+        )
     erases = capability(store.rows, Erases)
     if erases is not None and erases.erasable_since is not None:
         found.append(Remain(store.rows.name, "rows that were deleted and are to be erased"))

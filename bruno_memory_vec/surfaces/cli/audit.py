@@ -22,6 +22,7 @@ from bruno_memory_vec.surfaces.cli.running import (
     Out,
     execute,
 )
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec.privacy.audit.reading import AuditReport
@@ -133,7 +134,6 @@ def _print(out: Out, found: list[AuditEntry]) -> None:
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
-    from bruno_memory_vec.surfaces.cli.display import counted
 
     if not found:
         out.say("nothing found")

@@ -19,6 +19,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     others,
 )
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec.privacy.anonymise.anonymiser import Anonymiser
@@ -180,11 +181,8 @@ def tell(out: Out, report: CopyReport) -> None:
     lines = str(report).splitlines()
     users = sorted(report.rows_by_user.items(), key=lambda one: (-sum(one[1].values()), one[0]))
     for name, kinds in users[:_SHOWN_USERS]:
-        counts = ", ".join(f"{number:,} {_KINDS.get(kind, kind)}" for kind, number in kinds.items())
+        counts = ", ".join(counted(number, kind) for kind, number in kinds.items())
         lines.append(f"  {name}: {counts}")
     if len(users) > _SHOWN_USERS:
-        lines.append(f"  ... and {len(users) - _SHOWN_USERS:,} more users")
+        lines.append(f"  ... and {counted(len(users) - _SHOWN_USERS, 'more user')}")
     out.lines("\n".join(lines))
-
-
-_KINDS = {"message": "messages", "memory": "memories"}

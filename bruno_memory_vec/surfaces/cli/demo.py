@@ -19,6 +19,7 @@ import typer
 
 from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Profile
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -202,8 +203,9 @@ def _introduce(console: Console, folder: Path) -> None:
 
 def _tell_stored(console: Console, stored: Stored, opened: float) -> None:
     console.print(
-        f"stored: {stored.messages} messages of {stored.conversations} conversations and "
-        f"{stored.memories} memories in {stored.seconds:.1f} s "
+        f"stored: {counted(stored.messages, 'message')} of "
+        f"{counted(stored.conversations, 'conversation')} and "
+        f"{counted(stored.memories, 'memory')} in {stored.seconds:.1f} s "
         f"(the store was made in {opened:.1f} s)"
     )
     console.print(
@@ -273,7 +275,7 @@ def _show_one(console: Console, stored: Stored, answer: Answer) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from bruno_memory_vec.surfaces.cli.display import Reasons, counted, excerpt, words_of
+    from bruno_memory_vec.surfaces.cli.display import Reasons, excerpt, words_of
 
     question, width = answer.question, console.width
     console.print(
@@ -288,7 +290,7 @@ def _show_one(console: Console, stored: Stored, answer: Answer) -> None:
         console.print("Nothing was found.")
         return
     hit = answer.hits[0]
-    about = f"found in {1000 * answer.seconds:.0f} ms, said on {hit.created_at:%d %B %Y}:"
+    about = f"found in {1000 * answer.seconds:.0f} ms, said on {hit.created_at.day} {hit.created_at:%B %Y}:"
     console.print(Text(about, style="dim"))
     words = words_of(question.question, question.answer)
     said = Text(excerpt(hit.content, words, 4 * (width - 4)), style="green")

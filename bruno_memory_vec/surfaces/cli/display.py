@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bruno_memory_vec.prompts.hidden_characters import marked
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import UserSummary
@@ -38,12 +39,6 @@ _TABLE_NEEDS = 72
 _UNSEEN = 0.0005
 _MARKS = "…  …"
 _WORD = re.compile(r"\w+")
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 message``, ``1,200 messages``."""
-    many = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
-    return f"{number:,} {thing if number == 1 else many}"
 
 
 def wrapped(line: str, width: int) -> list[str]:

@@ -9,9 +9,12 @@ import typer
 
 from bruno_memory_vec.surfaces.cli.options import Embedder, Json, Sessions, Store, named
 from bruno_memory_vec.surfaces.cli.running import UNSOUND, Out, execute
+from bruno_memory_vec.wording import counted
 
 # Settings that have a line each, also where they are the defaults.
 _ALWAYS = ("url", "sessions", "embedder")
+# What a default is that asks for nothing.
+_OFF = (None, False, [], "", "off", "none")
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Check
@@ -112,12 +115,16 @@ def _print_settings(out: Out, settings: dict[str, dict[str, Any]]) -> None:
     grid.add_column(overflow="fold")
     defaults = []
     for name, one in settings.items():
-        if one["from"] == "default" and name not in _ALWAYS:
-            defaults.append(f"{name}={one['value']}")
-        else:
-            grid.add_row(name, Text(marked(f"{one['value']}, from: {one['from']}")))
+        value, place = one["value"], one["from"]
+        if place == "default" and value is None and name in _ALWAYS:
+            grid.add_row(name, "not given")
+        elif place != "default" or name in _ALWAYS:
+            grid.add_row(name, Text(marked(f"{value}, from: {place}")))
+        elif value not in _OFF:
+            defaults.append(f"{name}={value}")
     out.console.print(grid)
-    out.console.print(Text(marked(f"by default: {', '.join(defaults)}"), style="dim"))
+    told = f"by default: {', '.join(defaults)}; all else is off, and listed by --json"
+    out.console.print(Text(marked(told), style="dim"))
 
 
 def _print(
@@ -151,7 +158,7 @@ def _print(
         console.print(Text(f"made anew: {marked(anew)}"), soft_wrap=True)
     if "rows" in repaired:
         console.print(
-            f"repaired: {repaired['rows']:,} rows compacted, "
+            f"repaired: {counted(repaired['rows'], 'row')} compacted, "
             f"{repaired['lexical']:,} in the lexical index"
         )
     marks = {OK: Text("ok", style="green"), NOTE: Text("note", style="yellow")}

@@ -19,6 +19,7 @@ from bruno_memory_vec.surfaces.cli.running import (
     Out,
     execute,
 )
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_core.models.memory import MemoryEntry
@@ -254,7 +255,7 @@ def _told(row: Message | MemoryEntry) -> dict[str, str]:
 
 
 def _tell_rows(out: Out, rows: list[dict[str, str]], what: str) -> None:
-    from bruno_memory_vec.surfaces.cli.display import counted, excerpt
+    from bruno_memory_vec.surfaces.cli.display import excerpt
 
     width = out.console.width
     for row in rows[:_SHOWN]:
@@ -273,7 +274,6 @@ async def _conversation(
     yes: bool,
     dry_run: bool,
 ) -> int:
-    from bruno_memory_vec.surfaces.cli.display import counted
     from bruno_memory_vec.surfaces.cli.opening import no_conversation, reading, writing
 
     async with reading(config, out, embeds=False) as memory:

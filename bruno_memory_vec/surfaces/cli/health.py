@@ -11,6 +11,7 @@ import typer
 
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store
 from bruno_memory_vec.surfaces.cli.running import Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec.config import MemoryConfig
@@ -141,7 +142,6 @@ def _print(out: Out, shown: str, found: Probe) -> None:
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
-    from bruno_memory_vec.surfaces.cli.display import counted
 
     style = {"ok": "green", "degraded": "yellow"}.get(found.status, "bold red")
     line = Text(found.status, style=style)

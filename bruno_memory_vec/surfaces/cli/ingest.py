@@ -18,6 +18,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     file_format,
 )
 from bruno_memory_vec.surfaces.cli.running import FAILED, MISUSED, CliError, Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import IngestReport
@@ -278,7 +279,6 @@ def _lines(report: IngestReport, store: str, seconds: float, rate: float) -> lis
     """What is told of an ingest, in lines that are short where names are."""
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.store.record import readable_size
-    from bruno_memory_vec.surfaces.cli.display import counted
 
     lines = []
     if report.messages or report.memories:
@@ -310,7 +310,7 @@ def _lines(report: IngestReport, store: str, seconds: float, rate: float) -> lis
         named = marked(", ".join(report.sources[:3]))
         lines.append(f"{named} holds no message: nothing was stored")
     if report.left_out:
-        parts = [f"{count:,} {marked(what)}" for what, count in report.left_out.items()]
+        parts = [f"{marked(what)} ({count:,})" for what, count in report.left_out.items()]
         lines.append(f"left out: {', '.join(parts)}")
     lines += [
         f"{marked(name)} is another chat than the one of that name: {marked(other)}"

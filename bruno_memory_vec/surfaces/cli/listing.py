@@ -30,6 +30,7 @@ from bruno_memory_vec.surfaces.cli.options import (
     metadata,
 )
 from bruno_memory_vec.surfaces.cli.running import MISUSED, NOTHING_FOUND, CliError, Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import ConversationSummary, Hit, UserSummary, VectorMemory
@@ -245,7 +246,7 @@ def _print_conversation(out: Out, one: ConversationSummary, *, whose: bool) -> N
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
-    from bruno_memory_vec.surfaces.cli.display import counted, excerpt
+    from bruno_memory_vec.surfaces.cli.display import excerpt
 
     console = out.console
     head = Text(f"{one.last:%Y-%m-%d}  ", style="dim")
@@ -294,7 +295,6 @@ async def _rows(
 def _footer(
     out: Out, shown: int, thing: str, user: str | None, following: str | None, left: int = 0
 ) -> None:
-    from bruno_memory_vec.surfaces.cli.display import counted
 
     of = "" if user is None else f" of user {user}"
     more = f", and {left:,} more: raise --limit" if left > 0 else ""

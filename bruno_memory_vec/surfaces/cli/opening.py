@@ -19,6 +19,7 @@ from bruno_memory_vec.store.deployment import TellsHowMade, deployment_of
 from bruno_memory_vec.surfaces.cli.options import named
 from bruno_memory_vec.surfaces.cli.running import MISUSED, NOTHING_FOUND, CliError, Out
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Fingerprint, Progress, UserSummary
@@ -242,7 +243,7 @@ def choose_user(users: Sequence[UserSummary], what: str = "whose rows are meant"
             code=NOTHING_FOUND,
         )
     raise CliError(
-        f"the store holds {len(users)} users, and nothing says {what}",
+        f"the store holds {counted(len(users), 'user')}, and nothing says {what}",
         f"Add --user NAME. {_known([user.user_id for user in users])}",
         code=MISUSED,
     )

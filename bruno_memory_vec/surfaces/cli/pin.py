@@ -8,6 +8,7 @@ import typer
 
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import Out, execute
+from bruno_memory_vec.wording import counted
 
 # List[X]: typer evaluates it on Python 3.10 too.
 Ids = Annotated[
@@ -51,7 +52,6 @@ async def _mark(
     *,
     pinned: bool,
 ) -> int:
-    from bruno_memory_vec.surfaces.cli.display import counted
     from bruno_memory_vec.surfaces.cli.opening import configuration, writing
 
     async with writing(configuration(store, sessions=sessions), out, embeds=False) as memory:

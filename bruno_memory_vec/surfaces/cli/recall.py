@@ -26,6 +26,7 @@ from bruno_memory_vec.surfaces.cli.options import (
 )
 from bruno_memory_vec.surfaces.cli.running import MISUSED, NOTHING_FOUND, CliError, Out, execute
 from bruno_memory_vec.surfaces.cli.times import moment
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec.memory import AllUsers
@@ -186,7 +187,7 @@ def _print(out: Out, query: str, hits: Hits, user: str | None, seconds: float, w
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
-    from bruno_memory_vec.surfaces.cli.display import counted, hit_table, words_of
+    from bruno_memory_vec.surfaces.cli.display import hit_table, words_of
 
     if not hits:
         whose = "any user's memory" if user is None else f"the memory of {user!r}"

@@ -9,6 +9,7 @@ import typer
 
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store
 from bruno_memory_vec.surfaces.cli.running import MISUSED, CliError, Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec.upkeep.reembedding.report import ReembedReport
@@ -61,7 +62,6 @@ async def _reembed(out: Out, embedder: str, store: str | None, sessions: str | N
 
 
 def _report(out: Out, url: str, report: ReembedReport) -> None:
-    from bruno_memory_vec.surfaces.cli.display import counted
 
     if out.as_json:
         data: dict[str, Any] = {"store": url, **report.to_dict()}

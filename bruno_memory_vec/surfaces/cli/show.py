@@ -10,6 +10,7 @@ import typer
 from bruno_memory_vec.surfaces.cli import completing
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_core.models.message import Message
@@ -107,7 +108,7 @@ def _print(out: Out, conversation: str, turns: list[ConversationTurn], total: in
     from rich.text import Text
 
     from bruno_memory_vec.prompts.hidden_characters import marked
-    from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES, counted
+    from bruno_memory_vec.surfaces.cli.display import ROLE_STYLES
 
     console = out.console
     shown = "" if len(turns) == total else f", the last {len(turns)} shown"

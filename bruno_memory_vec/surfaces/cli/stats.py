@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bruno_memory_vec.surfaces.cli.options import Json, Sessions, Store, User
 from bruno_memory_vec.surfaces.cli.running import Out, execute
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import UserSummary
@@ -66,7 +67,7 @@ def _print(out: Out, data: dict[str, Any], users: list[UserSummary]) -> None:
 
     from bruno_memory_vec.prompts.hidden_characters import marked
     from bruno_memory_vec.store.record import readable_size
-    from bruno_memory_vec.surfaces.cli.display import counted, user_lines
+    from bruno_memory_vec.surfaces.cli.display import user_lines
 
     console, totals = out.console, data["totals"]
     console.print(Text(marked(data["store"]), style="bold"), soft_wrap=True)

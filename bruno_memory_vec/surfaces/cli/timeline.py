@@ -23,6 +23,7 @@ from bruno_memory_vec.surfaces.cli.options import (
 )
 from bruno_memory_vec.surfaces.cli.running import NOTHING_FOUND, Out, execute
 from bruno_memory_vec.surfaces.cli.times import moment
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Hit, Page
@@ -93,7 +94,7 @@ def timeline(
 
 
 def _print(out: Out, user: str, page: Page[Hit]) -> None:
-    from bruno_memory_vec.surfaces.cli.display import counted, row_lines
+    from bruno_memory_vec.surfaces.cli.display import row_lines
 
     if not page:
         out.say(f"nothing found of {user!r}")

@@ -17,6 +17,7 @@ from bruno_memory_vec._version import __version__
 from bruno_memory_vec.prompts.hidden_characters import one_line
 from bruno_memory_vec.surfaces.inspector import bars, text
 from bruno_memory_vec.surfaces.inspector.looking import Look
+from bruno_memory_vec.wording import counted
 
 #: Nothing from anywhere else, no script and no style within a page, no page around these.
 POLICY: Final = (
@@ -98,6 +99,7 @@ def _templates() -> Environment:
         when=_when,
         day=lambda moment: _when(moment, "%Y-%m-%d"),
         number=lambda value: f"{value:,}",
+        counted=counted,
         share=lambda value: f"{100 * value:.0f} %",
         size=_size,
     )

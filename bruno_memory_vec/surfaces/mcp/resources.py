@@ -20,6 +20,7 @@ from mcp_types import (
 from bruno_memory_vec.errors import InvalidInputError, NotFoundError
 from bruno_memory_vec.prompts.hidden_characters import without_hidden
 from bruno_memory_vec.surfaces.mcp import quoted
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_core.models.message import Message
@@ -88,7 +89,8 @@ async def read(memory: VectorMemory, uri: str) -> ReadResourceResult:
     turns, earlier = await last_turns(
         memory, about.conversation_id, _MOST_TURNS, int(before) if before else None
     )
-    head = f"# {quoted.name(about.title)}\n\n{about.messages} messages, {about.last:%Y-%m-%d}."
+    number = counted(about.messages, "message")
+    head = f"# {quoted.name(about.title)}\n\n{number}, {about.last:%Y-%m-%d}."
     if earlier is not None:
         rest = _TURNS.expand({"id": about.conversation_id, "before_turn": str(earlier)})
         head += f" Those before turn {earlier}: {rest}"
@@ -165,7 +167,8 @@ def _resource(one: ConversationSummary) -> Resource:
         uri=uri_of(one.conversation_id),
         name=uri_of(one.conversation_id).removeprefix(_PREFIX),
         title=title or "A conversation",
-        description=f"{one.messages} messages, {one.first:%Y-%m-%d} to {one.last:%Y-%m-%d}",
+        description=f"{counted(one.messages, 'message')}, "
+        f"{one.first:%Y-%m-%d} to {one.last:%Y-%m-%d}",
         mime_type=_MARKDOWN,
         annotations=Annotations(last_modified=one.last.isoformat()),
     )

@@ -21,6 +21,7 @@ from bruno_memory_vec.errors import NotFoundError, problem_and_fix
 from bruno_memory_vec.prompts.notes import Line, cited_block, is_notes
 from bruno_memory_vec.surfaces.http.tokens import SPACE
 from bruno_memory_vec.surfaces.mcp import answers, arguments, quoted, resources
+from bruno_memory_vec.wording import counted
 
 if TYPE_CHECKING:
     from bruno_memory_vec import BuiltContext, ConversationTurn, Hit, VectorMemory
@@ -224,7 +225,7 @@ async def _show(calls: Calls, asked: arguments.Show) -> tuple[str, answers.Showi
         items=[_turn(one) for one in turns],
         earlier=earlier,
     )
-    head = f"{quoted.name(about.title)}, {about.messages} messages, {answer.uri}"
+    head = f"{quoted.name(about.title)}, {counted(about.messages, 'message')}, {answer.uri}"
     text = [head, *(_shown_text(one) for one in answer.items)]
     if earlier is not None:
         text.append(f"There are earlier turns: call show with before_turn={earlier}.")
@@ -480,7 +481,8 @@ def _listed(one: Message | MemoryEntry) -> answers.Listed:
 
 def _listed_line(one: answers.Listed) -> str:
     if one.kind == "conversation":
-        return f"- {one.at[:10]} {quoted.name(one.text)}, {one.messages} messages, {one.uri}"
+        number = counted(one.messages or 0, "message")
+        return f"- {one.at[:10]} {quoted.name(one.text)}, {number}, {one.uri}"
     line = Line.of(f"- {one.at[:10]} {one.speaker}: ", one.text, 500)
     said = f"- {one.at[:10]} {one.speaker}" if line is None else line.whole
     return f"{said} id {one.id}{_marks(one.tags)}"

@@ -51,6 +51,7 @@ from bruno_memory_vec.upkeep.backup.sealing import Sealing
 from bruno_memory_vec.upkeep.copying.people import people_of
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Progress
 
 _log = get_logger(__name__)
@@ -393,8 +394,8 @@ class _Backup:
             gone = seq[~there].tolist()
             named = ", ".join(map(str, gone[:_NAMED]))
             problems.append(
-                f"{len(gone):,} rows are damaged in the store and are not in this point, such as "
-                f"seq {named}: run bruno-memory-vec doctor"
+                f"{counted(len(gone), 'row is', 'rows are')} damaged in the store and not in this "
+                f"point, such as seq {named}: run bruno-memory-vec doctor"
             )
         now = _both(seq[there], checksum[there])
         shared = len(np.intersect1d(now, _both(kept.seq, kept.checksum)))

@@ -20,6 +20,7 @@ from bruno_memory_vec.errors import (
 )
 from bruno_memory_vec.rows.checks import moment
 from bruno_memory_vec.upkeep.backup.repository import POINTS, Repository, damaged, plainly
+from bruno_memory_vec.wording import counted
 
 #: The version of what is written here.
 FORMAT = 1
@@ -155,7 +156,7 @@ class Point:
         """One line for people."""
         when = self.at.astimezone(timezone.utc).isoformat(timespec="seconds")
         return (
-            f"{self.number:>4}  {when.replace('+00:00', 'Z')}  {self.rows:,} rows, "
+            f"{self.number:>4}  {when.replace('+00:00', 'Z')}  {counted(self.rows, 'row')}, "
             f"+{self.added:,} -{self.removed:,}"
         )
 

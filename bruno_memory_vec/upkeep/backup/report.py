@@ -7,6 +7,7 @@ from typing import Any
 
 from bruno_memory_vec.store.record import readable_size
 from bruno_memory_vec.upkeep.backup.points import Point
+from bruno_memory_vec.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class BackupReport:
         """A few lines for people."""
         point = self.point
         lines = [
-            f"point {point.number} of {self.target}: {point.rows:,} rows",
+            f"point {point.number} of {self.target}: {counted(point.rows, 'row')}",
             f"{point.added:,} added or changed, {point.removed:,} removed or changed since the "
             "point before",
-            f"{self.written:,} rows written, {readable_size(self.bytes_written)}; the backup takes "
-            f"{readable_size(self.bytes)} for {self.points:,} points",
+            f"{counted(self.written, 'row')} written, {readable_size(self.bytes_written)}; the "
+            f"backup takes {readable_size(self.bytes)} for {counted(self.points, 'point')}",
         ]
         lines.extend(f"PROBLEM: {problem}" for problem in point.problems)
         return "\n".join(lines)
@@ -116,11 +117,15 @@ class BackupCheck:
         """A few lines for people."""
         whole = len(self.points) - len(self.broken)
         lines = [
-            f"{self.target}: {whole:,} of {len(self.points):,} points are whole",
-            f"{self.pieces:,} pieces read, {self.rows:,} rows, {readable_size(self.bytes)}",
+            f"{self.target}: {whole:,} of "
+            f"{counted(len(self.points), 'point is', 'points are')} whole",
+            f"{counted(self.pieces, 'piece')} read, {counted(self.rows, 'row')}, "
+            f"{readable_size(self.bytes)}",
         ]
         if self.erased:
-            lines.append(f"{self.erased:,} rows are of users whose key was destroyed")
+            lines.append(
+                f"{counted(self.erased, 'row is', 'rows are')} of users whose key was destroyed"
+            )
         lines.extend(f"PROBLEM: {problem}" for problem in self.problems)
         return "\n".join(lines)
 
@@ -166,5 +171,6 @@ class PruneBackupReport:
         if not self.dry_run:
             size += f", now {readable_size(self.bytes)}"
         return (
-            f"{self.target}: {len(self.removed):,} points {verb}, {len(self.kept):,} stay; {size}"
+            f"{self.target}: {counted(len(self.removed), 'point')} {verb}, "
+            f"{len(self.kept):,} stay; {size}"
         )

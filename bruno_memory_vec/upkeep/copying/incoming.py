@@ -28,6 +28,7 @@ from bruno_memory_vec.store.manifest import pinned
 from bruno_memory_vec.store.store import Store, close_whole, open_store
 from bruno_memory_vec.upkeep.copying.people import Begun, People, refuse_foreign
 from bruno_memory_vec.upkeep.copying.report import CopyReport
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Progress
 
 _ROWS_AT_ONCE = 1_000
@@ -168,7 +169,8 @@ class _Import:
             return report
         await save_people(store, sessions, users)
         verified, wrong = await self._pass(store, "verifying rows", content.rows, write=False)
-        problems = [f"{wrong:,} rows are not in the store as they are in the file"] if wrong else []
+        unlike = counted(wrong, "row is", "rows are")
+        problems = [f"{unlike} not in the store as in the file"] if wrong else []
         problems += [
             f"left out, because it cannot be stored: {bad.where}: {bad.problem}"
             for bad in content.bad[:_SHOWN_BAD]
@@ -321,6 +323,7 @@ def _refusal(path: Path, bad: Sequence[BadLine]) -> InvalidInputError:
     more = f"; and {len(bad) - _SHOWN_BAD:,} more" if len(bad) > _SHOWN_BAD else ""
     return InvalidInputError(
         "source",
-        f"{path} has {len(bad):,} entries that cannot be stored, so nothing was: {shown}{more}",
+        f"{path} has {counted(len(bad), 'entry')} that cannot be stored, so nothing was: "
+        f"{shown}{more}",
         fix="Mend them, or import the rest: skip_bad=True, or --skip-bad.",
     )

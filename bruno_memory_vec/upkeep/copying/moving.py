@@ -21,6 +21,7 @@ from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import row_schema
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.upkeep.copying.comparison import ODD
+from bruno_memory_vec.wording import not_as_stored
 
 if TYPE_CHECKING:
     from bruno_memory_vec.writing.writer import Writer
@@ -212,7 +213,7 @@ def _refuse_damaged(rows: pa.Table) -> None:
         raise EngineError(
             "rows",
             "copy",
-            f"{len(seqs):,} rows are not as they were stored, such as seq {min(seqs)}",
+            f"{not_as_stored(len(seqs))}, such as seq {min(seqs)}",
             fix="Restore them from a snapshot or a backup, or run: bruno-memory-vec doctor "
             "--repair",
         )

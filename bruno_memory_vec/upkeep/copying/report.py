@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bruno_memory_vec.wording import counted
+
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
@@ -61,21 +63,35 @@ class CopyReport:
         """A few lines for people."""
         what = "would copy" if self.dry_run else "copied"
         lines = [
-            f"{what} {self.copied:,} of {self.rows:,} rows from {self.source} to {self.target}"
+            f"{what} {self.copied:,} of {counted(self.rows, 'row')} from {self.source} to "
+            f"{self.target}"
             + (f", {self.embedded:,} of them embedded anew" if self.embedded else "")
         ]
         if self.present:
-            lines.append(f"{self.present:,} rows were there already")
+            lines.append(f"{counted(self.present, 'row was', 'rows were')} there already")
         if self.others:
-            lines.append(f"{self.others:,} rows of the target are not in the source, and stay")
+            alone = counted(self.others, "row of the target is", "rows of the target are")
+            lines.append(
+                f"{alone} not in the source, and {'stays' if self.others == 1 else 'stay'}"
+            )
         if self.removed:
-            verb = "would be removed" if self.dry_run else "were removed"
-            lines.append(f"{self.removed:,} rows of the target that the source lacks {verb}")
+            lacks = "of the target that the source lacks"
+            if self.dry_run:
+                lines.append(f"{counted(self.removed, 'row')} {lacks} would be removed")
+            else:
+                gone = counted(self.removed, f"row {lacks} was", f"rows {lacks} were")
+                lines.append(f"{gone} removed")
         lines.append(
-            f"{self.conversations:,} conversations, {self.sessions:,} sessions, "
-            f"{self.users:,} profiles of users"
+            f"{counted(self.conversations, 'conversation')}, {counted(self.sessions, 'session')}, "
+            f"{counted(self.users, 'profile of a user', 'profiles of users')}"
         )
         if not self.dry_run:
-            lines.append(f"{self.verified:,} rows verified by their checksums")
+            lines.append(
+                counted(
+                    self.verified,
+                    "row verified by its checksum",
+                    "rows verified by their checksums",
+                )
+            )
         lines.extend(f"PROBLEM: {problem}" for problem in self.problems)
         return "\n".join(lines)

@@ -51,6 +51,7 @@ from bruno_memory_vec.upkeep.copying.people import (
 from bruno_memory_vec.upkeep.copying.report import CopyReport
 from bruno_memory_vec.upkeep.losses import ledger_problems
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Progress
 
 if TYPE_CHECKING:
@@ -502,16 +503,16 @@ class _Copy:
         if len(found.others) and self._others == "refuse":
             named = await _described(target.rows, found.others[:_NAMED])
             raise StoreError(
-                f"{masked(target.config.url)} has {len(found.others):,} rows that the source does "
-                f"not have, such as {named}",
+                f"{masked(target.config.url)} has {counted(len(found.others), 'row')} that the "
+                f"source does not have, such as {named}",
                 fix='Name a new target, or say what becomes of them: others="keep" or "remove"; '
                 "--merge keeps them, --mirror removes them.",
             )
         if len(found.taken) and self._others != "remove":
             named = await _described(target.rows, found.taken[:_NAMED])
             raise StoreError(
-                f"{len(found.taken):,} messages of the target stand in conversations of the source "
-                f"where that has others, such as {named}",
+                f"{counted(len(found.taken), 'message')} of the target in conversations of the "
+                f"source where that has others, such as {named}",
                 fix="Copy into another store, or delete these conversations in one of the two.",
             )
 
@@ -535,14 +536,16 @@ class _Copy:
         problems = []
         if len(found.missing) or len(unverified):
             problems.append(
-                f"{len(found.missing):,} rows are missing in the target and {len(unverified):,} "
-                "differ: the source was written to all the time. Copy again, to go on"
+                f"{counted(len(found.missing), 'row is', 'rows are')} missing in the target, and "
+                f"{counted(len(unverified), 'differs', 'differ')}: the source was written to all "
+                "the time. Copy again, to go on"
             )
         count = await target.rows.count(self._scope, RowFilter())
         if count != len(found.here) + len(found.others):
             problems.append(
-                f"the target counts {count:,} rows, and has {len(found.here):,} of the source and "
-                f"{len(found.others):,} others: it was written to meanwhile, or holds rows twice"
+                f"the target counts {counted(count, 'row')}, and has {len(found.here):,} of the "
+                f"source and {len(found.others):,} others: it was written to meanwhile, or holds "
+                "rows twice"
             )
         return problems
 

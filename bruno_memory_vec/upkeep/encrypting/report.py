@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bruno_memory_vec.wording import counted
+
 
 @dataclass(frozen=True, slots=True)
 class EncryptionReport:
@@ -31,5 +33,5 @@ class EncryptionReport:
     def __str__(self) -> str:
         """A line for people."""
         what = "encrypted" if self.encrypted else "decrypted"
-        users = f", under the keys of {self.users:,} users" if self.encrypted else ""
-        return f"{what} {self.rows:,} rows{users}, in {self.seconds:.1f} s"
+        users = f", under the keys of {counted(self.users, 'user')}" if self.encrypted else ""
+        return f"{what} {counted(self.rows, 'row')}{users}, in {self.seconds:.1f} s"

@@ -48,6 +48,7 @@ from bruno_memory_vec.store.store import open_store
 from bruno_memory_vec.upkeep.encrypting.files import copy_sessions
 from bruno_memory_vec.upkeep.encrypting.report import EncryptionReport
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Progress
 
 _log = get_logger(__name__)
@@ -324,7 +325,8 @@ class _Conversion:
         await store()
         if done != total:
             raise StoreError(
-                f"{total - done:,} of {total:,} rows are damaged, or their keys are destroyed",
+                f"of {counted(total, 'row')} {total - done:,} cannot be read: damaged, or without "
+                "its key",
                 fix="The store is as it was. Run: bruno-memory-vec doctor --repair",
             )
         return done

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bruno_memory_vec.store.record import readable_size
+from bruno_memory_vec.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,11 @@ class ExportReport:
         """A few lines for people."""
         files = "" if self.files == 1 else f" in {self.files:,} files"
         lines = [
-            f"{self.messages:,} messages of {self.conversations:,} conversations and "
-            f"{self.memories:,} memories",
-            f"{self.sessions:,} sessions and {self.profiles:,} profiles of users",
+            f"{counted(self.messages, 'message')} of "
+            f"{counted(self.conversations, 'conversation')} and "
+            f"{counted(self.memories, 'memory')}",
+            f"{counted(self.sessions, 'session')} and "
+            f"{counted(self.profiles, 'profile of a user', 'profiles of users')}",
             f"{self.path}: {self.format}{files}, {readable_size(self.bytes)}",
         ]
         if self.anonymised is not None:

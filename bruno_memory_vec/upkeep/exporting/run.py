@@ -41,6 +41,7 @@ from bruno_memory_vec.upkeep.backup.people import Person, persons
 from bruno_memory_vec.upkeep.backup.places import path_of
 from bruno_memory_vec.upkeep.copying.people import people_of
 from bruno_memory_vec.upkeep.exporting.report import ExportReport
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Progress
 
 #: What an export can hold.
@@ -430,8 +431,8 @@ class _Export:
         if not self._damaged:
             return ()
         return (
-            f"{len(self._damaged):,} rows are damaged in the store and were left out, such as seq "
-            f"{min(self._damaged)}: run bruno-memory-vec doctor",
+            f"{counted(len(self._damaged), 'row is', 'rows are')} damaged in the store and left "
+            f"out, such as seq {min(self._damaged)}: run bruno-memory-vec doctor",
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bruno_memory_vec.errors import InvalidInputError
 from bruno_memory_vec.portability.records import BadLine
+from bruno_memory_vec.wording import counted
 
 #: So many of the bad places are kept; one wrong export can have a million.
 KEPT_BAD: Final = 100
@@ -100,7 +101,7 @@ class BadLinesError(InvalidInputError):
 
     def __init__(self, what: str, bad: int, first_bad: Sequence[BadLine]) -> None:
         self.bad, self.first_bad = bad, tuple(first_bad)
-        places = "1 place" if bad == 1 else f"{bad:,} places"
+        places = counted(bad, "place")
         shown = "; ".join(in_words(one) for one in first_bad[:_SHOWN_BAD])
         more = f"; and {bad - _SHOWN_BAD:,} more" if bad > _SHOWN_BAD else ""
         self.summary = f"{what} is bad in {places}, so nothing of it was stored"

@@ -55,6 +55,7 @@ from bruno_memory_vec.upkeep.migrations.steps.step import Step
 from bruno_memory_vec.upkeep.migrations.validation import Digest, Sample
 from bruno_memory_vec.upkeep.reembedding.report import Unembedding
 from bruno_memory_vec.upkeep.verification import verify
+from bruno_memory_vec.wording import counted, not_as_stored
 from bruno_memory_vec.writing.projections import Progress
 
 T = TypeVar("T")
@@ -269,7 +270,7 @@ class _Migration:
         notes = list(_about(self._stored.folder))
         if self._damaged:
             notes.append(
-                f"{len(self._damaged):,} rows are not as they were stored (seq "
+                f"{not_as_stored(len(self._damaged))} (seq "
                 f"{', '.join(map(str, sorted(self._damaged)[:_NAMED]))}), and go as they are"
             )
         if moves.begun_name(self._stored.folder) is not None:
@@ -389,7 +390,7 @@ class _Migration:
     def _refuse_losses(self) -> None:
         if self._allow_loss:
             return
-        lost = [f"{count:,} {what}" for what, count in self._losses.items() if count]
+        lost = [f"{what} ({count:,})" for what, count in self._losses.items() if count]
         again = "Add --allow-loss (allow_loss=True) to go on all the same"
         if lost:
             raise StoreError(
@@ -399,7 +400,7 @@ class _Migration:
         if self._damaged:
             named = ", ".join(map(str, sorted(self._damaged)[:_NAMED]))
             raise StoreError(
-                f"{len(self._damaged):,} rows are not as they were stored: seq {named}",
+                f"{not_as_stored(len(self._damaged))}: seq {named}",
                 fix="Repair the store with the version that wrote it (bruno-memory-vec doctor "
                 f"--repair). {again}; the rows go as they are.",
             )
@@ -441,7 +442,9 @@ class _Migration:
     async def _compare(self, digest: Digest, asked: list[Sample]) -> None:
         """Read the copy again: the same rows, and the same hits."""
         if digest.rows != self._total - len(self._gone):
-            raise _not_alike(f"{digest.rows:,} rows were copied, of {self._total:,}")
+            raise _not_alike(
+                f"{counted(digest.rows, 'row was', 'rows were')} copied, of {self._total:,}"
+            )
         copy = Stored(
             self._staging, {}, self._after, self._staging / manifest.ROWS, self._stored.dimension
         )
@@ -460,8 +463,8 @@ class _Migration:
         for one, other in zip(asked, again, strict=True):
             if not one.same_hits(other):
                 raise _not_alike(f"asked for the row {one.seq}, it finds others than the store")
-        self._checked.append(f"{found.rows:,} rows, each by its checksum")
-        self._checked.append(f"{len(asked):,} sample recalls, by vector and by words")
+        self._checked.append(f"{counted(found.rows, 'row')}, each by its checksum")
+        self._checked.append(f"{counted(len(asked), 'sample recall')}, by vector and by words")
 
     async def _open_copy(self, asked: list[Sample]) -> None:
         """Open the copy as a store, which makes its indexes, and verify it."""

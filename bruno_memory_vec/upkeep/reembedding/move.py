@@ -29,6 +29,7 @@ from bruno_memory_vec.indexers.query import RowFilter, Scope
 from bruno_memory_vec.indexers.schema import CHECKSUM, row_schema
 from bruno_memory_vec.indexers.snapshot import LOADED
 from bruno_memory_vec.indexers.uses import USE_COLUMNS
+from bruno_memory_vec.wording import counted, not_as_stored
 from bruno_memory_vec.writing.background import to_its_end
 from bruno_memory_vec.writing.projections import Progress
 
@@ -168,7 +169,7 @@ class Move:
         except EmbeddingError as error:
             problem = str(error).removesuffix(error.fix).rstrip(" .")
             raise EmbeddingError(
-                f"the re-embedding stopped after {done:,} of {total:,} rows: {problem}",
+                f"the re-embedding stopped after {done:,} of {counted(total, 'row')}: {problem}",
                 fix="The store is as it was. Re-embed it with the same embedder again, to go on.",
                 details=error.details,
                 cause=error,
@@ -264,7 +265,7 @@ def _check(rows: pa.Table) -> None:
         raise EngineError(
             "rows",
             "re-embed",
-            f"{len(seqs):,} rows are not as they were stored, such as seq {min(seqs)}",
+            f"{not_as_stored(len(seqs))}, such as seq {min(seqs)}",
             fix="Restore them from a snapshot or a backup, or run: bruno-memory-vec doctor "
             "--repair",
         )

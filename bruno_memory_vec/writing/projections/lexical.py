@@ -16,6 +16,7 @@ from bruno_memory_vec.indexers.protocols import BeginsAnew, DropsRemoved, Lexica
 from bruno_memory_vec.indexers.query import EVERYONE, RowFilter, Scope
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS
 from bruno_memory_vec.logs import get_logger
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 
 _log = get_logger(__name__)
@@ -280,7 +281,7 @@ class LexicalProjection:
         if lost or too_often:
             if isinstance(index, BeginsAnew):
                 # It never loses a row by itself, so its files are not as it believes.
-                raise self._out_of_step(f"it lacks {len(lost):,} rows, among newer ones")
+                raise self._out_of_step(f"it lacks {counted(len(lost), 'row')}, among newer ones")
             index.remove(too_often)
             lost.extend(too_often)
         for start in range(0, len(lost), _ROWS_A_COMMIT):
@@ -293,7 +294,9 @@ class LexicalProjection:
         count = await index.count()
         # Rows that share their seq may be one to the index.
         if not len(truth) <= count <= truth.total():
-            raise self._out_of_step(f"it holds {count:,} of {len(truth):,} rows after a repair")
+            raise self._out_of_step(
+                f"it holds {count:,} of {counted(len(truth), 'row')} after a repair"
+            )
 
     def _out_of_step(self, problem: str) -> IndexDamaged:
         return IndexDamaged(
@@ -341,7 +344,7 @@ class LexicalProjection:
         if self._off or (stood.count or 0) < 0:
             return [Problem("lexical", str(self.problem), _REOPEN)]
         if stood.count != facts.count:
-            held = f"the lexical index holds {stood.count:,} rows of {facts.count:,}"
+            held = f"the lexical index holds {counted(stood.count or 0, 'row')} of {facts.count:,}"
             return [Problem("lexical", held, _REOPEN)]
         if stood.last_seq != facts.last_seq:
             held = (

@@ -25,6 +25,7 @@ from bruno_memory_vec.sessions.protocol import (
     SharesChanges,
     WritesBehind,
 )
+from bruno_memory_vec.wording import counted
 from bruno_memory_vec.writing.commit import in_thread_if_many
 from bruno_memory_vec.writing.projections import Change, Problem, Progress, RowFacts, Standing
 from bruno_memory_vec.writing.reconcile import reconcile
@@ -231,8 +232,8 @@ class SessionsProjection:
             problems.append(
                 Problem(
                     "sessions",
-                    f"the next turn of {len(taken):,} conversations would be one that is taken: "
-                    f"{conversation!r} counts {next_turn}, and has a turn {turn}",
+                    f"the next turn of {counted(len(taken), 'conversation')} would be one that is "
+                    f"taken: {conversation!r} counts {next_turn}, and has a turn {turn}",
                     _SESSIONS_ANEW,
                 )
             )
