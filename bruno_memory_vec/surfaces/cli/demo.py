@@ -290,7 +290,8 @@ def _show_one(console: Console, stored: Stored, answer: Answer) -> None:
         console.print("Nothing was found.")
         return
     hit = answer.hits[0]
-    about = f"found in {1000 * answer.seconds:.0f} ms, said on {hit.created_at.day} {hit.created_at:%B %Y}:"
+    day = f"{hit.created_at.day} {hit.created_at:%B %Y}"
+    about = f"found in {1000 * answer.seconds:.0f} ms, said on {day}:"
     console.print(Text(about, style="dim"))
     words = words_of(question.question, question.answer)
     said = Text(excerpt(hit.content, words, 4 * (width - 4)), style="green")
