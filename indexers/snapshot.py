@@ -326,7 +326,8 @@ class Snapshot:
 
     def made_texts(self) -> Mapping[str, TextColumn]:
         """All readers of texts, for a snapshot whose first rows are these."""
-        own = self.text_columns.items()
+        # A copy, as other threads that read this snapshot make more of them.
+        own = list(self.text_columns.items())
         return {**self.former_texts, **{name: made for name, made in own if made is not None}}
 
     def _texts(self, name: str, rows: NDArray[np.int64]) -> list[str | None]:

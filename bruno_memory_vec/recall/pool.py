@@ -142,7 +142,7 @@ async def propose(
         )
         if not any(missing) or times == copies.MOST:
             # Loaded again, because the turns around the remaining candidates are others.
-            behind = reached.without(np.union1d(older, fewer[0].seq), len(reached))
+            behind = reached.without(np.concatenate([older, fewer[0].seq]), len(reached))
             with timed(request.stages, "fetching"):
                 loaded = await source.load(*fewer, others)
             return Proposed(*fewer, loaded, behind, found, inside)
@@ -204,8 +204,7 @@ def _older(
             # One of them is enough: it shows that this was asked.
             newest = np.flatnonzero(again.asks)[np.argmax(created[again.asks])]
             older.append(np.delete(seq, newest)[np.delete(again.asks | again.unknown, newest)])
-    gone = np.unique(np.concatenate(older)) if older else np.empty(0, np.int64)
-    return gone, Found(said, again is not None)
+    return _once(*older), Found(said, again is not None)
 
 
 def _scores(
@@ -447,8 +446,7 @@ def _no_better(score: NDArray[np.float32], again: NDArray[np.bool_]) -> NDArray[
 
     Else the others would be alike in comparison, whatever they answer.
     """
-    others = np.nan_to_num(score[~again], nan=-np.inf)
-    best = others.max(initial=-np.inf)
+    best = np.fmax.reduce(score[~again], initial=np.float32(-np.inf))
     if not np.isfinite(best):
         return score
     return np.where(again, np.minimum(score, best), score)

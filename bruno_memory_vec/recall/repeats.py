@@ -113,8 +113,17 @@ class Again(NamedTuple):
     unknown: NDArray[np.bool_]
 
 
-# A recall asks for them up to four times.
+# A recall asks for these up to six times.
 _words_asked = lru_cache(16)(plain_words)
+_hashes_asked = lru_cache(16)(hashed)
+
+
+@lru_cache(16)
+def _keys_of(
+    words: tuple[str, ...], users: tuple[str | None, ...], roles: tuple[str, ...]
+) -> frozenset[int]:
+    """The keys of rows that have these words, whoever of the users says them."""
+    return frozenset(_key(user, role, words) for user in users for role in roles)
 
 
 def may_ask_again(request: RecallRequest) -> bool:
@@ -154,11 +163,11 @@ def asked_before(
     seen[rows] = seen[-1] = True
     asks_it[rows] = asking
     # Also of a row that did not come with the one before it: that may have been left out.
-    before = _turns_before(snapshot, rows)
+    short = np.flatnonzero(~asking & (snapshot.columns["words"][rows] <= MOST_WORDS))
+    before = _turns_before(snapshot, rows[short])
     others = before[~seen[before]]
     asks_it[others] = _ask_again(snapshot, others, asked, request, step)
-    after = asks_it[before] & ~asking & (snapshot.columns["words"][rows] <= MOST_WORDS)
-    places = np.flatnonzero(after)
+    places = short[asks_it[before]]
     unknown = np.zeros(len(rows), np.bool_)
     unknown[places] = [says_unknown(text) for text in snapshot.beginnings(rows[places], MAX_CHARS)]
     return Again(asking, unknown)
@@ -181,11 +190,11 @@ def _ask_again(
     if len(plain):
         users = (request.scope.users or (None,)) if snapshot.mixed else (None,)
         roles = (MEMORY, *snapshot.names["role"])
-        mine = {_key(user, role, asked) for user in users for role in roles}
+        mine = _keys_of(asked, users, roles)
         again[plain] = [key in mine for key in text_keys(snapshot, rows[plain]).tolist()]
     some = np.flatnonzero(short & (part >= _ASKING))
     if len(some):
-        ours = hashed(asked)
+        ours = _hashes_asked(asked)
         theirs = _words_of(snapshot, rows[some])
         again[some] = [shared(ours, words) >= step.share for words in theirs]
     return again

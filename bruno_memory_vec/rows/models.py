@@ -66,6 +66,7 @@ _TIMES = (
     "pinned_at",
     "archived_at",
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # bruno-core's times are naive UTC
 # In a script without spaces, so many characters count as a word: they say as much as one or two.
 _CHARACTERS_A_WORD = 12
@@ -505,7 +506,7 @@ def count_words(text: str) -> int:
 
 def utc(value: int) -> datetime:
     """An aware datetime of microseconds since 1970."""
-    return (_NAIVE_EPOCH + timedelta(microseconds=value)).replace(tzinfo=timezone.utc)
+    return _EPOCH + timedelta(microseconds=value)
 
 
 def _datetime(value: int, offset: int | None) -> datetime:

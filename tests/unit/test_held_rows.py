@@ -8,6 +8,7 @@ import numpy as np
 
 from bruno_memory_vec.indexers.schema import COLUMNS
 from bruno_memory_vec.indexers.snapshot import HeldRows
+from bruno_memory_vec.indexers.text_column import TextColumn
 from bruno_memory_vec.testing.rows import message, table
 
 # More than the tables that stay apart, so that they are joined on the way.
@@ -40,3 +41,21 @@ def test_each_snapshot_reads_its_rows() -> None:
         texts = [row["content"] for row in one.rows(every, ("content",))]
         assert texts == [f"é text {number}" for number in range(len(one))]
         assert one.columns["turn"].tolist() == list(range(len(one)))
+
+
+def test_a_reader_may_begin_meanwhile() -> None:
+    given = table(rows(), 2)
+    held = HeldRows(given.slice(0, 1))
+    columns = held.snapshot().text_columns
+
+    class Name(str):
+        """Another thread reads a further column at the moment when this one is looked at."""
+
+        def __hash__(self) -> int:
+            columns.setdefault("another", None)
+            return super().__hash__()
+
+    columns[Name("content")] = TextColumn(given.column("content").slice(0, 1))
+    columns.pop("another")
+    held.add(given.slice(1, 1))
+    assert held.snapshot().rows(np.arange(2), ("content",))[1]["content"] == "é text 1"
