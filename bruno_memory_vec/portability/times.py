@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -178,7 +179,8 @@ def _read_text(text: str, days: Days) -> datetime | None:
         )
     match = _BASIC.fullmatch(text)
     if match and 1970 <= int(match[1]) <= 2100 and 1 <= int(match[2]) <= 12:
-        return _naive(*(int(part) for part in match.groups("0")))
+        with suppress(ValueError):  # no such day: milliseconds of the years before 2001
+            return _naive(*(int(part) for part in match.groups("0")))
     if _NUMBER.fullmatch(text):
         return from_epoch(float(text) if "." in text else int(text))
     if match := _SLASHED.fullmatch(text):
