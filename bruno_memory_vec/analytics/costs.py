@@ -98,18 +98,7 @@ class Costs(Result):
         notes = tuple(f"Not tracked: {one}." for one in self.untracked)
         return [Shown("Cost", heads, rows, frozenset((2, 3, 4)), notes)]
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the cost of each day, by model.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_costs
 
         return draw_costs(self, axes)

@@ -187,18 +187,7 @@ class Duplicates(Result):
             tables.append(Shown("Largest groups", (), tuple(rows), frozenset((0, 1)), notes))
         return tables
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the sizes of the groups, largest first.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_duplicates
 
         return draw_duplicates(self, axes)

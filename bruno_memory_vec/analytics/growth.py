@@ -167,18 +167,7 @@ class Growth(Result):
             tables.append(Shown(title, heads, rows, frozenset((1, 2)), notes))
         return tables
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the rows in all over time, and the new ones of each period as bars.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_growth
 
         return draw_growth(self, axes)

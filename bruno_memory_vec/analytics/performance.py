@@ -87,18 +87,7 @@ class Performance(Result):
         heads = ("", "calls", "p50", "p95", "p99 ms") if rows else ()
         return [Shown("Performance", heads, rows, frozenset((1, 2, 3, 4)))]
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw p50, p95 and p99 of the operations that took most time.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_performance
 
         return draw_performance(self, axes)

@@ -51,7 +51,13 @@ class Shown:
 
 
 class Result:
-    """The base of results. A subclass says what is shown, and what the rows of its table are."""
+    """The base of results. A subclass says what is shown and drawn, and what its table's rows are.
+
+    Each can be drawn: growth as a line with the new rows of each period as bars; conversations by
+    weekday and hour; topics by their share; use by how often rows were recalled; repeats by the
+    sizes of their groups; performance as p50, p95 and p99 of what took most time; costs by day and
+    model.
+    """
 
     __slots__ = ()
     #: The columns of the table.
@@ -64,6 +70,24 @@ class Result:
     def records(self) -> list[dict[str, Any]]:
         """The rows of the table, each with the keys of :attr:`columns`."""
         raise NotImplementedError
+
+    def _draw(self, axes: Any) -> Any:
+        """Draw it, and give the axes."""
+        raise NotImplementedError
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the result.
+
+        Args:
+            axes: of matplotlib, to draw into; None for a new figure's.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        return self._draw(axes)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-able values; times as ISO 8601."""

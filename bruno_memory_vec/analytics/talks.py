@@ -256,18 +256,7 @@ class ConversationPatterns(Result):
         )
         return tables
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw when messages are written: days of the week by hours of the day.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_week
 
         return draw_week(self, axes)

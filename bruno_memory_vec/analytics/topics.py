@@ -235,18 +235,7 @@ class Topics(Result):
             tables.append(Shown("An example of each", (), told))
         return tables
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the share of each topic as bars, with its words.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_topics
 
         return draw_topics(self, axes)

@@ -170,18 +170,7 @@ class Usage(Result):
                 tables.append(Shown(title, (), tuple(map(_cells, listed)), frozenset((0,))))
         return tables
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw how many rows were recalled how often.
-
-        Args:
-            axes: of matplotlib, to draw into; None for a new figure's.
-
-        Returns:
-            The axes.
-
-        Raises:
-            MissingDependencyError: matplotlib is not installed.
-        """
+    def _draw(self, axes: Any) -> Any:
         from bruno_memory_vec.analytics.plots import draw_usage
 
         return draw_usage(self, axes)

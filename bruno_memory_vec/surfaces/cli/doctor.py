@@ -14,7 +14,7 @@ from bruno_memory_vec.wording import counted
 # Settings that have a line each, also where they are the defaults.
 _ALWAYS = ("url", "sessions", "embedder")
 # What a default is that asks for nothing.
-_OFF = (None, False, [], "", "off", "none")
+_OFF: tuple[object, ...] = (None, False, [], "", "off", "none")
 
 if TYPE_CHECKING:
     from bruno_memory_vec import Check
