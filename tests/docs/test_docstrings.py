@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +63,10 @@ def test_every_exported_name_has_a_docstring() -> None:
         value = getattr(bruno_memory_vec, name)
         if name not in ("__version__", "ALL_USERS"):
             assert inspect.getdoc(value), name
+
+
+def test_every_method_of_a_memory_is_in_the_table_of_them() -> None:
+    page = (ROOT / "docs/browsing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+)", page.partition("## Every method")[2]))
+    public = {name for name in dir(bruno_memory_vec.VectorMemory) if not name.startswith("_")}
+    assert public <= named, sorted(public - named)
