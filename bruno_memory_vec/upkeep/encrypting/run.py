@@ -325,8 +325,8 @@ class _Conversion:
         await store()
         if done != total:
             raise StoreError(
-                f"of {counted(total, 'row')} {total - done:,} cannot be read: damaged, or without "
-                "its key",
+                f"{total - done:,} of {counted(total, 'row')} cannot be read: damaged, or without "
+                "a key",
                 fix="The store is as it was. Run: bruno-memory-vec doctor --repair",
             )
         return done
