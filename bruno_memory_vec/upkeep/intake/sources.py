@@ -153,8 +153,8 @@ def _kept(stream: IO[Any], name: str, now: int, stack: ExitStack, on_disk: bool)
     else:
         kept = stack.enter_context(_spooled()) if on_disk else io.BytesIO()
         shutil.copyfileobj(stream, kept, 2**20)
-    size = kept.tell() if kept.seekable() else 0
-    return Source(name, None, _Rereadable(kept, name), 0, size, now)
+    # `kept` can always be sought; on Python 3.10 a spooled file has no `seekable` that says so.
+    return Source(name, None, _Rereadable(kept, name), 0, kept.tell(), now)
 
 
 def _spooled() -> Any:
