@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..aio import LoopLock, Outliving, on_own_loop
+from ..columns import fulfilled
 from ..errors import BackendUnavailable, EngineError
 from ..forks import spare_in_children
 from ..private import make_private_folder
@@ -25,6 +26,8 @@ from . import sql as sql
 from .columns import ColumnsWithoutValues
 from .erasure import Erasure
 from .index_checksums import IndexChecksums
+from .places import COLUMNS as PLACED
+from .places import LEAST_ROWS, MOST_ROWS, AddedRows, Places
 from .process import start_lancedb
 from .sync import Sync
 from .table import errors, import_lancedb, no_rows, refuse_links, unborn
@@ -53,6 +56,9 @@ _UNUSED = (
     "Rows are read without them, which is slower. Open the store without read_only, or run: "
     "bruno-memory-vec doctor --repair, which makes them anew."
 )
+
+# So often candidates are read after rows have moved before it pays to learn where all rows are.
+_ASKED_BEFORE_PLACES = 2
 
 # Up to this many matching rows a search of one user is exact.
 _EXACT_ROWS = 120_000
@@ -117,6 +123,12 @@ class LanceIndex:
         # being written is named by none.
         self._appending = LoopLock()
         self._adding = Outliving()
+        # Where the rows are, once that is learnt, and those that were added since; how often rows
+        # have moved, and how often it was asked since where they are.
+        self._known_places: Places | None = None
+        self._added_since = AddedRows()
+        self._moves = self._asked_since = 0
+        self._learning: asyncio.Task[None] | None = None
         spare_in_children(self)
 
     @classmethod
@@ -226,6 +238,7 @@ class LanceIndex:
         async with self._changing if self._upkeep.syncs else nullcontext():
             self.watch()
             self._upkeep.check_sync()
+            self._note_added(rows)
             async with self._appending:
                 with errors("add rows", self._path):
                     await self._adding.run(lambda: self._table.add(rows))
@@ -312,14 +325,15 @@ class LanceIndex:
         async with self._changing:
             self.watch()
             self._upkeep.check_sync()
-            try:
+            with self._moving():
+                try:
+                    with errors(operation, self._path):
+                        return await run()
+                except EngineError as error:
+                    if isinstance(error, BackendUnavailable) or not await self._mended():
+                        raise
                 with errors(operation, self._path):
                     return await run()
-            except EngineError as error:
-                if isinstance(error, BackendUnavailable) or not await self._mended():
-                    raise
-            with errors(operation, self._path):
-                return await run()
 
     async def mark_erasable(self) -> None:
         """As of :class:`~bruno_memory_vec.indexers.protocols.Erases`."""
@@ -481,7 +495,9 @@ class LanceIndex:
         """
         both = sql.named(seqs, {}), sql.named((), turns)
         named = [one for one in both if one is not None]
-        read = await self._read_by_places(scope, where, columns, named)
+        read = await self._read_known(scope, where, columns, seqs, turns)
+        if read is None:
+            read = await self._read_by_places(scope, where, columns, named)
         if read is not None:
             return read
         asked = list(dict.fromkeys((*columns, "user_id", "seq")))
@@ -529,6 +545,101 @@ class LanceIndex:
             if set(rows.column("seq").to_pylist()) == place_of.keys():
                 return self._within(scope, rows).select(list(columns))
         return None
+
+    async def _read_known(
+        self,
+        scope: Scope,
+        where: RowFilter,
+        columns: Sequence[str],
+        seqs: Sequence[int],
+        turns: Mapping[str, Sequence[int]],
+    ) -> pa.Table | None:
+        """Rows by ``seq`` and rows by their turns, where it is known where they are; else None."""
+        places = self._places_to_use()
+        if places is None:
+            return None
+        found = places.of(seqs, turns, self._added_since)
+        conditions = (*scope.conditions(), *where.conditions())
+        asked = list(
+            dict.fromkeys((*columns, *PLACED, "user_id", *(one.column for one in conditions)))
+        )
+        rows = self._nothing(asked)
+        if len(found.seqs):
+            self.watch()
+            try:
+                with errors("read rows", self._path):
+                    taken = self._table.take_row_ids(found.row_ids.tolist())
+                    rows = await taken.select(asked).to_arrow()
+            except EngineError:
+                rows = self._nothing(asked)
+            if not np.array_equal(np.sort(rows.column("seq").to_numpy()), found.seqs):
+                # They have moved, or one of them is gone: they are looked up.
+                self._forget_places()
+                return None
+        if found.added:
+            added = await self.read(EVERYONE, RowFilter(), asked, seqs=found.added)
+            rows = pa.concat_tables([rows, added])
+        named = set(seqs)
+        meant = [
+            seq in named or turn in turns.get(conversation, ())
+            for seq, conversation, turn in zip(
+                *(rows.column(name).to_pylist() for name in PLACED), strict=True
+            )
+        ]
+        if not all(meant):
+            rows = rows.filter(pa.array(meant))
+        for condition in conditions:
+            if rows.num_rows:
+                rows = rows.filter(pa.array(fulfilled(rows.column(condition.column), condition)))
+        return self._within(scope, rows).select(list(columns))
+
+    def _places_to_use(self) -> Places | None:
+        """Where the rows are; None where that is not known, and perhaps is being learnt."""
+        if self._known_places is not None or self._read_only:
+            return self._known_places
+        self._asked_since += 1
+        large = LEAST_ROWS <= self._upkeep.rows <= MOST_ROWS
+        if self._asked_since >= _ASKED_BEFORE_PLACES and large and not self._is_learning():
+            self._added_since = AddedRows()
+            self._learning = asyncio.create_task(self._learn_places(self._moves))
+        return None
+
+    def _is_learning(self) -> bool:
+        task = self._learning
+        return (
+            task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+        )
+
+    async def _learn_places(self, moves: int) -> None:
+        try:
+            with errors("read rows", self._path):
+                query = self._table.query().select(list(PLACED)).with_row_id()
+                rows = await query.to_arrow()
+        except EngineError:
+            return  # whoever asks for rows is told
+        places = await asyncio.to_thread(Places, rows)
+        if moves == self._moves:
+            self._known_places = places
+
+    def _note_added(self, rows: pa.Table) -> None:
+        """Rows are about to be added."""
+        used = self._known_places is not None or self._is_learning()
+        if used and not self._added_since.add(rows):
+            self._forget_places()
+
+    def _forget_places(self) -> None:
+        self._known_places, self._added_since = None, AddedRows()
+        self._moves += 1
+        self._asked_since = 0
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Around what moves or changes rows: where they are is not known any more."""
+        self._forget_places()
+        try:
+            yield
+        finally:
+            self._forget_places()
 
     async def _places(self, scope: Scope, where: RowFilter, named: str | None) -> dict[int, int]:
         """The row ids of the rows that match, by their ``seq``."""
@@ -709,7 +820,8 @@ class LanceIndex:
         async with self._maintaining:
             async with self._changing:
                 self.watch()
-                await self._upkeep.compact(keep_none=keep_none)
+                with self._moving():
+                    await self._upkeep.compact(keep_none=keep_none)
                 if self._index_problem is not None:
                     # They were mended, or it had not been compacted.
                     self._index_problem = None
@@ -726,7 +838,8 @@ class LanceIndex:
 
     async def erase(self) -> Maintenance:
         async with self._maintaining:
-            await self._upkeep.erase(self._unchanging, self._unwritten)
+            with self._moving():
+                await self._upkeep.erase(self._unchanging, self._unwritten)
             done = await self._upkeep.index_vectors()
             await self._make_room()
             return done
@@ -776,6 +889,11 @@ class LanceIndex:
         }
 
     async def close(self) -> None:
+        self._forget_places()
+        learning, self._learning = self._learning, None
+        if learning is not None and learning.get_loop() is asyncio.get_running_loop():
+            learning.cancel()
+            await asyncio.wait([learning])
         table, self._open_table = self._open_table, None
         if table is not None:
             table.close()

@@ -140,6 +140,11 @@ class Upkeep:
         #: Whether the approximate index was dropped and is not built again yet.
         self._lost_ann = False
 
+    @property
+    def rows(self) -> int:
+        """About how many rows there are."""
+        return self._rows
+
     def committed(self, rows: int = 0) -> None:
         """Note a commit with this many new rows."""
         self.commits += 1
