@@ -30,6 +30,7 @@ from .protocols import KeepsTerms, RowIndex, UserVersions, Version, Versioned
 from .query import Candidates, RowFilter, Scope
 from .snapshot import LOADED, Gathered, HeldRows, Snapshot, Together, split_archived, use_values
 from .user_files.files import UserFiles
+from .user_files.newer import NewerRows
 from .uses import USE_COLUMNS
 from .whole_store import WholeStore
 from .words.kept import without_terms
@@ -66,6 +67,8 @@ _FEW_BEHIND = 32
 # Seconds before the files of users who were read from the engine are written, and the share of the
 # time that this may take.
 _BEFORE_FILING, _FILING_SHARE = 0.5, 0.1
+# In one commit, of so many users at most what their files lack then is kept.
+_FOLLOWED = 8
 # Where more rows are named, nobody's rows are read into memory for that.
 _FEW_NAMED = 500
 # Of more users than this, who has no file is not remembered but looked up.
@@ -114,6 +117,7 @@ class CachedIndex(ForwardingRowIndex):
         # users who have one, since it was written.
         self._perhaps_unfiled: set[str] | None = set() if files and files.complete else None
         self._added: Counter[str] = Counter()
+        self._newer = NewerRows()
         self._filing: asyncio.Task[None] | None = None
         self._budget = budget
         self._versions = versions
@@ -162,13 +166,17 @@ class CachedIndex(ForwardingRowIndex):
     async def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
         counts = _rows_by_user(rows)
         async with self._changing(lambda: self._forget(counts)):
+            newer: dict[str, list[pa.Table]] = {}
             if self._files is not None:
                 # Before it: if it fails, the rows may be stored all the same.
                 if all_new:
-                    self._note_added(self._files, counts)
+                    newer = self._note_added(self._files, counts)
                 else:
                     await self._void(self._files, list(counts))
             await self.inner.upsert(rows, all_new=all_new)
+            for user, tables in newer.items():
+                one = rows if len(counts) == 1 else _rows_of_one(rows, user)
+                self._newer.put(user, [*tables, one])
             if self._files is not None and rows.num_rows:
                 self._last_seq = max(self._last_seq, int(rows.column("seq").to_numpy().max()))
             await self._tell(list(counts))
@@ -218,18 +226,32 @@ class CachedIndex(ForwardingRowIndex):
     def _forget_all(self) -> None:
         self.clear()
         if self._files is not None:
+            self._newer.clear()
             self._is_unfiled(None)
             self._files.void_all()
 
-    def _note_added(self, files: UserFiles, counts: Mapping[str, int]) -> None:
+    def _note_added(self, files: UserFiles, counts: Mapping[str, int]) -> dict[str, list[pa.Table]]:
+        """Note rows that are about to be added.
+
+        Returns:
+            For those of whom it is known what their files lack until then: that.
+        """
+        newer = {}
+        for user, count in counts.items():
+            known = self._newer.has(user) or files.is_current(user)
+            tables = self._newer.take(user)
+            if known and count <= _ROWS_ON_THE_LOOP and len(counts) <= _FOLLOWED:
+                newer[user] = tables
         files.added(counts)
         for user, count in counts.items():
             if files.has(user):
                 self._added[user] += count
             else:
                 self._is_unfiled([user])
+        return newer
 
     def _before_update(self, files: UserFiles, rows: pa.Table, counted: bool) -> None:
+        self._newer.clear()  # some of these may be updated
         all_uses = counted and {"seq", *USE_COLUMNS}.issubset(rows.column_names)
         if all_uses and files.begin_uses(rows.column("seq").to_numpy(), use_values(rows)):
             return
@@ -243,6 +265,7 @@ class CachedIndex(ForwardingRowIndex):
         if scope.user_id is not None:
             users = list(scope.users or ())
         elif seqs is None and not where.conditions():
+            self._newer.clear()
             self._is_unfiled(None)
             await to_its_end(asyncio.to_thread(files.void_all))
             return
@@ -255,6 +278,7 @@ class CachedIndex(ForwardingRowIndex):
         self._is_unfiled(users)
         for user in users:
             self._added.pop(user, None)
+            self._newer.take(user)
         if len(users) <= _VOIDED_ON_THE_LOOP:
             files.void(users)
         else:
@@ -560,18 +584,21 @@ class CachedIndex(ForwardingRowIndex):
         many = size > _BYTES_ON_THE_LOOP
         found = await asyncio.to_thread(files.load, user) if many else files.load(user)
         if found is None:
+            self._newer.take(user)
             return None
         rows, through = found
         if not files.is_behind(user, through):
             return rows
-        newer = [
-            batch
-            async for batch in self.inner.after(through, LOADED, Scope.user(user))
-            if batch.num_rows
-        ]
-        if not newer:
-            return rows
-        table = pa.Table.from_batches(newer)
+        table = self._newer.of(user)
+        if table is None:
+            newer = [
+                batch
+                async for batch in self.inner.after(through, LOADED, Scope.user(user))
+                if batch.num_rows
+            ]
+            if not newer:
+                return rows
+            table = pa.Table.from_batches(newer)
         if table.column("archived_at").null_count < table.num_rows or len(rows) < table.num_rows:
             return None
         rows.add(table.sort_by("seq"))
@@ -603,9 +630,12 @@ class CachedIndex(ForwardingRowIndex):
         if rows is None or self._begun != self._ended or not files.begin_save(user):
             return False
         added = self._added.pop(user, 0)
+        self._newer.take(user)
         done = await to_its_end(asyncio.to_thread(files.save, user, rows.parts(), self._last_seq))
-        if not done and files.has(user):
-            self._added[user] += added
+        if not done:
+            self._newer.take(user)  # what was added meanwhile is not all that an older file lacks
+            if files.has(user):
+                self._added[user] += added
         return done
 
     async def _file_held(self, files: UserFiles) -> None:
@@ -657,6 +687,7 @@ class CachedIndex(ForwardingRowIndex):
             user = left.pop()
             count = counts[user]
             if not FILED_ROWS <= count <= MOST_ROWS:
+                self._newer.take(user)
                 files.void([user])
                 continue
             few = self._added[user] < max(_FEW_BEHIND, count // 10)
@@ -707,6 +738,7 @@ class CachedIndex(ForwardingRowIndex):
         files = self._files
         if files is None:
             return
+        self._newer.clear()
         if for_good:
             self._files = None
         await to_its_end(asyncio.to_thread(files.void_all))
@@ -802,7 +834,7 @@ class CachedIndex(ForwardingRowIndex):
             if kept is None:
                 self._large.pop(user, None)
                 continue
-            own = rows.filter(pc.equal(rows.column("user_id"), user))
+            own = _rows_of_one(rows, user)
             if own.num_rows > _ROWS_ON_THE_LOOP:
                 self._drop(user)
                 continue
@@ -833,6 +865,10 @@ def _rows_by_user(rows: pa.Table) -> dict[str, int]:
     if len(users) <= _FEW_ROWS:
         return dict(Counter(users.to_pylist()))
     return {one["values"]: one["counts"] for one in pc.value_counts(users).to_pylist()}
+
+
+def _rows_of_one(rows: pa.Table, user: str) -> pa.Table:
+    return rows.filter(pc.equal(rows.column("user_id"), user))
 
 
 def _held(table: pa.Table) -> HeldRows:

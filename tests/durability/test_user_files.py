@@ -600,6 +600,57 @@ async def test_a_store_recalls_the_same_from_files(tmp_path: Path) -> None:
     assert len(found[0]) == 8
 
 
+async def test_what_was_added_in_this_process_is_not_read_again(tmp_path: Path) -> None:
+    made = await kept(tmp_path)
+    asked: list[int] = []
+    real = made.inner.after
+
+    def after(seq: int, *arguments: Any, **named: Any) -> Any:
+        asked.append(seq)
+        return real(seq, *arguments, **named)
+
+    made.inner.after = after  # type: ignore[method-assign]
+    await made.index.upsert(rows(message(50, "newer"), message(51, user_id="bo")), all_new=True)
+    await made.index.upsert(rows(message(52, "newest")), all_new=True)
+    made.index.clear()
+    for scope, last in ((ANA, 52), (BO, 51)):
+        snapshot = await made.index.snapshot(scope)
+        assert snapshot is not None
+        assert snapshot.columns["seq"][-1] == last
+        assert len(snapshot) == 20 + (2 if scope == ANA else 1)
+    assert not asked
+    await agrees(made)
+    # Their uses are no longer those that they were added with.
+    await count_uses(made.index, {50: 2}, START)
+    made.index.clear()
+    snapshot = await made.index.snapshot(ANA)
+    assert asked
+    assert snapshot is not None
+    assert snapshot.columns["access_count"][snapshot.columns["seq"] == 50].tolist() == [2]
+    await agrees(made)
+
+
+async def test_after_a_failed_write_the_engine_says_what_was_added(tmp_path: Path) -> None:
+    made = await kept(tmp_path)
+    await made.index.upsert(rows(message(50, "newer")), all_new=True)
+    real = made.inner.upsert
+
+    async def stored_and_failed(*arguments: Any, **named: Any) -> None:
+        await real(*arguments, **named)
+        raise OSError("it went away")
+
+    made.inner.upsert = stored_and_failed  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="went away"):
+        await made.index.upsert(rows(message(51, "lost sight of")), all_new=True)
+    made.inner.upsert = real  # type: ignore[method-assign]
+    await made.index.upsert(rows(message(52, "newest")), all_new=True)
+    made.index.clear()
+    snapshot = await made.index.snapshot(ANA)
+    assert snapshot is not None
+    assert snapshot.columns["seq"][-3:].tolist() == [50, 51, 52]
+    await agrees(made)
+
+
 async def test_a_first_recall_of_who_has_a_file_asks_no_lexical_index(tmp_path: Path) -> None:
     await _filled(tmp_path / "store")
     async with await open_memory(tmp_path / "store", embedder="hash") as memory:
