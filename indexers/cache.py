@@ -647,11 +647,6 @@ class CachedIndex(ForwardingRowIndex):
             if len(self._users[user]) >= FILED_ROWS and not files.is_current(user):
                 await self._file(files, user)
 
-    def has_user_file(self, scope: Scope) -> bool:
-        """As of :class:`~.protocols.KeepsUserFiles`."""
-        user = scope.user_id
-        return self._files is not None and user is not None and self._files.has(user)
-
     async def write_user_files(
         self, *, at_rest: bool = False, goes_on: Callable[[], bool] = lambda: True
     ) -> int:

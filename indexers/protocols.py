@@ -289,10 +289,6 @@ class HoldsRows(Protocol):
 class KeepsUserFiles(Protocol):
     """Keeps a file for each user, derived from the rows, so that a first recall reads one file."""
 
-    def has_user_file(self, scope: Scope) -> bool:
-        """Whether the rows of the scope's user, and their words, are in a file."""
-        ...
-
     async def write_user_files(
         self, *, at_rest: bool = False, goes_on: Callable[[], bool] = ...
     ) -> int:

@@ -22,7 +22,6 @@ from bruno_memory_vec.indexers.forwarding import capability
 from bruno_memory_vec.indexers.protocols import (
     CountsWords,
     HoldsRows,
-    KeepsUserFiles,
     LexicalIndex,
     Refreshes,
     RowIndex,
@@ -31,7 +30,7 @@ from bruno_memory_vec.indexers.protocols import (
     TellsTerms,
     WeighsTerms,
 )
-from bruno_memory_vec.indexers.query import AskedTerms, Candidates, RowFilter, Scope
+from bruno_memory_vec.indexers.query import AskedTerms, Candidates, RowFilter
 from bruno_memory_vec.indexers.schema import LEXICAL_COLUMNS, micros
 from bruno_memory_vec.indexers.snapshot import CONTENT_BYTES, Snapshot
 from bruno_memory_vec.indexers.words.snapshot_words import SnapshotWords
@@ -97,7 +96,6 @@ class Retriever:
     ) -> None:
         self._rows = rows
         self._held = capability(rows, HoldsRows)
-        self._files = capability(rows, KeepsUserFiles)
         self._text = capability(rows, SearchesText)
         self._lexical = lexical
         pending = lexical if isinstance(lexical, SearchesPending) else None
@@ -172,13 +170,10 @@ class Retriever:
         """The hits; ``within`` are the rows in memory that they are of, where those are known."""
         light = is_light(self._embedder)
         held = self._held
-        snapshot, from_file = within, False
-        if snapshot is None and held is not None:
-            # A file has the words, too: reading it takes less than the lexical index beside it.
-            from_file = not held.holds(request.scope) and self._is_filed(request.scope)
-            if from_file or held.holds(request.scope):
-                with timed(request.stages, "rows"):
-                    snapshot = await held.snapshot(request.scope, request.where)
+        snapshot = within
+        if snapshot is None and held is not None and held.holds(request.scope):
+            with timed(request.stages, "rows"):
+                snapshot = await held.snapshot(request.scope, request.where)
         in_memory = None if snapshot is None else self._words_of(request, snapshot)
         words: Words = self._lexical if in_memory is None else in_memory
         if in_memory is None:
@@ -194,9 +189,7 @@ class Retriever:
             # thread also for few rows: twenty recalls at once on the event loop would hold it for
             # as long as all of them take, and a single one there is no faster.
             asked = None if light else await self._asked(request, words)
-            return await asyncio.to_thread(
-                self._from_memory, snapshot, request, words, asked, reach=from_file
-            )
+            return await asyncio.to_thread(self._from_memory, snapshot, request, words, asked)
         # Concurrently, because the user's rows may have to be read from disk.
         read, snapshot = await asyncio.gather(
             asyncio.to_thread(self._read, request, words) if light else self._asked(request, words),
@@ -221,9 +214,6 @@ class Retriever:
             return await asyncio.to_thread(
                 finish, proposed, request, read, self._pending_uses, look
             )
-
-    def _is_filed(self, scope: Scope) -> bool:
-        return self._files is not None and self._files.has_user_file(scope)
 
     async def _recall_by_text(
         self,
@@ -327,16 +317,9 @@ class Retriever:
         request: RecallRequest,
         words: Words,
         read: ReadQuestion | None = None,
-        *,
-        reach: bool = False,
     ) -> tuple[Hits, NDArray[np.int64]]:
-        """The hits of rows in memory. Call it in a thread.
-
-        With ``reach`` words are asked for as much as where the rows are not in memory, so that of
-        rows that are equal by them the same ones are candidates.
-        """
         long = bool((snapshot.columns[CONTENT_BYTES] >= LEAST_BYTES).any())
-        read = read or self._read(request, words, turns=False, long=long or reach)
+        read = read or self._read(request, words, turns=False, long=long)
         request = request.trusting(read.known)
         source = SnapshotSource(snapshot, request, read.vector)
         find = self._find_words(request, words, turns=False)

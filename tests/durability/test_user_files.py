@@ -651,24 +651,6 @@ async def test_after_a_failed_write_the_engine_says_what_was_added(tmp_path: Pat
     await agrees(made)
 
 
-async def test_a_first_recall_of_who_has_a_file_asks_no_lexical_index(tmp_path: Path) -> None:
-    await _filled(tmp_path / "store")
-    async with await open_memory(tmp_path / "store", embedder="hash") as memory:
-        lexical, asked = (await memory._lazy.get()).lexical, []
-        real = lexical.search
-
-        def search(*arguments: Any, **named: Any) -> Any:
-            asked.append(arguments)
-            return real(*arguments, **named)
-
-        lexical.search = search  # type: ignore[method-assign]
-        found = await _told(memory)
-        assert not asked
-        assert len(found) == 8
-        await memory.recall("the plan", user_id="bo")
-        assert asked, "who has no file is looked for in the lexical index"
-
-
 async def test_what_is_deleted_is_in_no_file_and_in_no_snapshot(tmp_path: Path) -> None:
     await _filled(tmp_path / "store")
     users = tmp_path / "store" / "users"
