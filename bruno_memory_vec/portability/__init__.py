@@ -22,19 +22,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO, get_args
 
 from bruno_memory_vec.errors import BackendUnavailable, InvalidInputError
 from bruno_memory_vec.plugins import Plugins
-from bruno_memory_vec.portability import opening, readers
+from bruno_memory_vec.portability import opening
 from bruno_memory_vec.portability.bruno_memory import HEADER, BrunoMemoryFile
 from bruno_memory_vec.portability.decoding import Prefixed, read_exactly
 from bruno_memory_vec.portability.detect import Lines
 from bruno_memory_vec.portability.opening import Opened
-from bruno_memory_vec.portability.readers import Reader
 from bruno_memory_vec.portability.records import BadLine, Defaults, Turn
 from bruno_memory_vec.portability.times import DayOrder, Days
 from bruno_memory_vec.rows.checks import identifier
+
+if TYPE_CHECKING:
+    from bruno_memory_vec.portability.readers import Reader
 
 __all__ = ["READERS", "BadLine", "DayOrder", "Format", "Reader", "Turn", "formats", "read"]
 
@@ -145,7 +147,18 @@ def read(
 
 def formats() -> list[str]:
     """The formats that :func:`read` knows, those of other packages last."""
+    from bruno_memory_vec.portability import readers
+
     return ["auto", *readers.ALL, *READERS.names()]
+
+
+def __getattr__(name: str) -> Any:
+    # Commands that read no file start without the thirty modules of the readers.
+    if name == "Reader":
+        from bruno_memory_vec.portability.readers import Reader
+
+        return Reader
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _read(
@@ -172,6 +185,8 @@ def _read(
 
 
 def _read_file(file: Opened, chosen: str, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    from bruno_memory_vec.portability import readers
+
     name = file.inner.rsplit("/", 1)[-1]
     with file.open() as stream:
         begin = read_exactly(stream, len(HEADER))
@@ -209,6 +224,8 @@ def _read_file(file: Opened, chosen: str, defaults: Defaults) -> Iterator[Turn |
 
 
 def _of_plugin(name: str, lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
+    from bruno_memory_vec.portability.readers import Reader
+
     found = READERS.load(name)
     turns = found.turns if isinstance(found, Reader) else found
     for item in turns(lines, defaults):

@@ -35,6 +35,7 @@ print("MODULES", json.dumps(sorted(sys.modules)))
 _ENGINES = {"lancedb", "tantivy", "pyarrow", "numpy"}
 _NEVER = {
     "bruno_memory_vec.privacy.anonymise.names",
+    "bruno_memory_vec.portability.readers",
     "bruno_memory_vec.upkeep.migrations.run",
     "lance_namespace_urllib3_client.api",
     "qdrant_client",
