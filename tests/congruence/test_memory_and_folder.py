@@ -17,6 +17,7 @@ from bruno_memory_vec import ALL_USERS, VectorMemory, open_memory
 from bruno_memory_vec.recall.hits import Hits
 from bruno_memory_vec.surfaces import demo
 from bruno_memory_vec.testing import HashEmbedder
+from bruno_memory_vec.writing import writer
 from tests.durability.support import rows_of, words_committed
 
 NOW = datetime(2026, 9, 30)
@@ -43,7 +44,12 @@ async def fill(memory: VectorMemory) -> None:
 
 
 @pytest.fixture
-async def both(tmp_path: Path) -> AsyncIterator[tuple[VectorMemory, VectorMemory]]:
+async def both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[VectorMemory, VectorMemory]]:
+    # A row that was deleted counts in Tantivy's statistics until its segment is merged, so both
+    # have to commit at the same moments: once, below.
+    monkeypatch.setattr(writer, "LEXICAL_DELAY", 600.0)
     async with open_memory("memory://") as one, open_memory(tmp_path / "store") as other:
         for memory in (one, other):
             await fill(memory)
