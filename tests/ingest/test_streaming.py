@@ -85,6 +85,10 @@ def test_what_is_read_and_what_is_refused_is_that_of_the_whole_document(
                 if isinstance(expected, str) and "UTF-8" in expected:
                     assert isinstance(found, str), (data, size)
                     assert found.startswith("bad: "), (data, size)
+                elif isinstance(expected, str) and "trailing comma" in expected:
+                    # Python 3.13 has words of its own for it, which it needs both signs for.
+                    assert isinstance(found, str), (data, size)
+                    assert found.startswith("bad: not JSON: "), (data, size)
                 else:
                     assert found == expected, (data, size)
     assert refused > 100
