@@ -13,6 +13,7 @@ import pytest
 from bruno_memory_vec import VectorMemory, open_memory
 from bruno_memory_vec.errors import BackendUnavailable, ForeignUserError
 from bruno_memory_vec.indexers.cache import CachedIndex
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.reference import SearchingReferenceIndex
 from bruno_memory_vec.sessions.choice import session_store_of
 from bruno_memory_vec.sessions.redis.store import RedisSessionStore
@@ -132,6 +133,41 @@ async def test_a_process_that_goes_on_mends_what_another_has_left(
         known = await sessions.conversation("talk")
         assert (known.stale, known.next_turn) == (0, 3)
         assert (await stays.health())["problems"] == {}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_rows_that_come_after_another_has_mended_their_change(
+    shared: SharedRows, redis_url: str, deleted: bool
+) -> None:
+    """As of a process that went on, but so slowly that it was taken for one that had ended."""
+    async with memory_at(redis_url) as slow, memory_at(redis_url) as other:
+        await say(slow, "one")
+        await say(slow, "two")
+        (one,) = [each for each in await slow.retrieve_messages("talk") if each.content == "one"]
+        store = await slow._lazy.get()
+        sessions: Any = (await other._lazy.get()).sessions
+        projections: Any = store.writer._projections  # type: ignore[union-attr]
+        apply = projections.apply
+
+        async def late(*rows: Any, **named: Any) -> Any:
+            (change,) = await sessions.under_way()
+            await sessions.mend(change, {}, added=[])
+            if deleted:
+                await shared.rows.delete(EVERYONE, RowFilter(), seqs=[2])
+            return await apply(*rows, **named)
+
+        projections.apply = late
+        await say(slow, "three")
+        projections.apply = apply
+        there = [0, 1] if deleted else [0, 1, 2]
+        assert (await sessions.ledger.read()).alive.tolist() == there
+        if not deleted:  # else who deletes it takes it out of the context, which is none here
+            assert await shown(slow) == await shown(other) == ["one", "two", "three"]
+        await other.delete_messages(one.id)
+        assert (await sessions.ledger.read()).alive.tolist() == there[1:]
+        assert await sessions.under_way() == []
+        async with memory_at(redis_url) as again:
+            assert (await again.health())["problems"] == {}
 
 
 async def test_a_deletion_that_was_broken_off(shared: SharedRows, redis_url: str) -> None:

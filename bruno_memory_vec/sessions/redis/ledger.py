@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,17 @@ _LEAVING, _LOST, _GIVEN_UP, _RETURNED = "leaving", "lost", "given up", "returned
 # A script holds the server for its time: some milliseconds for so many seq.
 _SEQS_A_SCRIPT = 10_000
 _KEYS_A_SCRIPT = 200
+
+
+class Recorded(IntEnum):
+    """What has become of what was to be noted."""
+
+    #: The store has to be made anew from the rows; nothing was done.
+    NOT_WHOLE = 0
+    #: All was noted.
+    WHOLE = 1
+    #: But what was added: the change is not noted, since it has ended or others have mended it.
+    CHANGE_ENDED = 2
 
 
 class RedisLedger:
@@ -103,7 +115,7 @@ class RedisLedger:
         token: str = "",
         marks: dict[int, list[Any]] | None = None,
         version: str = "",
-    ) -> bool:
+    ) -> Recorded:
         """Note that rows are acknowledged, and others gone. Both are out of the ordinary no more.
 
         Args:
@@ -113,17 +125,17 @@ class RedisLedger:
             token: a change that has ended with this. Only while it is noted are its rows added.
             marks: what is out of the ordinary from now on.
             version: only if the store is whole in this version; "" in any case.
-
-        Returns:
-            Whether it is; if not, nothing was done.
         """
+        recorded = Recorded.WHOLE
         steps = list(_steps(added, removed)) or [([], [])]
         for number, (more, less) in enumerate(steps):
             last = number == len(steps) - 1
             newest = last_seq if last else None
             fresh = self._recording(more, less, newest, token, last, version)
-            if not await self._access.connections.run("note what is acknowledged", fresh):
-                return False
+            done = Recorded(await self._access.connections.run("note what is acknowledged", fresh))
+            if done is Recorded.NOT_WHOLE:
+                return done
+            recorded = max(recorded, done)
         kinds: dict[str, list[int]] = {}
         for seq, mark in (marks or {}).items():
             kinds.setdefault(json.dumps(mark), []).append(seq)
@@ -131,7 +143,7 @@ class RedisLedger:
             await self._access.connections.run(
                 "mark rows", RECORD(self._keys(), "", "", "", 0, text, 0, 0, *seqs)
             )
-        return True
+        return recorded
 
     def _recording(
         self,

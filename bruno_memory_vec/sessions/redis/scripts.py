@@ -361,7 +361,8 @@ return first
 #: KEYS meta, blocks, marks, changes, and the blocks. ARGV version, last seq, token, whether that
 #: change ends with this, mark, then how many ranges are added and how many removed, and of each
 #: range its block (as number of its key), its number and the first and last bit; then the seq that
-#: get the mark. Returns 0 where the store has to be made anew from the rows, else 1.
+#: get the mark. Returns 0 where the store has to be made anew from the rows, 2 where the change is
+#: not noted, so that nothing was added, else 1.
 #:
 #: A row may be removed by another process before the change that has stored it is recorded: it is
 #: marked as gone until then, and is not added. What a change adds counts only until the change has
@@ -442,7 +443,7 @@ if ARGV[4] == '1' then
   end
   redis.call('HDEL', KEYS[4], ARGV[3], ARGV[3] .. '|seqs', ARGV[3] .. '|removed')
 end
-return 1
+return adds and 1 or 2
 """.replace("BLOCK", str(BLOCK)).replace("GONE", f"'{GONE}'")
 )
 

@@ -24,6 +24,7 @@ from bruno_core.models.context import SessionContext, UserContext
 
 from bruno_memory_vec.errors import BackendUnavailable, EngineError
 from bruno_memory_vec.indexers.protocols import RowIndex, Stays
+from bruno_memory_vec.indexers.query import EVERYONE, RowFilter
 from bruno_memory_vec.indexers.schema import Key, micros
 from bruno_memory_vec.logs import get_logger
 from bruno_memory_vec.rows.models import message_from_json, message_to_json, utc
@@ -49,7 +50,7 @@ from bruno_memory_vec.sessions.redis.access import Access, flat
 from bruno_memory_vec.sessions.redis.changes import Changes
 from bruno_memory_vec.sessions.redis.connection import ENGINE, Command, command
 from bruno_memory_vec.sessions.redis.following import Followers
-from bruno_memory_vec.sessions.redis.ledger import RedisLedger
+from bruno_memory_vec.sessions.redis.ledger import Recorded, RedisLedger
 from bruno_memory_vec.sessions.redis.versions import RedisUserVersions
 
 _log = get_logger(__name__)
@@ -64,6 +65,7 @@ _SESSIONS_A_PAGE = 200
 # time; milliseconds for which that is remembered.
 _FEW_ROWS, _STORED_FOR = 200, 60_000
 _STATES_A_PAGE = 500
+_SEQS_A_READ = 10_000
 # Of the lifetime of a heartbeat: how often others' broken changes are looked for.
 _MENDS = 3
 
@@ -155,7 +157,8 @@ class RedisSessionStore:
             if conversation not in begun:
                 commands.append(self._applying(conversation, user, [], token))
         await self._run_all("follow the rows", commands)
-        noted_down = await self._ledger.record(
+        added = list(added)
+        recorded = await self._ledger.record(
             added,
             removed,
             last_seq=last_seq,
@@ -163,9 +166,28 @@ class RedisSessionStore:
             # Without a change of its own, nobody numbers rows in Redis.
             version=version if token else "",
         )
-        if not noted_down or (token and self._access.version() != version):
+        if not recorded or (token and self._access.version() != version):
             raise self._access.lost("follow the rows")
+        if recorded is Recorded.CHANGE_ENDED:
+            await self._record_late(added)
         self._changes.ended()
+
+    async def _record_late(self, added: Sequence[int]) -> None:
+        """Note rows that have come after others took their change for one that had ended, or after
+        Redis was emptied and made anew.
+
+        Another process may have deleted some of them meanwhile. So they are noted first and looked
+        for afterwards: who deletes one from here on notes that later than this does.
+        """
+        rows = self._access.from_rows.rows
+        if rows is None or not added:
+            return
+        await self._ledger.record(added)
+        for start in range(0, len(added), _SEQS_A_READ):
+            part = added[start : start + _SEQS_A_READ]
+            found = await rows.read(EVERYONE, RowFilter(), ["seq"], seqs=part)
+            gone = set(part).difference(found.column("seq").to_pylist())
+            await self._ledger.record((), gone)
 
     def _applying(
         self, conversation: str, user: str, said: Sequence[HotTurn], token: str
