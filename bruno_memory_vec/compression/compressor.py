@@ -84,13 +84,12 @@ _AT_ONCE = 4
 _TURNS_AT_ONCE = 2000
 # A prompt quotes at most so many times the tokens of a block of the policy.
 _PROMPT = 2
-# Made without a model, a summary is as sure as its source.
 # Whoever brings a path here means a backup.
 _NO_SUMMARY = (
     "Give the id of a summary; `conversation_id=` and `user_id=` restore all of theirs. "
     "A backup is brought back by restore_backup(backup, target)."
 )
-
+# Made without a model, a summary is as sure as its source.
 _CONFIDENCE = {"llm": 0.9, "extractive": 1.0}
 
 

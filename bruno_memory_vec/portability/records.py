@@ -366,6 +366,18 @@ def check_name(value: Any, where: str) -> str | None:
     return check_text(value, where)
 
 
+def needed_name(value: Any, where: str) -> str:
+    """As :func:`check_name`, of something that has to be there.
+
+    Raises:
+        BadFieldError: it is missing, or as of :func:`check_name`.
+    """
+    name = check_name(value, where)
+    if name is None:
+        raise BadFieldError(where, "is missing")
+    return name
+
+
 def check_uuid(value: Any, where: str) -> UUID | None:
     """Return UUID text as a UUID; None stays None.
 

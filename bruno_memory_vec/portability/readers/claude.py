@@ -53,9 +53,7 @@ def turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]:
 
 def _chat(chat: dict[str, Any], element: Element, defaults: Defaults) -> Iterator[Turn | BadLine]:
     try:
-        name = records.check_name(chat.get("uuid", chat.get("id")), "uuid")
-        if name is None:
-            raise BadFieldError("uuid", "is missing")
+        name = records.needed_name(chat.get("uuid", chat.get("id")), "uuid")
         messages = chat.get("chat_messages")
         if not isinstance(messages, list):
             got = records.json_type(messages)

@@ -129,9 +129,7 @@ def projects_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLine]
             continue
         project, element = found
         try:
-            uuid = records.check_name(project.get("uuid"), "uuid")
-            if uuid is None:
-                raise BadFieldError("uuid", "is missing")
+            uuid = records.needed_name(project.get("uuid"), "uuid")
             time = time_in(project, defaults)
         except BadFieldError as error:
             yield told(error, element.line, element.path)

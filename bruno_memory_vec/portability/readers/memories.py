@@ -106,9 +106,7 @@ def longmemeval_turns(lines: Lines, defaults: Defaults) -> Iterator[Turn | BadLi
             continue
         value, element = found
         try:
-            question = records.check_name(value.get("question_id"), "question_id")
-            if question is None:
-                raise BadFieldError("question_id", "is missing")
+            question = records.needed_name(value.get("question_id"), "question_id")
         except BadFieldError as error:
             yield told(error, element.line, element.path)
             continue

@@ -187,7 +187,8 @@ class RedisSessionStore:
             part = added[start : start + _SEQS_A_READ]
             found = await rows.read(EVERYONE, RowFilter(), ["seq"], seqs=part)
             gone = set(part).difference(found.column("seq").to_pylist())
-            await self._ledger.record((), gone)
+            if gone:
+                await self._ledger.record((), gone)
 
     def _applying(
         self, conversation: str, user: str, said: Sequence[HotTurn], token: str
